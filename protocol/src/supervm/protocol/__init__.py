@@ -1,0 +1,1 @@
+"""What every SuperVM node must agree on: bytes, signatures, money and proofs."""

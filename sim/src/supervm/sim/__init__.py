@@ -1,0 +1,1 @@
+"""SuperVM sim: the shipped cores under virtual time."""

@@ -1,0 +1,1 @@
+"""SuperVM L1: datacenter validators that agree, execute and certify."""

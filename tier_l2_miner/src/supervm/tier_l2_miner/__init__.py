@@ -1,0 +1,1 @@
+"""SuperVM L2: miners that verify, batch and serve proofs."""

@@ -1,0 +1,1 @@
+"""SuperVM L3: edges that answer nearby, cache and relay."""

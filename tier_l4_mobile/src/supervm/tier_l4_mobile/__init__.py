@@ -1,0 +1,1 @@
+"""SuperVM L4: the light client, its wallet and its offline queue."""
