@@ -1,0 +1,67 @@
+"""Checkpoints: what a quorum of validators signs after executing a finalized block (consensus.md 2.7).
+
+The header is all a light client needs: the roots of state, receipts and history, the validator set and the supply.
+`prev_hash` links headers backwards; `history_root` lets one header prove any earlier one.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from .codec import Agreed, Hash, Uint, encode
+from .errors import RemoteProtocolError
+from .hashing import hash_checkpoint
+from .validators import ValidatorSet
+from .votes import Certificate, Signatures, Verify, VoteKind, check_certificate
+
+
+class CheckpointHeader(Agreed, tag="ckpt", frozen=True):
+    """The signed summary of the chain at `height`. `next_validators_hash` is zero except on a sealing block."""
+
+    version: Literal[1]
+    chain_id: Hash
+    epoch: Uint
+    height: Uint
+    block_hash: Hash
+    prev_hash: Hash
+    ts_ms: Uint
+    state_root: Hash
+    receipts_root: Hash
+    history_root: Hash
+    validators_hash: Hash
+    next_validators_hash: Hash
+    supply: Uint
+
+    @property
+    def hash(self) -> Hash:
+        """The header's name: 32 bytes."""
+        return hash_checkpoint(encode(self))
+
+
+class CertifiedCheckpoint(Agreed, tag="cckpt", frozen=True):
+    """A checkpoint header with the quorum's signatures over its hash."""
+
+    version: Literal[1]
+    header: CheckpointHeader
+    signatures: Signatures
+
+    def certificate(self) -> Certificate:
+        """The signatures as the certificate that blocks carry."""
+        header = self.header
+        return Certificate(1, VoteKind.CHECKPOINT, header.epoch, header.height, header.hash, self.signatures)
+
+
+def check_certified_checkpoint(
+    checkpoint: CertifiedCheckpoint, chain_id: bytes, validators: ValidatorSet, verify: Verify
+) -> None:
+    """Check that a quorum of exactly `validators` signed this header of this chain (consensus.md 5, verify_qc).
+
+    Raises:
+        RemoteProtocolError: wrong chain or set, or a bad certificate.
+    """
+    header = checkpoint.header
+    if header.chain_id != chain_id:
+        raise RemoteProtocolError("the checkpoint belongs to another chain", penalty=100, code="wrong-chain")
+    if header.validators_hash != validators.hash:
+        raise RemoteProtocolError("the checkpoint names another validator set than the trusted one", code="wrong-set")
+    check_certificate(checkpoint.certificate(), chain_id, validators, verify, kind=VoteKind.CHECKPOINT)

@@ -1,0 +1,163 @@
+"""Genesis: the one file that starts a network; its hash is the chain id (decisions.md, Genesis)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import msgspec
+
+from .account import Account, encode_account
+from .block import BlockHeader, ChainRules, genesis_block_header
+from .checkpoint import CheckpointHeader
+from .codec import INT_MAX, Agreed, Key, Positive, Uint, Uint16, decode, encode
+from .errors import LocalProtocolError, RemoteProtocolError
+from .fees import DEFAULT_SHARES_BPS, check_shares
+from .hashing import ZERO_HASH, hash_genesis
+from .mmr import HistoryMMR
+from .trie import QuadTrie
+from .validators import VALIDATORS_MAX, Validator, ValidatorSet, leader_permutation
+from .votes import Verify
+
+GENESIS_BYTES_MAX = 64 << 20
+
+
+class Miner(Agreed, tag="miner", frozen=True):
+    """A registered L2: its node id and the account that its share of fees is paid to."""
+
+    version: Literal[1]
+    node_id: Key
+    payout: Key
+
+
+class Allocation(Agreed, tag="alloc", frozen=True):
+    """Money that exists from the start."""
+
+    version: Literal[1]
+    account: Key
+    amount: Positive
+
+
+class Parameters(Agreed, tag="params", frozen=True):
+    """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers)."""
+
+    version: Literal[1]
+    test_network: bool = False
+    fee_shares_bps: tuple[Uint16, Uint16, Uint16, Uint16] = DEFAULT_SHARES_BPS
+    view_timeout_ms: Positive = 400
+    view_timeout_ms_max: Positive = 60_000
+    block_interval_ms: Positive = 500
+    clock_drift_ms: Uint = 2_000
+    window: Positive = 1_024
+    validity_ms_min: Uint = 5_000
+    validity_ms_max: Uint = 7 * 86_400_000
+
+
+class Genesis(Agreed, tag="genesis", frozen=True):
+    """Validators in index order, miners by node id, allocations by account; each list without duplicates."""
+
+    version: Literal[1]
+    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
+    time_ms: Uint
+    validators: Annotated[tuple[Validator, ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]
+    miners: Annotated[tuple[Miner, ...], msgspec.Meta(max_length=4096)]
+    allocations: tuple[Allocation, ...]
+    parameters: Parameters
+
+
+def make_genesis(
+    *,
+    name: str,
+    time_ms: int,
+    validators: tuple[Validator, ...],
+    miners: tuple[Miner, ...],
+    allocations: tuple[Allocation, ...],
+    parameters: Parameters | None = None,
+) -> Genesis:
+    """Put the lists into their agreed order and check the whole.
+
+    Raises:
+        LocalProtocolError: what is wrong and what is allowed.
+    """
+    genesis = Genesis(
+        1,
+        name,
+        time_ms,
+        validators,
+        tuple(sorted(miners, key=lambda miner: miner.node_id)),
+        tuple(sorted(allocations, key=lambda item: item.account)),
+        parameters or Parameters(1),
+    )
+    check_genesis(genesis)
+    return genesis
+
+
+def check_genesis(genesis: Genesis) -> None:
+    """Check what types cannot: distinct ids, order, supply below 2**63 and shares that sum to the whole."""
+    ValidatorSet(genesis.validators)
+    check_shares(genesis.parameters.fee_shares_bps)
+    for name, keys in (
+        ("miner", [miner.node_id for miner in genesis.miners]),
+        ("allocation", [item.account for item in genesis.allocations]),
+    ):
+        for left, right in pairwise(keys):
+            if left >= right:
+                raise LocalProtocolError(f"genesis: {name} {right.hex()} is double or out of order")
+    parameters = genesis.parameters
+    for name, low, high in (
+        ("view_timeout_ms", parameters.view_timeout_ms, parameters.view_timeout_ms_max),
+        ("validity_ms", parameters.validity_ms_min, parameters.validity_ms_max),
+    ):
+        if low > high:
+            raise LocalProtocolError(f"genesis: {name} is {low} to {high}; the lower bound must not be above the upper")
+    supply = sum(item.amount for item in genesis.allocations)
+    if supply > INT_MAX:
+        raise LocalProtocolError(f"genesis: the allocations sum to {supply} grain; at most {INT_MAX} are allowed")
+
+
+def load_genesis(data: bytes) -> Genesis:
+    """Read and check a genesis file's bytes.
+
+    Raises:
+        LocalProtocolError: not a genesis file, or one that breaks the rules above.
+    """
+    try:
+        genesis = decode(Genesis, data, bytes_max=GENESIS_BYTES_MAX)
+    except RemoteProtocolError as error:
+        raise LocalProtocolError(f"this is not a genesis file: {error}") from error
+    check_genesis(genesis)
+    return genesis
+
+
+class Chain:
+    """Everything that follows from a genesis: chain id, rules, first state, genesis block and light-client anchor."""
+
+    def __init__(self, genesis: Genesis, verify: Verify) -> None:
+        self.genesis = genesis
+        self.parameters = genesis.parameters
+        self.chain_id: bytes = hash_genesis(encode(genesis))
+        self.validators = ValidatorSet(genesis.validators)
+        self.rules = ChainRules(
+            self.chain_id, 0, self.validators, leader_permutation(len(self.validators), self.chain_id), verify
+        )
+        self.payout_of_miner = {miner.node_id: miner.payout for miner in genesis.miners}
+        self.supply = sum(item.amount for item in genesis.allocations)
+        self.accounts = {item.account: Account(item.amount, 0, ZERO_HASH, 0) for item in genesis.allocations}
+        trie = QuadTrie()
+        trie.update({key: encode_account(account) for key, account in self.accounts.items()})
+        self.anchor = CheckpointHeader(
+            1,
+            self.chain_id,
+            0,
+            0,
+            ZERO_HASH,
+            ZERO_HASH,
+            genesis.time_ms,
+            trie.root,
+            ZERO_HASH,
+            HistoryMMR().root,
+            self.validators.hash,
+            ZERO_HASH,
+            self.supply,
+        )
+        self.genesis_header: BlockHeader = genesis_block_header(self.chain_id, genesis.time_ms, self.anchor.hash)

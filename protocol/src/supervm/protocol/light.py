@@ -1,0 +1,225 @@
+"""The light client: what a phone checks before it believes anything (consensus.md 5).
+
+It trusts an anchor - the genesis header with its validator set - and after that only headers that a quorum of that set
+signed, and only leaves that hash up to such a header. It never goes below the highest height it has seen and calls a
+balance current only while the header is young enough.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from .account import EMPTY_ACCOUNT, Account, decode_account
+from .checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from .codec import Agreed, Hash, Key, Uint, decode, encode
+from .errors import RemoteProtocolError
+from .execution import Receipt
+from .genesis import Chain
+from .mmr import MMRProof, verify_mmr
+from .receipts import RECEIPTS, verify_merkle_path
+from .trie_proof import TrieProof, decode_trie_proof, verify
+from .validators import ValidatorList, ValidatorSet
+from .votes import Verify
+
+MAX_AGE_MS = 30_000
+"""Default age up to which a header's balance is called current."""
+CLOCK_DRIFT_MS_MAX = 2_000
+"""How far ahead of our clock a header's time may be."""
+
+
+class Anchor(Agreed, tag="anchor", frozen=True):
+    """What a light client starts from: a trusted header and the validators in force after it."""
+
+    version: Literal[1]
+    header: CheckpointHeader
+    validators: ValidatorList
+
+
+class AccountAnswer(Agreed, tag="answer", frozen=True):
+    """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads."""
+
+    version: Literal[1]
+    checkpoint: CertifiedCheckpoint
+    account: Key
+    proof: TrieProof
+
+
+class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
+    """A receipt with its path to a block's receipts root, that block's header, and its place in history.
+
+    `header` is the checkpoint header of the block that executed the transfer; `history` proves it under the
+    `history_root` of `checkpoint`, or is empty when `header` is `checkpoint`'s own.
+    """
+
+    version: Literal[1]
+    receipt: Receipt
+    count: Uint
+    path: tuple[Hash, ...]
+    header: CheckpointHeader
+    history: tuple[MMRProof, ...]
+    checkpoint: CertifiedCheckpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedAccount:
+    """An account's state, proved: the account itself, whether it exists, and under which header."""
+
+    account: Account
+    exists: bool
+    header: CheckpointHeader
+
+
+def anchor_of(chain: Chain) -> Anchor:
+    """Return the anchor that a genesis file is."""
+    return Anchor(1, chain.anchor, ValidatorList(1, chain.genesis.validators))
+
+
+class LightClient:
+    """Verifies checkpoints, accounts and receipts from an anchor on; holds the newest header it has accepted.
+
+    Args:
+        anchor: trusted start.
+        verify: signature verification.
+        max_age_ms: how old a header may be to be called current.
+    """
+
+    def __init__(self, anchor: Anchor, verify: Verify, *, max_age_ms: int = MAX_AGE_MS) -> None:
+        self.validators = ValidatorSet(anchor.validators.members)
+        if self.validators.hash != anchor.header.validators_hash:
+            raise RemoteProtocolError("the anchor's validators are not the ones its header names", code="bad-anchor")
+        self.chain_id: bytes = anchor.header.chain_id
+        self.header = anchor.header
+        self.max_age_ms = max_age_ms
+        self._verify = verify
+        self._accepted: bytes | None = None  # the newest checkpoint's bytes: a repeated one costs no signature checks
+
+    def accept_checkpoint(self, data: bytes, now_ms: int) -> CheckpointHeader:
+        """Check a `CertifiedCheckpoint` and make it the newest if it is; return its header.
+
+        Raises:
+            RemoteProtocolError: malformed, not signed by a quorum of the trusted set, from the future, or below the
+                highest height seen (code ``stale``).
+        """
+        if data == self._accepted:
+            return self.header
+        checkpoint = decode(CertifiedCheckpoint, data, bytes_max=1 << 20)
+        header = checkpoint.header
+        if header.height < self.header.height:
+            raise RemoteProtocolError(
+                f"checkpoint {header.height} is below {self.header.height}, the highest seen", penalty=0, code="stale"
+            )
+        self._check(checkpoint, now_ms)
+        if header.height == self.header.height and header != self.header:
+            raise RemoteProtocolError(
+                f"two certified checkpoints exist at height {header.height}", penalty=100, code="fork"
+            )
+        self.header = header
+        self._accepted = data
+        return header
+
+    def _check(self, checkpoint: CertifiedCheckpoint, now_ms: int) -> None:
+        if checkpoint.header.ts_ms > now_ms + CLOCK_DRIFT_MS_MAX:
+            raise RemoteProtocolError(
+                f"the checkpoint's time is {checkpoint.header.ts_ms - now_ms} ms ahead; at most "
+                f"{CLOCK_DRIFT_MS_MAX} ms are allowed",
+                code="future",
+            )
+        check_certified_checkpoint(checkpoint, self.chain_id, self.validators, self._verify)
+
+    def age_ms(self, now_ms: int) -> int:
+        """Return how old the newest header is, at least 0."""
+        return max(0, now_ms - self.header.ts_ms)
+
+    def check_fresh(self, header: CheckpointHeader, now_ms: int) -> None:
+        """Raise `RemoteProtocolError` (code ``too-old``) if `header` is older than `max_age_ms`."""
+        age_ms = now_ms - header.ts_ms
+        if age_ms > self.max_age_ms:
+            raise RemoteProtocolError(
+                f"the header is {age_ms} ms old; a current balance needs at most {self.max_age_ms} ms",
+                penalty=0,
+                code="too-old",
+            )
+
+    def prove_account(self, header: CheckpointHeader, account: bytes, proof: bytes) -> ProvedAccount:
+        """Check a `TrieProof` of `account`, present or absent, under an accepted header.
+
+        Raises:
+            RemoteProtocolError: the proof is malformed or proves something else.
+        """
+        return self._prove(header, account, decode_trie_proof(proof))
+
+    def _prove(self, header: CheckpointHeader, account: bytes, proof: TrieProof) -> ProvedAccount:
+        value = verify(header.state_root, account, proof)
+        if value is None:
+            return ProvedAccount(EMPTY_ACCOUNT, False, header)
+        return ProvedAccount(decode_account(value), True, header)
+
+    def check_answer(self, data: bytes, now_ms: int) -> ProvedAccount:
+        """Check a self-contained `AccountAnswer`, its freshness included.
+
+        Raises:
+            RemoteProtocolError: anything in it is wrong, stale or too old.
+        """
+        answer = decode(AccountAnswer, data, bytes_max=1 << 20)
+        header = self.accept_checkpoint(encode(answer.checkpoint), now_ms)
+        self.check_fresh(header, now_ms)
+        return self._prove(header, answer.account, answer.proof)
+
+    def check_receipt(self, data: bytes, transfer_id: bytes, now_ms: int) -> Receipt:
+        """Check a `ReceiptProof` for the transfer and return its receipt.
+
+        Raises:
+            RemoteProtocolError: anything in it is wrong, or it is another transfer's (code ``bad-receipt``).
+        """
+        answer = decode(ReceiptProof, data, bytes_max=1 << 20)
+        if answer.receipt.transfer_id != transfer_id:
+            raise RemoteProtocolError("the receipt is another transfer's", code="bad-receipt")
+        newest = answer.checkpoint.header
+        self._check(answer.checkpoint, now_ms)
+        if answer.history:
+            if len(answer.history) != 1 or answer.header.height >= newest.height:
+                raise RemoteProtocolError("the receipt's header is not before its checkpoint", code="bad-receipt")
+            # leaf number h of the history is the header of height h: genesis is leaf 0
+            verify_mmr(
+                newest.history_root,
+                answer.header.hash,
+                answer.history[0],
+                index=answer.header.height,
+                size=newest.height,
+            )
+        elif answer.header != newest:
+            raise RemoteProtocolError("the receipt's header is not proved", code="bad-receipt")
+        if not verify_merkle_path(
+            encode(answer.receipt),
+            answer.receipt.position,
+            answer.count,
+            list(answer.path),
+            answer.header.receipts_root,
+            RECEIPTS,
+        ):
+            raise RemoteProtocolError("the receipt does not hash to its block's receipts root", code="bad-receipt")
+        return answer.receipt
+
+
+def account_answer(checkpoint: bytes, account: bytes, proof: bytes) -> bytes:
+    """Put a checkpoint and a proof, both as bytes, into the bytes of an `AccountAnswer`."""
+    return encode(AccountAnswer(1, decode(CertifiedCheckpoint, checkpoint), account, decode(TrieProof, proof)))
+
+
+def receipt_proof(
+    *,
+    receipts: Sequence[Receipt],
+    position: int,
+    path: Sequence[bytes],
+    header: CheckpointHeader,
+    history: MMRProof | None,
+    checkpoint: CertifiedCheckpoint,
+) -> bytes:
+    """Build the bytes of a `ReceiptProof`."""
+    return encode(
+        ReceiptProof(
+            1, receipts[position], len(receipts), tuple(path), header, () if history is None else (history,), checkpoint
+        )
+    )

@@ -1,0 +1,133 @@
+"""Validator votes and the certificates they add up to (consensus.md 2.3).
+
+Every vote signs one 32-byte statement: BLAKE2b (person ``svm.vote``) of CBOR [version, chain_id, kind, epoch, number,
+hash]. `number` is the view of a consensus vote, the height of a checkpoint vote and 0 for a batch vote; the chain id
+and the epoch inside every statement keep a signature from counting anywhere else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from enum import IntEnum
+from typing import Annotated, Literal
+
+import cbor2
+import msgspec
+
+from .codec import Agreed, Hash, Signature, Uint, Uint8
+from .errors import RemoteProtocolError
+from .hashing import ZERO_HASH, hash_vote
+from .validators import VALIDATORS_MAX, ValidatorSet
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, message, signature) -> valid; a constructor argument, so that a simulator may memoise it."""
+
+
+class VoteKind(IntEnum):
+    """What a vote is about; the value is part of the signed statement."""
+
+    NOTARIZE = 1
+    NULLIFY = 2
+    FINALIZE = 3
+    CHECKPOINT = 4
+    BATCH = 5
+
+
+def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: bytes) -> bytes:
+    """Return the 32 bytes that a vote of this kind signs."""
+    return hash_vote(cbor2.dumps([1, chain_id, int(kind), epoch, number, digest]))
+
+
+class Vote(Agreed, tag="vote", frozen=True):
+    """One validator's Notarize, Nullify, Finalize or checkpoint vote.
+
+    `number` is the view, or the height of a checkpoint; `digest` is the block or checkpoint hash, zero for Nullify.
+    """
+
+    version: Literal[1]
+    kind: VoteKind
+    epoch: Uint
+    number: Uint
+    digest: Hash
+    signer: Uint8
+    signature: Signature
+
+    def statement(self, chain_id: bytes) -> bytes:
+        """Return the bytes that `signature` must cover."""
+        return statement(chain_id, self.kind, self.epoch, self.number, self.digest)
+
+
+Signatures = Annotated[tuple[tuple[Uint8, Signature], ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]
+"""(signer index, signature) with strictly increasing indices."""
+
+
+class Certificate(Agreed, tag="cert", frozen=True):
+    """Votes of at least quorum weight for one statement."""
+
+    version: Literal[1]
+    kind: VoteKind
+    epoch: Uint
+    number: Uint
+    digest: Hash
+    signatures: Signatures
+
+    def statement(self, chain_id: bytes) -> bytes:
+        """Return the bytes that every signature must cover."""
+        return statement(chain_id, self.kind, self.epoch, self.number, self.digest)
+
+
+def make_certificate(
+    kind: VoteKind, epoch: int, number: int, digest: bytes, signatures: Mapping[int, bytes]
+) -> Certificate:
+    """Assemble a certificate from verified votes, signers in index order."""
+    return Certificate(1, kind, epoch, number, digest, tuple(sorted(signatures.items())))
+
+
+def check_signers(signers: Sequence[int], validators: ValidatorSet, what: str) -> int:
+    """Check that indices increase strictly and lie in the set; return their weight.
+
+    Raises:
+        RemoteProtocolError: out of order, twice, or outside the set.
+    """
+    previous = -1
+    weight = 0
+    for index in signers:
+        if index <= previous:
+            raise RemoteProtocolError(f"{what}: signer {index} after {previous}; indices must increase strictly")
+        if index >= len(validators):
+            raise RemoteProtocolError(f"{what}: signer {index} is not one of the {len(validators)} validators")
+        previous = index
+        weight += validators.weights[index]
+    return weight
+
+
+def check_certificate(
+    certificate: Certificate,
+    chain_id: bytes,
+    validators: ValidatorSet,
+    verify: Verify,
+    *,
+    kind: VoteKind | None = None,
+) -> None:
+    """Check kind, signers, weight and every signature of a certificate; cheap checks first.
+
+    Raises:
+        RemoteProtocolError: anything is wrong (code ``bad-certificate``).
+    """
+    try:
+        if kind is not None and certificate.kind is not kind:
+            raise RemoteProtocolError(f"a {certificate.kind.name} certificate stands where {kind.name} is required")
+        if certificate.kind is VoteKind.NULLIFY and certificate.digest != ZERO_HASH:
+            raise RemoteProtocolError("a nullification carries a hash; it must be zero")
+        what = f"{certificate.kind.name} certificate for {certificate.number}"
+        weight = check_signers([index for index, _ in certificate.signatures], validators, what)
+        if weight < validators.quorum:
+            raise RemoteProtocolError(f"{what}: weight {weight} is below the quorum of {validators.quorum}")
+        message = certificate.statement(chain_id)
+        keys = validators.keys
+        for index, signature in certificate.signatures:
+            if not verify(keys[index], message, signature):
+                raise RemoteProtocolError(f"{what}: the signature of validator {index} is invalid", penalty=100)
+    except RemoteProtocolError as error:
+        error.code = "bad-certificate"
+        raise

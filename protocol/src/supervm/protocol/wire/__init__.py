@@ -1,0 +1,1 @@
+"""The wire: every message between nodes, and how it becomes a frame."""

@@ -1,0 +1,64 @@
+"""Which tier may send which message to which tier (decisions.md, "Protocol messages").
+
+A message that travels in a direction the table does not name is the sender's fault: nothing in a node ever looks at it.
+Tier 0 is a client that is no node; it may ask what an L4 may ask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from ..errors import RemoteProtocolError
+from . import messages as m
+
+Kinds = frozenset[type[m.Message]]
+
+ANY_LINK: Final[Kinds] = frozenset({m.Heartbeat, m.Goodbye})
+"""Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
+
+REQUESTS: Final[Kinds] = frozenset({m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt})
+ANSWERS: Final[Kinds] = frozenset({m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage})
+_MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
+    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow})
+_VALIDATOR_TO_MINER: Final[Kinds] = frozenset(
+    {m.BatchVoteMessage, m.BatchMessage, m.BatchCertificateMessage, m.BlocksMessage, m.CheckpointMessage})
+_VALIDATORS: Final[Kinds] = frozenset({
+    m.ProposalMessage, m.VoteMessage, m.CertificateMessage, m.GetBlock, m.ConsensusStatus, m.BatchMessage,
+    m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage,
+})
+
+ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
+    (0, 3): REQUESTS | ANY_LINK,
+    (4, 3): REQUESTS | ANY_LINK,
+    (3, 0): ANSWERS | ANY_LINK,
+    (3, 4): ANSWERS | ANY_LINK,
+    (3, 2): REQUESTS | ANY_LINK | {m.EdgeRegistration},
+    (2, 3): ANSWERS | ANY_LINK,
+    (2, 1): _MINER_TO_VALIDATOR | ANY_LINK,
+    (1, 2): _VALIDATOR_TO_MINER | ANY_LINK,
+    (1, 1): _VALIDATORS | ANY_LINK,
+}
+"""(sender's tier, receiver's tier) -> kinds; a pair that is missing may only say `ANY_LINK`."""
+
+DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt}
+"""Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
+proofs, never a transfer, whose validity the sender would get wrong."""
+
+
+def accepted_kinds(sender_tier: int, receiver_tier: int) -> Kinds:
+    """Return what a node of `sender_tier` may send to a node of `receiver_tier` after Hello; tiers are 0..4."""
+    return ACCEPTS.get((sender_tier, receiver_tier), ANY_LINK)
+
+
+def check_direction(message: m.Message, sender_tier: int, receiver_tier: int) -> None:
+    """Refuse a message that this sender may not send to this receiver.
+
+    Raises:
+        RemoteProtocolError: code ``direction``.
+    """
+    if type(message) not in accepted_kinds(sender_tier, receiver_tier):
+        raise RemoteProtocolError(
+            f"an L{sender_tier} may not send {type(message).__name__} to an L{receiver_tier}",
+            penalty=100, code="direction",
+        )

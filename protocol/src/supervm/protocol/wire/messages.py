@@ -1,0 +1,260 @@
+"""Every message between nodes, as typed msgpack arrays (network.md 7, decisions.md "Protocol messages").
+
+A message is an array whose first element is its number (`tag`). Types and bounds are part of the definition, so
+decoding is checking. Whatever is hashed or signed travels inside as its canonical CBOR bytes, or as fields from which
+those bytes are rebuilt (votes); the msgpack envelope itself is never hashed.
+
+Whether a message may be dropped under pressure, and whether it waits for a durable write, are properties of the kind:
+`DROPPABLE` here, and the table in docs/messages.md.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from ..batch import BatchVote
+from ..codec import Hash, Key, Uint, Uint16
+from ..transfer import TRANSFER_BYTES_MAX
+from ..validators import VALIDATORS_MAX
+from ..votes import Certificate, Vote
+
+RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
+Text = Annotated[str, msgspec.Meta(max_length=256)]
+Word = Annotated[str, msgspec.Meta(max_length=32)]
+Blob = Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
+"""Canonical CBOR bytes of an agreed object."""
+BigBlob = Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
+
+FORWARD_MAX = 512
+"""Most transfers, statuses or accounts in one message."""
+
+
+class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """Base of every message."""
+
+
+# --- every link -----------------------------------------------------------------------------------------------------
+
+
+class Hello(Message, tag=1, frozen=True):
+    """First message in both directions: which versions, which tier, what it can do, and its clock."""
+
+    version_min: Uint16
+    version_max: Uint16
+    tier: Annotated[int, msgspec.Meta(ge=0, le=4)]
+    features: Annotated[tuple[Word, ...], msgspec.Meta(max_length=32)]
+    clock_ms: Uint
+    agent: Word
+
+
+class Heartbeat(Message, tag=2, frozen=True):
+    """Sign of life: a counter, the sender's load in percent, its clock and its highest certified height."""
+
+    counter: Uint
+    load_percent: Annotated[int, msgspec.Meta(ge=0, le=100)]
+    clock_ms: Uint
+    height: Uint
+
+
+class Goodbye(Message, tag=3, frozen=True):
+    """Why the sender closes the connection, as a stable code and a sentence."""
+
+    code: Word
+    reason: Text
+
+
+# --- L4 - L3 - L2: payments up, news down ---------------------------------------------------------------------------
+
+
+class Submit(Message, tag=10, frozen=True):
+    """Transfers on their way up, as canonical signed bytes."""
+
+    transfers: Annotated[tuple[RawTransfer, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class StatusItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What the sender of the message says about one transfer: level and, if refused, the reason."""
+
+    transfer_id: Hash
+    level: Annotated[int, msgspec.Meta(ge=0, le=20)]
+    reason: Text
+
+
+class Status(Message, tag=11, frozen=True):
+    """News of transfers on their way down; a claim of the sender, never proof (architecture.md 3)."""
+
+    items: Annotated[tuple[StatusItem, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class Subscribe(Message, tag=12, frozen=True):
+    """Ask to be sent checkpoints with proofs of these accounts, now and whenever a block touches them.
+
+    A subscription adds to those of the connection and ends with it.
+    """
+
+    accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class Unsubscribe(Message, tag=13, frozen=True):
+    """End subscriptions of this connection."""
+
+    accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class GetAccounts(Message, tag=14, frozen=True):
+    """Ask once for proofs of accounts; a request never names a height (decisions.md)."""
+
+    accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class AccountProofs(Message, tag=15, frozen=True):
+    """A certified checkpoint (`CertifiedCheckpoint`) and proofs (`TrieProof`) of accounts under its state root."""
+
+    checkpoint: Blob
+    proofs: Annotated[tuple[tuple[Key, Blob], ...], msgspec.Meta(max_length=FORWARD_MAX)]
+
+
+class GetReceipt(Message, tag=16, frozen=True):
+    """Ask for the receipt of an executed transfer with its proof."""
+
+    transfer_id: Hash
+
+
+class ReceiptAnswer(Message, tag=17, frozen=True):
+    """A receipt with its proof (`light.ReceiptProof`); empty bytes when the sender knows no such receipt."""
+
+    transfer_id: Hash
+    proof: Blob
+
+
+class EdgeRegistration(Message, tag=18, frozen=True):
+    """An edge tells its miner where its share is paid: a signed `edge.EdgeRecord`."""
+
+    record: Blob
+
+
+# --- L2 - L1 --------------------------------------------------------------------------------------------------------
+
+
+class BatchMessage(Message, tag=30, frozen=True):
+    """A batch for voting, or a body that was asked for: the agreed `Batch`."""
+
+    batch: BigBlob
+
+
+class BatchVoteMessage(Message, tag=31, frozen=True):
+    """A validator's vote on a batch, to its miner."""
+
+    vote: BatchVote
+
+
+class BatchCertificateMessage(Message, tag=32, frozen=True):
+    """A batch certificate (`BatchCertificate`), from its miner to every validator, and between validators."""
+
+    certificate: Blob
+
+
+class GetBatches(Message, tag=33, frozen=True):
+    """Ask for batch bodies by digest; each comes back as a `BatchMessage`."""
+
+    digests: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]
+
+
+class GetBlocks(Message, tag=34, frozen=True):
+    """Ask for finalized blocks from a height on; answered by `BlocksMessage` when there are any."""
+
+    from_height: Uint
+
+
+class BlocksMessage(Message, tag=35, frozen=True):
+    """Finalized blocks with the finalization of the last (`FinalizedBlocks`)."""
+
+    blocks: BigBlob
+
+
+class CheckpointMessage(Message, tag=36, frozen=True):
+    """A certified checkpoint (`CertifiedCheckpoint`)."""
+
+    checkpoint: Blob
+
+
+class Follow(Message, tag=37, frozen=True):
+    """Ask to be sent every finalized block and certified checkpoint above a height, from now on."""
+
+    height: Uint
+
+
+# --- L1 - L1 --------------------------------------------------------------------------------------------------------
+
+
+class ProposalMessage(Message, tag=50, frozen=True):
+    """A proposed block (`Block`); it counts as its leader's Notarize vote."""
+
+    block: BigBlob
+
+
+class VoteMessage(Message, tag=51, frozen=True):
+    """Consensus and checkpoint votes."""
+
+    votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=4 * VALIDATORS_MAX)]
+
+
+class CertificateMessage(Message, tag=52, frozen=True):
+    """Notarizations, nullifications and finalizations."""
+
+    certificates: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=VALIDATORS_MAX)]
+
+
+class GetBlock(Message, tag=53, frozen=True):
+    """Ask for one proposed block by view and hash; it comes back as a `ProposalMessage`."""
+
+    view: Uint
+    digest: Hash
+
+
+class ConsensusStatus(Message, tag=54, frozen=True):
+    """Where the sender stands: view, and view and height of its last finalized block. Never trusted as proof."""
+
+    epoch: Uint
+    view: Uint
+    finalized_view: Uint
+    finalized_height: Uint
+
+
+AnyMessage = (
+    Hello
+    | Heartbeat
+    | Goodbye
+    | Submit
+    | Status
+    | Subscribe
+    | Unsubscribe
+    | GetAccounts
+    | AccountProofs
+    | GetReceipt
+    | ReceiptAnswer
+    | EdgeRegistration
+    | BatchMessage
+    | BatchVoteMessage
+    | BatchCertificateMessage
+    | GetBatches
+    | GetBlocks
+    | BlocksMessage
+    | CheckpointMessage
+    | Follow
+    | ProposalMessage
+    | VoteMessage
+    | CertificateMessage
+    | GetBlock
+    | ConsensusStatus
+)
+"""Every message there is."""
+
+DROPPABLE = (Heartbeat, ConsensusStatus)
+"""Kinds that a full queue may drop: the next one says more. All others close the connection instead, and the
+protocol above repeats what still matters when the peer is back."""
+
+LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED, LEVEL_EXPIRED = 0, 1, 3, 10, 11
+"""Levels of `StatusItem`; R4 is never told, it is proved."""
