@@ -24,8 +24,9 @@ REFS_MAX = 64
 BODY_BYTES_MAX = 1 << 20
 CHECKPOINT_LAG_MAX = 16
 """K of consensus.md 2.4: beyond this lag of certified checkpoints, blocks must carry no batches."""
-GAP_VIEWS_MAX = 64
-"""Most nullifications that a justification carries on the wire; a wider gap waits for a finalization."""
+GAP_VIEWS_MAX = 4_096
+"""Most nullifications that a justification carries. At the longest view time-out that is 68 hours in which a quorum
+nullifies view after view; a wider gap cannot be proposed over, because the proof no longer fits into a message."""
 
 
 class CheckpointRef(Agreed, tag="ckptref", frozen=True):
@@ -159,11 +160,11 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
         raise
 
 
-def check_block(block: Block, parent: BlockHeader, rules: ChainRules, *, check_parent_proof: bool = True) -> None:
-    """The whole validity rule: fields, leader, limits, justification, batch and checkpoint certificates.
+def check_block(block: Block, parent: BlockHeader, rules: ChainRules) -> None:
+    """The validity rule: fields, leader, limits, justification, checkpoint and batch certificates; cheap checks first.
 
-    A pure function of the block, its parent's header and the epoch. Pass ``check_parent_proof=False`` only for a block
-    whose descendant is finalized (catch-up): then the finalization vouches for the chain and the proof is history.
+    A pure function of the block, its parent's header and the epoch. The proposer's own signature is not looked at: it
+    is a Notarize vote, and is counted and checked as one.
 
     Raises:
         RemoteProtocolError: the block is invalid (code ``bad-block`` or that of the part that is wrong).
@@ -190,8 +191,6 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules, *, check_p
         raise refuse(f"its body has {len(body_bytes)} bytes; at most {BODY_BYTES_MAX} are allowed")
     if hash_block_body(body_bytes) != header.body_hash:
         raise refuse("its body is not the one the header commits to")
-    if check_parent_proof:
-        check_justification(header, block.just, parent, rules)
     last, parent_last = header.last_checkpoint, parent.last_checkpoint
     if body.checkpoints:
         certificate = body.checkpoints[0]
@@ -199,14 +198,17 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules, *, check_p
             raise refuse("its checkpoint certificate is not for the checkpoint its header names")
         if not parent_last.height < last.height < header.height:
             raise refuse("its checkpoint is not newer than the parent's and older than itself")
-        check_certificate(certificate, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.CHECKPOINT)
     elif last != parent_last:
         raise refuse("it names a new checkpoint without its certificate")
     if body.refs and header.height - last.height > CHECKPOINT_LAG_MAX:
         raise refuse(f"it carries batches {header.height - last.height} blocks after the last certified checkpoint")
+    if any(ref.header.epoch != header.epoch for ref in body.refs):
+        raise refuse("it carries a batch of another epoch")
+    # from here on signatures are checked: everything cheap has been seen
+    check_justification(header, block.just, parent, rules)
+    for certificate in body.checkpoints:
+        check_certificate(certificate, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.CHECKPOINT)
     for ref in body.refs:
-        if ref.header.epoch != header.epoch:
-            raise refuse("it carries a batch of another epoch")
         check_batch_certificate(ref, rules.chain_id, rules.validators, rules.verify)
 
 

@@ -1,0 +1,154 @@
+"""Genesis: agreed order, refusals, and what follows from it (decisions.md, Genesis; economics.md 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+from chain_tools import make_test_chain, test_key
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervm.protocol.account import encode_account
+from supervm.protocol.codec import INT_MAX, encode
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.genesis import (
+    Allocation,
+    Chain,
+    Genesis,
+    Miner,
+    Parameters,
+    check_genesis,
+    load_genesis,
+    make_genesis,
+)
+from supervm.protocol.hashing import ZERO_HASH, hash_genesis
+from supervm.protocol.keys import verify
+from supervm.protocol.trie import QuadTrie
+from supervm.protocol.validators import leader_permutation
+
+CHAIN = make_test_chain(4, {"alice": 5, "bob": 7, "carol": 9}, miners=3)
+GENESIS = CHAIN.chain.genesis
+replace = msgspec.structs.replace
+
+
+def remake(**changes: Any) -> Genesis:
+    fields: dict[str, Any] = {
+        "name": GENESIS.name,
+        "time_ms": GENESIS.time_ms,
+        "validators": GENESIS.validators,
+        "miners": GENESIS.miners,
+        "allocations": GENESIS.allocations,
+        "parameters": GENESIS.parameters,
+    }
+    return make_genesis(**(fields | changes))
+
+
+def test_a_file_is_read_back() -> None:
+    assert load_genesis(encode(GENESIS)) == GENESIS
+
+
+@given(st.permutations(GENESIS.miners), st.permutations(GENESIS.allocations))
+@settings(max_examples=20)
+def test_miners_and_allocations_have_one_order(miners: list[Miner], allocations: list[Allocation]) -> None:
+    assert remake(miners=tuple(miners), allocations=tuple(allocations)) == GENESIS
+
+
+def test_validators_keep_the_order_of_their_indices() -> None:
+    turned = remake(validators=GENESIS.validators[::-1])
+    assert turned.validators == GENESIS.validators[::-1]
+    assert Chain(turned, verify).chain_id != CHAIN.chain_id
+
+
+def parameters(**changes: Any) -> Genesis:
+    return replace(GENESIS, parameters=replace(GENESIS.parameters, **changes))
+
+
+FIRST, SECOND = GENESIS.allocations[:2]
+WRONG: dict[str, tuple[Genesis, str]] = {
+    "an allocation twice": (replace(GENESIS, allocations=(FIRST, FIRST)), f"allocation {FIRST.account.hex()}"),
+    "allocations out of order": (replace(GENESIS, allocations=(SECOND, FIRST)), "is double or out of order"),
+    "an account with two amounts": (
+        replace(GENESIS, allocations=(FIRST, replace(FIRST, amount=1))),
+        "is double or out of order",
+    ),
+    "a miner twice": (replace(GENESIS, miners=GENESIS.miners[:1] * 2), "genesis: miner"),
+    "miners out of order": (replace(GENESIS, miners=GENESIS.miners[::-1]), "genesis: miner"),
+    "a validator twice": (replace(GENESIS, validators=GENESIS.validators[:1] * 2), "two validators share one key"),
+    "shares below the whole": (parameters(fee_shares_bps=(1, 2, 3, 4)), "sum to 10000 bps"),
+    "time-outs the wrong way round": (parameters(view_timeout_ms=60_001), "view_timeout_ms is 60001 to 60000"),
+    "validity the wrong way round": (parameters(validity_ms_max=4_999), "validity_ms is 5000 to 4999"),
+    "too much money": (
+        replace(GENESIS, allocations=(replace(FIRST, amount=INT_MAX), replace(SECOND, amount=1))),
+        f"sum to {INT_MAX + 1} grain; at most {INT_MAX} are allowed",
+    ),
+}
+
+
+@pytest.mark.parametrize(("genesis", "reason"), WRONG.values(), ids=WRONG)
+def test_a_wrong_genesis_is_refused_when_checked_and_when_read(genesis: Genesis, reason: str) -> None:
+    with pytest.raises(LocalProtocolError, match=reason):
+        check_genesis(genesis)
+    with pytest.raises(LocalProtocolError, match=reason):
+        load_genesis(encode(genesis))
+
+
+def test_double_entries_are_refused_when_made() -> None:
+    with pytest.raises(LocalProtocolError, match="is double"):
+        remake(allocations=(*GENESIS.allocations, replace(FIRST, amount=1)))
+    with pytest.raises(LocalProtocolError, match="is double"):
+        remake(miners=(*GENESIS.miners, GENESIS.miners[0]))
+
+
+@pytest.mark.parametrize("data", [b"", b"genesis", encode(GENESIS)[:-1], encode(GENESIS) + b"\x00", b"\x80", b"\xff"])
+def test_what_is_no_genesis_file_is_our_own_error(data: bytes) -> None:
+    with pytest.raises(LocalProtocolError, match="this is not a genesis file"):
+        load_genesis(data)
+
+
+def test_an_allocation_of_nothing_is_not_read() -> None:
+    with pytest.raises(LocalProtocolError, match="not a genesis file"):
+        load_genesis(encode(replace(GENESIS, allocations=(replace(FIRST, amount=0),))))
+
+
+def test_the_greatest_supply_is_allowed() -> None:
+    whole = remake(allocations=(replace(FIRST, amount=INT_MAX),))
+    assert Chain(whole, verify).supply == INT_MAX
+
+
+def test_what_follows_from_a_genesis() -> None:
+    chain = CHAIN.chain
+    assert chain.chain_id == hash_genesis(encode(GENESIS))
+    assert chain.supply == 21 == sum(account.balance for account in chain.accounts.values())
+    assert chain.accounts[test_key("bob").public] == (7, 0, ZERO_HASH, 0)
+    assert chain.rules.leaders == leader_permutation(4, chain.chain_id)
+    assert chain.payout_of_miner[CHAIN.miner_keys[1].public] == test_key("miner-payout1").public
+    anchor = chain.anchor
+    trie = QuadTrie({key: encode_account(account) for key, account in chain.accounts.items()})
+    assert (anchor.chain_id, anchor.height, anchor.supply) == (chain.chain_id, 0, 21)
+    assert (anchor.state_root, anchor.validators_hash) == (trie.root, chain.validators.hash)
+    assert (anchor.receipts_root, anchor.history_root, anchor.prev_hash) == (ZERO_HASH, ZERO_HASH, ZERO_HASH)
+    header = chain.genesis_header
+    assert (header.last_checkpoint.height, header.last_checkpoint.hash) == (0, anchor.hash)
+    assert (header.view, header.height, header.chain_id) == (0, 0, chain.chain_id)
+
+
+def test_every_field_is_under_the_chain_id() -> None:
+    changed = [
+        remake(name="other"),
+        remake(time_ms=1),
+        remake(validators=GENESIS.validators[:3]),
+        remake(miners=()),
+        remake(allocations=GENESIS.allocations[:2]),
+        *(
+            remake(parameters=replace(Parameters(1), **{field.name: value}))
+            for field, value in zip(
+                msgspec.structs.fields(Parameters)[1:],
+                (True, (2_500,) * 4, 1, 70_000, 1, 0, 1, 0, 5_000),
+                strict=True,
+            )
+        ),
+    ]
+    ids = {Chain(genesis, verify).chain_id for genesis in changed} | {CHAIN.chain_id}
+    assert len(ids) == len(changed) + 1

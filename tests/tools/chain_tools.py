@@ -1,0 +1,323 @@
+"""Small real chains for tests: deterministic keys, a genesis, and builders of everything validators sign.
+
+Nothing here is a stand-in: the keys sign, the certificates verify, and the blocks pass `check_block`. `make_test_chain`
+is the way in:
+
+    chain = make_test_chain(validators=4, allocations={"alice": 1_000})
+    transfer = chain.transfer("alice", chain.account("bob"), amount=5)
+    batch = chain.batch([transfer])
+    block = chain.block(chain.genesis_header, view=1, refs=[chain.batch_certificate(batch)])
+    check_block(block, chain.genesis_header, chain.rules)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+
+from supervm.protocol.batch import (
+    NO_EDGE,
+    Batch,
+    BatchCertificate,
+    BatchVote,
+    batch_header,
+    batch_vote_statement,
+    bitmap_bytes,
+    certified_bits,
+    make_batch_certificate,
+    miner_statement,
+)
+from supervm.protocol.block import Block, BlockBody, BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.codec import encode
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.transfer import SignedTransfer, parse_transfer, sign_transfer
+from supervm.protocol.validators import Validator, ValidatorSet
+from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
+
+GENESIS_TIME_MS = 1_700_000_000_000
+"""Time of every test genesis."""
+VALID_UNTIL_MS = GENESIS_TIME_MS + 96 * 3_600_000
+"""Default validity of test transfers: 96 h after genesis."""
+
+
+def test_key(name: str) -> SigningKey:
+    """Return the signing key that belongs to `name`; equal names give equal keys."""
+    return SigningKey(blake2b(name.encode(), digest_size=32, person=b"svm.testkey").digest())
+
+
+test_key.__test__ = False  # type: ignore[attr-defined]  # a helper, not a test
+
+
+@dataclass
+class TestChain:
+    """A chain with the secrets of everyone on it.
+
+    Attributes:
+        chain: what follows from the genesis.
+        validator_keys: vote keys in index order.
+        miner_keys: node keys of the registered miners.
+        node_keys: node keys of the validators, in index order.
+        heads: next (seq, prev) of each sender that `transfer` has signed for.
+    """
+
+    __test__ = False
+
+    chain: Chain
+    validator_keys: tuple[SigningKey, ...]
+    node_keys: tuple[SigningKey, ...]
+    miner_keys: tuple[SigningKey, ...]
+    heads: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
+
+    @property
+    def chain_id(self) -> bytes:
+        """The chain id."""
+        return self.chain.chain_id
+
+    @property
+    def validators(self) -> ValidatorSet:
+        """The validator set."""
+        return self.chain.validators
+
+    @property
+    def rules(self) -> ChainRules:
+        """`ChainRules` of the only epoch."""
+        return self.chain.rules
+
+    @property
+    def genesis_header(self) -> BlockHeader:
+        """Header of block 0."""
+        return self.chain.genesis_header
+
+    @property
+    def quorum_signers(self) -> tuple[int, ...]:
+        """The first validators whose weight reaches the quorum."""
+        weight, signers = 0, []
+        for index, member_weight in enumerate(self.validators.weights):
+            if weight >= self.validators.quorum:
+                break
+            weight += member_weight
+            signers.append(index)
+        return tuple(signers)
+
+    @staticmethod
+    def account(name: str) -> bytes:
+        """Return the account id of `name`."""
+        return test_key(name).public
+
+    # --- transfers and batches ---------------------------------------------------------------------------------------
+
+    def transfer(
+        self,
+        sender: str,
+        to: bytes,
+        amount: int = 1,
+        fee: int = 1,
+        *,
+        seq: int | None = None,
+        prev: bytes | None = None,
+        valid_until_ms: int = VALID_UNTIL_MS,
+        payload: bytes = b"",
+    ) -> SignedTransfer:
+        """Sign a transfer; without `seq` and `prev` it follows the last one that was signed here for `sender`."""
+        key = test_key(sender)
+        next_seq, head = self.heads.get(key.public, (0, ZERO_HASH))
+        signed = sign_transfer(
+            key,
+            chain_id=self.chain_id,
+            seq=next_seq if seq is None else seq,
+            prev=head if prev is None else prev,
+            to=to,
+            amount=amount,
+            fee=fee,
+            valid_until_ms=valid_until_ms,
+            payload=payload,
+        )
+        if seq is None and prev is None:
+            self.heads[key.public] = (next_seq + 1, signed.id)
+        return signed
+
+    def batch(
+        self,
+        transfers: Sequence[SignedTransfer],
+        *,
+        miner: int = 0,
+        edges: tuple[bytes, ...] = (),
+        edge_of: bytes | None = None,
+        epoch: int = 0,
+    ) -> Batch:
+        """Build and sign a batch of the miner with index `miner`; without `edge_of` no edge brought anything."""
+        raws = tuple(transfer.raw for transfer in transfers)
+        edge_of = bytes([NO_EDGE]) * len(raws) if edge_of is None else edge_of
+        key = self.miner_keys[miner]
+        header = batch_header(self.chain_id, epoch, key.public, edges, raws, edge_of)
+        return Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
+
+    def batch_vote(self, batch: Batch, signer: int, bits: int | None = None) -> BatchVote:
+        """Return a validator's vote on a batch, for all its transfers unless `bits` says which."""
+        header = batch.header
+        bitmap = bitmap_bytes((1 << header.count) - 1 if bits is None else bits, header.count)
+        message = batch_vote_statement(self.chain_id, header.epoch, header.digest, header.count, bitmap)
+        signature = self.validator_keys[signer].sign(message)
+        return BatchVote(1, header.epoch, header.digest, header.count, bitmap, signer, signature)
+
+    def batch_certificate(
+        self, batch: Batch, bits_of: Mapping[int, int] | Iterable[int] | None = None
+    ) -> BatchCertificate:
+        """Certify a batch: by a quorum that sets every bit, by these signers, or by signer -> bits."""
+        if bits_of is None:
+            bits_of = self.quorum_signers
+        every = (1 << batch.header.count) - 1
+        given = dict(bits_of) if isinstance(bits_of, Mapping) else dict.fromkeys(bits_of, every)
+        votes = {signer: self.batch_vote(batch, signer, bits) for signer, bits in given.items()}
+        return make_batch_certificate(
+            batch.header, {signer: (vote.bitmap, vote.signature) for signer, vote in votes.items()}
+        )
+
+    def certified(self, batch: Batch, certificate: BatchCertificate | None = None) -> CertifiedBatch:
+        """Return what `execute_block` takes; without a certificate every transfer is certified."""
+        bits = (1 << batch.header.count) - 1
+        if certificate is not None:
+            bits = certified_bits(certificate, self.validators)
+        transfers = [parse_transfer(raw, self.chain_id) for raw in batch.transfers]
+        return CertifiedBatch(batch.header, transfers, batch.edge_of, bits)
+
+    # --- votes and certificates --------------------------------------------------------------------------------------
+
+    def vote(self, signer: int, kind: VoteKind, number: int, digest: bytes = ZERO_HASH, *, epoch: int = 0) -> Vote:
+        """Return one validator's vote."""
+        signature = self.validator_keys[signer].sign(statement(self.chain_id, kind, epoch, number, digest))
+        return Vote(1, kind, epoch, number, digest, signer, signature)
+
+    def certificate(
+        self,
+        kind: VoteKind,
+        number: int,
+        digest: bytes = ZERO_HASH,
+        *,
+        signers: Iterable[int] | None = None,
+        epoch: int = 0,
+    ) -> Certificate:
+        """Certify a statement, by the first quorum unless `signers` says by whom."""
+        chosen = self.quorum_signers if signers is None else tuple(signers)
+        signatures = {signer: self.vote(signer, kind, number, digest, epoch=epoch).signature for signer in chosen}
+        return make_certificate(kind, epoch, number, digest, signatures)
+
+    def notarization(self, header: BlockHeader) -> Certificate:
+        """Certify a block as notarized."""
+        return self.certificate(VoteKind.NOTARIZE, header.view, header.hash, epoch=header.epoch)
+
+    def finalization(self, header: BlockHeader) -> Certificate:
+        """Certify a block as final."""
+        return self.certificate(VoteKind.FINALIZE, header.view, header.hash, epoch=header.epoch)
+
+    def nullification(self, view: int) -> Certificate:
+        """Certify that a view was skipped."""
+        return self.certificate(VoteKind.NULLIFY, view)
+
+    def certify_checkpoint(self, header: CheckpointHeader, signers: Iterable[int] | None = None) -> CertifiedCheckpoint:
+        """Sign a checkpoint header with a quorum."""
+        certificate = self.certificate(
+            VoteKind.CHECKPOINT, header.height, header.hash, signers=signers, epoch=header.epoch
+        )
+        return CertifiedCheckpoint(1, header, certificate.signatures)
+
+    # --- blocks ------------------------------------------------------------------------------------------------------
+
+    def justification(self, parent: BlockHeader, view: int) -> Justification:
+        """Return the proof that a block of `view` may extend `parent`."""
+        proof = (self.notarization(parent),) if parent.height else ()
+        return Justification(1, proof, tuple(self.nullification(v) for v in range(parent.view + 1, view)))
+
+    def block(
+        self,
+        parent: BlockHeader,
+        *,
+        view: int | None = None,
+        refs: Sequence[BatchCertificate] = (),
+        checkpoint: Certificate | None = None,
+        ts_ms: int | None = None,
+        just: Justification | None = None,
+    ) -> Block:
+        """Build and sign the valid block of `view` (by default the next one) on top of `parent`."""
+        view = parent.view + 1 if view is None else view
+        body = BlockBody(1, tuple(refs), () if checkpoint is None else (checkpoint,))
+        just = self.justification(parent, view) if just is None else just
+        last = parent.last_checkpoint
+        if checkpoint is not None:
+            last = CheckpointRef(1, checkpoint.number, checkpoint.digest)
+        header = BlockHeader(
+            1,
+            self.chain_id,
+            parent.epoch,
+            view,
+            parent.height + 1,
+            parent.hash,
+            parent.view,
+            self.chain.rules.leader(view),
+            parent.ts_ms + 1 if ts_ms is None else ts_ms,
+            hash_justification(encode(just)),
+            hash_block_body(encode(body)),
+            last,
+        )
+        return self.sign_block(header, just, body)
+
+    def sign_block(self, header: BlockHeader, just: Justification, body: BlockBody) -> Block:
+        """Put a block together as its proposer does, whatever is in it."""
+        signature = self.vote(
+            header.proposer % len(self.validators), VoteKind.NOTARIZE, header.view, header.hash, epoch=header.epoch
+        ).signature
+        return Block(1, header, just, body, signature)
+
+    def blocks(self, count: int, parent: BlockHeader | None = None) -> list[Block]:
+        """Return `count` empty blocks in consecutive views on top of `parent` (by default genesis)."""
+        made: list[Block] = []
+        head = self.genesis_header if parent is None else parent
+        for _ in range(count):
+            made.append(self.block(head))
+            head = made[-1].header
+        return made
+
+
+def make_test_chain(
+    validators: int = 4,
+    allocations: Mapping[str, int] | None = None,
+    *,
+    weights: Sequence[int] | None = None,
+    miners: int = 1,
+    parameters: Parameters | None = None,
+) -> TestChain:
+    """Return a chain whose keys all follow from names, so that equal arguments give equal bytes.
+
+    Validator i has the vote key of ``validator{i}``, the node key of ``validator-node{i}`` and is paid to the account
+    of ``validator-payout{i}``; miner i likewise (``miner{i}``, ``miner-payout{i}``). `allocations` maps names to grain.
+    """
+    vote_keys = tuple(test_key(f"validator{index}") for index in range(validators))
+    node_keys = tuple(test_key(f"validator-node{index}") for index in range(validators))
+    miner_keys = tuple(test_key(f"miner{index}") for index in range(miners))
+    weights = [1] * validators if weights is None else weights
+    funds = {"alice": 1_000_000, "bob": 1_000_000} if allocations is None else allocations
+    genesis = make_genesis(
+        name="test",
+        time_ms=GENESIS_TIME_MS,
+        validators=tuple(
+            Validator(
+                1,
+                vote_keys[index].public,
+                node_keys[index].public,
+                weights[index],
+                test_key(f"validator-payout{index}").public,
+            )
+            for index in range(validators)
+        ),
+        miners=tuple(
+            Miner(1, key.public, test_key(f"miner-payout{index}").public) for index, key in enumerate(miner_keys)
+        ),
+        allocations=tuple(Allocation(1, test_key(name).public, amount) for name, amount in funds.items()),
+        parameters=parameters,
+    )
+    return TestChain(Chain(genesis, verify), vote_keys, node_keys, miner_keys)

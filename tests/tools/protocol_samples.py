@@ -1,0 +1,178 @@
+"""One instance of every agreed type and of every message, from one small chain; frozen in tests/vectors/protocol.json.
+
+`agreed_samples` and `message_samples` are pure functions: no clock, no randomness, the same bytes on every machine.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
+
+from supervm.protocol.account import AccountLeaf, encode_account
+from supervm.protocol.batch import NO_EDGE, Batch
+from supervm.protocol.block import FinalizedBlocks
+from supervm.protocol.checkpoint import CheckpointHeader
+from supervm.protocol.codec import Agreed, encode
+from supervm.protocol.edge import sign_edge_record
+from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.light import AccountAnswer, ReceiptProof, anchor_of
+from supervm.protocol.mmr import HistoryMMR
+from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.trie import QuadTrie
+from supervm.protocol.validators import ValidatorList
+from supervm.protocol.votes import VoteKind
+from supervm.protocol.wire import messages as m
+
+
+def sample_chain() -> TestChain:
+    """Return the chain of all samples: four validators, two miners, two funded accounts."""
+    return make_test_chain(4, {"alice": 1_000_000, "bob": 2**40}, miners=2)
+
+
+def sample_batch(chain: TestChain) -> Batch:
+    """Return a batch of five transfers of which an edge brought the first, the third and the fourth."""
+    carol, edge = chain.account("carol"), chain.account("edge-payout")
+    transfers = [
+        chain.transfer("alice", carol, 300, 7),
+        chain.transfer("alice", carol, 1, 1, payload=b"invoice 42"),
+        chain.transfer("bob", chain.account("alice"), 2**33, 1_000),
+        chain.transfer("bob", chain.account("bob"), 5, 3, payload=bytes(range(256))),
+        chain.transfer("bob", carol, 24, 24),
+    ]
+    return chain.batch(transfers, edges=(edge,), edge_of=bytes([0, NO_EDGE, 0, 0, NO_EDGE]))
+
+
+def agreed_samples() -> dict[str, Agreed]:
+    """Return one instance of every agreed type of `supervm.protocol`, by type name."""
+    chain = sample_chain()
+    batch = sample_batch(chain)
+    certificate = chain.batch_certificate(batch, {0: 0b11111, 1: 0b01111, 2: 0b01111, 3: 0b11011})
+    first = chain.block(chain.genesis_header, view=1, refs=[certificate], ts_ms=GENESIS_TIME_MS + 500)
+    executed = chain.certified(batch, certificate)
+    result = execute_block(
+        chain.chain.accounts,
+        [executed],
+        ts_ms=first.header.ts_ms,
+        payout_of_miner=chain.chain.payout_of_miner,
+        fee_shares_bps=chain.chain.parameters.fee_shares_bps,
+    )
+    trie = QuadTrie({key: encode_account(account) for key, account in chain.chain.accounts.items()})
+    trie.update({key: encode_account(account) for key, account in result.changes.items()})
+    history = HistoryMMR([chain.chain.anchor.hash])
+    headers = [
+        CheckpointHeader(
+            1,
+            chain.chain_id,
+            0,
+            1,
+            first.hash,
+            chain.chain.anchor.hash,
+            first.header.ts_ms,
+            trie.root,
+            result.receipts_root,
+            history.root,
+            chain.validators.hash,
+            ZERO_HASH,
+            chain.chain.supply,
+        )
+    ]
+    checkpoint = chain.certify_checkpoint(headers[0])
+    second = chain.block(first.header, view=4, checkpoint=checkpoint.certificate(), ts_ms=GENESIS_TIME_MS + 2_000)
+    history.append(headers[0].hash)
+    newest = msgspec.structs.replace(
+        headers[0],
+        height=2,
+        block_hash=second.hash,
+        prev_hash=headers[0].hash,
+        ts_ms=second.header.ts_ms,
+        receipts_root=ZERO_HASH,
+        history_root=history.root,
+    )
+    alice = chain.account("alice")
+    receipts = [encode(receipt) for receipt in result.receipts]
+    samples: list[Agreed] = [
+        executed.transfers[1].body,
+        chain.validators.members[2],
+        ValidatorList(1, chain.validators.members),
+        chain.vote(2, VoteKind.NULLIFY, 9),
+        chain.finalization(second.header),
+        batch.header,
+        batch,
+        chain.batch_vote(batch, 3, 0b11011),
+        certificate.votes[0],
+        certificate,
+        second.header.last_checkpoint,
+        second.header,
+        second.just,
+        second.body,
+        second,
+        FinalizedBlocks(1, (first, second), chain.finalization(second.header)),
+        headers[0],
+        checkpoint,
+        chain.chain.genesis.miners[0],
+        chain.chain.genesis.allocations[0],
+        chain.chain.parameters,
+        chain.chain.genesis,
+        AccountLeaf(1, *result.changes[alice]),
+        Receipt(1, executed.transfers[0].id, 1, 7, 1, 0),
+        BlockReceipts(1, result.receipts),
+        sign_edge_record(test_key("edge-node"), chain.chain_id, chain.account("edge-payout"), 3),
+        anchor_of(chain.chain),
+        AccountAnswer(1, checkpoint, alice, trie.prove(alice)),
+        ReceiptProof(
+            1,
+            result.receipts[2],
+            len(receipts),
+            tuple(merkle_path(receipts, 2, RECEIPTS)),
+            headers[0],
+            (history.prove(1),),
+            chain.certify_checkpoint(newest),
+        ),
+        trie.prove(chain.account("nobody")),
+        history.prove(0),
+    ]
+    named = {type(sample).__name__: sample for sample in samples}
+    if len(named) != len(samples):
+        raise ValueError("two samples share a type")
+    return named
+
+
+def message_samples() -> dict[str, m.Message]:
+    """Return one instance of every message, by type name."""
+    agreed = agreed_samples()
+    blob = {name: encode(value) for name, value in agreed.items()}
+    keys = tuple(test_key(name).public for name in ("alice", "bob"))
+    digest = bytes(range(32))
+    vote = agreed["BatchVote"]
+    samples: list[m.Message] = [
+        m.Hello(1, 1, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
+        m.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
+        m.Goodbye("version", "the peer speaks versions 2 to 3"),
+        m.Submit((blob["Transfer"], b"")),
+        m.Status((m.StatusItem(digest, m.LEVEL_R1, ""), m.StatusItem(digest, m.LEVEL_REFUSED, "the fee is too low"))),
+        m.Subscribe(keys),
+        m.Unsubscribe(()),
+        m.GetAccounts(keys[:1]),
+        m.AccountProofs(blob["CertifiedCheckpoint"], ((keys[0], blob["TrieProof"]),)),
+        m.GetReceipt(digest),
+        m.ReceiptAnswer(digest, blob["ReceiptProof"]),
+        m.EdgeRegistration(blob["EdgeRecord"]),
+        m.BatchMessage(blob["Batch"]),
+        m.BatchVoteMessage(vote),  # type: ignore[arg-type]
+        m.BatchCertificateMessage(blob["BatchCertificate"]),
+        m.GetBatches((digest, ZERO_HASH)),
+        m.GetBlocks(2**63 - 1),
+        m.BlocksMessage(blob["FinalizedBlocks"]),
+        m.CheckpointMessage(blob["CertifiedCheckpoint"]),
+        m.Follow(0),
+        m.ProposalMessage(blob["Block"]),
+        m.VoteMessage((agreed["Vote"],)),  # type: ignore[arg-type]
+        m.CertificateMessage((agreed["Certificate"],)),  # type: ignore[arg-type]
+        m.GetBlock(2**32, digest),
+        m.ConsensusStatus(0, 128, 127, 65_536),
+    ]
+    named = {type(sample).__name__: sample for sample in samples}
+    if len(named) != len(samples):
+        raise ValueError("two samples share a type")
+    return named
