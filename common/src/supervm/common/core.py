@@ -1,0 +1,276 @@
+"""The contract between a core and its driver (architecture.md 2).
+
+Theory of operation. A *core* holds protocol logic and nothing else: no socket, file, thread, clock or random source.
+It is stepped with one input and the time, and answers with effects as data. A *driver* carries the effects out and
+takes no decision. The trio driver (`supervm.common.driver`) runs cores on real machines, the simulator's driver runs
+thousands of them under virtual time; since neither decides anything, what one shows is true of the other.
+
+Rules a core can rely on, and a driver must keep:
+
+* `step` is never entered twice at once, and `now_us` never decreases.
+* Effects of one step are carried out in order. `Persist` records of one step become durable together; persists become
+  durable in the order they were asked for.
+* A `Send` or `Reply` with ``after=token`` leaves only once the `Persist` with that token is durable (rule P0). A send
+  that waits holds back later sends *to the same peer that wait too*, never ones that do not wait.
+* Every `Persist` is answered by `Durable(token)`. A failed write is never answered: the process ends.
+* Every `Work` is answered by `WorkDone`; results of one lane arrive in the order the work was asked for.
+* When `deadline_us` is not None and has passed, the driver steps the core with `Tick`.
+
+Reading durable state through the `Reader` it was built with is allowed to a core - it is the past, and the same in every
+driver - but it sees only what has become durable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import msgspec
+
+from supervm.protocol.wire.messages import AnyMessage, Message
+
+from .records import Record
+
+# --- inputs ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The driver runs: the first input of every core."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """The core's deadline has passed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message from an authenticated peer that is up."""
+
+    peer: bytes
+    message: AnyMessage
+
+
+@dataclass(frozen=True, slots=True)
+class PeerUp:
+    """A peer is connected, authenticated and has said a compatible Hello.
+
+    Attributes:
+        peer: its node id.
+        tier: 1..4, or 0 for a client that is no node.
+        features: words from its Hello.
+        clock_offset_ms: its clock minus ours, when Hello arrived.
+        address: the address we dialled, or None if it dialled us.
+    """
+
+    peer: bytes
+    tier: int
+    features: tuple[str, ...]
+    clock_offset_ms: int
+    address: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PeerDown:
+    """The connection to a peer that was up has ended."""
+
+    peer: bytes
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DialFailed:
+    """A `Dial` did not end in `PeerUp`."""
+
+    address: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Durable:
+    """The records of the `Persist` with this token are on disk."""
+
+    token: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkDone:
+    """The result of the `Work` with this token."""
+
+    token: int
+    result: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A request of the node's owner over its control socket; answered by `Reply` with the same token."""
+
+    token: int
+    request: msgspec.Struct
+
+
+Input = Started | Tick | Received | PeerUp | PeerDown | DialFailed | Durable | WorkDone | Command
+
+# --- effects --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send a message to a peer that is up; to one that is not, it is dropped."""
+
+    peer: bytes
+    message: Message
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Make records durable, all or none."""
+
+    token: int
+    records: tuple[Record, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VerifySignatures:
+    """Work: check ed25519 signatures; the result is a list of booleans in the same order."""
+
+    items: Sequence[tuple[bytes, bytes, bytes]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Do a pure computation outside the event loop; results of one `lane` keep their order."""
+
+    token: int
+    lane: bytes
+    job: VerifySignatures
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Connect to ``host:port`` and accept no other node there than `peer` (None: whoever answers)."""
+
+    address: str
+    peer: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class HangUp:
+    """Close the connection to a peer, telling it why."""
+
+    peer: bytes
+    code: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """An event for logs, metrics and whoever watches: a name and plain fields."""
+
+    name: str
+    fields: Mapping[str, Any]
+    level: str = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to a `Command`: a JSON-able value, or `error` with what was wrong with the request."""
+
+    token: int
+    value: Any
+    error: str | None = None
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """The node must stop at once and not come back by itself (divergence, supply mismatch)."""
+
+    reason: str
+
+
+Effect = Persist | Send | Work | Dial | HangUp | Publish | Reply | Halt
+
+
+class Core(Protocol):
+    """What a driver runs."""
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When the core wants a `Tick`, or None."""
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input and return what has to be done."""
+
+
+class Outbox:
+    """Collects the effects of one step of a node and its parts.
+
+    All records persisted in a step share one token and come first in the drained list, so one write covers the step.
+    """
+
+    def __init__(self) -> None:
+        self._next_token = 1
+        self._effects: list[Effect] = []
+        self._records: list[Record] = []
+        self._persist_token = 0
+
+    def token(self) -> int:
+        """Return a new token, never 0."""
+        token = self._next_token
+        self._next_token += 1
+        return token
+
+    def send(self, peer: bytes, message: Message, *, after: int = 0) -> None:
+        """Send `message`, after the persist `after` if that is not 0."""
+        self._effects.append(Send(peer, message, after))
+
+    def persist(self, *records: Record) -> int:
+        """Add records to this step's write; return its token for `after` and for `Durable`."""
+        if not self._persist_token:
+            self._persist_token = self.token()
+        self._records.extend(records)
+        return self._persist_token
+
+    def verify(self, lane: bytes, items: Sequence[tuple[bytes, bytes, bytes]]) -> int:
+        """Ask for signature checks; return the token of the answer."""
+        token = self.token()
+        self._effects.append(Work(token, lane, VerifySignatures(items)))
+        return token
+
+    def dial(self, address: str, peer: bytes | None) -> None:
+        """Ask for a connection."""
+        self._effects.append(Dial(address, peer))
+
+    def hang_up(self, peer: bytes, code: str, reason: str) -> None:
+        """Close a connection."""
+        self._effects.append(HangUp(peer, code, reason))
+
+    def publish(self, name: str, *, level: str = "info", **fields: Any) -> None:
+        """Tell whoever watches."""
+        self._effects.append(Publish(name, fields, level))
+
+    def reply(self, token: int, value: Any, *, after: int = 0) -> None:
+        """Answer a command."""
+        self._effects.append(Reply(token, value, None, after))
+
+    def refuse(self, token: int, error: str) -> None:
+        """Answer a command with what was wrong with it."""
+        self._effects.append(Reply(token, None, error))
+
+    def halt(self, reason: str) -> None:
+        """Stop the node for good."""
+        self._effects.append(Halt(reason))
+
+    def drain(self) -> list[Effect]:
+        """Return the step's effects, the write first, and start anew."""
+        effects = self._effects
+        if self._persist_token:
+            effects.insert(0, Persist(self._persist_token, tuple(self._records)))
+            self._records = []
+            self._persist_token = 0
+        self._effects = []
+        return effects

@@ -1,0 +1,139 @@
+"""Keeping the configured peers: dialling, back-off with jitter, heartbeats, and letting go of the silent.
+
+A part that every node core composes. It decides when to dial whom and when a silent peer is given up (network.md 3);
+the driver only carries out `Dial` and `HangUp`. Until discovery exists, whom to dial is configuration.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from supervm.protocol.wire.messages import Heartbeat
+
+from .core import DialFailed, Outbox, PeerDown, PeerUp
+
+HEARTBEAT_US = 10_000_000
+"""Time between heartbeats to a connected peer (network.md 3)."""
+SILENCE_US_MAX = 15_000_000
+"""1.5 heartbeats without any message: the peer counts as lost (network.md 3)."""
+BACKOFF_US_MIN, BACKOFF_US_MAX = 200_000, 5_000_000
+DIAL_TIMEOUT_US = 15_000_000
+"""A dial that is answered neither way by then is started again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerInfo:
+    """What is known of a peer that is up."""
+
+    node_id: bytes
+    tier: int
+    features: tuple[str, ...]
+    clock_offset_ms: int
+
+
+@dataclass(slots=True)
+class _Target:
+    address: str
+    node_id: bytes | None
+    backoff_us: int = BACKOFF_US_MIN
+    dial_at_us: int | None = 0  # None: connected
+    peer: bytes | None = None
+
+
+class Peering:
+    """Peers of one node.
+
+    Args:
+        outbox: where effects go.
+        targets: (node id or None, ``host:port``) to stay connected to.
+        rng: source of the jitter.
+    """
+
+    def __init__(self, outbox: Outbox, targets: Iterable[tuple[bytes | None, str]], rng: random.Random) -> None:
+        self._outbox = outbox
+        self._rng = rng
+        self._targets = [_Target(address, node_id) for node_id, address in targets]
+        self._heard_us: dict[bytes, int] = {}
+        self._heartbeat_at_us = 0
+        self._counter = 0
+        self.up: dict[bytes, PeerInfo] = {}
+        """Peers that are up, in the order they came."""
+        self.height = 0
+        """Certified height that heartbeats report."""
+        self.load_percent = 0
+        """Load that heartbeats report."""
+        self.loads: dict[bytes, int] = {}
+        """Load in percent that each peer last reported."""
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do."""
+        dials = [target.dial_at_us for target in self._targets if target.dial_at_us is not None]
+        if self.up:
+            dials.append(self._heartbeat_at_us)
+        return min(dials, default=None)
+
+    def tick(self, now_us: int) -> None:
+        """Dial what is due, send heartbeats, hang up on the silent."""
+        for target in self._targets:
+            if target.dial_at_us is not None and target.dial_at_us <= now_us:
+                if target.node_id is not None and target.node_id in self.up:
+                    target.dial_at_us, target.peer = None, target.node_id
+                    continue
+                target.dial_at_us = now_us + DIAL_TIMEOUT_US
+                self._outbox.dial(target.address, target.node_id)
+        if self.up and self._heartbeat_at_us <= now_us:
+            self._heartbeat_at_us = now_us + HEARTBEAT_US
+            self._counter += 1
+            beat = Heartbeat(self._counter, self.load_percent, now_us // 1000, self.height)
+            for node_id in self.up:
+                if now_us - self._heard_us[node_id] > SILENCE_US_MAX:
+                    self._outbox.hang_up(node_id, "silent", "no message for 1.5 heartbeats")
+                else:
+                    self._outbox.send(node_id, beat)
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Note a new peer; a target that it answers is connected."""
+        if not self.up:
+            self._heartbeat_at_us = now_us + HEARTBEAT_US
+        self.up[event.peer] = PeerInfo(event.peer, event.tier, event.features, event.clock_offset_ms)
+        self._heard_us[event.peer] = now_us
+        for target in self._targets:
+            if target.node_id == event.peer or (target.node_id is None and target.address == event.address):
+                target.dial_at_us, target.peer, target.backoff_us = None, event.peer, BACKOFF_US_MIN
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Forget a peer and plan to dial it again if it is a target."""
+        self.up.pop(event.peer, None)
+        self._heard_us.pop(event.peer, None)
+        self.loads.pop(event.peer, None)
+        for target in self._targets:
+            if target.peer == event.peer:
+                target.peer = None
+                self._retry(target, now_us)
+
+    def dial_failed(self, now_us: int, event: DialFailed) -> None:
+        """Plan the next try with back-off and jitter."""
+        for target in self._targets:
+            if target.address == event.address and target.peer is None:
+                self._retry(target, now_us)
+
+    def heard(self, now_us: int, peer: bytes) -> None:
+        """Any message is a sign of life."""
+        if peer in self._heard_us:
+            self._heard_us[peer] = now_us
+
+    def heartbeat(self, peer: bytes, message: Heartbeat) -> None:
+        """Remember the load that the peer reports."""
+        if peer in self.up:
+            self.loads[peer] = message.load_percent
+
+    def of_tier(self, tier: int) -> list[bytes]:
+        """Return the node ids of peers of a tier that are up, in the order they came."""
+        return [info.node_id for info in self.up.values() if info.tier == tier]
+
+    def _retry(self, target: _Target, now_us: int) -> None:
+        target.dial_at_us = now_us + target.backoff_us // 2 + self._rng.randrange(target.backoff_us // 2 + 1)
+        target.backoff_us = min(target.backoff_us * 2, BACKOFF_US_MAX)

@@ -1,0 +1,529 @@
+"""Records and stores: one contract for the database and for memory, and nothing acknowledged is ever lost.
+
+With SUPERVM_TEST_POSTGRESQL set to the URL of an empty database that may be overwritten, the contract also runs there.
+"""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from contextlib import closing
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy.dialects import postgresql
+
+from supervm.common.errors import InputError
+from supervm.common.records import (
+    INT_MAX,
+    INT_MIN,
+    Append,
+    Column,
+    Delete,
+    DeleteBelow,
+    Prune,
+    Put,
+    TableSpec,
+)
+from supervm.common.storage.connect import database_url, shown
+from supervm.common.storage.errors import LogDamaged, StorageFailed
+from supervm.common.storage.memory import MemoryStore
+from supervm.common.storage.net import net_change
+from supervm.common.storage.sql import SqlStore
+from supervm.common.storage.statements import build_statements, build_table
+from supervm.protocol.errors import LocalProtocolError
+
+HEIGHTS = TableSpec("heights", (Column("height", "int"),), (Column("body", "bytes"), Column("note", "text", True)))
+ACCOUNTS = TableSpec("accounts", (Column("account", "bytes"),), (Column("balance", "int"),))
+INDEX = TableSpec("idx", (Column("short", "int"), Column("height", "int")), ())
+NAMES = TableSpec("names", (Column("name", "text"), Column("seq", "int")), (Column("value", "bytes", True),))
+TABLES = (HEIGHTS, ACCOUNTS, INDEX, NAMES)
+ME = bytes(range(16))
+POSTGRESQL = os.environ.get("SUPERVM_TEST_POSTGRESQL")
+
+
+class OnDisk:
+    """An SqlStore that can be closed and opened again."""
+
+    def __init__(self, directory, database=None):
+        self.directory, self.database = directory, database or directory / "node.sqlite"
+        self.store = self.open()
+
+    def open(self):
+        return SqlStore(self.database, TABLES, log_path=self.directory / "node.wal", incarnation=ME)
+
+    def reopen(self):
+        self.store.close()
+        self.store = self.open()
+        return self.store
+
+
+class InMemory:
+    def __init__(self):
+        self.store = MemoryStore(TABLES)
+
+    def reopen(self):
+        self.store.reopen()
+        return self.store
+
+
+def drop_all(url):
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        metadata = sa.MetaData()
+        metadata.reflect(connection)
+        metadata.drop_all(connection)
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "memory", *(["postgresql"] if POSTGRESQL else [])])
+def box(request, tmp_path):
+    if request.param == "memory":
+        yield InMemory()
+        return
+    if request.param == "postgresql":
+        drop_all(POSTGRESQL)
+    made = OnDisk(tmp_path, POSTGRESQL if request.param == "postgresql" else None)
+    yield made
+    made.store.close()
+
+
+def contents(store):
+    return {spec.name: list(store.scan(spec.name)) for spec in TABLES}
+
+
+# --- the contract ----------------------------------------------------------------------------------------------------
+
+
+def test_what_was_put_is_read_back_with_its_types_now_and_after_a_restart(box):
+    rows = {
+        ("heights", (INT_MAX,)): (b"", None),
+        ("heights", (INT_MIN,)): (bytes(range(256)), "ünïcode ☃ 𝔘"),
+        ("accounts", (b"",)): (INT_MAX,),
+        ("accounts", (b"\0\xff" * 16,)): (INT_MIN,),
+        ("idx", (1, 2)): (),
+        ("names", ("", 0)): (None,),
+        ("names", ("é", -1)): (b"v",),
+    }
+    box.store.commit([Put(table, key, value) for (table, key), value in rows.items()])
+    for reopen in (False, True):
+        store = box.reopen() if reopen else box.store
+        for (table, key), value in rows.items():
+            assert store.get(table, key) == value
+        assert store.get("idx", (2, 1)) is None
+        assert [store.count(spec.name) for spec in TABLES] == [2, 2, 1, 2]
+
+
+def test_scans_are_in_key_order_from_the_first_key_not_below(box):
+    store = box.store
+    keys = [b"b", b"", b"\xff", b"a\0", b"a", b"\x7f", b"\x80"]
+    store.commit([Put("accounts", (key,), (i,)) for i, key in enumerate(keys)])
+    assert [key for (key,), _ in store.scan("accounts")] == sorted(keys)
+    assert [key for (key,), _ in store.scan("accounts", first=(b"a\0\0",), limit=2)] == [b"b", b"\x7f"]
+    assert list(store.scan("accounts", limit=0)) == []
+    words = ["b", "B", "a", "Z", "é", "z", "_", "𝔘", "ﬀ"]
+    store.commit([Put("names", (word, n), (None,)) for word in words for n in (2, -1)])
+    assert [key for key, _ in store.scan("names")] == sorted((word, n) for word in words for n in (2, -1))
+    assert next(store.scan("names", first=("a", 0)))[0] == ("a", 2)
+    assert next(store.scan("names", first=("a",)))[0] == ("a", -1)
+    store.commit([Put("idx", (n, m), ()) for n in range(3) for m in range(3)])
+    assert [key for key, _ in store.scan("idx", first=(1, 2), limit=3)] == [(1, 2), (2, 0), (2, 1)]
+    assert [key for key, _ in store.scan("idx", first=(2,))] == [(2, 0), (2, 1), (2, 2)]
+
+
+def test_the_last_record_about_a_key_wins(box):
+    store = box.store
+    store.commit([Put("heights", (n,), (b"old", None)) for n in range(6)])
+    store.commit(
+        [
+            Put("heights", (0,), (b"a", None)),
+            Put("heights", (0,), (b"b", None)),  # put, put
+            Put("heights", (1,), (b"a", None)),
+            Delete("heights", (1,)),  # put, delete
+            Delete("heights", (2,)),
+            Put("heights", (2,), (b"back", "n")),  # delete, put
+            Delete("heights", (99,)),  # nothing there
+        ]
+    )
+    assert [(key[0], value[0]) for key, value in store.scan("heights")] == [
+        (0, b"b"),
+        (2, b"back"),
+        (3, b"old"),
+        (4, b"old"),
+        (5, b"old"),
+    ]
+    store.commit(
+        [
+            Put("heights", (1,), (b"gone", None)),
+            DeleteBelow("heights", 4),
+            DeleteBelow("heights", 3),
+            Put("heights", (2,), (b"after", None)),
+        ]
+    )
+    assert [key[0] for key, _ in store.scan("heights")] == [2, 4, 5]
+    store.commit([Put("idx", (n, 0), ()) for n in (-5, 3, 7)] + [DeleteBelow("idx", 7), DeleteBelow("idx", INT_MIN)])
+    assert [key for key, _ in store.scan("idx")] == [(7, 0)]
+
+
+def test_the_log_is_what_was_found_at_the_start(box):
+    box.store.commit([Append(b"1"), Put("idx", (1, 1), ()), Append(b"")])
+    assert box.store.log() == []
+    store = box.reopen()
+    assert store.log() == [b"1", b""]
+    store.commit([Append(b"before"), Prune((b"1", b"kept")), Append(b"after")])
+    store.commit([Append(b"last")])
+    assert store.log() == [b"1", b""]
+    assert box.reopen().log() == [b"1", b"kept", b"after", b"last"]
+    box.store.commit([Append(b"x"), Prune((b"no",)), Prune(())])
+    assert box.reopen().log() == []
+
+
+def test_a_scan_is_of_one_moment(box):
+    box.store.commit([Put("idx", (n, 0), ()) for n in range(3000)])
+    scan = box.store.scan("idx")
+    seen = [next(scan)[0][0]]
+    box.store.commit([DeleteBelow("idx", 2900), Put("idx", (5000, 0), ())])
+    seen += [key[0] for key, _ in scan]
+    assert seen == list(range(3000))
+    assert box.store.count("idx") == 101
+
+
+@pytest.mark.parametrize(
+    ("record", "words"),
+    [
+        (Put("nowhere", (1,), ()), "no table 'nowhere'"),
+        (Put("heights", (1, 2), (b"", None)), "2 columns; 1 are declared"),
+        (Put("heights", (1,), (b"",)), "1 columns; 2 are declared"),
+        (Put("heights", ("1",), (b"", None)), "holds int, not str"),
+        (Put("heights", (True,), (b"", None)), "holds int, not bool"),
+        (Put("heights", (INT_MAX + 1,), (b"", None)), "64 signed bits"),
+        (Put("heights", (1,), (None, None)), "holds bytes, not NoneType"),
+        (Put("heights", (1,), (bytearray(1), None)), "holds bytes, not bytearray"),
+        (Put("heights", (1,), (b"", "a\0b")), "no NUL"),
+        (Put("heights", (1,), (b"", "\ud800")), "lone surrogate"),
+        (Delete("accounts", ("x",)), "holds bytes, not str"),
+        (DeleteBelow("accounts", 5), "begins with bytes"),
+        (DeleteBelow("idx", INT_MAX + 1), "64 signed bits"),
+        (Append("text"), "got str"),
+        (Append(bytes((64 << 20) + 1)), "at most 67108864"),
+        (Prune((b"a", None)), "NoneType"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_record_that_does_not_fit_is_refused_and_nothing_of_its_list_is_written(box, record, words):
+    good = [Put("idx", (1, 1), ()), Append(b"x")]
+    with pytest.raises(LocalProtocolError, match=words):
+        box.store.commit([*good, record])
+    assert box.store.count("idx") == 0
+    box.store.commit(good)
+    assert box.reopen().log() == [b"x"]
+
+
+def test_reads_are_checked_against_the_tables(box):
+    for wrong in (
+        lambda: box.store.get("nowhere", (1,)),
+        lambda: box.store.get("idx", (1,)),
+        lambda: list(box.store.scan("idx", first=())),
+        lambda: list(box.store.scan("idx", first=("a",))),
+        lambda: box.store.count("nowhere"),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+
+
+# --- the two stores agree on any history -----------------------------------------------------------------------------
+
+small = st.integers(0, 4)
+words = st.sampled_from(["", "a", "B", "é"])
+blobs = st.sampled_from([b"", b"a", b"\xff", b"a\0"])
+records = st.one_of(
+    st.builds(lambda k, v: Put("heights", (k,), v), small, st.tuples(blobs, st.none() | words)),
+    st.builds(lambda k, v: Put("accounts", (k,), (v,)), blobs, small),
+    st.builds(lambda *k: Put("idx", k, ()), small, small),
+    st.builds(lambda *k: Delete("idx", k), small, small),
+    st.builds(lambda k: Delete("heights", (k,)), small),
+    st.builds(lambda k, n, v: Put("names", (k, n), (v,)), words, small, st.none() | blobs),
+    st.builds(lambda k, n: Delete("names", (k, n)), words, small),
+    st.builds(DeleteBelow, st.sampled_from(["heights", "idx"]), small),
+    st.builds(Append, blobs),
+    st.builds(lambda keep: Prune(tuple(keep)), st.lists(blobs, max_size=2)),
+)
+
+
+@given(st.lists(st.tuples(st.lists(records, max_size=8), st.booleans()), max_size=6))
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_the_stores_agree_on_any_history(tmp_path_factory, history):
+    disk, memory = OnDisk(tmp_path_factory.mktemp("s")), InMemory()
+    try:
+        for group, restart in history:
+            for box in (disk, memory):
+                box.store.commit(group)
+                if restart:
+                    box.reopen()
+            assert contents(disk.store) == contents(memory.store)
+            assert disk.store.log() == memory.store.log()
+        assert disk.reopen().log() == memory.reopen().log()
+    finally:
+        disk.store.close()
+
+
+@given(st.lists(records, max_size=30))
+def test_the_net_change_speaks_once_about_each_row(group):
+    for change in net_change(group).tables.values():
+        keys = change.deletes + [key for key, _ in change.puts]
+        assert len(dict.fromkeys(keys)) == len(keys)
+        assert change.deletes == sorted(change.deletes)
+
+
+# --- memory: crashes -------------------------------------------------------------------------------------------------
+
+
+def test_a_crash_forgets_what_was_only_staged():
+    store = MemoryStore(TABLES)
+    for n in range(3):
+        store.stage([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+    assert store.staged == 3
+    assert store.count("idx") == 0
+    store.flush(1)
+    assert store.count("idx") == 1
+    store.crash()
+    assert (store.staged, store.count("idx"), store.log()) == (0, 1, [b"0"])
+
+
+def test_a_crash_between_tables_and_log_keeps_the_tables_part_of_the_oldest_group():
+    store = MemoryStore(TABLES)
+    for n in range(2):
+        store.stage([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+    store.crash(between=True)
+    assert ([key for key, _ in store.scan("idx")], store.log()) == ([(0, 0)], [])
+
+
+def test_a_store_without_a_log_takes_no_log_records(tmp_path):
+    disk = SqlStore(str(tmp_path / "w.sqlite"), TABLES)
+    for store in (disk, MemoryStore(TABLES, with_log=False)):
+        for record in (Append(b""), Prune(())):
+            with pytest.raises(LocalProtocolError, match="without a write-ahead log"):
+                store.commit([record])
+        assert store.log() == []
+    assert not disk.log_created
+    disk.close()
+
+
+# --- the database ----------------------------------------------------------------------------------------------------
+
+
+def test_a_commit_reads_as_a_whole_or_not_at_all_while_another_thread_writes(tmp_path):
+    box = OnDisk(tmp_path)
+    done = threading.Event()
+
+    def write():
+        for n in range(60):
+            box.store.commit([Put("accounts", (b"a",), (n,)), Put("accounts", (b"b",), (-n,)), Append(b"%d" % n)])
+        done.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    reads = 0
+    while not done.is_set() or reads == 0:
+        balances = [value[0] for _, value in box.store.scan("accounts")]
+        assert sum(balances) == 0
+        reads += 1
+    writer.join()
+    assert box.store.get("accounts", (b"a",)) == (59,)
+    box.store.close()
+
+
+def test_sqlite_is_set_up_to_be_durable(tmp_path):
+    box = OnDisk(tmp_path)
+    with box.store._engine.connect() as connection:
+        settings_ = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "auto_vacuum")
+        }
+    box.store.close()
+    assert settings_ == {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 20000, "auto_vacuum": 2}
+
+
+def test_maintenance_empties_the_journal_and_gives_pages_back(tmp_path):
+    box = OnDisk(tmp_path)
+    box.store.commit([Put("heights", (n,), (bytes(2000), None)) for n in range(2000)])
+    box.store.maintain()
+    assert (tmp_path / "node.sqlite-wal").stat().st_size == 0
+    full = (tmp_path / "node.sqlite").stat().st_size
+    box.store.commit([DeleteBelow("heights", 1900)])
+    box.store.maintain()
+    assert (tmp_path / "node.sqlite").stat().st_size < full / 4
+    assert box.store.count("heights") == 100
+    box.store.close()
+
+
+def test_another_schema_version_is_refused_by_name(tmp_path):
+    path = tmp_path / "a.sqlite"
+    SqlStore(path, TABLES, schema_version=3).close()
+    with pytest.raises(InputError, match=r"version 3; this program knows versions up to 2: use a newer"):
+        SqlStore(path, TABLES, schema_version=2)
+    with pytest.raises(InputError, match=r"version 3 and this program needs 4"):
+        SqlStore(path, TABLES, schema_version=4)
+    SqlStore(path, TABLES, schema_version=3).close()
+
+
+def test_other_columns_are_refused(tmp_path):
+    path = tmp_path / "a.sqlite"
+    SqlStore(path, [INDEX]).close()
+    with pytest.raises(InputError, match=r"has the columns short, height with key short, height; this program expects"):
+        SqlStore(path, [TableSpec("idx", (Column("short", "int"),), (Column("height", "int"),))])
+
+
+@pytest.mark.parametrize(
+    ("database", "words"),
+    [
+        ("sqlite://", "not outlive"),
+        ("mysql://u:secret@h/d", "is mysql; sqlite and postgresql"),
+        ("postgresql+nothing://u:secret@h/d", "not installed"),
+        ("http//://", "cannot be read"),
+    ],
+)
+def test_databases_that_cannot_be_used_are_named_without_their_password(database, words):
+    with pytest.raises(InputError, match=words) as caught:
+        SqlStore(database, TABLES)
+    assert "secret" not in str(caught.value)
+
+
+def test_a_file_that_is_no_database_or_a_missing_directory_is_named(tmp_path):
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(b"this is no database, whatever its name says" * 50)
+    with pytest.raises(InputError, match=r"a\.sqlite: file is not a database"):
+        SqlStore(path, TABLES)
+    with pytest.raises(InputError, match="unable to open"):
+        SqlStore(tmp_path / "none" / "a.sqlite", TABLES)
+
+
+def test_urls_of_sqlite_files_are_paths(tmp_path):
+    url = database_url(f"sqlite:///{tmp_path}/u.sqlite")
+    assert shown(url) == f"{tmp_path}/u.sqlite"
+    store = SqlStore(f"sqlite:///{tmp_path}/u.sqlite", TABLES)
+    assert store.sqlite_path == tmp_path / "u.sqlite"
+    store.close()
+
+
+def test_a_damaged_log_is_reported_and_the_tables_can_still_be_read_without_it(tmp_path):
+    box = OnDisk(tmp_path)
+    assert box.store.log_created
+    for n in range(3):
+        box.store.commit([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+    assert not box.reopen().log_created
+    box.store.close()
+    wal = bytearray((tmp_path / "node.wal").read_bytes())
+    wal[60] ^= 1
+    (tmp_path / "node.wal").write_bytes(wal)
+    with pytest.raises(LogDamaged, match="what this node promised is not known"):
+        box.open()
+    observer = SqlStore(tmp_path / "node.sqlite", TABLES)
+    assert observer.count("idx") == 3
+    observer.close()
+
+
+def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path):
+    box = OnDisk(tmp_path)
+    box.store.close()
+    box.store = SqlStore(box.database, TABLES, log_path=tmp_path / "node.wal", incarnation=ME, busy_timeout_s=0.05)
+    with closing(sqlite3.connect(box.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StorageFailed, match=r"database is locked; the process must end"):
+            box.store.commit([Put("idx", (1, 1), ()), Append(b"promise")])
+    with pytest.raises(StorageFailed, match="failed before"):
+        box.store.commit([Append(b"x")])
+    store = box.reopen()
+    assert (store.count("idx"), store.log()) == (0, [])
+    store.close()
+    with pytest.raises(StorageFailed, match="closed"):
+        store.commit([Append(b"x")])
+
+
+def test_statements_for_postgresql_use_its_types_order_and_upsert():
+    compiled = {}
+    for spec in (NAMES, INDEX):
+        table = build_table(spec, sa.MetaData())
+        statements = build_statements(spec, table, "postgresql")
+        compiled[spec.name] = (
+            str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect())),
+            str(statements.upsert.compile(dialect=postgresql.dialect())),
+            str(statements.rows_from(("a", 1) if spec is NAMES else (1, 1)).compile(dialect=postgresql.dialect())),
+        )
+    create, upsert, scan = compiled["names"]
+    assert 'name TEXT COLLATE "C" NOT NULL' in create
+    assert "seq BIGINT NOT NULL" in create
+    assert "value BYTEA" in create
+    assert "ON CONFLICT (name, seq) DO UPDATE SET value = excluded.value" in upsert
+    assert "(names.name, names.seq) >= (" in scan
+    assert "ON CONFLICT (short, height) DO NOTHING" in compiled["idx"][1]
+
+
+@pytest.mark.parametrize(
+    ("spec", "ddl"),
+    [(HEIGHTS, "height INTEGER NOT NULL"), (INDEX, "WITHOUT ROWID"), (ACCOUNTS, "WITHOUT ROWID"), (NAMES, "BLOB")],
+)
+def test_small_rows_and_only_they_are_kept_inside_the_key(spec, ddl):
+    text = str(
+        sa.schema.CreateTable(build_table(spec, sa.MetaData())).compile(dialect=sa.create_engine("sqlite://").dialect)
+    )
+    assert ddl in text
+    assert ("WITHOUT ROWID" in text) == (ddl == "WITHOUT ROWID")
+
+
+def test_declarations_are_checked():
+    key = Column("a", "int")
+    for wrong in (
+        lambda: TableSpec("Big", (key,), ()),
+        lambda: TableSpec("t", (), (key,)),
+        lambda: TableSpec("t", (key,), (key,)),
+        lambda: TableSpec("t", (Column("a", "int", nullable=True),), ()),
+        lambda: TableSpec("t", (Column("a; drop", "int"),), ()),
+        lambda: MemoryStore([INDEX, INDEX]),
+        lambda: SqlStore("x.sqlite", [TableSpec("svm_meta", (key,), ())]),
+    ):
+        with pytest.raises(LocalProtocolError):
+            wrong()
+
+
+# --- a killed process ------------------------------------------------------------------------------------------------
+
+COMMIT_FOREVER = """
+import sys
+from pathlib import Path
+from supervm.common.records import *
+from supervm.common.storage.sql import SqlStore
+directory = Path(sys.argv[1])
+table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))
+store = SqlStore(directory / "k.sqlite", [table], log_path=directory / "k.wal", incarnation=bytes(range(16)))
+n, promised = store.count("idx"), len(store.log())
+while True:
+    store.commit([Put("idx", (n,), (b"%d" % n,)), Put("idx", (n + 1,), (b"",)), Append(b"%d" % n)])
+    n, promised = n + 2, promised + 1
+    print(n, promised, flush=True)
+"""
+
+
+def test_a_killed_process_finds_everything_it_acknowledged_and_no_promise_without_its_body(tmp_path):
+    table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", COMMIT_FOREVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+        ) as child:
+            lines = [child.stdout.readline() for _ in range(60)]
+            child.send_signal(signal.SIGKILL)
+            lines += child.stdout.read().splitlines(keepends=True)
+        # a last line without its end was cut by the kill
+        acknowledged, promised = map(int, [line for line in lines if line.endswith("\n")][-1].split())
+        store = SqlStore(tmp_path / "k.sqlite", [table], log_path=tmp_path / "k.wal", incarnation=ME)
+        rows = store.count("idx")
+        assert rows >= acknowledged
+        assert rows % 2 == 0
+        promises = [int(payload) for payload in store.log()]
+        assert len(promises) >= promised  # a body whose promise was never made may be there as well
+        assert all(store.get("idx", (n,)) == (b"%d" % n,) for n in promises)
+        store.close()
