@@ -1,0 +1,87 @@
+"""Updates of the state tree at a million accounts, against the bare hashing of the same nodes.
+
+The limit counts what no tree of this shape can avoid: per changed account its key, value and leaf hash, and one hash
+for every distinct inner node above the changed leaves.
+"""
+
+from __future__ import annotations
+
+import gc
+from hashlib import blake2b
+
+from supervm.protocol.account import Account, encode_account
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.trie import QuadTrie
+from supervm.protocol.trie_proof import hash_account_key
+
+from .measure import BenchOptions, Row, interleaved, rate_row
+
+_BUILD_CHUNK = 50_000
+
+
+def run(options: BenchOptions) -> list[Row]:
+    """Accounts updated per second in batches of 1,000 and 10,000."""
+    accounts = 100_000 if options.quick else 1_000_000
+    options.progress(f"building a tree of {accounts} accounts")
+    trie = QuadTrie()
+    for first in range(0, accounts, _BUILD_CHUNK):
+        trie.update({_address(number): _leaf(number) for number in range(first, first + _BUILD_CHUNK)})
+    gc.collect()
+    gc.freeze()  # a million small objects that stay: the collector need not walk them in every round
+    try:
+        rows = []
+        for batch in (1_000, 10_000):
+            options.progress(f"{batch} of {accounts}")
+            rows.append(_batch(options, trie, accounts, batch))
+        return rows
+    finally:
+        gc.unfreeze()
+
+
+def _batch(options: BenchOptions, trie: QuadTrie, accounts: int, batch: int) -> Row:
+    addresses = [_address(number * (accounts // batch)) for number in range(batch)]
+    leaf = _leaf(7)
+    hashes = _node_hashes(trie, addresses)
+    turn = 0
+
+    def ours() -> int:
+        nonlocal turn
+        turn += 1
+        changed = encode_account(Account(turn, 1, ZERO_HASH, 0))
+        trie.update(dict.fromkeys(addresses, changed))
+        return batch
+
+    def limit() -> int:
+        copy = blake2b(digest_size=32, person=b"svm.bench").copy
+        node = bytes(128)
+        for address in addresses:
+            for data in (address, leaf, node[:64]):
+                state = copy()
+                state.update(data)
+                state.digest()
+        for _ in range(hashes):
+            state = copy()
+            state.update(node)
+            state.digest()
+        return batch
+
+    rates = interleaved({"ours": ours, "limit": limit}, options.rounds)
+    return rate_row(f"trie.update{batch}.of{accounts}", "accounts/s", rates["ours"], rates["limit"])
+
+
+def _node_hashes(trie: QuadTrie, addresses: list[bytes]) -> int:
+    """Return how many distinct inner nodes lie above the leaves of `addresses`."""
+    prefixes = set()
+    for address in addresses:
+        digits = int.from_bytes(hash_account_key(address), "big")
+        for depth in range(len(trie.prove(address).masks)):
+            prefixes.add((depth, digits >> (256 - 2 * depth)))
+    return len(prefixes)
+
+
+def _address(number: int) -> bytes:
+    return number.to_bytes(32, "big")
+
+
+def _leaf(number: int) -> bytes:
+    return encode_account(Account(10**12 + number, number, ZERO_HASH, 0))

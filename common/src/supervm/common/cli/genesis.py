@@ -1,0 +1,225 @@
+"""``supervm genesis``: making the one file that starts a network, and showing it (decisions.md, Genesis).
+
+Three small CSV files say who is there: validators (``key,node_id,weight,payout``), miners (``node_id,payout``) and
+allocations (``account,amount``). Accounts are addresses, node ids ``svmnode1...``; either may be 64 hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from supervm.protocol.address import decode_address, decode_node_id, encode_address, encode_node_id
+from supervm.protocol.errors import LocalProtocolError
+
+from ..csvfile import CsvRow, read_csv
+from ..errors import InputError
+from ..options import OptionSpec, OptionValue, parse_option
+from .fee import parse_shares
+from .output import columns, emit, json_option
+
+VALIDATORS_HEADER = ("key", "node_id", "weight", "payout")
+MINERS_HEADER = ("node_id", "payout")
+ALLOCATIONS_HEADER = ("account", "amount")
+
+_INT_MAX = 2**63 - 1
+_DAY_MS = 86_400_000
+
+PARAMETERS = {
+    "view_timeout_ms": OptionSpec(int, 400, "first time-out of a view, ms", 1, 600_000),
+    "view_timeout_ms_max": OptionSpec(int, 60_000, "longest time-out of a view, ms", 1, 3_600_000),
+    "block_interval_ms": OptionSpec(int, 500, "longest time between blocks, ms", 1, 600_000),
+    "clock_drift_ms": OptionSpec(int, 2_000, "how far a block's time may be ahead of a clock, ms", 0, 600_000),
+    "window": OptionSpec(int, 1_024, "slots of one sender that may be under way", 1, 1 << 20),
+    "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transfer, ms", 0, 365 * _DAY_MS),
+    "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
+}
+"""Numbers that ``--param`` can set, besides ``fee_shares_bps``."""
+
+
+@click.group()
+def genesis() -> None:
+    """Make or show the file that starts a network."""
+
+
+_READ = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@genesis.command(
+    epilog="Example: supervm genesis new --validators validators.csv --miners miners.csv --alloc alloc.csv "
+    "--out genesis.cbor --param block_interval_ms=500"
+)
+@click.option("--validators", type=_READ, required=True,
+              help="CSV key,node_id,weight,payout; their order is their index.")
+@click.option("--miners", type=_READ, required=True, help="CSV node_id,payout.")
+@click.option("--alloc", type=_READ, required=True, help="CSV account,amount in grain.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to make.")
+@click.option("--name", default="supervm", show_default=True, help="Name of the network, 1 to 64 characters.")
+@click.option("--time", "time_ms", type=click.IntRange(0, _INT_MAX), help="Unix time in ms [default: now].")
+@click.option("--test-network", is_flag=True, help="Addresses begin with tsvm1.")
+@click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; may be given many times.")
+@json_option
+def new(
+    validators: Path, miners: Path, alloc: Path, out: Path, name: str, time_ms: int | None, test_network: bool,
+    params: tuple[str, ...], as_json: bool,
+) -> None:
+    """Make a genesis file; never overwrites one."""
+    from supervm.protocol.codec import encode
+    from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
+    from supervm.protocol.validators import Validator
+
+    reader = _Keys(test_network)
+    made = make_genesis(
+        name=_checked_name(name),
+        time_ms=time.time_ns() // 1_000_000 if time_ms is None else time_ms,
+        validators=tuple(
+            Validator(1, reader.key(row, "key"), reader.node(row), row.integer("weight", 1, _INT_MAX),
+                      reader.account(row, "payout"))
+            for row in _rows(validators, VALIDATORS_HEADER)
+        ),
+        miners=tuple(
+            Miner(1, reader.node(row), reader.account(row, "payout")) for row in _rows(miners, MINERS_HEADER)
+        ),
+        allocations=tuple(
+            Allocation(1, reader.account(row, "account"), row.integer("amount", 1, _INT_MAX))
+            for row in _rows(alloc, ALLOCATIONS_HEADER)
+        ),
+        parameters=Parameters(1, test_network=test_network, **_parameters(params)),
+    )
+    if out.exists():
+        raise InputError(f"{out} exists already and is never overwritten; choose another name")
+    with out.open("xb") as file:
+        file.write(encode(made))
+    document = describe(made)
+    emit({"file": str(out), **document}, as_json=as_json, lines=[f"made {out}", *_lines(document)])
+
+
+@genesis.command(epilog="Example: supervm genesis show genesis.cbor --json")
+@click.argument("file", type=_READ)
+@json_option
+def show(file: Path, as_json: bool) -> None:
+    """Show what a genesis FILE says, its chain id and the anchor of its light clients."""
+    from supervm.protocol.genesis import load_genesis
+
+    try:
+        document = describe(load_genesis(file.read_bytes()))
+    except LocalProtocolError as error:
+        raise InputError(f"{file}: {error}") from None
+    emit(document, as_json=as_json, lines=_lines(document))
+
+
+def describe(made: Any) -> dict[str, Any]:
+    """Return a `Genesis` as a JSON document, with everything that follows from it."""
+    import msgspec
+
+    from supervm.protocol.genesis import Chain
+    from supervm.protocol.keys import verify
+
+    chain = Chain(made, verify)
+    test = made.parameters.test_network
+    parameters = msgspec.structs.asdict(made.parameters)
+    del parameters["version"]
+    return {
+        "name": made.name,
+        "chain_id": chain.chain_id.hex(),
+        "time_ms": made.time_ms,
+        "test_network": test,
+        "supply": chain.supply,
+        "state_root": chain.anchor.state_root.hex(),
+        "anchor": chain.anchor.hash.hex(),
+        "validators": [
+            {"index": index, "key": item.key.hex(), "node_id": encode_node_id(item.node_id), "weight": item.weight,
+             "payout": encode_address(item.payout, test=test)}
+            for index, item in enumerate(made.validators)
+        ],
+        "quorum": chain.validators.quorum,
+        "miners": [
+            {"node_id": encode_node_id(item.node_id), "payout": encode_address(item.payout, test=test)}
+            for item in made.miners
+        ],
+        "allocations": [
+            {"account": encode_address(item.account, test=test), "amount": item.amount} for item in made.allocations
+        ],
+        "parameters": parameters,
+    }
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    plain = [(key, str(value)) for key, value in document.items() if isinstance(value, str | int)]
+    yield from columns(plain)
+    for key in ("validators", "miners", "allocations"):
+        yield f"{key}: {len(document[key])}"
+    yield from columns([(f"  {key}", str(value)) for key, value in document["parameters"].items()])
+
+
+def _checked_name(name: str) -> str:
+    if not 1 <= len(name) <= 64:
+        raise InputError(f"--name has {len(name)} characters; 1 to 64 are allowed")
+    return name
+
+
+def _rows(path: Path, header: tuple[str, ...]) -> Iterator[CsvRow]:
+    return read_csv(path, header)
+
+
+def _parameters(params: tuple[str, ...]) -> dict[str, Any]:
+    values: dict[str, OptionValue | tuple[int, ...]] = {}
+    for text in params:
+        key, separator, value = text.partition("=")
+        if key == "fee_shares_bps" and separator:
+            values[key] = parse_shares(value)
+        elif key in PARAMETERS and separator:
+            values[key] = parse_option(key, value, PARAMETERS[key])
+        else:
+            known = ", ".join([*PARAMETERS, "fee_shares_bps"])
+            raise InputError(f"--param {text} is not allowed: KEY=VALUE with a key of {known}")
+    return values
+
+
+class _Keys:
+    """Reads keys of CSV rows; addresses must belong to the kind of network that is made."""
+
+    def __init__(self, test_network: bool) -> None:
+        self._test = test_network
+
+    def key(self, row: CsvRow, column: str) -> bytes:
+        """64 hexadecimal digits."""
+        found = self._hex(row.values[column])
+        if found is None:
+            raise row.error(column, "64 hexadecimal digits are needed")
+        return found
+
+    def node(self, row: CsvRow) -> bytes:
+        """A node id, ``svmnode1...`` or hexadecimal."""
+        text = row.values["node_id"]
+        try:
+            return self._hex(text) or decode_node_id(text)
+        except LocalProtocolError as error:
+            raise row.error("node_id", str(error)) from None
+
+    def account(self, row: CsvRow, column: str) -> bytes:
+        """An address of the right network, or hexadecimal."""
+        text = row.values[column]
+        if found := self._hex(text):
+            return found
+        try:
+            account, test = decode_address(text)
+        except LocalProtocolError as error:
+            raise row.error(column, str(error)) from None
+        if test is not self._test:
+            raise row.error(column, f"an address of {'a test' if test else 'the main'} network; "
+                            f"this one is {'a test' if self._test else 'a main'} network (see --test-network)")
+        return account
+
+    @staticmethod
+    def _hex(text: str) -> bytes | None:
+        if len(text) != 64:
+            return None
+        try:
+            return bytes.fromhex(text)
+        except ValueError:
+            return None

@@ -1,0 +1,25 @@
+"""The trio driver: runs one core on a real machine (architecture.md 2).
+
+`driver` steps the core, `listener` says who may come in, `links` and `peer` read from
+and write to connections, `committer` groups writes, `workers` checks
+signatures, `control` answers the owner, `clock` tells the time.
+"""
+
+from .clock import Clock, SystemClock, TrioClock
+from .driver import Driver
+from .failures import Halted, ListenFailed, StorageFailed
+from .limits import Limits
+from .links import EventSink, Identity
+
+__all__ = [
+    "Clock",
+    "Driver",
+    "EventSink",
+    "Halted",
+    "Identity",
+    "Limits",
+    "ListenFailed",
+    "StorageFailed",
+    "SystemClock",
+    "TrioClock",
+]

@@ -1,0 +1,42 @@
+"""Bounds of one driver (network.md 7, N2): memory and connections stay within these under any peer behaviour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds; the defaults are those of a node.
+
+    Attributes:
+        unauthenticated_max: connections that are not up yet; one more closes the oldest of them.
+        unauthenticated_s: how long a connection may take to be up.
+        per_address_max: inbound connections from one IP address, loopback excepted; 0: no bound.
+        connections_max: all inbound connections.
+        queue_bytes_max_core: outgoing bytes that wait for one L1 or L2 peer (of an L1 or L2).
+        queue_bytes_max: the same for any other peer.
+        send_bytes: about as many bytes go into one send.
+        read_bytes: most bytes taken by one read.
+        read_bytes_core: the same on links between L1 and L2.
+        signatures_max: signatures under way above which reading from peers pauses.
+        waiting_records_max: records waiting for the disk above which reading from peers pauses.
+        dial_s: how long connecting may take.
+        goodbye_s: how long a closing connection may take to write what is left.
+        drain_s: how long a clean stop waits for writes under way.
+    """
+
+    unauthenticated_max: int = 256
+    unauthenticated_s: float = 10.0
+    per_address_max: int = 64
+    connections_max: int = 4096
+    queue_bytes_max_core: int = 16 << 20
+    queue_bytes_max: int = 4 << 20
+    send_bytes: int = 256 << 10
+    read_bytes: int = 64 << 10
+    read_bytes_core: int = 256 << 10
+    signatures_max: int = 16_384
+    waiting_records_max: int = 65_536
+    dial_s: float = 5.0
+    goodbye_s: float = 1.0
+    drain_s: float = 5.0

@@ -1,0 +1,156 @@
+"""One connection's socket side: what waits to be sent to a peer, and the task that sends it."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import trio
+
+from ..connection import Connection
+from .clock import Clock
+
+Put = Literal["queued", "dropped", "full"]
+
+FRAME_HEADER_BYTES: Final = 4
+
+
+class OutQueue:
+    """Frames that wait for the socket, bounded in bytes.
+
+    When it is full, frames that may be dropped go first, the new one if it is such a frame and else those that wait.
+
+    Args:
+        bytes_max: the bound; frames count with their header.
+    """
+
+    def __init__(self, bytes_max: int) -> None:
+        self._bytes_max = bytes_max
+        self._frames: deque[tuple[bytes, bool]] = deque()
+        self._wake = trio.Event()
+        self.bytes = 0
+        """Bytes that wait."""
+        self.dropped = 0
+        """Frames that were dropped."""
+        self.closed = False
+        """Nothing more is taken."""
+
+    def set_bytes_max(self, bytes_max: int) -> None:
+        """Change the bound for frames to come."""
+        self._bytes_max = bytes_max
+
+    def put(self, frame: bytes, *, droppable: bool) -> Put:
+        """Take a frame; ``full`` means that it was not taken and the peer is too slow."""
+        if self.closed:
+            return "dropped"
+        size = len(frame) + FRAME_HEADER_BYTES
+        if self.bytes + size > self._bytes_max:
+            if droppable:
+                self.dropped += 1
+                return "dropped"
+            self._drop_droppable()
+            if self.bytes + size > self._bytes_max:
+                return "full"
+        self._append(frame, droppable)
+        return "queued"
+
+    def close(self, last: bytes | None = None) -> None:
+        """Take nothing more but, whatever waits, one last frame."""
+        if not self.closed:
+            self.closed = True
+            if last is not None:
+                self._append(last, False)
+            self._wake.set()
+
+    def take(self, bytes_max: int) -> list[bytes]:
+        """Return waiting frames in order, one at least if any, about `bytes_max` together."""
+        frames: list[bytes] = []
+        size = 0
+        while self._frames and size < bytes_max:
+            frame = self._frames.popleft()[0]
+            size += len(frame) + FRAME_HEADER_BYTES
+            frames.append(frame)
+        self.bytes -= size
+        return frames
+
+    async def wait(self) -> bool:
+        """Wait for frames; False when the queue is closed and empty."""
+        while not self._frames:
+            if self.closed:
+                return False
+            if self._wake.is_set():
+                self._wake = trio.Event()
+            await self._wake.wait()
+        return True
+
+    def _append(self, frame: bytes, droppable: bool) -> None:
+        self._frames.append((frame, droppable))
+        self.bytes += len(frame) + FRAME_HEADER_BYTES
+        self._wake.set()
+
+    def _drop_droppable(self) -> None:
+        kept = deque(item for item in self._frames if not item[1])
+        self.dropped += len(self._frames) - len(kept)
+        self._frames = kept
+        self.bytes = sum(len(frame) + FRAME_HEADER_BYTES for frame, _ in kept)
+
+
+@dataclass(slots=True, eq=False)
+class PeerLink:
+    """A connection with its socket.
+
+    Attributes:
+        address: what we dialled, None if it dialled us.
+        remote: the peer's IP address, for logs and limits.
+        scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
+        reading: ends reading only.
+        up: the core was told `PeerUp`.
+        up_at_us: when.
+        ended: why it ended, "" before.
+        orderly: what waits may still be sent at the end.
+    """
+
+    connection: Connection
+    stream: trio.SocketStream
+    queue: OutQueue
+    address: str | None
+    remote: str
+    scope: trio.CancelScope
+    reading: trio.CancelScope
+    up: bool = False
+    up_at_us: int = 0
+    ended: str = ""
+    orderly: bool = True
+
+    async def flush(self, clock: Clock) -> None:
+        """Write what the connection itself has to say: handshake, Hello, Goodbye before it is up.
+
+        Raises:
+            trio.BrokenResourceError: the connection is lost.
+        """
+        data = self.connection.bytes_to_send(clock.now_us())
+        if data:
+            await self.stream.send_all(data)
+
+    async def write(self, clock: Clock, send_bytes: int) -> None:
+        """Send what waits, many frames to a record and to a send, until the queue is closed and empty."""
+        connection, queue = self.connection, self.queue
+        try:
+            await self.flush(clock)  # our Hello, if the peer dialled
+            while await queue.wait():
+                if not connection.alive:
+                    return
+                for frame in queue.take(send_bytes):
+                    connection.send_frame(frame)
+                await self.stream.send_all(connection.bytes_to_send(clock.now_us()))
+        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+            self.end(f"the connection is lost: {error}", orderly=False)
+
+    def end(self, reason: str, *, orderly: bool, last: bytes | None = None) -> None:
+        """Stop reading; if `orderly`, what waits and `last` are still sent. The first reason counts."""
+        if not self.ended:
+            self.ended = reason
+            self.orderly = orderly
+        self.queue.close(last)
+        self.reading.cancel()

@@ -1,0 +1,69 @@
+"""Key files of a node: ``node.key`` and, on an L1, ``validator.key`` (decisions.md, Control).
+
+A key file is one line: the 32-byte ed25519 seed as 64 hexadecimal digits. Only its owner may read it (mode 0600); one
+that others can read is refused, because a key that leaked once is nobody's alone.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import Final
+
+from supervm.protocol.keys import SEED_BYTES, SigningKey
+
+from .errors import InputError
+
+NODE_KEY_FILE: Final = "node.key"
+VALIDATOR_KEY_FILE: Final = "validator.key"
+
+
+def create_private_file(path: Path, data: bytes) -> None:
+    """Write a new file with mode 0600 and make it durable; never overwrites.
+
+    Raises:
+        InputError: the file exists.
+        OSError: it cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise InputError(f"{path} exists already and is never overwritten; choose another folder or file") from None
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def make_key_file(path: Path, seed: bytes) -> SigningKey:
+    """Write `seed` (32 random bytes) to a new key file and return its key.
+
+    Raises:
+        InputError: the file exists.
+    """
+    key = SigningKey(seed)
+    create_private_file(path, seed.hex().encode() + b"\n")
+    return key
+
+
+def load_key_file(path: Path) -> SigningKey:
+    """Read a key file.
+
+    Raises:
+        InputError: it is missing, readable by others, or not one line of 64 hexadecimal digits.
+    """
+    try:
+        mode = path.stat().st_mode
+        text = path.read_text(encoding="ascii", errors="replace").strip()
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such key file; `supervm init` makes one") from None
+    if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
+        raise InputError(f"{path}: others may read this key (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
+    try:
+        seed = bytes.fromhex(text)
+    except ValueError:
+        seed = b""
+    if len(seed) != SEED_BYTES:
+        raise InputError(f"{path}: this is not a key file; one line of {2 * SEED_BYTES} hexadecimal digits is expected")
+    return SigningKey(seed)

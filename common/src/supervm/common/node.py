@@ -1,0 +1,309 @@
+"""Everything that ``supervm lN run`` does the same for every tier: from a configuration to a running node and back.
+
+A tier gives three things: its tables, its requests, and `build`, which makes its core from a `NodeContext`. The rest is
+here: the folder's lock, genesis, the node's key, the database and the write-ahead log, the log, the control socket,
+housekeeping, signals and exit statuses. What only some nodes need (verification processes, APScheduler) is imported by
+those that need it.
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import random
+import signal
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.genesis import Chain, load_genesis
+from supervm.protocol.keys import SigningKey, check_accept_set, verify
+
+from .config import HOUSEKEEPING_OPTIONS, NodeConfig
+from .connection import LocalNode
+from .core import Core
+from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
+from .driver.control import SOCKET_FILE, Control, Events
+from .driver.failures import single
+from .errors import InputError
+from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
+from .log import LibraryHandler, Log
+from .records import TableSpec
+from .storage import DirectoryLock
+from .storage.sql import SqlStore
+
+EXIT_HALTED: Final = 3
+"""Exit status after `Halt`: starting again would not help, a person has to look."""
+EXIT_STORAGE: Final = 4
+"""Exit status after a failed write."""
+DATABASE_FILE: Final = "node.sqlite"
+PROMISES_FILE: Final = "promises.log"
+"""The write-ahead log, of tiers that have one."""
+INCARNATION_FILE: Final = "incarnation"
+"""16 random bytes, in hexadecimal, that bind the write-ahead log to this installation."""
+LOG_FILE: Final = "node.log"
+_INCARNATION_BYTES: Final = 16
+_FILES_WANTED: Final = 16_384
+
+
+@dataclass(frozen=True, slots=True)
+class NodeContext:
+    """What a tier's core is built from.
+
+    Attributes:
+        config: as read.
+        chain: the network.
+        node_key: this node's key.
+        store: what is durable, to be read only.
+        log_lost: this installation had a write-ahead log and it is gone: it must not vote on what it may have voted on
+            before (consensus.md 2.2).
+        rng: jitter and tie-breaks; never keys.
+        now_us: the clock's time now, Unix microseconds.
+    """
+
+    config: NodeConfig
+    chain: Chain
+    node_key: SigningKey
+    store: SqlStore
+    log_lost: bool
+    rng: random.Random
+    now_us: int
+
+
+def run_node(
+    config: NodeConfig, build: Callable[[NodeContext], Core], *, requests: Any = None, tables: Iterable[TableSpec] = (),
+    with_log: bool = False, features: tuple[str, ...] = (),
+) -> int:
+    """Run a node until SIGINT or SIGTERM; return its exit status.
+
+    Prints one line of JSON when it is ready: ``{"event": "ready", "tier", "node_id", "listen", "pid"}``.
+
+    Args:
+        config: the node's configuration.
+        build: makes the core; may raise `InputError`.
+        requests: the struct or union of structs that the control socket takes.
+        tables: the tables of the core.
+        with_log: whether it needs a write-ahead log.
+        features: words for Hello.
+
+    Returns:
+        0 after a clean stop, `EXIT_HALTED` or `EXIT_STORAGE`.
+
+    Raises:
+        InputError: the folder, a file in it, or an address cannot be used.
+    """
+    directory = config.directory
+    with DirectoryLock(directory):
+        chain = load_chain(config.genesis)
+        node_key = load_key_file(directory / NODE_KEY_FILE)
+        clock = SystemClock()
+        log = Log(directory / LOG_FILE, config.log_level, now_ms=lambda: clock.now_us() // 1000)
+        handler = LibraryHandler(log)
+        logging.getLogger().addHandler(handler)
+        try:
+            store, log_lost = open_store(config, tables, with_log=with_log)
+            try:
+                context = NodeContext(
+                    config, chain, node_key, store, log_lost, random.Random(os.urandom(32)), clock.now_us())  # noqa: S311
+                node = _Node(context, build(context), clock, log, requests, features)
+                _raise_file_limit()
+                gc.collect()
+                gc.freeze()  # what was loaded at start stays; the collector need not look at it again
+                return trio.run(node.run)
+            finally:
+                store.close()
+        except Halted as error:
+            log("halted", {"reason": str(error)}, "error")
+            return EXIT_HALTED
+        except StorageFailed as error:
+            log("storage-failed", {"reason": str(error)}, "error")
+            return EXIT_STORAGE
+        except KeyboardInterrupt:
+            return 0  # before the signal handler stood: nothing was promised yet
+        finally:
+            logging.getLogger().removeHandler(handler)
+            log.close()
+
+
+def load_chain(path: Path) -> Chain:
+    """Read a genesis file, after checking that libsodium judges signatures as the network does.
+
+    Raises:
+        InputError: it is missing or not a genesis file, or libsodium is another one.
+    """
+    try:
+        check_accept_set()
+        return Chain(load_genesis(path.read_bytes()), verify)
+    except LocalProtocolError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: the genesis file cannot be read: {error.strerror}") from error
+
+
+def open_store(config: NodeConfig, tables: Iterable[TableSpec], *, with_log: bool) -> tuple[SqlStore, bool]:
+    """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost.
+
+    The incarnation is written before the log and gets its name after it, so its name says that there was a log.
+    """
+    database = config.database_url or config.directory / DATABASE_FILE
+    if not with_log:
+        return SqlStore(database, tables), False
+    path = config.directory / INCARNATION_FILE
+    new = path.with_suffix(".new")
+    had_log = path.exists()
+    if not had_log and not new.exists():
+        create_private_file(new, os.urandom(_INCARNATION_BYTES).hex().encode() + b"\n")
+    source = path if had_log else new
+    try:
+        incarnation = bytes.fromhex(source.read_text(encoding="ascii", errors="replace").strip())
+    except ValueError:
+        incarnation = b""
+    if len(incarnation) != _INCARNATION_BYTES:
+        raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
+    store = SqlStore(database, tables, log_path=config.directory / PROMISES_FILE, incarnation=incarnation)
+    if not had_log:
+        new.rename(path)
+    return store, had_log and store.log_created
+
+
+class _Node:
+    """A node's event loop: driver, control socket, housekeeping, signals."""
+
+    def __init__(
+        self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...]
+    ) -> None:
+        self._context = context
+        self._clock = clock
+        self._log = log
+        self._events = Events()
+        self._started_us = clock.now_us()
+        config, chain = context.config, context.chain
+        known = {member.node_id: 1 for member in chain.validators.members}
+        known |= {miner.node_id: 2 for miner in chain.genesis.miners}
+        self._driver = Driver(
+            core, store=context.store,
+            identity=Identity(context.node_key, os.urandom(32), chain.chain_id),
+            local=LocalNode(config.tier, features, _agent(), known),
+            listen=config.listen, workers=config.verify_workers, clock=clock, sink=self._publish,
+        )
+        self._control = Control(
+            config.directory / SOCKET_FILE, requests=requests, command=self._driver.command, metrics=self.metrics,
+            events=self._events,
+        )
+
+    async def run(self) -> int:
+        """Run until a signal; return 0."""
+        try:
+            async with trio.open_nursery() as nursery:
+                await nursery.start(self._watch_signals)
+                listens = await nursery.start(self._run_driver, nursery.cancel_scope)
+                await nursery.start(self._control.run)
+                self._tell_ready(listens)
+                if self._housekeeping_wanted():
+                    nursery.start_soon(self._keep_house)
+        except BaseExceptionGroup as group:
+            error = single(group)
+            if error is group:
+                raise
+            raise error from error.__cause__
+        self._publish("stopped", {}, "info")
+        return 0
+
+    def metrics(self) -> Mapping[str, Any]:
+        """Return the driver's counters, and how long and how large this process is."""
+        return {
+            **self._driver.metrics(),
+            "uptime_s": (self._clock.now_us() - self._started_us) // 1_000_000,
+            "rss_bytes": _resident_bytes(),
+        }
+
+    def _publish(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+        self._log(name, fields, level)
+        self._events(name, fields, level)
+
+    def _tell_ready(self, listens: list[str]) -> None:
+        ready = {
+            "tier": self._context.config.tier, "node_id": encode_node_id(self._context.node_key.public),
+            "listen": listens[0] if listens else None, "pid": os.getpid(),
+        }
+        self._publish("ready", ready, "info")
+        sys.stdout.write(msgspec.json.encode({"event": "ready", **ready}).decode() + "\n")
+        sys.stdout.flush()
+
+    async def _run_driver(
+        self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        await self._driver.run(task_status=task_status)
+        scope.cancel()
+
+    async def _watch_signals(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """The first signal stops in good order; a second one does not wait for it."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                asked = False
+                async for number in signals:
+                    self._publish("stopping", {"signal": signal.Signals(number).name}, "info")
+                    if asked:
+                        self._driver.stop_now()
+                    else:
+                        nursery.start_soon(self._driver.stop)
+                    asked = True
+
+    def _option(self, name: str) -> int:
+        return int(self._context.config.housekeeping.get(name, HOUSEKEEPING_OPTIONS[name].default))
+
+    def _housekeeping_wanted(self) -> bool:
+        return bool(self._option("enabled"))
+
+    async def _keep_house(self) -> None:
+        from .housekeeping import HousekeepingConfig, run_housekeeping  # here: it brings APScheduler
+
+        config = HousekeepingConfig(
+            maintenance_interval_s=self._option("optimize_s"), backup_interval_s=self._option("backup_s"),
+            keep=self._option("backups_kept"), metrics_interval_s=self._option("metrics_s"),
+            log_bytes_max=self._option("log_bytes_max"), logs_kept=max(1, self._option("logs_kept")),
+        )
+        await run_housekeeping(
+            config, self._context.config.directory, store=self._context.store, metrics=self.metrics,
+            reopen_log=self._log.reopen)
+
+
+def _agent() -> str:
+    try:
+        return f"supervm/{version('supervm-common')}"[:32]
+    except PackageNotFoundError:
+        return "supervm"
+
+
+def _resident_bytes() -> int:
+    """Memory of this process now, or at its largest where the system does not tell."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError):
+        import resource
+
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _raise_file_limit() -> None:
+    """Ask for as many descriptors as connections may be open; what the system refuses, admission does without."""
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES_WANTED if hard == resource.RLIM_INFINITY else min(hard, _FILES_WANTED)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (OSError, ValueError):
+            return

@@ -1,0 +1,69 @@
+"""Typed options of a configuration table: what a key may hold, and the error that says so."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from .errors import InputError
+
+OptionValue = int | str | bool
+
+
+@dataclass(frozen=True, slots=True)
+class OptionSpec:
+    """What one key of a configuration table may hold.
+
+    Attributes:
+        kind: int, str or bool; numbers are whole.
+        default: the value if the key is absent.
+        help: one line with the unit.
+        minimum: smallest number.
+        maximum: largest number.
+        choices: the only texts allowed; empty allows any.
+    """
+
+    kind: type[int] | type[str] | type[bool]
+    default: OptionValue
+    help: str
+    minimum: int = 0
+    maximum: int = 2**63 - 1
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What is allowed, for people."""
+        if self.kind is int:
+            return f"a whole number from {self.minimum} to {self.maximum}"
+        if self.kind is bool:
+            return "true or false"
+        return f"one of {', '.join(self.choices)}" if self.choices else "a text in quotes"
+
+    def accepts(self, value: object) -> bool:
+        """Return whether `value` is of the kind and within the bounds."""
+        if type(value) is not self.kind:
+            return False
+        if isinstance(value, int) and self.kind is int:
+            return self.minimum <= value <= self.maximum
+        return not self.choices or value in self.choices
+
+
+def defaults(options: Mapping[str, OptionSpec]) -> dict[str, OptionValue]:
+    """Return every option's default."""
+    return {name: option.default for name, option in options.items()}
+
+
+def parse_option(name: str, text: str, option: OptionSpec) -> OptionValue:
+    """Read ``key=value`` from a command line.
+
+    Raises:
+        InputError: `text` is not of the option's kind or out of its bounds.
+    """
+    value: OptionValue | None = text
+    if option.kind is bool:
+        value = {"true": True, "false": False}.get(text)
+    elif option.kind is int:
+        value = int(text) if text.isascii() and text.removeprefix("-").isdigit() else None
+    if value is None or not option.accepts(value):
+        raise InputError(f"{name}={text} is not allowed: {option.allowed}")
+    return value

@@ -1,0 +1,231 @@
+"""One run of `supervm up`: start the network, send the payments, show how they fare, and say how it ended."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from supervm.common.cli.registry import COMMANDS_GROUP, PROFILES, offers
+from supervm.common.errors import CommonError, InputError
+from supervm.common.storage.lock import DirectoryLock
+
+from ..driver.client import call
+from ..driver.lines import NoOwner
+from .layout import PASSPHRASE_FILE, Counts, Network, open_network
+from .payments import PaymentRun
+from .processes import NodeProcess, Processes
+from .rows import PaymentsFile, read_payments
+from .view import Picture, View
+
+READY_TIMEOUT_S = 120.0
+PICTURE_S = 0.5
+LINE_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class UpOptions:
+    """What the user asked for."""
+
+    counts: Counts | None
+    directory: Path | None
+    payments: Path | None
+    exit_when_done: bool
+    timeout_s: float | None
+    quiet: bool
+
+
+def check_profiles() -> None:
+    """Raise `InputError` naming the first tier that is not installed."""
+    found = offers(COMMANDS_GROUP, ())
+    for tier, distribution in PROFILES.items():
+        if tier not in found:
+            raise InputError(f"supervm up needs all four tiers; {tier} is missing: install {distribution}")
+
+
+def run_up(options: UpOptions) -> tuple[dict[str, Any], bool]:
+    """Run a network; return the JSON document and whether every row has reached R4 or a stated refusal.
+
+    Raises:
+        InputError: options or files that are wrong.
+        CommonError: a node cannot be kept running.
+    """
+    check_profiles()
+    file = read_payments(options.payments)
+    with _folder(options.directory) as directory, DirectoryLock(directory):
+        network = open_network(directory, options.counts, file.names)
+        with View(quiet=options.quiet) as view:
+            return trio.run(_Session(network, file, options, view).run)
+
+
+@contextmanager
+def _folder(directory: Path | None) -> Iterator[Path]:
+    if directory is not None:
+        directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        yield directory.resolve()
+        return
+    temporary = Path(tempfile.mkdtemp(prefix="supervm-"))
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+class _Session:
+    def __init__(self, network: Network, file: PaymentsFile, options: UpOptions, view: View) -> None:
+        self._network, self._options, self._view = network, options, view
+        self._processes = Processes(
+            network.processes(), {4: ["--passphrase-file", str(network.directory / PASSPHRASE_FILE)]}
+        )
+        self._nodes: dict[str, NodeProcess] = {node.name: node for node in self._processes.nodes}
+        self._names = file.names
+        genesis = dict.fromkeys(network.genesis_names)
+        self._run = PaymentRun(
+            self._call, network.wallets, file, [name for name in file.names if name not in genesis], network.reserve
+        )
+        self._started = time.monotonic()
+        self._interrupted = False
+        self._finished = False
+        self._infos: dict[str, Mapping[str, Any]] = {}
+
+    async def _call(self, name: str, request: Mapping[str, Any]) -> Any:
+        """Ask a node; one that is being restarted is waited for."""
+        while True:
+            try:
+                return await call(self._nodes[name].socket, request)
+            except NoOwner:
+                await trio.sleep(0.2)
+
+    async def run(self) -> tuple[dict[str, Any], bool]:
+        """Run until done, interrupted or out of time."""
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            try:
+                return await self._supervise(signals)
+            except* CommonError as group:
+                raise _first(group) from None
+
+    async def _supervise(self, signals: AsyncIterator[int]) -> tuple[dict[str, Any], bool]:
+        counts = self._network.counts
+        self._view.say(
+            f"starting {counts.total} nodes in {self._network.directory}: {counts.l1} L1, {counts.l2} L2, "
+            f"{counts.l3} L3, {counts.l4} L4"
+        )
+        document: dict[str, Any] = {}
+        async with trio.open_nursery() as nursery:
+            work = trio.CancelScope(
+                deadline=trio.current_time() + self._options.timeout_s if self._options.timeout_s else float("inf")
+            )
+            nursery.start_soon(self._watch_signals, signals, work)
+            try:
+                with work:
+                    await self._processes.run(nursery)
+                    await self._wait_ready()
+                    self._view.say(f"all nodes are up after {self._elapsed():.1f} s")
+                    nursery.start_soon(self._show)
+                    await self._run.run()
+                    self._finished = True
+                    document = await self._document()
+                    if not self._options.exit_when_done:
+                        self._view.say("every payment has its fate; the network runs on, Ctrl-C ends it")
+                        await trio.sleep_forever()
+                if not document or self._interrupted:
+                    with trio.move_on_after(20):
+                        document = await self._document()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await self._processes.stop()
+            nursery.cancel_scope.cancel()
+        if not document:
+            raise CommonError("the network gave no answer; see node.out in the node folders under --dir")
+        ok = all(item.status in ("R4", "refused") for item in self._run.payments)
+        return document, ok
+
+    async def _watch_signals(self, signals: AsyncIterator[int], work: trio.CancelScope) -> None:
+        async for _ in signals:
+            self._interrupted = True
+            work.cancel()
+
+    def _elapsed(self) -> float:
+        return time.monotonic() - self._started
+
+    async def _wait_ready(self) -> None:
+        with trio.move_on_after(READY_TIMEOUT_S) as limit:
+            async with trio.open_nursery() as nursery:
+                for name in self._nodes:
+                    nursery.start_soon(self._info, name)
+        if limit.cancelled_caught:
+            waiting = [name for name in self._nodes if name not in self._infos]
+            raise CommonError(f"{waiting[0]} did not start: {self._nodes[waiting[0]].last_line()}")
+
+    async def _info(self, name: str) -> None:
+        self._infos[name] = await self._call(name, {"request": "info"})
+
+    async def _show(self) -> None:
+        pause = PICTURE_S if self._view.live else LINE_S
+        while True:
+            if self._view.live:
+                with trio.move_on_after(1.0):
+                    async with trio.open_nursery() as nursery:
+                        for name in self._nodes:
+                            nursery.start_soon(self._info, name)
+            self._view.show(
+                Picture(self._run.counts(), len(self._run.payments), list(self._infos.items()), self._elapsed())
+            )
+            if self._finished:
+                return
+            await trio.sleep(pause)
+
+    async def _document(self) -> dict[str, Any]:
+        """The document of surface.md, its balances proved by the phones' light clients."""
+        balances: dict[str, int] = {}
+        unproved: list[str] = []
+        limiter = trio.CapacityLimiter(8)
+
+        async def prove(name: str) -> None:
+            wallet = self._network.wallets[name]
+            async with limiter:
+                answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
+                if answer["proof_verified"]:
+                    balances[name] = answer["balance"]
+                else:
+                    unproved.append(name)
+
+        async with trio.open_nursery() as nursery:
+            for name in self._names:
+                nursery.start_soon(prove, name)
+        info = max(
+            [await self._call(name, {"request": "info"}) for name in self._network.counts.names(1)],
+            key=lambda info: int(info["certified_height"]),
+        )
+        l1, l2, l3, l4 = info["fees"]
+        document = {
+            "network": self._network.counts.document(),
+            "payments": [item.document() for item in self._run.payments],
+            "balances": {name: balances[name] for name in self._names if name in balances},
+            "fees": {"l1": l1, "l2": l2, "l3": l3, "l4": l4, "treasury": 0, "total": l1 + l2 + l3 + l4},
+            "supply": info["supply"],
+            "checkpoint": {
+                "height": info["certified_height"],
+                "state_root": info["certified_state_root"],
+                "signers": info["signers"],
+            },
+        }
+        if unproved:
+            document["unproved"] = sorted(unproved)
+        return document
+
+
+def _first(group: BaseExceptionGroup[CommonError]) -> CommonError:
+    """Return the first error of a group."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error if isinstance(error, CommonError) else CommonError(str(error))

@@ -1,0 +1,99 @@
+"""`supervm doctor`: what is missing or wrong, and the mend (surface.md)."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import time
+from pathlib import Path
+
+import pytest
+
+from supervm.common import doctor
+from supervm.common.cli import main
+from supervm.common.detect import Hardware
+from supervm.common.doctor import ADVICE, OK, WRONG, Finding, examine
+
+
+def test_every_check_answers_and_only_troubles_have_a_mend(tmp_path: Path) -> None:
+    findings = examine(tmp_path / "home", None)
+    assert [finding.name for finding in findings] == [
+        "python", "libsodium", "sqlite", "profiles", "hardware", "memory", "open files", "clock", "home", "fsync"
+    ]
+    for finding in findings:
+        assert finding.state in (OK, ADVICE, WRONG)
+        assert bool(finding.mend) is (finding.state != OK)
+    assert not (tmp_path / "home").exists()
+
+
+def test_something_wrong_is_exit_status_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SUPERVM_HOME", str(tmp_path / "file"))
+    (tmp_path / "file").write_text("")
+    assert main(["doctor", "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["ok"] is False
+    home = next(finding for finding in document["findings"] if finding["name"] == "home")
+    assert home["state"] == "wrong"
+    assert "SUPERVM_HOME" in home["mend"]
+
+
+def test_advice_alone_is_exit_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    found = [Finding("disk", ADVICE, "slow", "a faster one")]
+    monkeypatch.setattr("supervm.common.cli.doctor.examine", lambda *_: found)
+    assert main(["doctor"]) == 0
+    assert "disk: a faster one" in capsys.readouterr().out
+
+
+def test_a_missing_profile_is_wrong_only_for_its_tier(monkeypatch: pytest.MonkeyPatch) -> None:
+    def only_l3(name: str) -> str:
+        if name != "supervm-tier-l3-edge":
+            raise doctor.PackageNotFoundError(name)
+        return "1"
+
+    monkeypatch.setattr(doctor, "version", only_l3)
+    assert doctor.check_profiles(None).state == OK
+    assert doctor.check_profiles(3).state == OK
+    missing = doctor.check_profiles(1)
+    assert (missing.state, missing.mend) == (WRONG, "install supervm-tier-l1-super")
+
+
+def test_an_old_sqlite_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 34, 1))
+    assert doctor.check_sqlite().state == WRONG
+
+
+def test_another_libsodium_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervm.protocol.keys.verify", lambda *_: True)
+    finding = doctor.check_libsodium()
+    assert finding.state == WRONG
+    assert "PyNaCl" in finding.mend
+
+
+def test_a_clock_before_the_installation_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert doctor.check_clock().state == WRONG
+
+
+@pytest.mark.parametrize(("soft", "state"), [(256, WRONG), (512, ADVICE), (1024, OK)])
+def test_few_open_files_are_said(monkeypatch: pytest.MonkeyPatch, soft: int, state: str) -> None:
+    monkeypatch.setattr("resource.getrlimit", lambda _: (soft, 4096))
+    assert doctor.check_open_files().state == state
+
+
+@pytest.mark.parametrize(("rate", "state"), [(5.0, WRONG), (100.0, ADVICE), (4000.0, OK)])
+def test_a_slow_disk_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, rate: float, state: str) -> None:
+    monkeypatch.setattr(doctor, "fsync_rate", lambda _: rate)
+    assert doctor.check_home(tmp_path)[-1].state == state
+
+
+def test_hardware_below_the_tier_is_advice(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(doctor, "measure", lambda _: _hardware())
+    assert doctor.check_hardware(tmp_path, 1).state == ADVICE
+    assert doctor.check_hardware(tmp_path, 4).state == OK
+    assert doctor.check_hardware(tmp_path, None).state == OK
+
+
+def _hardware() -> Hardware:
+    return Hardware(2, 1 << 30, 1 << 36, 0)

@@ -1,0 +1,139 @@
+"""`supervm genesis new` and `show` (decisions.md, Genesis)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from supervm.common.cli import main
+from supervm.protocol.address import encode_address, encode_node_id
+from supervm.protocol.genesis import Chain, load_genesis
+from supervm.protocol.keys import SigningKey, verify
+
+KEYS = [SigningKey(bytes([number]) * 32).public for number in range(1, 16)]
+
+
+def account(number: int, *, test: bool = False) -> str:
+    return encode_address(KEYS[number], test=test)
+
+
+def files(folder: Path, *, test: bool = False) -> list[str]:
+    validators = ["key,node_id,weight,payout"] + [
+        f"{KEYS[n].hex()},{encode_node_id(KEYS[n + 4])},{n + 1},{account(n, test=test)}" for n in range(4)
+    ]
+    miners = ["node_id,payout", f"{encode_node_id(KEYS[9])},{account(9, test=test)}",
+              f"{KEYS[8].hex()},{KEYS[8].hex()}"]
+    alloc = ["# who has what", "account,amount", f"{account(12, test=test)},5", "", f"{KEYS[11].hex()},{10**15}"]
+    for name, lines in (("v.csv", validators), ("m.csv", miners), ("a.csv", alloc)):
+        (folder / name).write_text("\n".join(lines) + "\n")
+    return ["genesis", "new", "--validators", str(folder / "v.csv"), "--miners", str(folder / "m.csv"), "--alloc",
+            str(folder / "a.csv"), "--out", str(folder / "genesis.cbor")]
+
+
+def test_the_file_holds_what_the_lists_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = [
+        *files(tmp_path, test=True), "--name", "try",
+        "--time", "1700000000000", "--test-network", "--param", "block_interval_ms=250",
+        "--param", "fee_shares_bps=1000,2000,3000,4000", "--json",
+    ]
+    assert main(arguments) == 0
+    made = json.loads(capsys.readouterr().out)
+    genesis = load_genesis((tmp_path / "genesis.cbor").read_bytes())
+    assert genesis.name == "try"
+    assert genesis.time_ms == 1_700_000_000_000
+    assert [validator.key for validator in genesis.validators] == KEYS[:4]
+    assert [validator.node_id for validator in genesis.validators] == KEYS[4:8]
+    assert [validator.weight for validator in genesis.validators] == [1, 2, 3, 4]
+    assert {miner.node_id: miner.payout for miner in genesis.miners} == {KEYS[9]: KEYS[9], KEYS[8]: KEYS[8]}
+    assert {item.account: item.amount for item in genesis.allocations} == {KEYS[12]: 5, KEYS[11]: 10**15}
+    assert genesis.parameters.test_network
+    assert genesis.parameters.block_interval_ms == 250
+    assert genesis.parameters.fee_shares_bps == (1000, 2000, 3000, 4000)
+    chain = Chain(genesis, verify)
+    assert made["chain_id"] == chain.chain_id.hex()
+    assert made["anchor"] == chain.anchor.hash.hex()
+    assert made["supply"] == 10**15 + 5
+
+    assert main(["genesis", "show", str(tmp_path / "genesis.cbor"), "--json"]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert {"file": str(tmp_path / "genesis.cbor"), **shown} == made
+    assert shown["validators"][0]["payout"] == account(0, test=True)
+
+
+def test_the_same_lists_give_the_same_network(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ids = []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        assert main([*files(tmp_path / name), "--time", "5", "--json"]) == 0
+        ids.append(json.loads(capsys.readouterr().out)["chain_id"])
+    assert ids[0] == ids[1]
+
+
+def test_people_see_the_chain_id(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(files(tmp_path)) == 0
+    out = capsys.readouterr().out
+    assert "chain_id" in out
+    assert "validators: 4" in out
+
+
+def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = files(tmp_path)
+    (tmp_path / "genesis.cbor").write_text("mine")
+    assert main(arguments) == 2
+    assert "never overwritten" in capsys.readouterr().err
+    assert (tmp_path / "genesis.cbor").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "said"),
+    [
+        ("v.csv", "key,node_id", "key,node", "v.csv, line 1: the header is"),
+        ("v.csv", KEYS[1].hex(), "12", "v.csv, line 3, key '12': 64 hexadecimal digits"),
+        ("v.csv", f"{encode_node_id(KEYS[4])},1,", f"{encode_node_id(KEYS[4])},0,", "v.csv, line 2, weight '0'"),
+        ("v.csv", KEYS[1].hex(), KEYS[0].hex(), "two validators share one key"),
+        ("v.csv", encode_node_id(KEYS[5]), "svmnode1x", "v.csv, line 3, node_id 'svmnode1x'"),
+        ("m.csv", account(9), account(9, test=True), "m.csv, line 2, payout"),
+        ("m.csv", account(9), account(9) + ",1", "m.csv, line 2: 3 values; 2 are needed"),
+        ("m.csv", KEYS[8].hex() + ",", encode_node_id(KEYS[9]) + ",", "is double or out of order"),
+        ("a.csv", ",5", ",5.0", "a.csv, line 3, amount '5.0': a whole number from 1"),
+        ("a.csv", ",5", ",-5", "a.csv, line 3, amount '-5'"),
+        ("a.csv", ",5", f",{2**63 - 1}", "the allocations sum to"),
+        ("a.csv", account(12), KEYS[11].hex(), "is double or out of order"),
+        ("a.csv", account(12), account(12)[:-1] + "q", "a.csv, line 3, account"),
+    ],
+)
+def test_errors_name_file_line_and_column(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, old: str, new: str, said: str
+) -> None:
+    arguments = files(tmp_path)
+    path = tmp_path / name
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+    assert main(arguments) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+    assert not (tmp_path / "genesis.cbor").exists()
+
+
+@pytest.mark.parametrize("param", ["nonsense=1", "window", "window=0", "window=x", "fee_shares_bps=1,2"])
+def test_parameters_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str], param: str) -> None:
+    assert main([*files(tmp_path), "--param", param]) == 2
+    assert "not allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["", "n" * 65])
+def test_names_have_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    assert main([*files(tmp_path), "--name", name]) == 2
+    assert "1 to 64 are allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("data", [b"", b"nonsense", b"\xff" * 40])
+def test_what_is_no_genesis_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], data: bytes) -> None:
+    path = tmp_path / "x.cbor"
+    path.write_bytes(data)
+    assert main(["genesis", "show", str(path)]) == 2
+    assert f"{path}: this is not a genesis file" in capsys.readouterr().err

@@ -1,0 +1,280 @@
+"""Four validators in a test's hands, and a miner stepped by hand: real keys, real objects, no clock."""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from types import SimpleNamespace
+
+import pytest
+
+from supervm.common import core as c
+from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.batch import (
+    Batch,
+    BatchCertificate,
+    BatchVote,
+    batch_header,
+    batch_vote_statement,
+    bitmap_bytes,
+    certified_bits,
+    check_batch,
+    make_batch_certificate,
+    miner_statement,
+)
+from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, Justification
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.keys import SigningKey, verify, verify_many
+from supervm.protocol.transfer import parse_transfer, sign_transfer
+from supervm.protocol.validators import Validator
+from supervm.protocol.votes import VoteKind, make_certificate, statement
+from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
+from supervm.protocol.wire.messages import BlocksMessage, CheckpointMessage
+from supervm.tier_l2_miner.config import MinerOptions
+from supervm.tier_l2_miner.node import MinerNode
+from supervm.tier_l2_miner.tables import MINER_TABLES
+
+FUNDS = 10**9
+GENESIS_MS = 1_000_000
+BLOCK_MS = 500
+
+
+def key(kind: int, index: int) -> SigningKey:
+    return SigningKey(bytes([kind, index]) + bytes(30))
+
+
+class Net:
+    """Four validators that agree, as one object: it certifies, finalizes and executes what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.validator_keys = [key(1, i) for i in range(4)]
+        self.node_ids = [key(2, i).public for i in range(4)]
+        self.miner_key, self.rival_key = key(3, 0), key(3, 1)
+        self.wallets = [key(4, i) for i in range(6)]
+        self.edge_key, self.payout = key(5, 0), key(5, 1).public
+        self.edge = self.edge_key.public
+        self.chain = Chain(
+            make_genesis(
+                name="test",
+                time_ms=GENESIS_MS,
+                validators=tuple(
+                    Validator(1, k.public, n, 1, key(6, i).public)
+                    for i, (k, n) in enumerate(zip(self.validator_keys, self.node_ids, strict=True))
+                ),
+                miners=(
+                    Miner(1, self.miner_key.public, key(7, 0).public),
+                    Miner(1, self.rival_key.public, key(7, 1).public),
+                ),
+                allocations=tuple(Allocation(1, w.public, FUNDS) for w in self.wallets),
+            ),
+            verify,
+        )
+        self.id = self.chain.chain_id
+        self.ledger = Ledger(self.chain, MemoryStore(LEDGER_TABLES))
+        self.blocks: list[FinalizedBlocks] = []
+        self.checkpoints: list[CertifiedCheckpoint] = []
+        self.bodies: dict[bytes, Batch] = {}
+
+    def pay(self, wallet: int, seq: int, prev: bytes = ZERO_HASH, *, amount=10, fee=10, valid_ms=3_600_000, to=None):
+        return sign_transfer(
+            self.wallets[wallet],
+            chain_id=self.id,
+            seq=seq,
+            prev=prev,
+            to=to or self.wallets[5].public,
+            amount=amount,
+            fee=fee,
+            valid_until_ms=self.ledger.header.ts_ms + valid_ms,
+        )
+
+    def chain_of(self, wallet: int, count: int, **how):
+        out, prev = [], ZERO_HASH
+        for seq in range(count):
+            out.append(self.pay(wallet, seq, prev, **how))
+            prev = out[-1].id
+        return out
+
+    def vote(self, digest: bytes, count: int, bits: int, signer: int) -> BatchVote:
+        bitmap = bitmap_bytes(bits, count)
+        signed = self.validator_keys[signer].sign(batch_vote_statement(self.id, 0, digest, count, bitmap))
+        return BatchVote(1, 0, digest, count, bitmap, signer, signed)
+
+    def rival_batch(self, transfers) -> Batch:
+        raw = tuple(t.raw for t in transfers)
+        header = batch_header(self.id, 0, self.rival_key.public, (), raw, b"\xff" * len(raw))
+        batch = Batch(1, header, self.rival_key.sign(miner_statement(header.digest)), raw, b"\xff" * len(raw))
+        self.bodies[header.digest] = batch
+        return batch
+
+    def certify_batch(self, batch: Batch, bits: int | None = None) -> BatchCertificate:
+        self.bodies[batch.header.digest] = batch
+        count = batch.header.count
+        bits = (1 << count) - 1 if bits is None else bits
+        votes = [self.vote(batch.header.digest, count, bits, i) for i in range(3)]
+        return make_batch_certificate(batch.header, {v.signer: (v.bitmap, v.signature) for v in votes})
+
+    def certificate(self, kind: VoteKind, number: int, digest: bytes):
+        message = statement(self.id, kind, 0, number, digest)
+        return make_certificate(kind, 0, number, digest, {i: self.validator_keys[i].sign(message) for i in range(3)})
+
+    def block(self, *refs: BatchCertificate, skip_ms: int = BLOCK_MS, with_checkpoint: bool = True) -> FinalizedBlocks:
+        """Finalize, execute and certify the next block."""
+        parent = self.ledger.block_header
+        height = parent.height + 1
+        parents = () if height == 1 else (self.certificate(VoteKind.NOTARIZE, parent.view, parent.hash),)
+        just = Justification(1, parents, ())
+        last, certs = parent.last_checkpoint, ()
+        if self.checkpoints and with_checkpoint:
+            newest = self.checkpoints[-1]
+            certs = (newest.certificate(),)
+            last = CheckpointRef(1, newest.header.height, newest.header.hash)
+        body = BlockBody(1, refs, certs)
+        header = BlockHeader(
+            1, self.id, 0, height, height, parent.hash, parent.view, self.chain.rules.leader(height),
+            parent.ts_ms + skip_ms, hash_justification(encode(just)), hash_block_body(encode(body)), last,
+        )
+        signer = self.validator_keys[header.proposer]
+        block = Block(1, header, just, body, signer.sign(statement(self.id, VoteKind.NOTARIZE, 0, height, header.hash)))
+        batches = []
+        for ref in refs:
+            held = self.bodies[ref.digest]
+            transfers = tuple(parse_transfer(raw, self.id) for raw in held.transfers)
+            bits = certified_bits(ref, self.chain.validators)
+            batches.append(CertifiedBatch(ref.header, transfers, held.edge_of, bits))
+        self.ledger.apply(block, batches)
+        finalized = FinalizedBlocks(1, (block,), self.certificate(VoteKind.FINALIZE, height, header.hash))
+        self.blocks.append(finalized)
+        self.checkpoints.append(self.certify(self.ledger.header))
+        return finalized
+
+    def certify(self, header) -> CertifiedCheckpoint:
+        certificate = self.certificate(VoteKind.CHECKPOINT, header.height, header.hash)
+        return CertifiedCheckpoint(1, header, certificate.signatures)
+
+
+class Bench:
+    """A miner under a hand-stepped clock."""
+
+    def __init__(self, net: Net, *, store: MemoryStore | None = None, seed: int = 1, **options) -> None:
+        self.net = net
+        self.store = store or MemoryStore(MINER_TABLES)
+        self.now = 5_000_000_000
+        self.sent: list[tuple[bytes, object]] = []
+        self.events: list[c.Publish] = []
+        self.hung_up: list[c.HangUp] = []
+        self.halts: list[str] = []
+        self.replies: list[c.Reply] = []
+        self.node = MinerNode(
+            chain=net.chain, key=net.miner_key, reader=self.store, targets=(), rng=random.Random(seed),
+            options=MinerOptions(**options),
+        )
+        self.step(c.Started())
+
+    def step(self, event: c.Input) -> None:
+        queue = deque([event])
+        while queue:
+            for effect in self.node.step(self.now, queue.popleft()):
+                match effect:
+                    case c.Persist(token, records):
+                        self.store.commit(records)
+                        queue.append(c.Durable(token))
+                    case c.Work(token, _, job):
+                        queue.append(c.WorkDone(token, verify_many(job.items)))
+                    case c.Send(peer, message, _):
+                        assert len(encode_message(message)) <= FRAME_BYTES_MAX_CORE
+                        self.sent.append((peer, message))
+                    case c.HangUp():
+                        self.hung_up.append(effect)
+                    case c.Halt(reason):
+                        self.halts.append(reason)
+                    case c.Publish():
+                        self.events.append(effect)
+                    case c.Reply():
+                        self.replies.append(effect)
+
+    def receive(self, peer: bytes, message) -> None:
+        self.step(c.Received(peer, message))
+
+    def up(self, peer: bytes, tier: int) -> None:
+        self.step(c.PeerUp(peer, tier, (), 0, None))
+
+    def down(self, peer: bytes) -> None:
+        self.step(c.PeerDown(peer, "test"))
+
+    def start(self) -> None:
+        """Connect all validators and an edge, and bring the miner to a certified first block."""
+        for node_id in self.net.node_ids:
+            self.up(node_id, 1)
+        self.up(self.net.edge, 3)
+        if not self.net.blocks:
+            self.net.block()
+        self.catch_up()
+
+    @property
+    def source(self) -> bytes:
+        """The validator that the miner follows."""
+        return self.node.replica._source
+
+    def catch_up(self, *, checkpoint: bool = True) -> None:
+        for finalized in self.net.blocks[self.node.replica._tip.height :]:
+            self.receive(self.source, BlocksMessage(encode(finalized)))
+        if checkpoint:
+            self.receive(self.source, CheckpointMessage(encode(self.net.checkpoints[-1])))
+
+    def run(self, us: int) -> None:
+        """Let `us` microseconds pass, ticking whenever the node wants to."""
+        end = self.now + us
+        steps = 0
+        while True:
+            deadline = self.node.deadline_us
+            if deadline is None or deadline > end:
+                break
+            self.now = max(self.now, deadline)
+            self.step(c.Tick())
+            steps += 1
+            assert steps < 10_000, "the node's deadline does not move"
+        self.now = end
+
+    def take(self, kind, peer: bytes | None = None) -> list:
+        """Remove and return the messages of a kind that were sent (to `peer`)."""
+        found = [m for p, m in self.sent if isinstance(m, kind) and peer in (None, p)]
+        self.sent = [(p, m) for p, m in self.sent if not (isinstance(m, kind) and peer in (None, p))]
+        return found
+
+    def peers_sent(self, kind) -> list[bytes]:
+        return [p for p, m in self.sent if isinstance(m, kind)]
+
+    def batches(self) -> list[Batch]:
+        """Remove and return the batches sent to validator 0, checked as a validator checks them."""
+        from supervm.protocol.wire.messages import BatchMessage
+
+        out = [decode(Batch, m.batch) for m in self.take(BatchMessage, self.net.node_ids[0])]
+        self.take(BatchMessage)
+        for batch in out:
+            check_batch(batch, self.net.id, verify)
+            self.net.bodies[batch.header.digest] = batch
+        return out
+
+
+@pytest.fixture
+def net() -> Net:
+    return Net()
+
+
+@pytest.fixture
+def bench(net: Net) -> Bench:
+    made = Bench(net)
+    made.start()
+    made.sent.clear()
+    return made
+
+
+@pytest.fixture
+def kit() -> SimpleNamespace:
+    """The classes themselves, for tests that need their own."""
+    return SimpleNamespace(Net=Net, Bench=Bench, key=key, FUNDS=FUNDS)

@@ -1,0 +1,195 @@
+"""Rules of the replica: it follows, fetches bodies, compares, stops on a difference, and starts again from disk."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from supervm.protocol.block import FinalizedBlocks
+from supervm.protocol.codec import encode
+from supervm.protocol.wire.messages import (
+    LEVEL_R3,
+    BatchMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    Follow,
+    GetBatches,
+    Status,
+    Submit,
+)
+
+
+def finalized_with_rival_batch(bench, *transfers):
+    batch = bench.net.rival_batch(transfers)
+    return batch, bench.net.block(bench.net.certify_batch(batch))
+
+
+def test_one_validator_is_followed_from_our_height(net, kit):
+    bench = kit.Bench(net)
+    for node_id in net.node_ids:
+        bench.up(node_id, 1)
+    assert [(p, m) for p, m in bench.sent if isinstance(m, Follow)] == [(bench.source, Follow(0))]
+
+
+def test_a_peer_that_only_says_it_is_an_l1_is_not_followed(net, kit):
+    bench = kit.Bench(net)
+    bench.up(b"x" * 32, 1)
+    bench.receive(b"x" * 32, BlocksMessage(encode(net.block())))
+    assert (bench.take(Follow), bench.node.replica.ledger.height) == ([], 0)
+    assert bench.events[-1].fields["code"] == "direction"
+
+
+def test_a_silent_validator_is_replaced_after_three_seconds(bench):
+    first = bench.source
+    bench.run(2_999_999)
+    assert bench.source == first
+    bench.run(1)
+    assert bench.source != first
+    assert [(p, m) for p, m in bench.sent if isinstance(m, Follow)] == [(bench.source, Follow(1))]
+
+
+def test_a_validator_that_leaves_is_replaced_at_once(bench):
+    first = bench.source
+    bench.down(first)
+    assert bench.source not in (first, None)
+    assert bench.peers_sent(Follow) == [bench.source]
+
+
+def test_own_bodies_are_used_and_foreign_ones_fetched_by_digest(bench):
+    transfers = bench.net.chain_of(0, 3)
+    batch, _ = finalized_with_rival_batch(bench, *transfers)
+    bench.catch_up()
+    assert bench.node.replica.ledger.height == 1
+    ((peer, message),) = [(p, m) for p, m in bench.sent if isinstance(m, GetBatches)]
+    assert (peer, message.digests) == (bench.source, (batch.header.digest,))
+    bench.receive(peer, BatchMessage(encode(batch)))
+    assert bench.node.replica.ledger.header == bench.net.ledger.header
+    assert bench.node.replica.certified_height == 2
+
+
+def test_a_body_that_does_not_come_is_asked_for_elsewhere_every_half_second(bench):
+    finalized_with_rival_batch(bench, bench.net.pay(0, 0))
+    bench.catch_up(checkpoint=False)
+    asked = bench.peers_sent(GetBatches)
+    for _ in range(3):
+        bench.run(500_000)
+        asked = bench.peers_sent(GetBatches)
+    assert sorted(asked) == sorted(bench.net.node_ids)
+
+
+def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
+    batch, _ = finalized_with_rival_batch(bench, bench.net.pay(0, 0))
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    bench.catch_up(checkpoint=False)
+    forged = msgspec.structs.replace(batch, transfers=(bench.net.pay(1, 0).raw,))
+    bench.receive(bench.source, BatchMessage(encode(forged)))
+    assert bench.node.replica.ledger.height == 1
+    assert bench.events[-1].fields["code"] == "bad-batch"
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    assert bench.node.replica.ledger.height == 2
+
+
+def test_a_transfer_executed_through_another_miner_is_r3_here_too(bench):
+    transfer = bench.net.pay(0, 0)
+    bench.receive(bench.net.edge, Submit((transfer.raw,)))
+    batch, _ = finalized_with_rival_batch(bench, transfer)
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    items = [i for m in bench.take(Status, bench.net.edge) for i in m.items]
+    assert [(i.transfer_id, i.level) for i in items] == [(transfer.id, LEVEL_R3)]
+    bench.receive(bench.net.edge, Submit((transfer.raw,)))
+    assert bench.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["after-the-block", "before-the-block"])
+def test_a_certified_checkpoint_with_another_root_stops_the_node(bench, before):
+    finalized = bench.net.block()
+    other = msgspec.structs.replace(bench.net.ledger.header, state_root=b"\x01" * 32)
+    messages = [BlocksMessage(encode(finalized)), CheckpointMessage(encode(bench.net.certify(other)))]
+    for message in messages if before else reversed(messages):
+        bench.receive(bench.source, message)
+    assert len(bench.halts) == 1
+    assert "height 2" in bench.halts[0]
+    bench.receive(bench.source, BlocksMessage(encode(bench.net.block())))
+    assert bench.node.deadline_us is None
+    assert bench.node.replica.ledger.height == 2
+
+
+def test_a_block_that_certifies_another_header_stops_the_node(bench):
+    finalized = bench.net.block()
+    bench.receive(bench.source, BlocksMessage(encode(finalized)))
+    other = msgspec.structs.replace(bench.net.ledger.header, state_root=b"\x01" * 32)
+    bench.net.checkpoints[-1] = bench.net.certify(other)
+    bench.receive(bench.source, BlocksMessage(encode(bench.net.block())))
+    assert len(bench.halts) == 1
+
+
+def test_a_checkpoint_without_quorum_stops_nothing(bench):
+    bench.receive(bench.source, BlocksMessage(encode(bench.net.block())))
+    other = bench.net.certify(msgspec.structs.replace(bench.net.ledger.header, state_root=b"\x01" * 32))
+    weak = msgspec.structs.replace(other, signatures=other.signatures[:2])
+    bench.receive(bench.source, CheckpointMessage(encode(weak)))
+    assert bench.halts == []
+    assert bench.events[-1].fields["code"] == "bad-certificate"
+
+
+def test_the_certificate_inside_the_next_block_certifies_as_well(bench):
+    bench.net.block()
+    bench.net.block()
+    bench.catch_up(checkpoint=False)
+    assert bench.node.replica.certified_height == 2
+
+
+def test_blocks_that_are_not_finalized_or_not_linked_are_refused(bench):
+    finalized = bench.net.block()
+    weak = msgspec.structs.replace(
+        finalized, finalization=msgspec.structs.replace(
+            finalized.finalization, signatures=finalized.finalization.signatures[:2]
+        )
+    )
+    changed = msgspec.structs.replace(
+        finalized.blocks[0], header=msgspec.structs.replace(finalized.blocks[0].header, parent_hash=b"z" * 32)
+    )
+    for bad in (weak, FinalizedBlocks(1, (changed,), finalized.finalization)):
+        bench.receive(bench.source, BlocksMessage(encode(bad)))
+    assert bench.node.replica.ledger.height == 1
+    assert [e.fields["code"] for e in bench.events if e.name == "rejected"] == ["bad-certificate", "bad-chain"]
+
+
+def test_catching_up_takes_many_blocks_in_chunks_that_overlap_and_a_gap_is_followed_again(bench):
+    finalized = [bench.net.block() for _ in range(100)]
+    blocks = tuple(f.blocks[0] for f in finalized)
+    bench.now += 1_000_000
+    bench.receive(bench.source, BlocksMessage(encode(finalized[50])))
+    assert bench.take(Follow) == [Follow(1)]
+    for start, end in ((0, 40), (20, 70), (65, 100)):
+        chunk = FinalizedBlocks(1, blocks[start:end], finalized[end - 1].finalization)
+        bench.receive(bench.source, BlocksMessage(encode(chunk)))
+    bench.run(0)
+    assert bench.node.replica.ledger.header == bench.net.ledger.header
+    assert bench.node.replica.certified_height == 100
+    assert len(bench.node.replica._headers) <= 2
+
+
+def test_a_restarted_miner_goes_on_from_its_database(bench, kit):
+    batch, _ = finalized_with_rival_batch(bench, bench.net.pay(0, 0))
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    again = kit.Bench(bench.net, store=bench.store, seed=2)
+    assert again.node.replica.ledger.header == bench.net.ledger.header
+    for node_id in bench.net.node_ids:
+        again.up(node_id, 1)
+    assert again.take(Follow) == [Follow(2)]
+    bench.net.block()
+    again.catch_up()
+    assert again.node.replica.certified_height == 3
+    assert again.halts == []
+    again.up(bench.net.edge, 3)
+    again.receive(bench.net.edge, Submit((batch.transfers[0],)))
+    assert again.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
+
+
+def test_a_node_that_is_no_miner_of_this_genesis_says_so(net, kit):
+    net.miner_key = kit.key(9, 9)
+    with pytest.raises(Exception, match="not among the miners"):
+        kit.Bench(net)

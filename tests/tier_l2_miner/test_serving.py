@@ -1,0 +1,253 @@
+"""Rules of intake and serving: what clients are told, what they can verify, and what garbage achieves."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from supervm.protocol.codec import encode
+from supervm.protocol.keys import verify
+from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.transfer import transfer_id
+from supervm.protocol.wire.messages import (
+    FORWARD_MAX,
+    LEVEL_REFUSED,
+    AccountProofs,
+    AnyMessage,
+    BatchCertificateMessage,
+    BatchMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    EdgeRegistration,
+    GetAccounts,
+    GetReceipt,
+    ReceiptAnswer,
+    Status,
+    Submit,
+    Subscribe,
+    Unsubscribe,
+)
+from supervm.tier_l2_miner.intake import BAD_SIGNATURE, WRONG_CHAIN
+from supervm.tier_l2_miner.mempool import BUSY, CONFLICT
+
+PHONE = b"p" * 32
+
+
+def execute(bench, *transfers):
+    """Have transfers executed through another miner, and the miner catch up."""
+    batch = bench.net.rival_batch(transfers)
+    bench.net.block(bench.net.certify_batch(batch))
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    bench.receive(bench.source, CheckpointMessage(encode(bench.net.checkpoints[-1])))
+
+
+class Phone:
+    def __init__(self, bench):
+        self.bench = bench
+        self.light = LightClient(anchor_of(bench.net.chain), verify)
+
+    def read(self, peer=PHONE):
+        """Verify every account proof sent to `peer`: (height, account, balance or None) in order."""
+        out = []
+        for message in self.bench.take(AccountProofs, peer):
+            header = self.light.accept_checkpoint(message.checkpoint, 10**12)
+            if not message.proofs:
+                out.append((header.height, None, None))
+            for account, proof in message.proofs:
+                proved = self.light.prove_account(header, account, proof)
+                out.append((header.height, account, proved.account.balance if proved.exists else None))
+        return out
+
+
+@pytest.fixture
+def phone(bench):
+    bench.up(PHONE, 4)
+    return Phone(bench)
+
+
+def test_accounts_are_proved_under_the_newest_certified_checkpoint(bench, phone, kit):
+    known, unknown = bench.net.wallets[0].public, b"u" * 32
+    bench.receive(PHONE, GetAccounts((known, unknown)))
+    assert phone.read() == [(1, known, kit.FUNDS), (1, unknown, None)]
+    bench.receive(PHONE, GetAccounts(()))
+    assert phone.read() == [(1, None, None)]
+
+
+def test_nothing_is_served_above_what_is_certified(bench, phone, kit):
+    account = bench.net.wallets[5].public
+    batch = bench.net.rival_batch([bench.net.pay(0, 0)])
+    bench.net.block(bench.net.certify_batch(batch))
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    assert bench.node.replica.ledger.height == 2
+    bench.receive(PHONE, GetAccounts((account,)))
+    assert phone.read() == [(1, account, kit.FUNDS)]
+
+
+def test_a_subscription_is_answered_at_once_and_pushed_when_a_certified_block_touches_it(bench, phone, kit):
+    payee, other = bench.net.wallets[5].public, bench.net.wallets[1].public
+    bench.receive(PHONE, Subscribe((payee, other)))
+    assert phone.read() == [(1, payee, kit.FUNDS), (1, other, kit.FUNDS)]
+    execute(bench, bench.net.pay(0, 0, amount=7))
+    bench.run(200_000)
+    assert phone.read() == [(2, payee, kit.FUNDS + 7)]
+    bench.receive(PHONE, Unsubscribe((payee,)))
+    execute(bench, bench.net.pay(1, 0, amount=7))
+    bench.run(200_000)
+    assert phone.read() == [(3, other, kit.FUNDS - 17)]
+    bench.down(PHONE)
+    assert bench.node.serving._subscribers == {}
+
+
+def test_an_edge_gets_the_newest_checkpoint_every_two_seconds_unasked(bench, phone):
+    bench.run(2_000_000)
+    assert phone.read(bench.net.edge) == [(1, None, None)]
+    bench.run(2_000_000)
+    assert phone.read(bench.net.edge) == []
+    bench.net.block()
+    bench.catch_up()
+    bench.run(0)
+    assert phone.read(bench.net.edge) == [(2, None, None)]
+    bench.net.block()
+    bench.catch_up()
+    bench.run(1_999_999)
+    assert phone.read(bench.net.edge) == []
+    bench.run(1)
+    assert phone.read(bench.net.edge) == [(3, None, None)]
+    assert phone.read() == []
+
+
+def test_many_accounts_are_split_over_frames(bench, phone):
+    accounts = tuple(bytes([i // 256, i % 256]) * 16 for i in range(FORWARD_MAX))
+    bench.receive(PHONE, Subscribe(accounts))
+    bench.receive(PHONE, Subscribe(tuple(bytes([7, i // 256, i % 256, 9]) * 8 for i in range(FORWARD_MAX))))
+    assert len(phone.read()) == 2 * FORWARD_MAX
+
+
+def test_subscriptions_per_connection_are_bounded(net, kit):
+    bench = kit.Bench(net, subscriptions_max=3)
+    bench.start()
+    bench.up(PHONE, 4)
+    for start in range(3):
+        bench.receive(PHONE, Subscribe((bytes([start]) * 32, bytes([start + 9]) * 32)))
+    assert len(bench.node.serving._subscribers) == 2
+    assert [h.code for h in bench.hung_up] == ["subscriptions"]
+
+
+def test_receipts_are_proved_and_unknown_ones_answered_with_nothing(bench, phone):
+    transfer = bench.net.pay(0, 0)
+    execute(bench, transfer)
+    execute(bench, bench.net.pay(1, 0))
+    for identity in (transfer.id, b"n" * 32):
+        bench.receive(PHONE, GetReceipt(identity))
+    answer, nothing = bench.take(ReceiptAnswer, PHONE)
+    assert phone.light.check_receipt(answer.proof, transfer.id, 10**12).status == 1
+    assert nothing == ReceiptAnswer(b"n" * 32, b"")
+
+
+def test_statuses_of_a_step_leave_in_one_message(bench):
+    first, rival = bench.net.pay(0, 0), bench.net.pay(0, 0, amount=11)
+    bad = bench.net.pay(1, 0).raw[:-64] + bytes(64)
+    bench.receive(bench.net.edge, Submit((first.raw, rival.raw, bad)))
+    (status,) = bench.take(Status, bench.net.edge)
+    assert [(i.transfer_id, i.level, i.reason) for i in status.items] == [
+        (rival.id, LEVEL_REFUSED, CONFLICT),
+        (transfer_id(bad), LEVEL_REFUSED, BAD_SIGNATURE),
+    ]
+    assert len(bench.node.mempool) == 1
+
+
+def test_a_copy_with_a_bad_signature_does_not_push_the_honest_one_out(bench):
+    good = bench.net.pay(0, 0)
+    bench.receive(bench.net.edge, Submit((good.raw[:-64] + bytes(64), good.raw)))
+    assert good.id in bench.node.mempool
+
+
+def test_a_transfer_for_another_chain_is_refused_by_name(bench, kit):
+    other = kit.Net()
+    other.id = b"c" * 32
+    foreign = other.pay(0, 0)
+    bench.receive(bench.net.edge, Submit((foreign.raw, bench.net.pay(0, 0).raw)))
+    (status,) = bench.take(Status, bench.net.edge)
+    assert [(i.transfer_id, i.reason) for i in status.items] == [(foreign.id, WRONG_CHAIN)]
+    assert len(bench.node.mempool) == 1
+
+
+def test_every_peer_that_submits_a_transfer_is_told(bench):
+    bench.up(PHONE, 0)
+    transfer = bench.net.pay(0, 0)
+    for peer in (bench.net.edge, PHONE, PHONE):
+        bench.receive(peer, Submit((transfer.raw,)))
+    execute(bench, transfer)
+    assert len(bench.take(Status, bench.net.edge)) == len(bench.take(Status, PHONE)) == 1
+
+
+def test_beyond_its_rate_a_peer_is_told_busy(net, kit):
+    bench = kit.Bench(net, submit_rate_other=2)
+    bench.start()
+    bench.up(PHONE, 4)
+    transfers = net.chain_of(0, 6)
+    bench.receive(PHONE, Submit(tuple(t.raw for t in transfers)))
+    (status,) = bench.take(Status, PHONE)
+    assert [(i.transfer_id, i.reason) for i in status.items] == [(t.id, BUSY) for t in transfers[4:]]
+    bench.run(1_000_000)
+    bench.receive(PHONE, Submit(tuple(t.raw for t in transfers[4:])))
+    assert len(bench.node.mempool) == 6
+
+
+def test_a_miner_that_knows_no_certified_state_yet_is_busy(net, kit):
+    bench = kit.Bench(net)
+    bench.up(PHONE, 4)
+    bench.receive(PHONE, Submit((net.pay(0, 0).raw,)))
+    assert bench.take(Status, PHONE)[0].items[0].reason == BUSY
+
+
+def test_repeated_faults_end_the_connection_and_time_forgives(bench, phone):
+    for _ in range(4):
+        bench.receive(PHONE, Submit((b"garbage",)))
+        bench.run(2_000_000)
+    assert bench.hung_up == []
+    for _ in range(6):
+        bench.receive(PHONE, Submit((b"garbage",)))
+    assert bench.hung_up[0].peer == PHONE
+
+
+BLOB = st.binary(max_size=200)
+WILD = st.one_of(
+    st.builds(lambda raws: Submit(tuple(raws)), st.lists(BLOB, max_size=4)),
+    st.builds(BatchMessage, BLOB),
+    st.builds(BatchCertificateMessage, BLOB),
+    st.builds(BlocksMessage, BLOB),
+    st.builds(CheckpointMessage, BLOB),
+    st.builds(EdgeRegistration, BLOB),
+    st.builds(GetReceipt, st.binary(min_size=32, max_size=32)),
+    st.builds(lambda a: Unsubscribe(tuple(a)), st.lists(st.binary(min_size=32, max_size=32), max_size=3)),
+    st.builds(AccountProofs, BLOB, st.just(())),
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.booleans(), WILD), max_size=8))
+def test_garbage_from_anyone_changes_nothing_and_never_raises(bench, messages: list[tuple[bool, AnyMessage]]):
+    before = bench.node.replica.ledger.header
+    for from_validator, message in messages:
+        bench.receive(bench.source if from_validator else bench.net.edge, message)
+    assert bench.node.replica.ledger.header == before
+    assert len(bench.node.mempool) == 0
+    assert bench.halts == []
+    bench.receive(b"nobody is up" + bytes(20), GetAccounts(()))
+
+
+def test_bytes_around_real_objects_are_refused_too(bench):
+    finalized = encode(bench.net.block())
+    checkpoint = encode(bench.net.checkpoints[-1])
+    for position in range(0, len(finalized), 37):
+        bench.receive(bench.source, BlocksMessage(finalized[:position] + b"\x00" + finalized[position + 1 :]))
+    for position in range(0, len(checkpoint), 17):
+        bench.receive(bench.source, CheckpointMessage(checkpoint[:position] + b"\xff" + checkpoint[position + 1 :]))
+    assert bench.halts == []
+    bench.receive(bench.source, BlocksMessage(finalized))
+    bench.receive(bench.source, CheckpointMessage(checkpoint))
+    assert bench.node.replica.certified_height == 2

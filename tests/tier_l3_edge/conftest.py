@@ -1,0 +1,211 @@
+"""A network in small for edge tests: real genesis, tree, certificates and transfers, and a driver stepped by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import pytest
+
+from supervm.common.core import (
+    Durable,
+    Effect,
+    HangUp,
+    Input,
+    PeerDown,
+    PeerUp,
+    Persist,
+    Received,
+    Send,
+    Started,
+    Tick,
+    Work,
+    WorkDone,
+)
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.account import Account, encode_account
+from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.codec import encode
+from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.keys import SigningKey, verify, verify_many
+from supervm.protocol.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.trie import QuadTrie
+from supervm.protocol.validators import Validator
+from supervm.protocol.votes import VoteKind, statement
+from supervm.protocol.wire.messages import AccountProofs, Message, Status
+from supervm.tier_l3_edge.node import EdgeNode
+from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.tables import EDGE_TABLES
+
+M = TypeVar("M", bound=Message)
+
+START_US = 1_700_000_000_000_000
+
+
+def key_of(name: str) -> SigningKey:
+    return SigningKey(name.encode().ljust(32, b"."))
+
+
+@dataclass
+class World:
+    """The chain as validators and miners see it."""
+
+    start_us: int = START_US
+    validators: list[SigningKey] = field(default_factory=lambda: [key_of(f"v{i}") for i in range(4)])
+    miners: list[bytes] = field(default_factory=lambda: [key_of("m0").public, key_of("m1").public])
+    phone: bytes = field(default_factory=lambda: key_of("phone").public)
+    edge: SigningKey = field(default_factory=lambda: key_of("edge"))
+
+    def __post_init__(self) -> None:
+        self.senders = [key_of(f"s{i}") for i in range(4)]
+        self.payee = key_of("payee").public
+        genesis = make_genesis(
+            name="edge test",
+            time_ms=self.start_us // 1000 - 60_000,
+            validators=tuple(
+                Validator(1, key.public, key_of(f"n{i}").public, 1, key_of(f"p{i}").public)
+                for i, key in enumerate(self.validators)
+            ),
+            miners=tuple(Miner(1, node_id, key_of("mp").public) for node_id in self.miners),
+            allocations=tuple(Allocation(1, key.public, 10_000) for key in self.senders),
+        )
+        self.chain = Chain(genesis, verify)
+        self.trie = QuadTrie()
+        self.trie.update({name: encode_account(account) for name, account in self.chain.accounts.items()})
+
+    def transfer(self, sender: int = 0, seq: int = 0, prev: bytes = ZERO_HASH, **changes: int) -> SignedTransfer:
+        return sign_transfer(
+            self.senders[sender], chain_id=self.chain.chain_id, seq=seq, prev=prev, to=self.payee,
+            amount=changes.get("amount", 10), fee=changes.get("fee", 1),
+            valid_until_ms=changes.get("valid_until_ms", self.start_us // 1000 + 10**8),
+        )
+
+    def chain_of(self, count: int, sender: int = 0) -> list[SignedTransfer]:
+        transfers: list[SignedTransfer] = []
+        for seq in range(count):
+            transfers.append(self.transfer(sender, seq, transfers[-1].id if transfers else ZERO_HASH))
+        return transfers
+
+    def set_account(self, account: bytes, state: Account) -> None:
+        self.trie.update({account: encode_account(state)})
+
+    def checkpoint(self, height: int, at_us: int, signers: int = 3) -> bytes:
+        header = CheckpointHeader(
+            1, self.chain.chain_id, 0, height, bytes([height % 256]) * 32, ZERO_HASH, at_us // 1000, self.trie.root,
+            ZERO_HASH, ZERO_HASH, self.chain.validators.hash, ZERO_HASH, self.chain.supply,
+        )
+        message = statement(self.chain.chain_id, VoteKind.CHECKPOINT, 0, height, header.hash)
+        signatures = tuple((index, self.validators[index].sign(message)) for index in range(signers))
+        return encode(CertifiedCheckpoint(1, header, signatures))
+
+    def proofs(self, height: int, at_us: int, *accounts: bytes) -> AccountProofs:
+        pairs = tuple((account, encode(self.trie.prove(account))) for account in accounts)
+        return AccountProofs(self.checkpoint(height, at_us), pairs)
+
+
+class Driver:
+    """Carries out an edge's effects by hand: writes and signature checks wait until they are asked to happen."""
+
+    def __init__(self, world: World, store: MemoryStore | None = None, options: EdgeOptions | None = None) -> None:
+        self.world = world
+        self.now_us = world.start_us
+        self.store = store or MemoryStore(EDGE_TABLES)
+        self.sent: list[tuple[bytes, Message]] = []
+        self.hung_up: dict[bytes, str] = {}
+        self.auto_durable = True
+        self._held: list[Send] = []
+        self._writes: list[Persist] = []
+        self.core = EdgeNode(
+            chain=world.chain, key=world.edge, payout=key_of("payout").public, reader=self.store, targets=(),
+            rng=random.Random(7), verify=verify, options=options,
+        )
+        self.step(Started())
+
+    def step(self, event: Input) -> None:
+        queue = [event]
+        while queue:
+            for effect in self.core.step(self.now_us, queue.pop(0)):
+                self._carry_out(effect, queue)
+            if self.auto_durable:
+                queue += self._write()
+
+    def _carry_out(self, effect: Effect, queue: list[Input]) -> None:
+        match effect:
+            case Send(peer, message, after):
+                if after and any(write.token == after for write in self._writes):
+                    self._held.append(effect)
+                else:
+                    self.sent.append((peer, message))
+            case Persist():
+                self._writes.append(effect)
+            case Work(token, _, job):
+                assert len(job.items) <= 64
+                queue.append(WorkDone(token, verify_many(job.items)))
+            case HangUp(peer, code, _):
+                self.hung_up[peer] = code
+                queue.append(PeerDown(peer, code))
+
+    def _write(self) -> list[Input]:
+        done: list[Input] = []
+        for write in self._writes:
+            self.store.commit(write.records)
+            done.append(Durable(write.token))
+        self._writes = []
+        self.sent += [(send.peer, send.message) for send in self._held]
+        self._held = []
+        return done
+
+    def make_durable(self) -> None:
+        for event in self._write():
+            self.step(event)
+
+    def up(self, peer: bytes, tier: int = 2, clock_offset_ms: int = 0) -> None:
+        self.step(PeerUp(peer, tier, (), clock_offset_ms, None))
+
+    def down(self, peer: bytes) -> None:
+        self.step(PeerDown(peer, "gone"))
+
+    def get(self, peer: bytes, message: Message) -> None:
+        self.step(Received(peer, message))  # type: ignore[arg-type]
+
+    def wait(self, us: int) -> None:
+        """Let time pass, with a tick at every deadline."""
+        end_us = self.now_us + us
+        while self.core.deadline_us is not None and self.core.deadline_us <= end_us:
+            self.now_us = max(self.now_us, self.core.deadline_us)
+            self.step(Tick())
+        self.now_us = end_us
+
+    def take(self, peer: bytes, kind: type[M]) -> list[M]:
+        """Take out what was sent to `peer` of a kind."""
+        found = [message for to, message in self.sent if to == peer and isinstance(message, kind)]
+        self.sent = [item for item in self.sent if not (item[0] == peer and isinstance(item[1], kind))]
+        return found
+
+    def statuses(self, peer: bytes) -> list[tuple[bytes, int, str]]:
+        return [
+            (item.transfer_id, item.level, item.reason)
+            for message in self.take(peer, Status)
+            for item in message.items
+        ]
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+@pytest.fixture
+def make(world: World) -> Callable[..., Driver]:
+    def build(store: MemoryStore | None = None, options: EdgeOptions | None = None, miners: int = 2) -> Driver:
+        driver = Driver(world, store, options)
+        for miner in world.miners[:miners]:
+            driver.up(miner)
+        driver.up(world.phone, 4)
+        driver.sent.clear()
+        return driver
+
+    return build

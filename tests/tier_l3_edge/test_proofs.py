@@ -1,0 +1,287 @@
+"""The read side: what an edge passes on is verified, fresh by its own header, and asked for once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from supervm.protocol.account import Account
+from supervm.protocol.codec import encode
+from supervm.protocol.keys import verify
+from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    CheckpointMessage,
+    GetAccounts,
+    GetReceipt,
+    Heartbeat,
+    ReceiptAnswer,
+    Subscribe,
+    Unsubscribe,
+)
+from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.questions import TRIES_MAX
+
+NOBODY = bytes([66]) * 32
+PHONE_2 = bytes([2]) * 32
+
+
+def asked(driver: Any, miner: bytes, kind: type[Any]) -> list[bytes]:
+    return [account for message in driver.take(miner, kind) for account in message.accounts]
+
+
+def proved(world: Any, message: AccountProofs, now_us: int) -> dict[bytes, tuple[int, bool]]:
+    """Check a message as a phone does."""
+    client = LightClient(anchor_of(world.chain), verify)
+    header = client.accept_checkpoint(message.checkpoint, now_us // 1000)
+    answers = {account: client.prove_account(header, account, proof) for account, proof in message.proofs}
+    return {account: (answer.account.balance, answer.exists) for account, answer in answers.items()}
+
+
+def test_the_union_of_subscriptions_is_held_at_one_miner_and_ends_with_the_last(world: Any, make: Any) -> None:
+    driver, account = make(miners=1), world.senders[0].public
+    miner = world.miners[0]
+    driver.up(PHONE_2, 4)
+    driver.get(world.phone, Subscribe((account, NOBODY)))
+    driver.get(PHONE_2, Subscribe((account,)))
+    assert asked(driver, miner, Subscribe) == [account, NOBODY]
+    driver.get(world.phone, Unsubscribe((account, NOBODY, world.payee)))
+    assert asked(driver, miner, Unsubscribe) == [NOBODY]
+    driver.down(PHONE_2)
+    assert asked(driver, miner, Unsubscribe) == [account]
+
+
+def test_a_pushed_proof_reaches_every_watcher_verified(world: Any, make: Any) -> None:
+    driver, account = make(miners=1), world.senders[0].public
+    driver.up(PHONE_2, 4)
+    driver.get(world.phone, Subscribe((account, NOBODY)))
+    driver.get(PHONE_2, Subscribe((account,)))
+    driver.get(world.miners[0], world.proofs(1, driver.now_us, account, NOBODY))
+    (first,), (second,) = driver.take(world.phone, AccountProofs), driver.take(PHONE_2, AccountProofs)
+    assert proved(world, first, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
+    assert proved(world, second, driver.now_us) == {account: (10_000, True)}
+
+
+def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: Any, make: Any) -> None:
+    driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
+    driver.get(world.phone, GetAccounts((account, NOBODY)))
+    assert asked(driver, miner, GetAccounts) == [account, NOBODY]
+    driver.get(miner, world.proofs(1, driver.now_us, account, NOBODY))
+    assert len(driver.take(world.phone, AccountProofs)) == 1
+    driver.up(PHONE_2, 4)
+    driver.now_us += 30_000_000
+    driver.get(PHONE_2, GetAccounts((account, NOBODY)))
+    (answer,) = driver.take(PHONE_2, AccountProofs)
+    assert proved(world, answer, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
+    assert asked(driver, miner, GetAccounts) == []
+    driver.now_us += 1_000
+    driver.up(bytes(32), 4)
+    driver.get(bytes(32), GetAccounts((account,)))
+    assert driver.take(bytes(32), AccountProofs) == []
+    assert asked(driver, miner, GetAccounts) == [account]
+    cache = driver.core.statistics()["cache"]
+    assert (cache["hits"], cache["misses"], cache["entries"]) == (2, 3, 2)
+
+
+def test_one_question_is_in_flight_per_account_whoever_asks(world: Any, make: Any) -> None:
+    driver, miner = make(miners=1), world.miners[0]
+    driver.up(PHONE_2, 4)
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    driver.get(PHONE_2, GetAccounts((NOBODY, NOBODY)))
+    assert asked(driver, miner, GetAccounts) == [NOBODY]
+    driver.get(miner, world.proofs(1, driver.now_us, NOBODY))
+    assert len(driver.take(world.phone, AccountProofs)) == len(driver.take(PHONE_2, AccountProofs)) == 1
+
+
+def test_nothing_is_sent_below_a_height_that_was_sent(world: Any, make: Any) -> None:
+    """A light client refuses what is below the highest header it has seen, so it would be no answer."""
+    driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
+    driver.up(PHONE_2, 4)
+    driver.get(PHONE_2, GetAccounts((account,)))
+    driver.get(miner, world.proofs(1, driver.now_us, account))
+    driver.get(world.phone, Subscribe((NOBODY,)))
+    driver.get(miner, world.proofs(2, driver.now_us, NOBODY))
+    driver.take(world.phone, AccountProofs)
+    driver.take(miner, GetAccounts)
+    driver.get(world.phone, GetAccounts((account,)))  # cached, but under height 1
+    assert driver.take(world.phone, AccountProofs) == []
+    assert asked(driver, miner, GetAccounts) == [account]
+
+
+def test_who_asks_again_for_what_it_was_sent_gets_a_fresh_one_too(world: Any, make: Any) -> None:
+    driver, miner = make(miners=1), world.miners[0]
+    driver.up(PHONE_2, 4)
+    driver.get(PHONE_2, GetAccounts((NOBODY,)))
+    driver.get(miner, world.proofs(1, driver.now_us, NOBODY))
+    driver.take(miner, GetAccounts)
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    assert asked(driver, miner, GetAccounts) == []
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    assert asked(driver, miner, GetAccounts) == [NOBODY]
+    assert len(driver.take(world.phone, AccountProofs)) == 2
+
+
+def lies(world: Any, now_us: int) -> dict[str, AccountProofs]:
+    """Return messages about the first sender that a miner may make up."""
+    account, other = world.senders[0].public, world.senders[1].public
+    good = world.proofs(1, now_us, account)
+    absent = encode(world.trie.prove(NOBODY))
+    two = world.checkpoint(1, now_us, signers=2)
+    world.set_account(account, Account(10**6, 0, bytes(32), 0))
+    forged = world.proofs(1, now_us, account).proofs
+    world.set_account(account, world.chain.accounts[account])
+    return {
+        "a balance that is not under the root": AccountProofs(good.checkpoint, forged),
+        "absence of an account that is there": AccountProofs(good.checkpoint, ((account, absent),)),
+        "another account's proof": AccountProofs(good.checkpoint, ((account, encode(world.trie.prove(other))),)),
+        "a checkpoint below the quorum": AccountProofs(two, good.proofs),
+        "garbage for a checkpoint": AccountProofs(b"\x80", good.proofs),
+        "garbage for a proof": AccountProofs(good.checkpoint, ((account, b"\x80"),)),
+    }
+
+
+LIES = [
+    "a balance that is not under the root", "absence of an account that is there", "another account's proof",
+    "a checkpoint below the quorum", "garbage for a checkpoint", "garbage for a proof",
+]
+
+
+@pytest.mark.parametrize("lie", LIES)
+def test_a_lying_miner_is_hung_up_and_its_lie_goes_nowhere(world: Any, make: Any, lie: str) -> None:
+    driver, account = make(), world.senders[0].public
+    driver.get(world.phone, Subscribe((account,)))
+    liar = next(miner for miner in world.miners if driver.take(miner, Subscribe))
+    honest = next(miner for miner in world.miners if miner != liar)
+    message = lies(world, driver.now_us)[lie]
+    driver.get(liar, message)
+    assert list(driver.hung_up) == [liar]
+    assert driver.take(world.phone, AccountProofs) == []
+    assert asked(driver, honest, Subscribe) == [account]  # the other one is the source now
+    driver.up(liar)
+    driver.get(honest, world.proofs(1, driver.now_us, account))
+    assert len(driver.take(world.phone, AccountProofs)) == 1
+
+
+def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    driver.get(world.miners[0], world.proofs(1, driver.now_us, NOBODY))
+    assert driver.core.statistics()["cache"]["entries"] == 0
+
+
+def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us + 2_001_000)))
+    assert driver.hung_up == {}
+    assert driver.core.info(driver.now_us)["height"] == 0
+
+
+def test_an_answer_of_a_miner_one_block_behind_is_verified_and_used(world: Any, make: Any) -> None:
+    driver = make()
+    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(5, driver.now_us)))
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    driver.get(world.miners[1], world.proofs(4, driver.now_us, NOBODY))
+    (answer,) = driver.take(world.phone, AccountProofs)
+    assert proved(world, answer, driver.now_us) == {NOBODY: (0, False)}
+    assert driver.core.info(driver.now_us)["height"] == 5
+    driver.get(world.phone, GetAccounts((world.payee,)))
+    driver.get(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us, signers=2), ()))
+    assert list(driver.hung_up) == [world.miners[1]]
+
+
+def test_a_source_that_goes_down_or_silent_is_replaced(world: Any, make: Any) -> None:
+    driver = make()
+    driver.get(world.phone, Subscribe((NOBODY,)))
+    first = next(miner for miner in world.miners if driver.take(miner, Subscribe))
+    second = next(miner for miner in world.miners if miner != first)
+    driver.get(first, CheckpointMessage(world.checkpoint(1, driver.now_us)))
+    driver.get(first, Heartbeat(1, 0, 0, 0))
+    driver.wait(3_000_000)
+    assert asked(driver, first, Unsubscribe) == asked(driver, second, Subscribe) == [NOBODY]
+    driver.down(second)
+    assert asked(driver, first, Subscribe) == [NOBODY]
+    driver.down(first)
+    driver.up(second)
+    assert asked(driver, second, Subscribe) == [NOBODY]
+
+
+def test_while_the_chain_stands_still_the_source_changes_ever_more_rarely(world: Any, make: Any) -> None:
+    driver = make()
+    driver.get(world.phone, Subscribe((NOBODY,)))
+    moves = 0
+    for _ in range(12):
+        driver.wait(5_000_000)
+        for miner in world.miners:
+            driver.get(miner, Heartbeat(1, 0, 0, 0))
+            moves += len(driver.take(miner, Unsubscribe))
+        driver.get(world.phone, Heartbeat(1, 0, 0, 0))
+    assert 2 <= moves <= 5
+
+
+def test_a_question_goes_to_another_miner_when_it_is_not_answered(world: Any, make: Any) -> None:
+    driver = make()
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    first = next(miner for miner in world.miners if driver.take(miner, GetAccounts))
+    second = next(miner for miner in world.miners if miner != first)
+    driver.wait(3_000_000)
+    assert asked(driver, second, GetAccounts) == [NOBODY]
+    driver.down(second)
+    assert asked(driver, first, GetAccounts) == [NOBODY]
+
+
+def test_a_question_without_miners_waits_for_one(world: Any, make: Any) -> None:
+    driver = make(miners=0)
+    driver.get(world.phone, GetAccounts((NOBODY,)))
+    driver.up(world.miners[0])
+    assert asked(driver, world.miners[0], GetAccounts) == [NOBODY]
+
+
+def test_receipts_are_passed_on_to_all_who_asked(world: Any, make: Any) -> None:
+    driver, identity = make(miners=1), bytes([3]) * 32
+    driver.up(PHONE_2, 4)
+    driver.get(world.phone, GetReceipt(identity))
+    driver.get(PHONE_2, GetReceipt(identity))
+    assert driver.take(world.miners[0], GetReceipt) == [GetReceipt(identity)]
+    answer = ReceiptAnswer(identity, b"proof")
+    driver.get(world.miners[0], answer)
+    driver.get(world.miners[0], answer)
+    assert driver.take(world.phone, ReceiptAnswer) == driver.take(PHONE_2, ReceiptAnswer) == [answer]
+
+
+def test_a_receipt_that_nobody_answers_ends_as_unknown(world: Any, make: Any) -> None:
+    driver, identity = make(miners=1), bytes([3]) * 32
+    driver.get(world.phone, GetReceipt(identity))
+    driver.wait(3_000_000 * TRIES_MAX)
+    assert len(driver.take(world.miners[0], GetReceipt)) == TRIES_MAX
+    assert driver.take(world.phone, ReceiptAnswer) == [ReceiptAnswer(identity, b"")]
+
+
+def test_subscribers_get_newer_checkpoints_now_and_then(world: Any, make: Any) -> None:
+    driver, miner = make(miners=1), world.miners[0]
+    driver.up(PHONE_2, 4)
+    driver.get(world.phone, Subscribe((NOBODY,)))
+    for height in range(1, 9):
+        driver.get(miner, CheckpointMessage(world.checkpoint(height, driver.now_us)))
+        driver.wait(1_000_000)
+    (bare,) = driver.take(world.phone, AccountProofs)
+    assert bare.proofs == ()
+    assert driver.take(PHONE_2, AccountProofs) == []
+
+
+def test_subscriptions_of_one_peer_are_bounded(world: Any, make: Any) -> None:
+    driver = make(options=EdgeOptions(subscriptions_max=3), miners=1)
+    accounts = tuple(bytes([number]) * 32 for number in range(4))
+    driver.get(world.phone, Subscribe(accounts[:3]))
+    assert driver.hung_up == {}
+    driver.get(world.phone, Subscribe(accounts))
+    assert driver.hung_up == {world.phone: "too-many"}
+    assert driver.core.statistics()["clients"]["watched_accounts"] == 0
+
+
+def test_a_question_about_no_account_asks_for_the_newest_checkpoint(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    driver.get(world.phone, GetAccounts(()))
+    assert driver.take(world.phone, AccountProofs) == []
+    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us)))
+    driver.get(world.phone, GetAccounts(()))
+    assert driver.take(world.phone, AccountProofs) == [AccountProofs(world.checkpoint(1, driver.now_us), ())]

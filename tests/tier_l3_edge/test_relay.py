@@ -1,0 +1,413 @@
+"""Store and forward: R0 is a promise, miners come and go, nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from supervm.common.core import Command
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.account import Account
+from supervm.protocol.edge import read_edge_record
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.keys import verify
+from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.wire.messages import (
+    FORWARD_MAX,
+    EdgeRegistration,
+    GetBlocks,
+    Heartbeat,
+    Status,
+    StatusItem,
+    Submit,
+    Subscribe,
+)
+from supervm.tier_l3_edge.errors import EdgeError
+from supervm.tier_l3_edge.messages import Request, Statistics
+from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.rates import DEFAULT_RATES, TRANSFERS, Rate
+from supervm.tier_l3_edge.relay import UNANSWERED_MAX
+from supervm.tier_l3_edge.tables import EDGE_TABLES, PENDING
+
+R0, R1, R3, REFUSED, EXPIRED = 0, 1, 3, 10, 11
+
+
+def submit(*transfers: Any) -> Submit:
+    return Submit(tuple(transfer.raw for transfer in transfers))
+
+
+def say(level: int, *transfers: Any, reason: str = "") -> Status:
+    return Status(tuple(StatusItem(transfer.id, level, reason) for transfer in transfers))
+
+
+def forwarded(driver: Any, miner: bytes) -> list[bytes]:
+    return [raw for message in driver.take(miner, Submit) for raw in message.transfers]
+
+
+def where(driver: Any) -> tuple[bytes, bytes]:
+    """Return the miner that got the transfers, and the other one."""
+    first, second = driver.world.miners
+    got = [to for to, message in driver.sent if isinstance(message, Submit)]
+    return (first, second) if got[0] == first else (second, first)
+
+
+def test_r0_and_forwarding_wait_for_the_write(world: Any, make: Any) -> None:
+    driver, transfer = make(miners=1), world.transfer()
+    driver.auto_durable = False
+    driver.get(world.phone, submit(transfer))
+    assert driver.statuses(world.phone) == []
+    driver.get(world.phone, submit(transfer))  # again, before the write is done
+    assert driver.statuses(world.phone) == []
+    assert forwarded(driver, world.miners[0]) == []
+    driver.make_durable()
+    assert driver.statuses(world.phone) == [(transfer.id, R0, "")] * 2
+    assert forwarded(driver, world.miners[0]) == [transfer.raw]
+    assert driver.store.count(PENDING) == 1
+
+
+def test_news_reach_the_phone_and_the_end_clears_the_store(world: Any, make: Any) -> None:
+    driver, transfer = make(), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    miner, _ = where(driver)
+    driver.statuses(world.phone)
+    driver.get(miner, say(R0, transfer))
+    assert driver.statuses(world.phone) == []
+    driver.get(miner, say(R1, transfer))
+    driver.get(miner, say(R1, transfer))
+    assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
+    driver.get(world.phone, submit(transfer))
+    assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
+    driver.get(miner, say(R3, transfer))
+    assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
+    assert driver.store.count(PENDING) == 0
+    driver.sent.clear()
+    driver.get(world.phone, submit(transfer))  # answered from memory
+    assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
+    assert driver.sent == []
+
+
+def test_a_fate_is_answered_from_memory_only_for_a_while(world: Any, make: Any) -> None:
+    driver, transfer = make(miners=1), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    driver.get(world.miners[0], say(R3, transfer))
+    driver.sent.clear()
+    driver.now_us += 31_000_000
+    driver.get(world.phone, submit(transfer))
+    assert forwarded(driver, world.miners[0]) == [transfer.raw]
+
+
+def test_every_peer_that_submitted_is_told(world: Any, make: Any) -> None:
+    driver, transfer = make(miners=1), world.transfer()
+    other = bytes([9]) * 32
+    driver.up(other, 4)
+    driver.get(world.phone, submit(transfer))
+    driver.get(other, submit(transfer))
+    driver.statuses(other)
+    driver.get(world.miners[0], say(R1, transfer))
+    assert driver.statuses(world.phone)[-1] == driver.statuses(other)[-1] == (transfer.id, R1, "")
+
+
+def test_without_miners_it_stores_and_drains_in_order_in_bounded_messages(world: Any, make: Any) -> None:
+    driver = make(miners=0)
+    chains = [world.chain_of(300, sender) for sender in range(3)]
+    for place in range(300):  # interleaved, and the first sender's pairs in the wrong order
+        first = chains[0][place ^ 1]
+        driver.get(world.phone, submit(first, chains[1][place], chains[2][place]))
+    assert len(driver.statuses(world.phone)) == 900
+    driver.up(world.miners[0])
+    messages = driver.take(world.miners[0], Submit)
+    assert [len(message.transfers) for message in messages] == [FORWARD_MAX, 900 - FORWARD_MAX]
+    got = [raw for message in messages for raw in message.transfers]
+    for chain in chains:
+        raws = [transfer.raw for transfer in chain]
+        assert [raw for raw in got if raw in raws] == raws
+
+
+def test_what_is_out_unanswered_is_bounded_and_answers_make_room(world: Any, make: Any) -> None:
+    driver = make(miners=0)
+    count = UNANSWERED_MAX + 100
+    chain = world.chain_of(count)
+    for start in range(0, count, FORWARD_MAX):
+        driver.get(world.phone, submit(*chain[start : start + FORWARD_MAX]))
+    driver.up(world.miners[0])
+    assert forwarded(driver, world.miners[0]) == [transfer.raw for transfer in chain[:UNANSWERED_MAX]]
+    driver.get(world.miners[0], say(R1, *chain[:60]))
+    assert forwarded(driver, world.miners[0]) == [t.raw for t in chain[UNANSWERED_MAX : UNANSWERED_MAX + 60]]
+
+
+def test_a_miner_without_news_is_left_after_three_seconds(world: Any, make: Any) -> None:
+    driver, chain = make(), world.chain_of(3)
+    driver.get(world.phone, submit(*chain))
+    silent, other = where(driver)
+    driver.sent.clear()
+    driver.get(silent, Heartbeat(1, 0, 0, 0))  # a sign of life is no news
+    driver.wait(2_900_000)
+    assert forwarded(driver, other) == []
+    driver.wait(200_000)
+    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+    driver.get(other, say(R3, *chain))
+    assert len(driver.statuses(world.phone)) == 3
+    more = world.transfer(0, 3, chain[-1].id)
+    driver.get(world.phone, submit(more))  # the sender stays with the new one
+    assert forwarded(driver, other) == [more.raw]
+
+
+def test_with_one_miner_only_it_submits_again_with_back_off(world: Any, make: Any) -> None:
+    driver, transfer = make(miners=1), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    times = []
+    for _ in range(120):
+        driver.wait(500_000)
+        driver.get(world.miners[0], Heartbeat(1, 0, 0, 0))
+        if forwarded(driver, world.miners[0]):
+            times.append((driver.now_us - world.start_us) // 500_000 * 500_000)
+    assert times[:5] == [500_000, 3_000_000, 9_000_000, 21_000_000, 45_000_000]
+
+
+def test_a_sender_whose_transfers_alone_get_no_answer_moves_to_another_miner(world: Any, make: Any) -> None:
+    driver = make()
+    driver.down(world.miners[1])
+    censored, others = world.transfer(0), world.chain_of(40, 1)
+    driver.get(world.phone, submit(censored))
+    driver.up(world.miners[1])
+    driver.sent.clear()
+    got: list[bytes] = []
+    for other in others[:20]:
+        driver.get(world.phone, submit(other))
+        driver.get(world.miners[0], say(R1, other))
+        driver.wait(1_000_000)
+        got += forwarded(driver, world.miners[1])
+    assert censored.raw in got
+
+
+def test_when_a_miner_goes_down_its_transfers_go_to_another_at_once(world: Any, make: Any) -> None:
+    driver, chain = make(), world.chain_of(4)
+    driver.get(world.phone, submit(*chain))
+    miner, other = where(driver)
+    driver.get(miner, say(R1, chain[0]))
+    driver.sent.clear()
+    driver.down(miner)
+    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+
+
+def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) -> None:
+    driver, chain = make(miners=1), world.chain_of(5)
+    driver.get(world.phone, submit(*chain))
+    driver.get(world.miners[0], say(R3, chain[0]))
+    store = driver.store
+    store.crash()
+    store.reopen()
+    again = make(store, miners=0)
+    again.up(world.miners[1])
+    assert forwarded(again, world.miners[1]) == [transfer.raw for transfer in chain[1:]]
+    again.get(world.phone, submit(chain[2]))
+    assert again.statuses(world.phone) == [(chain[2].id, R0, "")]
+    new = world.transfer(0, 5, chain[-1].id)
+    again.get(world.phone, submit(new))
+    again.get(world.miners[1], say(R3, *chain[1:]))
+    assert [value[0] for _, value in store.scan(PENDING)] == [new.raw]
+
+
+def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any) -> None:
+    driver, transfer = make(miners=1), world.transfer()
+    driver.auto_durable = False
+    driver.get(world.phone, submit(transfer))
+    assert driver.statuses(world.phone) == []
+    assert driver.store.count(PENDING) == 0
+
+
+def test_a_database_of_another_network_is_refused_with_a_reason(world: Any, make: Any) -> None:
+    from supervm.common.records import Put
+
+    store = MemoryStore(EDGE_TABLES)
+    foreign = sign_transfer(
+        world.senders[0], chain_id=bytes(32), seq=0, prev=ZERO_HASH, to=world.payee, amount=1, fee=1, valid_until_ms=1
+    )
+    store.commit([Put(PENDING, (1,), (foreign.raw,))])
+    with pytest.raises(EdgeError, match="another network"):
+        make(store)
+
+
+@pytest.mark.parametrize("reason", ["overdraft", "conflict", "slot used"])
+def test_a_refusal_is_relayed_and_may_be_outlived(world: Any, make: Any, reason: str) -> None:
+    driver, transfer = make(), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    miner, other = where(driver)
+    driver.statuses(world.phone)
+    driver.get(miner, say(REFUSED, transfer, reason=reason))
+    assert driver.statuses(world.phone) == [(transfer.id, REFUSED, reason)]
+    assert driver.store.count(PENDING) == 0
+    driver.sent.clear()
+    driver.get(world.phone, submit(transfer))  # asked anew, not answered from memory
+    assert driver.statuses(world.phone) == [(transfer.id, R0, "")]
+    assert forwarded(driver, miner) == [transfer.raw]
+    assert forwarded(driver, other) == []
+
+
+def test_an_unknown_predecessor_is_tried_at_one_other_miner(world: Any, make: Any) -> None:
+    driver, chain = make(), world.chain_of(2)
+    driver.get(world.phone, submit(*chain))
+    miner, other = where(driver)
+    driver.sent.clear()
+    driver.get(miner, say(REFUSED, chain[1], reason="predecessor unknown"))
+    assert driver.statuses(world.phone) == []
+    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+    driver.get(other, say(REFUSED, chain[1], reason="predecessor unknown"))
+    assert driver.statuses(world.phone) == [(chain[1].id, REFUSED, "predecessor unknown")]
+
+
+def test_a_busy_miner_is_tried_again_and_never_ends_a_promise(world: Any, make: Any) -> None:
+    driver, transfer = make(), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    miner, other = where(driver)
+    driver.sent.clear()
+    driver.get(miner, say(REFUSED, transfer, reason="busy"))
+    assert forwarded(driver, other) == [transfer.raw]
+    driver.get(other, say(REFUSED, transfer, reason="busy"))
+    driver.wait(1_000_000)
+    assert driver.statuses(world.phone) == []
+    assert set(forwarded(driver, other) + forwarded(driver, miner)) == {transfer.raw}
+    assert driver.store.count(PENDING) == 1
+
+
+def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) -> None:
+    driver, transfer = make(), world.transfer()
+    driver.get(world.phone, submit(transfer))
+    _, other = where(driver)
+    driver.statuses(world.phone)
+    for level in (R1, R3, REFUSED, EXPIRED):
+        driver.get(other, say(level, transfer))
+    assert driver.statuses(world.phone) == []
+    assert driver.store.count(PENDING) == 1
+
+
+def test_a_miner_that_genesis_does_not_name_is_only_a_client(world: Any, make: Any) -> None:
+    driver, transfer, stranger = make(miners=0), world.transfer(), bytes([5]) * 32
+    driver.up(stranger, 2)
+    driver.get(world.phone, submit(transfer))
+    assert driver.take(stranger, Submit) == []
+    assert driver.take(stranger, EdgeRegistration) == []
+
+
+def test_load_decides_where_a_new_sender_goes(world: Any, make: Any) -> None:
+    driver = make()
+    driver.get(world.miners[0], Heartbeat(1, 90, 0, 0))
+    driver.get(world.miners[1], Heartbeat(1, 10, 0, 0))
+    for sender in range(4):
+        driver.get(world.phone, submit(world.transfer(sender)))
+    assert len(forwarded(driver, world.miners[1])) == 4
+
+
+def test_every_miner_is_told_where_the_edge_is_paid(world: Any, make: Any) -> None:
+    driver = make(miners=0)
+    driver.up(world.miners[0])
+    (message,) = driver.take(world.miners[0], EdgeRegistration)
+    record = read_edge_record(message.record, world.chain.chain_id, world.edge.public, verify)
+    assert record.counter == world.start_us
+
+
+def test_what_is_refused_here_says_why(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    good = world.transfer()
+    broken = good.raw[:-1] + bytes([good.raw[-1] ^ 1])
+    foreign = sign_transfer(
+        world.senders[0], chain_id=bytes(32), seq=0, prev=ZERO_HASH, to=world.payee, amount=1, fee=1, valid_until_ms=1
+    )
+    driver.get(world.phone, Submit((broken, foreign.raw, b"\x80")))
+    reasons = [reason.partition(":")[0] for _, level, reason in driver.statuses(world.phone) if level == REFUSED]
+    assert sorted(reasons) == ["bad signature", "malformed", "wrong-chain"]
+    assert driver.store.count(PENDING) == 0
+    driver.get(world.phone, submit(good))  # a forged copy does not stand in the way of the real one
+    assert driver.statuses(world.phone) == [(good.id, R0, "")]
+
+
+def test_a_flood_of_garbage_ends_the_connection_and_nothing_else(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    attacker = bytes([8]) * 32
+    driver.up(attacker, 0)
+    for _ in range(10):
+        driver.get(attacker, Submit((b"garbage" * 20,)))
+        driver.get(attacker, GetBlocks(0))
+    assert driver.hung_up == {attacker: "bad-transfers"} or driver.hung_up == {attacker: "unexpected"}
+    driver.get(world.phone, submit(world.transfer()))
+    assert forwarded(driver, world.miners[0])
+
+
+def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> None:
+    rates = {**DEFAULT_RATES, TRANSFERS: Rate(1, 3)}
+    driver = make(options=EdgeOptions(rates=rates), miners=0)
+    chain = world.chain_of(5)
+    driver.get(world.phone, submit(*chain))
+    answers = driver.statuses(world.phone)
+    assert sorted(answers, key=lambda item: item[1]) == [
+        *((transfer.id, R0, "") for transfer in chain[:3]), *((transfer.id, REFUSED, "busy") for transfer in chain[3:])
+    ]
+    driver.wait(1_000_000)
+    driver.get(world.phone, submit(chain[3]))
+    assert driver.statuses(world.phone) == [(chain[3].id, R0, "")]
+    full = make(options=EdgeOptions(store_max=4), miners=0)  # one peer may fill half
+    full.get(world.phone, submit(*chain))
+    assert full.store.count(PENDING) == 2
+    full.get(world.phone, submit(chain[4]))
+    assert full.statuses(world.phone)[-1] == (chain[4].id, REFUSED, "busy")
+
+
+def test_a_peer_with_a_wrong_clock_may_read_but_not_submit(world: Any, make: Any) -> None:
+    driver, odd, transfer = make(miners=1), bytes([7]) * 32, world.transfer()
+    driver.up(odd, 4, clock_offset_ms=-30_001)
+    driver.get(odd, submit(transfer))
+    assert driver.statuses(odd) == [(transfer.id, REFUSED, "clock")]
+    driver.get(odd, Subscribe((world.payee,)))
+    assert driver.take(world.miners[0], Subscribe) == [Subscribe((world.payee,))]
+
+
+def test_a_fresh_proof_refuses_what_can_never_execute(world: Any, make: Any) -> None:
+    driver, sender = make(miners=1), world.senders[0].public
+    used, rival = world.transfer(0, 0, amount=5), world.transfer(0, 0, amount=6)
+    world.set_account(sender, Account(50, 1, used.id, 0))
+    driver.get(world.phone, Subscribe((sender,)))
+    driver.get(world.miners[0], world.proofs(1, driver.now_us, sender))
+    too_much = world.transfer(0, 1, used.id, amount=50)
+    driver.get(world.phone, submit(used, rival, too_much))
+    assert driver.statuses(world.phone) == [
+        (used.id, R3, ""),
+        (rival.id, REFUSED, "slot used: another transfer of the sender has this number"),
+        (too_much.id, REFUSED, "overdraft: amount and fee are 51, the balance 50"),
+    ]
+    driver.now_us += 10_000_000  # nothing new for long: the proof says no longer what is
+    driver.get(world.phone, submit(too_much))
+    assert driver.statuses(world.phone) == [(too_much.id, R0, "")]
+
+
+def test_a_slot_far_back_is_left_to_the_miner(world: Any, make: Any) -> None:
+    driver, chain = make(miners=1), world.chain_of(3)
+    world.set_account(world.senders[0].public, Account(50, 3, chain[-1].id, 0))
+    driver.get(world.phone, Subscribe((world.senders[0].public,)))
+    driver.get(world.miners[0], world.proofs(1, driver.now_us, world.senders[0].public))
+    driver.get(world.phone, submit(chain[0]))
+    assert forwarded(driver, world.miners[0]) == [chain[0].raw]
+
+
+def test_an_expired_transfer_is_not_taken(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    late = world.transfer(valid_until_ms=world.start_us // 1000 - 1)
+    driver.get(world.phone, Subscribe((world.payee,)))
+    driver.get(world.miners[0], world.proofs(1, driver.now_us, world.payee))
+    driver.get(world.phone, submit(late))
+    assert driver.statuses(world.phone) == [(late.id, EXPIRED, "its validity has passed")]
+
+
+def test_statistics_are_answered(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    driver.get(world.phone, submit(world.transfer()))
+    request = msgspec.json.decode(b'{"request":"statistics"}', type=Request)
+    assert request == Statistics()
+    (reply,) = driver.core.step(driver.now_us, Command(1, request))
+    assert reply.value["transfers"]["pending"] == 1
+    assert list(reply.value["cache"]) == ["hits", "misses", "evictions", "entries", "bytes", "bytes_max"]
+    (reply,) = driver.core.step(driver.now_us, Command(2, msgspec.json.decode(b'{"request":"info"}', type=Request)))
+    assert reply.value["tier"] == 3
+    (reply,) = driver.core.step(driver.now_us, Command(3, Submit(())))
+    assert "does not know" in reply.error

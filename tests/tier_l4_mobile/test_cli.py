@@ -1,0 +1,273 @@
+"""The commands of L4, run in this process: their documents, exit statuses and errors (surface.md).
+
+The edge that the online ones meet is a core on the real driver and loopback, in a thread, before a real ledger.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+import trio
+from chain_tools import TestChain, make_test_chain, test_key
+from click.testing import CliRunner
+from mobile_tools import Network
+
+from supervm.common.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.config_writer import write_config
+from supervm.common.connection import LocalNode
+from supervm.common.core import Effect, Input, Outbox, Received
+from supervm.common.driver import Driver, Identity
+from supervm.common.errors import InputError
+from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.storage.memory import MemoryStore
+from supervm.common.wallet import WALLET_FILE, Stretching, bip39_seed, create_wallet
+from supervm.protocol.address import encode_address
+from supervm.protocol.codec import encode
+from supervm.protocol.derivation import account_seed
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.genesis import Allocation, Chain, Parameters, make_genesis
+from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.wire.messages import LEVEL_R0, Status, StatusItem, Submit
+from supervm.tier_l4_mobile.cli.balance import balance
+from supervm.tier_l4_mobile.cli.pay import pay
+from supervm.tier_l4_mobile.cli.queue import queue
+from supervm.tier_l4_mobile.cli.run import l4
+from supervm.tier_l4_mobile.cli.verify import verify as verify_command
+from supervm.tier_l4_mobile.cli.wallet import wallet
+from supervm.tier_l4_mobile.commands import COMMANDS
+from supervm.tier_l4_mobile.config import MOBILE_OPTIONS
+
+WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+FAST = Stretching(passes=1, memory_bytes=8 << 10)
+OWN = SigningKey(account_seed(bip39_seed(WORDS), 0)).public
+BOB = encode_address(test_key("bob").public, test=True)
+EDGE_KEY = test_key("edge")
+
+
+def rich_network() -> Network:
+    """Return a network on which the wallet's first account has money."""
+    known = make_test_chain(4)
+    genesis = make_genesis(
+        name="test", time_ms=known.chain.genesis.time_ms, validators=known.chain.genesis.validators,
+        miners=known.chain.genesis.miners, allocations=(Allocation(1, OWN, 1_000_000),),
+        parameters=Parameters(1, test_network=True),
+    )
+    tools = TestChain(Chain(genesis, verify), known.validator_keys, known.node_keys, known.miner_keys)
+    return Network(tools=tools)
+
+
+class EdgeCore:
+    """An edge that executes at once what it is given."""
+
+    deadline_us = None
+
+    def __init__(self, network: Network) -> None:
+        self.network = network
+        self.outbox = Outbox()
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        if isinstance(event, Received):
+            if isinstance(event.message, Submit):
+                raws = event.message.transfers
+                self.network.seal(raws, ts_ms=now_us // 1000)
+                ids = [self.network.parse(raw).id for raw in raws]
+                self.outbox.send(event.peer, Status(tuple(StatusItem(i, LEVEL_R0, "") for i in ids)))
+                self.outbox.send(event.peer, self.network.proofs([OWN]))
+            else:
+                self.network.seal(ts_ms=now_us // 1000)
+                for answer in self.network.answer(event.message):
+                    self.outbox.send(event.peer, answer)
+        return self.outbox.drain()
+
+
+@pytest.fixture
+def network() -> Network:
+    return rich_network()
+
+
+@pytest.fixture
+def edge(network: Network) -> Iterator[str]:
+    """Run an edge in a thread; give its address."""
+    driver = Driver(
+        EdgeCore(network), store=MemoryStore((), with_log=False),
+        identity=Identity(EDGE_KEY, os.urandom(32), network.chain.chain_id), local=LocalNode(3, (), "edge", {}),
+        listen="127.0.0.1:0",
+    )
+    found: list[str] = []
+    ready, ended = threading.Event(), trio.Event()
+    tokens: list[trio.lowlevel.TrioToken] = []
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            found.extend(await nursery.start(driver.run))
+            tokens.append(trio.lowlevel.current_trio_token())
+            ready.set()
+            await ended.wait()
+            await driver.stop()
+
+    thread = threading.Thread(target=trio.run, args=(main,))
+    thread.start()
+    assert ready.wait(10)
+    yield found[0]
+    tokens[0].run_sync_soon(ended.set)
+    thread.join(10)
+
+
+def make_folder(path: Path, network: Network, peers: tuple[PeerAddress, ...] = ()) -> Path:
+    path.mkdir()
+    (path / "genesis.cbor").write_bytes(encode(network.chain.genesis))
+    make_key_file(path / NODE_KEY_FILE, bytes(range(32)))
+    create_wallet(path / WALLET_FILE, "secret", words=WORDS, entropy=None, cost=FAST)
+    config = NodeConfig(tier=4, directory=path, genesis=path / "genesis.cbor", peers=peers)
+    write_config(path / CONFIG_FILE, config, MOBILE_OPTIONS, test_network=True)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, network: Network, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    return make_folder(tmp_path / "phone", network)
+
+
+@pytest.fixture
+def online_folder(tmp_path: Path, network: Network, edge: str, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    return make_folder(tmp_path / "phone", network, (PeerAddress(EDGE_KEY.public, edge),))
+
+
+def run(command: click.Command, *args: object) -> tuple[int, dict]:
+    """Run a command with --json; return its exit status and its document."""
+    result = CliRunner().invoke(command, [*map(str, args), "--json"], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value or 0, json.loads(result.stdout)
+
+
+def test_every_offer_is_a_command():
+    for offer in COMMANDS:
+        assert isinstance(offer.load(), click.Command)
+
+
+def test_a_payment_can_be_queued_listed_and_cancelled_without_any_network(folder):
+    status, paid = run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--offline")
+    assert (status, paid["status"]) == (0, "queued")
+    status, listed = run(queue, "--dir", folder, "list")
+    assert [p["id"] for p in listed["payments"]] == [paid["id"]]
+    status, cancelled = run(queue, "--dir", folder, "cancel", paid["id"])
+    assert (status, cancelled["status"]) == (0, "cancelled")
+    status, again = run(queue, "cancel", "--dir", folder, paid["id"])
+    assert status == 1
+    assert "cannot be cancelled" in again["reason"]
+    assert run(queue, "--dir", folder)[1]["total"] == 1
+
+
+def test_flush_and_balance_say_no_when_no_edge_is_there(folder):
+    run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--offline")
+    assert run(queue, "--dir", folder, "flush", "--timeout", 1)[0] == 1
+    status, value = run(balance, "--dir", folder, "--timeout", 1)
+    assert (status, value["proof_verified"], value["balance"]) == (1, False, None)
+
+
+def test_paying_online_waits_for_the_edge_and_the_balance_is_proved(online_folder, tmp_path):
+    status, paid = run(pay, "--dir", online_folder, "--to", BOB, "--amount", 5, "--fee", 1)
+    assert status == 0
+    assert paid["status"] in ("R0", "R4")
+    assert len(paid["id"]) == 64
+    answer = tmp_path / "own.answer"
+    status, value = run(balance, "--dir", online_folder, "--answer", answer)
+    assert (status, value["balance"], value["proof_verified"]) == (0, 999_994, True)
+    assert value["age_s"] < 30
+    status, checked = run(verify_command, answer, "--anchor", online_folder / "genesis.cbor")
+    assert (status, checked["valid"], checked["balance"]) == (0, True, 999_994)
+    assert checked["address"] == encode_address(OWN, test=True)
+    late = int(time.time()) + 40
+    status, checked = run(verify_command, answer, "--anchor", online_folder / "genesis.cbor", "--now", late)
+    assert (status, checked["valid"], checked["code"]) == (1, False, "too-old")
+
+
+def test_an_answer_is_checked_with_an_exported_anchor_and_refused_by_another_network(online_folder, tmp_path):
+    answer, anchor, other = tmp_path / "answer", tmp_path / "anchor", tmp_path / "other"
+    run(balance, "--dir", online_folder, BOB, "--answer", answer)
+    run(l4, "export-anchor", online_folder / "genesis.cbor", "--out", anchor)
+    status, checked = run(verify_command, answer, "--anchor", anchor)
+    assert (status, checked["balance"], checked["exists"], checked["address"]) == (0, 0, False, None)
+    other.write_bytes(encode(make_test_chain(4).chain.genesis))
+    status, checked = run(verify_command, answer, "--anchor", other)
+    assert (status, checked["code"]) == (1, "wrong-chain")
+    answer.write_bytes(answer.read_bytes()[:-1])
+    assert run(verify_command, answer, "--anchor", anchor)[0] == 1
+
+
+def test_what_was_queued_offline_is_flushed_online(online_folder):
+    for amount in (1, 2, 3):
+        run(pay, "--dir", online_folder, "--to", BOB, "--amount", amount, "--fee", 1, "--offline")
+    status, answer = run(queue, "--dir", online_folder, "flush")
+    assert (status, answer["open"]) == (0, 3)
+    statuses = [p["status"] for p in run(queue, "--dir", online_folder)[1]["payments"]]
+    assert set(statuses) <= {"queued", "R4"}  # a claim is not kept over a restart, a proof is
+
+
+def test_an_overdraft_is_refused_with_exit_status_one(online_folder):
+    run(balance, "--dir", online_folder)
+    status, paid = run(pay, "--dir", online_folder, "--to", BOB, "--amount", 10**9, "--fee", 1)
+    assert (status, paid["status"]) == (1, "refused")
+    assert "overdraft" in paid["reason"]
+
+
+@pytest.mark.parametrize("args", [
+    ("--to", BOB, "--amount", "0", "--fee", "1"),
+    ("--to", BOB, "--amount", "1", "--fee", "-1"),
+    ("--to", BOB, "--amount", "x", "--fee", "1"),
+    ("--amount", "1", "--fee", "1"),
+])
+def test_wrong_usage_of_pay_is_a_usage_error(folder, args):
+    with pytest.raises(click.UsageError):
+        run(pay, "--dir", folder, *args)
+
+
+def test_a_wrong_address_is_named(folder):
+    with pytest.raises(LocalProtocolError, match="not an address"):
+        run(pay, "--dir", folder, "--to", "nobody", "--amount", 1, "--fee", 1)
+
+
+def test_a_wrong_passphrase_opens_nothing(folder, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "wrong")
+    with pytest.raises(InputError, match="does not open"):
+        run(pay, "--dir", folder, "--to", BOB, "--amount", 1, "--fee", 1, "--offline")
+
+
+def test_a_wallet_is_made_once_and_shows_its_words_on_demand(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    _, made = run(wallet, "new", "--dir", tmp_path, "--words", 12)
+    assert len(made["words"].split()) == 12
+    assert made["address"].startswith("svm1")
+    with pytest.raises(InputError, match="never overwritten"):
+        run(wallet, "new", "--dir", tmp_path)
+    assert run(wallet, "export", "--dir", tmp_path)[1]["words"] == made["words"]
+    assert run(wallet, "address", "--dir", tmp_path)[1]["address"] == made["address"]
+    shown = run(wallet, "show", "--dir", tmp_path, "--accounts", 3)[1]["accounts"]
+    assert [item["account"] for item in shown] == [0, 1, 2]
+    assert len({item["address"] for item in shown}) == 3
+
+
+def test_words_are_imported_and_a_genesis_says_which_network_it_is(tmp_path, folder, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    (tmp_path / "words").write_text(WORDS + "\n")
+    _, taken = run(wallet, "import", "--dir", tmp_path / "new", "--words-file", tmp_path / "words", "--test")
+    assert taken["address"] == encode_address(OWN, test=True)
+    assert run(wallet, "show", "--dir", folder)[1]["accounts"][0]["address"] == taken["address"]
+
+
+@pytest.mark.parametrize("content", [b"", b"nonsense", b"\x80"])
+def test_files_that_are_no_anchor_are_input_errors(tmp_path, content):
+    (tmp_path / "anchor").write_bytes(content)
+    (tmp_path / "answer").write_bytes(b"")
+    with pytest.raises(InputError, match="neither an anchor nor a genesis"):
+        run(verify_command, tmp_path / "answer", "--anchor", tmp_path / "anchor")

@@ -1,0 +1,84 @@
+"""A running L4 process: it owns its folder, commands reach it over its socket, SIGKILL loses nothing acknowledged."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from chain_tools import make_test_chain, test_key
+from click.testing import CliRunner
+
+from supervm.common.config import CONFIG_FILE, NodeConfig
+from supervm.common.config_writer import write_config
+from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.wallet import WALLET_FILE, Stretching, create_wallet
+from supervm.protocol.address import encode_address
+from supervm.protocol.codec import encode
+from supervm.tier_l4_mobile.cli.balance import balance
+from supervm.tier_l4_mobile.cli.pay import pay
+from supervm.tier_l4_mobile.cli.queue import queue
+from supervm.tier_l4_mobile.config import MOBILE_OPTIONS
+
+WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
+BOB = encode_address(test_key("bob").public, test=False)
+PROGRAM = "import sys; from supervm.tier_l4_mobile.cli.run import l4; sys.exit(l4(standalone_mode=False))"
+
+pytestmark = pytest.mark.processes
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, "run", "--config", str(folder / CONFIG_FILE)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    with process.stdout as lines:  # the only line that a node prints
+        assert json.loads(lines.readline())["event"] == "ready"
+    return process
+
+
+def run(command, *args: object) -> tuple[int, dict]:
+    result = CliRunner().invoke(command, [*map(str, args), "--json"], standalone_mode=False)
+    if result.exception is not None:
+        raise result.exception
+    return result.return_value or 0, json.loads(result.stdout)
+
+
+def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    (folder / "genesis.cbor").write_bytes(encode(make_test_chain(4).chain.genesis))
+    make_key_file(folder / NODE_KEY_FILE, bytes(range(32)))
+    cost = Stretching(passes=1, memory_bytes=8 << 10)
+    create_wallet(folder / WALLET_FILE, "secret", words=WORDS, entropy=None, cost=cost)
+    (folder / "names.txt").write_text("home\nshop\n")
+    config = NodeConfig(
+        tier=4, directory=folder, genesis=folder / "genesis.cbor", tier_options={"accounts": 2, "names": "names.txt"}
+    )
+    write_config(folder / CONFIG_FILE, config, MOBILE_OPTIONS)
+    process = start(folder)
+    try:
+        ids = []
+        for name in ("home", "shop", "home"):
+            args = ("--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--from", name)
+            ids.append(run(pay, *args)[1]["id"])
+        status, value = run(balance, "--dir", folder)
+        assert (status, value["proof_verified"]) == (1, False)
+        assert run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--from", "nobody")[0] == 1
+        process.kill()
+        assert process.wait(20) == -signal.SIGKILL
+        listed = run(queue, "--dir", folder, "list")[1]
+        assert [payment["id"] for payment in listed["payments"]] == ids
+        process = start(folder)
+        assert run(queue, "--dir", folder, "cancel", ids[1])[1]["status"] == "cancelled"
+        assert run(queue, "--dir", folder, "flush")[0] == 1
+        assert run(queue, "--dir", folder, "list", "--from", "home")[1]["total"] == 2
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()

@@ -1,0 +1,141 @@
+"""Certifying executed blocks: checkpoint votes in, certified checkpoints out (consensus.md 2.7).
+
+Every validator signs the header that its own execution gives. Votes are counted per (height, header hash) and verified
+together once a hash has quorum weight. A hash with witness weight (at least one honest voter) that differs from our own
+means that this node computed something else than the network: it must stop, not guess.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.genesis import Chain
+from supervm.protocol.votes import Vote, VoteKind
+
+HEIGHTS_AHEAD_MAX = 1_024
+"""Votes for heights further above the certified one are not kept."""
+REPEAT_HEIGHTS_MAX = 16
+"""Own uncertified heights whose votes are repeated (consensus.md 2.5, retry)."""
+
+
+class Divergence(Exception):
+    """Validators of witness weight signed another header than ours at the same height."""
+
+    def __init__(self, height: int, ours: bytes, theirs: bytes) -> None:
+        super().__init__(
+            f"height {height}: this node's checkpoint is {ours.hex()}, validators of witness weight signed "
+            f"{theirs.hex()}"
+        )
+        self.height = height
+
+
+class CheckpointTally:
+    """Checkpoint votes of one validator's view.
+
+    Args:
+        chain: the network.
+        certified: the newest certified checkpoint on disk, or None at genesis.
+    """
+
+    def __init__(self, chain: Chain, certified: CertifiedCheckpoint | None) -> None:
+        self._chain = chain
+        self._rules = chain.rules
+        self.certified = certified
+        """The newest certified checkpoint, None before the first."""
+        self._own: dict[int, tuple[CheckpointHeader, Vote | None]] = {}
+        self._votes: dict[int, dict[bytes, dict[int, Vote]]] = {}
+        self._verified: dict[int, dict[bytes, dict[int, bytes]]] = {}
+
+    @property
+    def height(self) -> int:
+        """Height of the newest certified checkpoint."""
+        return 0 if self.certified is None else self.certified.header.height
+
+    def own(self, header: CheckpointHeader, vote: Vote | None) -> CertifiedCheckpoint | None:
+        """Note the header of a block just executed, and this node's vote; return a checkpoint it completes.
+
+        Raises:
+            Divergence: the network has signed another header.
+        """
+        if header.height <= self.height:
+            return None
+        self._own[header.height] = (header, vote)
+        if vote is not None:
+            self._verified.setdefault(header.height, {}).setdefault(vote.digest, {})[vote.signer] = vote.signature
+        return self._count(header.height)
+
+    def add(self, votes: Iterable[Vote]) -> list[CertifiedCheckpoint]:
+        """Count votes of peers; return checkpoints that they complete, ascending.
+
+        Raises:
+            Divergence: the network has signed another header than ours.
+        """
+        done = []
+        for vote in votes:
+            height = vote.number
+            if vote.epoch != self._rules.epoch or not self.height < height <= self.height + HEIGHTS_AHEAD_MAX:
+                continue
+            if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators):
+                continue
+            if vote.signer in self._verified.get(height, {}).get(vote.digest, {}):
+                continue
+            self._votes.setdefault(height, {}).setdefault(vote.digest, {})[vote.signer] = vote
+            certified = self._count(height)
+            if certified is not None:
+                done.append(certified)
+        return done
+
+    def _count(self, height: int) -> CertifiedCheckpoint | None:
+        rules, validators = self._rules, self._rules.validators
+        waiting = self._votes.get(height, {})
+        verified = self._verified.setdefault(height, {})
+        own = self._own.get(height)
+        for digest in sorted({**waiting, **verified}):
+            good = verified.setdefault(digest, {})
+            fresh = waiting.get(digest, {})
+            weight = validators.weight_of({**good, **fresh})
+            wanted = validators.quorum if own is None or own[0].hash == digest else validators.witness
+            if weight < wanted or (own is None):
+                continue
+            for signer in sorted(fresh):
+                vote = fresh[signer]
+                if rules.verify(validators.keys[signer], vote.statement(rules.chain_id), vote.signature):
+                    good[signer] = vote.signature
+            fresh.clear()
+            if own[0].hash != digest:
+                if validators.weight_of(good) >= validators.witness:
+                    raise Divergence(height, own[0].hash, digest)
+                continue
+            if validators.weight_of(good) >= validators.quorum:
+                return self._certify(CertifiedCheckpoint(1, own[0], tuple(sorted(good.items()))))
+        return None
+
+    def _certify(self, checkpoint: CertifiedCheckpoint) -> CertifiedCheckpoint:
+        self.certified = checkpoint
+        for table in (self._own, self._votes, self._verified):
+            for height in [height for height in table if height <= checkpoint.header.height]:
+                del table[height]
+        return checkpoint
+
+    def adopt(self, checkpoint: CertifiedCheckpoint) -> bool:
+        """Take a checkpoint that a peer sent and that has been checked; return whether it is the newest now.
+
+        Only one for a height this node has executed is taken, so that every served header can be proved from here.
+
+        Raises:
+            Divergence: it certifies another header than ours.
+        """
+        height = checkpoint.header.height
+        own = self._own.get(height)
+        if height <= self.height or own is None:
+            return False
+        if own[0] != checkpoint.header:
+            raise Divergence(height, own[0].hash, checkpoint.header.hash)
+        self._certify(checkpoint)
+        return True
+
+    def uncertified_votes(self) -> tuple[Vote, ...]:
+        """Own votes for heights not certified yet, lowest first, at most 16."""
+        votes = [vote for _, (_, vote) in sorted(self._own.items()) if vote is not None]
+        return tuple(votes[:REPEAT_HEIGHTS_MAX])

@@ -1,0 +1,275 @@
+"""From finalized blocks to certified checkpoints (consensus.md 2.7).
+
+Finalized blocks wait here, in height order, until the bodies of all their batches are here; missing ones are asked for
+from the validators that signed the batch. Then the ledger applies the block, its records go to disk, and the checkpoint
+vote - a promise (W4) - leaves after them. A quorum of equal votes is the certificate.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable
+
+from supervm.common.core import Outbox
+from supervm.common.ledger import Applied, Ledger
+from supervm.common.records import Append, Put, Reader
+from supervm.protocol.batch import Batch, BatchCertificate, check_batch
+from supervm.protocol.block import Block
+from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.genesis import Chain
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.votes import Vote, VoteKind, statement
+from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
+
+from .checkpoints import CheckpointTally, Divergence
+from .pool import Pool, parse_body
+from .simplex.promises import CheckpointPromise, encode_promise
+from .slots import Slots
+
+FETCH_RETRY_US = 500_000
+REPEAT_US = 1_000_000
+"""Own uncertified checkpoint votes are repeated this often (consensus.md 2.5)."""
+BATCH_MESSAGE_BYTES_MAX = (4 << 20) + (1 << 16)
+
+
+class Executor:
+    """Execution and certification at one validator.
+
+    Args:
+        chain: the network.
+        index: this validator's index, None for an observer.
+        key: the validator key.
+        ledger: the state.
+        pool: batch bodies and certificates.
+        slots: this validator's promises, which follow what is executed.
+        outbox: where effects go.
+        reader: durable blocks, bodies and checkpoints.
+        promised: checkpoint promises from the write-ahead log.
+        peer_of: validator index -> node id of a connected peer, or None.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        index: int | None,
+        key: SigningKey | None,
+        ledger: Ledger,
+        pool: Pool,
+        slots: Slots,
+        outbox: Outbox,
+        reader: Reader,
+        promised: Iterable[CheckpointPromise],
+        peer_of: Callable[[int], bytes | None],
+    ) -> None:
+        self._chain, self._index, self._key = chain, index, key
+        self._ledger, self._pool, self._slots = ledger, pool, slots
+        self._outbox, self._reader = outbox, reader
+        self._peer_of = peer_of
+        self._promised = {promise.height: promise.digest for promise in promised}
+        self._queue: deque[Block] = deque()
+        self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
+        self._fetch_at_us: int | None = None
+        self._fetch_round = 0
+        self._repeat_at_us: int | None = None
+        self._vote_written = 0  # token of the last W4 write: repeated votes wait for it, too
+        self.tally = CheckpointTally(chain, self._stored_checkpoint())
+        self._on_certified: list[Callable[[CertifiedCheckpoint], None]] = []
+        self._on_executed: list[Callable[[Applied], None]] = []
+
+    def _stored_checkpoint(self) -> CertifiedCheckpoint | None:
+        newest = None
+        row = self._reader.get("ledger", ("certified_height",))
+        if row is not None and isinstance(row[0], int):
+            stored = self._reader.get("checkpoints", (row[0],))
+            if stored is not None and isinstance(stored[0], bytes):
+                newest = decode(CertifiedCheckpoint, stored[0])
+        return newest
+
+    def listen(self, *, executed: Callable[[Applied], None], certified: Callable[[CertifiedCheckpoint], None]) -> None:
+        """Be told of every executed block and every newly certified checkpoint."""
+        self._on_executed.append(executed)
+        self._on_certified.append(certified)
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do."""
+        return min((at for at in (self._fetch_at_us, self._repeat_at_us) if at is not None), default=None)
+
+    @property
+    def unexecuted(self) -> tuple[Block, ...]:
+        """Finalized blocks that are not executed yet, oldest first."""
+        return tuple(self._queue)
+
+    def start(self, now_us: int) -> None:
+        """Queue finalized blocks that the ledger had not applied when the node stopped, and vote again."""
+        for _, (raw, _) in self._reader.scan("blocks", first=(self._ledger.height + 1,)):
+            if isinstance(raw, bytes):
+                self._queue.append(decode(Block, raw, bytes_max=8 << 20))
+        if self._ledger.height > self.tally.height:
+            self._vote(now_us)
+        self.run(now_us)
+
+    def committed(self, blocks: Iterable[Block], now_us: int) -> None:
+        """Take finalized blocks, ascending."""
+        self._queue.extend(blocks)
+        self.run(now_us)
+
+    def want(self, refs: Iterable[BatchCertificate], now_us: int) -> None:
+        """Ask early for bodies that a proposed block references and this node does not have."""
+        for ref in refs:
+            if not self._have(ref):
+                self._wanted.setdefault(ref.digest, ref)
+        if self._wanted and self._fetch_at_us is None:
+            self._fetch(now_us)
+
+    def _have(self, ref: BatchCertificate) -> bool:
+        digest = ref.digest
+        if digest in self._pool.bodies:
+            return True
+        row = self._reader.get("batches", (digest,))
+        if row is None or not isinstance(row[0], bytes):
+            return False
+        self._pool.bodies[digest] = parse_body(
+            decode(Batch, row[0], bytes_max=BATCH_MESSAGE_BYTES_MAX), self._chain.chain_id
+        )
+        return True
+
+    def body(self, raw: bytes, now_us: int) -> bool:
+        """Take a batch body; return whether it was one that is wanted.
+
+        Raises:
+            RemoteProtocolError: it does not match its own header.
+        """
+        if not self._wanted:
+            return False
+        batch = decode(Batch, raw, bytes_max=BATCH_MESSAGE_BYTES_MAX)
+        digest = batch.header.digest
+        if digest not in self._wanted:
+            return False
+        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        self._pool.bodies[digest] = parse_body(batch, self._chain.chain_id)
+        self._outbox.persist(Put("batches", (digest,), (raw,)))
+        del self._wanted[digest]
+        self.run(now_us)
+        return True
+
+    def run(self, now_us: int) -> None:
+        """Execute every block at the head of the queue whose bodies are here."""
+        while self._queue:
+            block = self._queue[0]
+            missing = [ref for ref in block.body.refs if not self._have(ref)]
+            if missing:
+                self.want(missing, now_us)
+                return
+            self._queue.popleft()
+            self._execute(block, now_us)
+        if not self._wanted:
+            self._fetch_at_us = None
+
+    def _execute(self, block: Block, now_us: int) -> None:
+        batches = [batch for ref in block.body.refs if (batch := self._pool.certified(ref)) is not None]
+        before = {}
+        for batch in batches:
+            for transfer in batch.transfers:
+                sender = transfer.body.sender
+                account = self._ledger.accounts.get(sender)
+                if account is not None:
+                    before[sender] = (account.next_seq, account.head)
+        applied = self._ledger.apply(block, batches)
+        self._outbox.persist(*applied.records)
+        for failed in applied.result.failed:
+            self._outbox.publish("solvency", level="error", transfer=failed.hex(), height=applied.header.height)
+        self._slots.executed(applied.result.changes, before, block.header.ts_ms)
+        self._vote(now_us)
+        for listener in self._on_executed:
+            listener(applied)
+
+    def _vote(self, now_us: int) -> None:
+        header = self._ledger.header
+        digest = header.hash
+        vote = None
+        if self._index is not None and self._key is not None:
+            promised = self._promised.get(header.height)
+            if promised is not None and promised != digest:
+                raise Divergence(header.height, digest, promised)
+            if promised is None:
+                self._promised[header.height] = digest
+                self._vote_written = self._outbox.persist(
+                    Append(encode_promise(CheckpointPromise(1, header.height, digest)))
+                )
+            rules = self._chain.rules
+            signed = statement(rules.chain_id, VoteKind.CHECKPOINT, rules.epoch, header.height, digest)
+            vote = Vote(1, VoteKind.CHECKPOINT, rules.epoch, header.height, digest, self._index, self._key.sign(signed))
+            self._broadcast(VoteMessage((vote,)))
+        if self._repeat_at_us is None:
+            self._repeat_at_us = now_us + REPEAT_US
+        certified = self.tally.own(header, vote)
+        if certified is not None:
+            self._certified(certified)
+
+    def votes(self, peer: bytes, votes: Iterable[Vote]) -> None:
+        """Count checkpoint votes of a peer; one that lags is sent the newest certified checkpoint."""
+        listed = list(votes)
+        newest = self.tally.certified
+        for checkpoint in self.tally.add(listed):
+            self._certified(checkpoint)
+        if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
+            repeated = max(vote.number for vote in listed)
+            if repeated < newest.header.height - 1:
+                self._outbox.send(peer, CheckpointMessage(encode(newest)), after=self._vote_written)
+
+    def checkpoint(self, raw: bytes) -> None:
+        """Take a certified checkpoint from a peer.
+
+        Raises:
+            RemoteProtocolError: it is not certified by this chain's validators.
+        """
+        checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=1 << 20)
+        if checkpoint.header.height <= self.tally.height:
+            return
+        check_certified_checkpoint(checkpoint, self._chain.chain_id, self._chain.validators, self._chain.rules.verify)
+        if self.tally.adopt(checkpoint):
+            self._certified(checkpoint)
+
+    def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
+        height = checkpoint.header.height
+        self._outbox.persist(
+            Put("checkpoints", (height,), (encode(checkpoint),)), Put("ledger", ("certified_height",), (height,))
+        )
+        for promised in [promised for promised in self._promised if promised <= height]:
+            del self._promised[promised]
+        for listener in self._on_certified:
+            listener(checkpoint)
+
+    def tick(self, now_us: int) -> None:
+        """Ask again for what is missing, and repeat votes that are not certified yet."""
+        if self._fetch_at_us is not None and self._fetch_at_us <= now_us:
+            self._fetch(now_us)
+        if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
+            votes = self.tally.uncertified_votes()
+            if votes:
+                self._broadcast(VoteMessage(votes))
+            self._repeat_at_us = now_us + REPEAT_US if votes else None
+
+    def _fetch(self, now_us: int) -> None:
+        asked: dict[bytes, list[bytes]] = {}
+        for digest, ref in list(self._wanted.items())[:64]:
+            signers = [index for group in ref.votes for index, _ in group.signatures]
+            peers = [peer for index in signers if index != self._index and (peer := self._peer_of(index)) is not None]
+            if peers:
+                asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
+        self._fetch_round += 1
+        for peer, digests in asked.items():
+            self._outbox.send(peer, GetBatches(tuple(digests)))
+        self._fetch_at_us = now_us + FETCH_RETRY_US if self._wanted else None
+
+    def _broadcast(self, message: VoteMessage) -> None:
+        for index in range(len(self._chain.validators)):
+            peer = self._peer_of(index) if index != self._index else None
+            if peer is not None:
+                self._outbox.send(peer, message, after=self._vote_written)
+
+    def live_promises(self) -> list[CheckpointPromise]:
+        """Return the checkpoint promises that a compacted write-ahead log must keep."""
+        return [CheckpointPromise(1, height, digest) for height, digest in sorted(self._promised.items())]

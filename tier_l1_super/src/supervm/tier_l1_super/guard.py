@@ -1,0 +1,48 @@
+"""The check at start that this validator's key votes nowhere else (consensus.md 2.2, double-run).
+
+For some seconds the node only listens. Certificates that the others exchange name their signers. One that holds a
+genuine signature of this key in a view above everything this node has promised was made by another process with the
+same key - a copy of the folder on a second machine, say - and then this one must not vote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from supervm.protocol.block import ChainRules
+from supervm.protocol.votes import Certificate
+
+
+class DoubleRun(Exception):
+    """Another process votes with this validator's key."""
+
+
+class DoubleRunGuard:
+    """Watches certificates while the node listens.
+
+    Args:
+        rules: the epoch.
+        index: this validator.
+        promised_view: highest view this node has promised anything in, or knows to be finalized.
+    """
+
+    def __init__(self, rules: ChainRules, index: int, promised_view: int) -> None:
+        self._rules, self._index, self._promised_view = rules, index, promised_view
+
+    def look(self, certificates: Iterable[Certificate]) -> None:
+        """Look at certificates from a peer.
+
+        Raises:
+            DoubleRun: one of them holds a vote that this node never gave.
+        """
+        for certificate in certificates:
+            if certificate.epoch != self._rules.epoch or certificate.number <= self._promised_view:
+                continue
+            for signer, signature in certificate.signatures:
+                if signer == self._index and self._rules.verify(
+                    self._rules.validators.keys[signer], certificate.statement(self._rules.chain_id), signature
+                ):
+                    raise DoubleRun(
+                        f"another process votes with this validator's key: it signed view {certificate.number}, this "
+                        f"node has promised nothing above {self._promised_view}; stop one of the two"
+                    )

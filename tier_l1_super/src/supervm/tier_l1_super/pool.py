@@ -1,0 +1,175 @@
+"""Batch bodies and certificates that a validator holds, and which certificates a leader puts into its block.
+
+A certificate goes into a block only if at least one of its transfers would execute there (consensus.md 3.9.6): the
+selection replays, on an overlay of the executed state, the batches of ancestors that are not executed yet and those
+chosen before it. Without the body that cannot be told, so such a certificate waits until the body is here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from supervm.protocol.account import EMPTY_ACCOUNT, Account
+from supervm.protocol.batch import Batch, BatchCertificate, certified_bits
+from supervm.protocol.block import BODY_BYTES_MAX, REFS_MAX
+from supervm.protocol.codec import encode
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.validators import ValidatorSet
+
+Overlay = dict[bytes, tuple[int, bytes]]
+"""Sender -> (next_seq, head) on top of the executed state."""
+
+_BODY_HEADROOM = 64 << 10
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A batch whose form has been checked, with its transfers parsed."""
+
+    batch: Batch
+    transfers: tuple[SignedTransfer, ...]
+
+
+def parse_body(batch: Batch, chain_id: bytes) -> Body:
+    """Parse every transfer of a checked batch.
+
+    Raises:
+        RemoteProtocolError: a transfer is malformed or for another chain.
+    """
+    return Body(batch, tuple(parse_transfer(raw, chain_id) for raw in batch.transfers))
+
+
+@dataclass(slots=True)
+class _Held:
+    certificate: BatchCertificate
+    bits: int
+    bytes: int
+    arrived_us: int
+
+
+class Pool:
+    """Certificates that are not executed yet and the bodies they need.
+
+    Args:
+        accounts: the executed state (the ledger's own dict).
+        validators: the epoch's set.
+    """
+
+    def __init__(self, accounts: Mapping[bytes, Account], validators: ValidatorSet) -> None:
+        self._accounts = accounts
+        self._validators = validators
+        self.bodies: dict[bytes, Body] = {}
+        """Bodies of batches that may still be voted on, certified or executed, by digest."""
+        self.held: dict[bytes, _Held] = {}
+        """Checked certificates by digest, oldest first."""
+
+    def add_certificate(self, certificate: BatchCertificate, now_us: int) -> bool:
+        """Keep a checked certificate; return whether it brings certified bits that were not held before."""
+        digest = certificate.digest
+        bits = certified_bits(certificate, self._validators)
+        known = self.held.get(digest)
+        if known is not None:
+            if not bits & ~known.bits:
+                return False
+            known.certificate, known.bits = certificate, bits
+            return True
+        self.held[digest] = _Held(certificate, bits, len(encode(certificate)), now_us)
+        return True
+
+    def certified(self, certificate: BatchCertificate) -> CertifiedBatch | None:
+        """Join a reference with its body, or return None while the body is missing."""
+        body = self.bodies.get(certificate.digest)
+        if body is None:
+            return None
+        return CertifiedBatch(
+            certificate.header, body.transfers, body.batch.edge_of, certified_bits(certificate, self._validators)
+        )
+
+    def select(
+        self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int
+    ) -> tuple[BatchCertificate, ...] | None:
+        """Choose the certificates for a block of time `ts_ms`, oldest first.
+
+        Args:
+            ancestors: references of unexecuted ancestor blocks, oldest block first.
+            ts_ms: the block's time.
+
+        Returns:
+            The references, or None if an ancestor's body is missing, so that nothing can be told.
+        """
+        overlay: Overlay = {}
+        for refs in ancestors:
+            for ref in refs:
+                batch = self.certified(ref)
+                if batch is None:
+                    return None
+                self._replay(batch.transfers, batch.certified, ts_ms, overlay)
+        chosen: list[BatchCertificate] = []
+        bytes_left = BODY_BYTES_MAX - _BODY_HEADROOM
+        waiting = list(self.held.items())
+        progress = True
+        while waiting and progress and len(chosen) < REFS_MAX:
+            # a later pass finds certificates whose predecessors the pass before has chosen
+            progress = False
+            still: list[tuple[bytes, _Held]] = []
+            for digest, held in waiting:
+                body = self.bodies.get(digest)
+                if body is None or len(chosen) >= REFS_MAX or held.bytes > bytes_left:
+                    continue
+                if self._replay(body.transfers, held.bits, ts_ms, overlay):
+                    chosen.append(held.certificate)
+                    bytes_left -= held.bytes
+                    progress = True
+                else:
+                    still.append((digest, held))
+            waiting = still
+        return tuple(chosen)
+
+    def has_executable(self, ts_ms: int) -> bool:
+        """Return whether any held certificate would execute a transfer on the executed state."""
+        for digest, held in self.held.items():
+            body = self.bodies.get(digest)
+            if body is not None and self._replay(body.transfers, held.bits, ts_ms, {}):
+                return True
+        return False
+
+    def _replay(self, transfers: Sequence[SignedTransfer], bits: int, ts_ms: int, overlay: Overlay) -> int:
+        executed = 0
+        accounts = self._accounts
+        for index, transfer in enumerate(transfers):
+            if not bits >> index & 1:
+                continue
+            body = transfer.body
+            slot = overlay.get(body.sender)
+            if slot is None:
+                account = accounts.get(body.sender, EMPTY_ACCOUNT)
+                slot = (account.next_seq, account.head)
+            if body.seq == slot[0] and body.prev == slot[1] and ts_ms <= body.valid_until_ms:
+                overlay[body.sender] = (body.seq + 1, transfer.id)
+                executed += 1
+        return executed
+
+    def forget_dead(self, ts_ms: int, keep: Iterable[bytes] = ()) -> list[bytes]:
+        """Drop certificates and bodies none of whose transfers can ever execute again; return their digests.
+
+        A transfer is dead once its slot is executed or the executed time is past its validity. Bodies in `keep`
+        (referenced by blocks not executed yet) stay.
+        """
+        kept = dict.fromkeys(keep)
+        dead = []
+        for digest, body in self.bodies.items():
+            if digest in kept:
+                continue
+            for transfer in body.transfers:
+                item = transfer.body
+                account = self._accounts.get(item.sender, EMPTY_ACCOUNT)
+                if item.seq >= account.next_seq and item.valid_until_ms >= ts_ms:
+                    break
+            else:
+                dead.append(digest)
+        for digest in dead:
+            del self.bodies[digest]
+            self.held.pop(digest, None)
+        return dead

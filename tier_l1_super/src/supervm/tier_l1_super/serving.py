@@ -1,0 +1,168 @@
+"""What an L1 gives to others: finalized blocks, batch bodies, certified checkpoints and proofs.
+
+A follower (an L2) says once up to which height it has the chain and is then sent everything above it, in pieces that
+each end in a finalization, so that every piece proves itself.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+from supervm.common.core import Outbox
+from supervm.common.ledger import Ledger
+from supervm.common.records import Reader
+from supervm.protocol.block import Block, FinalizedBlocks
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.votes import Certificate
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    BatchMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    GetAccounts,
+    GetBatches,
+    ReceiptAnswer,
+)
+
+from .pool import Pool
+
+RECENT_BLOCKS = 256
+CHUNK_BLOCKS_MAX = 64
+CHUNK_BYTES_MAX = 1 << 20
+PUMP_CHUNKS = 4
+"""Pieces sent to one follower at a time; the next ones follow at once unless the driver is busy."""
+PUMP_US = 20_000
+
+
+class Serving:
+    """History and proofs of one L1 node."""
+
+    def __init__(self, outbox: Outbox, reader: Reader, ledger: Ledger, pool: Pool) -> None:
+        self._outbox, self._reader, self._ledger, self._pool = outbox, reader, ledger, pool
+        self._recent: OrderedDict[int, tuple[Block, Certificate | None]] = OrderedDict()
+        self._followers: dict[bytes, int] = {}
+        self._pump_at_us: int | None = None
+        self.tip = 0
+        """Height of the last finalized block."""
+        self.after = 0
+        """Write that finalizations and checkpoints wait for: this validator's own promise may be among them."""
+        self._checkpoint: bytes = b""
+        self._certified: CertifiedCheckpoint | None = None
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do."""
+        return self._pump_at_us
+
+    def committed(self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int) -> None:
+        """Note finalized blocks and send them to the followers that have everything below."""
+        for block in blocks:
+            self._recent[block.header.height] = (block, None)
+        last = blocks[-1]
+        self._recent[last.header.height] = (last, finalization)
+        self.tip = last.header.height
+        while len(self._recent) > RECENT_BLOCKS:
+            self._recent.popitem(last=False)
+        self.tick(now_us)
+
+    def certified(self, checkpoint: CertifiedCheckpoint) -> None:
+        """Note the newest certified checkpoint and tell the followers."""
+        self._certified = checkpoint
+        self._checkpoint = encode(checkpoint)
+        message = CheckpointMessage(self._checkpoint)
+        for peer, following in self._followers.items():
+            if following > checkpoint.header.height:
+                self._outbox.send(peer, message, after=self.after)
+
+    def follow(self, peer: bytes, height: int, now_us: int) -> None:
+        """Send `peer` everything above `height` from now on."""
+        self._followers[peer] = height + 1
+        self.tick(now_us)
+        if self._checkpoint:
+            self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
+
+    def gone(self, peer: bytes) -> None:
+        """Forget a follower."""
+        self._followers.pop(peer, None)
+
+    def tick(self, now_us: int) -> None:
+        """Send each follower its next pieces."""
+        behind = False
+        for peer, start in list(self._followers.items()):
+            following = start
+            for _ in range(PUMP_CHUNKS):
+                chunk = self.chunk(following)
+                if chunk is None:
+                    break
+                self._outbox.send(peer, BlocksMessage(encode(chunk)), after=self.after)
+                following = chunk.blocks[-1].header.height + 1
+                if self._checkpoint and self._certified is not None and following > self._certified.header.height:
+                    self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
+            self._followers[peer] = following
+            behind = behind or (following <= self.tip and following != start)
+        self._pump_at_us = now_us + PUMP_US if behind else None
+
+    def blocks(self, peer: bytes, from_height: int) -> None:
+        """Answer a peer that asks for finalized blocks from a height on; say nothing if there are none."""
+        chunk = self.chunk(from_height)
+        if chunk is not None:
+            self._outbox.send(peer, BlocksMessage(encode(chunk)), after=self.after)
+
+    def chunk(self, from_height: int) -> FinalizedBlocks | None:
+        """Return blocks from a height on, up to the last finalization that fits into one piece."""
+        if not 0 < from_height <= self.tip:
+            return None
+        blocks: list[Block] = []
+        size = 0
+        end: tuple[int, Certificate] | None = None
+        height = from_height
+        while height <= self.tip and (end is None or (len(blocks) < CHUNK_BLOCKS_MAX and size < CHUNK_BYTES_MAX)):
+            found = self._block(height)
+            if found is None:
+                break
+            block, finalization = found
+            blocks.append(block)
+            size += len(encode(block))
+            if finalization is not None:
+                if end is not None and size > CHUNK_BYTES_MAX:
+                    break
+                end = (len(blocks), finalization)
+            height += 1
+        if end is None:
+            return None
+        return FinalizedBlocks(1, tuple(blocks[: end[0]]), end[1])
+
+    def _block(self, height: int) -> tuple[Block, Certificate | None] | None:
+        found = self._recent.get(height)
+        if found is not None:
+            return found
+        row = self._reader.get("blocks", (height,))
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        finalization = decode(Certificate, row[1]) if isinstance(row[1], bytes) else None
+        return decode(Block, row[0], bytes_max=8 << 20), finalization
+
+    def batches(self, peer: bytes, message: GetBatches) -> None:
+        """Send the bodies that are asked for and here."""
+        for digest in message.digests:
+            body = self._pool.bodies.get(digest)
+            if body is not None:
+                self._outbox.send(peer, BatchMessage(encode(body.batch)))
+                continue
+            row = self._reader.get("batches", (digest,))
+            if row is not None and isinstance(row[0], bytes):
+                self._outbox.send(peer, BatchMessage(row[0]))
+
+    def accounts(self, peer: bytes, message: GetAccounts) -> None:
+        """Answer with proofs under the newest certified checkpoint."""
+        if self._certified is None:
+            return
+        proofs = self._ledger.prove_accounts(self._certified.header.height, message.accounts)
+        if proofs is not None:
+            self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self.after)
+
+    def receipt(self, peer: bytes, transfer_id: bytes) -> None:
+        """Answer with the receipt of a transfer and its proof, or with nothing known."""
+        proof = None if self._certified is None else self._ledger.prove_receipt(transfer_id, self._certified)
+        self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""), after=self.after)

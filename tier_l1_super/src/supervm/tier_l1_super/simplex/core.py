@@ -1,0 +1,321 @@
+"""Simplex consensus, sans-I/O (consensus.md 2.1, 2.5, 2.8).
+
+Theory of operation. Views are numbered; each has one leader. The leader proposes a block, every validator that finds it
+valid and well placed signs Notarize, and a quorum of those is a notarization: the view is over, the next leader builds
+on it. Whoever holds the notarization of a view that he has not nullified signs Finalize; a quorum of those makes the
+block and all its ancestors final, three message delays after the proposal. If the leader is slow or bad, validators
+sign Nullify; a quorum of those is a nullification, and the view is over as well.
+
+Three rules make it safe, all else is liveness: (R1) one Notarize per view; (R2) never both Nullify and Finalize in a
+view; (R3) Notarize only with the parent's certificate and a nullification of every view skipped in between. R1 and R2
+stand in `Round.may`, asked by `Voting._promise`, the one place where this validator commits itself; R3 stands in
+`State._well_placed`. Nothing is forgotten above the last finalized view, so neither a repeat nor a restart finds
+another way to a vote (pitfall P1).
+
+Blocks may arrive after the certificates that name them. A vote or a build that needs an absent parent stays pending and
+is tried again whenever something arrives (P7: there is no verdict "absent"); a commit waits in the same way, and the
+block is asked of the signers, who have it on disk (see `promises`).
+
+`state` holds what is known, `voting` turns votes into certificates and commits, this module takes the events and drives
+the current view.
+"""
+
+from __future__ import annotations
+
+from supervm.protocol.block import GAP_VIEWS_MAX, Block, BlockBody, BlockHeader, Justification
+from supervm.protocol.codec import encode
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
+
+from .effects import (
+    AskBuild,
+    AskVerify,
+    BlockVerified,
+    Broadcast,
+    Built,
+    CertificateReceived,
+    Committed,
+    Effect,
+    Event,
+    FinalizedChain,
+    ForkFound,
+    ProposalReceived,
+    Started,
+    Tick,
+    VoteReceived,
+)
+from .pacing import RETRY_US, timeout_us
+from .promises import (
+    HeldCertificate,
+    NotarizePromise,
+    NullifyPromise,
+    view_of,
+)
+from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, Round
+from .voting import Voting
+
+VIEWS_AHEAD_MAX = 8
+"""Votes and proposals further ahead of our view are ignored; their senders repeat them."""
+LAG_VIEWS = 4
+"""Whoever votes this many views below our last finalization has missed it and is told."""
+
+
+class Simplex(Voting):
+    """One epoch's consensus at one node: takes events, answers with effects; `State` describes the arguments."""
+
+    # --- events ----------------------------------------------------------------------------------------------------
+
+    def step(self, now_us: int, event: Event) -> list[Effect]:
+        """Take one event at `now_us` and return what has to be done, in order.
+
+        Raises:
+            LocalProtocolError: anything before `Started`, or a vote that is not consensus's.
+        """
+        self._now_us = now_us
+        if isinstance(event, Started):
+            self._start()
+        elif not self._running:
+            raise LocalProtocolError(f"{type(event).__name__} came before Started")
+        elif isinstance(event, Tick):
+            self._on_tick()
+        elif isinstance(event, VoteReceived):
+            self._on_vote(event.from_index, event.vote)
+        elif isinstance(event, ProposalReceived):
+            self._on_proposal(event.from_index, event.block)
+        elif isinstance(event, CertificateReceived):
+            self._on_certificate(event.from_index, event.certificate)
+        elif isinstance(event, Built):
+            self._on_built(event)
+        elif isinstance(event, BlockVerified):
+            self._on_verified(event)
+        else:
+            self._on_chain(event)
+        effects, self._effects = self._effects, []
+        return effects
+
+    def _start(self) -> None:
+        """Rebuild the rounds by view, count own votes again, and say again what was said (consensus.md 2.8)."""
+        if self._running:
+            raise LocalProtocolError("Started came twice")
+        for record in sorted(self._records, key=view_of):
+            if isinstance(record, HeldCertificate):
+                certificate = record.certificate
+                self._round(certificate.number).certificates.setdefault(certificate.kind, certificate)
+            elif isinstance(record, NotarizePromise):
+                for block in record.block:
+                    self._tree.add(record.digest, block)
+                    if block.header.proposer == self.index:
+                        round_ = self._round(record.view)
+                        round_.proposal, round_.proposal_hash = block, record.digest
+                self._recall(record.view, NOTARIZE, record.digest)
+            elif isinstance(record, NullifyPromise):
+                self._recall(record.view, NULLIFY, ZERO_HASH)
+            else:
+                self._recall(record.view, FINALIZE, record.digest)
+        certified = [view for view, round_ in sorted(self._rounds.items()) if round_.certificates]
+        self._timers.retry_us = self._now_us + RETRY_US
+        self._enter(max([self._final.view, *certified]) + 1)
+        self._repeat()
+        self._running = True
+        for round_ in list(self._rounds.values()):
+            if NOTARIZE in round_.certificates:
+                self._cast_finalize(round_)
+            for kind, vote in list(round_.own.items()):
+                self._settle(round_, kind, vote.digest)
+        self._progress()
+
+    def _on_tick(self) -> None:
+        timers, view = self._timers, self._view
+        if timers.fired("clock_us", self._now_us):
+            self._progress()
+        if timers.fired("lead_us", self._now_us) and self._round(view).proposal is None:
+            self._cast_nullify(view)
+        if view == self._view and timers.fired("advance_us", self._now_us):
+            self._cast_nullify(view)
+        if timers.fired("retry_us", self._now_us):
+            timers.retry_us = self._now_us + RETRY_US
+            self._repeat()
+
+    def _on_vote(self, sender: int, vote: Vote) -> None:
+        if vote.kind not in KINDS:
+            raise LocalProtocolError(f"a {vote.kind.name} vote was handed to consensus")
+        if vote.signer != sender or sender >= len(self.rules.validators):
+            self._blame(sender, f"it sent a vote of validator {vote.signer}", "bad-vote")
+            return
+        if vote.epoch != self.rules.epoch or sender == self.index:
+            return
+        if vote.kind is NULLIFY and vote.digest != ZERO_HASH:
+            self._blame(sender, "its Nullify carries a hash; it must be zero", "bad-vote")
+            return
+        if vote.number <= self._final.view:
+            if vote.number + LAG_VIEWS <= self._final.view:
+                self._help(sender)
+            return
+        if vote.number > self._view + VIEWS_AHEAD_MAX:
+            return
+        self._count(self._round(vote.number), vote, checked=False)
+        if vote.kind is NULLIFY and vote.number == self._view and sender == self.rules.leader(vote.number):
+            self._cast_nullify(vote.number)  # nobody need wait for a leader that has given up
+
+    def _on_certificate(self, sender: int, certificate: Certificate) -> None:
+        if certificate.epoch != self.rules.epoch or certificate.number <= self._final.view:
+            return
+        if certificate.kind not in KINDS:
+            self._blame(sender, f"a {certificate.kind.name} certificate is not one of consensus", "bad-certificate")
+        elif self._admit(sender, certificate):
+            self._progress()
+
+    def _on_proposal(self, sender: int, block: Block) -> None:
+        header, block_hash, rules = block.header, block.hash, self.rules
+        view = header.view
+        if header.epoch != rules.epoch or view <= self._tree.committed.view or self._tree.get(block_hash) is not None:
+            return
+        wanted = block_hash in self._wanted
+        if not wanted and not self._final.view < view <= self._view + VIEWS_AHEAD_MAX:
+            return
+        if header.chain_id != rules.chain_id or header.proposer != rules.leader(view) or header.parent_view >= view:
+            self._blame(sender, f"its proposal for view {view} is of another chain, leader or order", "bad-proposal")
+            return
+        if (hash_block_body(encode(block.body)) != header.body_hash
+                or hash_justification(encode(block.just)) != header.just_hash):
+            self._blame(sender, f"its proposal for view {view} does not match its own header", "bad-proposal")
+            return
+        vote = Vote(1, NOTARIZE, header.epoch, view, block_hash, header.proposer, block.signature)
+        if not rules.verify(rules.validators.keys[vote.signer], vote.statement(rules.chain_id), vote.signature):
+            self._blame(sender, f"the leader did not sign its proposal for view {view}", "bad-signature")
+            return
+        if view > self._final.view:
+            round_ = self._round(view)
+            if round_.proposal is None:
+                round_.proposal, round_.proposal_hash = block, block_hash
+            elif round_.proposal_hash != block_hash:
+                round_.poisoned = True
+            known = round_.proposal_hash == block_hash or wanted or self._is_certified(round_, block_hash)
+            if known:
+                self._tree.add(block_hash, block)
+            if vote.signer != self.index:
+                self._count(round_, vote, checked=True)
+            for certificate in (block.just.parent + block.just.nullifications) if known else ():
+                self._admit(sender, certificate)
+        else:
+            self._tree.add(block_hash, block)
+        self._wanted.pop(block_hash, None)
+        self._commit()
+        self._progress()
+
+    def _on_built(self, event: Built) -> None:
+        if self._building is None or event.view != self._view or self._building[0] != event.view:
+            return
+        parent = self._building[1]
+        self._building = None
+        round_ = self._round(event.view)
+        if event.body is None:
+            self._cast_nullify(event.view)
+        elif round_.may(NOTARIZE):
+            just = self._justify(event.view, parent)
+            if just is None:  # a finalization above the parent came meanwhile: ask again on the right one
+                self._progress()
+                return
+            self._propose(round_, parent, just, event.body, event)
+
+    def _propose(
+        self, round_: Round, parent: BlockHeader, just: Justification, body: BlockBody, event: Built
+    ) -> None:
+        rules = self.rules
+        header = BlockHeader(
+            1, rules.chain_id, rules.epoch, round_.view, parent.height + 1, parent.hash, parent.view,
+            rules.leader(round_.view), max(event.ts_ms, parent.ts_ms + 1), hash_justification(encode(just)),
+            hash_block_body(encode(body)), event.last_checkpoint,
+        )
+        block_hash = header.hash
+        signature = self._sign(NOTARIZE, round_.view, block_hash)
+        block = Block(1, header, just, body, signature)
+        if self._promise(round_, NOTARIZE, block_hash, block):
+            round_.proposal, round_.proposal_hash = block, block_hash
+            self._tree.add(block_hash, block)
+            self._emit(Broadcast(ProposalMessage(encode(block)), self._token))
+            self._count_own(round_, NOTARIZE)
+
+    def _on_verified(self, event: BlockVerified) -> None:
+        round_ = self._round(self._view)
+        block = round_.proposal
+        if block is None or round_.asked != event.hash or round_.proposal_hash != event.hash:
+            return
+        if not event.ok:
+            round_.refused = True
+            self._cast_nullify(round_.view)
+        elif self._may_notarize(round_, block) and self._promise(round_, NOTARIZE, event.hash, block):
+            self._emit(Broadcast(VoteMessage((round_.own[NOTARIZE],)), self._token))
+            self._count_own(round_, NOTARIZE)
+
+    def _on_chain(self, event: FinalizedChain) -> None:
+        """Commit blocks that the host has checked against an earlier committed header (consensus.md 2.8)."""
+        chain = event.chain
+        tip = chain.blocks[-1].header
+        height = self._tree.committed.height
+        if tip.height <= height:
+            return
+        fresh = tuple(block for block in chain.blocks if block.header.height > height)
+        if fresh[0].header.parent_hash != self._tree.committed_hash:
+            self._emit(ForkFound(f"finalized block {height + 1} does not extend the committed one", chain.finalization))
+            return
+        self._tree.commit(tip)
+        self._emit(Committed(fresh, chain.finalization, self._after(chain.finalization)))
+        self._finalize(chain.finalization)
+        self._commit()
+        self._enter(tip.view + 1)
+        self._progress()
+
+    # --- the current view ------------------------------------------------------------------------------------------
+
+    def _enter(self, view: int) -> None:
+        if view <= self._view:
+            return
+        self._view = view
+        self._building = None
+        span_us = timeout_us(self._parameters, view - self._final.view)
+        self._timers.enter_view(self._now_us, span_us, self._parameters.block_interval_ms * 1000)
+        if self.rules.leader(view) in self._round(view).tallies[NULLIFY].votes:
+            self._cast_nullify(view)
+
+    def _progress(self) -> None:
+        """Try what the current view waits for; called whenever something has arrived."""
+        if not self._running:
+            return
+        round_ = self._round(self._view)
+        if self.index is None or not round_.may(NOTARIZE):
+            return
+        if self.rules.leader(self._view) == self.index and round_.proposal is None:
+            self._ask_build()
+        elif round_.proposal is not None and round_.asked is None and self._may_notarize(round_, round_.proposal):
+            header = round_.proposal.header
+            parent = self._tree.header(header.parent_hash)
+            early_ms = header.ts_ms - self._parameters.clock_drift_ms
+            if parent is None:
+                self._want(header.parent_view, header.parent_hash, self._certificate_of(header.parent_view))
+            elif early_ms * 1000 > self._now_us:
+                self._timers.clock_us = early_ms * 1000
+            else:
+                round_.asked = round_.proposal_hash
+                self._emit(AskVerify(round_.proposal, parent))
+
+    def _ask_build(self) -> None:
+        if self._building is not None:
+            return
+        place = self._parent_for(self._view)
+        if place is None or self._view - place[0] - 1 > GAP_VIEWS_MAX:
+            return
+        parent = self._tree.header(place[1])
+        if parent is None:
+            self._want(place[0], place[1], self._certificate_of(place[0]))
+            return
+        self._building = (self._view, parent)
+        self._emit(AskBuild(self._view, place[1], parent))
+
+    def _may_notarize(self, round_: Round, block: Block) -> bool:
+        return (
+            round_.view == self._view and round_.may(NOTARIZE) and not round_.poisoned and not round_.refused
+            and self._well_placed(block.header)
+        )

@@ -1,0 +1,192 @@
+"""What goes into the Simplex core and what comes out of it (consensus.md 2.1).
+
+Validators are named by their index in the epoch's set; the node that hosts the core maps indices to peers and local
+tokens to its own. A local token is 1, 2, 3, ...; 0 means "waits for nothing". The host appends the payload of each
+`PersistPromise` to its write-ahead log and releases an effect with ``after=t`` only when the promise with token t is
+durable. Promises become durable in the order of their tokens, so waiting for one token means waiting for all before it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from supervm.common.core import Started, Tick
+from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks
+from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.wire.messages import Message
+
+# --- events ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class VoteReceived:
+    """A Notarize, Nullify or Finalize vote came over the authenticated link of validator `from_index`."""
+
+    from_index: int
+    vote: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalReceived:
+    """A proposed block came from validator `from_index`: from its leader, or as the answer to a `FetchBlock`."""
+
+    from_index: int
+    block: Block
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateReceived:
+    """A notarization, nullification or finalization came from validator `from_index`."""
+
+    from_index: int
+    certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """The answer to `AskBuild`.
+
+    Attributes:
+        view: the view that was asked for.
+        body: the content, or None if the host cannot propose: then the view is nullified at once.
+        ts_ms: the host's clock; the block's time is this or the parent's plus one, whichever is later.
+        last_checkpoint: the newest certified checkpoint of this chain, the one in `body` included.
+    """
+
+    view: int
+    body: BlockBody | None
+    ts_ms: int
+    last_checkpoint: CheckpointRef
+
+
+@dataclass(frozen=True, slots=True)
+class BlockVerified:
+    """The answer to `AskVerify`: the verdict of `supervm.protocol.block.check_block`, which never changes."""
+
+    hash: bytes
+    ok: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FinalizedChain:
+    """Finalized blocks that the host fetched and checked with `check_finalized_chain`."""
+
+    chain: FinalizedBlocks
+
+
+Event = (
+    Started | Tick | VoteReceived | ProposalReceived | CertificateReceived | Built | BlockVerified | FinalizedChain
+)
+
+# --- effects ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class PersistPromise:
+    """Append `payload` (a record of `promises`) to the write-ahead log; the record is named `token`."""
+
+    token: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Broadcast:
+    """Send to every other validator, once the promise `after` is durable."""
+
+    message: Message
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class SendTo:
+    """Send to one validator, once the promise `after` is durable."""
+
+    index: int
+    message: Message
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class AskBuild:
+    """This validator leads `view`: answer with `Built`, when there is content or after the block interval."""
+
+    view: int
+    parent_hash: bytes
+    parent: BlockHeader
+
+
+@dataclass(frozen=True, slots=True)
+class AskVerify:
+    """Check `block` against its parent's header with `check_block` and answer with `BlockVerified`."""
+
+    block: Block
+    parent: BlockHeader
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them.
+
+    Whatever is told to others because of it waits for the promise `after`: the finalization may contain this
+    validator's own vote. A write asked for from here on is durable after that promise by order alone.
+    """
+
+    blocks: tuple[Block, ...]
+    finalization: Certificate
+    after: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFound:
+    """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10)."""
+
+    kind: Literal["E1", "E2"]
+    first: Vote
+    second: Vote
+
+
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """Validator `index` sent something wrong; the fields are those of `RemoteProtocolError`."""
+
+    index: int
+    reason: str
+    penalty: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class FetchBlock:
+    """Ask these validators for one block; it comes back as `ProposalReceived`."""
+
+    view: int
+    hash: bytes
+    from_indices: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FetchFinalized:
+    """Ask any validator for finalized blocks from this height on; they come back as `FinalizedChain`."""
+
+    from_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForkFound:
+    """A finalized block does not extend what is committed here: more than f validators are faulty. Stop the node."""
+
+    reason: str
+    finalization: Certificate
+
+
+Effect = (
+    PersistPromise | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame | FetchBlock
+    | FetchFinalized | ForkFound
+)
+
+__all__ = [
+    "AskBuild", "AskVerify", "Blame", "BlockVerified", "Broadcast", "Built", "CertificateReceived", "Committed",
+    "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
+    "PersistPromise", "ProposalReceived", "SendTo", "Started", "Tick", "VoteReceived",
+]

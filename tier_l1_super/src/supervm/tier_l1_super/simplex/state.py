@@ -1,0 +1,212 @@
+"""What a node holds of one epoch's consensus, and the questions about it that change nothing (consensus.md 2.5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from supervm.protocol.block import Block, BlockHeader, ChainRules, Justification
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.genesis import Parameters
+from supervm.protocol.votes import Certificate
+
+from .effects import (
+    Blame,
+    Effect,
+)
+from .pacing import Timers
+from .promises import (
+    ConsensusPromise,
+    FinalizePromise,
+    HeldCertificate,
+    NotarizePromise,
+    NullifyPromise,
+    Promise,
+    encode_promise,
+    view_of,
+)
+from .rounds import NOTARIZE, NULLIFY, Round, new_round
+from .tree import BlockTree
+
+
+class Signer(Protocol):
+    """What a validator key can do; `supervm.protocol.keys.SigningKey` is one."""
+
+    def sign(self, message: bytes) -> bytes:
+        """Return the 64-byte signature of `message`."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastFinal:
+    """View, block and certificate of the newest finalization; there is no certificate for genesis."""
+
+    view: int
+    hash: bytes
+    certificate: Certificate | None
+
+
+class State:
+    """What one node holds of one epoch's consensus.
+
+    Args:
+        rules: the epoch.
+        index: this validator's index, or None for an observer, which follows but never votes.
+        key: its vote key; None exactly if `index` is None.
+        parameters: time-outs and pauses.
+        finalized: header of the last durably committed block (at first the genesis header) and its finalization,
+            which is None exactly for genesis.
+        promises: the consensus records recovered from the write-ahead log, in any order; other records and other
+            epochs are passed over.
+        blocks: further blocks that are stored but not committed, in any order; they must have been checked.
+
+    Raises:
+        LocalProtocolError: arguments that contradict each other.
+    """
+
+    def __init__(
+        self, *, rules: ChainRules, index: int | None, key: Signer | None, parameters: Parameters,
+        finalized: tuple[BlockHeader, Certificate | None], promises: Sequence[Promise] = (),
+        blocks: Sequence[Block] = (),
+    ) -> None:
+        header, certificate = finalized
+        if (index is None) != (key is None):
+            raise LocalProtocolError("a validator has an index and a key, an observer has neither")
+        if index is not None and not 0 <= index < len(rules.validators):
+            raise LocalProtocolError(f"validator {index} is not one of the {len(rules.validators)} of this epoch")
+        if (header.height == 0) != (certificate is None):
+            raise LocalProtocolError("every finalized block but genesis comes with its finalization")
+        self.rules = rules
+        self.index = index
+        self._key = key
+        self._parameters = parameters
+        self._tree = BlockTree(header)
+        self._final = LastFinal(header.view, header.hash, certificate)
+        self._view = 0
+        self._rounds: dict[int, Round] = {}
+        self._timers = Timers()
+        self._building: tuple[int, BlockHeader] | None = None
+        self._wanted: dict[bytes, int] = {}
+        self._told_us: dict[int, int] = {}
+        self._token = 0
+        self._now_us = 0
+        self._running = False
+        self._effects: list[Effect] = []
+        self._records: list[ConsensusPromise] = [
+            record for record in promises
+            if isinstance(record, NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate)
+            and self._epoch_of(record) == rules.epoch and view_of(record) > header.view
+        ]
+        for block in blocks:
+            if block.header.view > header.view:
+                self._tree.add(block.hash, block)
+
+    # --- what others may ask ---------------------------------------------------------------------------------------
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When a `Tick` is wanted."""
+        return self._timers.deadline_us
+
+    @property
+    def view(self) -> int:
+        """The current view; 0 before `Started`."""
+        return self._view
+
+    @property
+    def final(self) -> LastFinal:
+        """The newest finalization, whose blocks may still be on their way."""
+        return self._final
+
+    @property
+    def committed(self) -> BlockHeader:
+        """Header of the last block that was handed out in `Committed` or `FinalizedChain`."""
+        return self._tree.committed
+
+    def block(self, block_hash: bytes) -> Block | None:
+        """Return a block above the committed one, to answer a peer's request or to walk a parent's ancestors."""
+        return self._tree.get(block_hash)
+
+    def prune(self, view: int) -> tuple[bytes, ...]:
+        """Forget the records of `view` and below, and return the payloads of those that must stay on disk.
+
+        Args:
+            view: that of the last *durably* committed block, or of one whose commit is part of the same write; else a
+                restart would lack what it needs. Records of this step are among those to keep.
+        """
+        self._records = [record for record in self._records if view_of(record) > view]
+        return tuple(encode_promise(record) for record in self._records)
+
+    # --- where a block may stand -----------------------------------------------------------------------------------
+
+    def _well_placed(self, header: BlockHeader) -> bool:
+        """Rule R3 (and pitfall P2): the parent is certified or final, and every view in between is nullified."""
+        parent_view = header.parent_view
+        if parent_view < self._final.view:
+            return False
+        if parent_view == self._final.view:
+            if header.parent_hash != self._final.hash:
+                return False
+        else:
+            parent = self._rounds.get(parent_view)
+            if parent is None or not self._is_certified(parent, header.parent_hash):
+                return False
+        return all(self._is_nullified(view) for view in range(parent_view + 1, header.view))
+
+    def _parent_for(self, view: int) -> tuple[int, bytes] | None:
+        """Return view and hash of the newest block that a proposal for `view` may extend, or None.
+
+        A notarized block that is absent is passed over if its view is nullified too: any allowed parent will do.
+        """
+        for below in range(view - 1, self._final.view, -1):
+            round_ = self._rounds.get(below)
+            certificate = None if round_ is None else round_.certificates.get(NOTARIZE)
+            nullified = self._is_nullified(below)
+            if certificate is not None and (not nullified or self._tree.get(certificate.digest) is not None):
+                return below, certificate.digest
+            if not nullified:
+                return None
+        return self._final.view, self._final.hash
+
+    def _justify(self, view: int, parent: BlockHeader) -> Justification | None:
+        """Return the proof that a block of `view` may extend `parent`, or None if it no longer may."""
+        if parent.view < self._final.view:
+            return None
+        certificate = None if parent.height == 0 else self._certificate_of(parent.view)
+        skips = [self._rounds[below].certificates[NULLIFY] for below in range(parent.view + 1, view)]
+        return Justification(1, () if certificate is None else (certificate,), tuple(skips))
+
+    # --- small things ----------------------------------------------------------------------------------------------
+
+    def _round(self, view: int) -> Round:
+        round_ = self._rounds.get(view)
+        if round_ is None:
+            round_ = self._rounds[view] = new_round(view, self.rules)
+        return round_
+
+    def _certificate_of(self, view: int) -> Certificate | None:
+        if view == self._final.view:
+            return self._final.certificate
+        round_ = self._rounds.get(view)
+        return None if round_ is None else round_.certificates.get(NOTARIZE)
+
+    def _is_certified(self, round_: Round, block_hash: bytes) -> bool:
+        certificate = round_.certificates.get(NOTARIZE)
+        return certificate is not None and certificate.digest == block_hash
+
+    def _is_nullified(self, view: int) -> bool:
+        round_ = self._rounds.get(view)
+        return round_ is not None and NULLIFY in round_.certificates
+
+    def _after(self, certificate: Certificate) -> int:
+        """Return the promise that a message with this certificate waits for: the newest if it lists our signature."""
+        return self._token if any(index == self.index for index, _ in certificate.signatures) else 0
+
+    def _epoch_of(self, record: ConsensusPromise) -> int:
+        return record.certificate.epoch if isinstance(record, HeldCertificate) else record.epoch
+
+    def _blame(self, index: int, reason: str, code: str) -> None:
+        self._emit(Blame(index, reason, 50, code))
+
+    def _emit(self, effect: Effect) -> None:
+        self._effects.append(effect)

@@ -1,0 +1,18 @@
+"""Tables of an L1 node's database: full history, and the ledger's own."""
+
+from __future__ import annotations
+
+from supervm.common.ledger import LEDGER_TABLES
+from supervm.common.records import Column, TableSpec
+
+TABLES = (
+    *LEDGER_TABLES,
+    # finalized blocks; `finalization` is set where a finalization of exactly that block is known
+    TableSpec(
+        "blocks", (Column("height", "int"),), (Column("block", "bytes"), Column("finalization", "bytes", nullable=True))
+    ),
+    # certified checkpoints by height
+    TableSpec("checkpoints", (Column("height", "int"),), (Column("checkpoint", "bytes"),)),
+    # batch bodies by digest: voted on, or fetched for a finalized block
+    TableSpec("batches", (Column("digest", "bytes"),), (Column("batch", "bytes"),)),
+)

@@ -1,0 +1,186 @@
+"""Batch votes: from a miner's batch to this validator's signed bitmap (consensus.md 3.2, 3.9).
+
+A batch is checked against its header and its miner, its transfers' signatures go to the verification workers, and
+only then are bits given, in order, by `Slots`. The vote is a promise: it leaves after its write-ahead record (W5), and
+the body is on disk with it, so that q votes also prove that the body can be had.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervm.common.core import Outbox
+from supervm.common.records import Append, Put, Reader
+from supervm.protocol.batch import (
+    Batch,
+    BatchVote,
+    batch_vote_statement,
+    bitmap_bits,
+    bitmap_bytes,
+    check_batch,
+)
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.genesis import Chain
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.transfer import signature_items
+from supervm.protocol.wire.messages import BatchVoteMessage
+
+from .pool import Body, Pool, parse_body
+from .simplex.promises import BatchPromise, encode_promise
+from .slots import Slots
+
+VERIFYING_MAX = 32
+"""Batches per miner whose signatures may be in verification at once; more are dropped and come again (3.9.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Verifying:
+    peer: bytes
+    digest: bytes
+    body: Body
+
+
+class BatchVoter:
+    """Votes of one validator on batches.
+
+    Args:
+        chain: the network.
+        index: this validator's index, None for an observer, who keeps bodies but never votes.
+        key: the validator key.
+        slots: promises made so far.
+        pool: where checked bodies go.
+        outbox: where effects go.
+        reader: durable bodies.
+        promises: batch promises from the write-ahead log, in the order they were made.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        index: int | None,
+        key: SigningKey | None,
+        slots: Slots,
+        pool: Pool,
+        outbox: Outbox,
+        reader: Reader,
+        promises: list[BatchPromise],
+    ) -> None:
+        self._chain = chain
+        self._index = index
+        self._key = key
+        self._slots = slots
+        self._pool = pool
+        self._outbox = outbox
+        self._verifying: dict[int, _Verifying] = {}
+        self._in_verification: dict[bytes, int] = {}
+        self._bits: dict[bytes, tuple[int, int]] = {}  # digest -> (bits promised, count)
+        self._written: dict[bytes, int] = {}  # digest -> token of the write that a repeated vote must wait for, too
+        for promise in promises:
+            self._restore(promise, reader)
+
+    def _restore(self, promise: BatchPromise, reader: Reader) -> None:
+        row = reader.get("batches", (promise.digest,))
+        if row is None or not isinstance(row[0], bytes):
+            return
+        batch = decode(Batch, row[0], bytes_max=8 << 20)
+        body = self._pool.bodies.get(promise.digest) or parse_body(batch, self._chain.chain_id)
+        self._pool.bodies[promise.digest] = body
+        bits = bitmap_bits(promise.bitmap, promise.count)
+        self._bits[promise.digest] = (bits | self._bits.get(promise.digest, (0, 0))[0], promise.count)
+        for position, transfer in enumerate(body.transfers):
+            if bits >> position & 1:
+                self._slots.restore(transfer)
+
+    def batch(self, peer: bytes, raw: bytes) -> None:
+        """Take a batch from its miner.
+
+        Raises:
+            RemoteProtocolError: the batch is malformed, not the miner's own, or of an unregistered miner.
+        """
+        batch = decode(Batch, raw, bytes_max=(4 << 20) + (1 << 16))
+        if batch.header.miner != peer or peer not in self._chain.payout_of_miner:
+            raise RemoteProtocolError("a batch must come from its own, registered miner", penalty=50, code="bad-batch")
+        if batch.header.epoch != self._chain.rules.epoch:
+            raise RemoteProtocolError("the batch is for another epoch", code="bad-batch")
+        digest = batch.header.digest
+        known = self._pool.bodies.get(digest)
+        if known is not None:
+            self._vote(peer, digest, known, stored=True)
+            return
+        if self._in_verification.get(peer, 0) >= VERIFYING_MAX:
+            return
+        if any(item.digest == digest for item in self._verifying.values()):
+            return
+        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        body = parse_body(batch, self._chain.chain_id)
+        self._in_verification[peer] = self._in_verification.get(peer, 0) + 1
+        token = self._outbox.verify(peer, signature_items(body.transfers))
+        self._verifying[token] = _Verifying(peer, digest, body)
+
+    def verified(self, token: int, results: list[bool]) -> bool:
+        """Take the workers' answer; return whether the token was one of ours."""
+        item = self._verifying.pop(token, None)
+        if item is None:
+            return False
+        self._in_verification[item.peer] -= 1
+        if not all(results):
+            # the miner vouched for these signatures: the whole batch is refused, and it stays provable (E7)
+            self._outbox.publish(
+                "evidence",
+                level="warning",
+                kind="E7",
+                miner=item.peer.hex(),
+                batch=item.digest.hex(),
+                position=results.index(False),
+            )
+            self._outbox.hang_up(item.peer, "bad-batch", "a sender's signature in your batch is invalid")
+            return True
+        if item.digest not in self._pool.bodies:
+            self._pool.bodies[item.digest] = item.body
+        self._vote(item.peer, item.digest, item.body, stored=False)
+        return True
+
+    def _vote(self, peer: bytes, digest: bytes, body: Body, *, stored: bool) -> None:
+        if self._index is None or self._key is None:
+            if not stored:
+                self._outbox.persist(Put("batches", (digest,), (encode(body.batch),)))
+            return
+        count = len(body.transfers)
+        before = self._bits.get(digest, (0, count))[0]
+        bits = before
+        for position, transfer in enumerate(body.transfers):
+            if not bits >> position & 1:
+                reason = self._slots.vote(transfer)
+                if reason is None:
+                    bits |= 1 << position
+                elif reason == "conflict":
+                    self._outbox.publish(
+                        "conflict", sender=transfer.body.sender.hex(), seq=transfer.body.seq, id=transfer.id.hex()
+                    )
+        self._bits[digest] = (bits, count)
+        bitmap = bitmap_bytes(bits, count)
+        epoch = body.batch.header.epoch
+        if not stored:
+            self._written[digest] = self._outbox.persist(Put("batches", (digest,), (encode(body.batch),)))
+        if bits != before:
+            promise = BatchPromise(1, epoch, digest, count, bitmap)
+            self._written[digest] = self._outbox.persist(Append(encode_promise(promise)))
+        statement = batch_vote_statement(self._chain.chain_id, epoch, digest, count, bitmap)
+        vote = BatchVote(1, epoch, digest, count, bitmap, self._index, self._key.sign(statement))
+        self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))
+
+    def live_promises(self) -> list[BatchPromise]:
+        """Return the promises whose body is still alive: what a compacted write-ahead log must keep."""
+        epoch = self._chain.rules.epoch
+        return [
+            BatchPromise(1, epoch, digest, count, bitmap_bytes(bits, count))
+            for digest, (bits, count) in self._bits.items()
+            if bits
+        ]
+
+    def forget(self, digests: list[bytes]) -> None:
+        """Drop what is known of batches that can never execute again."""
+        for digest in digests:
+            self._bits.pop(digest, None)
+            self._written.pop(digest, None)

@@ -1,0 +1,69 @@
+"""What an operator of an L2 may set; every bound of a miner's memory and work in one place (network.md 7, N2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from supervm.common.options import OptionSpec, OptionValue, defaults
+from supervm.protocol.batch import BATCH_TRANSFERS_MAX
+
+
+class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds and delays of one miner; times in microseconds, rates per second.
+
+    Attributes:
+        mempool_transfers_max: transfers held at once, whatever their state; more are refused as "busy".
+        mempool_bytes_max: their canonical bytes together.
+        batch_transfers_max: transfers per batch, 1 .. 2,000.
+        batch_wait_us: how long the first waiting transfer waits for company.
+        batches_open_max: batches not yet executed before new ones are held back.
+        unverified_max: transfers handed to signature verification and not yet answered.
+        submit_rate_edge: transfers per second that one L3 may submit; its burst is twice that.
+        submit_rate_other: the same for every other peer.
+        query_rate: accounts per second that one peer may ask for.
+        subscriptions_max: accounts that one connection may subscribe.
+        push_interval_us: shortest time between two pushes of touched accounts.
+        checkpoint_interval_us: longest time an L3 goes without the newest checkpoint, if there is a newer one.
+        receipts_kept: heights whose receipts are kept.
+    """
+
+    mempool_transfers_max: int = 100_000
+    mempool_bytes_max: int = 64 << 20
+    batch_transfers_max: int = BATCH_TRANSFERS_MAX
+    batch_wait_us: int = 50_000
+    batches_open_max: int = 16
+    unverified_max: int = 8_192
+    submit_rate_edge: int = 5_000
+    submit_rate_other: int = 256
+    query_rate: int = 5_000
+    subscriptions_max: int = 100_000
+    push_interval_us: int = 200_000
+    checkpoint_interval_us: int = 2_000_000
+    receipts_kept: int = 10_000
+
+
+OPTIONS: Mapping[str, OptionSpec] = {
+    "mempool_transfers_max": OptionSpec(int, 100_000, "transfers held at once; more are refused as busy", 1, 10**7),
+    "mempool_bytes_max": OptionSpec(int, 64 << 20, "bytes of transfers held at once", 1 << 16, 1 << 34),
+    "batch_transfers_max": OptionSpec(int, BATCH_TRANSFERS_MAX, "transfers per batch", 1, BATCH_TRANSFERS_MAX),
+    "batch_wait_us": OptionSpec(int, 50_000, "microseconds that a first transfer waits for company", 0, 10_000_000),
+    "batches_open_max": OptionSpec(int, 16, "batches not executed yet before new ones are held back", 1, 256),
+    "unverified_max": OptionSpec(int, 8_192, "transfers in signature verification at once", 1, 10**6),
+    "submit_rate_edge": OptionSpec(int, 5_000, "transfers per second that one L3 may submit", 1, 10**6),
+    "submit_rate_other": OptionSpec(int, 256, "transfers per second that any other peer may submit", 1, 10**6),
+    "query_rate": OptionSpec(int, 5_000, "account proofs per second that one peer may ask for", 1, 10**6),
+    "subscriptions_max": OptionSpec(int, 100_000, "accounts that one connection may subscribe", 1, 10**7),
+    "push_interval_us": OptionSpec(int, 200_000, "microseconds between pushes of touched accounts", 0, 60_000_000),
+    "checkpoint_interval_us": OptionSpec(
+        int, 2_000_000, "microseconds after which an L3 gets a newer checkpoint unasked", 1_000, 60_000_000
+    ),
+    "receipts_kept": OptionSpec(int, 10_000, "heights whose receipts are kept", 32, 2**62),
+}
+"""Keys of the table ``[l2]`` of a node's configuration."""
+
+
+def miner_options(values: Mapping[str, OptionValue]) -> MinerOptions:
+    """Return the options that a configuration table names; the others keep their defaults."""
+    return msgspec.convert({**defaults(OPTIONS), **values}, MinerOptions)

@@ -1,0 +1,378 @@
+"""Transfers that wait to be batched, certified and executed: order within a sender, fairness across senders.
+
+Theory of operation. For each sender a *lane* mirrors its account: `chain` holds the transfers that fill the next free
+slots one after another (entry i fills ``base + i``, each names its predecessor's id), `parked` those that cannot be
+placed yet - an unknown predecessor, or money that this replica has not seen arrive. A parked transfer that is still
+unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT in an open batch, then CERTIFIED, and
+leaves when its slot is executed or the executed time passes its validity. Only a lane's first QUEUED entry is offered
+to the batcher, so a sender's transfers are batched in order of seq; between lanes the higher fee goes first, then the
+earlier arrival, but whatever has waited for two seconds goes before everything else (decisions.md, Transactions).
+
+Everything here is this miner's view. A refusal binds nobody: the sender may go to another miner.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+from supervm.protocol.genesis import Parameters
+from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+
+from .config import MinerOptions
+from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact
+
+PREDECESSOR_US_MAX = 5_000_000
+"""How long a transfer waits for its predecessor (decisions.md, Transactions)."""
+FUNDS_US_MAX = 2_000_000
+"""How long a transfer waits for money: its wallet may have proved income that this replica has not executed yet."""
+SUBMITTERS_MAX = 8
+"""Peers that are told what becomes of one transfer."""
+
+BUSY = "busy"
+CONFLICT = "conflict"
+OVERDRAFT = "overdraft"
+POOL = "pools neither send nor receive transfers"
+PREDECESSOR_DEAD = "predecessor can no longer execute"
+PREDECESSOR_UNKNOWN = "predecessor unknown"
+SLOT_USED = "slot used"
+TOO_LONG = "valid for too long"
+WINDOW = "beyond the window"
+
+Tell = Callable[[Iterable[bytes], bytes, int, str], None]
+"""(peers, transfer id, level, reason): news for those who submitted a transfer."""
+
+
+@dataclass(slots=True, eq=False)
+class _Lane:
+    base: int
+    chain: list[Entry] = field(default_factory=list)
+    parked: dict[int, Entry] = field(default_factory=dict)
+    debit: int = 0
+    cursor: int = 0  # first QUEUED entry of the chain, or its length
+
+
+class Mempool:
+    """The waiting transfers of one miner.
+
+    Args:
+        accounts: executed state of the replica; read live, and `executed` is called after every change.
+        parameters: window and validity bounds of the chain.
+        options: bounds.
+        tell: where news of transfers goes.
+        was_executed: whether a transfer id whose slot is used is known to have been executed.
+    """
+
+    def __init__(
+        self,
+        accounts: Mapping[bytes, Account],
+        parameters: Parameters,
+        options: MinerOptions,
+        tell: Tell,
+        was_executed: Callable[[bytes], bool],
+    ) -> None:
+        self._accounts = accounts
+        self._parameters = parameters
+        self._options = options
+        self._tell = tell
+        self._was_executed = was_executed
+        self._entries: dict[bytes, Entry] = {}
+        self._lanes: dict[bytes, _Lane] = {}
+        self._bytes = 0
+        self._order = 0
+        self.offers = Offers(self._is_next)
+        """What may be batched next."""
+        self._parking: Heap = []
+        self._expiry: Heap = []
+        self.queued = 0
+        """Entries that wait for a batch, those backing off included."""
+        self.executed_ts_ms = 0
+        """Time of the last executed block: the only clock that validity is measured by (3.9.1)."""
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, transfer_id: object) -> bool:
+        return transfer_id in self._entries
+
+    @property
+    def bytes_held(self) -> int:
+        """Canonical bytes of all transfers held."""
+        return self._bytes
+
+    @property
+    def load_percent(self) -> int:
+        """How full the mempool is, 0..100."""
+        options = self._options
+        share = max(
+            100 * len(self._entries) // options.mempool_transfers_max, 100 * self._bytes // options.mempool_bytes_max
+        )
+        return min(100, share)
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do."""
+        wake_us = self.offers.wake_us
+        if not self._parking:
+            return wake_us
+        return self._parking[0][0] if wake_us is None else min(wake_us, self._parking[0][0])
+
+    # --- in -----------------------------------------------------------------------------------------------------
+
+    def join(self, transfer_id: bytes, peer: bytes) -> bool:
+        """If the transfer is held, tell `peer` of it from now on; return whether it is."""
+        entry = self._entries.get(transfer_id)
+        if entry is None:
+            return False
+        if peer not in entry.submitters:
+            entry.submitters = (*entry.submitters, peer)[-SUBMITTERS_MAX:]
+        if entry.state == CERTIFIED:
+            self._tell((peer,), transfer_id, LEVEL_R1, "")
+        return True
+
+    def decided(self, transfer: SignedTransfer, peers: tuple[bytes, ...]) -> bool:
+        """Answer a transfer whose fate needs no signature check to tell; return whether it is answered."""
+        verdict = self._verdict(transfer)
+        if verdict is None:
+            return False
+        self._tell(peers, transfer.id, *verdict)
+        return True
+
+    def add(self, now_us: int, transfer: SignedTransfer, peers: tuple[bytes, ...], edge: bytes | None) -> bool:
+        """Take a transfer whose signature has been checked; what becomes of it goes to `peers`.
+
+        Returns:
+            Whether it is held now.
+        """
+        if self.decided(transfer, peers):
+            return False
+        body = transfer.body
+        lane = self._lanes.get(body.sender)
+        if lane is None:
+            lane = self._lanes[body.sender] = _Lane(self._accounts.get(body.sender, EMPTY_ACCOUNT).next_seq)
+        if body.seq < lane.base + len(lane.chain) or body.seq in lane.parked:
+            self._tell(peers, transfer.id, LEVEL_REFUSED, CONFLICT)
+            return False
+        self._order += 1
+        entry = Entry(transfer, edge, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
+        self._entries[transfer.id] = entry
+        self._bytes += len(transfer.raw)
+        lane.parked[body.seq] = entry
+        heapq.heappush(self._expiry, (body.valid_until_ms, entry.order, entry))
+        self._place(now_us, body.sender, lane)
+        if entry.state == PARKED:
+            patience_us = FUNDS_US_MAX if entry.waits_for == OVERDRAFT else PREDECESSOR_US_MAX
+            heapq.heappush(self._parking, (now_us + patience_us, entry.order, entry))
+        return entry.state != DONE
+
+    def _verdict(self, transfer: SignedTransfer) -> tuple[int, str] | None:
+        """Return level and reason of a transfer that is not to be held, None if nothing speaks against it.
+
+        One that expires sooner than validators accept is held all the same: they may have voted on it before.
+        """
+        body = transfer.body
+        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        if body.seq < account.next_seq:
+            if transfer.id == account.head or self._was_executed(transfer.id):
+                return LEVEL_R3, ""
+            return LEVEL_REFUSED, SLOT_USED
+        if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
+            return LEVEL_REFUSED, POOL
+        if body.seq - account.next_seq >= self._parameters.window:
+            return LEVEL_REFUSED, WINDOW
+        remaining_ms = body.valid_until_ms - self.executed_ts_ms
+        if remaining_ms < 0:
+            return LEVEL_EXPIRED, ""
+        if remaining_ms > self._parameters.validity_ms_max:
+            return LEVEL_REFUSED, TOO_LONG
+        options = self._options
+        if (
+            len(self._entries) >= options.mempool_transfers_max
+            or self._bytes + len(transfer.raw) > options.mempool_bytes_max
+        ):
+            return LEVEL_REFUSED, BUSY
+        return None
+
+    def _place(self, now_us: int, sender: bytes, lane: _Lane) -> None:
+        """Move parked transfers onto the chain for as long as they fit."""
+        account = self._accounts.get(sender, EMPTY_ACCOUNT)
+        chain, parked = lane.chain, lane.parked
+        offered = lane.cursor < len(chain)
+        while parked:
+            entry = parked.get(lane.base + len(chain))
+            if entry is None:
+                break
+            transfer = entry.transfer
+            if transfer.body.prev != (chain[-1].transfer.id if chain else account.head):
+                del parked[transfer.body.seq]
+                self._drop(entry, LEVEL_REFUSED, CONFLICT)
+                break
+            if account.balance - lane.debit < transfer.debit:
+                entry.waits_for = OVERDRAFT
+                break
+            del parked[transfer.body.seq]
+            chain.append(entry)
+            lane.debit += transfer.debit
+            entry.state = QUEUED
+            entry.due_us = now_us
+            self.queued += 1
+        if not offered:
+            self._offer(now_us, lane)
+        if not chain and not parked:
+            self._lanes.pop(sender, None)
+
+    # --- out to batches -----------------------------------------------------------------------------------------
+
+    def _offer(self, now_us: int, lane: _Lane) -> None:
+        if lane.cursor < len(lane.chain):
+            self.offers.add(now_us, lane.chain[lane.cursor])
+
+    def _is_next(self, entry: Entry) -> bool:
+        if entry.state != QUEUED:
+            return False
+        lane = self._lanes[entry.transfer.body.sender]
+        return lane.chain[lane.cursor] is entry
+
+    def tick(self, now_us: int) -> None:
+        """Offer what has backed off long enough, and refuse what has been parked for too long."""
+        self.offers.wake(now_us)
+        while self._parking and self._parking[0][0] <= now_us:
+            entry = heapq.heappop(self._parking)[2]
+            if entry.state == PARKED:
+                body = entry.transfer.body
+                lane = self._lanes[body.sender]
+                del lane.parked[body.seq]
+                self._drop(entry, LEVEL_REFUSED, entry.waits_for)
+                if not lane.chain and not lane.parked:
+                    del self._lanes[body.sender]
+
+    def take(self, now_us: int, count_max: int, bytes_max: int) -> list[Entry]:
+        """Take the next transfers for a batch: they are IN_FLIGHT from now on."""
+        taken: list[Entry] = []
+        bytes_taken = 0
+        while len(taken) < count_max:
+            entry = self.offers.best(now_us)
+            if entry is None:
+                break
+            bytes_taken += len(entry.transfer.raw)
+            if bytes_taken > bytes_max:
+                break
+            taken.append(entry)
+            entry.state = IN_FLIGHT
+            self.queued -= 1
+            lane = self._lanes[entry.transfer.body.sender]
+            self._advance(lane)
+            self._offer(now_us, lane)
+        if self.offers.best(now_us) is None:
+            self.offers.waiting_since_us = None
+        items_max = 2 * len(self._entries) + 1_024
+        self.offers.tidy(items_max)
+        compact(self._parking, items_max, lambda entry: entry.state == PARKED)
+        compact(self._expiry, items_max, lambda entry: entry.state != DONE)
+        return taken
+
+    def _advance(self, lane: _Lane) -> None:
+        chain, cursor = lane.chain, lane.cursor
+        while cursor < len(chain) and chain[cursor].state != QUEUED:
+            cursor += 1
+        lane.cursor = cursor
+
+    def certified(self, entries: Sequence[Entry]) -> None:
+        """Note that validators of quorum weight support these transfers (R1)."""
+        for entry in entries:
+            if entry.state == IN_FLIGHT:
+                entry.state = CERTIFIED
+                self._tell(entry.submitters, entry.transfer.id, LEVEL_R1, "")
+
+    def requeue(self, now_us: int, entries: Sequence[Entry]) -> None:
+        """Put back transfers that an ended batch left without quorum, each with its own back-off (3.9.5)."""
+        lanes: dict[bytes, _Lane] = {}
+        for entry in entries:
+            if entry.state != IN_FLIGHT:
+                continue
+            body = entry.transfer.body
+            entry.state = QUEUED
+            entry.due_us = now_us + entry.backoff_us
+            entry.backoff_us = min(2 * entry.backoff_us, BACKOFF_US_MAX)
+            self.queued += 1
+            lane = lanes[body.sender] = self._lanes[body.sender]
+            lane.cursor = min(lane.cursor, body.seq - lane.base)
+        for lane in lanes.values():
+            self._offer(now_us, lane)
+
+    # --- out for good -------------------------------------------------------------------------------------------
+
+    def executed(self, now_us: int, changed: Iterable[bytes], ts_ms: int) -> None:
+        """Follow an executed block: `changed` accounts differ from before, and the chain's time is `ts_ms`."""
+        self.executed_ts_ms = ts_ms
+        for sender in changed:
+            lane = self._lanes.get(sender)
+            if lane is not None:
+                self._consume(lane, self._accounts[sender])
+                self._place(now_us, sender, lane)
+        while self._expiry and self._expiry[0][0] < ts_ms:
+            entry = heapq.heappop(self._expiry)[2]
+            if entry.state != DONE:
+                self._expire(now_us, entry)
+
+    def _consume(self, lane: _Lane, account: Account) -> None:
+        consumed = account.next_seq - lane.base
+        if consumed <= 0:
+            return
+        lane.base = account.next_seq
+        chain = lane.chain
+        ours = consumed <= len(chain) and chain[consumed - 1].transfer.id == account.head
+        for entry in chain[:consumed]:
+            # the head names its predecessors by hash, so if it is ours then so are all before it
+            lane.debit -= entry.transfer.debit
+            self._finish(entry, account, sure=ours)
+        del chain[:consumed]
+        if chain and not ours:
+            self._cut(lane, 0, PREDECESSOR_DEAD)
+        lane.cursor = max(0, lane.cursor - consumed)
+        self._advance(lane)
+        for seq in [seq for seq in lane.parked if seq < lane.base]:
+            self._finish(lane.parked.pop(seq), account, sure=False)
+
+    def _finish(self, entry: Entry, account: Account, *, sure: bool) -> None:
+        identity = entry.transfer.id
+        if sure or identity == account.head or self._was_executed(identity):
+            self._drop(entry, LEVEL_R3, "")
+        else:
+            self._drop(entry, LEVEL_REFUSED, SLOT_USED)
+
+    def _expire(self, now_us: int, entry: Entry) -> None:
+        body = entry.transfer.body
+        lane = self._lanes[body.sender]
+        if entry.state == PARKED:
+            del lane.parked[body.seq]
+            self._drop(entry, LEVEL_EXPIRED, "")
+        else:
+            position = body.seq - lane.base
+            self._cut(lane, position + 1, PREDECESSOR_DEAD)
+            lane.chain.pop()
+            lane.debit -= entry.transfer.debit
+            self._drop(entry, LEVEL_EXPIRED, "")
+            lane.cursor = min(lane.cursor, position)
+        if not lane.chain and not lane.parked:
+            del self._lanes[body.sender]
+        else:
+            self._place(now_us, body.sender, lane)
+
+    def _cut(self, lane: _Lane, position: int, reason: str) -> None:
+        for entry in lane.chain[position:]:
+            lane.debit -= entry.transfer.debit
+            self._drop(entry, LEVEL_REFUSED, reason)
+        del lane.chain[position:]
+        lane.cursor = min(lane.cursor, position)
+
+    def _drop(self, entry: Entry, level: int, reason: str) -> None:
+        if entry.state == QUEUED:
+            self.queued -= 1
+        entry.state = DONE
+        self._bytes -= len(entry.transfer.raw)
+        del self._entries[entry.transfer.id]
+        self._tell(entry.submitters, entry.transfer.id, level, reason)

@@ -1,0 +1,331 @@
+"""The L2 node core: mempool, batches, replica and proofs under one contract (architecture.md 2).
+
+`MinerNode` composes the parts and moves values between them; every rule is in its part. An input goes to the part it
+concerns; then, whatever it was, the step goes on with what has become possible: execute blocks whose bodies are here,
+tell mempool, batches and clients about them, cut batches, push proofs. News of transfers are gathered and leave once
+per peer at the end of the step.
+
+Who is a validator is read from genesis, by the node id that the link has proved, never from what a peer says it is.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+from supervm.common.core import (
+    Command,
+    DialFailed,
+    Durable,
+    Effect,
+    Input,
+    Outbox,
+    PeerDown,
+    PeerUp,
+    Received,
+    Started,
+    Tick,
+    WorkDone,
+)
+from supervm.common.ledger import SupplyMismatch
+from supervm.common.peering import Peering
+from supervm.common.records import Reader
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.edge import read_edge_record
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.genesis import Chain
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.wire.messages import (
+    BatchMessage,
+    BatchVoteMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    ConsensusStatus,
+    EdgeRegistration,
+    GetAccounts,
+    GetBatches,
+    GetReceipt,
+    Goodbye,
+    Heartbeat,
+    Message,
+    Submit,
+    Subscribe,
+    Unsubscribe,
+)
+
+from .batcher import Batcher
+from .config import MinerOptions
+from .errors import Diverged, MinerError
+from .intake import ExecutedIds, Intake, StatusLines
+from .limits import PenaltyScore
+from .mempool import Mempool
+from .messages import Info
+from .replica import Replica
+from .serving import Serving, checkpoint_age_ms
+
+EDGE_TIER = 3
+BAD_SIGNATURE_PENALTY = 20
+"""For a chunk of transfers with any bad signature: an honest L3 or phone checks before it submits."""
+
+
+class MinerNode:
+    """One L2 node.
+
+    Args:
+        chain: the network.
+        key: the node key, which also signs batches.
+        reader: durable state, with the tables of `tables.MINER_TABLES`.
+        targets: peers to stay connected to, (node id or None, ``host:port``).
+        rng: source of jitter and of the first validator to follow.
+        options: bounds.
+
+    Raises:
+        MinerError: the node is not a miner of this genesis.
+        SupplyMismatch: the stored state is not one this chain can have.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        key: SigningKey,
+        reader: Reader,
+        targets: Sequence[tuple[bytes | None, str]],
+        rng: random.Random,
+        options: MinerOptions | None = None,
+    ) -> None:
+        if key.public not in chain.payout_of_miner:
+            raise MinerError(
+                f"node {encode_node_id(key.public)} is not among the miners of this genesis; validators would refuse "
+                "its batches"
+            )
+        options = options or MinerOptions()
+        self.chain = chain
+        self.node_id = key.public
+        self._outbox = Outbox()
+        self.peering = Peering(self._outbox, targets, rng)
+        self._lines = StatusLines(self._outbox)
+        self._executed = ExecutedIds()
+        self.replica = Replica(
+            chain, reader, self._outbox, rng, self._own_body, receipts_kept=options.receipts_kept
+        )
+        self.mempool = Mempool(
+            self.replica.ledger.accounts, chain.parameters, options, self._lines.tell, self._was_executed
+        )
+        self.mempool.executed_ts_ms = self.replica.ledger.header.ts_ms
+        self.batcher = Batcher(chain, key, self.mempool, options, self._outbox)
+        self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines)
+        self.serving = Serving(self.replica, options, self._outbox)
+        self._scores: dict[bytes, PenaltyScore] = {}
+        self._halted = False
+
+    def _own_body(self, digest: bytes) -> CertifiedBatch | None:
+        return self.batcher.body(digest)
+
+    def _was_executed(self, transfer_id: bytes) -> bool:
+        return transfer_id in self._executed or self.replica.knows_receipt(transfer_id)
+
+    # --- the contract -------------------------------------------------------------------------------------------
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When the node wants a `Tick`."""
+        if self._halted:
+            return None
+        times = (
+            self.peering.deadline_us,
+            self.replica.deadline_us,
+            self.mempool.deadline_us,
+            self.batcher.deadline_us,
+            self.serving.deadline_us,
+        )
+        return min((time for time in times if time is not None), default=None)
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input; see `supervm.common.core`."""
+        if self._halted:
+            return []
+        try:
+            try:
+                self._handle(now_us, event)
+            except RemoteProtocolError as error:
+                if isinstance(event, Received):
+                    self._blame(now_us, event.peer, error)
+                else:
+                    raise
+            self._go_on(now_us)
+        except (Diverged, SupplyMismatch) as error:
+            self._halted = True
+            self._outbox.publish("divergence", level="critical", reason=str(error))
+            self._outbox.halt(str(error))
+        return self._outbox.drain()
+
+    def _handle(self, now_us: int, event: Input) -> None:
+        match event:
+            case Received(peer, message):
+                self.peering.heard(now_us, peer)
+                if peer in self.peering.up:
+                    self._receive(now_us, peer, message)
+            case WorkDone(token, result):
+                culprit = self.intake.verified(now_us, token, result)
+                if culprit is not None and culprit in self.peering.up:
+                    self._blame(
+                        now_us,
+                        culprit,
+                        RemoteProtocolError(
+                            "a submitted transfer's signature is invalid",
+                            penalty=BAD_SIGNATURE_PENALTY,
+                            code="bad-signature",
+                        ),
+                    )
+            case PeerUp():
+                self._peer_up(now_us, event)
+            case PeerDown(peer, _):
+                self._peer_down(now_us, event)
+            case DialFailed():
+                self.peering.dial_failed(now_us, event)
+            case Command(token, Info()):
+                self._outbox.reply(token, self.info(now_us))
+            case Command(token, request):
+                self._outbox.refuse(token, f"an L2 takes no {type(request).__name__} request; only info is allowed")
+            case Started() | Tick() | Durable():
+                pass
+
+    def _go_on(self, now_us: int) -> None:
+        replica, mempool, batcher = self.replica, self.mempool, self.batcher
+        replica.tick(now_us)
+        blocks = replica.pump(now_us)
+        for applied in blocks:
+            result = applied.result
+            self._executed.add(receipt.transfer_id for receipt in result.receipts)
+            self.serving.touched(applied.header.height, result.changes)
+            if result.failed:
+                self._outbox.publish(
+                    "solvency", level="critical", height=applied.header.height, transfers=len(result.failed)
+                )
+            if result.receipts:
+                self._outbox.publish(
+                    "executed", level="debug", height=applied.header.height, transfers=len(result.receipts)
+                )
+        if blocks:
+            changed: dict[bytes, None] = {}
+            for applied in blocks:
+                changed.update(dict.fromkeys(applied.result.changes))
+            mempool.executed(now_us, changed, blocks[-1].header.ts_ms)
+            batcher.settle()
+        if replica.certified_height != self.peering.height:
+            self.peering.height = replica.certified_height
+            self.serving.certified(replica.certified_height)
+        mempool.tick(now_us)
+        batcher.tick(now_us)
+        batcher.cut(now_us)
+        self.serving.tick(now_us)
+        self.peering.load_percent = mempool.load_percent
+        self.peering.tick(now_us)
+        self._lines.flush(self.peering.up.__contains__)
+
+    # --- peers --------------------------------------------------------------------------------------------------
+
+    def _validators_up(self) -> list[bytes]:
+        index_of = self.chain.validators.index_of_node
+        return [node_id for node_id in self.peering.up if node_id in index_of]
+
+    def _peer_up(self, now_us: int, event: PeerUp) -> None:
+        peer = event.peer
+        is_edge = event.tier == EDGE_TIER
+        self.peering.peer_up(now_us, event)
+        self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
+        self.serving.client_up(now_us, peer, is_edge=is_edge)
+        self.intake.peer_up(now_us, peer, is_edge=is_edge)
+        if peer in self.chain.validators.index_of_node:
+            ups = self._validators_up()
+            self.replica.validator_down(peer)
+            self.replica.validators_up(now_us, ups)
+            self.batcher.validators_up(ups, new=peer)
+
+    def _peer_down(self, now_us: int, event: PeerDown) -> None:
+        peer = event.peer
+        self.peering.peer_down(now_us, event)
+        self.serving.client_down(peer)
+        self.intake.peer_down(peer)
+        self._scores.pop(peer, None)
+        if peer in self.chain.validators.index_of_node:
+            ups = self._validators_up()
+            self.replica.validators_up(now_us, ups)
+            self.batcher.validators_up(ups)
+
+    def _blame(self, now_us: int, peer: bytes, error: RemoteProtocolError) -> None:
+        self._outbox.publish(
+            "rejected", level="warning", peer=peer.hex(), code=error.code, reason=error.reason, penalty=error.penalty
+        )
+        score = self._scores.get(peer)
+        if score is None:
+            score = self._scores[peer] = PenaltyScore(now_us)
+        if score.add(error.penalty, now_us):
+            self._outbox.hang_up(peer, error.code, error.reason)
+
+    # --- messages -----------------------------------------------------------------------------------------------
+
+    def _receive(self, now_us: int, peer: bytes, message: Message) -> None:
+        signer = self.chain.validators.index_of_node.get(peer)
+        match message:
+            case Submit(transfers):
+                self.intake.submit(now_us, peer, transfers, is_ready=self.replica.is_current)
+            case BatchVoteMessage(vote) if signer is not None:
+                self.batcher.vote(now_us, signer, vote)
+            case BlocksMessage(raw) if signer is not None:
+                self.replica.blocks(now_us, peer, raw)
+            case CheckpointMessage(raw) if signer is not None:
+                self.replica.checkpoint(raw)
+            case BatchMessage(raw) if signer is not None:
+                self.replica.body(raw)
+            case GetBatches(digests) if signer is not None:
+                for digest in dict.fromkeys(digests):
+                    held = self.batcher.held.get(digest)
+                    if held is not None:
+                        self._outbox.send(peer, held.message)
+            case Subscribe(accounts):
+                self.serving.subscribe(now_us, peer, accounts)
+            case Unsubscribe(accounts):
+                self.serving.unsubscribe(peer, accounts)
+            case GetAccounts(accounts):
+                self.serving.accounts(now_us, peer, accounts)
+            case GetReceipt(transfer_id):
+                self.serving.receipt(now_us, peer, transfer_id)
+            case EdgeRegistration(raw):
+                record = read_edge_record(raw, self.chain.chain_id, peer, self.chain.rules.verify)
+                self.intake.register_edge(peer, record.payout, record.counter)
+            case Heartbeat():
+                self.peering.heartbeat(peer, message)
+            case Goodbye(code, reason):
+                self._outbox.publish("goodbye", peer=peer.hex(), code=code, reason=reason)
+            case ConsensusStatus() if signer is not None:
+                pass  # for the other validators
+            case _:
+                raise RemoteProtocolError(
+                    f"an L2 takes no {type(message).__name__} from this peer", penalty=50, code="direction"
+                )
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return where the node stands, for its owner."""
+        ledger, certified = self.replica.ledger, self.replica.certified
+        tiers = [info.tier for info in self.peering.up.values()]
+        return {
+            "tier": 2,
+            "node_id": encode_node_id(self.node_id),
+            "height": ledger.height,
+            "certified_height": self.replica.certified_height,
+            "state_root": (certified.header if certified is not None else ledger.header).state_root.hex(),
+            "checkpoint_age_ms": checkpoint_age_ms(certified, now_us),
+            "blocks_waiting": self.replica.queued_blocks,
+            "mempool": len(self.mempool),
+            "mempool_bytes": self.mempool.bytes_held,
+            "queued": self.mempool.queued,
+            "unverified": self.intake.unverified,
+            "batches_open": len(self.batcher.held),
+            "peers": {f"l{tier}": tiers.count(tier) for tier in range(1, 5)},
+            "fees": dict(zip(("l1", "l2", "l3", "l4"), ledger.fees_by_tier, strict=True)),
+            "supply": self.chain.supply,
+        }

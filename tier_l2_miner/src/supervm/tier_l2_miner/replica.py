@@ -1,0 +1,300 @@
+"""The replica: follows the finalized chain, executes it, and holds itself against every certified checkpoint.
+
+Theory of operation (decisions.md, Who does what). One connected validator is asked to send every finalized block and
+checkpoint above our tip. Blocks are checked as a chain - hash links up to a quorum's finalization - and wait in a queue
+until the bodies of their batches are here: our own batches we have, others are fetched by digest, which is also what
+proves them. `pump` then executes the queue in order. Each header that execution gives is compared with what the network
+certified at that height, be it in a checkpoint message or inside a later block; a difference means that this node
+computes something else than the network, and it stops (`Diverged`).
+
+A validator that brings no new block for three seconds is replaced by the next one; it can be slow or silent, never
+wrong, since nothing is taken from it that a quorum has not signed.
+
+State is written after it is applied and nothing waits for that write: an L2 votes on nothing, so after a crash it
+starts at the last height on disk and follows from there.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from supervm.common.core import Outbox
+from supervm.common.ledger import Applied, Ledger, short_id
+from supervm.common.records import Reader
+from supervm.protocol.batch import certified_bits
+from supervm.protocol.block import Block, BlockHeader, FinalizedBlocks, check_finalized_chain
+from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.genesis import Chain
+from supervm.protocol.wire.messages import Follow, GetBatches
+
+from .bodies import Bodies
+from .errors import Diverged
+
+SILENCE_US_MAX = 3_000_000
+"""Without a new block for this long another validator is followed."""
+REFOLLOW_US_MIN = 500_000
+"""Shortest time between two `Follow` because of a gap."""
+QUEUE_BLOCKS_MAX, QUEUE_BYTES_MAX = 2_048, 32 << 20
+"""Blocks that wait for execution; more are dropped and followed again later."""
+FETCH_BLOCKS_AHEAD = 16
+"""Waiting blocks whose bodies are fetched together."""
+PUMP_BLOCKS_MAX, PUMP_TRANSFERS_MAX = 32, 4_000
+"""Work of one step, so that catching up does not keep peers waiting."""
+CHECKPOINTS_AHEAD_MAX = 64
+CHECKPOINT_BYTES_MAX = 1 << 20
+
+
+class Replica:
+    """State of the chain at one miner.
+
+    Args:
+        chain: the network.
+        reader: durable state to start from.
+        outbox: where effects go.
+        rng: chooses the first validator to follow.
+        own_body: returns a batch of this miner by digest, or None.
+        receipts_kept: heights whose receipts are kept.
+
+    Raises:
+        SupplyMismatch: the stored state is not one this chain can have.
+    """
+
+    def __init__(
+        self,
+        chain: Chain,
+        reader: Reader,
+        outbox: Outbox,
+        rng: random.Random,
+        own_body: Callable[[bytes], CertifiedBatch | None],
+        *,
+        receipts_kept: int,
+    ) -> None:
+        self._chain = chain
+        self._rules = chain.rules
+        self._reader = reader
+        self._outbox = outbox
+        self._rng = rng
+        self.ledger = Ledger(chain, reader, receipts_kept=receipts_kept)
+        self.certified: CertifiedCheckpoint | None = None
+        """The newest certified checkpoint at or below the applied height."""
+        self.certified_bytes = b""
+        """Its agreed bytes."""
+        self._tip: BlockHeader = self.ledger.block_header
+        self._queue: deque[tuple[Block, int]] = deque()  # with about its share of the message it came in
+        self._queue_bytes = 0
+        self._headers: dict[int, CheckpointHeader] = {self.ledger.height: self.ledger.header}
+        self._ahead: dict[int, CertifiedCheckpoint] = {}
+        self._bodies = Bodies(chain, own_body)
+        self._validators_up: list[bytes] = []
+        self._source: bytes | None = None
+        self._source_until_us = 0
+        self._refollow_at_us = 0
+        self._may_pump = False
+
+    @property
+    def certified_height(self) -> int:
+        """Height of the newest certified checkpoint, 0 before the first."""
+        return 0 if self.certified is None else self.certified.header.height
+
+    @property
+    def is_current(self) -> bool:
+        """Whether state is near the network's: some of it certified since the start, and little left to execute."""
+        return self.certified is not None and len(self._queue) <= PUMP_BLOCKS_MAX
+
+    @property
+    def queued_blocks(self) -> int:
+        """Finalized blocks that are not executed yet."""
+        return len(self._queue)
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do; 0 while blocks are ready to be executed."""
+        if self._may_pump:
+            return 0
+        if self._source is None:
+            return None  # without a validator there is nobody to ask
+        fetch_us = self._bodies.deadline_us
+        return self._source_until_us if fetch_us is None else min(fetch_us, self._source_until_us)
+
+    def knows_receipt(self, transfer_id: bytes) -> bool:
+        """Return whether a transfer's receipt is on disk, as far as the index tells (63 bits of its id)."""
+        short = short_id(transfer_id)
+        return any(key[0] == short for key, _ in self._reader.scan("receipt_index", first=(short,), limit=1))
+
+    # --- whom to follow -----------------------------------------------------------------------------------------
+
+    def validators_up(self, now_us: int, node_ids: Sequence[bytes]) -> None:
+        """Note which validators are connected, in the order they came."""
+        self._validators_up = list(node_ids)
+        if self._source not in self._validators_up:
+            self._source = None
+            if self._validators_up:
+                self._follow(now_us, self._rng.choice(self._validators_up))
+
+    def validator_down(self, peer: bytes) -> None:
+        """Forget that `peer` is followed: on a new connection it has to be asked again."""
+        if peer == self._source:
+            self._source = None
+
+    def _follow(self, now_us: int, peer: bytes) -> None:
+        self._source = peer
+        self._source_until_us = now_us + SILENCE_US_MAX
+        self._refollow_at_us = now_us + REFOLLOW_US_MIN
+        self._outbox.send(peer, Follow(self._tip.height))
+
+    def tick(self, now_us: int) -> None:
+        """Replace a silent validator, ask again for bodies."""
+        if self._source is not None and self._source_until_us <= now_us:
+            place = self._validators_up.index(self._source)
+            self._follow(now_us, self._validators_up[(place + 1) % len(self._validators_up)])
+        fetch_us = self._bodies.deadline_us
+        if fetch_us is not None and fetch_us <= now_us:
+            self._fetch(now_us)
+
+    # --- what comes in ------------------------------------------------------------------------------------------
+
+    def blocks(self, now_us: int, peer: bytes, raw: bytes) -> None:
+        """Take finalized blocks from the validator that is followed.
+
+        Raises:
+            RemoteProtocolError: malformed, not linked to our tip, or not finalized.
+        """
+        if peer != self._source:
+            return  # a validator followed earlier: the present one sends the same
+        chain = decode(FinalizedBlocks, raw)
+        height = self._tip.height
+        new = tuple(block for block in chain.blocks if block.header.height > height)
+        if not new:
+            return
+        is_full = len(self._queue) >= QUEUE_BLOCKS_MAX or self._queue_bytes >= QUEUE_BYTES_MAX
+        if new[0].header.height > height + 1 or is_full:
+            if self._refollow_at_us <= now_us and not is_full:
+                self._follow(now_us, peer)
+            return
+        check_finalized_chain(FinalizedBlocks(1, new, chain.finalization), self._tip, self._rules)
+        share_bytes = len(raw) // len(chain.blocks)
+        self._queue.extend((block, share_bytes) for block in new)
+        self._queue_bytes += share_bytes * len(new)
+        self._tip = new[-1].header
+        self._source_until_us = now_us + SILENCE_US_MAX
+        self._may_pump = True
+
+    def checkpoint(self, raw: bytes) -> None:
+        """Take a certified checkpoint from any validator.
+
+        Raises:
+            RemoteProtocolError: malformed or not certified.
+            Diverged: it is certified, and differs from what this replica computed.
+        """
+        if raw == self.certified_bytes:
+            return
+        checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=CHECKPOINT_BYTES_MAX)
+        height = checkpoint.header.height
+        if height <= self.certified_height or height in self._ahead:
+            return
+        if height > self.ledger.height and len(self._ahead) >= CHECKPOINTS_AHEAD_MAX:
+            return
+        check_certified_checkpoint(checkpoint, self._chain.chain_id, self._rules.validators, self._rules.verify)
+        if height > self.ledger.height:
+            self._ahead[height] = checkpoint
+        else:
+            self._compare(checkpoint, raw)
+
+    def body(self, raw: bytes) -> None:
+        """Take a batch body that was asked for; any other is ignored.
+
+        Raises:
+            RemoteProtocolError: malformed, or not the batch its digest names.
+        """
+        if self._bodies.receive(raw):
+            self._may_pump = True
+
+    # --- execution ----------------------------------------------------------------------------------------------
+
+    def pump(self, now_us: int) -> list[Applied]:
+        """Execute what can be executed, a bounded amount per call; `deadline_us` is 0 while there is more.
+
+        Raises:
+            SupplyMismatch: executing a block created or lost money.
+            Diverged: the network certified another header than a block gave here.
+        """
+        if not self._may_pump:
+            return []
+        self._may_pump = False
+        done: list[Applied] = []
+        transfers = 0
+        while self._queue:
+            if len(done) >= PUMP_BLOCKS_MAX or transfers >= PUMP_TRANSFERS_MAX:
+                self._may_pump = True
+                break
+            batches = self._batches(self._queue[0][0])
+            if batches is None:
+                self._fetch(now_us)
+                break
+            block, share_bytes = self._queue.popleft()
+            self._queue_bytes -= share_bytes
+            applied = self.ledger.apply(block, batches)
+            done.append(applied)
+            transfers += sum(len(batch.transfers) for batch in batches)
+            self._after(block, applied)
+        if done:
+            self._bodies.forget()
+            self._outbox.persist(*[record for applied in done for record in applied.records])
+        return done
+
+    def _batches(self, block: Block) -> list[CertifiedBatch] | None:
+        batches = []
+        for ref in block.body.refs:
+            body = self._bodies.get(ref.digest)
+            if body is None:
+                return None
+            batches.append(replace(body, certified=certified_bits(ref, self._rules.validators)))
+        return batches
+
+    def _after(self, block: Block, applied: Applied) -> None:
+        height = applied.header.height
+        self._headers[height] = applied.header
+        checkpoint = self._ahead.pop(height, None)
+        if checkpoint is not None:
+            self._compare(checkpoint, encode(checkpoint))
+        for certificate in block.body.checkpoints:
+            # the quorum that finalized the block has checked this certificate (consensus.md 2.4)
+            ours = self._headers.get(certificate.number)
+            if ours is None or certificate.number <= self.certified_height:
+                continue
+            if ours.hash != certificate.digest:
+                raise Diverged(certificate.number, ours.hash, certificate.digest)
+            proved = CertifiedCheckpoint(1, ours, certificate.signatures)
+            self._adopt(proved, encode(proved))
+
+    def _compare(self, checkpoint: CertifiedCheckpoint, raw: bytes) -> None:
+        height = checkpoint.header.height
+        ours = self._headers.get(height)
+        if ours is None or height <= self.certified_height:
+            return
+        if ours != checkpoint.header:
+            raise Diverged(height, ours.hash, checkpoint.header.hash)
+        self._adopt(checkpoint, raw)
+
+    def _adopt(self, checkpoint: CertifiedCheckpoint, raw: bytes) -> None:
+        self.certified, self.certified_bytes = checkpoint, raw
+        for table in (self._headers, self._ahead):
+            for height in [height for height in table if height < checkpoint.header.height]:
+                del table[height]
+
+    # --- bodies -------------------------------------------------------------------------------------------------
+
+    def _fetch(self, now_us: int) -> None:
+        """Ask for bodies that the next blocks need."""
+        blocks = islice(self._queue, FETCH_BLOCKS_AHEAD)
+        self._bodies.want(ref.digest for block, _ in blocks for ref in block.body.refs)
+        ups = self._validators_up
+        first = ups.index(self._source) if self._source in ups else 0
+        for peer, digests in self._bodies.asks(now_us, ups, first).items():
+            self._outbox.send(peer, GetBatches(tuple(digests)))

@@ -1,0 +1,56 @@
+"""``supervm l3 run --config FILE``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from supervm.common.config import load_config
+from supervm.common.errors import InputError
+from supervm.common.node import NodeContext, run_node
+from supervm.protocol.keys import verify
+
+from .config import EDGE_OPTIONS, edge_options
+from .errors import EdgeError
+from .messages import Request
+from .node import EdgeNode
+from .tables import EDGE_TABLES
+
+
+@click.group()
+def l3() -> None:
+    """Run an edge: it answers phones nearby, caches proofs and relays payments to the best miner."""
+
+
+@l3.command(epilog="Example: supervm l3 run --config /srv/supervm/edge/config.toml")
+@click.option(
+    "--config", "path", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The node's config.toml."
+)
+@click.pass_context
+def run(context: click.Context, path: Path) -> None:
+    """Run one node until SIGINT or SIGTERM; nothing acknowledged is lost by SIGKILL."""
+    config = load_config(path, tier=3, options=EDGE_OPTIONS)
+    context.exit(run_node(config, build, requests=Request, tables=EDGE_TABLES))
+
+
+def build(context: NodeContext) -> EdgeNode:
+    """Make the core of a configured edge.
+
+    Raises:
+        InputError: its database belongs to another network.
+    """
+    config = context.config
+    try:
+        return EdgeNode(
+            chain=context.chain,
+            key=context.node_key,
+            payout=config.payout,
+            reader=context.store,
+            targets=[(peer.node_id, peer.address) for peer in config.peers],
+            rng=context.rng,
+            verify=verify,
+            options=edge_options(config),
+        )
+    except EdgeError as error:
+        raise InputError(f"{config.directory}: {error}") from error

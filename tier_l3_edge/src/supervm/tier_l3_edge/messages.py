@@ -1,0 +1,21 @@
+"""What the owner of an edge may ask over its control socket; every answer is JSON-able."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class EdgeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="request"):
+    """Base of every request to an L3."""
+
+
+class Info(EdgeRequest, frozen=True, tag="info"):
+    """Ask how the node stands. Answer: ``{"tier", "node_id", "chain_id", "height", "age_s", "peers", "miners"}``."""
+
+
+class Statistics(EdgeRequest, frozen=True, tag="statistics"):
+    """Ask for counters. Answer: ``{"cache", "transfers", "clients", "miners"}``; times in ms, sizes in bytes."""
+
+
+Request = Info | Statistics
+"""Every request; told apart by the field ``request``."""

@@ -1,0 +1,354 @@
+"""The core of an edge: what arrives, and which part takes it (architecture.md 2, 3).
+
+A client's transfer goes intake (quick-verify) -> relay (durable, R0, best miner), and its news come back from the
+relay. A client's question goes to the proof service, which answers from the cache or asks a miner. Every part gathers
+what it has to say during a step; `step` ends by forwarding and sending it, so one step makes few large messages.
+
+Nothing here is trusted: clients see proofs that they verify themselves, and what miners say is checked or only passed
+on as a claim. Only miners that genesis names are asked; everybody else is a client.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable
+from typing import Any
+
+from supervm.common.core import (
+    Command,
+    DialFailed,
+    Durable,
+    Effect,
+    Input,
+    Outbox,
+    PeerDown,
+    PeerUp,
+    Received,
+    Started,
+    Tick,
+    WorkDone,
+)
+from supervm.common.peering import Peering
+from supervm.common.records import Reader
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.codec import encode
+from supervm.protocol.edge import sign_edge_record
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.genesis import Chain
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.votes import Verify
+from supervm.protocol.wire.messages import (
+    LEVEL_EXPIRED,
+    LEVEL_R3,
+    LEVEL_REFUSED,
+    AccountProofs,
+    AnyMessage,
+    CheckpointMessage,
+    EdgeRegistration,
+    GetAccounts,
+    GetReceipt,
+    Goodbye,
+    Heartbeat,
+    Hello,
+    ReceiptAnswer,
+    Status,
+    Submit,
+    Subscribe,
+    Unsubscribe,
+)
+
+from .cache import ProofCache
+from .headers import Headers
+from .intake import Intake
+from .messages import Info, Statistics
+from .news import News
+from .options import EdgeOptions
+from .proofs import Proofs
+from .rates import ACCOUNTS, RECEIPTS, Rates
+from .relay import Relay
+from .routes import Routes
+from .scores import SCORE_MAX, Scores
+from .store import Store
+
+BAD_SIGNATURE_PENALTY = 20
+"""Points for a transfer whose signature is not its sender's."""
+
+
+class EdgeNode:
+    """An L3 (`supervm.common.core.Core`).
+
+    Args:
+        chain: the network.
+        key: the node key; it signs the registration with the miners.
+        payout: account that the edge's share of fees is paid to; None: the edge registers nothing and earns nothing.
+        reader: durable state to start from, with the tables of `tables.EDGE_TABLES`.
+        targets: (node id or None, ``host:port``) of the miners to stay connected to.
+        rng: jitter of dials and draws between equal miners.
+        verify: signature verification, for checkpoints.
+        options: bounds.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        key: SigningKey,
+        payout: bytes | None,
+        reader: Reader,
+        targets: Iterable[tuple[bytes | None, str]],
+        rng: random.Random,
+        verify: Verify,
+        options: EdgeOptions | None = None,
+    ) -> None:
+        options = options or EdgeOptions()
+        self._options = options
+        self._chain = chain
+        self._key = key
+        self._payout = payout
+        self._registration: EdgeRegistration | None = None
+        self._outbox = Outbox()
+        self._peering = Peering(self._outbox, targets, rng)
+        self._routes = Routes(chain.payout_of_miner, self._peering.loads, rng)
+        self._news = News(self._outbox)
+        light = LightClient(anchor_of(chain), verify)
+        self._headers = Headers(light, verify)
+        self._cache = ProofCache(options.cache_bytes_max)
+        self._proofs = Proofs(
+            self._outbox,
+            self._routes,
+            light,
+            self._headers,
+            self._cache,
+            subscriptions_max=options.subscriptions_max,
+        )
+        self._store = Store(self._outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
+        self._relay = Relay(self._outbox, self._news, self._routes, self._store)
+        self._rates = Rates(options.rates)
+        self._scores = Scores()
+        self._intake = Intake(
+            self._outbox,
+            self._news,
+            self._store,
+            self._relay,
+            self._proofs,
+            self._rates,
+            chain_id=chain.chain_id,
+        )
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When the core wants a `Tick`."""
+        times = [
+            time
+            for time in (self._peering.deadline_us, self._relay.deadline_us, self._proofs.deadline_us)
+            if time is not None
+        ]
+        return min(times, default=None)
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input and return what has to be done."""
+        match event:
+            case Received(peer, message):
+                self._received(now_us, peer, message)
+            case WorkDone(token, result):
+                self._checked(now_us, token, result)
+            case Durable(token):
+                self._relay.durable(token)
+            case Started():
+                self._start(now_us)
+            case Tick():
+                self._tick(now_us)
+            case PeerUp():
+                self._peer_up(now_us, event)
+            case PeerDown():
+                self._peer_down(now_us, event)
+            case DialFailed():
+                self._peering.dial_failed(now_us, event)
+            case Command(token, request):
+                self._command(now_us, token, request)
+        self._relay.forward(now_us)
+        self._proofs.flush()
+        self._news.flush()
+        return self._outbox.drain()
+
+    # --- peers -------------------------------------------------------------------------------------------------------
+
+    def _start(self, now_us: int) -> None:
+        if self._payout is not None:
+            # the time as counter: a restarted edge replaces its older record without keeping anything
+            record = sign_edge_record(self._key, self._chain.chain_id, self._payout, now_us)
+            self._registration = EdgeRegistration(encode(record))
+        self._tick(now_us)
+
+    def _tick(self, now_us: int) -> None:
+        self._peering.height = self._headers.newest_header.height
+        self._peering.load_percent = min(100, 100 * len(self._store) // self._options.store_max)
+        self._peering.tick(now_us)
+        self._relay.tick(now_us)
+        self._proofs.tick(now_us)
+
+    def _peer_up(self, now_us: int, event: PeerUp) -> None:
+        self._peering.peer_up(now_us, event)
+        if self._routes.is_miner(event.peer, event.tier):
+            self._routes.add(now_us, event.peer)
+            if self._registration is not None:
+                self._outbox.send(event.peer, self._registration)
+            self._relay.miner_up(now_us)
+            self._proofs.miner_up(now_us)
+
+    def _peer_down(self, now_us: int, event: PeerDown) -> None:
+        self._peering.peer_down(now_us, event)
+        self._rates.forget(event.peer)
+        self._scores.forget(event.peer)
+        self._intake.forget(event.peer)
+        self._proofs.client_down(event.peer)
+        if event.peer in self._routes.up:
+            self._routes.remove(event.peer)
+            self._relay.leave(event.peer)
+            self._proofs.miner_down(now_us, event.peer)
+
+    def _received(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
+        info = self._peering.up.get(peer)
+        if info is None:
+            return  # it was hung up, and this was already on its way
+        self._peering.heard(now_us, peer)
+        try:
+            if peer in self._routes.up:
+                self._from_miner(now_us, peer, message)
+            else:
+                self._from_client(now_us, peer, info.clock_offset_ms, message)
+        except RemoteProtocolError as error:
+            self._punish(now_us, peer, error.penalty, error.code, error.reason)
+
+    def _from_miner(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
+        match message:
+            case Status(items):
+                self._relay.status(now_us, peer, items)
+            case AccountProofs() | CheckpointMessage():
+                self._proof_from_miner(now_us, peer, message)
+            case ReceiptAnswer():
+                self._proofs.receipt(message)
+            case _:
+                self._from_anybody(peer, message)
+
+    def _proof_from_miner(self, now_us: int, peer: bytes, message: AccountProofs | CheckpointMessage) -> None:
+        try:
+            if isinstance(message, AccountProofs):
+                self._proofs.proofs(now_us, peer, message)
+            else:
+                self._proofs.checkpoint(now_us, peer, message.checkpoint)
+        except RemoteProtocolError as error:
+            if error.code != "future":  # the one fault that may be our own clock's
+                self._routes.lied(peer)
+                error.penalty = SCORE_MAX
+            raise
+
+    def _from_client(self, now_us: int, peer: bytes, clock_offset_ms: int, message: AnyMessage) -> None:
+        match message:
+            case Submit(transfers):
+                penalty = self._intake.submit(now_us, peer, transfers, clock_offset_ms)
+                if penalty:
+                    self._punish(now_us, peer, penalty, "bad-transfers", "transfers that no wallet makes")
+            case Subscribe(accounts):
+                granted = self._rates.take(now_us, peer, ACCOUNTS, len(accounts))
+                self._proofs.subscribe(now_us, peer, accounts[:granted])
+            case Unsubscribe(accounts):
+                self._proofs.unsubscribe(peer, accounts)
+            case GetAccounts(accounts):
+                granted = self._rates.take(now_us, peer, ACCOUNTS, len(accounts))
+                self._proofs.get(now_us, peer, accounts[:granted])
+            case GetReceipt(transfer_id):
+                if self._rates.take(now_us, peer, RECEIPTS, 1):
+                    self._proofs.get_receipt(now_us, peer, transfer_id)
+            case _:
+                self._from_anybody(peer, message)
+
+    def _from_anybody(self, peer: bytes, message: AnyMessage) -> None:
+        match message:
+            case Heartbeat():
+                self._peering.heartbeat(peer, message)
+            case Goodbye(code, reason):
+                self._outbox.publish("goodbye", peer=encode_node_id(peer), code=code, reason=reason)
+            case Hello():
+                pass  # the driver has taken it; a second one says nothing new
+            case _:
+                raise RemoteProtocolError(
+                    f"{type(message).__name__} is not for an edge, or not from this peer", code="unexpected"
+                )
+
+    def _punish(self, now_us: int, peer: bytes, penalty: int, code: str, reason: str) -> None:
+        if not penalty:
+            return
+        self._outbox.publish(
+            "peer-fault", level="warning", peer=encode_node_id(peer), code=code, reason=reason, penalty=penalty
+        )
+        if self._scores.add(now_us, peer, penalty):
+            self._outbox.hang_up(peer, code, reason[:256])
+
+    def _checked(self, now_us: int, token: int, result: Any) -> None:
+        done = self._intake.checked(now_us, token, result)
+        if done is not None and done[1]:
+            peer, bad = done
+            reason = f"{bad} transfers with signatures that are not their senders'"
+            self._punish(now_us, peer, BAD_SIGNATURE_PENALTY * bad, "bad-signature", reason)
+
+    # --- the owner ---------------------------------------------------------------------------------------------------
+
+    def _command(self, now_us: int, token: int, request: object) -> None:
+        match request:
+            case Info():
+                self._outbox.reply(token, self.info(now_us))
+            case Statistics():
+                self._outbox.reply(token, self.statistics())
+            case _:
+                self._outbox.refuse(token, f"an edge does not know the request {type(request).__name__}")
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return how the node stands."""
+        header = self._headers.newest_header
+        return {
+            "tier": 3,
+            "node_id": encode_node_id(self._key.public),
+            "chain_id": self._chain.chain_id.hex(),
+            "height": header.height,
+            "age_s": max(0, now_us // 1000 - header.ts_ms) / 1000,
+            "peers": len(self._peering.up),
+            "miners": [encode_node_id(peer) for peer in self._routes.up],
+        }
+
+    def statistics(self) -> dict[str, Any]:
+        """Return the counters."""
+        cache, store, relay = self._cache, self._store, self._relay
+        return {
+            "cache": {
+                "hits": cache.hits,
+                "misses": cache.misses,
+                "evictions": cache.evictions,
+                "entries": len(cache),
+                "bytes": cache.bytes_used,
+                "bytes_max": self._options.cache_bytes_max,
+            },
+            "transfers": {
+                "pending": len(store),
+                "waiting": relay.waiting(),
+                "in_block": store.fates[LEVEL_R3],
+                "refused": store.fates[LEVEL_REFUSED],
+                "expired": store.fates[LEVEL_EXPIRED],
+                "refused_here": dict(sorted(self._intake.refused.items())),
+                "failovers": relay.failovers,
+            },
+            "clients": {
+                "peers": len(self._peering.up) - len(self._routes.up),
+                "watched_accounts": self._proofs.watched,
+            },
+            "miners": {
+                encode_node_id(peer): {
+                    "latency_ms": route.latency_us / 1000,
+                    "load_percent": self._peering.loads.get(peer, 0),
+                    "out": relay.out_at(peer),
+                    "source": peer == self._proofs.source,
+                }
+                for peer, route in self._routes.up.items()
+            },
+        }

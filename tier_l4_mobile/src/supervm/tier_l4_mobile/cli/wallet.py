@@ -1,0 +1,131 @@
+"""``supervm wallet``: make, import, show (decisions.md, Keys and accounts)."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from supervm.common.cli.output import columns, emit, json_option
+from supervm.common.config import CONFIG_FILE
+from supervm.common.errors import InputError
+from supervm.common.node import load_chain
+from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
+from supervm.protocol.address import encode_address
+
+from ..config import ACCOUNTS_MAX, mobile_options
+from .access import config_of, passphrase_of, passphrase_option
+
+_ENTROPY_BYTES = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}
+
+_folder = click.option(
+    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), required=True,
+    help="The folder that holds the wallet.",
+)
+_test = click.option(
+    "--test", is_flag=True, help="Print addresses of test networks (tsvm1...), where no genesis file says so already."
+)
+
+
+@click.group()
+def wallet() -> None:
+    """Make, import or show a wallet: BIP-39 words, encrypted at rest, account keys by SLIP-0010."""
+
+
+@wallet.command(epilog="Example: supervm wallet new --dir phone --words 24")
+@_folder
+@click.option("--words", type=click.Choice([str(count) for count in _ENTROPY_BYTES]), default="24", show_default=True,
+              help="How many words.")
+@passphrase_option
+@_test
+@json_option
+def new(directory: Path, words: str, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
+    """Make a new wallet and show its words, once: whoever has them has the money, so write them on paper."""
+    entropy = secrets.token_bytes(_ENTROPY_BYTES[int(words)])
+    passphrase = passphrase_of(passphrase_file, new=True)
+    shown = create_wallet(directory / WALLET_FILE, passphrase, words=None, entropy=entropy)
+    address = _address(directory, Wallet(shown), 0, test)
+    emit({"address": address, "words": shown}, as_json=as_json, lines=[
+        "Write these words on paper; they are not shown again unless you export them:", "", f"  {shown}", "",
+        f"address of account 0: {address}",
+    ])
+
+
+@wallet.command("import", epilog="Example: supervm wallet import --dir phone --words-file words.txt")
+@_folder
+@click.option("--words-file", type=click.Path(dir_okay=False, path_type=Path),
+              help="File with the words [default: you are asked].")
+@passphrase_option
+@_test
+@json_option
+def import_(
+    directory: Path, words_file: Path | None, passphrase_file: Path | None, test: bool, as_json: bool
+) -> None:
+    """Take over a wallet from its BIP-39 words."""
+    if words_file is None:
+        words = click.prompt("Words", hide_input=True, err=True)
+    else:
+        try:
+            words = words_file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{words_file}: the words cannot be read: {error}") from error
+    passphrase = passphrase_of(passphrase_file, new=True)
+    taken = create_wallet(directory / WALLET_FILE, passphrase, words=" ".join(words.split()), entropy=None)
+    address = _address(directory, Wallet(taken), 0, test)
+    emit({"address": address}, as_json=as_json, lines=[f"imported; address of account 0: {address}"])
+
+
+@wallet.command(epilog="Example: supervm wallet address --dir phone --account 1")
+@_folder
+@click.option("--account", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Account number.")
+@passphrase_option
+@_test
+@json_option
+def address(directory: Path, account: int, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
+    """Show the address of an account."""
+    opened = unlock_wallet(directory / WALLET_FILE, passphrase_of(passphrase_file))
+    text = _address(directory, opened, account, test)
+    emit({"account": account, "address": text}, as_json=as_json, lines=[text])
+
+
+@wallet.command(epilog="Example: supervm wallet show --dir phone --json")
+@_folder
+@click.option("--accounts", type=click.IntRange(1, ACCOUNTS_MAX), help="How many accounts [default: as configured].")
+@passphrase_option
+@_test
+@json_option
+def show(directory: Path, accounts: int | None, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
+    """Show the accounts of the wallet; never its words."""
+    opened = unlock_wallet(directory / WALLET_FILE, passphrase_of(passphrase_file))
+    names: tuple[str, ...] = ()
+    if (directory / CONFIG_FILE).exists():
+        options = mobile_options(config_of(directory))
+        accounts, names = accounts or options.accounts, options.names
+    rows = [
+        {"account": number, "name": names[number] if number < len(names) else None,
+         "address": _address(directory, opened, number, test)}
+        for number in range(accounts or 1)
+    ]
+    emit({"accounts": rows}, as_json=as_json, lines=columns(
+        [(str(row["account"]), str(row["address"]), str(row["name"] or "")) for row in rows], right=(0,)
+    ))
+
+
+@wallet.command(epilog="Example: supervm wallet export --dir phone")
+@_folder
+@passphrase_option
+@json_option
+def export(directory: Path, passphrase_file: Path | None, as_json: bool) -> None:
+    """Show the words of the wallet: whoever sees them has the money."""
+    words = unlock_wallet(directory / WALLET_FILE, passphrase_of(passphrase_file)).words()
+    emit({"words": words}, as_json=as_json, lines=[words])
+
+
+def _address(directory: Path, opened: Wallet, account: int, test: bool) -> str:
+    """Return an account's address on the network that the folder's genesis file names."""
+    if (directory / CONFIG_FILE).exists():
+        genesis = config_of(directory).genesis
+        if genesis.exists():
+            test = load_chain(genesis).parameters.test_network
+    return encode_address(opened.account(account).public, test=test)

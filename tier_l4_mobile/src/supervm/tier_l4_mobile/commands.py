@@ -1,0 +1,14 @@
+"""What the L4 profile offers to ``supervm``: names, lines of help and where the code is; nothing heavy is imported."""
+
+from __future__ import annotations
+
+from supervm.common.cli.registry import Offer
+
+COMMANDS = (
+    Offer("l4", "Run a light client: wallet, offline queue, proofs.", "supervm.tier_l4_mobile.cli.run:l4"),
+    Offer("wallet", "Make, import or show a wallet.", "supervm.tier_l4_mobile.cli.wallet:wallet"),
+    Offer("pay", "Pay somebody.", "supervm.tier_l4_mobile.cli.pay:pay"),
+    Offer("queue", "List, flush or cancel payments on their way.", "supervm.tier_l4_mobile.cli.queue:queue"),
+    Offer("balance", "Show a balance, proved.", "supervm.tier_l4_mobile.cli.balance:balance"),
+    Offer("verify", "Check a light client's answer offline.", "supervm.tier_l4_mobile.cli.verify:verify"),
+)

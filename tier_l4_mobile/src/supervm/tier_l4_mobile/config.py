@@ -1,0 +1,65 @@
+"""The table ``[l4]`` of a node's configuration, and the accounts that it opens (docs/configuration.md lists it)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from supervm.common.errors import InputError
+from supervm.common.options import OptionSpec
+
+if TYPE_CHECKING:
+    from supervm.common.config import NodeConfig
+    from supervm.common.wallet import Wallet
+    from supervm.protocol.keys import SigningKey
+
+ACCOUNTS_MAX: Final = 100_000
+"""Most accounts that one node opens."""
+
+MOBILE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "accounts": OptionSpec(int, 1, "accounts of the wallet that this node opens, from number 0 on", 1, ACCOUNTS_MAX),
+    "names": OptionSpec(str, "", "file with one name per account, in account order; empty: no names"),
+    "validity_s": OptionSpec(int, 96 * 3600, "seconds that a payment may take to execute", 5, 7 * 86_400),
+}
+"""Keys of the table ``[l4]``."""
+
+
+@dataclass(frozen=True, slots=True)
+class MobileOptions:
+    """Values of `MOBILE_OPTIONS`, read."""
+
+    accounts: int
+    names: tuple[str, ...]
+    validity_ms: int
+
+
+def mobile_options(config: NodeConfig) -> MobileOptions:
+    """Return what a checked configuration sets, with the names read from their file.
+
+    Raises:
+        InputError: the file of names cannot be read, or holds too many names or one twice.
+    """
+    values = {name: config.tier_options.get(name, option.default) for name, option in MOBILE_OPTIONS.items()}
+    accounts = int(values["accounts"])
+    names: tuple[str, ...] = ()
+    if values["names"]:
+        path = config.directory / str(values["names"])
+        try:
+            names = tuple(path.read_text(encoding="utf-8").splitlines())
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{path}: the file of account names cannot be read: {error}") from error
+        if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
+            raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
+    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000)
+
+
+def open_accounts(
+    wallet: Wallet, options: MobileOptions
+) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:
+    """Return account id -> key and name -> account id, in account order."""
+    keys = [wallet.account(number) for number in range(options.accounts)]
+    return (
+        {key.public: key for key in keys},
+        {name: keys[number].public for number, name in enumerate(options.names) if name},
+    )

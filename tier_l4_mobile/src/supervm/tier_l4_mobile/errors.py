@@ -1,0 +1,11 @@
+"""Errors of the L4 profile."""
+
+from __future__ import annotations
+
+
+class MobileError(Exception):
+    """Root of every error that `supervm.tier_l4_mobile` raises."""
+
+
+class PaymentError(MobileError):
+    """A payment, or something asked of one, is refused here, before anything is signed; the text says why."""

@@ -1,0 +1,124 @@
+"""What the owner of an L4 may ask of it over the control socket, and what is answered.
+
+`to` and `source` are texts: an address; `source` may also be an account's name from the configuration, or empty for the
+wallet's first account. Amounts are grain. Answers are JSON-able; a payment is shown as `payments.Payment.show` says.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from .payments import KEY_CHARS_MAX
+
+ROWS_MAX = 20_000
+"""Most payments in one request."""
+
+Name = Annotated[str, msgspec.Meta(max_length=128)]
+Count = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
+
+
+class MobileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request"):
+    """Base of every request to an L4."""
+
+
+class PaymentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One payment of a `PayMany`.
+
+    Attributes:
+        to: the receiver's address.
+        amount: grain.
+        fee: grain.
+        source: who pays.
+        key: the asker's own name for it; the same key never makes a second payment.
+        validity_ms: how long it may execute, from now on; None for the node's default.
+        payload_hex: up to 256 bytes as hex.
+    """
+
+    to: Name
+    amount: int
+    fee: int
+    source: Name = ""
+    key: Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)] = ""
+    validity_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    payload_hex: Annotated[str, msgspec.Meta(max_length=512)] = ""
+
+
+class Pay(MobileRequest, frozen=True, tag="pay"):
+    """Queue one payment. Answer: the payment; `offline` keeps it on this device until a `Flush`."""
+
+    row: PaymentRow
+    offline: bool = False
+
+
+class PayMany(MobileRequest, frozen=True, tag="pay_many"):
+    """Queue payments in one durable write. Answer: ``{"payments": [...]}`` in the order of the rows.
+
+    A row that is refused is logged as a refused payment; the others go on.
+    """
+
+    rows: Annotated[tuple[PaymentRow, ...], msgspec.Meta(max_length=ROWS_MAX)]
+
+
+class QueueList(MobileRequest, frozen=True, tag="queue_list"):
+    """List payments, newest last. `statuses` empty: all. Answer: ``{"payments": [...], "total": n}``."""
+
+    statuses: tuple[Name, ...] = ()
+    source: Name = ""
+    limit: Count = 1_000
+
+
+class Flush(MobileRequest, frozen=True, tag="flush"):
+    """Release what was kept offline and submit everything unfinished again.
+
+    Answer: ``{"submitted": n, "open": n, "edge": node id or null}``.
+    """
+
+
+class Cancel(MobileRequest, frozen=True, tag="cancel"):
+    """Cancel a payment that was never released. Answer: the payment."""
+
+    id: Name
+
+
+class ShowPayment(MobileRequest, frozen=True, tag="payment"):
+    """Ask for one payment by an id it has or had. Answer: the payment."""
+
+    id: Name
+
+
+class Balance(MobileRequest, frozen=True, tag="balance"):
+    """Ask for a proved balance; `address` empty: the wallet's first account, else an address or an account's name.
+
+    Answer: ``{"address", "balance", "height", "age_s", "proof_verified", "exists", "next_seq", "reason"}`` and, with
+    `answer`, ``"answer_hex"``: the self-contained proof that ``supervm verify`` reads. Without an edge it is the last
+    proof of an own account, `proof_verified` only while that is young enough; `balance` is null if there is none.
+    """
+
+    address: Name = ""
+    answer: bool = False
+
+
+class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
+    """Ask for the payments that changed after `cursor` (0: all). Answer: ``{"payments": [...], "cursor": n}``."""
+
+    cursor: Annotated[int, msgspec.Meta(ge=0)] = 0
+    limit: Count = 2_000
+
+
+class Info(MobileRequest, frozen=True, tag="info"):
+    """Ask how the node stands. Answer: accounts, edge, height, counts by status."""
+
+
+Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info
+"""Every request; told apart by the field ``request``."""
+
+
+def decode_request(data: bytes) -> Any:
+    """Read a request from its JSON.
+
+    Raises:
+        msgspec.ValidationError: what is wrong with it.
+    """
+    return msgspec.json.decode(data, type=Request)

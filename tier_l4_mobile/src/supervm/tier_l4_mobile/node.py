@@ -1,0 +1,213 @@
+"""The L4 node: wallet accounts, the durable queue, the light client and one edge at a time.
+
+Theory of operation. The parts share one outbox and never call the driver. A step hands its input to the part it
+concerns and then closes the books: choose an edge, release what may go, write every changed row in one record list,
+and only then send - submissions and answers wait for that write. `PaymentQueue` alone decides about slots,
+`Sync` alone believes proofs, `Courier` alone submits; so a restart, which rebuilds the queue from its rows, cannot
+release a second transaction for a slot.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Mapping
+
+from supervm.common.core import (
+    Command,
+    DialFailed,
+    Durable,
+    Effect,
+    Input,
+    Outbox,
+    PeerDown,
+    PeerUp,
+    Received,
+    Started,
+    Tick,
+    WorkDone,
+)
+from supervm.common.peering import Peering
+from supervm.common.records import Reader
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.genesis import Chain
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.votes import Verify
+from supervm.protocol.wire.messages import (
+    LEVEL_EXPIRED,
+    LEVEL_REFUSED,
+    AccountProofs,
+    AnyMessage,
+    Goodbye,
+    Heartbeat,
+    ReceiptAnswer,
+    Status,
+)
+
+from .courier import Courier
+from .owner import VALIDITY_MS, Commands
+from .queue import PaymentQueue
+from .sync import Sync
+from .uplink import Uplink
+
+EDGE_TIER = 3
+
+
+class MobileNode:
+    """One L4.
+
+    Args:
+        chain: the network.
+        keys: account id -> key of every account of this node, the default account first.
+        names: names that the owner gives some of them.
+        peers: (node id or None, ``host:port``) of edges.
+        reader: what is durable.
+        verify: signature verification.
+        rng: jitter of the dialling.
+        validity_ms: default validity of a payment in ms.
+    """
+
+    def __init__(
+        self, chain: Chain, keys: Mapping[bytes, SigningKey], *, peers: Iterable[tuple[bytes | None, str]],
+        reader: Reader, verify: Verify, rng: random.Random, names: Mapping[str, bytes] | None = None,
+        validity_ms: int = VALIDITY_MS,
+    ) -> None:
+        self._outbox = Outbox()
+        self._reader = reader
+        self.peering = Peering(self._outbox, peers, rng)
+        self.queue = PaymentQueue(chain.chain_id, keys, reader, window=chain.parameters.window)
+        self.client = LightClient(anchor_of(chain), verify)
+        self.uplink = Uplink()
+        test = chain.parameters.test_network
+        self._courier = Courier(self._outbox, self.queue)
+        self._sync = Sync(self._outbox, self.queue, self.client, test_network=test)
+        self._commands = Commands(
+            self._outbox, self.queue, self._courier, self._sync, self.uplink, names=names or {}, test_network=test,
+            validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
+        )
+        self._unwritten = 0  # token of the newest write that is not durable yet
+        self._leaving: dict[bytes, None] = {}  # hung up on, not yet gone
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When the node wants a `Tick`."""
+        deadlines = (self.peering.deadline_us, self._courier.deadline_us, self._sync.deadline_us)
+        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input and return what has to be done."""
+        match event:
+            case Received(peer, message):
+                self.peering.heard(now_us, peer)
+                try:
+                    self._received(now_us, peer, message)
+                except RemoteProtocolError as error:
+                    self._blame(peer, error)
+            case Tick():
+                self._tick(now_us)
+            case Durable(token):
+                if token == self._unwritten:
+                    self._unwritten = 0
+            case Command(token, request):
+                self._commands.handle(now_us, token, request)
+            case PeerUp():
+                self._leaving.pop(event.peer, None)
+                self.peering.peer_up(now_us, event)
+            case PeerDown():
+                self._leaving.pop(event.peer, None)
+                self.peering.peer_down(now_us, event)
+            case DialFailed():
+                self.peering.dial_failed(now_us, event)
+            case Started():
+                self._start(now_us)
+            case WorkDone():
+                pass  # this node asks for none
+        self._close_books(now_us)
+        return self._outbox.drain()
+
+    def _start(self, now_us: int) -> None:
+        self.queue.start_versions(now_us)
+        stored = self._reader.get("trusted", ("newest",))
+        if stored is not None and isinstance(stored[0], bytes):
+            self._sync.trust_stored(stored[0], now_us)
+        self._courier.start()
+        self.peering.tick(now_us)
+
+    def _tick(self, now_us: int) -> None:
+        self.peering.tick(now_us)
+        online = self.uplink.active is not None
+        silent = self._courier.tick(now_us, online=online, news_us=self.uplink.news_us)
+        overdue = self._sync.tick(now_us, online=online)
+        if (silent or overdue) and self.uplink.rotate(self._edges(), now_us):
+            self._outbox.publish("edge changed", level="info", reason="the one before gave no news")
+            self._edge_changed(now_us)
+
+    def _received(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
+        match message:
+            case Status(items):
+                self.uplink.news(peer, now_us)
+                for item in items:
+                    payment = self.queue.claim(item.transfer_id, item.level, item.reason, now_us)
+                    if payment is not None and item.level == LEVEL_REFUSED:
+                        self._courier.refused(payment, now_us)
+                    elif item.level == LEVEL_EXPIRED:
+                        self._look_again(item.transfer_id)
+            case AccountProofs():
+                own = self._sync.proofs(message, now_us)
+                if own:
+                    self.uplink.news(peer, now_us)
+                self.peering.height = self.client.header.height
+            case ReceiptAnswer():
+                if self._sync.receipt(message, now_us):
+                    self.uplink.news(peer, now_us)
+            case Heartbeat():
+                self.peering.heartbeat(peer, message)
+            case Goodbye(code, reason):
+                self._outbox.publish("peer says goodbye", peer=peer.hex(), code=code, reason=reason)
+            case _:
+                raise RemoteProtocolError(
+                    f"a {type(message).__name__} was sent to an L4, which has no use for it", code="unexpected"
+                )
+
+    def _look_again(self, transfer_id: bytes) -> None:
+        payment = self.queue.find(transfer_id.hex())
+        if payment is not None:
+            self._sync.want((payment.account,))
+
+    def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
+        self._outbox.publish(
+            "answer refused", level="warning", peer=peer.hex(), code=error.code, reason=error.reason
+        )
+        # A checkpoint from the future may as well mean that our own clock is late: such a link stays (network.md 3).
+        if error.penalty and error.code != "future":
+            self.uplink.punish(peer, error.penalty)
+            self._outbox.hang_up(peer, error.code, error.reason[:256])
+            self._leaving[peer] = None
+
+    def _edges(self) -> list[bytes]:
+        return [edge for edge in self.peering.of_tier(EDGE_TIER) if edge not in self._leaving]
+
+    def _edge_changed(self, now_us: int) -> None:
+        edge = self.uplink.active
+        if edge is not None:
+            self._courier.edge_changed(now_us)
+            self._sync.edge_changed(edge, now_us)
+
+    def _close_books(self, now_us: int) -> None:
+        if self.uplink.choose(self._edges(), now_us):
+            self._edge_changed(now_us)
+        edge = self.uplink.active
+        if edge is not None:
+            self._courier.pump(now_us)
+        records = self.queue.take_records()
+        if records:
+            self._unwritten = self._outbox.persist(*records, *self._sync.take_records())
+        if edge is not None:
+            self._courier.flush(edge, now_us, after=self._unwritten)
+            self._sync.want(self._courier.questions)
+            self._sync.flush(edge)
+        self._courier.questions.clear()
+        for replies in (self._commands.replies, self._sync.replies):
+            for token, value in replies:
+                self._outbox.reply(token, value, after=self._unwritten)
+            replies.clear()

@@ -1,0 +1,206 @@
+"""The owner's requests, answered: everything that may be asked of an L4 (`messages`)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from supervm.common.core import Outbox
+from supervm.protocol.address import decode_address, encode_address
+from supervm.protocol.errors import LocalProtocolError
+
+from .courier import Courier
+from .errors import PaymentError
+from .messages import (
+    Balance,
+    Cancel,
+    Flush,
+    Info,
+    Pay,
+    PayMany,
+    PaymentRow,
+    PaymentsSince,
+    QueueList,
+    ShowPayment,
+)
+from .payments import Payment, printable
+from .queue import PaymentQueue
+from .sync import Sync
+from .uplink import Uplink
+
+VALIDITY_MS = 96 * 3_600_000
+"""How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
+
+
+class Commands:
+    """Answers requests; replies that promise something wait in `replies` until the node knows what they wait for.
+
+    Args:
+        outbox: where refusals go.
+        queue, courier, sync, uplink: the node's parts.
+        names: names that the configuration gives own accounts.
+        test_network: which addresses are this network's.
+        validity_ms: default validity of a payment.
+        validity_ms_max: longest validity that the network allows.
+    """
+
+    def __init__(
+        self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, uplink: Uplink, *,
+        names: Mapping[str, bytes], test_network: bool, validity_ms: int, validity_ms_max: int,
+    ) -> None:
+        self._outbox = outbox
+        self._queue = queue
+        self._courier = courier
+        self._sync = sync
+        self._uplink = uplink
+        self._names = dict(names)
+        self._name_of = {account: name for name, account in names.items()}
+        self._test = test_network
+        self._validity_ms = validity_ms
+        self._validity_ms_max = validity_ms_max
+        self.replies: list[tuple[int, Any]] = []
+        """(command token, answer) for the node to send with this step's effects."""
+
+    def handle(self, now_us: int, token: int, request: msgspec.Struct) -> None:
+        """Do what `request` asks and answer `token` now or later."""
+        try:
+            value = self._answer(now_us, token, request)
+        except (PaymentError, LocalProtocolError) as error:
+            self._outbox.refuse(token, str(error))
+        else:
+            if value is not None:
+                self.replies.append((token, value))
+
+    def _answer(self, now_us: int, token: int, request: msgspec.Struct) -> dict[str, Any] | None:
+        match request:
+            case Pay(row, offline):
+                return self._show(self._pay(now_us, row, kept=offline))
+            case PayMany(rows):
+                return {"payments": [self._show(self._pay_or_log(now_us, row)) for row in rows]}
+            case PaymentsSince(cursor, limit):
+                changed, after = self._queue.changed_since(cursor, limit)
+                return {"payments": [self._show(payment) for payment in changed], "cursor": after}
+            case QueueList():
+                return self._list(request)
+            case ShowPayment(identity):
+                return self._show(self._find(identity))
+            case Cancel(identity):
+                payment = self._find(identity)
+                self._queue.cancel(payment)
+                return self._show(payment)
+            case Flush():
+                return self._flush()
+            case Balance(address, answer):
+                account = self._account(address) if address else self._source("")
+                self._sync.ask_balance(
+                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None
+                )
+                return None
+            case Info():
+                return self._info()
+            case _:
+                raise PaymentError(f"an L4 does not know the request {type(request).__name__}")
+
+    def _pay(self, now_us: int, row: PaymentRow, *, kept: bool = False) -> Payment:
+        known = self._queue.by_key(row.key) if row.key else None
+        if known is not None:
+            return known
+        validity_ms = self._validity_ms if row.validity_ms is None else row.validity_ms
+        if validity_ms > self._validity_ms_max:
+            raise PaymentError(f"the validity is {validity_ms} ms; at most {self._validity_ms_max} are allowed")
+        try:
+            payload = bytes.fromhex(row.payload_hex)
+        except ValueError:
+            raise PaymentError(f"the payload {row.payload_hex!r:.40} is not hex") from None
+        payment = self._queue.add(
+            now_us, self._source(row.source), self._receiver(row.to), amount=row.amount, fee=row.fee,
+            valid_until_ms=now_us // 1000 + validity_ms, payload=payload, key=row.key, kept=kept,
+        )
+        self._courier.watch(payment)
+        return payment
+
+    def _pay_or_log(self, now_us: int, row: PaymentRow) -> Payment | dict[str, Any]:
+        try:
+            return self._pay(now_us, row)
+        except (PaymentError, LocalProtocolError) as error:
+            reason = printable(str(error))
+            try:
+                source, receiver = self._source(row.source), self._receiver(row.to)
+                return self._queue.add_refused(
+                    now_us, source, receiver, amount=row.amount, fee=row.fee, reason=reason, key=row.key
+                )
+            except (PaymentError, LocalProtocolError):  # not even who pays whom is known: there is no row to log
+                return {"id": None, "status": "refused", "reason": reason, "key": row.key or None}
+
+    def _flush(self) -> dict[str, Any]:
+        self._queue.let_go()
+        released = [payment for payment in self._queue.open_payments() if payment.released]
+        self._courier.submit_all(released)
+        edge = self._uplink.active
+        return {"submitted": len(released) if edge else 0, "open": sum(1 for _ in self._queue.open_payments()),
+                "edge": edge.hex() if edge else None}
+
+    def _list(self, request: QueueList) -> dict[str, Any]:
+        account = self._source(request.source) if request.source else None
+        found = [
+            payment for payment in self._queue.payments.values()
+            if (not request.statuses or payment.status in request.statuses)
+            and (account is None or payment.account == account)
+        ]
+        return {"payments": [self._show(payment) for payment in found[-request.limit:]], "total": len(found)}
+
+    def _info(self) -> dict[str, Any]:
+        counts = Counter(payment.status for payment in self._queue.payments.values())
+        edge = self._uplink.active
+        return {
+            "edge": edge.hex() if edge else None,
+            "height": self._sync.client.header.height,
+            "payments": dict(sorted(counts.items())),
+            "accounts": [
+                {
+                    "name": self._name_of.get(account), "address": encode_address(account, test=self._test),
+                    "proved": lane.proved is not None,
+                    "balance": lane.proved.balance if lane.proved else None,
+                    "available": lane.available if lane.proved else None,
+                    "height": lane.proved.height if lane.proved else None,
+                    "open": len(lane.sent) + len(lane.held),
+                }
+                for account, lane in self._queue.lanes.items()
+            ],
+        }
+
+    def _show(self, payment: Payment | dict[str, Any]) -> dict[str, Any]:
+        return payment if isinstance(payment, dict) else payment.show(test_network=self._test)
+
+    def _find(self, identity: str) -> Payment:
+        payment = self._queue.find(identity)
+        if payment is None:
+            raise PaymentError(f"there is no payment {printable(identity)} in this queue")
+        return payment
+
+    def _source(self, text: str) -> bytes:
+        if not text:
+            if not self._queue.lanes:
+                raise PaymentError("this node has no account")
+            return next(iter(self._queue.lanes))
+        account = self._account(text)
+        if account not in self._queue.lanes:
+            raise PaymentError(f"{printable(text)} is not an account of this wallet")
+        return account
+
+    def _account(self, text: str) -> bytes:
+        named = self._names.get(text)
+        return named if named is not None else self._receiver(text)
+
+    def _receiver(self, text: str) -> bytes:
+        account, test = decode_address(text)
+        if test != self._test:
+            kind = "a test network" if self._test else "the main network"
+            raise PaymentError(f"the address {text} is another network's; this node is on {kind}")
+        return account
+
+
+__all__ = ["VALIDITY_MS", "Commands"]

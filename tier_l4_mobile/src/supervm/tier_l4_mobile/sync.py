@@ -1,0 +1,205 @@
+"""What the phone asks of an edge and how it checks the answers (consensus.md 5).
+
+Every account proof is verified under a checkpoint that a quorum signed; an edge can be slow or stale, never believed.
+Own accounts are subscribed at the active edge, which then sends a proof at once and whenever a block touches them;
+other people's balances are asked for once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from supervm.common.core import Outbox
+from supervm.common.records import Put
+from supervm.protocol.address import encode_address
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.execution import STATUS_EXECUTED
+from supervm.protocol.light import LightClient, ProvedAccount, account_answer
+from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
+
+from .queue import PaymentQueue
+
+ANSWER_US = 3_000_000
+"""How long an edge may take for an account proof before it counts as silent."""
+QUESTION_US_MAX = 10_000_000
+"""How long a question for a balance waits in all."""
+
+
+@dataclass(slots=True)
+class _Question:
+    ends_us: int
+    asked: list[tuple[int, bool]] = field(default_factory=list)  # (command token, wants the answer's bytes)
+
+
+class Sync:
+    """Proofs of accounts and receipts.
+
+    Args:
+        outbox: where effects go.
+        queue: takes what is proved of own accounts.
+        client: verifies.
+        test_network: which addresses to print.
+    """
+
+    def __init__(self, outbox: Outbox, queue: PaymentQueue, client: LightClient, *, test_network: bool) -> None:
+        self._outbox = outbox
+        self._queue = queue
+        self.client = client
+        self._test = test_network
+        self._missing: dict[bytes, None] = {}
+        self._ask_again_us = 0
+        self._wanted: dict[bytes, None] = {}
+        self._questions: dict[bytes, _Question] = {}
+        self._checkpoint = b""
+        self._checkpoint_kept = b""
+        self.replies: list[tuple[int, dict[str, Any]]] = []
+        """(command token, answer) for the node to send with this step's effects."""
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When `tick` has something to do."""
+        times = [question.ends_us for question in self._questions.values()]
+        if self._missing or self._questions:
+            times.append(self._ask_again_us)
+        return min(times, default=None)
+
+    def trust_stored(self, checkpoint: bytes, now_us: int) -> None:
+        """Go on from the checkpoint that an earlier run had accepted."""
+        try:
+            self.client.accept_checkpoint(checkpoint, now_us // 1000)
+        except RemoteProtocolError as error:
+            # Our own record: the clock was set back, or the file is another network's.
+            self._outbox.publish("stored checkpoint ignored", level="warning", reason=error.reason)
+        else:
+            self._checkpoint = self._checkpoint_kept = checkpoint
+
+    def edge_changed(self, edge: bytes, now_us: int) -> None:
+        """Subscribe all own accounts at a new edge and ask it what is still open."""
+        accounts = list(self._queue.lanes)
+        for part in _parts(accounts):
+            self._outbox.send(edge, Subscribe(part))
+        self._missing = dict.fromkeys(accounts)
+        self._ask_again_us = now_us + ANSWER_US
+        self._wanted.update(dict.fromkeys(self._questions))
+
+    def want(self, accounts: Iterable[bytes]) -> None:
+        """Ask for proofs of `accounts` with this step's messages."""
+        self._wanted.update(dict.fromkeys(accounts))
+
+    def ask_balance(self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool) -> None:
+        """Answer a `Balance` command once a proof is here, or when the time for it is over."""
+        question = self._questions.get(account)
+        if question is None:
+            question = self._questions[account] = _Question(now_us + QUESTION_US_MAX)
+            self._ask_again_us = max(self._ask_again_us, now_us + ANSWER_US)
+        question.asked.append((token, answer))
+        if online:
+            self.want((account,))
+        else:
+            question.ends_us = now_us
+            self.tick(now_us, online=False)
+
+    def tick(self, now_us: int, *, online: bool) -> bool:
+        """Repeat questions and give up old ones; return whether proofs are overdue."""
+        overdue = False
+        if (self._missing or self._questions) and self._ask_again_us <= now_us:
+            self._ask_again_us = now_us + ANSWER_US
+            if online:
+                self.want(self._missing)
+                self.want(self._questions)
+                overdue = True
+        for account in [key for key, question in self._questions.items() if question.ends_us <= now_us]:
+            reason = "no edge answered in time" if online else "no edge is connected"
+            for token, wants_answer in self._questions.pop(account).asked:
+                if wants_answer:
+                    self._outbox.refuse(token, f"{reason}, so there is no proof of {self._address(account)}")
+                else:
+                    self.replies.append((token, self._stale_balance(account, reason, now_us)))
+        return overdue
+
+    def flush(self, edge: bytes) -> None:
+        """Send this step's questions."""
+        for part in _parts(list(self._wanted)):
+            self._outbox.send(edge, GetAccounts(part))
+        self._wanted = {}
+
+    def proofs(self, message: AccountProofs, now_us: int) -> int:
+        """Check the proofs of a message and take what they say; return how many there were of own accounts.
+
+        Raises:
+            RemoteProtocolError: anything in it is wrong; what was checked before it stays.
+        """
+        now_ms = now_us // 1000
+        header = self.client.accept_checkpoint(message.checkpoint, now_ms)
+        self._checkpoint = message.checkpoint
+        own = 0
+        for account, proof in message.proofs:
+            question = self._questions.get(account)
+            if account not in self._queue.lanes and question is None:
+                continue
+            proved = self.client.prove_account(header, account, proof)
+            if account in self._queue.lanes:
+                own += 1
+                self._missing.pop(account, None)
+                self._queue.prove(account, proved, now_us)
+            if question is not None and now_ms - header.ts_ms <= self.client.max_age_ms:
+                del self._questions[account]
+                for token, wants_answer in question.asked:
+                    value = self._balance(account, proved, now_us)
+                    if wants_answer:
+                        value["answer_hex"] = account_answer(message.checkpoint, account, proof).hex()
+                    self.replies.append((token, value))
+        return own
+
+    def receipt(self, message: ReceiptAnswer, now_us: int) -> bool:
+        """Check a receipt that a payment waits for; return whether one was settled.
+
+        Raises:
+            RemoteProtocolError: the receipt proves nothing.
+        """
+        if message.transfer_id not in self._queue.awaiting or not message.proof:
+            return False  # "not known here" is a claim; the courier asks again
+        receipt = self.client.check_receipt(message.proof, message.transfer_id, now_us // 1000)
+        executed = receipt.status == STATUS_EXECUTED
+        return self._queue.receipt(message.transfer_id, executed=executed, now_us=now_us) is not None
+
+    def take_records(self) -> list[Put]:
+        """Return the newest checkpoint's record if it is not written yet; worth joining to a write, not one alone."""
+        if self._checkpoint == self._checkpoint_kept:
+            return []
+        self._checkpoint_kept = self._checkpoint
+        return [Put("trusted", ("newest",), (self._checkpoint,))]
+
+    def _address(self, account: bytes) -> str:
+        return encode_address(account, test=self._test)
+
+    def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
+        return {
+            "address": self._address(account), "balance": proved.account.balance, "height": proved.header.height,
+            "age_s": max(0, now_us // 1000 - proved.header.ts_ms) / 1000, "proof_verified": True,
+            "exists": proved.exists, "next_seq": proved.account.next_seq, "reason": None,
+        }
+
+    def _stale_balance(self, account: bytes, reason: str, now_us: int) -> dict[str, Any]:
+        """Say what is known without an edge: of an own account the last proof, of another nothing."""
+        lane = self._queue.lanes.get(account)
+        proved = lane.proved if lane is not None else None
+        if proved is None:
+            return {
+                "address": self._address(account), "balance": None, "height": None, "age_s": None,
+                "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
+            }
+        age_ms = max(0, now_us // 1000 - proved.ts_ms)
+        return {
+            "address": self._address(account), "balance": proved.balance, "height": proved.height,
+            "age_s": age_ms / 1000, "proof_verified": age_ms <= self.client.max_age_ms, "exists": True,
+            "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
+        }
+
+
+def _parts(accounts: list[bytes]) -> list[tuple[bytes, ...]]:
+    return [tuple(accounts[start:start + FORWARD_MAX]) for start in range(0, len(accounts), FORWARD_MAX)]
+
+
