@@ -1,7 +1,8 @@
 """Two small cores that exchange numbered messages exactly once through crashes, and a program that runs either.
 
 The sender numbers messages and sends a window of them; the receiver applies a message if its number is the next one,
-persists it, and acknowledges cumulatively once that is durable. After every connection the receiver says where it stands.
+persists it, and acknowledges cumulatively once that is durable. On every connection the receiver first says where it
+stands.
 """
 
 import random
@@ -131,11 +132,8 @@ async def main(role: str, directory: Path, address: str, total: int) -> None:
     def sink(name: str, fields: Any, _level: str, /) -> None:
         print(name, *fields.values(), flush=True)
 
-    core: c.Core
-    if role == "sender":
-        core = Sender(store, [(RECEIVER.public, address)], total)
-    else:
-        core = Receiver(store, [])
+    is_sender = role == "sender"
+    core: c.Core = Sender(store, [(RECEIVER.public, address)], total) if is_sender else Receiver(store, [])
     driver = Driver(
         core, store=store, identity=Identity(SENDER if role == "sender" else RECEIVER, b"\x07" * 32, b"c" * 32),
         local=LocalNode(4 if role == "sender" else 3), listen=None if role == "sender" else address, sink=sink,

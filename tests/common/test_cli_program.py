@@ -63,7 +63,7 @@ def test_entry_points_name_tuples_of_offers() -> None:
     [
         ([], "needs a command"),
         (["fee"], "supervm fee needs a command: split"),
-        (["nonsense"], "there is no command 'nonsense'; there are bench,"),
+        (["nonsense"], "there is no command 'nonsense'; there are "),
         (["sim-of-nothing", "--help"], "there is no command"),
         (["--nonsense"], "--nonsense"),
         (["fee", "split"], "Missing argument 'AMOUNT'"),

@@ -81,14 +81,11 @@ def test_both_sides_are_up_after_one_hello_each_and_know_each_other() -> None:
 
 def test_the_dialler_says_hello_first_and_the_answerer_only_after_it() -> None:
     pair = Pair(2, 1)
-    pair.move(pair.left)
-    pair.move(pair.right)
-    assert pair.left.state == "hello"
-    assert pair.right.state == "handshake"
-    pair.move(pair.left)
-    assert (pair.left.state, pair.right.state) == ("hello", "up")
-    pair.move(pair.right)
-    assert pair.left.state == "up"
+    states = []
+    for source in (pair.left, pair.right, pair.left, pair.right):
+        pair.move(source)
+        states.append((pair.left.state, pair.right.state))
+    assert states == [("handshake", "handshake"), ("hello", "handshake"), ("hello", "up"), ("up", "up")]
 
 
 def test_a_batch_right_behind_the_answerers_hello_is_no_race() -> None:
@@ -100,8 +97,8 @@ def test_a_batch_right_behind_the_answerers_hello_is_no_race() -> None:
 
 
 @pytest.mark.parametrize(("tiers", "limit"), [
-    ((1, 1), FRAME_BYTES_MAX_CORE), ((2, 1), FRAME_BYTES_MAX_CORE), ((3, 2), FRAME_BYTES_MAX), ((4, 3), FRAME_BYTES_MAX),
-    ((0, 3), FRAME_BYTES_MAX),
+    ((1, 1), FRAME_BYTES_MAX_CORE), ((2, 1), FRAME_BYTES_MAX_CORE), ((3, 2), FRAME_BYTES_MAX),
+    ((4, 3), FRAME_BYTES_MAX), ((0, 3), FRAME_BYTES_MAX),
 ])
 def test_frame_limits_follow_the_tiers(tiers: tuple[int, int], limit: int) -> None:
     pair = Pair(*tiers)

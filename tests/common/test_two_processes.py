@@ -1,4 +1,4 @@
-"""Two processes exchange 10^5 messages exactly once through kills of either; the cores run under a stepped clock too."""
+"""Two processes exchange 10^5 messages exactly once through kills of either; the same under a stepped clock."""
 
 import importlib.util
 import random

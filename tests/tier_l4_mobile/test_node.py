@@ -371,7 +371,8 @@ def test_after_a_failure_the_fate_is_what_the_receipt_says():
     phone.network.seal([raw])
     prove(phone)
     assert status(phone, payment) == "queued"
-    phone.wait(16 * SECOND_US)
+    assert GetReceipt(bytes.fromhex(payment["id"])) in phone.take()
+    phone.wait(4 * SECOND_US)
     assert GetReceipt(bytes.fromhex(payment["id"])) in phone.take()
     identity = bytes.fromhex(payment["id"])
     phone.step(Received(EDGE, ReceiptAnswer(identity, b"")))

@@ -159,6 +159,16 @@ def test_cancel_signs_the_successors_again_on_the_new_chain(desk):
     assert [p.amount for p in desk.release()] == [1, 3, 4]
 
 
+def test_an_equal_payment_that_takes_a_cancelled_ones_slot_owns_the_transaction(desk):
+    first, second = desk.pay(), desk.pay()
+    desk.queue.cancel(first)
+    assert (first.status, second.id) == (CANCELLED, first.id)
+    desk.release()
+    desk.restart()
+    desk.queue.claim(second.id, LEVEL_R0, "", NOW_US)
+    assert [payment.status for payment in desk.queue.payments.values()] == [CANCELLED, R0]
+
+
 def test_what_was_released_or_is_over_cannot_be_cancelled(desk):
     first = desk.pay()
     desk.release()
@@ -325,7 +335,7 @@ def test_once_a_transfer_has_failed_only_receipts_tell(desk):
 
 
 def test_changes_are_read_from_a_cursor_on(desk):
-    desk.queue.start_versions(NOW_US)
+    desk.queue.changes.start(NOW_US)
     payments = [desk.pay() for _ in range(5)]
     part, cursor = desk.queue.changed_since(0, 3)
     rest, cursor = desk.queue.changed_since(cursor, 3)

@@ -38,7 +38,7 @@ from .errors import InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
 from .records import TableSpec
-from .storage import DirectoryLock
+from .storage import DirectoryLock, LogDamaged
 from .storage.sql import SqlStore
 
 EXIT_HALTED: Final = 3
@@ -64,7 +64,7 @@ class NodeContext:
         chain: the network.
         node_key: this node's key.
         store: what is durable, to be read only.
-        log_lost: this installation had a write-ahead log and it is gone: it must not vote on what it may have voted on
+        log_lost: this installation had a write-ahead log and it is gone or damaged: it must not vote on what it may have voted on
             before (consensus.md 2.2).
         rng: jitter and tie-breaks; never keys.
         now_us: the clock's time now, Unix microseconds.
@@ -110,7 +110,7 @@ def run_node(
         handler = LibraryHandler(log)
         logging.getLogger().addHandler(handler)
         try:
-            store, log_lost = open_store(config, tables, with_log=with_log)
+            store, log_lost = open_store(config, tables, with_log=with_log, log=log)
             try:
                 context = NodeContext(
                     config, chain, node_key, store, log_lost, random.Random(os.urandom(32)), clock.now_us())  # noqa: S311
@@ -149,8 +149,10 @@ def load_chain(path: Path) -> Chain:
         raise InputError(f"{path}: the genesis file cannot be read: {error.strerror}") from error
 
 
-def open_store(config: NodeConfig, tables: Iterable[TableSpec], *, with_log: bool) -> tuple[SqlStore, bool]:
-    """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost.
+def open_store(
+    config: NodeConfig, tables: Iterable[TableSpec], *, with_log: bool, log: Log | None = None
+) -> tuple[SqlStore, bool]:
+    """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
 
     The incarnation is written before the log and gets its name after it, so its name says that there was a log.
     """
@@ -169,10 +171,19 @@ def open_store(config: NodeConfig, tables: Iterable[TableSpec], *, with_log: boo
         incarnation = b""
     if len(incarnation) != _INCARNATION_BYTES:
         raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
-    store = SqlStore(database, tables, log_path=config.directory / PROMISES_FILE, incarnation=incarnation)
+    try:
+        store = SqlStore(database, tables, log_path=config.directory / PROMISES_FILE, incarnation=incarnation)
+    except LogDamaged as error:
+        # what is left of the promises cannot be relied on: read the tables, promise nothing any more
+        if log is not None:
+            log("log-damaged", {"reason": str(error)}, "error")
+        return SqlStore(database, tables), True
     if not had_log:
         new.rename(path)
-    return store, had_log and store.log_created
+    lost = had_log and store.log_created
+    if lost and log is not None:
+        log("log-lost", {"path": str(config.directory / PROMISES_FILE)}, "error")
+    return store, lost
 
 
 class _Node:

@@ -218,7 +218,7 @@ class ValidatorNode:
         try:
             self._handle(event)
         except (Divergence, SupplyMismatch, DoubleRun) as error:
-            self._outbox.publish("divergence", level="critical", reason=str(error))
+            self._outbox.publish("divergence", level="error", reason=str(error))
             self._outbox.halt(str(error))
         return self._outbox.drain()
 
@@ -449,7 +449,7 @@ class ValidatorNode:
                         self.chain.validators.node_ids[index], RemoteProtocolError(reason, penalty=penalty, code=code)
                     )
                 case sx.ForkFound(reason, _):
-                    self._outbox.publish("fork", level="critical", reason=reason)
+                    self._outbox.publish("fork", level="error", reason=reason)
                     self._outbox.halt(reason)
             if follow_up is not None:
                 pending.extend(self.simplex.step(self._now_us, follow_up))

@@ -86,7 +86,10 @@ class Courier:
             self._outgoing[payment.number] = payment
 
     def pump(self, now_us: int) -> None:
-        """Release what may go; the node calls it only while an edge is there."""
+        """Release what may go and ask for receipts; the node calls it only while an edge is there."""
+        for payment in self._queue.take_awaiting():
+            self._receipts[payment.id] = None
+            self._set(payment.number, _Watch(0), now_us + RETRY_US)
         if not self._queue.pending:
             return
         in_flight = sum(len(lane.sent) for lane in self._queue.lanes.values())
@@ -125,7 +128,7 @@ class Courier:
         if doubted or payment.valid_until_ms * 1000 <= now_us:
             # Submitting helps no more (or not yet); a newer proof decides.
             self.questions[payment.account] = None
-            self._set(payment.number, watch, now_us + ASK_US)
+            self._set(payment.number, watch, now_us + (ASK_US if online else RETRY_CLAIMED_US))
             return False
         if not payment.released:
             self.watch(payment)

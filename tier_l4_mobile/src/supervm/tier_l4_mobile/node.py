@@ -82,8 +82,8 @@ class MobileNode:
         self._courier = Courier(self._outbox, self.queue)
         self._sync = Sync(self._outbox, self.queue, self.client, test_network=test)
         self._commands = Commands(
-            self._outbox, self.queue, self._courier, self._sync, self.uplink, names=names or {}, test_network=test,
-            validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
+            self._outbox, self.queue, self._courier, self._sync, self.uplink, self.peering, names=names or {},
+            test_network=test, validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
         )
         self._unwritten = 0  # token of the newest write that is not durable yet
         self._leaving: dict[bytes, None] = {}  # hung up on, not yet gone
@@ -126,7 +126,7 @@ class MobileNode:
         return self._outbox.drain()
 
     def _start(self, now_us: int) -> None:
-        self.queue.start_versions(now_us)
+        self.queue.changes.start(now_us)
         stored = self._reader.get("trusted", ("newest",))
         if stored is not None and isinstance(stored[0], bytes):
             self._sync.trust_stored(stored[0], now_us)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from supervm.common.core import Outbox
+from supervm.common.peering import Peering
 from supervm.protocol.address import decode_address, encode_address
 from supervm.protocol.errors import LocalProtocolError
 
@@ -40,7 +41,7 @@ class Commands:
 
     Args:
         outbox: where refusals go.
-        queue, courier, sync, uplink: the node's parts.
+        queue, courier, sync, uplink, peering: the node's parts.
         names: names that the configuration gives own accounts.
         test_network: which addresses are this network's.
         validity_ms: default validity of a payment.
@@ -48,7 +49,8 @@ class Commands:
     """
 
     def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, uplink: Uplink, *,
+        self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, uplink: Uplink,
+        peering: Peering, *,
         names: Mapping[str, bytes], test_network: bool, validity_ms: int, validity_ms_max: int,
     ) -> None:
         self._outbox = outbox
@@ -56,6 +58,7 @@ class Commands:
         self._courier = courier
         self._sync = sync
         self._uplink = uplink
+        self._peering = peering
         self._names = dict(names)
         self._name_of = {account: name for name, account in names.items()}
         self._test = test_network
@@ -156,6 +159,8 @@ class Commands:
         counts = Counter(payment.status for payment in self._queue.payments.values())
         edge = self._uplink.active
         return {
+            "tier": 4,
+            "peers": len(self._peering.up),
             "edge": edge.hex() if edge else None,
             "height": self._sync.client.header.height,
             "payments": dict(sorted(counts.items())),

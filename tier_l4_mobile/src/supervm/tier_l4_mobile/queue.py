@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from supervm.common.records import Put, Reader, Record
+from supervm.common.records import Put, Reader
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, ProvedAccount
 from supervm.protocol.transfer import sign_transfer
@@ -28,6 +28,7 @@ from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_R
 
 from .errors import PaymentError
 from .lane import Doubt, Lane, Proved
+from .log import PaymentLog
 from .payments import (
     AWAITING,
     CANCELLED,
@@ -41,13 +42,11 @@ from .payments import (
     R0,
     R1,
     R3,
-    R4,
     REFUSED,
     Payment,
     check_request,
     printable,
 )
-from .tables import payment_row, read_payment
 
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
 _DEAD = "a payment before it can no longer execute, so this one never can"
@@ -55,7 +54,7 @@ _TAKEN = "its slot was used by a transaction that is not in this wallet's log: a
 _UNKNOWN = "its slot is used; only its receipt can tell whether by this payment"
 
 
-class PaymentQueue:
+class PaymentQueue(PaymentLog):
     """Payments of the accounts whose keys are given.
 
     Args:
@@ -66,54 +65,35 @@ class PaymentQueue:
     """
 
     def __init__(self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader, *, window: int) -> None:
+        super().__init__(reader)
         self._chain_id = chain_id
         self._keys = keys
         self._window = window
         self.lanes = {account: Lane(account) for account in keys}
         """Account id -> lane, in the order of the keys."""
-        self.payments: dict[int, Payment] = {}
-        """Number -> payment, in order."""
         self.awaiting: dict[bytes, Payment] = {}
         """Transaction id -> payment whose receipt must tell its fate."""
         self.pending: dict[bytes, None] = {}
         """Accounts whose next payment may be ready to be released, in order."""
-        self._by_id: dict[bytes, Payment] = {}
-        self._by_key: dict[str, Payment] = {}
-        self._dirty: dict[int, Payment] = {}
-        self._records: list[Record] = []
-        self._versions: dict[int, int] = {}
-        self._version = 0
+        self._new_awaiting: list[Payment] = []
         self._load(reader)
 
     def _load(self, reader: Reader) -> None:
         for (account,), values in reader.scan("proved"):
             if account in self.lanes:
                 self.lanes[account].proved = Proved(*values)  # type: ignore[arg-type]
-        for key, values in reader.scan("payments"):
-            payment = read_payment(key, values)
-            self._index(payment)
-        for (former,), (number,) in reader.scan("former_ids"):
-            self._by_id[former] = self.payments[number]  # type: ignore[index]
         chains: dict[bytes, list[Payment]] = {}
         for payment in self.payments.values():
             if payment.place == AWAITING:
                 self.awaiting[payment.id] = payment
             elif payment.place == LIVE and payment.account in self.lanes:
                 chains.setdefault(payment.account, []).append(payment)
-            self._versions[payment.number] = self._version
         for account, chain in chains.items():
             lane = self.lanes[account]
             # by slot; rows that wait unsigned come last, in the order they were asked for
             for payment in sorted(chain, key=lambda item: (not item.raw, item.seq, item.number)):
                 lane.append(payment)
             self.pending[account] = None
-
-    def _index(self, payment: Payment) -> None:
-        self.payments[payment.number] = payment
-        if payment.id:
-            self._by_id[payment.id] = payment
-        if payment.key:
-            self._by_key[payment.key] = payment
 
     # --- what is asked for -------------------------------------------------------------------------------------------
 
@@ -174,20 +154,6 @@ class PaymentQueue:
         _, *after = lane.cut(place)
         self._close(payment, CANCELLED, "cancelled before its release")
         self._sign_again(lane, after)
-
-    def find(self, text: str) -> Payment | None:
-        """Return the payment of an id, present or former, as `Payment.label` writes it."""
-        if text.startswith("row-"):
-            digits = text[4:]
-            return self.payments.get(int(digits)) if digits.isascii() and digits.isdigit() else None
-        try:
-            return self._by_id.get(bytes.fromhex(text))
-        except ValueError:
-            return None
-
-    def by_key(self, key: str) -> Payment | None:
-        """Return the payment that was asked for under `key`."""
-        return self._by_key.get(key)
 
     def let_go(self) -> None:
         """Let the payments go that were kept on this device."""
@@ -363,7 +329,13 @@ class PaymentQueue:
         payment.place = AWAITING
         payment.reason = _UNKNOWN
         self.awaiting[payment.id] = payment
+        self._new_awaiting.append(payment)
         self._touch(payment)
+
+    def take_awaiting(self) -> list[Payment]:
+        """Return and forget the payments that began to wait for their receipts."""
+        fresh, self._new_awaiting = self._new_awaiting, []
+        return fresh
 
     # --- signing and writing -----------------------------------------------------------------------------------------
 
@@ -390,57 +362,6 @@ class PaymentQueue:
                 self._close(payment, REFUSED, lane.overdraft(payment.debit))
             else:
                 self._append(lane, payment)
-
-    def _finish(self, payment: Payment, result: str, now_us: int) -> None:
-        payment.place = CLOSED
-        payment.result = result
-        payment.reason = "the chain refused it at execution: too little money" if result == FAILED else ""
-        payment.reached(R4, now_us)
-        self._touch(payment)
-
-    def _close(self, payment: Payment, status: str, reason: str) -> None:
-        payment.place = CLOSED
-        if payment.status not in FATES:  # a stated refusal stays what was said
-            payment.reached(status, 0)
-            payment.reason = reason
-        self._touch(payment)
-
-    def _touch(self, payment: Payment, *, write: bool = True) -> None:
-        self._version += 1
-        self._versions.pop(payment.number, None)
-        self._versions[payment.number] = self._version
-        if write:
-            self._dirty[payment.number] = payment
-
-    def take_records(self) -> list[Record]:
-        """Return what must be written for this step, and start anew."""
-        records = self._records
-        records.extend(payment_row(payment) for payment in self._dirty.values())
-        self._records = []
-        self._dirty = {}
-        return records
-
-    # --- news --------------------------------------------------------------------------------------------------------
-
-    def start_versions(self, now_us: int) -> None:
-        """Count changes from `now_us` on, so that a reader's cursor of an earlier run never hides one of this run."""
-        self._version = now_us
-        for number in self._versions:
-            self._version += 1
-            self._versions[number] = self._version
-
-    def changed_since(self, cursor: int, limit: int) -> tuple[list[Payment], int]:
-        """Return up to `limit` payments that changed after `cursor`, oldest change first, and the next cursor."""
-        found: list[tuple[int, int]] = []
-        for number in reversed(self._versions):
-            if self._versions[number] <= cursor:
-                break
-            found.append((self._versions[number], number))
-        found.reverse()
-        if not found:
-            return [], max(cursor, self._version)
-        found = found[:limit]
-        return [self.payments[number] for _, number in found], found[-1][0]
 
     def open_payments(self) -> Iterator[Payment]:
         """Yield the payments that hold a slot, account by account in slot order."""

@@ -9,7 +9,7 @@ from .clock import Clock, SystemClock, TrioClock
 from .driver import Driver
 from .failures import Halted, ListenFailed, StorageFailed
 from .limits import Limits
-from .links import EventSink, Identity
+from .parts import EventSink, Identity
 
 __all__ = [
     "Clock",

@@ -22,8 +22,9 @@ from .clock import Clock, SystemClock
 from .committer import Committer, Gate, Store
 from .failures import Halted, single
 from .limits import Limits
-from .links import EventSink, Identity, Links, ignore
+from .links import Links
 from .listener import accept, addresses, open_listeners
+from .parts import EventSink, Identity, ignore
 from .workers import Verifier
 
 
@@ -129,12 +130,10 @@ class Driver:
         self._inputs.extend(events)
         if self._stepping:
             return
-        self._stepping = True
-        try:
-            while self._inputs:
-                self._step(self._inputs.popleft())
-        finally:
-            self._stepping = False
+        self._stepping = True  # and so it stays if a step raises: a core that broke off midway is not stepped again
+        while self._inputs:
+            self._step(self._inputs.popleft())
+        self._stepping = False
         deadline_us = self._core.deadline_us
         if deadline_us is not None and (self._armed_us is None or deadline_us < self._armed_us):
             self._rearm.set()

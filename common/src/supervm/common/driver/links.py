@@ -15,14 +15,11 @@ Whatever a peer or the network does ends its connection, and nothing else.
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 
@@ -32,11 +29,12 @@ from ..link import LinkSession
 from .clock import Clock
 from .limits import Limits
 from .listener import Admission, split_address
+from .parts import EventSink, Identity
 from .peer import OutQueue, PeerLink
 
 STATIC_PROOF_MS = 366 * 86_400_000
-"""How long our node key's word for the link key is given, per connection. The link key lives no longer than the process;
-the time is long so that a device whose clock is months behind still gets to a Hello that tells it so."""
+"""How long our node key's word for the link key is given, per connection. The link key lives no longer than the
+process; the time is long so that a device whose clock is months behind still gets to a Hello that tells it so."""
 SIMULTANEOUS_US = 3_000_000
 """Connections that came up within this time of each other count as dialled at the same time."""
 
@@ -44,32 +42,6 @@ STRANGER_READ_BYTES = 4096
 """Most that is read at once from a connection that is not up."""
 
 _LOST = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """Who this node is on its links.
-
-    Attributes:
-        node_key: its ed25519 key.
-        static_private: its 32-byte X25519 link key.
-        chain_id: the network.
-    """
-
-    node_key: SigningKey
-    static_private: bytes
-    chain_id: bytes
-
-
-class EventSink(Protocol):
-    """Takes what the core and the driver publish."""
-
-    def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
-        """Take one event."""
-
-
-def ignore(_name: str, _fields: Mapping[str, Any], _level: str, /) -> None:
-    """Take an event that nobody wants."""
 
 
 class Links:

@@ -65,6 +65,7 @@ class Followed:
             "status": self.status,
             "reason": shown.get("reason"),
             "proof_verified": bool(shown.get("proof_verified", False)),
+            "created_us": shown.get("created_us"),
             "latency_ms": shown.get("latency_ms") or {"r0": None, "r1": None, "r3": None, "r4": None},
         }
 

@@ -20,9 +20,11 @@ ANY_LINK: Final[Kinds] = frozenset({m.Heartbeat, m.Goodbye})
 REQUESTS: Final[Kinds] = frozenset({m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt})
 ANSWERS: Final[Kinds] = frozenset({m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage})
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
-    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow})
-_VALIDATOR_TO_MINER: Final[Kinds] = frozenset(
-    {m.BatchVoteMessage, m.BatchMessage, m.BatchCertificateMessage, m.BlocksMessage, m.CheckpointMessage})
+    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetAccounts, m.GetReceipt})
+_VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
+    m.BatchVoteMessage, m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.BlocksMessage,
+    m.CheckpointMessage, m.AccountProofs, m.ReceiptAnswer,
+})
 _VALIDATORS: Final[Kinds] = frozenset({
     m.ProposalMessage, m.VoteMessage, m.CertificateMessage, m.GetBlock, m.ConsensusStatus, m.BatchMessage,
     m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage,

@@ -1,0 +1,222 @@
+"""`run_node`: what ``supervm lN run`` does for every tier, as a real process."""
+
+import importlib.util
+import io
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from supervm.common.driver.client import call_sync
+from supervm.common.errors import InputError
+from supervm.common.keyfile import make_key_file
+from supervm.common.log import LibraryHandler, Log
+from supervm.common.node import EXIT_HALTED, load_chain
+from supervm.protocol.codec import encode
+from supervm.protocol.genesis import make_genesis
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.validators import Validator
+
+NODE = Path(__file__).with_name("small_node.py")
+RSS_BYTES_MAX = 64 << 20
+
+
+def load() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("small_node", NODE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+small: Any = load()
+
+
+class Place:
+    """A node's folder and its processes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "node"
+        self.folder.mkdir(mode=0o700)
+        self.genesis = folder / "genesis.cbor"
+        key = SigningKey(b"\x01" * 32)
+        self.genesis.write_bytes(encode(make_genesis(
+            name="test", time_ms=1, validators=(Validator(1, key.public, key.public, 1, key.public),), miners=(),
+            allocations=())))
+        make_key_file(self.folder / "node.key", b"\x02" * 32)
+        self.processes: list[subprocess.Popen[str]] = []
+
+    def spawn(self, workers: int = 0) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, str(NODE), str(self.folder), str(self.genesis), str(workers)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.processes.append(process)
+        return process
+
+    def start(self, workers: int = 0) -> dict[str, Any]:
+        process = self.spawn(workers)
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line, process.communicate()[1]
+        ready: dict[str, Any] = json.loads(line)
+        return ready
+
+    def ask(self, request: Any) -> Any:
+        return call_sync(self.folder / "node.sock", request)
+
+    def end(self, number: int) -> tuple[int, str]:
+        process = self.processes[-1]
+        process.send_signal(number)
+        errors = process.communicate(timeout=30)[1]
+        return process.returncode, errors
+
+    def logged(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (self.folder / "node.log").read_text().splitlines()]
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    place = Place(tmp_path)
+    yield place
+    for process in place.processes:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_node_says_when_it_is_ready_and_stops_cleanly_on_a_signal(place: Place, number: int) -> None:
+    ready = place.start(workers=1)
+    assert ready["event"] == "ready"
+    assert ready["tier"] == 3
+    assert ready["node_id"].startswith("svmnode1")
+    host, port = ready["listen"].rsplit(":", 1)
+    socket.create_connection((host, int(port)), 5).close()
+    assert place.ask(small.Note("hello")) == 1
+    assert place.end(number) == (0, "")
+    events = [line["event"] for line in place.logged()]
+    assert events[0] == "ready"
+    assert events[-1] == "stopped"
+    assert next(line for line in place.logged() if line["event"] == "noted")["key"] == "0102"
+    assert not (place.folder / "node.sock").exists()
+
+
+@pytest.mark.processes
+def test_what_was_answered_survives_a_kill_and_a_lost_log_is_noticed(place: Place) -> None:
+    place.start()
+    for number in range(5):
+        place.ask(small.Note(str(number)))
+    place.end(signal.SIGKILL)
+    place.start()
+    expected = [str(number) for number in range(5)]
+    assert place.ask(small.Look()) == {"notes": expected, "log": expected, "log_lost": False}
+    assert place.end(signal.SIGTERM) == (0, "")
+    (place.folder / "promises.log").unlink()
+    place.start()
+    assert place.ask(small.Look()) == {"notes": expected, "log": [], "log_lost": True}
+    place.end(signal.SIGTERM)
+
+
+@pytest.mark.processes
+def test_halt_ends_the_process_with_its_own_status_and_the_reason_in_the_log(place: Place) -> None:
+    place.start()
+    with pytest.raises(Exception, match="closed the connection"):
+        place.ask(small.Stop())
+    process = place.processes[-1]
+    errors = process.communicate(timeout=30)[1]
+    assert process.returncode == EXIT_HALTED
+    assert json.loads(errors)["reason"] == "a divergence, says the test"
+    assert "Traceback" not in errors
+    assert place.logged()[-1]["event"] == "halted"
+
+
+@pytest.mark.processes
+def test_a_folder_has_one_owner(place: Place) -> None:
+    place.start()
+    second = place.spawn()
+    assert "is in use by process" in second.communicate(timeout=30)[1]
+    assert second.returncode != 0
+
+
+@pytest.mark.processes
+def test_an_idle_node_stays_small(place: Place) -> None:
+    place.start()
+    with socket.socket(socket.AF_UNIX) as control:
+        control.connect(str(place.folder / "node.sock"))
+        control.sendall(b'{"type":"metrics"}\n')
+        metrics = json.loads(control.makefile().readline())["ok"]
+    assert 0 < metrics["rss_bytes"] <= RSS_BYTES_MAX, metrics
+    assert metrics["peers"] == 0
+
+
+def test_a_genesis_that_is_none_is_one_clear_error(tmp_path: Path) -> None:
+    path = tmp_path / "genesis.cbor"
+    with pytest.raises(InputError, match="cannot be read: No such file"):
+        load_chain(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(InputError, match="not a genesis file"):
+        load_chain(path)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_log_writes_json_to_its_file_and_warnings_to_a_pipe(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    log = Log(tmp_path / "node.log", "info", now_ms=lambda: 1_500, stream=stream)
+    log("quiet", {}, "debug")
+    log("peer-up", {"peer": b"\xab", "agent": "\x1b[2J\nforged"}, "info")
+    log("odd", {"value": object}, "warning")
+    log.close()
+    lines = (tmp_path / "node.log").read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[0]) == {
+        "time": "1970-01-01T00:00:01.500+00:00", "level": "info", "event": "peer-up", "peer": "ab",
+        "agent": "\x1b[2J\nforged"}
+    assert "\x1b" not in lines[0]
+    assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["odd"]
+
+
+@pytest.mark.parametrize("no_colour", ["", "1"])
+def test_a_terminal_shows_text_and_colour_only_where_it_is_wanted(
+    no_colour: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", no_colour)
+    stream = Terminal()
+    log = Log(None, "debug", now_ms=lambda: 0, stream=stream)
+    log("bad", {"why": "a\nb"}, "error")
+    text = '00:00:00.000 bad why="a\\nb"'
+    assert stream.getvalue() == (f"{text}\n" if no_colour else f"\x1b[31m{text}\x1b[0m\n")
+
+
+def test_a_log_goes_on_after_it_was_renamed_and_when_it_cannot_be_written(tmp_path: Path) -> None:
+    path = tmp_path / "node.log"
+    log = Log(path, "info", now_ms=lambda: 0, stream=io.StringIO())
+    log("one", {}, "info")
+    path.rename(tmp_path / "node.log.1")
+    log.reopen()
+    log("two", {}, "info")
+    assert "two" in path.read_text()
+    log.close()
+    log("three", {}, "info")
+    Log(tmp_path / "no" / "folder", "info", now_ms=lambda: 0, stream=io.StringIO())("four", {}, "info")
+
+
+def test_what_libraries_log_becomes_an_event() -> None:
+    import logging
+
+    stream = io.StringIO()
+    handler = LibraryHandler(Log(None, "info", now_ms=lambda: 0, stream=stream))
+    handler.handle(logging.makeLogRecord({"name": "lib", "msg": "it %s", "args": ("broke",), "levelno": 40}))
+    document = json.loads(stream.getvalue())
+    assert (document["event"], document["level"], document["text"]) == ("library", "error", "it broke")
