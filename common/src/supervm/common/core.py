@@ -16,8 +16,8 @@ Rules a core can rely on, and a driver must keep:
 * Every `Work` is answered by `WorkDone`; results of one lane arrive in the order the work was asked for.
 * When `deadline_us` is not None and has passed, the driver steps the core with `Tick`.
 
-Reading durable state through the `Reader` it was built with is allowed to a core - it is the past, and the same in every
-driver - but it sees only what has become durable.
+Reading durable state through the `Reader` it was built with is allowed to a core - it is the past, and the same in
+every driver - but it sees only what has become durable.
 """
 
 from __future__ import annotations

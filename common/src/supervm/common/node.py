@@ -64,8 +64,8 @@ class NodeContext:
         chain: the network.
         node_key: this node's key.
         store: what is durable, to be read only.
-        log_lost: this installation had a write-ahead log and it is gone or damaged: it must not vote on what it may have voted on
-            before (consensus.md 2.2).
+        log_lost: this installation had a write-ahead log and it is gone or damaged: it must not vote on what it may
+            have voted on before (consensus.md 2.2).
         rng: jitter and tie-breaks; never keys.
         now_us: the clock's time now, Unix microseconds.
     """
