@@ -23,6 +23,8 @@ class Limits:
         waiting_records_max: records waiting for the disk above which reading from peers pauses.
         dial_s: how long connecting may take.
         goodbye_s: how long a closing connection may take to write what is left.
+        unacknowledged_s: how long data may stay unacknowledged by the peer's machine before the connection counts as
+            broken (network.md 3); silence without data is the core's to judge.
         drain_s: how long a clean stop waits for writes under way.
     """
 
@@ -39,4 +41,5 @@ class Limits:
     waiting_records_max: int = 65_536
     dial_s: float = 5.0
     goodbye_s: float = 1.0
+    unacknowledged_s: float = 2.0
     drain_s: float = 5.0

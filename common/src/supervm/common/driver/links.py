@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import trio
 
@@ -231,6 +232,10 @@ class Links:
     ) -> PeerLink:
         now_us = self._clock.now_us()
         dialled = address is not None
+        if hasattr(trio.socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the peer's silence ends it later
+            with suppress(OSError):
+                timeout_ms = int(self._limits.unacknowledged_s * 1000)
+                stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_USER_TIMEOUT, timeout_ms)
         session = LinkSession(
             initiator=dialled, static_private=self._identity.static_private,
             ephemeral_private=self._entropy(32), node_key=self._identity.node_key,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 import signal
 import tempfile
@@ -27,6 +28,8 @@ from .rows import PaymentsFile, read_payments
 from .view import Picture, View
 
 READY_TIMEOUT_S = 120.0
+FRESH_TIMEOUT_S = 10.0
+"""How long a balance may take to be proved at the height that the document names."""
 PICTURE_S = 0.5
 LINE_S = 2.0
 
@@ -183,28 +186,43 @@ class _Session:
                 return
             await trio.sleep(pause)
 
+    async def _balance(self, name: str, height: int) -> Mapping[str, Any]:
+        """Ask a name's phone for its balance at `height` or later, so that every payment proved by then is in it.
+
+        The edge of the payee may be a checkpoint behind that of the payer. An edge first answers from its cache; asked
+        again, it asks its miner.
+        """
+        wallet = self._network.wallets[name]
+        answer: Mapping[str, Any] = {"proof_verified": False}
+        with trio.move_on_after(FRESH_TIMEOUT_S):
+            for pause_s in itertools.chain((0.0, 0.0), itertools.repeat(0.1)):
+                await trio.sleep(pause_s)
+                answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
+                if answer["proof_verified"] and answer["height"] >= height:
+                    break
+        return answer
+
     async def _document(self) -> dict[str, Any]:
         """The document of surface.md, its balances proved by the phones' light clients."""
+        info = max(
+            [await self._call(name, {"request": "info"}) for name in self._network.counts.names(1)],
+            key=lambda info: int(info["certified_height"]),
+        )
         balances: dict[str, int] = {}
         unproved: list[str] = []
         limiter = trio.CapacityLimiter(8)
 
         async def prove(name: str) -> None:
-            wallet = self._network.wallets[name]
             async with limiter:
-                answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
-                if answer["proof_verified"]:
-                    balances[name] = answer["balance"]
-                else:
-                    unproved.append(name)
+                answer = await self._balance(name, int(info["certified_height"]))
+            if answer["proof_verified"]:
+                balances[name] = answer["balance"]
+            else:
+                unproved.append(name)
 
         async with trio.open_nursery() as nursery:
             for name in self._names:
                 nursery.start_soon(prove, name)
-        info = max(
-            [await self._call(name, {"request": "info"}) for name in self._network.counts.names(1)],
-            key=lambda info: int(info["certified_height"]),
-        )
         l1, l2, l3, l4 = info["fees"]
         document = {
             "network": self._network.counts.document(),
