@@ -155,6 +155,7 @@ class Simplex(Voting):
             return
         if vote.number > self._view + VIEWS_AHEAD_MAX:
             return
+        self._heard(sender, vote.number)
         self._count(self._round(vote.number), vote, checked=False)
         if vote.kind is NULLIFY and vote.number == self._view and sender == self.rules.leader(vote.number):
             self._cast_nullify(vote.number)  # nobody need wait for a leader that has given up
@@ -186,6 +187,7 @@ class Simplex(Voting):
         if not rules.verify(rules.validators.keys[vote.signer], vote.statement(rules.chain_id), vote.signature):
             self._blame(sender, f"the leader did not sign its proposal for view {view}", "bad-signature")
             return
+        self._heard(vote.signer, view)
         if view > self._final.view:
             round_ = self._round(view)
             if round_.proposal is None:
@@ -277,8 +279,22 @@ class Simplex(Voting):
         self._building = None
         span_us = timeout_us(self._parameters, view - self._final.view)
         self._timers.enter_view(self._now_us, span_us, self._parameters.block_interval_ms * 1000)
-        if self.rules.leader(view) in self._round(view).tallies[NULLIFY].votes:
+        leader = self.rules.leader(view)
+        if leader in self._round(view).tallies[NULLIFY].votes or self._is_silent(leader):
             self._cast_nullify(view)
+
+    def _is_silent(self, leader: int) -> bool:
+        """Return whether a leader has said nothing for as many views as there are validators (2.6, local skip).
+
+        Nobody then waits for it: its views cost one delay instead of a time-out. Patience is nobody's promise, so
+        this is safe; it is fair because one vote, also inside a certificate, ends it, and because views that pass
+        faster than a leader could speak do not count. At first everybody is new.
+        """
+        if leader == self.index:
+            return False
+        view, at_us = self._heard_at.setdefault(leader, (self._view, self._now_us))
+        patience_us = (2 * self._parameters.view_timeout_ms + self._parameters.block_interval_ms) * 1000
+        return self._view - view >= len(self.rules.validators) and self._now_us - at_us >= patience_us
 
     def _progress(self) -> None:
         """Try what the current view waits for; called whenever something has arrived."""

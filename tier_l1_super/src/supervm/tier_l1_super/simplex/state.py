@@ -88,6 +88,7 @@ class State:
         self._building: tuple[int, BlockHeader] | None = None
         self._wanted: dict[bytes, int] = {}
         self._told_us: dict[int, int] = {}
+        self._heard_at: dict[int, tuple[int, int]] = {}  # validator -> (view, time in us) of its last sign of life
         self._token = 0
         self._now_us = 0
         self._running = False
@@ -204,6 +205,10 @@ class State:
 
     def _epoch_of(self, record: ConsensusPromise) -> int:
         return record.certificate.epoch if isinstance(record, HeldCertificate) else record.epoch
+
+    def _heard(self, signer: int, view: int) -> None:
+        earlier, _ = self._heard_at.get(signer, (0, 0))
+        self._heard_at[signer] = (max(earlier, view), self._now_us)
 
     def _blame(self, index: int, reason: str, code: str) -> None:
         self._emit(Blame(index, reason, 50, code))

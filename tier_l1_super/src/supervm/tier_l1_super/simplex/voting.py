@@ -12,6 +12,8 @@ Views at or below it are forgotten: no vote there could matter any more.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 from supervm.protocol.block import Block
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
@@ -48,16 +50,16 @@ FETCH_BLOCKS_MAX = 8
 """Heights up to which absent ancestors are asked one by one; beyond, a finalized chain is asked for."""
 
 
-class Voting(State):
+class Voting(State, ABC):
     """Counts votes, makes and keeps certificates, commits blocks and signs this validator's own votes."""
 
+    @abstractmethod
     def _enter(self, view: int) -> None:
         """Go to `view` unless it is behind."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _progress(self) -> None:
         """Try what the current view waits for."""
-        raise NotImplementedError
 
     # --- votes and certificates ------------------------------------------------------------------------------------
 
@@ -118,6 +120,8 @@ class Voting(State):
     def _hold(self, round_: Round, certificate: Certificate) -> None:
         """Store a valid certificate, pass it on once, and do what it asks for."""
         round_.certificates[certificate.kind] = certificate
+        for signer, _ in certificate.signatures:
+            self._heard(signer, certificate.number)
         if certificate.kind is not FINALIZE:  # a finalization is stored with the blocks that it commits
             self._record(HeldCertificate(1, certificate))
         self._emit(Broadcast(CertificateMessage((certificate,)), self._after(certificate)))
