@@ -57,6 +57,7 @@ class Peering:
         self._targets = [_Target(address, node_id) for node_id, address in targets]
         self._heard_us: dict[bytes, int] = {}
         self._heartbeat_at_us = 0
+        self._silence_at_us = 0
         self._counter = 0
         self.up: dict[bytes, PeerInfo] = {}
         """Peers that are up, in the order they came."""
@@ -72,7 +73,7 @@ class Peering:
         """When `tick` has something to do."""
         dials = [target.dial_at_us for target in self._targets if target.dial_at_us is not None]
         if self.up:
-            dials.append(self._heartbeat_at_us)
+            dials.append(min(self._heartbeat_at_us, self._silence_at_us))
         return min(dials, default=None)
 
     def tick(self, now_us: int) -> None:
@@ -89,15 +90,20 @@ class Peering:
             self._counter += 1
             beat = Heartbeat(self._counter, self.load_percent, now_us // 1000, self.height)
             for node_id in self.up:
-                if now_us - self._heard_us[node_id] > SILENCE_US_MAX:
+                self._outbox.send(node_id, beat)
+        if self.up and self._silence_at_us <= now_us:
+            self._silence_at_us = now_us + SILENCE_US_MAX
+            for node_id, heard_us in self._heard_us.items():
+                if heard_us + SILENCE_US_MAX <= now_us:
                     self._outbox.hang_up(node_id, "silent", "no message for 1.5 heartbeats")
                 else:
-                    self._outbox.send(node_id, beat)
+                    self._silence_at_us = min(self._silence_at_us, heard_us + SILENCE_US_MAX)
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note a new peer; a target that it answers is connected."""
         if not self.up:
             self._heartbeat_at_us = now_us + HEARTBEAT_US
+            self._silence_at_us = now_us + SILENCE_US_MAX
         self.up[event.peer] = PeerInfo(event.peer, event.tier, event.features, event.clock_offset_ms)
         self._heard_us[event.peer] = now_us
         for target in self._targets:

@@ -142,6 +142,7 @@ class World:
         host.life += 1
         host.waiting.clear()
         host.tick_at_us = None
+        host.disk.crash()  # also makes what is durable the log that the next start reads
         for here, there in [pair for pair in self._links if pair[0] == node_id]:
             self._close(here, there, "connection reset")
 

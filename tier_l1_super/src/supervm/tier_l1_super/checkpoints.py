@@ -1,8 +1,10 @@
 """Certifying executed blocks: checkpoint votes in, certified checkpoints out (consensus.md 2.7).
 
-Every validator signs the header that its own execution gives. Votes are counted per (height, header hash) and verified
-together once a hash has quorum weight. A hash with witness weight (at least one honest voter) that differs from our own
-means that this node computed something else than the network: it must stop, not guess.
+Every validator signs the header that its own execution gives. Each has one unverified vote per height here, the first
+that came over its own link; they are counted per header hash and verified together once a hash has quorum weight. One
+that is bad is thrown out, so that its signer may send another, and named in `bad_signers`. A hash with witness weight
+(at least one honest voter) that differs from our own means that this node computed something else than the network: it
+must stop, not guess.
 """
 
 from __future__ import annotations
@@ -44,8 +46,10 @@ class CheckpointTally:
         self.certified = certified
         """The newest certified checkpoint, None before the first."""
         self._own: dict[int, tuple[CheckpointHeader, Vote | None]] = {}
-        self._votes: dict[int, dict[bytes, dict[int, Vote]]] = {}
+        self._votes: dict[int, dict[int, Vote]] = {}
         self._verified: dict[int, dict[bytes, dict[int, bytes]]] = {}
+        self.bad_signers: list[int] = []
+        """Validators whose votes had an invalid signature; whoever blames them empties it."""
 
     @property
     def height(self) -> int:
@@ -66,7 +70,7 @@ class CheckpointTally:
         return self._count(header.height)
 
     def add(self, votes: Iterable[Vote]) -> list[CertifiedCheckpoint]:
-        """Count votes of peers; return checkpoints that they complete, ascending.
+        """Count votes, each of which must have come from its signer; return checkpoints that they complete, ascending.
 
         Raises:
             Divergence: the network has signed another header than ours.
@@ -78,9 +82,10 @@ class CheckpointTally:
                 continue
             if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators):
                 continue
-            if vote.signer in self._verified.get(height, {}).get(vote.digest, {}):
+            if any(vote.signer in signers for signers in self._verified.get(height, {}).values()):
                 continue
-            self._votes.setdefault(height, {}).setdefault(vote.digest, {})[vote.signer] = vote
+            if self._votes.setdefault(height, {}).setdefault(vote.signer, vote) is not vote:
+                continue
             certified = self._count(height)
             if certified is not None:
                 done.append(certified)
@@ -88,21 +93,23 @@ class CheckpointTally:
 
     def _count(self, height: int) -> CertifiedCheckpoint | None:
         rules, validators = self._rules, self._rules.validators
+        own = self._own.get(height)
+        if own is None:
+            return None
         waiting = self._votes.get(height, {})
         verified = self._verified.setdefault(height, {})
-        own = self._own.get(height)
-        for digest in sorted({**waiting, **verified}):
+        for digest in sorted({**{vote.digest: None for vote in waiting.values()}, **verified}):
             good = verified.setdefault(digest, {})
-            fresh = waiting.get(digest, {})
-            weight = validators.weight_of({**good, **fresh})
-            wanted = validators.quorum if own is None or own[0].hash == digest else validators.witness
-            if weight < wanted or (own is None):
+            fresh = [signer for signer in sorted(waiting) if waiting[signer].digest == digest]
+            wanted = validators.quorum if own[0].hash == digest else validators.witness
+            if validators.weight_of({**good, **dict.fromkeys(fresh, b"")}) < wanted:
                 continue
-            for signer in sorted(fresh):
-                vote = fresh[signer]
+            for signer in fresh:
+                vote = waiting.pop(signer)
                 if rules.verify(validators.keys[signer], vote.statement(rules.chain_id), vote.signature):
                     good[signer] = vote.signature
-            fresh.clear()
+                else:
+                    self.bad_signers.append(signer)
             if own[0].hash != digest:
                 if validators.weight_of(good) >= validators.witness:
                     raise Divergence(height, own[0].hash, digest)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
+from itertools import islice
 
 from supervm.common.core import Outbox
 from supervm.common.ledger import Applied, Ledger
@@ -17,6 +18,7 @@ from supervm.protocol.batch import Batch, BatchCertificate, check_batch
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.votes import Vote, VoteKind, statement
@@ -27,7 +29,13 @@ from .pool import Pool, parse_body
 from .simplex.promises import CheckpointPromise, encode_promise
 from .slots import Slots
 
-FETCH_RETRY_US = 500_000
+FETCH_RETRY_US = 1_000_000
+"""A body that was asked for and has not come by then is asked of another of its signers."""
+FETCH_BYTES_MAX = 8 << 20
+"""Bodies on their way at a time, in bytes: less than a peer's outgoing queue holds."""
+FETCH_DIGESTS_MAX = 64
+RUN_BLOCKS_MAX = 64
+"""Blocks executed in one step: catching up must not keep peers and votes waiting."""
 REPEAT_US = 1_000_000
 """Own uncertified checkpoint votes are repeated this often (consensus.md 2.5)."""
 BATCH_MESSAGE_BYTES_MAX = (4 << 20) + (1 << 16)
@@ -69,8 +77,9 @@ class Executor:
         self._promised = {promise.height: promise.digest for promise in promised}
         self._queue: deque[Block] = deque()
         self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
-        self._fetch_at_us: int | None = None
+        self._asked: dict[bytes, int] = {}  # wanted digest -> when to ask again
         self._fetch_round = 0
+        self._run_at_us: int | None = None
         self._repeat_at_us: int | None = None
         self._vote_written = 0  # token of the last W4 write: repeated votes wait for it, too
         self.tally = CheckpointTally(chain, self._stored_checkpoint())
@@ -94,12 +103,19 @@ class Executor:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return min((at for at in (self._fetch_at_us, self._repeat_at_us) if at is not None), default=None)
+        times = [at for at in (self._repeat_at_us, self._run_at_us) if at is not None]
+        if self._asked:
+            times.append(min(self._asked.values()))
+        return min(times, default=None)
 
     @property
-    def unexecuted(self) -> tuple[Block, ...]:
-        """Finalized blocks that are not executed yet, oldest first."""
-        return tuple(self._queue)
+    def queued(self) -> int:
+        """How many finalized blocks are not executed yet."""
+        return len(self._queue)
+
+    def unexecuted(self, count_max: int) -> tuple[Block, ...]:
+        """Finalized blocks that are not executed yet, oldest first, at most `count_max`."""
+        return tuple(islice(self._queue, count_max))
 
     def start(self, now_us: int) -> None:
         """Queue finalized blocks that the ledger had not applied when the node stopped, and vote again."""
@@ -120,8 +136,7 @@ class Executor:
         for ref in refs:
             if not self._have(ref):
                 self._wanted.setdefault(ref.digest, ref)
-        if self._wanted and self._fetch_at_us is None:
-            self._fetch(now_us)
+        self._fetch(now_us)
 
     def _have(self, ref: BatchCertificate) -> bool:
         digest = ref.digest
@@ -130,9 +145,8 @@ class Executor:
         row = self._reader.get("batches", (digest,))
         if row is None or not isinstance(row[0], bytes):
             return False
-        self._pool.bodies[digest] = parse_body(
-            decode(Batch, row[0], bytes_max=BATCH_MESSAGE_BYTES_MAX), self._chain.chain_id
-        )
+        batch = decode(Batch, row[0], bytes_max=BATCH_MESSAGE_BYTES_MAX)
+        self._pool.put(digest, parse_body(batch, self._chain.chain_id))
         return True
 
     def body(self, raw: bytes, now_us: int) -> bool:
@@ -148,24 +162,29 @@ class Executor:
         if digest not in self._wanted:
             return False
         check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
-        self._pool.bodies[digest] = parse_body(batch, self._chain.chain_id)
+        self._pool.put(digest, parse_body(batch, self._chain.chain_id))
         self._outbox.persist(Put("batches", (digest,), (raw,)))
-        del self._wanted[digest]
+        self._forget_wanted(digest)
         self.run(now_us)
+        self._fetch(now_us)
         return True
 
     def run(self, now_us: int) -> None:
-        """Execute every block at the head of the queue whose bodies are here."""
-        while self._queue:
+        """Execute the blocks at the head of the queue whose bodies are here, at most `RUN_BLOCKS_MAX` of them."""
+        self._run_at_us = None
+        for _ in range(min(RUN_BLOCKS_MAX, len(self._queue))):
             block = self._queue[0]
             missing = [ref for ref in block.body.refs if not self._have(ref)]
             if missing:
-                self.want(missing, now_us)
+                for ref in reversed(missing):  # what all later blocks wait for is asked for first
+                    self._wanted[ref.digest] = ref
+                    self._wanted.move_to_end(ref.digest, last=False)
+                self._fetch(now_us)
                 return
             self._queue.popleft()
             self._execute(block, now_us)
-        if not self._wanted:
-            self._fetch_at_us = None
+        if self._queue:
+            self._run_at_us = now_us
 
     def _execute(self, block: Block, now_us: int) -> None:
         batches = [batch for ref in block.body.refs if (batch := self._pool.certified(ref)) is not None]
@@ -209,8 +228,15 @@ class Executor:
             self._certified(certified)
 
     def votes(self, peer: bytes, votes: Iterable[Vote]) -> None:
-        """Count checkpoint votes of a peer; one that lags is sent the newest certified checkpoint."""
+        """Count checkpoint votes of a validator; one that lags is sent the newest certified checkpoint.
+
+        Raises:
+            RemoteProtocolError: a vote is not the peer's own: nobody passes on the votes of others.
+        """
         listed = list(votes)
+        index = self._chain.validators.index_of_node.get(peer)
+        if any(vote.signer != index for vote in listed):
+            raise RemoteProtocolError("a checkpoint vote must come from its signer", penalty=50, code="bad-vote")
         newest = self.tally.certified
         for checkpoint in self.tally.add(listed):
             self._certified(checkpoint)
@@ -244,7 +270,9 @@ class Executor:
 
     def tick(self, now_us: int) -> None:
         """Ask again for what is missing, and repeat votes that are not certified yet."""
-        if self._fetch_at_us is not None and self._fetch_at_us <= now_us:
+        if self._run_at_us is not None and self._run_at_us <= now_us:
+            self.run(now_us)
+        if self._asked and min(self._asked.values()) <= now_us:
             self._fetch(now_us)
         if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
             votes = self.tally.uncertified_votes()
@@ -253,16 +281,34 @@ class Executor:
             self._repeat_at_us = now_us + REPEAT_US if votes else None
 
     def _fetch(self, now_us: int) -> None:
+        """Ask for wanted bodies, first come first, as far as the bytes on their way allow."""
+        ready = [digest for digest in self._wanted if digest in self._pool.bodies]  # the miner was quicker
+        for digest in ready:
+            self._forget_wanted(digest)
+            self._run_at_us = now_us
+        waiting = {digest: at_us for digest, at_us in self._asked.items() if at_us > now_us}
+        left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in waiting)
         asked: dict[bytes, list[bytes]] = {}
-        for digest, ref in list(self._wanted.items())[:64]:
+        for digest, ref in self._wanted.items():
+            if digest in waiting:
+                continue
+            if len(waiting) >= FETCH_DIGESTS_MAX or (waiting and left < ref.header.bytes):
+                break
+            waiting[digest] = now_us + FETCH_RETRY_US
+            left -= ref.header.bytes
             signers = [index for group in ref.votes for index, _ in group.signatures]
             peers = [peer for index in signers if index != self._index and (peer := self._peer_of(index)) is not None]
             if peers:
                 asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
-        self._fetch_round += 1
+        self._asked = waiting
+        if asked:
+            self._fetch_round += 1
         for peer, digests in asked.items():
             self._outbox.send(peer, GetBatches(tuple(digests)))
-        self._fetch_at_us = now_us + FETCH_RETRY_US if self._wanted else None
+
+    def _forget_wanted(self, digest: bytes) -> None:
+        del self._wanted[digest]
+        self._asked.pop(digest, None)
 
     def _broadcast(self, message: VoteMessage) -> None:
         for index in range(len(self._chain.validators)):

@@ -87,6 +87,10 @@ from .voting import BatchVoter
 COMPACT_EVERY = 256
 """Blocks between compactions of the write-ahead log."""
 SEEN_CERTIFICATES_MAX = 4_096
+LAG_BLOCKS_MAX = 64
+"""Blocks that may wait for execution while this node still proposes batches, and whose bodies are kept in memory."""
+QUEUED_BLOCKS_MAX = 1_024
+"""Finalized blocks that wait for execution, beyond which no more are fetched."""
 STATUS_US = 2_000_000
 """Time between ConsensusStatus messages to the other validators."""
 
@@ -164,6 +168,9 @@ class ValidatorNode:
         self.serving = Serving(self._outbox, reader, self.ledger, self.pool)
         finalized = self._stored_tip()
         self.serving.tip = finalized[0].height
+        if self.executor.tally.certified is not None:
+            self.serving.certified(self.executor.tally.certified)
+            self.peering.height = self.executor.tally.height
         self.simplex = Simplex(
             rules=chain.rules,
             index=index,
@@ -181,6 +188,8 @@ class ValidatorNode:
         self._listen_us = listen_us
         self._vote_from_us: int | None = None  # None: not started, or voting already
         self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
+        self._promise_written = 0  # token of the newest write with a consensus promise
+        self._chain_held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._asked: sx.AskBuild | None = None
         self._build_at_us = 0
         self._status_at_us = 0
@@ -233,6 +242,7 @@ class ValidatorNode:
                     self._blame(peer, error)
             case WorkDone(token, result):
                 if self.voter.verified(token, result):
+                    self.executor.run(self._now_us)
                     self._build()  # a certificate may have come before its body
             case Durable():
                 pass
@@ -301,20 +311,27 @@ class ValidatorNode:
                 for vote in votes:
                     if vote.kind is VoteKind.CHECKPOINT:
                         checkpoint_votes.append(vote)
+                    elif vote.kind is VoteKind.BATCH:
+                        raise RemoteProtocolError(
+                            "a batch vote travels in a message of its own, to the batch's miner",
+                            penalty=50,
+                            code="bad-vote",
+                        )
                     else:
                         self._consensus(sx.VoteReceived(sender, vote))
                 if checkpoint_votes:
                     self.executor.votes(peer, checkpoint_votes)
+                    self._blame_bad_votes()
             case ProposalMessage(raw) if sender is not None:
                 self._consensus(sx.ProposalReceived(sender, decode(Block, raw, bytes_max=4 << 20)))
             case CertificateMessage(certificates) if sender is not None:
                 for certificate in certificates:
                     self._consensus(sx.CertificateReceived(sender, certificate))
             case BatchMessage(raw):
-                if not self.executor.body(raw, self._now_us):
-                    self.voter.batch(peer, raw)
-                else:
+                if self.executor.body(raw, self._now_us):
                     self._build()
+                elif sender is None:  # from a validator it answers a request that another has answered before
+                    self.voter.batch(peer, raw)
             case BatchCertificateMessage(raw):
                 self._certificate(raw)
             case Heartbeat():
@@ -323,7 +340,7 @@ class ValidatorNode:
                 self.executor.checkpoint(raw)
             case ConsensusStatus():
                 if message.finalized_height > self.serving.tip + 1:
-                    self._outbox.send(peer, GetBlocks(self.serving.tip + 1))
+                    self._ask_chain(peer)
             case GetBlocks(from_height):
                 self.serving.blocks(peer, from_height)
             case BlocksMessage(raw):
@@ -331,7 +348,8 @@ class ValidatorNode:
             case GetBlock(_, digest):
                 block = self.simplex.block(digest)
                 if block is not None:
-                    self._outbox.send(peer, ProposalMessage(encode(block)))
+                    # it may be our own proposal, whose record is not durable yet
+                    self._outbox.send(peer, ProposalMessage(encode(block)), after=self._promise_written)
             case GetBatches():
                 self.serving.batches(peer, message)
             case Follow(height):
@@ -367,7 +385,13 @@ class ValidatorNode:
         chain = FinalizedBlocks(1, above, chain.finalization)
         check_finalized_chain(chain, committed, self.chain.rules)
         self._consensus(sx.FinalizedChain(chain))
-        self._outbox.send(self._anyone(), GetBlocks(self.serving.tip + 1))
+        self._ask_chain(self._anyone())
+
+    def _ask_chain(self, peer: bytes) -> None:
+        """Ask for the next finalized blocks, unless too many wait for execution: then as soon as they are fewer."""
+        self._chain_held_back = self.executor.queued >= QUEUED_BLOCKS_MAX
+        if not self._chain_held_back:
+            self._outbox.send(peer, GetBlocks(self.serving.tip + 1))
 
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
         self._outbox.publish(
@@ -375,6 +399,12 @@ class ValidatorNode:
         )
         if error.penalty >= 50:
             self._outbox.hang_up(peer, error.code, error.reason)
+
+    def _blame_bad_votes(self) -> None:
+        for signer in self.executor.tally.bad_signers:
+            error = RemoteProtocolError("its checkpoint vote is not signed by it", penalty=50, code="bad-signature")
+            self._blame(self.chain.validators.node_ids[signer], error)
+        self.executor.tally.bad_signers.clear()
 
     def _greet(self, peer: bytes) -> None:
         if peer in self.chain.validators.index_of_node:
@@ -407,7 +437,7 @@ class ValidatorNode:
                 case sx.PersistPromise() if self.index is None:
                     pass  # an observer keeps no log: it promises nothing
                 case sx.PersistPromise(token, payload):
-                    self._tokens[token] = self._outbox.persist(Append(payload))
+                    self._tokens[token] = self._promise_written = self._outbox.persist(Append(payload))
                     if len(self._tokens) > 4 * COMPACT_EVERY:
                         del self._tokens[next(iter(self._tokens))]
                 case sx.Broadcast(message, after):
@@ -433,8 +463,8 @@ class ValidatorNode:
                         peer = self._peer_of(index)
                         if peer is not None:
                             self._outbox.send(peer, GetBlock(view, digest))
-                case sx.FetchFinalized(from_height):
-                    self._outbox.send(self._anyone(), GetBlocks(from_height))
+                case sx.FetchFinalized():
+                    self._ask_chain(self._anyone())
                 case sx.EvidenceFound(kind, first, second):
                     self._outbox.publish(
                         "evidence",
@@ -473,7 +503,9 @@ class ValidatorNode:
         self.serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
         self.serving.committed(blocks, finalization, self._now_us)
         self.executor.committed(blocks, self._now_us)
-        if self.index is not None and any(block.header.height % COMPACT_EVERY == 0 for block in blocks):
+        if self.index is None:
+            self.simplex.prune(last.view)  # an observer has no log, but its records must not pile up
+        elif any(block.header.height % COMPACT_EVERY == 0 for block in blocks):
             self._compact(last.view)
 
     def _compact(self, view: int) -> None:
@@ -519,6 +551,8 @@ class ValidatorNode:
         """Return the references of every block above the executed one up to `parent`, oldest block first."""
         found: list[Sequence[BatchCertificate]] = []
         digest = parent.hash
+        if self.executor.queued > LAG_BLOCKS_MAX:
+            return None
         for _ in range(parent.height - self.simplex.committed.height):
             block = self.simplex.block(digest)
             if block is None:
@@ -526,14 +560,17 @@ class ValidatorNode:
             found.append(block.body.refs)
             digest = block.header.parent_hash
         found.reverse()
-        return [*(block.body.refs for block in self.executor.unexecuted), *found]
+        return [*(block.body.refs for block in self.executor.unexecuted(LAG_BLOCKS_MAX)), *found]
 
     # --- news of the parts --------------------------------------------------------------------------------------------
 
     def _executed(self, applied: Applied) -> None:
-        keep = [ref.digest for block in self.executor.unexecuted for ref in block.body.refs]
-        dead = self.pool.forget_dead(applied.header.ts_ms, keep)
+        soon = self.executor.unexecuted(LAG_BLOCKS_MAX)
+        keep = dict.fromkeys(ref.digest for block in soon for ref in block.body.refs)
+        dead = self.pool.forget_dead(applied.header.ts_ms, keep, self._slots.anchored)
         self.voter.forget(dead)
+        if self._chain_held_back and self.executor.queued < QUEUED_BLOCKS_MAX // 2:
+            self._ask_chain(self._anyone())
         self._outbox.publish(
             "executed",
             height=applied.header.height,

@@ -7,7 +7,7 @@ chosen before it. Without the body that cannot be told, so such a certificate wa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.account import EMPTY_ACCOUNT, Account
@@ -61,9 +61,21 @@ class Pool:
         self._accounts = accounts
         self._validators = validators
         self.bodies: dict[bytes, Body] = {}
-        """Bodies of batches that may still be voted on, certified or executed, by digest."""
+        """Bodies of batches that hold a live promise or may be executed soon, by digest; all are on disk, too."""
+        self._bytes_of: dict[bytes, int] = {}
         self.held: dict[bytes, _Held] = {}
         """Checked certificates by digest, oldest first."""
+
+    def put(self, digest: bytes, body: Body) -> None:
+        """Keep a checked body."""
+        if digest not in self.bodies:
+            self.bodies[digest] = body
+            header = body.batch.header
+            self._bytes_of[header.miner] = self._bytes_of.get(header.miner, 0) + header.bytes
+
+    def bytes_of(self, miner: bytes) -> int:
+        """Return how many bytes of transfers of a miner's batches are kept in memory."""
+        return self._bytes_of.get(miner, 0)
 
     def add_certificate(self, certificate: BatchCertificate, now_us: int) -> bool:
         """Keep a checked certificate; return whether it brings certified bits that were not held before."""
@@ -151,25 +163,35 @@ class Pool:
                 executed += 1
         return executed
 
-    def forget_dead(self, ts_ms: int, keep: Iterable[bytes] = ()) -> list[bytes]:
-        """Drop certificates and bodies none of whose transfers can ever execute again; return their digests.
+    def forget_dead(self, ts_ms: int, keep: Container[bytes] = (), anchored: Container[bytes] = ()) -> list[bytes]:
+        """Drop bodies that nothing needs in memory and certificates that are spent; return their digests.
 
-        A transfer is dead once its slot is executed or the executed time is past its validity. Bodies in `keep`
-        (referenced by blocks not executed yet) stay.
+        Needed is a body that a block waiting for execution references (`keep`), that holds a live promise of this
+        validator (`anchored`), or that has a certified transfer which can still execute: its slot is not executed and
+        the executed time is not past its validity. Whatever else asks for a body finds it on disk.
         """
-        kept = dict.fromkeys(keep)
         dead = []
         for digest, body in self.bodies.items():
-            if digest in kept:
+            if digest in keep or digest in anchored:
                 continue
-            for transfer in body.transfers:
+            held = self.held.get(digest)
+            if held is None or not self._can_execute_later(body.transfers, held.bits, ts_ms):
+                dead.append(digest)
+        for digest in dead:
+            header = self.bodies.pop(digest).batch.header
+            left = self._bytes_of[header.miner] - header.bytes
+            if left:
+                self._bytes_of[header.miner] = left
+            else:
+                del self._bytes_of[header.miner]
+            self.held.pop(digest, None)
+        return dead
+
+    def _can_execute_later(self, transfers: Sequence[SignedTransfer], bits: int, ts_ms: int) -> bool:
+        for index, transfer in enumerate(transfers):
+            if bits >> index & 1:
                 item = transfer.body
                 account = self._accounts.get(item.sender, EMPTY_ACCOUNT)
                 if item.seq >= account.next_seq and item.valid_until_ms >= ts_ms:
-                    break
-            else:
-                dead.append(digest)
-        for digest in dead:
-            del self.bodies[digest]
-            self.held.pop(digest, None)
-        return dead
+                    return True
+        return False

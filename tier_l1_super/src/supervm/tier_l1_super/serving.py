@@ -33,6 +33,8 @@ CHUNK_BYTES_MAX = 1 << 20
 PUMP_CHUNKS = 4
 """Pieces sent to one follower at a time; the next ones follow at once unless the driver is busy."""
 PUMP_US = 20_000
+BODIES_BYTES_MAX = 8 << 20
+"""Batch bodies in one answer: half of what a peer's outgoing queue holds, which closes the link when it is full."""
 
 
 class Serving:
@@ -144,15 +146,23 @@ class Serving:
         return decode(Block, row[0], bytes_max=8 << 20), finalization
 
     def batches(self, peer: bytes, message: GetBatches) -> None:
-        """Send the bodies that are asked for and here."""
+        """Send the bodies that are asked for and here, until they are too many bytes; the rest is asked for again."""
+        left = BODIES_BYTES_MAX
         for digest in message.digests:
-            body = self._pool.bodies.get(digest)
-            if body is not None:
-                self._outbox.send(peer, BatchMessage(encode(body.batch)))
+            raw = self._body(digest)
+            if raw is None:
                 continue
-            row = self._reader.get("batches", (digest,))
-            if row is not None and isinstance(row[0], bytes):
-                self._outbox.send(peer, BatchMessage(row[0]))
+            if left < len(raw) and left < BODIES_BYTES_MAX:
+                return
+            left -= len(raw)
+            self._outbox.send(peer, BatchMessage(raw))
+
+    def _body(self, digest: bytes) -> bytes | None:
+        body = self._pool.bodies.get(digest)
+        if body is not None:
+            return encode(body.batch)
+        row = self._reader.get("batches", (digest,))
+        return row[0] if row is not None and isinstance(row[0], bytes) else None
 
     def accounts(self, peer: bytes, message: GetAccounts) -> None:
         """Answer with proofs under the newest certified checkpoint."""

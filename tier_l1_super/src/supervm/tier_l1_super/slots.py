@@ -7,7 +7,12 @@ gets its bit if it is already in the chain, or if it extends it, its validity is
 executed balance covers every debit up to and including it. Income that is not executed yet does not count (T3).
 
 Entries leave in two ways only, both functions of the finalized chain (T11): their slot is executed, or the executed
-time has passed their validity (3.9.3); either kills the entries behind them that no longer connect.
+time has passed their validity (3.9.3); either kills the entries behind them that no longer connect. So among the
+transfers a validator has ever promised, those that are alive are exactly the one chain that leads on from the executed
+state, in whatever order their records are read back.
+
+Each entry remembers in which batch it was first promised. As long as one entry does, that batch is *anchored*: its
+record and body must be kept, because a restart finds the promise there. Later batches with the same transfer need not.
 """
 
 from __future__ import annotations
@@ -20,14 +25,18 @@ from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.genesis import Parameters
 from supervm.protocol.transfer import SignedTransfer
 
+EXPIRY_SLACK = 4_096
+"""Entries that are gone and may still stand in the heap of validities, beyond as many as are alive."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A promised transfer: its id, what it takes from the sender, and until when it is valid."""
+    """A promised transfer: its id, what it takes from the sender, until when it is valid, and where it was promised."""
 
     transfer_id: bytes
     debit: int
     valid_until_ms: int
+    batch: bytes
 
 
 @dataclass(slots=True)
@@ -49,14 +58,22 @@ class Slots:
         self._parameters = parameters
         self._lanes: dict[bytes, _Lane] = {}
         self._expiry: list[tuple[int, bytes]] = []  # heap of (valid_until_ms, sender); may name entries that are gone
+        self._count = 0
+        self.anchored: dict[bytes, int] = {}
+        """Digest of each batch in which an entry was first promised, and of how many entries."""
         self.executed_ts_ms = 0
         """Time of the last executed block: the only clock that votes look at."""
 
     def __len__(self) -> int:
-        return sum(len(lane.entries) for lane in self._lanes.values())
+        return self._count
 
-    def vote(self, transfer: SignedTransfer) -> str | None:
-        """Promise support if the rules allow it; return None, or why this transfer gets no bit."""
+    def vote(self, transfer: SignedTransfer, batch: bytes) -> str | None:
+        """Promise support if the rules allow it; return None, or why this transfer gets no bit.
+
+        Args:
+            transfer: the transfer; its signature has been checked.
+            batch: digest of the batch that is voted on.
+        """
         body = transfer.body
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         if body.seq < account.next_seq:
@@ -83,31 +100,27 @@ class Slots:
         promised = lane.debit if lane is not None else 0
         if account.balance - promised < transfer.debit:
             return "overdraft"
-        self._append(transfer)
+        self._append(transfer, batch)
         return None
 
-    def restore(self, transfer: SignedTransfer) -> None:
-        """Take back a promise read from the write-ahead log after a restart, in the order it was made.
+    def restore(self, promised: Iterable[tuple[SignedTransfer, bytes]]) -> None:
+        """Take back what was promised before a restart: transfers with their batches' digests, in any order.
 
-        The promise was made by the rules of `vote`, so only its place is looked at: it is dropped if its slot is
-        executed or its validity over, and a later promise for a slot wins, since the earlier one had expired then.
+        They were promised by the rules of `vote`, so only their place is looked at: what is alive leads on from the
+        executed state. Of two for one slot at most one is unexpired.
         """
-        body = transfer.body
-        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
-        position = body.seq - account.next_seq
-        if position < 0 or body.valid_until_ms < self.executed_ts_ms:
-            return
-        lane = self._lanes.get(body.sender)
-        held = len(lane.entries) if lane is not None else 0
-        if lane is not None and position < held:
-            if lane.entries[position].transfer_id == transfer.id:
-                return
-            self._truncate(body.sender, lane, position)
-            held = position
-        if position > held:
-            return
-        if body.prev == (lane.entries[-1].transfer_id if lane is not None and held else account.head):
-            self._append(transfer)
+        by_slot: dict[bytes, dict[tuple[int, bytes], tuple[SignedTransfer, bytes]]] = {}
+        for transfer, batch in promised:
+            body = transfer.body
+            if body.valid_until_ms >= self.executed_ts_ms:
+                by_slot.setdefault(body.sender, {}).setdefault((body.seq, body.prev), (transfer, batch))
+        for sender, slots in by_slot.items():
+            account = self._accounts.get(sender, EMPTY_ACCOUNT)
+            found = slots.get((account.next_seq, account.head))
+            while found is not None:
+                transfer, batch = found
+                self._append(transfer, batch)
+                found = slots.get((transfer.body.seq + 1, transfer.id))
 
     def executed(self, changes: Iterable[bytes], before: Mapping[bytes, tuple[int, bytes]], ts_ms: int) -> None:
         """Follow an executed block.
@@ -127,26 +140,37 @@ class Slots:
             if not consumed:
                 continue
             if consumed <= len(lane.entries) and lane.entries[consumed - 1].transfer_id == account.head:
-                for entry in lane.entries[:consumed]:
-                    lane.debit -= entry.debit
-                del lane.entries[:consumed]
-                if not lane.entries:
-                    del self._lanes[sender]
+                self._remove(sender, lane, 0, consumed)
             else:
-                del self._lanes[sender]  # another transfer took the slot: what we promised can never execute
+                # another transfer took the slot: what we promised can never execute
+                self._remove(sender, lane, 0, len(lane.entries))
         self._expire()
 
-    def _append(self, transfer: SignedTransfer) -> None:
+    def _append(self, transfer: SignedTransfer, batch: bytes) -> None:
         body = transfer.body
         lane = self._lanes.setdefault(body.sender, _Lane())
-        lane.entries.append(Entry(transfer.id, transfer.debit, body.valid_until_ms))
+        lane.entries.append(Entry(transfer.id, transfer.debit, body.valid_until_ms, batch))
         lane.debit += transfer.debit
+        self._count += 1
+        self.anchored[batch] = self.anchored.get(batch, 0) + 1
         heapq.heappush(self._expiry, (body.valid_until_ms, body.sender))
+        if len(self._expiry) > 2 * self._count + EXPIRY_SLACK:
+            # executed entries stay in the heap for days otherwise
+            self._expiry = [
+                (entry.valid_until_ms, sender) for sender, lane in self._lanes.items() for entry in lane.entries
+            ]
+            heapq.heapify(self._expiry)
 
-    def _truncate(self, sender: bytes, lane: _Lane, position: int) -> None:
-        for entry in lane.entries[position:]:
+    def _remove(self, sender: bytes, lane: _Lane, first: int, end: int) -> None:
+        for entry in lane.entries[first:end]:
             lane.debit -= entry.debit
-        del lane.entries[position:]
+            self._count -= 1
+            left = self.anchored[entry.batch] - 1
+            if left:
+                self.anchored[entry.batch] = left
+            else:
+                del self.anchored[entry.batch]
+        del lane.entries[first:end]
         if not lane.entries:
             del self._lanes[sender]
 
@@ -158,5 +182,5 @@ class Slots:
                 continue
             for position, entry in enumerate(lane.entries):
                 if entry.valid_until_ms < self.executed_ts_ms:
-                    self._truncate(sender, lane, position)
+                    self._remove(sender, lane, position, len(lane.entries))
                     break

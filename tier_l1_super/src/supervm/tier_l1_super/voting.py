@@ -32,6 +32,8 @@ from .slots import Slots
 
 VERIFYING_MAX = 32
 """Batches per miner whose signatures may be in verification at once; more are dropped and come again (3.9.5)."""
+BODY_BYTES_PER_MINER_MAX = 128 << 20
+"""Bytes of one miner's batches in memory, beyond which its further batches are not voted on until some are executed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,21 +78,33 @@ class BatchVoter:
         self._in_verification: dict[bytes, int] = {}
         self._bits: dict[bytes, tuple[int, int]] = {}  # digest -> (bits promised, count)
         self._written: dict[bytes, int] = {}  # digest -> token of the write that a repeated vote must wait for, too
-        for promise in promises:
-            self._restore(promise, reader)
+        self._reader = reader
+        self._restore(promises)
 
-    def _restore(self, promise: BatchPromise, reader: Reader) -> None:
-        row = reader.get("batches", (promise.digest,))
+    def _restore(self, promises: list[BatchPromise]) -> None:
+        """Take promises back as slots; only batches that anchor a live one stay in memory."""
+        for promise in promises:
+            bits = bitmap_bits(promise.bitmap, promise.count)
+            self._bits[promise.digest] = (bits | self._bits.get(promise.digest, (0, 0))[0], promise.count)
+        bodies = {digest: body for digest in self._bits if (body := self._stored(digest)) is not None}
+        self._slots.restore(
+            (transfer, digest)
+            for digest, body in bodies.items()
+            for position, transfer in enumerate(body.transfers)
+            if self._bits[digest][0] >> position & 1
+        )
+        for digest in list(self._bits):
+            if digest in self._slots.anchored:
+                self._pool.put(digest, bodies[digest])
+            else:
+                del self._bits[digest]
+
+    def _stored(self, digest: bytes) -> Body | None:
+        """Return a batch from disk: what is there was checked, its transfers' signatures, too, by us or by a quorum."""
+        row = self._reader.get("batches", (digest,))
         if row is None or not isinstance(row[0], bytes):
-            return
-        batch = decode(Batch, row[0], bytes_max=8 << 20)
-        body = self._pool.bodies.get(promise.digest) or parse_body(batch, self._chain.chain_id)
-        self._pool.bodies[promise.digest] = body
-        bits = bitmap_bits(promise.bitmap, promise.count)
-        self._bits[promise.digest] = (bits | self._bits.get(promise.digest, (0, 0))[0], promise.count)
-        for position, transfer in enumerate(body.transfers):
-            if bits >> position & 1:
-                self._slots.restore(transfer)
+            return None
+        return parse_body(decode(Batch, row[0], bytes_max=8 << 20), self._chain.chain_id)
 
     def batch(self, peer: bytes, raw: bytes) -> None:
         """Take a batch from its miner.
@@ -104,9 +118,12 @@ class BatchVoter:
         if batch.header.epoch != self._chain.rules.epoch:
             raise RemoteProtocolError("the batch is for another epoch", code="bad-batch")
         digest = batch.header.digest
-        known = self._pool.bodies.get(digest)
+        known = self._pool.bodies.get(digest) or self._stored(digest)
         if known is not None:
+            self._pool.put(digest, known)
             self._vote(peer, digest, known, stored=True)
+            return
+        if self._pool.bytes_of(peer) > BODY_BYTES_PER_MINER_MAX:
             return
         if self._in_verification.get(peer, 0) >= VERIFYING_MAX:
             return
@@ -136,8 +153,7 @@ class BatchVoter:
             )
             self._outbox.hang_up(item.peer, "bad-batch", "a sender's signature in your batch is invalid")
             return True
-        if item.digest not in self._pool.bodies:
-            self._pool.bodies[item.digest] = item.body
+        self._pool.put(item.digest, item.body)
         self._vote(item.peer, item.digest, item.body, stored=False)
         return True
 
@@ -151,7 +167,7 @@ class BatchVoter:
         bits = before
         for position, transfer in enumerate(body.transfers):
             if not bits >> position & 1:
-                reason = self._slots.vote(transfer)
+                reason = self._slots.vote(transfer, digest)
                 if reason is None:
                     bits |= 1 << position
                 elif reason == "conflict":
@@ -171,16 +187,16 @@ class BatchVoter:
         self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))
 
     def live_promises(self) -> list[BatchPromise]:
-        """Return the promises whose body is still alive: what a compacted write-ahead log must keep."""
+        """Return the promises that anchor a live slot: what a compacted write-ahead log must keep."""
         epoch = self._chain.rules.epoch
         return [
             BatchPromise(1, epoch, digest, count, bitmap_bytes(bits, count))
             for digest, (bits, count) in self._bits.items()
-            if bits
+            if digest in self._slots.anchored
         ]
 
     def forget(self, digests: list[bytes]) -> None:
-        """Drop what is known of batches that can never execute again."""
+        """Drop what is known of batches that hold no promise any more."""
         for digest in digests:
             self._bits.pop(digest, None)
             self._written.pop(digest, None)

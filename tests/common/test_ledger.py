@@ -1,0 +1,155 @@
+"""Rules of `Ledger`: one chain gives one state, also over restarts at any place; proofs verify; money is conserved."""
+
+from __future__ import annotations
+
+import pytest
+from chain_tools import TestChain, make_test_chain
+
+from supervm.common.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
+from supervm.common.records import Put
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.account import Account, encode_account
+from supervm.protocol.block import Block, BlockHeader
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.trie_proof import decode_trie_proof, verify
+
+Step = tuple[Block, list[CertifiedBatch], list[SignedTransfer]]
+
+
+def make_steps(chain: TestChain, count: int) -> list[Step]:
+    """Blocks with 0, 1 or 2 batches of three transfers."""
+    steps: list[Step] = []
+    parent: BlockHeader = chain.genesis_header
+    for number in range(count):
+        batches, transfers = [], []
+        for _ in range(number % 3):
+            listed = [chain.transfer("alice", chain.account(f"to{number % 5}"), amount=7, fee=9) for _ in range(3)]
+            transfers += listed
+            batches.append(chain.batch(listed))
+        block = chain.block(parent, refs=[chain.batch_certificate(batch) for batch in batches])
+        steps.append((block, [chain.certified(batch) for batch in batches], transfers))
+        parent = block.header
+    return steps
+
+
+def apply(ledger: Ledger, store: MemoryStore, step: Step) -> Applied:
+    applied = ledger.apply(step[0], step[1])
+    store.commit(applied.records)
+    return applied
+
+
+def test_a_restart_at_any_height_goes_on_with_the_same_bytes() -> None:
+    """A ledger that is opened anew before every block gives the same headers as one that runs through."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 12)
+    through, restarted = MemoryStore(LEDGER_TABLES), MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, through)
+    for step in steps:
+        header = apply(ledger, through, step).header
+        again = Ledger(chain.chain, restarted)
+        assert apply(again, restarted, step).header == header
+        assert again.fees_by_tier == ledger.fees_by_tier
+    for table in LEDGER_TABLES:
+        assert list(through.scan(table.name)) == list(restarted.scan(table.name))
+
+
+def test_a_block_whose_write_was_lost_is_applied_again() -> None:
+    """A crash before the write leaves the block before; applying again gives the same header."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 6)
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store)
+    for step in steps[:5]:
+        apply(ledger, store, step)
+    lost = ledger.apply(*steps[5][:2])
+    reopened = Ledger(chain.chain, store)
+    assert reopened.height == 5
+    assert apply(reopened, store, steps[5]).header == lost.header
+
+
+def test_only_the_next_block_is_applied() -> None:
+    """A block that skips, repeats or forks is the caller's bug."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 3)
+    ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
+    with pytest.raises(LocalProtocolError, match="does not follow"):
+        ledger.apply(*steps[1][:2])
+    ledger.apply(*steps[0][:2])
+    with pytest.raises(LocalProtocolError, match="does not follow"):
+        ledger.apply(*steps[0][:2])
+
+
+def test_stored_accounts_that_are_not_the_header_s_stop_the_node() -> None:
+    """One grain more, or an account more: neither root nor sum may be off."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 3)
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store)
+    for step in steps:
+        apply(ledger, store, step)
+    store.commit([Put("accounts", (b"x" * 32,), (encode_account(Account(1, 0, bytes(32), 0)),))])
+    with pytest.raises(SupplyMismatch):
+        Ledger(chain.chain, store)
+
+
+def test_account_proofs_verify_under_the_last_heights_and_end_there() -> None:
+    """The last 32 heights can be proved, present and absent accounts alike; older ones cannot."""
+    chain = make_test_chain()
+    steps = make_steps(chain, UNDO_HEIGHTS + 4)
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store)
+    roots = {0: ledger.header.state_root}
+    for step in steps:
+        roots[step[0].header.height] = apply(ledger, store, step).header.state_root
+    wanted = [chain.account(name) for name in ("alice", "to1", "nobody")]
+    for height in range(ledger.height + 1):
+        proofs = ledger.prove_accounts(height, wanted)
+        if height <= ledger.height - UNDO_HEIGHTS:
+            assert proofs is None
+            continue
+        assert proofs is not None
+        for account, raw in proofs:
+            value = verify(roots[height], account, decode_trie_proof(raw))
+            known = ledger.accounts.get(account) if height == ledger.height else None
+            if known is not None:
+                assert value == encode_account(known)
+
+
+def test_receipts_are_found_before_and_after_they_are_on_disk_and_only_below_the_checkpoint() -> None:
+    """Every executed transfer can be proved under the newest checkpoint, by this ledger and by a reopened one."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 9)
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store)
+    for step in steps[:-1]:
+        apply(ledger, store, step)
+    checkpoint: CertifiedCheckpoint = chain.certify_checkpoint(ledger.header)
+    unwritten = ledger.apply(*steps[-1][:2])
+    assert unwritten.result.receipts
+    reopened = Ledger(chain.chain, store)
+    for _, _, transfers in steps[:-1]:
+        for transfer in transfers:
+            proof = ledger.prove_receipt(transfer.id, checkpoint)
+            assert proof
+            assert reopened.prove_receipt(transfer.id, checkpoint) == proof
+    for transfer in steps[-1][2]:
+        assert ledger.prove_receipt(transfer.id, checkpoint) is None
+    assert ledger.prove_receipt(bytes(32), checkpoint) is None
+
+
+def test_receipts_beyond_the_number_kept_are_deleted() -> None:
+    """With a bound, disk use of receipts stays bounded; state and headers stay."""
+    chain = make_test_chain()
+    steps = make_steps(chain, 20)
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store, receipts_kept=5)
+    for step in steps:
+        apply(ledger, store, step)
+    heights = [key[0] for key, _ in store.scan("receipts")]
+    assert heights
+    assert min(int(str(height)) for height in heights) >= 15
+    assert {key[1] for key, _ in store.scan("receipt_index")} == set(heights)
+    assert store.count("headers") == 20

@@ -1,0 +1,122 @@
+"""Rules of `Peering`: whom to dial when, with which back-off, and when a silent peer is given up."""
+
+from __future__ import annotations
+
+import random
+
+from supervm.common.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Send
+from supervm.common.peering import (
+    BACKOFF_US_MAX,
+    BACKOFF_US_MIN,
+    DIAL_TIMEOUT_US,
+    HEARTBEAT_US,
+    SILENCE_US_MAX,
+    Peering,
+)
+from supervm.protocol.wire.messages import Heartbeat
+
+A, B = b"a" * 32, b"b" * 32
+SECOND = 1_000_000
+
+
+def peering(*targets: tuple[bytes | None, str]) -> tuple[Peering, Outbox]:
+    outbox = Outbox()
+    return Peering(outbox, targets, random.Random(1)), outbox
+
+
+def up(peer: bytes, address: str | None = None, tier: int = 2) -> PeerUp:
+    return PeerUp(peer, tier, (), 0, address)
+
+
+def run(part: Peering, outbox: Outbox, from_us: int, to_us: int) -> list[tuple[int, Effect]]:
+    """Tick at every deadline of a span; return what came out and when."""
+    found: list[tuple[int, Effect]] = []
+    now_us = from_us
+    while True:
+        part.tick(now_us)
+        found += [(now_us, effect) for effect in outbox.drain()]
+        deadline = part.deadline_us
+        if deadline is None or deadline > to_us:
+            return found
+        assert deadline > now_us, "a deadline that does not move would spin the driver"
+        now_us = deadline
+
+
+def test_targets_are_dialled_at_once_and_again_after_an_unanswered_dial() -> None:
+    """Both targets at the start; one that gets no answer is dialled again after the time-out."""
+    part, outbox = peering((A, "one:1"), (None, "two:2"))
+    dials = run(part, outbox, 0, DIAL_TIMEOUT_US)
+    assert dials == [(at, Dial(*target)) for at in (0, DIAL_TIMEOUT_US) for target in (("one:1", A), ("two:2", None))]
+
+
+def test_back_off_doubles_to_its_bound_with_jitter_and_starts_anew_after_success() -> None:
+    """Each wait is between half and all of the back-off."""
+    part, outbox = peering((A, "one:1"))
+    run(part, outbox, 0, 0)
+    now_us, expected = 0, BACKOFF_US_MIN
+    for _ in range(10):
+        part.dial_failed(now_us, DialFailed("one:1", "refused"))
+        deadline = part.deadline_us
+        assert deadline is not None
+        assert expected // 2 <= deadline - now_us <= expected
+        expected = min(2 * expected, BACKOFF_US_MAX)
+        now_us = deadline
+        part.tick(now_us)
+    part.peer_up(now_us, up(A, "one:1"))
+    part.peer_down(now_us, PeerDown(A, "reset"))
+    deadline = part.deadline_us
+    assert deadline is not None
+    assert deadline - now_us <= BACKOFF_US_MIN
+
+
+def test_a_target_that_dialled_us_is_not_dialled() -> None:
+    """By node id; and after it has gone it is dialled."""
+    part, outbox = peering((A, "one:1"))
+    part.peer_up(0, up(A))
+    assert not [effect for _, effect in run(part, outbox, 0, 5 * SECOND) if isinstance(effect, Dial)]
+    part.peer_down(5 * SECOND, PeerDown(A, "reset"))
+    assert [effect for _, effect in run(part, outbox, 5 * SECOND, 6 * SECOND)] == [Dial("one:1", A)]
+
+
+def test_heartbeats_go_to_everyone_and_count() -> None:
+    """Every ten seconds, with load, time and height."""
+    part, outbox = peering()
+    for peer in (A, B):
+        part.peer_up(0, up(peer))
+    part.height, part.load_percent = 7, 30
+    for at_us in range(0, 30 * SECOND, SECOND):
+        part.heard(at_us, A)
+        part.heard(at_us, B)
+        part.tick(at_us)
+    sent = [effect for effect in outbox.drain() if isinstance(effect, Send)]
+    assert [(item.peer, item.message) for item in sent] == [
+        (peer, Heartbeat(number, 30, number * HEARTBEAT_US // 1000, 7)) for number in (1, 2) for peer in (A, B)
+    ]
+
+
+def test_a_silent_peer_is_given_up_after_one_and_a_half_heartbeats() -> None:
+    """Not a heartbeat later; one that speaks stays (network.md 3)."""
+    part, outbox = peering()
+    part.peer_up(0, up(A))
+    part.peer_up(0, up(B))
+    found: list[tuple[int, Effect]] = []
+    for start in range(0, 20 * SECOND, SECOND):
+        part.heard(start, B)
+        found += run(part, outbox, start, start + SECOND - 1)
+        if found and any(isinstance(effect, HangUp) for _, effect in found):
+            break
+    hang_ups = [(at, effect.peer) for at, effect in found if isinstance(effect, HangUp)]
+    assert hang_ups == [(SILENCE_US_MAX, A)]
+
+
+def test_what_is_known_of_peers_goes_with_them() -> None:
+    """Loads are remembered of peers that are up, and forgotten with them."""
+    part, _ = peering()
+    part.peer_up(0, up(A, tier=3))
+    part.heartbeat(A, Heartbeat(1, 55, 0, 0))
+    part.heartbeat(B, Heartbeat(1, 55, 0, 0))
+    assert (part.loads, part.of_tier(3), part.of_tier(2)) == ({A: 55}, [A], [])
+    part.peer_down(1, PeerDown(A, "gone"))
+    part.peer_down(1, PeerDown(B, "never up"))
+    part.heard(2, A)
+    assert (part.loads, dict(part.up), part.deadline_us) == ({}, {}, None)

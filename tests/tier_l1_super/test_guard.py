@@ -1,0 +1,34 @@
+"""Rules of the double-run guard: it stops at a genuine own vote it never gave, and at nothing else."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from chain_tools import make_test_chain
+
+from supervm.protocol.votes import VoteKind
+from supervm.tier_l1_super.guard import DoubleRun, DoubleRunGuard
+
+
+def test_a_genuine_own_vote_above_the_promised_view_stops_the_node() -> None:
+    """Another process with the same key has voted in view 8, we promised nothing above 7."""
+    chain = make_test_chain()
+    guard = DoubleRunGuard(chain.rules, 0, 7)
+    with pytest.raises(DoubleRun, match="view 8"):
+        guard.look([chain.certificate(VoteKind.FINALIZE, 8, b"x" * 32, signers=(0, 1, 2))])
+
+
+@pytest.mark.parametrize("case", ["promised view", "others only", "forged", "other epoch"])
+def test_other_certificates_do_not(case: str) -> None:
+    """A vote we may have given, votes of others, and signatures that are not ours mean nothing."""
+    chain = make_test_chain()
+    signers = (1, 2, 3) if case == "others only" else (0, 1, 2)
+    view = 7 if case == "promised view" else 8
+    certificate = chain.certificate(
+        VoteKind.NULLIFY, view, signers=signers, epoch=1 if case == "other epoch" else 0
+    )
+    if case == "forged":
+        certificate = msgspec.structs.replace(
+            certificate, signatures=((0, bytes(64)), *certificate.signatures[1:])
+        )
+    DoubleRunGuard(chain.rules, 0, 7).look([certificate])
