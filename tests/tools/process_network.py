@@ -30,6 +30,7 @@ from supervm.protocol.keys import SigningKey
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
+LAST_WORDS_S = 2.0
 
 
 class ProcessNetwork:
@@ -49,6 +50,9 @@ class ProcessNetwork:
         self.stopped_with: dict[str, list[int]] = {name: [] for name in self.nodes}
         self._ready: dict[str, trio.Event] = {name: trio.Event() for name in self.nodes}
         self._started = trio.Event()  # set, and replaced, whenever a node gets ready
+        self._asked_to_end: list[trio.Process] = []
+        self._fell_over = trio.Event()
+        self._closing = False
         self._nursery: trio.Nursery | None = None
 
     # --- processes ----------------------------------------------------------------------------------------------------
@@ -87,10 +91,12 @@ class ProcessNetwork:
                     self._ready[name].set()
                     self._started.set()
                     self._started = trio.Event()
-        self.stopped_with[name].append(await process.wait())
-        if not self._ready[name].is_set():
+        code = await process.wait()
+        self.stopped_with[name].append(code)
+        if not self._closing and process not in self._asked_to_end:
+            self._fell_over.set()
             errors = (self.nodes[name].directory / "node.err").read_text(errors="replace")
-            raise AssertionError(f"{name} ended with {process.returncode} before it was ready: {errors[-2000:]}")
+            raise AssertionError(f"{name} ended by itself with {code}: {errors[-3000:]}")
 
     async def kill(self, *names: str) -> None:
         """SIGKILL nodes and wait until they are gone."""
@@ -105,6 +111,7 @@ class ProcessNetwork:
         for name, process in zip(names, processes, strict=True):
             assert process is not None
             self._ready[name] = trio.Event()  # from here on callers wait for the next start
+            self._asked_to_end.append(process)
             process.send_signal(number)
         with trio.fail_after(STOP_TIMEOUT_S):
             for process in processes:
@@ -192,7 +199,8 @@ class ProcessNetwork:
         path = self.nodes[name].directory / "node.sqlite"
         connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
         try:
-            return {row[0]: (row[1], row[2]) for row in connection.execute("SELECT height, checkpoint, block FROM headers")}
+            rows = connection.execute("SELECT height, checkpoint, block FROM headers")
+            return {height: (checkpoint, block) for height, checkpoint, block in rows}
         finally:
             connection.close()
 
@@ -200,6 +208,8 @@ class ProcessNetwork:
         """Tracebacks and log lines of level error, of every node."""
         found = []
         for name, node in self.nodes.items():
+            if node.process is None:
+                continue
             errors = (node.directory / "node.err").read_text(errors="replace")
             if "Traceback" in errors:
                 found.append(f"{name}: {errors[-3000:]}")
@@ -217,6 +227,7 @@ class ProcessNetwork:
     # --- life ---------------------------------------------------------------------------------------------------------
 
     async def _kill_all(self) -> None:
+        self._closing = True
         for node in self.nodes.values():
             if node.process is not None and node.process.returncode is None:
                 node.process.kill()
@@ -224,13 +235,18 @@ class ProcessNetwork:
 
 
 @asynccontextmanager
-async def running(network: ProcessNetwork) -> AsyncIterator[ProcessNetwork]:
-    """Start every node; at the end, kill what still runs."""
+async def running(network: ProcessNetwork, *names: str) -> AsyncIterator[ProcessNetwork]:
+    """Start nodes (default: all); at the end, kill what still runs."""
     async with trio.open_nursery() as nursery:
         network._nursery = nursery
         try:
-            await network.start()
+            await network.start(*names)
             yield network
+        except BaseException:
+            # a node that is just falling over may be the reason: let it say why before all others are killed
+            with trio.CancelScope(shield=True, deadline=trio.current_time() + LAST_WORDS_S):
+                await network._fell_over.wait()
+            raise
         finally:
             with trio.CancelScope(shield=True):
                 await network._kill_all()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import secrets
+import select
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any, Self
 
 import trio
@@ -58,10 +61,14 @@ class RawClient:
         """Dial a port of this machine, shake hands and exchange Hello."""
         with trio.fail_after(20):
             client = cls(await trio.open_tcp_stream("127.0.0.1", port), chain, **options)
-            await client.flush()
-            while client.connection.state in ("handshake", "hello"):
-                await client._receive()
+            try:
                 await client.flush()
+                while client.connection.state in ("handshake", "hello"):
+                    await client._receive()
+                    await client.flush()
+            except BaseException:
+                await client.aclose()
+                raise
         client.session.set_frame_bytes_max(FRAME_BYTES_MAX)
         return client
 
@@ -81,16 +88,29 @@ class RawClient:
         await self.send_frames(*map(encode_message, messages))
 
     async def send_frames(self, *frames: bytes) -> None:
-        """Send frames, whatever is in them."""
+        """Send frames, whatever is in them; a node that has had enough may close before it has read them."""
         for frame in frames:
             self.session.send_frame(frame)
-        await self.flush()
+        with suppress(trio.BrokenResourceError):
+            await self.flush()
 
     async def _receive(self) -> None:
         data = await self.stream.receive_some(65536)
         if not data:
             raise EOFError("the node closed the connection")
         self.inbox += self.connection.receive(data, now_us())
+
+    def read_available(self) -> bool:
+        """Take what has already arrived and drop it; return False once the stream has ended."""
+        try:
+            while select.select([self.stream.socket], [], [], 0)[0]:
+                data = os.read(self.stream.socket.fileno(), 1 << 20)
+                if not data:
+                    return False
+                self.connection.receive(data, now_us())
+        except OSError:
+            return False
+        return True
 
     async def next(self, wanted: Callable[[Any], bool], within_s: float = 20.0) -> Any:
         """Wait for a message and take it out of the inbox; those before it stay."""

@@ -34,9 +34,10 @@ from .core import Core
 from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
 from .driver.control import SOCKET_FILE, Control, Events
 from .driver.failures import single
-from .errors import InputError
+from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
+from .parent import parent_gone, parent_to_follow
 from .records import TableSpec
 from .storage import DirectoryLock, LogDamaged
 from .storage.sql import SqlStore
@@ -100,6 +101,7 @@ def run_node(
 
     Raises:
         InputError: the folder, a file in it, or an address cannot be used.
+        RuntimeError: the core or the driver broke off, which is a bug; the log names it.
     """
     directory = config.directory
     with DirectoryLock(directory):
@@ -118,7 +120,7 @@ def run_node(
                 _raise_file_limit()
                 gc.collect()
                 gc.freeze()  # what was loaded at start stays; the collector need not look at it again
-                return trio.run(node.run)
+                return _run_to_the_end(node, log)
             finally:
                 store.close()
         except Halted as error:
@@ -132,6 +134,20 @@ def run_node(
         finally:
             logging.getLogger().removeHandler(handler)
             log.close()
+
+
+def _run_to_the_end(node: _Node, log: Log) -> int:
+    """Run the event loop; what nobody expected is logged, and shown with its traceback whatever its type.
+
+    A `ProtocolError` that gets here is no wrong input of the user's, as it is elsewhere in the program.
+    """
+    try:
+        return trio.run(node.run)
+    except CommonError:
+        raise
+    except Exception as error:
+        log("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
+        raise RuntimeError("the node broke off; this is a bug, and what led to it stands above") from error
 
 
 def load_chain(path: Path) -> Chain:
@@ -218,6 +234,8 @@ class _Node:
                 await nursery.start(self._watch_signals)
                 listens = await nursery.start(self._run_driver, nursery.cancel_scope)
                 await nursery.start(self._control.run)
+                if (parent := parent_to_follow()) is not None:
+                    nursery.start_soon(self._end_with, parent)
                 self._tell_ready(listens)
                 if self._housekeeping_wanted():
                     nursery.start_soon(self._keep_house)
@@ -269,6 +287,11 @@ class _Node:
                     else:
                         nursery.start_soon(self._driver.stop)
                     asked = True
+
+    async def _end_with(self, parent: int) -> None:
+        await parent_gone(parent)
+        self._publish("stopping", {"parent": parent}, "warning")
+        await self._driver.stop()
 
     def _option(self, name: str) -> int:
         return int(self._context.config.housekeeping.get(name, HOUSEKEEPING_OPTIONS[name].default))
