@@ -315,6 +315,8 @@ class EdgeNode:
             "age_s": max(0, now_us // 1000 - header.ts_ms) / 1000,
             "peers": len(self._peering.up),
             "miners": [encode_node_id(peer) for peer in self._routes.up],
+            "pending": len(self._store),
+            "proofs_cached": len(self._cache),
         }
 
     def statistics(self) -> dict[str, Any]:

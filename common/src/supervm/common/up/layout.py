@@ -184,8 +184,9 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str]) -> Net
         found = Counts(**stored["counts"])
         nodes, accounts, known = stored["nodes"], stored["accounts"], stored["wallets"]
         genesis_names = stored["genesis_names"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{directory / NETWORK_FILE} cannot be read: {error}") from error
+        _check_stored(found, nodes, accounts)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{directory / NETWORK_FILE} cannot be read: {error!r:.200}") from error
     if counts is not None and counts != found:
         raise InputError(
             f"{directory} holds a network of --l1 {found.l1} --l2 {found.l2} --l3 {found.l3} --l4 {found.l4}; "
@@ -209,6 +210,15 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str]) -> Net
         _write_node(network, name, account_of)
     _save(network)
     return network
+
+
+def _check_stored(counts: Counts, nodes: dict[str, dict[str, Any]], accounts: dict[str, list[str]]) -> None:
+    """Raise `ValueError` if a network's file does not hold the nodes that its counts name."""
+    if not all(type(count) is int and count >= 1 for count in (counts.l1, counts.l2, counts.l3, counts.l4)):
+        raise ValueError("counts are whole numbers from 1 on")
+    names = {name: tier for tier in range(1, 5) for name in counts.names(tier)}
+    if {name: node["tier"] for name, node in nodes.items()} != names or list(accounts) != counts.names(4):
+        raise ValueError("the nodes are not those that the counts name")
 
 
 def _wallets(

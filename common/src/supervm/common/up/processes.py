@@ -7,6 +7,7 @@ ending fails the network with the last line it printed.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from pathlib import Path
 import trio
 
 from supervm.common.errors import CommonError
+from supervm.common.parent import PARENT_VARIABLE
 
 RESTARTS_MAX = 5
 STOP_TIMEOUT_S = 15.0
@@ -80,7 +82,12 @@ class Processes:
         ]
         with (node.directory / "node.out").open("ab") as output:
             node.process = await trio.lowlevel.open_process(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                env={**os.environ, PARENT_VARIABLE: str(os.getpid())},
             )
 
     async def _watch(self, node: NodeProcess) -> None:

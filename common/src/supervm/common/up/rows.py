@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,13 +81,13 @@ def parse_payments(data: bytes, name: str) -> PaymentsFile:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise InputError(f"{name}: byte {error.start} is not UTF-8 text") from error
-    reader = csv.reader(text.splitlines())
-    header = next(reader, None)
+    lines = _lines(text, name)
+    _, header = next(lines, (1, None))
     if header is None or [cell.strip() for cell in header] != HEADER:
         raise InputError(f"{name}, line 1: the header is {','.join(header or [])!r}; it must be {','.join(HEADER)!r}")
     rows: list[Row] = []
-    for cells in reader:
-        where = f"{name}, line {reader.line_num}"
+    for number, cells in lines:
+        where = f"{name}, line {number}"
         if not cells:
             continue
         if len(cells) != len(HEADER):
@@ -97,6 +98,15 @@ def parse_payments(data: bytes, name: str) -> PaymentsFile:
     if not rows:
         raise InputError(f"{name}: there are no payments in it")
     return PaymentsFile(tuple(rows), hashlib.blake2b(data, digest_size=16).hexdigest())
+
+
+def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(text.splitlines())
+    try:
+        for cells in reader:
+            yield reader.line_num, cells
+    except csv.Error as error:
+        raise InputError(f"{name}, line {reader.line_num}: this is not a line of a CSV file: {error}") from None
 
 
 def _name(text: str, where: str) -> str:

@@ -180,7 +180,7 @@ class _Session:
                         for name in self._nodes:
                             nursery.start_soon(self._info, name)
             self._view.show(
-                Picture(self._run.counts(), len(self._run.payments), list(self._infos.items()), self._elapsed())
+                Picture(self._run.counts(), len(self._run.payments), sorted(self._infos.items()), self._elapsed())
             )
             if self._finished:
                 return

@@ -124,8 +124,8 @@ def _holding(info: Mapping[str, Any]) -> str:
         ("certificates_held", "certificates"),
         ("mempool", "in mempool"),
         ("pending", "pending"),
+        ("proofs_cached", "proofs cached"),
         ("accounts", "accounts"),
-        ("unfinished", "unfinished"),
     )
     parts = []
     for key, label in shown:
