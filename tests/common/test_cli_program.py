@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from importlib.metadata import entry_points
+from pathlib import Path
 
 import click
 import pytest
@@ -69,6 +71,10 @@ def test_entry_points_name_tuples_of_offers() -> None:
         (["fee", "split"], "Missing argument 'AMOUNT'"),
         (["fee", "split", "ten"], "'ten' is not a valid integer"),
         (["fee", "split", "--", "-1"], "a fee of -1 grain is not allowed"),
+        (["fee", "split", "9", "--shares", f"{'9' * 5000},0,0,0"], "are not allowed: four whole numbers"),
+        (["fee", "split", "9", "--shares", "1_0000,0,0,0"], "are not allowed: four whole numbers"),
+        (["init", "l3", "--dir", "x", "--listen", f"h:{'9' * 5000}"], "is not an address"),
+        (["up", "--timeout", "nan"], "--timeout nan is not allowed"),
         (["genesis", "show", "/nowhere/at/all"], "/nowhere/at/all"),
         (["bench", "nonsense"], "there is no benchmark 'nonsense'; there are"),
     ],
@@ -82,6 +88,24 @@ def test_wrong_usage_is_one_line_and_status_2(
     assert err.startswith("supervm: ")
     assert said in err
     assert err.count("\n") == 1
+
+
+def test_what_the_output_cannot_write_is_escaped_and_json_stays_json(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "supervm.common.cli", "init", "l4", "--json", "--dir", b"caf\xc3\xa9\xff"]
+    for encoding in ("utf-8:strict", "ascii:strict"):
+        folder = tmp_path / encoding
+        folder.mkdir()
+        done = subprocess.run(
+            command, cwd=folder, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
+            capture_output=True, check=False)
+        assert (done.returncode, done.stderr) == (EXIT_OK, b"")
+        assert json.loads(done.stdout)["directory"] == "caf\u00e9\udcff"
+
+
+def test_a_closed_standard_output_is_no_bug() -> None:
+    command = 'exec "$0" -m supervm.common.cli fee split 7 >&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (EXIT_OK, b"")
 
 
 def test_a_command_of_a_profile_that_is_not_installed_names_it(

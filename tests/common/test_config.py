@@ -84,6 +84,9 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
     ("text", "line", "said"),
     [
         ("listen = ", None, "this is not TOML"),
+        (f"tier = {'9' * 5000}", None, "this is not TOML"),
+        ("tier = " + "[" * 100_000, None, "this is not TOML"),
+        ('tier = 3\ngenesis = "a\\u0000b"', 2, "key genesis: it is 'a\\x00b'"),
         ("", None, "the key tier is missing"),
         ("tier = 2", 1, "key tier: it is 2; this program runs tier 3"),
         ('tier = "3"', 1, "key tier: it is '3'"),
@@ -175,7 +178,7 @@ def test_endpoints(text: str, expected: tuple[str, int]) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", ":1", "a", "a:", "a:x", "a:65536", "a:-1", "::1:5", "a b:1", "x@a:1", "a:\u0661"]
+    "text", ["", ":1", "a", "a:", "a:x", "a:65536", "a:-1", "a:" + "9" * 5000, "::1:5", "a b:1", "x@a:1", "a:\u0661"]
 )
 def test_what_is_no_endpoint_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="host:port is needed"):
@@ -203,7 +206,8 @@ def test_options_from_the_command_line(name: str, text: str, value: object) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("mode", "ajar"), ("relay", "yes"), ("cache_bytes_max", "0"), ("cache_bytes_max", "1_0")]
+    ("name", "text"), [("mode", "ajar"), ("relay", "yes"), ("cache_bytes_max", "0"), ("cache_bytes_max", "1_0"),
+                      ("cache_bytes_max", "9" * 5000)]
 )
 def test_options_out_of_bounds_say_what_is_allowed(name: str, text: str) -> None:
     with pytest.raises(InputError, match=f"{name}={text} is not allowed: "):

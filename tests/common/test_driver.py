@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 
 from supervm.common import core as c
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
+from supervm.common.driver.acknowledged import Acknowledged
 from supervm.common.driver.listener import Admission, join_address, split_address
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
@@ -327,6 +328,48 @@ async def test_a_peer_that_does_not_read_is_closed_and_the_others_are_served(nur
     edge.do(lambda outbox: outbox.send(other.id, status(7)))
     await other.core.until(lambda: numbers(other) == [7])
     await slow.stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize(("readings", "lost_at"), [
+    ([(0.0, 0, 9_000), (0.5, 1, 9_500), (1.0, 1, 10_000), (2.5, 1, 11_500)], 2.5),  # idle before: counted from the send
+    ([(0.0, 1, 0), (0.5, 1, 400), (1.0, 1, 0), (2.9, 1, 1_900), (3.0, 1, 2_000)], 3.0),  # from the last sign of life
+    ([(float(n), 3, 100) for n in range(9)], None),  # acknowledged all the time
+    ([(0.0, 1, 0), (1.5, 0, 0), (2.5, 1, 1_000), (4.0, 1, 2_500)], None),
+])
+def test_data_counts_as_lost_after_two_seconds_without_an_acknowledgement(
+    readings: list[tuple[float, int, int]], lost_at: float | None
+) -> None:
+    judge = Acknowledged(2.0)
+    lost = [now_s for now_s, out, since_ms in readings if judge.is_lost(now_s, out, since_ms)]
+    assert lost == ([] if lost_at is None else [lost_at])
+
+
+async def test_a_peer_that_is_busy_and_does_not_read_for_a_while_keeps_its_connection(nursery: trio.Nursery) -> None:
+    # it closes its TCP window and goes on acknowledging; TCP_USER_TIMEOUT would end that
+    node = await Node(1, 3, limits=Limits(unacknowledged_s=0.05, queue_bytes_max=64 << 20)).start(nursery)
+    host, port = split_address(node.address)
+    peer = await RawPeer(await trio.open_tcp_stream(host, port), node, 4, time.time_ns() // 1000).shake()
+    peer_id = SigningKey(b"\x4d" * 32).public
+    await node.core.until(lambda: node.driver._links.is_up(peer_id))
+    node.do(lambda outbox: [outbox.send(peer_id, status(n, "x" * 250)) for n in range(40_000)])
+    await trio.sleep(0.6)
+    assert node.driver._links.is_up(peer_id)
+    got = 0
+    with trio.fail_after(20):
+        while got < 40_000:
+            got += len(await peer.receive())
+    await peer.stream.aclose()
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_dial_that_finds_a_peer_that_is_up_says_who_it_was(nursery: trio.Nursery) -> None:
+    low, high = sorted([await Node(1, 1).start(nursery), await Node(2, 1).start(nursery)], key=lambda node: node.id)
+    await low.connect(high)
+    high.do(lambda outbox: outbox.dial(low.address, None))
+    await high.core.until(lambda: high.core.of(c.DialFailed))
+    assert high.core.of(c.DialFailed)[0].peer == low.id
+    assert not low.core.of(c.PeerDown)
     nursery.cancel_scope.cancel()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -99,6 +100,8 @@ def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
         ("m.csv", KEYS[8].hex() + ",", encode_node_id(KEYS[9]) + ",", "is double or out of order"),
         ("a.csv", ",5", ",5.0", "a.csv, line 3, amount '5.0': a whole number from 1"),
         ("a.csv", ",5", ",-5", "a.csv, line 3, amount '-5'"),
+        ("a.csv", ",5", f",{'9' * 5000}", "a.csv, line 3, amount '999"),
+        ("a.csv", ",5", f",{'9' * 200_000}", "a.csv, line 3: this is not a line of a CSV file"),
         ("a.csv", ",5", f",{2**63 - 1}", "the allocations sum to"),
         ("a.csv", account(12), KEYS[11].hex(), "is double or out of order"),
         ("a.csv", account(12), account(12)[:-1] + "q", "a.csv, line 3, account"),
@@ -129,6 +132,32 @@ def test_parameters_are_checked(tmp_path: Path, capsys: pytest.CaptureFixture[st
 def test_names_have_bounds(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
     assert main([*files(tmp_path), "--name", name]) == 2
     assert "1 to 64 are allowed" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["a\udcff", "two\nlines"])
+def test_a_name_is_printable_and_a_wrong_one_leaves_no_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    assert main([*files(tmp_path), "--name", name]) == 2
+    assert "printable characters" in capsys.readouterr().err
+    assert not (tmp_path / "genesis.cbor").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="the system has no device that is always full")
+def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    opened = os.open
+
+    def full(path: Path, flags: int, mode: int = 0o777) -> int:
+        descriptor = opened(path, flags, mode)
+        os.dup2(opened("/dev/full", os.O_WRONLY), descriptor)
+        return descriptor
+
+    monkeypatch.setattr("supervm.common.keyfile.os.open", full)
+    assert main(files(tmp_path)) == 2
+    assert "genesis.cbor cannot be written: No space left on device" in capsys.readouterr().err
+    assert not (tmp_path / "genesis.cbor").exists()
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense", b"\xff" * 40])

@@ -57,6 +57,16 @@ def test_nothing_is_overwritten_and_no_half_set_is_left(
     assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [(present, "mine")]
 
 
+def test_the_mode_of_a_folder_that_others_use_too_is_left_alone(tmp_path: Path) -> None:
+    shared, empty = tmp_path / "shared", tmp_path / "empty"
+    for folder in (shared, empty):
+        folder.mkdir(mode=0o755)
+    (shared / "else").write_text("another program's")
+    for folder in (shared, empty):
+        assert main(["init", "l4", "--dir", str(folder)]) == 0
+    assert [folder.stat().st_mode & 0o777 for folder in (shared, empty)] == [0o755, 0o700]
+
+
 @pytest.mark.parametrize(
     "arguments", [["l5", "--dir", "x"], ["l1"], ["l1", "--dir", "x", "--listen", "no"],
                   ["l1", "--dir", "x", "--payout", "svm1"]]

@@ -19,6 +19,7 @@ from supervm.common.errors import InputError
 from supervm.common.keyfile import make_key_file
 from supervm.common.log import LibraryHandler, Log
 from supervm.common.node import EXIT_HALTED, load_chain
+from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
 from supervm.protocol.codec import encode
 from supervm.protocol.genesis import make_genesis
 from supervm.protocol.keys import SigningKey
@@ -89,6 +90,30 @@ def place(tmp_path: Path) -> Iterator[Place]:
     for process in place.processes:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.processes
+def test_a_node_of_a_killed_up_stops_in_good_order(place: Place) -> None:
+    starts_it = (
+        "import os, subprocess, sys; os.environ['SUPERVM_PARENT'] = str(os.getpid()); "
+        "subprocess.Popen(sys.argv[1:], start_new_session=True).wait()"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", starts_it, sys.executable, str(NODE), str(place.folder), str(place.genesis), "0"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    place.processes.append(parent)
+    assert parent.stdout is not None
+    assert json.loads(parent.stdout.readline())["event"] == "ready"
+    parent.kill()
+    errors = parent.communicate(timeout=30)[1]  # returns when the node, too, has closed its output
+    assert [json.loads(line)["event"] for line in errors.splitlines()] == ["stopping"]
+    assert [line["event"] for line in place.logged()][-2:] == ["stopping", "stopped"]
+    place.start()  # and nobody holds its folder
+
+
+@pytest.mark.parametrize(("text", "parent"), [("", None), ("12", 12), ("x", None), ("-1", None), ("9" * 5000, None)])
+def test_who_is_followed(text: str, parent: int | None) -> None:
+    assert parent_to_follow({PARENT_VARIABLE: text}) == parent
 
 
 @pytest.mark.processes

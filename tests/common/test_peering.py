@@ -78,6 +78,31 @@ def test_a_target_that_dialled_us_is_not_dialled() -> None:
     assert [effect for _, effect in run(part, outbox, 5 * SECOND, 6 * SECOND)] == [Dial("one:1", A)]
 
 
+def test_an_address_whose_node_is_up_over_another_connection_is_not_dialled_over_it() -> None:
+    """A second connection would replace the first, on both ends, again and again."""
+    part, outbox = peering((None, "one:1"), (None, "alias:1"))
+    run(part, outbox, 0, 0)
+    part.peer_up(0, up(A))
+    part.dial_failed(0, DialFailed("one:1", "duplicate", A))
+    part.peer_up(0, up(A, "alias:1"))
+    assert not [effect for _, effect in run(part, outbox, 0, 5 * SECOND) if isinstance(effect, Dial)]
+    part.peer_down(5 * SECOND, PeerDown(A, "a newer connection is kept"))
+    part.peer_up(5 * SECOND, up(A))
+    assert not [effect for _, effect in run(part, outbox, 5 * SECOND, 9 * SECOND) if isinstance(effect, Dial)]
+    part.peer_down(9 * SECOND, PeerDown(A, "reset"))
+    dials = [effect for _, effect in run(part, outbox, 9 * SECOND, 10 * SECOND) if isinstance(effect, Dial)]
+    assert sorted(dial.address for dial in dials) == ["alias:1", "one:1"]
+
+
+def test_another_node_than_the_expected_one_does_not_count() -> None:
+    """The driver refuses it; the target is tried again."""
+    part, outbox = peering((B, "one:1"))
+    run(part, outbox, 0, 0)
+    part.peer_up(0, up(A))
+    part.dial_failed(0, DialFailed("one:1", "wrong-peer", A))
+    assert Dial("one:1", B) in [effect for _, effect in run(part, outbox, 0, SECOND)]
+
+
 def test_heartbeats_go_to_everyone_and_count() -> None:
     """Every ten seconds, with load, time and height."""
     part, outbox = peering()

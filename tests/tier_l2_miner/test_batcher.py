@@ -20,6 +20,7 @@ from supervm.protocol.wire.messages import (
     Status,
     Submit,
 )
+from supervm.tier_l2_miner.intake import REGISTER_US_MIN
 
 
 def submit(bench, *transfers, peer=None):
@@ -85,9 +86,22 @@ def test_an_older_edge_record_does_not_replace_a_newer_one(bench):
     for payout, counter in ((bench.net.payout, 2), (b"o" * 32, 1)):
         record = sign_edge_record(bench.net.edge_key, bench.net.id, payout, counter)
         bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
+        bench.run(1_000_000)
     submit(bench, bench.net.pay(0, 0))
     bench.run(50_000)
     assert bench.batches()[0].header.edges == (bench.net.payout,)
+
+
+def test_an_edge_cannot_have_a_signature_checked_with_every_message(bench):
+    payouts = (bench.net.payout, b"o" * 32, b"q" * 32)
+    for counter, payout in enumerate(payouts):
+        record = sign_edge_record(bench.net.edge_key, bench.net.id, payout, counter)
+        bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
+        bench.run(REGISTER_US_MIN // 2)
+    submit(bench, bench.net.pay(0, 0))
+    bench.run(50_000)
+    assert bench.batches()[0].header.edges == (payouts[2],)
+    assert not bench.node.intake.may_register(bench.now, bench.net.edge)
 
 
 @pytest.fixture

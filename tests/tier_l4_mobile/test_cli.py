@@ -35,6 +35,7 @@ from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.genesis import Allocation, Chain, Parameters, make_genesis
 from supervm.protocol.keys import SigningKey, verify
 from supervm.protocol.wire.messages import LEVEL_R0, Status, StatusItem, Submit
+from supervm.tier_l4_mobile.cli.access import NoOwner, ask_offline
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
@@ -235,6 +236,38 @@ def test_wrong_usage_of_pay_is_a_usage_error(folder, args):
 def test_a_wrong_address_is_named(folder):
     with pytest.raises(LocalProtocolError, match="not an address"):
         run(pay, "--dir", folder, "--to", "nobody", "--amount", 1, "--fee", 1)
+
+
+def test_a_balance_of_what_is_no_address_and_an_unknown_status_are_wrong_input(folder):
+    with pytest.raises(LocalProtocolError, match="not an address"):
+        run(balance, "--dir", folder, "nobody")
+    with pytest.raises(click.UsageError, match="bogus"):
+        run(queue, "--dir", folder, "list", "--status", "bogus")
+    assert run(queue, "--dir", folder, "cancel", "row-" + "9" * 5000)[0] == 1
+
+
+def test_a_payment_whose_node_ends_before_it_answers_is_made_once(folder, monkeypatch):
+    def takes_it_and_dies(directory, request):
+        run_offline(directory, request, None)
+        raise NoOwner("the node closed the connection")
+
+    run_offline = ask_offline
+    monkeypatch.setattr("supervm.tier_l4_mobile.cli.pay.ask_owner", takes_it_and_dies)
+    assert run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--offline")[0] == 0
+    assert run(queue, "--dir", folder)[1]["total"] == 1
+
+
+def test_no_wallet_is_made_where_its_words_could_not_be_shown(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    (tmp_path / CONFIG_FILE).write_text("tier = 4\nnonsense = 1\n")
+    with pytest.raises(InputError, match="no such key"):
+        run(wallet, "new", "--dir", tmp_path)
+    assert not (tmp_path / WALLET_FILE).exists()
+
+
+def test_the_database_is_its_owners_alone(folder):
+    run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1, "--offline")
+    assert (folder / "node.sqlite").stat().st_mode & 0o077 == 0
 
 
 def test_a_wrong_passphrase_opens_nothing(folder, monkeypatch):

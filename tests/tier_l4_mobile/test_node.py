@@ -199,6 +199,20 @@ def test_a_row_that_is_refused_is_logged_once_and_the_others_go_on():
     assert phone.do(PayMany(rows))["payments"][1]["number"] == answer[1]["number"]
 
 
+def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
+    phone = online()
+    rows = (
+        row(10**30, key="a"), row(1, key="b\0"), row(1, key="c"),
+        PaymentRow(to=BOB_ADDRESS, amount=10**30, fee=-(10**30)),
+    )
+    answer = phone.do(PayMany(rows))["payments"]
+    assert [(p["status"], p["id"] is None) for p in answer] == [
+        ("refused", True), ("refused", True), ("queued", False), ("refused", True)
+    ]
+    phone.crash()
+    assert [p["key"] for p in phone.do(QueueList())["payments"]] == ["c"]
+
+
 @pytest.mark.parametrize(("request_", "word"), [
     (Pay(PaymentRow(to=BOB_ADDRESS, amount=0, fee=1)), "amount"),
     (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=0)), "fee"),
@@ -443,6 +457,24 @@ def test_a_restarted_phone_does_not_go_below_the_height_it_has_seen():
     phone.step(Received(EDGE, old))
     assert phone.node.queue.lanes[ALICE].proved.next_seq == 1
     assert status(phone, payment) == "R4"
+
+
+def test_a_clock_that_was_set_back_lowers_no_height_and_proves_no_balance():
+    phone = online()
+    old = phone.network.proofs([ALICE])
+    phone.do(Pay(row()))
+    phone.network.seal(phone.submitted())
+    prove(phone)
+    phone.now_us -= 3600 * SECOND_US
+    phone.crash()
+    assert phone.node.client.header.height == 1
+    value = phone.do(Balance())
+    assert (value["proof_verified"], value["age_s"]) == (False, 0)
+    assert "clock is" in value["reason"]
+    edge_up(phone)
+    phone.step(Received(EDGE, old))
+    assert phone.node.client.header.height == 1
+    assert phone.node.queue.lanes[ALICE].proved.next_seq == 1
 
 
 def test_changes_since_a_cursor_and_info_and_lists():

@@ -100,10 +100,12 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535 or (
+    if not separator or not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65_535 or (
         ":" in host and not bracketed
     ) or "@" in host or any(character.isspace() for character in text):
-        raise InputError(f"{text!r} is not an address; host:port is needed, for example 127.0.0.1:4101 or [::1]:4101")
+        raise InputError(
+            f"{text!r:.100} is not an address; host:port is needed, for example 127.0.0.1:4101 or [::1]:4101"
+        )
     return (host[1:-1] if bracketed else host), int(port)
 
 
@@ -142,7 +144,7 @@ def load_config(path: Path, *, tier: int, options: Mapping[str, OptionSpec]) -> 
         raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from None
     try:
         document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of some thousand digits, and nesting without end
         raise InputError(f"{path}: this is not TOML: {error}") from None
     return _Reader(path, text, document).read(tier, options)
 
@@ -191,7 +193,7 @@ class _Reader:
         value = self._document.pop(key, default)
         if value is None:
             raise InputError(f"{self._path}: the key {key} is missing; it must be {allowed}")
-        if type(value) is not kind:
+        if type(value) is not kind or (isinstance(value, str) and "\0" in value):
             raise self._error("", key, f"it is {value!r}; {allowed} is allowed")
         return value
 

@@ -82,10 +82,17 @@ class PeerDown:
 
 @dataclass(frozen=True, slots=True)
 class DialFailed:
-    """A `Dial` did not end in `PeerUp`."""
+    """A `Dial` did not end in `PeerUp`.
+
+    Attributes:
+        address: what was dialled.
+        reason: why, for people.
+        peer: who answered there, if that is a peer which is up over another connection; else None.
+    """
 
     address: str
     reason: str
+    peer: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
+from .options import whole_number
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +29,8 @@ class CsvRow:
         Raises:
             InputError: it is none, or out of them.
         """
-        text = self.values[column]
-        # int() alone would also take "1_000", " 1" and digits of other scripts
-        if not (text.isascii() and text.removeprefix("-").isdigit()) or not minimum <= (value := int(text)) <= maximum:
+        value = whole_number(self.values[column])
+        if value is None or not minimum <= value <= maximum:
             raise self.error(column, f"a whole number from {minimum} to {maximum} is needed")
         return value
 
@@ -50,7 +50,10 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[CsvRow]:
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
-        values = [value.strip() for value in next(csv.reader([line]))]
+        try:
+            values = [value.strip() for value in next(csv.reader([line]))]
+        except csv.Error as error:
+            raise InputError(f"{path}, line {number}: this is not a line of a CSV file: {error}") from None
         if not seen_header:
             if values != list(header):
                 raise InputError(f"{path}, line {number}: the header is {line!r}; it must be {','.join(header)}")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from .home import nearest_folder
+
 GIB: Final = 1 << 30
 
 
@@ -87,14 +89,11 @@ def measure(home: Path) -> Hardware:
     """Read this machine's hardware, a container's limits included; `home` need not exist yet."""
     import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
 
-    place = home.absolute()
-    while not place.exists():
-        place = place.parent
     memory_bytes = psutil.virtual_memory().total
     limit = _read_limit(Path("/sys/fs/cgroup/memory.max"))
     if limit:
         memory_bytes = min(memory_bytes, limit[0])
-    return Hardware(_cores(), memory_bytes, psutil.disk_usage(str(place)).total, _gpus())
+    return Hardware(_cores(), memory_bytes, psutil.disk_usage(str(nearest_folder(home))).total, _gpus())
 
 
 def _cores() -> int:

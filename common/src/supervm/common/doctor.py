@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from .detect import NEEDS, as_labelled, measure, shortfalls
+from .home import nearest_folder
 
 OK: Final = "ok"
 ADVICE: Final = "advice"
@@ -167,9 +168,7 @@ def check_home(home: Path) -> list[Finding]:
     """The home folder (or the nearest folder above it that exists) is writable, has room, and writes become durable."""
     import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
 
-    place = home.absolute()
-    while not place.exists():
-        place = place.parent
+    place = nearest_folder(home)
     if not place.is_dir():
         return [Finding("home", WRONG, f"{place} is a file", "set SUPERVM_HOME to a folder")]
     if not os.access(place, os.W_OK | os.X_OK):

@@ -8,6 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 
+def nearest_folder(path: Path) -> Path:
+    """Return `path`, or the nearest folder above it that exists and can be looked at."""
+    place = path.absolute()
+    while place != place.parent:
+        try:
+            place.stat()
+        except OSError:  # not there, or behind a folder that is not ours
+            place = place.parent
+        else:
+            break
+    return place
+
+
 def home_directory(environment: Mapping[str, str] | None = None, platform: str | None = None) -> Path:
     """Return the folder that holds nodes and wallets; it is not created.
 

@@ -23,24 +23,34 @@ def create_private_file(path: Path, data: bytes) -> None:
     """Write a new file with mode 0600 and make it durable; never overwrites.
 
     Raises:
-        InputError: the file exists.
-        OSError: it cannot be written.
+        InputError: the file exists, or it cannot be written; then nothing is left of it.
     """
+    create_file(path, data, mode=0o600)
+
+
+def create_file(path: Path, data: bytes, *, mode: int = 0o666) -> None:
+    """As `create_private_file`, with another mode (less the process's umask) for what others may read."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
     except FileExistsError:
         raise InputError(f"{path} exists already and is never overwritten; choose another folder or file") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+    except OSError as error:
+        raise InputError(f"{path} cannot be made: {error.strerror}") from error
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        path.unlink(missing_ok=True)  # half a file is none, and would bar the next try
+        raise InputError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def make_key_file(path: Path, seed: bytes) -> SigningKey:
     """Write `seed` (32 random bytes) to a new key file and return its key.
 
     Raises:
-        InputError: the file exists.
+        InputError: the file exists or cannot be written.
     """
     key = SigningKey(seed)
     create_private_file(path, seed.hex().encode() + b"\n")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from .errors import InputError
 
 OptionValue = int | str | bool
+_DIGITS_MAX: Final = 100  # far beyond every bound, and far below where `int` gives up
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,15 @@ class OptionSpec:
         return not self.choices or value in self.choices
 
 
+def whole_number(text: str) -> int | None:
+    """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
+
+    `int` alone would also take "1_000", " 1" and digits of other scripts, and it raises on some thousand digits.
+    """
+    digits = text.removeprefix("-")
+    return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX else None
+
+
 def defaults(options: Mapping[str, OptionSpec]) -> dict[str, OptionValue]:
     """Return every option's default."""
     return {name: option.default for name, option in options.items()}
@@ -63,7 +74,7 @@ def parse_option(name: str, text: str, option: OptionSpec) -> OptionValue:
     if option.kind is bool:
         value = {"true": True, "false": False}.get(text)
     elif option.kind is int:
-        value = int(text) if text.isascii() and text.removeprefix("-").isdigit() else None
+        value = whole_number(text)
     if value is None or not option.accepts(value):
         raise InputError(f"{name}={text} is not allowed: {option.allowed}")
     return value

@@ -40,6 +40,7 @@ class _Target:
     backoff_us: int = BACKOFF_US_MIN
     dial_at_us: int | None = 0  # None: connected
     peer: bytes | None = None
+    known: bytes | None = None  # who answered there last; while it is up, dialling would only replace its connection
 
 
 class Peering:
@@ -80,8 +81,9 @@ class Peering:
         """Dial what is due, send heartbeats, hang up on the silent."""
         for target in self._targets:
             if target.dial_at_us is not None and target.dial_at_us <= now_us:
-                if target.node_id is not None and target.node_id in self.up:
-                    target.dial_at_us, target.peer = None, target.node_id
+                expected = target.node_id or target.known
+                if expected is not None and expected in self.up:
+                    target.dial_at_us, target.peer = None, expected
                     continue
                 target.dial_at_us = now_us + DIAL_TIMEOUT_US
                 self._outbox.dial(target.address, target.node_id)
@@ -109,6 +111,7 @@ class Peering:
         for target in self._targets:
             if target.node_id == event.peer or (target.node_id is None and target.address == event.address):
                 target.dial_at_us, target.peer, target.backoff_us = None, event.peer, BACKOFF_US_MIN
+                target.known = event.peer
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer and plan to dial it again if it is a target."""
@@ -121,10 +124,13 @@ class Peering:
                 self._retry(target, now_us)
 
     def dial_failed(self, now_us: int, event: DialFailed) -> None:
-        """Plan the next try with back-off and jitter."""
+        """Plan the next try with back-off and jitter; none is needed where a peer answered that is up already."""
         for target in self._targets:
             if target.address == event.address and target.peer is None:
-                self._retry(target, now_us)
+                if event.peer is not None and event.peer in self.up and target.node_id in (None, event.peer):
+                    target.dial_at_us, target.peer, target.known = None, event.peer, event.peer
+                else:
+                    self._retry(target, now_us)
 
     def heard(self, now_us: int, peer: bytes) -> None:
         """Any message is a sign of life."""

@@ -30,6 +30,8 @@ BAD_SIGNATURE = "bad signature"
 WRONG_CHAIN = "signed for another chain"
 EXECUTED_IDS_MAX = 200_000
 """Ids of executed transfers that are remembered, so that a repetition gets R3 and not a refusal."""
+REGISTER_US_MIN = 1_000_000
+"""Time between two records of one edge; an honest one sends one when it connects."""
 
 
 class StatusLines:
@@ -104,6 +106,7 @@ class Intake:
         self._lines = lines
         self._buckets: dict[bytes, TokenBucket] = {}
         self._edges: dict[bytes, tuple[int, bytes]] = {}
+        self._registered_us: dict[bytes, int] = {}
         self._jobs: dict[int, _Job] = {}
         self._verifying: dict[bytes, tuple[bytes, ...]] = {}  # raw bytes -> peers that sent them meanwhile
 
@@ -121,6 +124,15 @@ class Intake:
         """Forget a peer; what it submitted stays."""
         self._buckets.pop(peer, None)
         self._edges.pop(peer, None)
+        self._registered_us.pop(peer, None)
+
+    def may_register(self, now_us: int, peer: bytes) -> bool:
+        """Return whether an edge's record may be looked at: its signature is checked here and now, so not often."""
+        earlier_us = self._registered_us.get(peer)
+        if earlier_us is not None and now_us - earlier_us < REGISTER_US_MIN:
+            return False
+        self._registered_us[peer] = now_us
+        return True
 
     def register_edge(self, peer: bytes, payout: bytes, counter: int) -> bool:
         """Note where an edge is paid; return False if it has told us something newer already."""

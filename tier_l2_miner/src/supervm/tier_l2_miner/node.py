@@ -295,6 +295,8 @@ class MinerNode:
             case GetReceipt(transfer_id):
                 self.serving.receipt(now_us, peer, transfer_id)
             case EdgeRegistration(raw):
+                if not self.intake.may_register(now_us, peer):
+                    return
                 record = read_edge_record(raw, self.chain.chain_id, peer, self.chain.rules.verify)
                 self.intake.register_edge(peer, record.payout, record.counter)
             case Heartbeat():

@@ -5,6 +5,7 @@ It decides nothing; `queue.PaymentQueue` does, on top of it.
 
 from __future__ import annotations
 
+from supervm.common.options import whole_number
 from supervm.common.records import Reader, Record
 
 from .changes import Changes
@@ -39,7 +40,7 @@ class PaymentLog:
         """Return the payment of an id, present or former, as `Payment.label` writes it."""
         if text.startswith("row-"):
             digits = text[4:]
-            return self.payments.get(int(digits)) if digits.isascii() and digits.isdigit() else None
+            return self.payments.get(whole_number(digits) or 0)
         try:
             return self._by_id.get(bytes.fromhex(text))
         except ValueError:

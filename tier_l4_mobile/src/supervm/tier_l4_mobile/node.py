@@ -129,7 +129,7 @@ class MobileNode:
         self.queue.changes.start(now_us)
         stored = self._reader.get("trusted", ("newest",))
         if stored is not None and isinstance(stored[0], bytes):
-            self._sync.trust_stored(stored[0], now_us)
+            self._sync.trust_stored(stored[0])
         self._courier.start()
         self.peering.tick(now_us)
 

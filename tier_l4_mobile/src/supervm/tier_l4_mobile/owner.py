@@ -27,7 +27,7 @@ from .messages import (
     QueueList,
     ShowPayment,
 )
-from .payments import Payment, printable
+from .payments import Payment, check_logged, printable
 from .queue import PaymentQueue
 from .sync import Sync
 from .uplink import Uplink
@@ -131,6 +131,7 @@ class Commands:
         except (PaymentError, LocalProtocolError) as error:
             reason = printable(str(error))
             try:
+                check_logged(row.amount, row.fee, row.key)
                 source, receiver = self._source(row.source), self._receiver(row.to)
                 return self._queue.add_refused(
                     now_us, source, receiver, amount=row.amount, fee=row.fee, reason=reason, key=row.key
@@ -143,8 +144,11 @@ class Commands:
         released = [payment for payment in self._queue.open_payments() if payment.released]
         self._courier.submit_all(released)
         edge = self._uplink.active
-        return {"submitted": len(released) if edge else 0, "open": sum(1 for _ in self._queue.open_payments()),
-                "edge": edge.hex() if edge else None}
+        opened = list(self._queue.open_payments())
+        leaving = sum(1 for payment in opened if payment.raw)  # those not released yet are with this step's write
+        return {
+            "submitted": leaving if edge else 0, "open": len(opened), "edge": edge.hex() if edge else None,
+        }
 
     def _list(self, request: QueueList) -> dict[str, Any]:
         account = self._source(request.source) if request.source else None

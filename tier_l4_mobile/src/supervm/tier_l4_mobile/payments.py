@@ -147,6 +147,18 @@ def check_request(to: bytes, amount: int, fee: int, valid_until_ms: int, payload
         raise PaymentError(f"the key {key!r:.150} is not allowed: at most {KEY_CHARS_MAX} printable characters are")
 
 
+def check_logged(amount: int, fee: int, key: str) -> None:
+    """Check that a refused request fits a row of the log, whatever else was wrong with it.
+
+    Raises:
+        PaymentError: it does not.
+    """
+    if not (abs(amount) <= INT_MAX and abs(fee) <= INT_MAX):
+        raise PaymentError(f"amount and fee are at most {INT_MAX} grain")
+    if printable(key) != key:
+        raise PaymentError("the key holds characters that cannot be printed")
+
+
 def printable(text: str) -> str:
     """Return `text` with ``?`` for what a terminal or a database would not take; a peer may have written it."""
     return text if text.isprintable() else "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -14,9 +14,10 @@ from typing import Any
 from supervm.common.core import Outbox
 from supervm.common.records import Put
 from supervm.protocol.address import encode_address
+from supervm.protocol.codec import INT_MAX
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import LightClient, ProvedAccount, account_answer
+from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, LightClient, ProvedAccount, account_answer
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
 
 from .queue import PaymentQueue
@@ -65,12 +66,14 @@ class Sync:
             times.append(self._ask_again_us)
         return min(times, default=None)
 
-    def trust_stored(self, checkpoint: bytes, now_us: int) -> None:
-        """Go on from the checkpoint that an earlier run had accepted."""
+    def trust_stored(self, checkpoint: bytes) -> None:
+        """Go on from the checkpoint that an earlier run had accepted, whatever the clock says now.
+
+        A clock that was set back must not let an edge show this phone a state below one that it has seen.
+        """
         try:
-            self.client.accept_checkpoint(checkpoint, now_us // 1000)
-        except RemoteProtocolError as error:
-            # Our own record: the clock was set back, or the file is another network's.
+            self.client.accept_checkpoint(checkpoint, INT_MAX)
+        except RemoteProtocolError as error:  # our own record: the file is damaged, or another network's
             self._outbox.publish("stored checkpoint ignored", level="warning", reason=error.reason)
         else:
             self._checkpoint = self._checkpoint_kept = checkpoint
@@ -191,10 +194,13 @@ class Sync:
                 "address": self._address(account), "balance": None, "height": None, "age_s": None,
                 "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
             }
-        age_ms = max(0, now_us // 1000 - proved.ts_ms)
+        age_ms = now_us // 1000 - proved.ts_ms
+        if age_ms < -CLOCK_DRIFT_MS_MAX:
+            reason = f"{reason}; this machine's clock is {-age_ms / 1000:.0f} s or more behind the network's"
         return {
             "address": self._address(account), "balance": proved.balance, "height": proved.height,
-            "age_s": age_ms / 1000, "proof_verified": age_ms <= self.client.max_age_ms, "exists": True,
+            "age_s": max(0, age_ms) / 1000, "exists": True,
+            "proof_verified": -CLOCK_DRIFT_MS_MAX <= age_ms <= self.client.max_age_ms,
             "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
         }
 

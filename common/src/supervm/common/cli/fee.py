@@ -7,6 +7,7 @@ import click
 from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
 
 from ..errors import InputError
+from ..options import whole_number
 from .output import columns, emit, json_option
 
 
@@ -34,9 +35,13 @@ def parse_shares(text: str) -> tuple[int, ...]:
     Raises:
         InputError: a part is not a whole number.
     """
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise InputError(
-            f"shares {text!r} are not allowed: four whole numbers of basis points, for example 4000,3000,2000,1000"
-        ) from None
+    shares: list[int] = []
+    for part in text.split(","):
+        share = whole_number(part.strip())
+        if share is None:
+            raise InputError(
+                f"shares {text!r:.100} are not allowed: four whole numbers of basis points, for example "
+                "4000,3000,2000,1000"
+            )
+        shares.append(share)
+    return tuple(shares)

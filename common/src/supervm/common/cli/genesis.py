@@ -18,6 +18,7 @@ from supervm.protocol.errors import LocalProtocolError
 
 from ..csvfile import CsvRow, read_csv
 from ..errors import InputError
+from ..keyfile import create_file
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
 from .output import columns, emit, json_option
@@ -90,10 +91,7 @@ def new(
         ),
         parameters=Parameters(1, test_network=test_network, **_parameters(params)),
     )
-    if out.exists():
-        raise InputError(f"{out} exists already and is never overwritten; choose another name")
-    with out.open("xb") as file:
-        file.write(encode(made))
+    create_file(out, encode(made))
     document = describe(made)
     emit({"file": str(out), **document}, as_json=as_json, lines=[f"made {out}", *_lines(document)])
 
@@ -159,6 +157,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
 def _checked_name(name: str) -> str:
     if not 1 <= len(name) <= 64:
         raise InputError(f"--name has {len(name)} characters; 1 to 64 are allowed")
+    if not name.isprintable():
+        raise InputError(f"--name {name!r} is not allowed: 1 to 64 printable characters are")
     return name
 
 

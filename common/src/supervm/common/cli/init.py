@@ -42,7 +42,8 @@ def init(tier: str, directory: Path, listen: str | None, payout: str | None, as_
         if (directory / name).exists():
             raise InputError(f"{directory / name} exists already and is never overwritten; choose another folder")
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-    directory.chmod(0o700)
+    if not any(directory.iterdir()):
+        directory.chmod(0o700)  # a folder that others use too is left as it is; each file in it is private
     config = NodeConfig(
         tier=number,
         directory=directory,

@@ -21,7 +21,9 @@ def json_option(function: _F) -> _F:
 def emit(document: Any, *, as_json: bool, lines: Iterable[str]) -> None:
     """Print the result of a command: `document` as JSON, or `lines` for a person."""
     if as_json:
-        click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        unicode_too = encoding.lower().replace("-", "") == "utf8"
+        click.echo(json.dumps(document, indent=2, ensure_ascii=not unicode_too))
         return
     for line in lines:
         click.echo(line)

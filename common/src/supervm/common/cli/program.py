@@ -7,6 +7,7 @@ traceback; 130 is Ctrl-C; 141 is a reader that went away.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -92,9 +93,14 @@ def program() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``supervm`` with `argv` (default: the process's arguments) and return its exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # a file's name may hold what the terminal's encoding cannot write; it is shown escaped, as JSON would
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = program.main(args=None if argv is None else list(argv), prog_name="supervm", standalone_mode=False)
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: it was closed before we began
+            sys.stdout.flush()
     except BaseException as error:
         return _status_of(error)
     return status if isinstance(status, int) else EXIT_OK

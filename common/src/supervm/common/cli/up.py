@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +48,8 @@ def up(
     Sends a file of payments through it and shows each one reaching a state that a phone has proved for itself.
     Exits with 0 when every payment is proved (R4) or refused with a reason, else with 1.
     """
+    if timeout_s is not None and not math.isfinite(timeout_s):
+        raise click.UsageError(f"--timeout {timeout_s} is not allowed: seconds, at least 1", ctx=None)
     from ..up.layout import Counts
     from ..up.session import UpOptions, run_up
 

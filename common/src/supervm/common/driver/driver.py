@@ -91,6 +91,7 @@ class Driver:
                 nursery.start_soon(self._committer.run)
                 nursery.start_soon(self._verifier.run)
                 nursery.start_soon(self._run_timer)
+                nursery.start_soon(self._links.watch)
                 for listener in self._listeners:
                     nursery.start_soon(accept, listener, self._admit)
                 self.feed([c.Started()])

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 
 import trio
 
@@ -27,6 +26,7 @@ from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 from ..connection import Connection, LocalNode, goodbye
 from ..core import DialFailed, Input, PeerDown, PeerUp, Received
 from ..link import LinkSession
+from .acknowledged import Acknowledged, read_unacknowledged
 from .clock import Clock
 from .limits import Limits
 from .listener import Admission, split_address
@@ -111,6 +111,19 @@ class Links:
             with trio.move_on_after(self._limits.goodbye_s):
                 await self._empty.wait()
 
+    async def watch(self) -> None:
+        """End, for ever, connections whose data the peer's machine no longer acknowledges (network.md 3)."""
+        while True:
+            await trio.sleep(self._limits.unacknowledged_s / 4)
+            now_s = trio.current_time()
+            for link in list(self._links):
+                try:
+                    lost = link.acknowledged.is_lost(now_s, *read_unacknowledged(link.stream))
+                except OSError:
+                    continue  # it is closed, and its reader knows
+                if lost:
+                    link.end(f"data unacknowledged for {self._limits.unacknowledged_s:g} s", orderly=False)
+
     def metrics(self) -> dict[str, int]:
         """Return counters and gauges."""
         return {
@@ -157,7 +170,8 @@ class Links:
         link = self._link(stream, address, peer, host)
         await self._run(link)
         if not link.up:
-            self._feed([DialFailed(address, link.ended)])
+            found = link.connection.peer_id
+            self._feed([DialFailed(address, link.ended, found if found is not None and self.is_up(found) else None)])
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -232,10 +246,6 @@ class Links:
     ) -> PeerLink:
         now_us = self._clock.now_us()
         dialled = address is not None
-        if hasattr(trio.socket, "TCP_USER_TIMEOUT"):  # Linux; elsewhere the peer's silence ends it later
-            with suppress(OSError):
-                timeout_ms = int(self._limits.unacknowledged_s * 1000)
-                stream.setsockopt(trio.socket.IPPROTO_TCP, trio.socket.TCP_USER_TIMEOUT, timeout_ms)
         session = LinkSession(
             initiator=dialled, static_private=self._identity.static_private,
             ephemeral_private=self._entropy(32), node_key=self._identity.node_key,
@@ -246,6 +256,7 @@ class Links:
             Connection(session, self._local, dialled=dialled, opened_us=now_us), stream,
             OutQueue(self._limits.queue_bytes_max), address, remote,
             trio.CancelScope(deadline=trio.current_time() + self._limits.unauthenticated_s), trio.CancelScope(),
+            Acknowledged(self._limits.unacknowledged_s),
         )
         self._links[link] = None
         return link

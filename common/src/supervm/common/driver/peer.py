@@ -9,6 +9,7 @@ from typing import Final, Literal
 import trio
 
 from ..connection import Connection
+from .acknowledged import Acknowledged
 from .clock import Clock
 
 Put = Literal["queued", "dropped", "full"]
@@ -105,6 +106,7 @@ class PeerLink:
         remote: the peer's IP address, for logs and limits.
         scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
         reading: ends reading only.
+        acknowledged: whether the peer's machine still takes what it is sent.
         up: the core was told `PeerUp`.
         up_at_us: when.
         ended: why it ended, "" before.
@@ -118,6 +120,7 @@ class PeerLink:
     remote: str
     scope: trio.CancelScope
     reading: trio.CancelScope
+    acknowledged: Acknowledged
     up: bool = False
     up_at_us: int = 0
     ended: str = ""

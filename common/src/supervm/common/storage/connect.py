@@ -7,6 +7,8 @@ off, a server that runs without fsync is refused, and an advisory lock keeps a s
 
 from __future__ import annotations
 
+import contextlib
+import os
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +35,7 @@ def database_url(database: str | Path) -> URL:
         return URL.create("sqlite", database=str(database))
     try:
         url = make_url(database)
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:  # ValueError: the port is no number
         raise InputError(
             "the database URL cannot be read; an example is postgresql+psycopg://user@host/name"
         ) from error
@@ -59,6 +61,7 @@ def open_engine(url: URL, *, busy_timeout_s: float) -> Engine:
     is_sqlite = url.get_backend_name() == "sqlite"
     try:
         if is_sqlite:
+            _make_private(url.database)
             engine = sa.create_engine(url, connect_args={"timeout": busy_timeout_s, "check_same_thread": False})
             sa.event.listen(engine, "connect", _set_up_sqlite)
             sa.event.listen(engine, "begin", _begin_sqlite)
@@ -71,6 +74,13 @@ def open_engine(url: URL, *, busy_timeout_s: float) -> Engine:
             "postgresql+psycopg://"
         ) from error
     return engine
+
+
+def _make_private(database: str | None) -> None:
+    """Make a new database file for its owner alone; SQLite gives its journals the same mode."""
+    if database and not database.startswith("file:"):
+        with contextlib.suppress(OSError):  # opening it will say what is wrong
+            os.close(os.open(database, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def check_durable(connection: sa.Connection, url: URL) -> None:

@@ -9,7 +9,9 @@ import click
 
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
+from supervm.protocol.address import decode_address
 
+from ..config import mobile_options
 from ..messages import Balance
 from .access import (
     Ask,
@@ -17,6 +19,7 @@ from .access import (
     RequestRefused,
     ask_offline,
     ask_owner,
+    config_of,
     connected,
     directory_option,
     passphrase_option,
@@ -40,6 +43,8 @@ def balance(
 
     Exit status 1 when it could not be proved now; what is shown then is the last proof, if there is one.
     """
+    if address and address not in mobile_options(config_of(directory)).names:
+        decode_address(address)
     request = Balance(address, answer_file is not None)
     try:
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,11 @@ def pay(
     Exit status 1 and the reason when the wallet refuses it, for example because the proved balance is too small.
     """
     decode_address(to)
-    row = PaymentRow(to=to, amount=amount, fee=fee, source=source, validity_ms=validity and validity * 1000)
+    # The key makes it one payment even if the node takes it and ends before it has answered.
+    row = PaymentRow(
+        to=to, amount=amount, fee=fee, source=source, key=f"pay:{secrets.token_hex(16)}",
+        validity_ms=validity and validity * 1000,
+    )
     try:
         try:
             shown = ask_owner(directory, Pay(row, offline))
@@ -78,4 +83,7 @@ def _pay_as_owner(directory: Path, row: PaymentRow, passphrase_file: Path | None
             queued[0] = shown
         return shown
 
-    return run_owner(directory, work, passphrase_file, timeout_s=timeout_s) or queued[0]
+    shown = run_owner(directory, work, passphrase_file, timeout_s=timeout_s)
+    if shown is None and not queued:  # the disk took longer than the time-out; the key makes this the same payment
+        shown = ask_offline(directory, Pay(row), passphrase_file)
+    return shown or queued[0]

@@ -11,7 +11,7 @@ import trio
 from supervm.common.cli.output import columns, emit, json_option
 
 from ..messages import ROWS_MAX, Cancel, Flush, Info, MobileRequest, QueueList
-from ..payments import QUEUED
+from ..payments import FATES, PROGRESS, QUEUED
 from .access import (
     POLL_S,
     Ask,
@@ -48,7 +48,8 @@ def queue() -> None:
 
 @queue.command("list", epilog="Example: supervm queue --dir phone list --limit 20")
 @directory_option
-@click.option("--status", "statuses", multiple=True, help="Only this status; may be given several times.")
+@click.option("--status", "statuses", multiple=True, type=click.Choice((*PROGRESS, *FATES)),
+              help="Only this status; may be given several times.")
 @click.option("--from", "source", default="", help="Only this account: an address or a name.")
 @click.option("--limit", type=click.IntRange(1, ROWS_MAX), default=100, show_default=True, help="Only the newest.")
 @passphrase_option

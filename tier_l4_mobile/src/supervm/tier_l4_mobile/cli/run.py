@@ -8,7 +8,7 @@ import click
 
 from supervm.common.cli.output import emit, json_option
 from supervm.common.config import load_config
-from supervm.common.keyfile import create_private_file
+from supervm.common.keyfile import create_file
 from supervm.common.node import NodeContext, load_chain, run_node
 from supervm.protocol.codec import encode
 from supervm.protocol.light import anchor_of
@@ -47,6 +47,6 @@ def run(config_file: Path, passphrase_file: Path | None) -> int:
 def export_anchor(genesis: Path, out: Path, as_json: bool) -> None:
     """Write the trusted start of a network's light clients: genesis header and validators, without the money."""
     anchor = anchor_of(load_chain(genesis))
-    create_private_file(out, encode(anchor))
+    create_file(out, encode(anchor))
     document = {"file": str(out), "chain_id": anchor.header.chain_id.hex(), "height": anchor.header.height}
     emit(document, as_json=as_json, lines=[f"wrote {out}: the anchor of network {document['chain_id']}"])

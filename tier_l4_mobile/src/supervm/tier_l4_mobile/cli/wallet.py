@@ -43,9 +43,10 @@ def wallet() -> None:
 def new(directory: Path, words: str, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
     """Make a new wallet and show its words, once: whoever has them has the money, so write them on paper."""
     entropy = secrets.token_bytes(_ENTROPY_BYTES[int(words)])
+    test = _is_test(directory, test)  # first: a wallet whose words were never shown helps nobody
     passphrase = passphrase_of(passphrase_file, new=True)
     shown = create_wallet(directory / WALLET_FILE, passphrase, words=None, entropy=entropy)
-    address = _address(directory, Wallet(shown), 0, test)
+    address = _address(Wallet(shown), 0, test)
     emit({"address": address, "words": shown}, as_json=as_json, lines=[
         "Write these words on paper; they are not shown again unless you export them:", "", f"  {shown}", "",
         f"address of account 0: {address}",
@@ -70,9 +71,10 @@ def import_(
             words = words_file.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"{words_file}: the words cannot be read: {error}") from error
+    test = _is_test(directory, test)
     passphrase = passphrase_of(passphrase_file, new=True)
     taken = create_wallet(directory / WALLET_FILE, passphrase, words=" ".join(words.split()), entropy=None)
-    address = _address(directory, Wallet(taken), 0, test)
+    address = _address(Wallet(taken), 0, test)
     emit({"address": address}, as_json=as_json, lines=[f"imported; address of account 0: {address}"])
 
 
@@ -85,7 +87,7 @@ def import_(
 def address(directory: Path, account: int, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
     """Show the address of an account."""
     opened = unlock_wallet(directory / WALLET_FILE, passphrase_of(passphrase_file))
-    text = _address(directory, opened, account, test)
+    text = _address(opened, account, _is_test(directory, test))
     emit({"account": account, "address": text}, as_json=as_json, lines=[text])
 
 
@@ -102,9 +104,10 @@ def show(directory: Path, accounts: int | None, passphrase_file: Path | None, te
     if (directory / CONFIG_FILE).exists():
         options = mobile_options(config_of(directory))
         accounts, names = accounts or options.accounts, options.names
+    test = _is_test(directory, test)
     rows = [
         {"account": number, "name": names[number] if number < len(names) else None,
-         "address": _address(directory, opened, number, test)}
+         "address": _address(opened, number, test)}
         for number in range(accounts or 1)
     ]
     emit({"accounts": rows}, as_json=as_json, lines=columns(
@@ -122,10 +125,19 @@ def export(directory: Path, passphrase_file: Path | None, as_json: bool) -> None
     emit({"words": words}, as_json=as_json, lines=[words])
 
 
-def _address(directory: Path, opened: Wallet, account: int, test: bool) -> str:
-    """Return an account's address on the network that the folder's genesis file names."""
+def _is_test(directory: Path, test: bool) -> bool:
+    """Return whether addresses are a test network's: as the folder's genesis file says, or `test` where there is none.
+
+    Raises:
+        InputError: the configuration or the genesis file is there but cannot be read.
+    """
     if (directory / CONFIG_FILE).exists():
         genesis = config_of(directory).genesis
         if genesis.exists():
-            test = load_chain(genesis).parameters.test_network
+            return load_chain(genesis).parameters.test_network
+    return test
+
+
+def _address(opened: Wallet, account: int, test: bool) -> str:
+    """Return an account's address."""
     return encode_address(opened.account(account).public, test=test)
