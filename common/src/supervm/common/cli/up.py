@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from .output import columns, emit, json_option
+from ..errors import CommonError, InputError
+from .output import columns, emit, json_option, note
 
 _COUNT = click.IntRange(1, 64)
 
@@ -57,7 +58,13 @@ def up(
     if any(count is not None for count in (l1, l2, l3, l4)):
         standard = Counts()
         counts = Counts(l1 or standard.l1, l2 or standard.l2, l3 or standard.l3, l4 or standard.l4)
-    document, ok = run_up(UpOptions(counts, directory, payments, exit_when_done, timeout_s, quiet=False))
+    try:
+        document, ok = run_up(UpOptions(counts, directory, payments, exit_when_done, timeout_s, quiet=False))
+    except InputError:
+        raise
+    except CommonError as error:  # the input was right, the network did not do what was asked
+        note(f"supervm: {error}")
+        raise click.exceptions.Exit(1) from None
     emit(document, as_json=as_json, lines=_summary(document))
     if not ok:
         raise click.exceptions.Exit(1)
