@@ -53,6 +53,18 @@ def test_a_bad_signature_is_thrown_out_and_named_and_its_signer_may_vote_again()
     assert len(tally.add([vote(chain, 1, header)])) == 1
 
 
+def test_two_genuine_votes_for_one_height_are_evidence_once() -> None:
+    """E3: both votes are shown, whether the first is verified already or not; a forged second vote accuses nobody."""
+    chain = make_test_chain()
+    (header,) = headers(chain, 1)
+    tally = CheckpointTally(chain.chain, None)
+    honest, wrong = vote(chain, 1, header), vote(chain, 1, header, WRONG)
+    tally.add([honest, msgspec.structs.replace(wrong, signature=bytes(64))])
+    assert tally.evidence == []
+    tally.add([wrong, wrong, honest])
+    assert tally.evidence == [(honest, wrong)]
+
+
 def test_one_validator_alone_neither_stops_a_node_nor_fills_its_memory() -> None:
     """Any number of wrong roots of one signer: no divergence, and one vote per height is kept."""
     chain = make_test_chain()

@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.genesis import Chain
 from supervm.protocol.votes import Vote, VoteKind
@@ -50,6 +52,9 @@ class CheckpointTally:
         self._verified: dict[int, dict[bytes, dict[int, bytes]]] = {}
         self.bad_signers: list[int] = []
         """Validators whose votes had an invalid signature; whoever blames them empties it."""
+        self.evidence: list[tuple[Vote, Vote]] = []
+        """Two genuine votes of one validator for different headers of one height (E3); whoever reports them empties it."""
+        self._accused: dict[int, int] = {}  # signer -> height of the newest pair: one a height is enough
 
     @property
     def height(self) -> int:
@@ -82,14 +87,32 @@ class CheckpointTally:
                 continue
             if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators):
                 continue
-            if any(vote.signer in signers for signers in self._verified.get(height, {}).values()):
+            earlier = self._earlier(vote)
+            if earlier is not None:
+                self._compare(earlier, vote)
                 continue
-            if self._votes.setdefault(height, {}).setdefault(vote.signer, vote) is not vote:
-                continue
+            self._votes.setdefault(height, {})[vote.signer] = vote
             certified = self._count(height)
             if certified is not None:
                 done.append(certified)
         return done
+
+    def _earlier(self, vote: Vote) -> Vote | None:
+        """Return the vote of the same signer for the same height that is held already."""
+        for digest, signers in self._verified.get(vote.number, {}).items():
+            if vote.signer in signers:
+                return replace(vote, digest=digest, signature=signers[vote.signer])
+        return self._votes.get(vote.number, {}).get(vote.signer)
+
+    def _compare(self, earlier: Vote, vote: Vote) -> None:
+        """Note evidence E3 if both votes are genuine and name different headers (consensus.md 2.10)."""
+        if earlier.digest == vote.digest or self._accused.get(vote.signer, -1) >= vote.number:
+            return
+        rules = self._rules
+        key = rules.validators.keys[vote.signer]
+        if all(rules.verify(key, item.statement(rules.chain_id), item.signature) for item in (earlier, vote)):
+            self._accused[vote.signer] = vote.number
+            self.evidence.append((earlier, vote))
 
     def _count(self, height: int) -> CertifiedCheckpoint | None:
         rules, validators = self._rules, self._rules.validators

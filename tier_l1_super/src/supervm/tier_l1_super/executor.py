@@ -240,6 +240,16 @@ class Executor:
         newest = self.tally.certified
         for checkpoint in self.tally.add(listed):
             self._certified(checkpoint)
+        for first, second in self.tally.evidence:
+            self._outbox.publish(
+                "evidence",
+                level="warning",
+                kind="E3",
+                signer=first.signer,
+                first=encode(first).hex(),
+                second=encode(second).hex(),
+            )
+        self.tally.evidence.clear()
         if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
             repeated = max(vote.number for vote in listed)
             if repeated < newest.header.height - 1:
