@@ -2,8 +2,8 @@
 
 The courier releases what the queue holds while an edge is there, at most `IN_FLIGHT_MAX` payments at once, and watches
 every open payment with one timer. What an edge has not acknowledged after `RETRY_US` is submitted again, to another
-edge if this one said nothing at all; what it has acknowledged is durable there and is repeated only after
-`RETRY_CLAIMED_US` without progress of the account, so that a slow network is not made slower.
+edge if this one said nothing at all; what it has acknowledged is durable there and is repeated, to another edge, only
+after `RETRY_CLAIMED_US` without progress of the account, so that a slow network is not made slower.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ class Courier:
                 self._outgoing[payment.number] = payment
 
     def tick(self, now_us: int, *, online: bool, news_us: int) -> bool:
-        """Act on what is due; return whether an edge left payments without any news since they were sent.
+        """Act on what is due; return whether the edge leaves payments without news or without progress.
 
         Args:
             now_us: the time.
@@ -142,7 +142,9 @@ class Courier:
         self._outgoing[payment.number] = payment
         if payment.status in (R1, R3):
             self.questions[payment.account] = None
-        return news_us <= watch.sent_us
+        # An edge may talk and yet keep a payment to itself: what it has acknowledged and does not bring forward, or
+        # does not acknowledge when asked twice, goes to another edge.
+        return news_us <= watch.sent_us or payment.status != QUEUED or watch.tries > 1
 
     def refused(self, payment: Payment, now_us: int) -> None:
         """A payment was refused by an edge: look again soon, once a proof or its predecessor may have come."""
