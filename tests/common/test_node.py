@@ -145,9 +145,10 @@ def test_what_was_answered_survives_a_kill_and_a_lost_log_is_noticed(place: Plac
     assert place.ask(small.Look()) == {"notes": expected, "log": expected, "log_lost": False}
     assert place.end(signal.SIGTERM) == (0, "")
     (place.folder / "promises.log").unlink()
-    place.start()
-    assert place.ask(small.Look()) == {"notes": expected, "log": [], "log_lost": True}
-    place.end(signal.SIGTERM)
+    for _ in range(2):  # and it stays lost: a second start must not take an empty log for a promise never made
+        place.start()
+        assert place.ask(small.Look()) == {"notes": expected, "log": [], "log_lost": True}
+        place.end(signal.SIGTERM)
 
 
 @pytest.mark.processes

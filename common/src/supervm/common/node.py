@@ -187,8 +187,14 @@ def open_store(
         incarnation = b""
     if len(incarnation) != _INCARNATION_BYTES:
         raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
+    promises = config.directory / PROMISES_FILE
+    if had_log and not promises.exists():
+        # No new log is begun: the next start must find it missing, too, or it would vote as if it had never voted.
+        if log is not None:
+            log("log-lost", {"path": str(promises)}, "error")
+        return SqlStore(database, tables), True
     try:
-        store = SqlStore(database, tables, log_path=config.directory / PROMISES_FILE, incarnation=incarnation)
+        store = SqlStore(database, tables, log_path=promises, incarnation=incarnation)
     except LogDamaged as error:
         # what is left of the promises cannot be relied on: read the tables, promise nothing any more
         if log is not None:
@@ -196,10 +202,7 @@ def open_store(
         return SqlStore(database, tables), True
     if not had_log:
         new.rename(path)
-    lost = had_log and store.log_created
-    if lost and log is not None:
-        log("log-lost", {"path": str(config.directory / PROMISES_FILE)}, "error")
-    return store, lost
+    return store, False
 
 
 class _Node:

@@ -8,6 +8,7 @@ epoch, 0 promises nothing. Bit j is bit ``j % 8`` (least significant first) of b
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import pairwise
 from typing import Annotated, Literal
 
@@ -15,7 +16,7 @@ import msgspec
 
 from .codec import Agreed, Hash, Key, Signature, Uint, Uint8, Uint16, encode
 from .errors import RemoteProtocolError
-from .hashing import hash_batch, hash_batch_vote, hasher
+from .hashing import HASHES_REMEMBERED, hash_batch, hash_batch_vote, hasher
 from .receipts import TRANSACTIONS, merkle_root
 from .transfer import TRANSFER_BYTES_MAX
 from .validators import VALIDATORS_MAX, ValidatorSet
@@ -48,7 +49,12 @@ class BatchHeader(Agreed, tag="batch", frozen=True):
     @property
     def digest(self) -> Hash:
         """The batch's name: 32 bytes."""
-        return hash_batch(encode(self))
+        return _batch_digest(self)
+
+
+@lru_cache(maxsize=HASHES_REMEMBERED)
+def _batch_digest(header: BatchHeader) -> bytes:
+    return hash_batch(encode(header))
 
 
 RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]

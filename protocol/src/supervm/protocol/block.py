@@ -9,6 +9,7 @@ anything in order to decide, and `just_hash` in the header makes a block without
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ import msgspec
 from .batch import BatchCertificate, check_batch_certificate
 from .codec import Agreed, Hash, Signature, Uint, Uint8, encode
 from .errors import RemoteProtocolError
-from .hashing import ZERO_HASH, hash_block, hash_block_body, hash_justification
+from .hashing import HASHES_REMEMBERED, ZERO_HASH, hash_block, hash_block_body, hash_justification
 from .validators import ValidatorSet
 from .votes import Certificate, Verify, VoteKind, check_certificate
 
@@ -56,7 +57,12 @@ class BlockHeader(Agreed, tag="block", frozen=True):
     @property
     def hash(self) -> Hash:
         """The block's name: 32 bytes."""
-        return hash_block(encode(self))
+        return _block_hash(self)
+
+
+@lru_cache(maxsize=HASHES_REMEMBERED)
+def _block_hash(header: BlockHeader) -> bytes:
+    return hash_block(encode(header))
 
 
 class Justification(Agreed, tag="just", frozen=True):

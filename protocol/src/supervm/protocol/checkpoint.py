@@ -6,11 +6,12 @@ The header is all a light client needs: the roots of state, receipts and history
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Literal
 
 from .codec import Agreed, Hash, Uint, encode
 from .errors import RemoteProtocolError
-from .hashing import hash_checkpoint
+from .hashing import HASHES_REMEMBERED, hash_checkpoint
 from .validators import ValidatorSet
 from .votes import Certificate, Signatures, Verify, VoteKind, check_certificate
 
@@ -35,7 +36,12 @@ class CheckpointHeader(Agreed, tag="ckpt", frozen=True):
     @property
     def hash(self) -> Hash:
         """The header's name: 32 bytes."""
-        return hash_checkpoint(encode(self))
+        return _checkpoint_hash(self)
+
+
+@lru_cache(maxsize=HASHES_REMEMBERED)
+def _checkpoint_hash(header: CheckpointHeader) -> bytes:
+    return hash_checkpoint(encode(header))
 
 
 class CertifiedCheckpoint(Agreed, tag="cckpt", frozen=True):

@@ -13,6 +13,9 @@ from hashlib import blake2b
 HASH_BYTES = 32
 """Length of every digest in the protocol."""
 
+HASHES_REMEMBERED = 4_096
+"""Headers of each kind whose hash is remembered: a node asks for the same few again and again."""
+
 ZERO_HASH = bytes(HASH_BYTES)
 """32 zero bytes: an empty tree, the head of an account that never sent, the parent of nothing."""
 
