@@ -1,0 +1,7 @@
+"""What the simulator offers to ``supervm``; nothing heavy is imported here."""
+
+from __future__ import annotations
+
+from supervm.common.cli.registry import Offer
+
+COMMANDS = (Offer("sim", "Simulate whole networks: the shipped code under virtual time.", "supervm.sim.cli:sim"),)

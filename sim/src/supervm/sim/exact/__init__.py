@@ -1,0 +1,42 @@
+"""The exact simulator: the shipped cores of all tiers under virtual time, network, disks, clocks and adversaries.
+
+`Deployment` builds a network, `ExactWorld` runs it; see their modules for how.
+"""
+
+from .actor import Actor, ActorContext, ActorSpec
+from .adversaries import ACTORS
+from .choices import PPM, Choice, Choices, Stream
+from .clock import HostClock
+from .crypto import MemoVerify, RealVerify
+from .disk import KEPT, LOST, TORN, DiskProfile, Snapshot, VirtualDisk
+from .events import Delivered, Event, HostStarted, HostStopped, LinkDown, LinkUp, Persisted, Sent, Stepped
+from .flows import fair_rates
+from .geography import (
+    ACCESS,
+    CITIES,
+    REGIONS,
+    RTT_MS_P50,
+    RTT_MS_P90,
+    WORLD,
+    Access,
+    Geography,
+    Place,
+    lan,
+    one_way_us,
+)
+from .host import Host
+from .network import Network, Rules
+from .queue import BucketQueue
+from .topology import FATES, GENESIS_MS, GRANT, START_US, UPLINKS, Deployment, key
+from .twins import BOTH, FIRST, NEITHER, SECOND, Masks, Twins
+from .world import BOUNDARIES, Cpu, ExactWorld
+
+__all__ = [
+    "ACCESS", "ACTORS", "BOTH", "BOUNDARIES", "CITIES", "FATES", "FIRST", "GENESIS_MS", "GRANT", "KEPT", "LOST",
+    "NEITHER", "PPM", "REGIONS", "RTT_MS_P50", "RTT_MS_P90", "SECOND", "START_US", "TORN", "UPLINKS", "WORLD",
+    "Access", "Actor", "ActorContext", "ActorSpec", "BucketQueue", "Choice", "Choices", "Cpu", "Delivered",
+    "Deployment", "DiskProfile", "Event", "ExactWorld", "Geography", "Host", "HostClock", "HostStarted",
+    "HostStopped", "LinkDown", "LinkUp", "Masks", "MemoVerify", "Network", "Persisted", "Place", "RealVerify",
+    "Rules", "Sent", "Snapshot", "Stepped", "Stream", "Twins", "VirtualDisk", "fair_rates", "key", "lan",
+    "one_way_us",
+]

@@ -1,0 +1,95 @@
+"""What an observer of the world is told, as it happens (`ExactWorld.observe`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from supervm.common.core import Effect, Input
+from supervm.common.records import Record
+from supervm.protocol.wire.messages import AnyMessage, Message
+
+from .host import Host
+
+
+@dataclass(frozen=True, slots=True)
+class Stepped:
+    """A core took one input; the effects are not carried out yet."""
+
+    at_us: int
+    host: Host
+    local_us: int
+    input: Input
+    effects: Sequence[Effect]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A message has left a host: whatever happens next, it may be seen by anybody."""
+
+    at_us: int
+    sender: Host
+    receiver: Host
+    message: Message
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """A message is about to be given to the receiver's core."""
+
+    at_us: int
+    sender: Host
+    receiver: Host
+    message: AnyMessage
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Persisted:
+    """A write is durable; the core may not have been told yet, or never will be."""
+
+    at_us: int
+    host: Host
+    token: int
+    records: Sequence[Record]
+
+
+@dataclass(frozen=True, slots=True)
+class HostStarted:
+    """A host was switched on; its core has not taken an input yet."""
+
+    at_us: int
+    host: Host
+
+
+@dataclass(frozen=True, slots=True)
+class HostStopped:
+    """A host is off: orderly, by a crash, or because its core or disk gave up."""
+
+    at_us: int
+    host: Host
+    reason: str
+    crashed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LinkUp:
+    """A connection is up at both ends; `one` dialled."""
+
+    at_us: int
+    one: Host
+    other: Host
+
+
+@dataclass(frozen=True, slots=True)
+class LinkDown:
+    """The core of `one` no longer has its connection to `other`."""
+
+    at_us: int
+    one: Host
+    other: Host
+    reason: str
+
+
+Event = Stepped | Sent | Delivered | Persisted | HostStarted | HostStopped | LinkUp | LinkDown

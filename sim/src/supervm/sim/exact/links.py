@@ -1,0 +1,210 @@
+"""Connections: dialling, coming up, being replaced, going down, as `supervm.common.driver.links` does it over TCP.
+
+Theory of operation. A dial takes TCP's handshake, Noise XX's three messages and a Hello each way: the answering end
+is up after five one-way delays, the dialling end after six. Whoever is not there refuses after a round trip; over a
+cut path nothing answers within `DIAL_TIMEOUT_US`. Of two connections made at about the same time from both sides the
+one that the lower node id dialled is kept; a later one replaces an earlier one.
+
+When one end goes down its core is told at once; what it had sent still arrives, in order, and then the other end goes
+down. Everything a core is told goes through the queue, so no core is ever entered twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from supervm.common.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
+from supervm.common.core import DialFailed, Input, PeerDown, PeerUp
+from supervm.protocol.wire.directions import DESPITE_CLOCK, accepted_kinds
+
+from .events import Event, LinkDown, LinkUp
+from .host import CALL, INPUT, Host, Lane, Link
+from .network import Network
+from .queue import BucketQueue
+
+ANSWERER_UP_DELAYS: Final = 5
+"""One-way delays until the answering end is up: SYN, SYN-ACK, Noise 1, Noise 2, Noise 3 with Hello."""
+DIALLER_UP_DELAYS: Final = 6
+"""The same for the dialling end: and the answer's Hello."""
+DIAL_TIMEOUT_US: Final = 5_000_000
+"""How long a dial waits for any answer (`dial_s` of the driver's limits)."""
+SIMULTANEOUS_US: Final = 3_000_000
+"""Connections made within this time of each other count as dialled at the same time."""
+NOWHERE_US: Final = 3_000
+"""Time until a dial to an address that nobody has is refused."""
+
+
+class Links:
+    """All connections of a world.
+
+    Args:
+        queue: the world's events.
+        network: the paths.
+        by_address: who is where.
+        tell: told every `LinkUp` and `LinkDown`; None while nobody watches.
+    """
+
+    def __init__(
+        self, queue: BucketQueue[Any], network: Network, by_address: dict[str, Host], tell: Callable[[Event], None]
+    ) -> None:
+        self._queue = queue
+        self._network = network
+        self._by_address = by_address
+        self._tell = tell
+        self._count = 0
+
+    # --- coming up ----------------------------------------------------------------------------------------------------
+
+    def dial(self, host: Host, address: str, expected: bytes | None) -> None:
+        """Connect a host to whoever has the address; its core learns of either outcome."""
+        peer = self._by_address.get(address)
+        if peer is None or peer is host:
+            self._fail(host, address, "connection refused", NOWHERE_US)
+            return
+        delay_us = self._network.delay_us(host, peer)
+        if self._is_cut(host, peer):
+            if self._network.refuses(host, peer):
+                self._fail(host, address, "connection refused", 2 * delay_us)
+            else:
+                self._fail(host, address, "no answer within 5 s", DIAL_TIMEOUT_US)
+            return
+        life = host.life
+
+        def knock() -> None:
+            if host.life != life:
+                return
+            if peer.core is None:
+                self._fail(host, address, "connection refused", delay_us)
+            elif expected is not None and expected != peer.node_id:
+                self._fail(host, address, "another node answers there", 3 * delay_us)
+            else:
+                there = peer.life
+                self._call((ANSWERER_UP_DELAYS - 1) * delay_us, lambda: answer(there))
+
+        def answer(there: int) -> None:
+            if host.life != life:
+                return
+            if peer.life != there or self._is_cut(host, peer):
+                self._fail(host, address, "the connection is lost", delay_us)
+                return
+            refusal = self._accept(host, peer, address, delay_us)
+            if refusal:
+                self._fail(host, address, refusal, delay_us)
+
+        self._call(delay_us, knock)
+
+    def _accept(self, host: Host, peer: Host, address: str, delay_us: int) -> str:
+        """Make the connection; return why not, empty if it is made."""
+        now_us = self._queue.now_us
+        ahead_ms = (self._shown_us(peer) - self._shown_us(host)) // 1000
+        wrong = abs(ahead_ms) > CLOCK_OFFSET_MS_MAX
+        if wrong and not {host.tier, peer.tier} & {0, 4}:
+            return f"clock: the clocks are {abs(ahead_ms)} ms apart"
+        old = peer.links.get(host.node_id)
+        if old is not None:
+            other_way = old.link.forth.src is peer
+            if other_way and now_us - old.link.up_at_us < SIMULTANEOUS_US and host.node_id > peer.node_id:
+                return "duplicate: another connection between the two nodes is kept"
+            self.end(old, "a newer connection between the two nodes is kept")
+        self._count += 1
+        link = Link(self._count, host, peer)
+        link.up_at_us = now_us
+        host.made[link.number] = peer.made[link.number] = link
+        for lane in (link.forth, link.back):
+            kinds = accepted_kinds(lane.src.tier, lane.dst.tier)
+            lane.kinds = kinds & DESPITE_CLOCK if wrong else kinds
+            lane.frame_bytes_max = frame_bytes_max(lane.src.tier, lane.dst.tier)
+        self._network.open(link)
+        link.back.last_us = now_us + delay_us
+        self._up(link.back, -ahead_ms, None)
+        life = host.life
+
+        def confirmed() -> None:
+            if host.life != life or link.number not in host.made:
+                return
+            older = host.links.get(peer.node_id)
+            if older is not None:
+                self.end(older, "a newer connection between the two nodes is kept")
+            self._up(link.forth, ahead_ms, address)
+            self._tell(LinkUp(self._queue.now_us, host, peer))
+
+        self._call(delay_us, confirmed)
+        return ""
+
+    def _up(self, lane: Lane, offset_ms: int, address: str | None) -> None:
+        lane.open = True
+        lane.src.links[lane.dst.node_id] = lane
+        self._feed(lane.src, PeerUp(lane.dst.node_id, lane.dst.tier, (), offset_ms, address))
+
+    def _shown_us(self, host: Host) -> int:
+        now_us = self._queue.now_us
+        return now_us if host.clock is None else host.clock.local_us(now_us)
+
+    # --- going down ---------------------------------------------------------------------------------------------------
+
+    def end(self, lane: Lane, reason: str) -> None:
+        """Take the connection down at the end where `lane` begins; the other end follows when the news gets there."""
+        self.close(lane, reason)
+        other, link = lane.back, lane.link
+        if other.src.made.get(link.number) is not link:
+            return
+        if lane.held is not None:
+            return  # the path is cut: the other end notices by itself
+        at_us = max(self._queue.now_us + self._network.delay_us(lane.src, lane.dst), lane.last_us)
+        self._queue.push(at_us, (CALL, lambda: self.close(other, reason)))
+
+    def close(self, lane: Lane, reason: str) -> None:
+        """Take down one end; its core is told if the end was up."""
+        host, peer, link = lane.src, lane.dst, lane.link
+        if host.made.pop(link.number, None) is None:
+            return
+        if lane.open:
+            lane.open = False
+            if host.links.get(peer.node_id) is lane:
+                del host.links[peer.node_id]
+            self._feed(host, PeerDown(peer.node_id, reason))
+            self._tell(LinkDown(self._queue.now_us, host, peer, reason))
+        elif link.forth is lane and host.core is not None:
+            self._feed(host, DialFailed(peer.address, reason))
+        if link.number not in peer.made:
+            self._network.close(link)
+
+    def host_off(self, host: Host, reason: str, *, silent_us: int | None) -> None:
+        """A host went off: its ends are gone; the others notice.
+
+        Args:
+            host: the host.
+            reason: for the others.
+            silent_us: None: its kernel says so at once; else how long the others take to find out by themselves.
+        """
+        for link in list(host.made.values()):
+            lane = link.lane_of(host)
+            del host.made[link.number]
+            lane.open = False
+            host.links.pop(lane.dst.node_id, None)
+            other = lane.back
+            if silent_us is None and lane.held is None:
+                at_us = max(self._queue.now_us + self._network.delay_us(host, lane.dst), lane.last_us)
+            elif lane.held is not None:
+                at_us = self._queue.now_us + self._network.dead_after_us
+            else:
+                at_us = self._queue.now_us + silent_us  # type: ignore[operator]  # one of the two above is taken else
+            self._queue.push(max(at_us, 0), (CALL, lambda other=other: self.close(other, reason)))
+            if link.number not in lane.dst.made:
+                self._network.close(link)
+
+    # --- small things -------------------------------------------------------------------------------------------------
+
+    def _is_cut(self, one: Host, other: Host) -> bool:
+        return self._network.is_cut(one, other) or self._network.is_cut(other, one)
+
+    def _call(self, after_us: int, function: Callable[[], None]) -> None:
+        self._queue.push(self._queue.now_us + after_us, (CALL, function))
+
+    def _feed(self, host: Host, event: Input) -> None:
+        if host.core is not None:
+            self._queue.push(self._queue.now_us, (INPUT, host, host.life, event))
+
+    def _fail(self, host: Host, address: str, reason: str, after_us: int) -> None:
+        self._queue.push(self._queue.now_us + after_us, (INPUT, host, host.life, DialFailed(address, reason)))

@@ -1,0 +1,219 @@
+"""Twins: one validator identity run twice, and a mask per view that says who sees which of the two.
+
+Theory of operation (after "Twins: BFT systems made robust"). Two correct instances under one key, kept apart, behave
+like any equivocating, double-voting or forgetful validator, without anybody having to write that attacker. Both live
+behind one connection: `Masks` decides, by the view that a message is about, which instance a peer's messages reach and
+whose messages reach the peer. Beyond the views of the table both see and reach everybody.
+
+Each instance has a disk of its own. The second one's writes become durable together with an empty write of the host.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import product
+
+from supervm.common.core import (
+    Command,
+    Core,
+    Dial,
+    Durable,
+    Effect,
+    Halt,
+    Input,
+    Persist,
+    Publish,
+    Received,
+    Reply,
+    Send,
+    Work,
+    WorkDone,
+)
+from supervm.common.records import Record
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.block import Block
+from supervm.protocol.codec import decode
+from supervm.protocol.genesis import Chain
+from supervm.protocol.votes import VoteKind
+from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+
+from ..errors import SimulationError
+
+NEITHER, FIRST, SECOND, BOTH = 0, 1, 2, 3
+
+
+class Masks:
+    """Who sees which twin, by view.
+
+    Args:
+        rows: for each view from 1 on, one of `NEITHER`, `FIRST`, `SECOND`, `BOTH` per validator.
+
+    Raises:
+        SimulationError: rows of different lengths, or other values.
+    """
+
+    def __init__(self, rows: Sequence[Sequence[int]]) -> None:
+        self.rows = tuple(tuple(row) for row in rows)
+        for row in self.rows:
+            if len(row) != len(self.rows[0]) or any(not NEITHER <= mask <= BOTH for mask in row):
+                raise SimulationError(f"a row of twin masks is {row}; it has one of 0..3 per validator")
+
+    def of(self, view: int, index: int) -> int:
+        """Return the mask of validator `index` in a view."""
+        if 1 <= view <= len(self.rows) and index < len(self.rows[0]):
+            return self.rows[view - 1][index]
+        return BOTH
+
+    @classmethod
+    def halves(cls, validators: int, views: int) -> Masks:
+        """Return masks that show the first twin to one half and the second to the other, shifted by one each view."""
+        return cls([
+            [FIRST if (index + view) % validators < (validators + 1) // 2 else SECOND for index in range(validators)]
+            for view in range(views)
+        ])
+
+    @classmethod
+    def enumerate(cls, validators: int, views: int, twin: int) -> Iterator[Masks]:
+        """Return every way of splitting the others in two in each view; the two sides are interchangeable at first."""
+        others = [index for index in range(validators) if index != twin]
+        splits = list(product((FIRST, SECOND), repeat=len(others)))
+        for rows in product(splits, repeat=views):
+            if rows[0][0] != FIRST:
+                continue
+            table = []
+            for row in rows:
+                masks = [BOTH] * validators
+                for index, mask in zip(others, row, strict=True):
+                    masks[index] = mask
+                table.append(masks)
+            yield cls(table)
+
+
+class Twins:
+    """Two instances of one validator behind one connection (`supervm.common.core.Core`).
+
+    Args:
+        first: the instance whose disk is the host's.
+        second: the other one.
+        second_disk: where the second one's writes go.
+        chain: the network.
+        masks: who sees whom.
+    """
+
+    def __init__(self, first: Core, second: Core, second_disk: MemoryStore, chain: Chain, masks: Masks) -> None:
+        self.twins = (first, second)
+        self.alive = [True, True]
+        self.views_split = 0
+        """Messages that only one of the two was shown, or that only one of them could send."""
+        self._disk = second_disk
+        self._chain = chain
+        self._masks = masks
+        self._next_token = 1
+        self._outer: dict[tuple[int, int], int] = {}  # (twin, its token) -> ours, until it is durable
+        self._inner: dict[int, tuple[int, int]] = {}
+        self._records: dict[int, Sequence[Record]] = {}
+        self._view = 0
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When one of the two wants a `Tick`."""
+        wanted = [
+            twin.deadline_us for twin, alive in zip(self.twins, self.alive, strict=True) if alive
+        ]
+        return min((at_us for at_us in wanted if at_us is not None), default=None)
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input; see `supervm.common.core`."""
+        match event:
+            case Durable(token) | WorkDone(token, _):
+                which, inner = self._inner.pop(token, (0, 0))
+                self._outer.pop((which, inner), None)
+                if not inner:
+                    return []
+                records = self._records.pop(token, None)
+                if records is not None:
+                    self._disk.commit(records)
+                return self._one(which, now_us, replace(event, token=inner))
+            case Command():
+                return self._one(0, now_us, event)
+            case Received(peer, message):
+                mask = self._mask(peer, message)
+            case _:
+                mask = BOTH
+        effects: list[Effect] = []
+        for which in (0, 1):
+            if mask >> which & 1:
+                effects.extend(self._one(which, now_us, event))
+            else:
+                self.views_split += 1
+        return effects
+
+    def _mask(self, peer: bytes, message: Message) -> int:
+        index = self._chain.validators.index_of_node.get(peer)
+        if index is None:
+            return BOTH
+        view = view_of(message)
+        if view is None:
+            return BOTH
+        self._view = max(self._view, view)
+        return self._masks.of(view, index)
+
+    def _one(self, which: int, now_us: int, event: Input) -> list[Effect]:
+        if not self.alive[which]:
+            return []
+        effects: list[Effect] = []
+        for effect in self.twins[which].step(now_us, event):
+            self._translate(which, effect, effects)
+        return effects
+
+    def _translate(self, which: int, effect: Effect, effects: list[Effect]) -> None:
+        match effect:
+            case Persist(token, records):
+                outer = self._token(which, token)
+                if which:
+                    self._records[outer] = records
+                effects.append(Persist(outer, () if which else records))
+            case Send(peer, message, after):
+                if self._mask(peer, message) >> which & 1:
+                    effects.append(Send(peer, message, self._outer.get((which, after), 0)))
+                else:
+                    self.views_split += 1
+            case Work(token, lane, job):
+                effects.append(Work(self._token(which, token), bytes([which]) + lane, job))
+            case Reply(after=after):
+                effects.append(replace(effect, after=self._outer.get((which, after), 0)))
+            case Dial():
+                if which == 0 or not self.alive[0]:
+                    effects.append(effect)
+            case Publish(name, fields, level):
+                effects.append(Publish(name, {**fields, "twin": which}, level))
+            case Halt():
+                self.alive[which] = False
+                if not any(self.alive):
+                    effects.append(effect)
+            case _:
+                effects.append(effect)
+
+    def _token(self, which: int, inner: int) -> int:
+        outer = self._next_token
+        self._next_token += 1
+        self._outer[which, inner] = outer
+        self._inner[outer] = (which, inner)
+        return outer
+
+
+def view_of(message: Message) -> int | None:
+    """Return the view that a consensus message is about, None if it is about none."""
+    match message:
+        case VoteMessage(votes):
+            return next((vote.number for vote in votes if vote.kind is not VoteKind.CHECKPOINT), None)
+        case CertificateMessage(certificates):
+            return next((item.number for item in certificates), None)
+        case ProposalMessage(raw):
+            return decode(Block, raw, bytes_max=8 << 20).header.view
+        case _:
+            return None
+
+
+__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "Masks", "Twins", "view_of"]
