@@ -53,7 +53,7 @@ class CheckpointTally:
         self.bad_signers: list[int] = []
         """Validators whose votes had an invalid signature; whoever blames them empties it."""
         self.evidence: list[tuple[Vote, Vote]] = []
-        """Two genuine votes of one validator for different headers of one height (E3); whoever reports them empties it."""
+        """Genuine votes of one validator for two headers of one height (E3); whoever reports them empties it."""
         self._accused: dict[int, int] = {}  # signer -> height of the newest pair: one a height is enough
 
     @property
