@@ -297,12 +297,12 @@ def test_timeout_stops_a_run_that_takes_longer_and_exits_with_1(tmp_path: Path) 
 
 
 def test_a_node_that_cannot_be_kept_running_is_named_with_its_last_words(tmp_path: Path) -> None:
-    """After a few restarts there is no use in more: exit status 2, and the line says which node and why."""
+    """After a few restarts there is no use in more: exit status 1, and the line says which node and why."""
     status, _ = up("--dir", tmp_path / "net", "--l1", 1, "--l4", 1)
     assert status == 0
     (tmp_path / "net" / "l2-0" / "node.key").write_text("nonsense")
     done = run("up", "--dir", tmp_path / "net", "--exit-when-done", "--timeout", 60, "--json")
-    assert (done.returncode, done.stdout) == (2, "")
+    assert (done.returncode, done.stdout) == (1, "")
     last = done.stderr.splitlines()[-1]
     assert last.startswith("supervm: l2-0 ended 6 times, last with 2")
     assert "node.key" in last
