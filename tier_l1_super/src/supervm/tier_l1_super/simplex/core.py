@@ -150,6 +150,7 @@ class Simplex(Voting):
             self._blame(sender, "its Nullify carries a hash; it must be zero", "bad-vote")
             return
         if vote.number <= self._final.view:
+            self._heard(sender, vote.number)  # far from the others, its votes come late every time: late is not silent
             if vote.number + LAG_VIEWS <= self._final.view:
                 self._help(sender)
             return

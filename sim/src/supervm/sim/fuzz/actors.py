@@ -1,0 +1,168 @@
+"""Adversaries that only fuzzing needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+import msgspec
+
+from supervm.common.core import Core, Effect, Input, Received, Send
+from supervm.protocol.account import decode_account, encode_account
+from supervm.protocol.batch import (
+    NO_EDGE,
+    Batch,
+    BatchHeader,
+    BatchVote,
+    batch_header,
+    make_batch_certificate,
+    miner_statement,
+)
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.trie_proof import TrieProof
+from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    BatchCertificateMessage,
+    BatchMessage,
+    BatchVoteMessage,
+    CertificateMessage,
+    Submit,
+    VoteMessage,
+)
+
+from ..exact import Actor, ActorContext, ActorSpec
+
+
+class CertificateForger(Actor):
+    """Makes certificates of its own signature and of invented ones, for the present view and the next."""
+
+    every_us = 60_000
+    _view = 1
+    _digest = bytes(range(32))
+
+    def hear(self, event: Input) -> Input | None:
+        """Follow the view, and the newest block that somebody voted for."""
+        if isinstance(event, Received) and isinstance(event.message, VoteMessage):
+            for vote in event.message.votes:
+                if vote.kind is not VoteKind.CHECKPOINT and vote.number >= self._view:
+                    self._view = vote.number
+                    if vote.kind is VoteKind.NOTARIZE:
+                        self._digest = vote.digest
+        return event
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Send a forged certificate to everybody."""
+        stream = self.context.stream
+        kind = stream.pick((VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE))
+        digest = ZERO_HASH if kind is VoteKind.NULLIFY else self._digest
+        view = self._view + stream.below(2)
+        own = self.sign_vote(kind, view, digest)
+        signatures = tuple(
+            (index, own.signature if index == own.signer else stream.word().to_bytes(8, "big") * 8)
+            for index in range(len(self.chain.validators))
+        )
+        self.acted += 1
+        return self.to_all(CertificateMessage((Certificate(1, kind, own.epoch, view, digest, signatures),)))
+
+
+class RecklessMiner(Actor):
+    """Batches whatever it is given without looking at it, and sees it through to a certificate."""
+
+    def __init__(self, core: Core, context: ActorContext) -> None:
+        super().__init__(core, context)
+        self._batches: dict[bytes, BatchHeader] = {}
+        self._votes: dict[bytes, dict[int, tuple[bytes, bytes]]] = {}
+
+    def more(self, event: Input) -> Iterable[Effect]:
+        """Make a batch of each submission, and a certificate of its votes."""
+        if not isinstance(event, Received):
+            return ()
+        message = event.message
+        if isinstance(message, Submit) and message.transfers:
+            return self._batch(message.transfers)
+        if isinstance(message, BatchVoteMessage):
+            return self._vote(message.vote)
+        return ()
+
+    def _batch(self, raws: tuple[bytes, ...]) -> Iterable[Effect]:
+        chain, key = self.chain, self.context.key
+        edge_of = bytes([NO_EDGE]) * len(raws)
+        header = batch_header(chain.chain_id, chain.rules.epoch, key.public, (), raws, edge_of)
+        self._batches[header.digest] = header
+        self.acted += 1
+        batch = Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
+        return self.to_all(BatchMessage(encode(batch)))
+
+    def _vote(self, vote: BatchVote) -> Iterable[Effect]:
+        header = self._batches.get(vote.digest)
+        if header is None:
+            return ()
+        votes = self._votes.setdefault(vote.digest, {})
+        votes[vote.signer] = (vote.bitmap, vote.signature)
+        validators = self.chain.validators
+        if validators.weight_of(votes) < validators.quorum:
+            return ()
+        return self.to_all(BatchCertificateMessage(encode(make_batch_certificate(header, votes))))
+
+
+class RecklessPhone(Actor):
+    """Spends more than it has, and continues chains that do not exist, beside payments that are in order."""
+
+    every_us = 700_000
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Send all of it to every edge."""
+        edges = [edge for edge, tier in self.up.items() if tier == 3]
+        if not edges or not self.context.wallet:
+            return ()
+        self.acted += 1
+        until_ms = self.now_us // 1000 + 20_000
+        first, last = self.context.wallet[0], self.context.wallet[-1]
+        plans = [(last, 0, ZERO_HASH, 1), (last, 1, bytes(range(32)), 2)]
+        if first is not last:
+            plans.append((first, 0, ZERO_HASH, 1 << 50))
+        else:
+            plans.append((last, 2, bytes(range(32)), 1 << 50))
+        raws = tuple(
+            sign_transfer(
+                key, chain_id=self.chain.chain_id, seq=seq, prev=prev, to=self.context.others[0], amount=amount, fee=1,
+                valid_until_ms=until_ms - until_ms % 20_000,
+            ).raw for key, seq, prev, amount in plans
+        )
+        return [Send(edge, Submit(raws)) for edge in edges]
+
+
+class FalseBalanceEdge(Actor):
+    """Gives phones proofs in which one grain more stands than there is."""
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Replace the value of every proof."""
+        if not isinstance(send.message, AccountProofs):
+            return (send,)
+        self.acted += 1
+        proofs = tuple((account, self._false(proof)) for account, proof in send.message.proofs)
+        return (Send(send.peer, AccountProofs(send.message.checkpoint, proofs), send.after),)
+
+    def _false(self, raw: bytes) -> bytes:
+        proof = decode(TrieProof, raw)
+        if not proof.value:
+            return raw
+        account = decode_account(proof.value)
+        return encode(msgspec.structs.replace(
+            proof, value=encode_account(account._replace(balance=account.balance + 1))))
+
+
+OWN_ACTORS: Final = {
+    "certificate-forger": ActorSpec(
+        "certificate-forger", 1, "Sends certificates that nobody but itself signed.", CertificateForger),
+    "reckless-miner": ActorSpec(
+        "reckless-miner", 2, "Batches whatever it is given without looking at it.", RecklessMiner),
+    "reckless-phone": ActorSpec(
+        "reckless-phone", 4, "Spends more than it has, and continues chains that do not exist.", RecklessPhone),
+    "false-balance-edge": ActorSpec(
+        "false-balance-edge", 3, "Gives phones proofs with one grain too much.", FalseBalanceEdge),
+}
+"""By name; beside `supervm.sim.exact.ACTORS`."""

@@ -1,0 +1,329 @@
+"""The safety phase: faults and payments at random times, every one of them a choice (simulation.md 3).
+
+Theory of operation. At every tick each class of faults that is on asks `Choices.fault` about each subject that it could
+hit. What comes back is an integer that says everything about the fault - how long, which boundary, which peer - so that
+a minimiser can delete it or make it smaller. Payments are asked for in the same way: they are not faults, but a shorter
+failure has fewer of them.
+
+Time that a fault needs to end is planned when it begins; `heal` ends all of them at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
+
+from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
+from ..invariants import Monitor
+from .config import Config
+
+Draw = Callable[[Stream], int]
+KEEP_PAYMENTS = 60
+"""Payments of one run."""
+STEP_MS = 50
+"""Unit of durations in values of choices."""
+SPANS = (20, 60, 60, 160, 400)
+"""Longest durations of cuts, in that unit; the longest outlive a connection."""
+
+
+class Chaos:
+    """Faults and payments of one run.
+
+    Args:
+        config: which, and how often.
+        choices: decides.
+        deployment: the network, started.
+        monitor: is told of disks that lie.
+        lost: voting weight that is faulty from the beginning.
+        lost_max: weight that may be.
+    """
+
+    def __init__(
+        self, config: Config, choices: Choices, deployment: Deployment, monitor: Monitor, *, lost: int, lost_max: int
+    ) -> None:
+        self._config, self._choices = config, choices
+        self._deployment, self._monitor = deployment, monitor
+        self._world = deployment.world
+        self._lost, self._lost_max = lost, lost_max
+        self._end_us = self._world.now_us + config.chaos_ms * 1_000
+        self._over = False
+        self._clocks_us: dict[str, int] = {}
+        self._asked: list[tuple[Host, int, tuple[str, ...]]] = []
+        self._rows = 0
+        self._batches: dict[str, int] = {}
+        self._backups: dict[str, object] = {}
+        self.hosts = list(self._world.hosts.values())
+        self.down: dict[str, None] = {}
+        """Hosts that stay off because they lost what they must not lose."""
+        self.asked_twice = 0
+        """Times that an owner asked again."""
+        on = config.classes
+        makers: dict[str, Callable[[], None]] = {
+            "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
+            "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
+            "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage,
+        }
+        self._ask_all = [maker for name, maker in makers.items() if name in on]
+        if "loss" in on:
+            self._world.network.set_rules(Rules(loss_ppm=config.loss_ppm))
+        if "busy" in on:
+            self._busy()
+
+    # --- time ---------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Begin: the first tick comes at once."""
+        self._tick()
+
+    def _tick(self) -> None:
+        if self._over or self._world.now_us >= self._end_us:
+            return
+        for ask in self._ask_all:
+            ask()
+        self._pay()
+        self._world.at(self._world.now_us + self._config.tick_ms * 1_000, self._tick)
+
+    def _later(self, span_ms: int, action: Callable[[], object]) -> None:
+        def act() -> None:
+            if not self._over:
+                action()
+
+        self._world.at(self._world.now_us + span_ms * 1_000, act)
+
+    def _fault(self, kind: str, subject: str, draw: Draw, *, rare: int = 1) -> int:
+        """Return a value that is 0 unless the fault happens."""
+        ppm = self._config.rate_ppm // rare
+        return self._choices.fault(
+            kind, subject, self._world.now_us, lambda stream: draw(stream) if stream.chance_ppm(ppm) else 0)
+
+    # --- machines -----------------------------------------------------------------------------------------------------
+
+    def _off_on(self, host: Host, span_ms: int, *, power: bool = False) -> None:
+        if host.core is not None:
+            self._world.crash(host.node_id, power=power)
+        self._later(span_ms, partial(self._on, host))
+
+    def _on(self, host: Host) -> None:
+        if host.core is None and host.name not in self.down:
+            host.disk.free()
+            self._world.start(host.node_id)
+
+    def _crash(self) -> None:
+        for host in self.hosts:
+            value = self._fault("crash", host.name, lambda stream: stream.between(1, 60))
+            if value and host.core is not None:
+                self._off_on(host, value * STEP_MS, power=value % 4 == 0)
+
+    def _trap(self) -> None:
+        for host in self.hosts:
+            value = self._fault("trap", host.name, lambda stream: stream.between(1, 6 * 12))
+            if value and host.core is not None:
+                nth, boundary = divmod(value - 1, len(BOUNDARIES))
+                self._world.crash_at(
+                    host.node_id, BOUNDARIES[boundary], nth + 1, restart_after_us=(STEP_MS + 100 * nth) * 1_000)
+
+    def _power(self) -> None:
+        value = self._fault("power", "validators", lambda stream: stream.between(1, 40))
+        if value:
+            for number, host in enumerate(self.hosts):
+                if host.tier == 1:
+                    self._off_on(host, (value + number % 3) * STEP_MS)
+
+    # --- paths --------------------------------------------------------------------------------------------------------
+
+    def _other(self, host: Host, value: int) -> tuple[Host, int]:
+        """Return whom a value is about beside `host`, and for how long (ms)."""
+        span, other = divmod(value - 1, len(self.hosts))
+        peer = self.hosts[other]
+        if peer is host:
+            peer = self.hosts[(other + 1) % len(self.hosts)]
+        return peer, (span + 1) * STEP_MS
+
+    def _pair(self, stream: Stream) -> int:
+        return 1 + stream.below(len(self.hosts) * stream.pick(SPANS))
+
+    def _cut(self) -> None:
+        for host in self.hosts:
+            value = self._fault("cut", host.name, self._pair)
+            if value:
+                peer, span_ms = self._other(host, value)
+                self._world.cut(host.node_id, peer.node_id, reset=value % 2 == 0)
+                self._later(span_ms, partial(self._world.mend, host.node_id, peer.node_id))
+
+    def _one_way(self) -> None:
+        for host in self.hosts:
+            value = self._fault("one-way", host.name, self._pair)
+            if value:
+                peer, span_ms = self._other(host, value)
+                self._world.cut_one_way(host.node_id, peer.node_id)
+                self._later(span_ms, partial(self._world.mend, host.node_id, peer.node_id))
+
+    def _partition(self) -> None:
+        bits = len(self.hosts)
+        value = self._fault("partition", "all", lambda stream: 1 + stream.bits(bits), rare=1)
+        if value:
+            sides: list[list[bytes]] = [[], []]
+            for place, host in enumerate(self.hosts):
+                sides[value >> place & 1].append(host.node_id)
+            self._world.partition(*sides)
+            span = self._choices.fault(
+                "partition-span", "all", self._world.now_us, lambda stream: stream.between(1, stream.pick(SPANS)))
+            self._later(max(1, span) * STEP_MS, self._world.heal)
+
+    def _slow(self) -> None:
+        for host in self.hosts:
+            value = self._fault("slow", host.name, self._pair, rare=2)
+            if value:
+                peer, span_ms = self._other(host, value)
+                self._world.set_delay(host.node_id, peer.node_id, span_ms * 300)
+
+    # --- clocks and disks ---------------------------------------------------------------------------------------------
+
+    def _clock(self) -> None:
+        for host in self.hosts:
+            value = self._fault("clock", host.name, lambda stream: stream.between(1, 5_000), rare=3)
+            if value:
+                delta_us = (value // 2) * 1_000 * (1 if value % 2 else -1)
+                self._clocks_us[host.name] = self._clocks_us.get(host.name, 0) + delta_us
+                self._world.step_clock(host.node_id, delta_us)
+
+    def _disk_slow(self) -> None:
+        for host in self.hosts:
+            value = self._fault("disk-slow", host.name, lambda stream: stream.between(1, 100), rare=2)
+            if value:
+                host.disk.slow(1 + value)
+                self._later(40 * STEP_MS, partial(host.disk.slow, 1))
+
+    def _disk_full(self) -> None:
+        for host in self.hosts:
+            value = self._fault("disk-full", host.name, lambda stream: stream.between(1, 40), rare=4)
+            if value:
+                host.disk.fill()
+                self._later(value * STEP_MS, partial(self._on, host))
+                self._later(value * STEP_MS, host.disk.free)
+
+    def _may_lose(self, host: Host) -> bool:
+        """Return whether a validator's vote may be lost; if so it counts as lost from now on."""
+        if host.tier != 1 or host.name in self._monitor.facts.faulty or host.disk.log_lost:
+            return False
+        weight = self._deployment.chain.validators.weights[int(host.name[3:])]
+        if self._lost + weight > self._lost_max:
+            return False
+        self._lost += weight
+        return True
+
+    def _amnesia(self) -> None:
+        for host in self.hosts:
+            if host.tier != 1:
+                continue
+            value = self._fault("amnesia", host.name, lambda stream: stream.between(1, 20), rare=2)
+            if value and self._may_lose(host):
+                if host.core is not None:
+                    self._world.crash(host.node_id)
+                host.disk.lose_log()
+                self._later(value * STEP_MS, partial(self._on, host))
+
+    def _damage(self) -> None:
+        """A disk that lies: the newest records are gone, or an old backup is put in its place, and nothing shows it."""
+        for host in self.hosts:
+            if host.tier != 1:
+                continue
+            value = self._fault("damage", host.name, lambda stream: stream.between(1, 24), rare=2)
+            if not value:
+                continue
+            if host.name not in self._backups:
+                self._backups[host.name] = host.disk.snapshot()
+            elif self._may_lose(host):
+                self._monitor.mark_faulty(host.name, "its disk lied")
+                if host.core is not None:
+                    self._world.crash(host.node_id)
+                if value % 2:
+                    host.disk.lose_suffix(value)
+                else:
+                    host.disk.restore(self._backups[host.name])  # type: ignore[arg-type]
+                self._later(value * STEP_MS, partial(self._on, host))
+
+    def _busy(self) -> None:
+        """Every disk is slow from the beginning."""
+        for host in self.hosts:
+            host.disk.slow(3)
+
+    # --- payments -----------------------------------------------------------------------------------------------------
+
+    def _pay(self) -> None:
+        config = self._config
+        for phone in range(config.l4):
+            host = self._deployment.host(f"l4-{phone}")
+            value = self._choices.fault(
+                "pay", host.name, self._world.now_us,
+                lambda stream: stream.between(1, 5) if stream.chance_ppm(config.pay_ppm) else 0)
+            if value and host.core is not None and host.name not in self._monitor.facts.faulty:
+                self._rows_of(host, phone, value)
+
+    def _rows_of(self, host: Host, phone: int, count: int) -> None:
+        number = self._batches[host.name] = self._batches.get(host.name, -1) + 1
+        stream = self._choices.stream(f"rows/{host.name}/{self._world.now_us}")
+        rows = []
+        for row in range(count):
+            if self._rows >= KEEP_PAYMENTS:
+                break
+            self._rows += 1
+            rows.append(PaymentRow(
+                to=self._deployment.address(stream.below(self._config.l4), stream.below(self._config.accounts)),
+                amount=GRANT // 3 if stream.chance_ppm(40_000) else stream.between(1, 1_000),
+                fee=stream.between(1, 60),
+                source=self._deployment.address(phone, stream.below(self._config.accounts)),
+                key=f"f{number}.{row}",
+                validity_ms=stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
+            ))
+        if not rows:
+            return
+        self._ask(host, rows)
+        if stream.chance_ppm(200_000):  # the owner did not see the answer, and asks again under the same names
+            self.asked_twice += 1
+            self._later(stream.between(1, 600), partial(self._ask, host, rows))
+
+    def _ask(self, host: Host, rows: Sequence[PaymentRow]) -> None:
+        if host.core is not None:
+            token = self._world.command(host.node_id, PayMany(rows=tuple(rows)))
+            self._asked.append((host, token, tuple(row.key for row in rows)))
+
+    def acknowledge(self) -> None:
+        """Note which payments their phones have acknowledged, for the monitor."""
+        for host, token, keys in self._asked:
+            reply = host.replies.get(token)
+            if reply is not None and reply.error is None:
+                for key in keys:
+                    self._monitor.wallets.acknowledged[host.name, key] = None
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def heal(self, core: Sequence[str]) -> None:
+        """End every fault; switch the hosts of `core` on and all others off."""
+        self._over = True
+        world = self._world
+        world.heal()
+        world.network.set_rules(Rules())
+        wanted = dict.fromkeys(core)
+        for host in self.hosts:
+            host.disk.slow(1)
+            host.disk.free()
+            host.traps.clear()
+            for other in self.hosts:
+                if other is not host:
+                    world.network.set_delay(host, other, None)
+            delta_us = self._clocks_us.pop(host.name, 0)
+            if delta_us:
+                world.step_clock(host.node_id, -delta_us)
+            if host.name in wanted and host.core is None:
+                world.start(host.node_id)
+            elif host.name not in wanted and host.core is not None:
+                world.crash(host.node_id)
+        self.acknowledge()
+
+    @property
+    def lost(self) -> int:
+        """Voting weight that is faulty by now."""
+        return self._lost

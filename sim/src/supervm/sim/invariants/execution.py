@@ -1,0 +1,238 @@
+"""What nodes with a ledger write down, held against each other and against the reference (S7, S11-S13, S16, C1-C5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from supervm.common.ledger import Ledger
+from supervm.common.records import Put
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.account import Account, decode_account
+from supervm.protocol.batch import certified_bits
+from supervm.protocol.block import Block
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import ProtocolError
+from supervm.protocol.execution import STATUS_EXECUTED, BlockReceipts, CertifiedBatch
+from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l2_miner.node import MinerNode
+
+from ..exact import Host, Persisted
+from .facts import BYTES_MAX, Facts
+from .finality import Finality
+from .reference import Outcome, Reference
+
+
+@dataclass(slots=True)
+class _Written:
+    """One block as one host wrote it."""
+
+    host: str
+    height: int
+    header: bytes
+    leaves: dict[bytes, bytes]
+    receipts: bytes | None
+
+
+class ExecutionWatch:
+    """Watches ledgers.
+
+    Args:
+        facts: shared knowledge.
+        finality: which blocks are final.
+        reference: the second opinion.
+    """
+
+    def __init__(self, facts: Facts, finality: Finality, reference: Reference) -> None:
+        self._facts, self._finality, self.reference = facts, finality, reference
+        self._pending: list[_Written] = []
+        self._certified: dict[int, bytes] = {}
+        self.top: dict[str, int] = {}
+        """Host -> the highest height that it has ever written."""
+
+    def persisted(self, event: Persisted) -> None:
+        """Look at records that are durable from now on."""
+        host = event.host
+        if host.tier > 2:
+            return
+        facts = self._facts
+        honest = facts.is_honest(host)
+        leaves: dict[bytes, bytes] = {}
+        last: _Written | None = None
+        for record in event.records:
+            if type(record) is not Put:
+                continue
+            table, key, value = record.table, record.key, record.value
+            if table == "accounts":
+                leaves[_bytes(key[0])] = _bytes(value[0])
+            elif table == "headers" and honest:
+                last = _Written(host.name, _int(key[0]), _bytes(value[0]), leaves, None)
+                self._header(last)
+                leaves = {}
+                self._pending.append(last)
+            elif table == "receipts" and last is not None and last.height == key[0]:
+                last.receipts = _bytes(value[0])
+            elif table == "blocks":
+                block = facts.block(_bytes(value[0]))
+                if block is not None and honest:
+                    self._finality.committed(host.name, _int(key[0]), block.hash)
+            elif table == "batches":
+                facts.batch(_bytes(value[0]))
+            elif table == "checkpoints" and honest:
+                self._checkpoint(host, _int(key[0]), _bytes(value[0]))
+        if self._pending:
+            self._compare()
+
+    def started(self, host: Host) -> None:
+        """Look at what a host finds on its disk beyond what it was told is durable: the tables of a torn write."""
+        if not self._facts.is_honest(host):
+            return
+        first = self.top.get(host.name, 0) + 1
+        if host.tier == 1:
+            for key, value in host.disk.scan("blocks", first=(first,)):
+                block = self._facts.block(_bytes(value[0]))
+                if block is not None:
+                    self._finality.committed(host.name, _int(key[0]), block.hash)
+        for key, value in host.disk.scan("headers", first=(first,)):
+            self._header(_Written(host.name, _int(key[0]), _bytes(value[0]), {}, None))
+        while self.reference.advance():
+            pass
+
+    def _header(self, written: _Written) -> None:
+        facts = self._facts
+        known = facts.headers.setdefault(written.height, written.header)
+        if known != written.header:
+            facts.book.note("S7", f"{written.host} has another header of height {written.height} than others had")
+        elif written.height > self.top.get("", 0):
+            self.top[""] = written.height
+            header = facts.checkpoint_header(written.header)
+            facts.executed_ts_ms = max(facts.executed_ts_ms, header.ts_ms)
+            if header.epoch > facts.epoch:
+                facts.epoch, facts.epoch_began_ms = header.epoch, header.ts_ms
+            if header.supply != self.reference.supply:
+                facts.book.note("C1", f"height {written.height}: the header says {header.supply} grain")
+            self._finality.header_known(written.height)
+        self.top[written.host] = max(written.height, self.top.get(written.host, 0))
+
+    def _checkpoint(self, host: Host, height: int, raw: bytes) -> None:
+        checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=BYTES_MAX)
+        header = encode(checkpoint.header)
+        if self._certified.setdefault(height, header) != header:
+            self._facts.book.note("S8", f"{host.name} holds another certified checkpoint of height {height}")
+        if not self._facts.genuine(checkpoint.certificate()):
+            self._facts.book.note("N4", f"{host.name} wrote down a checkpoint of height {height} that no quorum signed")
+
+    def _compare(self) -> None:
+        reference = self.reference
+        while reference.advance():
+            pass
+        waiting = self._pending
+        self._pending = []
+        for written in waiting:
+            outcome = reference.outcomes.get(written.height)
+            if outcome is None:
+                self._pending.append(written)
+            else:
+                self._judge(written, outcome)
+
+    def _judge(self, written: _Written, outcome: Outcome) -> None:
+        note, reference = self._facts.book.note, self.reference
+        where = f"{written.host}, height {written.height}"
+        before = written.height - 1
+        got = {account: decode_account(leaf) for account, leaf in written.leaves.items()}
+        changed = {
+            account: state for account, state in got.items() if state != reference.account_at(account, before)
+        }
+        delta = sum(
+            state.balance - reference.account_at(account, before).balance for account, state in changed.items())
+        if delta:
+            note("C2", f"{where}: the block changes the supply by {delta} grain")
+        if any(state.balance < 0 for state in got.values()):
+            note("C4", f"{where}: a balance is negative")
+        if changed != outcome.changes:
+            self._differs(where, before, changed, outcome)
+        if written.receipts is not None or outcome.executed:
+            self._receipts(where, written.receipts, outcome)
+
+    def _differs(self, where: str, before: int, changed: dict[bytes, Account], outcome: Outcome) -> None:
+        note = self._facts.book.note
+        for account in sorted({**changed, **outcome.changes}):
+            ours, theirs = outcome.changes.get(account), changed.get(account)
+            if ours == theirs:
+                continue
+            earlier = self.reference.account_at(account, before)
+            ours, theirs = ours or earlier, theirs or earlier
+            same_slot = (ours.next_seq, ours.head) == (theirs.next_seq, theirs.head)
+            rule = "C3" if same_slot else "S11"
+            note(rule, f"{where}: account {account.hex()[:16]} has {_show(theirs)}, by the rules {_show(ours)}")
+
+    def _receipts(self, where: str, raw: bytes | None, outcome: Outcome) -> None:
+        receipts = () if raw is None else decode(BlockReceipts, raw, bytes_max=BYTES_MAX).receipts
+        ids = tuple(receipt.transfer_id for receipt in receipts)
+        if len(dict.fromkeys(ids)) != len(ids):
+            self._facts.book.note("S12", f"{where}: a transfer has two receipts")
+        if ids != outcome.executed:
+            self._facts.book.note("C5", f"{where}: its receipts are not for what was executed")
+            return
+        if sum(receipt.fee for receipt in receipts) != sum(outcome.fees):
+            self._facts.book.note("C5", f"{where}: its receipts' fees do not sum to what was paid")
+        for receipt in receipts:
+            if (receipt.status != STATUS_EXECUTED) != (receipt.transfer_id in outcome.failed):
+                self._facts.book.note("C5", f"{where}: the receipt of {receipt.transfer_id.hex()[:16]} is not true")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def finish(self) -> None:
+        """Look at running ledgers, and replay the longest chain from genesis (C1, S16)."""
+        facts = self._facts
+        hosts = [host for host in facts.world.hosts.values() if host.tier <= 2 and facts.is_honest(host)]
+        for host in hosts:
+            core = host.core
+            if isinstance(core, ValidatorNode | MinerNode):
+                ledger = core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger
+                total = sum(account.balance for account in ledger.accounts.values())
+                if total != self.reference.supply:
+                    facts.book.note("C1", f"{host.name}: its accounts sum to {total} grain")
+        chains = [host for host in hosts if host.tier == 1]
+        if chains:
+            self.replay(max(chains, key=lambda host: (self.top.get(host.name, 0), -host.index)))
+
+    def replay(self, host: Host) -> int:
+        """Execute the blocks on a host's disk from genesis with a new ledger; return how many (S16)."""
+        facts = self._facts
+        ledger = Ledger(facts.chain, MemoryStore(TABLES))
+        done = 0
+        for key, (raw, _) in host.disk.scan("blocks"):
+            height = _int(key[0])
+            block = decode(Block, _bytes(raw), bytes_max=BYTES_MAX)
+            batches = []
+            for ref in block.body.refs:
+                seen = facts.batches.get(ref.digest)
+                if seen is None:
+                    return done
+                batches.append(CertifiedBatch(
+                    ref.header, seen.transfers, seen.edge_of, certified_bits(ref, facts.chain.validators)))
+            try:
+                applied = ledger.apply(block, batches)
+            except ProtocolError as error:
+                facts.book.note("S16", f"replay of {host.name}'s chain stops at height {height}: {error}")
+                return done
+            known = facts.headers.get(height)
+            if known is not None and known != encode(applied.header):
+                facts.book.note("S16", f"replay of {host.name}'s chain gives another header at height {height}")
+                return done
+            done += 1
+        return done
+
+
+def _bytes(value: object) -> bytes:
+    return value if isinstance(value, bytes) else b""
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) else -1
+
+
+def _show(account: Account) -> str:
+    return f"balance {account.balance}, next {account.next_seq}, head {account.head.hex()[:8]}"

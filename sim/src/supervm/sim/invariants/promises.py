@@ -1,0 +1,322 @@
+"""What a validator has made durable and what it has signed, over all its lives (S5, S6, R3, N4).
+
+Every byte that leaves a host is looked at: votes, proposals, certificates, finalized chains, checkpoints and batch
+votes. A signature of an honest validator must stand on a record that its disk has by then (S6), and must contradict
+none that was ever seen, also not one from before a crash (S5). A Notarize must be for a block that carries the complete
+and genuine proof of its place (R3, evidence E6). What an honest node passes on or writes down has been checked (N4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from supervm.common.records import Append, Prune
+from supervm.protocol.batch import BatchVote, bitmap_bits
+from supervm.protocol.block import Block, FinalizedBlocks
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.hashing import ZERO_HASH, hash_justification
+from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    BatchMessage,
+    BatchVoteMessage,
+    BlocksMessage,
+    CertificateMessage,
+    CheckpointMessage,
+    Message,
+    ProposalMessage,
+    VoteMessage,
+)
+from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.simplex.promises import (
+    BatchPromise,
+    CheckpointPromise,
+    FinalizePromise,
+    HeldCertificate,
+    NotarizePromise,
+    NullifyPromise,
+    decode_promise,
+)
+
+from ..exact import Host, Persisted, Sent
+from .facts import BYTES_MAX, Facts
+from .finality import Finality
+from .slots import SlotWatch
+
+NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
+Statement = tuple[VoteKind, int, int, bytes]
+"""(kind, epoch, number, digest); the epoch of a checkpoint vote counts as 0, its record names none."""
+
+
+@dataclass
+class Witness:
+    """One validator: what it has on disk, and what it has said."""
+
+    promised: dict[Statement, None] = field(default_factory=dict)
+    bits: dict[bytes, int] = field(default_factory=dict)
+    said: dict[tuple[VoteKind, int, int], bytes] = field(default_factory=dict)
+    slots: dict[tuple[bytes, int, bytes], SignedTransfer] = field(default_factory=dict)
+
+
+class PromiseWatch:
+    """Watches signatures.
+
+    Args:
+        facts: shared knowledge.
+        finality: told of every genuine vote.
+        slots: told of every genuine batch vote.
+    """
+
+    def __init__(self, facts: Facts, finality: Finality, slots: SlotWatch) -> None:
+        self._facts, self._finality, self._slots = facts, finality, slots
+        self._witness = [Witness() for _ in facts.members.keys]
+        self._checkpoints: dict[bytes, CertifiedCheckpoint] = {}
+        self._placed: dict[bytes, bool] = {}
+        self._lost_in: dict[str, int] = {}
+        self._last: tuple[Host | None, Message | None] = (None, None)
+
+    def sent(self, event: Sent) -> None:
+        """Look at a message that leaves."""
+        message = event.message
+        sender = event.sender
+        if self._last[0] is sender and self._last[1] is message:
+            return  # one broadcast
+        self._last = (sender, message)
+        kind = type(message)
+        facts = self._facts
+        honest = facts.is_honest(sender)
+        if kind is VoteMessage:
+            for vote in message.votes:  # type: ignore[attr-defined]
+                self._vote(sender, vote, honest)
+        elif kind is CertificateMessage:
+            for certificate in message.certificates:  # type: ignore[attr-defined]
+                self._certificate(sender, certificate, honest)
+        elif kind is ProposalMessage:
+            block = facts.block(message.block)  # type: ignore[attr-defined]
+            if block is not None:
+                self._proposal(sender, block, honest)
+        elif kind is BatchVoteMessage:
+            self._batch_vote(sender, message.vote, honest)  # type: ignore[attr-defined]
+        elif kind is BatchMessage:
+            facts.batch(message.batch)  # type: ignore[attr-defined]
+        elif kind is CheckpointMessage or kind is AccountProofs:
+            self._checkpoint(sender, message.checkpoint, honest)  # type: ignore[attr-defined]
+        elif kind is BlocksMessage:
+            self._chain(sender, message.blocks, honest)  # type: ignore[attr-defined]
+
+    def persisted(self, event: Persisted) -> None:
+        """Look at records that are durable from now on."""
+        host = event.host
+        index = self._facts.index_of(host)
+        if index is None:
+            return
+        witness = self._witness[index]
+        for record in event.records:
+            if type(record) is Append:
+                self._promise(host, witness, record.payload)
+            elif type(record) is Prune:
+                for payload in record.keep:
+                    self._promise(host, witness, payload)
+
+    # --- records ------------------------------------------------------------------------------------------------------
+
+    def _promise(self, host: Host, witness: Witness, payload: bytes) -> None:
+        promise = decode_promise(payload)
+        promised = witness.promised
+        if isinstance(promise, NotarizePromise):
+            promised[NOTARIZE, promise.epoch, promise.view, promise.digest] = None
+            for block in promise.block:
+                self._facts.blocks.setdefault(promise.digest, block)
+        elif isinstance(promise, NullifyPromise):
+            promised[NULLIFY, promise.epoch, promise.view, ZERO_HASH] = None
+        elif isinstance(promise, FinalizePromise):
+            promised[FINALIZE, promise.epoch, promise.view, promise.digest] = None
+        elif isinstance(promise, CheckpointPromise):
+            promised[VoteKind.CHECKPOINT, 0, promise.height, promise.digest] = None
+        elif isinstance(promise, BatchPromise):
+            bits = bitmap_bits(promise.bitmap, promise.count)
+            witness.bits[promise.digest] = witness.bits.get(promise.digest, 0) | bits
+        elif isinstance(promise, HeldCertificate) and self._facts.is_honest(host):
+            self._must_be_genuine(host, promise.certificate, "wrote down")
+
+    def _must_be_genuine(self, host: Host, certificate: Certificate, what: str) -> bool:
+        good = self._facts.genuine(certificate)
+        if not good:
+            self._facts.book.note(
+                "N4", f"{host.name} {what} a {certificate.kind.name} certificate of {certificate.number} that no "
+                "quorum signed")
+        return good
+
+    # --- signatures ---------------------------------------------------------------------------------------------------
+
+    def _vote(self, sender: Host, vote: Vote, honest: bool) -> None:
+        if self._facts.index_of(sender) != vote.signer:
+            if not self._genuine(vote):
+                return
+        elif not honest and not self._genuine(vote):
+            return
+        self._say(vote.kind, vote.epoch, vote.number, vote.digest, vote.signer)
+
+    def _genuine(self, vote: Vote) -> bool:
+        message = self._facts.statement(vote.kind, vote.epoch, vote.number, vote.digest)
+        return self._facts.signed(vote.signer, message, vote.signature)
+
+    def _certificate(self, sender: Host, certificate: Certificate, honest: bool) -> None:
+        facts = self._facts
+        if honest:
+            if not self._must_be_genuine(sender, certificate, "passed on"):
+                return
+            signers = [index for index, _ in certificate.signatures]
+        else:
+            message = facts.statement(
+                certificate.kind, certificate.epoch, certificate.number, certificate.digest)
+            signers = [index for index, signature in certificate.signatures if facts.signed(index, message, signature)]
+        for signer in signers:
+            self._say(certificate.kind, certificate.epoch, certificate.number, certificate.digest, signer)
+
+    def _proposal(self, sender: Host, block: Block, honest: bool) -> None:
+        header = block.header
+        own = self._facts.index_of(sender) == header.proposer
+        message = self._facts.statement(NOTARIZE, header.epoch, header.view, block.hash)
+        if (honest and own) or self._facts.signed(header.proposer, message, block.signature):
+            self._say(NOTARIZE, header.epoch, header.view, block.hash, header.proposer)
+
+    def _chain(self, sender: Host, raw: bytes, honest: bool) -> None:
+        try:
+            chain = decode(FinalizedBlocks, raw, bytes_max=BYTES_MAX)
+        except RemoteProtocolError:
+            return
+        for block in chain.blocks:
+            self._facts.blocks.setdefault(block.hash, block)
+        self._certificate(sender, chain.finalization, honest)
+
+    def _checkpoint(self, sender: Host, raw: bytes, honest: bool) -> None:
+        checkpoint = self._checkpoints.get(raw)
+        if checkpoint is None:
+            try:
+                checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=BYTES_MAX)
+            except RemoteProtocolError:
+                return
+            self._checkpoints[raw] = checkpoint
+        self._certificate(sender, checkpoint.certificate(), honest)
+
+    def _say(self, kind: VoteKind, epoch: int, number: int, digest: bytes, signer: int) -> None:
+        """A genuine signature of `signer` is in the world."""
+        facts = self._facts
+        witness = self._witness[signer]
+        known = witness.said.get((kind, epoch, number))
+        if known == digest:
+            return
+        if facts.honest_index(signer):
+            self._judge(witness, kind, epoch, number, digest, signer)
+        witness.said[kind, epoch, number] = digest
+        self._finality.vote(kind, epoch, number, digest, signer)
+
+    def _judge(self, witness: Witness, kind: VoteKind, epoch: int, number: int, digest: bytes, signer: int) -> None:
+        facts, note = self._facts, self._facts.book.note
+        host = facts.world.hosts[facts.members.node_ids[signer]]
+        what = f"{host.name}: {kind.name} of {number}"
+        record = (kind, 0 if kind is VoteKind.CHECKPOINT else epoch, number, digest)
+        if record not in witness.promised and not _outlived(host, kind, number):
+            note("S6", f"{what} leaves before its record is durable")
+        if host.disk.log_lost and epoch <= self._lost_in.setdefault(host.name, epoch):
+            note("S6", f"{what} leaves although its log was lost: it cannot know what it promised before")
+        earlier = witness.said.get((kind, epoch, number))
+        if earlier is not None:
+            note("S5", f"{what}: it signed {earlier.hex()[:16]} and {digest.hex()[:16]}")
+        if kind is NULLIFY or kind is FINALIZE:
+            other = FINALIZE if kind is NULLIFY else NULLIFY
+            if (other, epoch, number) in witness.said:
+                note("S5", f"{host.name} signed both NULLIFY and FINALIZE of view {number}")
+        if kind is NOTARIZE:
+            block = facts.blocks.get(digest)
+            if block is not None and not self._well_placed(digest, block):
+                note("R3", f"{what}: the block does not prove that it may stand there")
+
+    def _well_placed(self, digest: bytes, block: Block) -> bool:
+        known = self._placed.get(digest)
+        if known is None:
+            known = self._placed[digest] = self._place(block)
+        return known
+
+    def _place(self, block: Block) -> bool:
+        header, just, facts = block.header, block.just, self._facts
+        if hash_justification(encode(just)) != header.just_hash or not header.parent_view < header.view:
+            return False
+        if header.parent_hash == facts.chain.genesis_header.hash:
+            if header.parent_view != 0 or header.height != 1:
+                return False
+        else:
+            if len(just.parent) != 1:
+                return False
+            parent = just.parent[0]
+            if parent.kind not in (NOTARIZE, FINALIZE, VoteKind.CHECKPOINT) or not facts.genuine(parent):
+                return False
+            if parent.kind is not VoteKind.CHECKPOINT and (parent.number, parent.digest) != (
+                header.parent_view, header.parent_hash
+            ):
+                return False
+        skipped = {item.number: item for item in just.nullifications if item.kind is NULLIFY}
+        return all(
+            view in skipped and skipped[view].epoch == header.epoch and facts.genuine(skipped[view])
+            for view in range(header.parent_view + 1, header.view)
+        )
+
+    # --- batch votes --------------------------------------------------------------------------------------------------
+
+    def _batch_vote(self, sender: Host, vote: BatchVote, honest: bool) -> None:
+        facts = self._facts
+        try:
+            bits = bitmap_bits(vote.bitmap, vote.count)
+        except RemoteProtocolError:
+            return
+        if facts.index_of(sender) != vote.signer or not honest:
+            if not facts.signed(vote.signer, vote.statement(facts.chain_id), vote.signature):
+                return
+            honest = facts.honest_index(vote.signer)
+        if honest:
+            self._own_bits(sender, vote, bits)
+        self._slots.vote(vote.digest, bits, vote.signer)
+
+    def _own_bits(self, host: Host, vote: BatchVote, bits: int) -> None:
+        facts = self._facts
+        witness = self._witness[vote.signer]
+        if bits & ~witness.bits.get(vote.digest, 0):
+            facts.book.note("S6", f"{host.name}: a batch vote leaves before its record is durable")
+        batch = facts.batches.get(vote.digest)
+        core = host.core
+        if batch is None or not isinstance(core, ValidatorNode):
+            return
+        for position, transfer in enumerate(batch.transfers):
+            if not bits >> position & 1:
+                continue
+            body = transfer.body
+            if not facts.world.verify(body.sender, transfer.id, body.signature):
+                facts.book.note("N4", f"{host.name} supports a transfer that its sender has not signed")
+            slot = (body.sender, body.seq, body.prev)
+            earlier = witness.slots.setdefault(slot, transfer)
+            if earlier.id != transfer.id:
+                if earlier.body.valid_until_ms >= core.ledger.block_header.ts_ms:
+                    facts.book.note(
+                        "S5", f"{host.name} supports two transfers for one slot (sequence number {body.seq}), and the "
+                        "first has not expired")
+                witness.slots[slot] = transfer
+
+
+def _outlived(host: Host, kind: VoteKind, number: int) -> bool:
+    """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2, "prunable when").
+
+    A torn write leaves a block with its finalization and loses the votes that were in the same write: then nothing
+    can be voted on in that view any more.
+    """
+    name = "certified_height" if kind is VoteKind.CHECKPOINT else "finalized_height"
+    row = host.disk.get("ledger", (name,))
+    height = row[0] if row is not None else 0
+    if kind is VoteKind.CHECKPOINT or not isinstance(height, int) or not height:
+        return isinstance(height, int) and number <= height
+    stored = host.disk.get("blocks", (height,))
+    raw = stored[0] if stored is not None else None
+    return isinstance(raw, bytes) and number <= decode(Block, raw, bytes_max=BYTES_MAX).header.view

@@ -1,0 +1,50 @@
+"""Which transfers a quorum supports (S9 as in consensus.md 3.9.3)."""
+
+from __future__ import annotations
+
+from .facts import Facts
+
+Slot = tuple[bytes, int, bytes]
+"""(sender, sequence number, predecessor)."""
+
+
+class SlotWatch:
+    """Counts the bits of genuine batch votes per transfer.
+
+    Args:
+        facts: shared knowledge.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._voters: dict[bytes, list[int]] = {}
+        self.certified: dict[Slot, dict[bytes, int]] = {}
+        """Slot -> certified transfer -> its validity."""
+
+    def vote(self, digest: bytes, bits: int, signer: int) -> None:
+        """Count a genuine vote of `signer` on a batch."""
+        batch = self._facts.batches.get(digest)
+        if batch is None:
+            return
+        members = self._facts.members
+        for position, transfer in enumerate(batch.transfers):
+            if not bits >> position & 1:
+                continue
+            voters = self._voters.setdefault(transfer.id, [])
+            if signer in voters:
+                continue
+            before = members.weight_of(voters)
+            voters.append(signer)
+            if before < members.quorum <= before + members.weights[signer]:
+                body = transfer.body
+                self._exists((body.sender, body.seq, body.prev), transfer.id, body.valid_until_ms)
+
+    def _exists(self, slot: Slot, transfer_id: bytes, valid_until_ms: int) -> None:
+        rivals = self.certified.setdefault(slot, {})
+        rivals[transfer_id] = valid_until_ms
+        now_ms = self._facts.executed_ts_ms
+        live = [name for name, until_ms in rivals.items() if until_ms >= now_ms]
+        if len(live) > 1:
+            self._facts.book.note(
+                "S9", f"slot {slot[1]} of {slot[0].hex()[:16]}: {len(live)} certified transfers are unexpired at chain "
+                f"time {now_ms}")

@@ -1,0 +1,185 @@
+"""Phones: what leaves them, what they believe, and what becomes of their payments (T16, S15, N1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from supervm.common.core import Received, Reply
+from supervm.common.records import Put
+from supervm.protocol.address import decode_address
+from supervm.protocol.checkpoint import CheckpointHeader
+from supervm.protocol.codec import encode
+from supervm.protocol.transfer import parse_transfer
+from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit
+from supervm.tier_l4_mobile.node import MobileNode
+from supervm.tier_l4_mobile.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
+from supervm.tier_l4_mobile.tables import read_payment
+
+from ..exact import Host, Persisted, Sent, Stepped
+from .facts import Facts
+from .reference import Reference
+
+
+class WalletWatch:
+    """Watches phones.
+
+    Args:
+        facts: shared knowledge.
+        reference: true balances.
+    """
+
+    def __init__(self, facts: Facts, reference: Reference) -> None:
+        self._facts, self._reference = facts, reference
+        self._released: dict[str, dict[bytes, None]] = {}
+        self._slots: dict[str, dict[tuple[bytes, int, bytes], tuple[bytes, int]]] = {}
+        self.fates: dict[tuple[str, int], tuple[str, str]] = {}
+        self._believed: dict[str, Any] = {}
+        self._headers: list[tuple[str, CheckpointHeader]] = []
+        self._balances: list[tuple[str, bytes, int, int, int]] = []
+        self._receipts: list[tuple[str, bytes, str]] = []
+        self.acknowledged: dict[tuple[str, str], None] = {}
+        """(phone, key) of payments that a phone has told its owner it holds."""
+
+    # --- what leaves --------------------------------------------------------------------------------------------------
+
+    def persisted(self, event: Persisted) -> None:
+        """Look at rows that are durable from now on."""
+        for record in event.records:
+            if type(record) is Put and record.table == "payments":
+                self._row(event.host.name, read_payment(record.key, record.value))
+
+    def started(self, host: Host) -> None:
+        """Look at what a phone finds on its disk: a write that a crash caught may be there and nobody was told."""
+        for key, value in host.disk.scan("payments"):
+            self._row(host.name, read_payment(key, value))
+
+    def _row(self, name: str, payment: Payment) -> None:
+        if payment.released:
+            self._released.setdefault(name, {})[payment.raw] = None
+        if payment.place == CLOSED and payment.status in FATES:
+            fate = (payment.status, payment.result)
+            if self.fates.setdefault((name, payment.number), fate) != fate:
+                self._facts.book.note(
+                    "N1", f"{name}: payment {payment.number} was {self.fates[name, payment.number]} and is {fate}")
+
+    def sent(self, event: Sent) -> None:
+        """Look at transfers that leave a phone."""
+        message = event.message
+        if type(message) is not Submit:
+            return
+        facts, name = self._facts, event.sender.name
+        released = self._released.setdefault(name, {})
+        slots = self._slots.setdefault(name, {})
+        for raw in message.transfers:
+            if raw not in released:
+                facts.book.note("T16", f"{name}: a transfer leaves before its release is durable")
+            transfer = parse_transfer(raw, facts.chain_id)
+            body = transfer.body
+            slot = (body.sender, body.seq, body.prev)
+            earlier = slots.setdefault(slot, (transfer.id, body.valid_until_ms))
+            if earlier[0] != transfer.id:
+                if earlier[1] >= facts.certified_ts_ms:
+                    facts.book.note(
+                        "T16", f"{name}: two transfers for slot {body.seq} of {body.sender.hex()[:16]} leave, and the "
+                        "first is not provably expired")
+                slots[slot] = (transfer.id, body.valid_until_ms)
+
+    # --- what is believed ---------------------------------------------------------------------------------------------
+
+    def stepped(self, event: Stepped) -> None:
+        """Look at what a phone believes after an answer, and at what it tells its owner."""
+        host = event.host
+        core = host.core
+        if not isinstance(core, MobileNode):
+            return
+        given = event.input
+        if type(given) is Received and type(given.message) in (AccountProofs, ReceiptAnswer):
+            header = core.client.header
+            if self._believed.get(host.name) is not header:
+                self._believed[host.name] = header
+                self._headers.append((host.name, header))
+            for account, lane in core.queue.lanes.items():
+                proved = lane.proved
+                key = f"{host.name}/{account.hex()}"
+                if proved is not None and self._believed.get(key) is not proved:
+                    self._believed[key] = proved
+                    self._balances.append((host.name, account, proved.height, proved.balance, proved.next_seq))
+            self.judge()
+        for effect in event.effects:
+            if type(effect) is Reply and isinstance(effect.value, dict) and effect.value.get("proof_verified"):
+                self._told(host, effect.value)
+
+    def _told(self, host: Host, value: Mapping[str, Any]) -> None:
+        if value.get("height") is None or "balance" not in value:
+            return
+        account, _ = decode_address(str(value["address"]))
+        self._balances.append((host.name, account, value["height"], value["balance"], value["next_seq"]))
+
+    def judge(self) -> None:
+        """Compare what phones believe with what is known by now."""
+        facts, reference = self._facts, self._reference
+        headers, self._headers = self._headers, []
+        for name, header in headers:
+            known = facts.headers.get(header.height)
+            if known is None:
+                self._headers.append((name, header))
+            elif known != encode(header):
+                facts.book.note("S15", f"{name} accepted a header of height {header.height} that is not the chain's")
+        balances, self._balances = self._balances, []
+        for item in balances:
+            name, account, height, balance, next_seq = item
+            if height > reference.height:
+                self._balances.append(item)
+                continue
+            true = reference.account_at(account, height)
+            if (true.balance, true.next_seq) != (balance, next_seq):
+                facts.book.note(
+                    "S15", f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transfers at "
+                    f"height {height}; it has {true.balance} and {true.next_seq}")
+
+    # --- the end ------------------------------------------------------------------------------------------------------
+
+    def finish(self, *, settled: bool) -> None:
+        """Compare every payment's fate with the chain.
+
+        Args:
+            settled: whether every payment had the time and the means to get its fate.
+        """
+        self.judge()
+        facts = self._facts
+        top = max(facts.headers)
+        for name, header in self._headers:
+            facts.book.note("S15", f"{name} accepted a header of height {header.height}; the chain ends at {top}")
+        for host in facts.world.hosts.values():
+            core = host.core
+            if host.tier == 4 and facts.is_honest(host) and isinstance(core, MobileNode):
+                self._phone(host.name, core, settled)
+
+    def _phone(self, name: str, core: MobileNode, settled: bool) -> None:
+        note = self._facts.book.note
+        payments = list(core.queue.payments.values())
+        keys: dict[str, int] = {}
+        for payment in payments:
+            if payment.key and keys.setdefault(payment.key, payment.number) != payment.number:
+                note("N1", f"{name}: payments {keys[payment.key]} and {payment.number} were asked for as one")
+        for phone, key in self.acknowledged:
+            if phone == name and key not in keys:
+                note("N1", f"{name}: payment {key!r} was acknowledged and is lost")
+        done = {payment.id for payment in payments if payment.status == R4}
+        for payment in payments:
+            where = f"{name}: payment {payment.number} ({payment.status})"
+            at_height = self._reference.executed_at.get(payment.id) if payment.id else None
+            if payment.status == R4:
+                failed = payment.id in self._reference.failed
+                if at_height is None or failed == (payment.result == EXECUTED):
+                    note("N1", f"{where} is said to be {payment.result}; the chain says otherwise")
+            elif at_height is not None and payment.place == CLOSED and payment.id not in done:
+                note("N1", f"{where} was executed at height {at_height}")
+            if settled and payment.status not in FATES and not _untellable(payment):
+                note("L3", f"{where} has no fate: {payment.reason or 'nothing is known of it'}")
+
+
+def _untellable(payment: Payment) -> bool:
+    """A second device filled its slot, so only a receipt could tell, and what never executed has none."""
+    return payment.place == AWAITING

@@ -1,0 +1,211 @@
+"""The fuzzer itself: short lanes of what `supervm sim fuzz` does for longer (simulation.md 3)."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from supervm.common.errors import InputError
+from supervm.sim.exact import ACTORS
+from supervm.sim.fuzz.actors import OWN_ACTORS
+from supervm.sim.fuzz.campaign import Campaign
+from supervm.sim.fuzz.case import case_of, read_case, write_case
+from supervm.sim.fuzz.cast import cast, faulty_weight_max
+from supervm.sim.fuzz.config import CLASSES, Config, draw_config
+from supervm.sim.fuzz.minimise import Minimiser
+from supervm.sim.fuzz.mutations import MUTATIONS, mutated
+from supervm.sim.fuzz.reached import STATES
+from supervm.sim.fuzz.replay import replay, same
+from supervm.sim.fuzz.run import run_seed
+from supervm.sim.invariants import RULES
+
+OFTEN = (
+    "view-nullified", "gap-proposed", "payment-executed", "payment-expired", "restart-with-own-votes", "l2-failover",
+    "crash-at-every-boundary", "all-validators-down", "caught-up-by-chain",
+)
+"""States that fifty seeds reach."""
+
+
+def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "supervm.common.cli", *arguments], capture_output=True, text=True, check=False,
+        env={**os.environ, **environment}, timeout=120)
+
+
+def test_fifty_seeds_break_nothing() -> None:
+    """Fifty seeds, a process each; some are played twice; nothing is broken and the usual states are reached."""
+    report = Campaign(seeds=50, first=0).run()
+    assert [(item["seed"], item["rule"], item["detail"]) for item in report.failures] == []
+    assert report.runs == 50
+    assert report.repeated == 3
+    assert [name for name in OFTEN if not report.reached[name]] == []
+    assert report.reached.keys() <= STATES.keys()
+
+
+@pytest.mark.parametrize("rule", ["R2", "P0", "fee-split", "queue-key", "slot-conflict"])
+def test_a_broken_rule_is_noticed(rule: str) -> None:
+    """The mutation gate, short: a rule that is broken on purpose is noticed within 60 seeds."""
+    report = Campaign(seeds=60, mutation=rule, minimise=False).run()
+    assert report.failures, f"{rule} was not noticed"
+    assert report.failures[0]["rule"] in RULES
+
+
+def test_there_are_enough_mutations_and_they_leave_no_trace() -> None:
+    """At least twelve switches, and after each one the shipped code is what it was."""
+    assert len(MUTATIONS) >= 12
+    before = run_seed(1).digest
+    for name in MUTATIONS:
+        with mutated(name) as knobs:
+            assert knobs is not None
+    assert run_seed(1).digest == before
+
+
+def planted() -> Any:
+    """A failure that was planted: the first seed that notices R2."""
+    with mutated("R2") as knobs:
+        for seed in range(40):
+            outcome = run_seed(seed, knobs=knobs)
+            if outcome.violations:
+                return case_of(outcome, "R2")
+    raise AssertionError("R2 was not noticed")
+
+
+def test_a_failure_is_minimised_and_replays(tmp_path: Path) -> None:
+    """The minimiser leaves a small part of the choices, of the same rule; the file replays to the same digest."""
+    case = planted()
+    small = Minimiser(case, seconds=20, runs_max=120).shrink()
+    assert small.violation is not None
+    assert small.violation.name == case.violation.name
+    assert len(small.choices) <= max(4, len(case.choices) // 2)
+    path = tmp_path / "case.json"
+    write_case(path, small)
+    assert read_case(path) == small
+    assert same(small, replay(small))
+    answer = program("sim", "replay", str(path), "--json")
+    assert answer.returncode == 0, answer.stderr
+    assert json.loads(answer.stdout)["digest"] == small.digest
+
+
+def test_a_case_that_is_no_longer_true_is_told_apart(tmp_path: Path) -> None:
+    """Exit status 1 if the replay is another one than the file says, 2 if the file is none."""
+    outcome = run_seed(3)
+    path = tmp_path / "case.json"
+    write_case(path, msgspec.structs.replace(case_of(outcome, None), digest="00" * 32))
+    assert program("sim", "replay", str(path)).returncode == 1
+    path.write_text("{}", encoding="utf-8")
+    assert program("sim", "replay", str(path)).returncode == 2
+    with pytest.raises(InputError, match="not a case"):
+        read_case(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        read_case(tmp_path / "nothing.json")
+
+
+def test_a_replay_without_choices_is_free_of_faults() -> None:
+    """Deleting every choice leaves a run in which nothing happens: the harmless default of every decision."""
+    outcome = run_seed(6, config=draw_config(6), replay=())
+    assert outcome.ok
+    assert outcome.choices == ()
+
+
+def test_deleting_one_choice_moves_no_other() -> None:
+    """What is left of a record keeps its names, values and places."""
+    full = run_seed(2)
+    kept = [choice for choice in full.choices if choice.kind != full.choices[0].kind]
+    again = run_seed(2, config=full.config, replay=kept)
+    names = {(choice.kind, choice.subject, choice.ordinal): choice.value for choice in kept}
+    assert all(names[choice.kind, choice.subject, choice.ordinal] == choice.value for choice in again.choices)
+
+
+def test_the_digest_does_not_depend_on_the_hash_seed() -> None:
+    """D1: two processes with different PYTHONHASHSEED play the same runs."""
+    text = (
+        "from supervm.sim.fuzz.run import run_seed\n"
+        "print([run_seed(seed).digest for seed in (11, 12, 13)])"
+    )
+    answers = [
+        subprocess.run(
+            [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=120,
+            env={**os.environ, "PYTHONHASHSEED": value}).stdout
+        for value in ("1", "4711")
+    ]
+    assert answers[0] == answers[1]
+    assert answers[0] == f"{[run_seed(seed).digest for seed in (11, 12, 13)]}\n"
+
+
+def test_configurations_differ_and_respect_the_fault_bound() -> None:
+    """The swarm turns classes on and off, and never has more faulty weight than the protocol bears."""
+    from supervm.sim.exact import Choices
+
+    configs = [draw_config(seed) for seed in range(200)]
+    for name in CLASSES:
+        on = sum(name in config.classes for config in configs)
+        assert 40 < on < 140, name
+    for seed, config in enumerate(configs):
+        chosen = cast(config, Choices(seed))
+        assert chosen.lost <= faulty_weight_max(config)
+        assert 3 * faulty_weight_max(config) < (sum(config.weights) or config.l1)
+        assert all(name in {**ACTORS, **OWN_ACTORS} for name in config.actors)
+    assert draw_config(5, {"on": ("loss",), "l1": 7}).l1 == 7
+    assert "loss" in draw_config(5, {"on": ("loss",)}).classes
+
+
+def test_every_adversary_can_appear() -> None:
+    """Each named actor is drawn for some seed."""
+    seen = {name for seed in range(300) for name in draw_config(seed).actors}
+    assert seen == {**ACTORS, **OWN_ACTORS}.keys()
+
+
+def test_a_run_without_faults_meets_the_latency_bound() -> None:
+    """L8: no class of faults on: nothing is nullified, and R3 comes in time."""
+    outcome = run_seed(4, config=Config(pay_ppm=400_000))
+    assert outcome.violations == ()
+    assert outcome.reached["payment-executed"] > 5
+
+
+def test_a_leader_far_away_is_not_taken_for_silent() -> None:
+    """L8, found by fuzzing: over eight regions the farthest validator's votes come after every finalization.
+
+    They were dropped before anybody noted that it is alive, so that its views were skipped as those of a dead leader.
+    """
+    outcome = run_seed(24, config=Config(
+        l3=1, spread=True, view_timeout_ms=400, chaos_ms=5_000, write_us=3_000, pay_ppm=100_000, accounts=1))
+    assert outcome.violations == ()
+
+
+def test_a_failing_core_is_a_finding() -> None:
+    """CRASH: an exception out of a core ends the run, not the campaign, and its text is kept."""
+    from unittest.mock import patch
+
+    from supervm.tier_l2_miner.node import MinerNode
+
+    with patch.object(MinerNode, "step", lambda self, now_us, event: 1 // 0):
+        outcome = run_seed(1)
+    assert [violation.name for violation in outcome.violations] == ["CRASH"]
+    assert "ZeroDivisionError" in outcome.trace
+
+
+def test_the_commands_keep_to_their_surface(tmp_path: Path) -> None:
+    """`supervm sim fuzz`: JSON on standard output, exit statuses, failures in files."""
+    good = program("sim", "fuzz", "--seeds", "4", "--json", "--out", str(tmp_path / "none"))
+    assert good.returncode == 0, good.stderr
+    document = json.loads(good.stdout)
+    assert (document["runs"], document["failures"]) == (4, [])
+    assert document["reached"].keys() >= STATES.keys()
+    assert not (tmp_path / "none").exists()
+    found = program("sim", "fuzz", "--seeds", "60", "--mutate", "P0", "--out", str(tmp_path / "some"), "--json")
+    assert found.returncode == 0, found.stderr
+    failure = json.loads(found.stdout)["failures"][0]
+    assert Path(failure["file"]).exists()
+    assert failure["choices"] <= failure["choices_before"]
+    assert f"seed {failure['seed']}: {failure['rule']}" in found.stderr
+    wrong = program("sim", "fuzz", "--mutate", "nonsense")
+    assert wrong.returncode == 2
+    assert "allowed are" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
