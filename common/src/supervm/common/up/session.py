@@ -112,8 +112,11 @@ class _Session:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             try:
                 return await self._supervise(signals)
-            except* CommonError as group:
-                raise _first(group) from None
+            except BaseExceptionGroup as group:  # not `except*`: some releases of Python 3.11 wrap what it raises
+                known, other = group.split(CommonError)
+                if known is None or other is not None:
+                    raise
+                raise _first(known) from None
 
     async def _supervise(self, signals: AsyncIterator[int]) -> tuple[dict[str, Any], bool]:
         counts = self._network.counts
