@@ -353,7 +353,8 @@ async def test_a_peer_that_is_busy_and_does_not_read_for_a_while_keeps_its_conne
     peer_id = SigningKey(b"\x4d" * 32).public
     await node.core.until(lambda: node.driver._links.is_up(peer_id))
     node.do(lambda outbox: [outbox.send(peer_id, status(n, "x" * 250)) for n in range(40_000)])
-    await trio.sleep(0.6)
+    with trio.move_on_after(0.6):  # the loss that must not come
+        await node.core.until(lambda: not node.driver._links.is_up(peer_id))
     assert node.driver._links.is_up(peer_id)
     got = 0
     with trio.fail_after(20):
