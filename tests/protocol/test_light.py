@@ -267,7 +267,7 @@ def another_validator_set(chain: Chainlet) -> bytes:
     (proof_of_another_account, None),
     (with_a_long_integer, "malformed"),
     (another_chain, "wrong-chain"),
-    (another_validator_set, "wrong-set"),
+    (another_validator_set, "unknown-set"),
     (lambda chain: encode(chain.answer(ALICE)) + b"\x00", "malformed"),
     (lambda chain: encode(chain.answer(ALICE))[:-1], "malformed"),
     (lambda chain: b"", "malformed"),

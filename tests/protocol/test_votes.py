@@ -48,7 +48,7 @@ def test_statements_of_different_things_differ() -> None:
             (bytes(32), CHAIN.chain_id), VoteKind, (0, 1), (0, 1, 2**63 - 1), (ZERO_HASH, DIGEST)
         )
     }
-    assert len(seen) == 2 * 5 * 2 * 3 * 2
+    assert len(seen) == 2 * 8 * 2 * 3 * 2
 
 
 @pytest.mark.parametrize("kind", VoteKind)
@@ -60,7 +60,7 @@ def test_honest_votes_and_certificates_are_accepted(kind: VoteKind) -> None:
     check(CHAIN.certificate(kind, 7, digest, signers=range(4)))
 
 
-@pytest.mark.parametrize("kind", [0, 6, -1, 255, "NOTARIZE", True, None])
+@pytest.mark.parametrize("kind", [0, 9, -1, 255, "NOTARIZE", True, None])
 def test_unknown_kinds_are_refused(kind: object) -> None:
     raw = cbor2.loads(encode(NOTARIZATION))
     raw[2] = kind

@@ -10,7 +10,7 @@ import os
 import pytest
 from fuzz_network import Fuzz
 
-from supervm.tier_l1_super import node
+from supervm.tier_l1_super import consensus as node
 
 
 def seeds() -> range:

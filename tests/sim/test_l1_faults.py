@@ -90,14 +90,14 @@ def test_an_own_proposal_does_not_leave_before_its_record() -> None:
         for index in range(4):
             core = core_of(net, index)
             for digest, block in core.simplex._tree._blocks.items():
-                if block.header.proposer == index and core._promise_written > net.world._hosts[
+                if block.header.proposer == index and core.consensus.promise_written > net.world._hosts[
                     net.l1[index].public
                 ].durable:
                     other = net.l1[(index + 1) % 4].public
                     effects = core.step(net.world.now_us, Received(other, GetBlock(block.header.view, digest)))
                     sends = [item for item in effects if isinstance(item, Send)
                              and isinstance(item.message, ProposalMessage)]
-                    assert [item.after for item in sends] == [core._promise_written]
+                    assert [item.after for item in sends] == [core.consensus.promise_written]
                     assert decode(Block, sends[0].message.block).hash == digest  # type: ignore[union-attr]
                     return
     pytest.fail("no proposal was ever between its write and the disk")

@@ -11,8 +11,13 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.votes import Vote, VoteKind
 from supervm.tier_l1_super.checkpoints import HEIGHTS_AHEAD_MAX, REPEAT_HEIGHTS_MAX, CheckpointTally, Divergence
+from supervm.tier_l1_super.seat import Seat
 
 WRONG = b"\x07" * 32
+
+
+def seat_of(chain: TestChain) -> Seat:
+    return Seat(chain.validators.node_ids[0], chain.validator_keys[0], chain.rules, amnesia=False)
 
 
 def headers(chain: TestChain, count: int) -> list[CheckpointHeader]:
@@ -28,13 +33,13 @@ def test_a_quorum_of_equal_votes_certifies() -> None:
     """Three of four, own vote included; whether ours comes first or last."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    early = CheckpointTally(chain.chain, None)
+    early = CheckpointTally(seat_of(chain), None)
     assert early.own(header, vote(chain, 0, header)) is None
     assert early.add([vote(chain, 1, header)]) == []
     (done,) = early.add([vote(chain, 2, header)])
     assert (done.header, [signer for signer, _ in done.signatures]) == (header, [0, 1, 2])
     assert (early.height, early.uncertified_votes()) == (1, ())
-    late = CheckpointTally(chain.chain, None)
+    late = CheckpointTally(seat_of(chain), None)
     assert late.add([vote(chain, signer, header) for signer in (1, 2, 3)]) == []
     certified = late.own(header, None)
     assert certified is not None
@@ -45,7 +50,7 @@ def test_a_bad_signature_is_thrown_out_and_named_and_its_signer_may_vote_again()
     """A bad vote neither counts nor blocks the good one that comes after it."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     tally.own(header, vote(chain, 0, header))
     bad = msgspec.structs.replace(vote(chain, 1, header), signature=bytes(64))
     assert tally.add([bad, vote(chain, 2, header)]) == []
@@ -57,7 +62,7 @@ def test_two_genuine_votes_for_one_height_are_evidence_once() -> None:
     """E3: both votes are shown, whether the first is verified already or not; a forged second vote accuses nobody."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     honest, wrong = vote(chain, 1, header), vote(chain, 1, header, WRONG)
     tally.add([honest, msgspec.structs.replace(wrong, signature=bytes(64))])
     assert tally.evidence == []
@@ -69,7 +74,7 @@ def test_one_validator_alone_neither_stops_a_node_nor_fills_its_memory() -> None
     """Any number of wrong roots of one signer: no divergence, and one vote per height is kept."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     tally.own(header, vote(chain, 0, header))
     for number in range(50):
         assert tally.add([vote(chain, 3, header, bytes([number]) * 32)]) == []
@@ -84,12 +89,12 @@ def test_witness_weight_for_another_header_stops_the_node() -> None:
     """Of f + 1 validators that signed another root, at least one is correct: we computed something else."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     tally.own(header, vote(chain, 0, header))
     assert tally.add([vote(chain, 1, header, WRONG)]) == []
     with pytest.raises(Divergence):
         tally.add([vote(chain, 2, header, WRONG)])
-    other = CheckpointTally(chain.chain, None)
+    other = CheckpointTally(seat_of(chain), None)
     other.add([vote(chain, signer, header, WRONG) for signer in (1, 2, 3)])
     with pytest.raises(Divergence):
         other.own(header, vote(chain, 0, header))
@@ -99,7 +104,7 @@ def test_forged_votes_for_another_header_do_not_stop_the_node() -> None:
     """Witness weight is counted only after the signatures have been checked."""
     chain = make_test_chain()
     (header,) = headers(chain, 1)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     tally.own(header, vote(chain, 0, header))
     forged = [msgspec.structs.replace(vote(chain, n, header, WRONG), signature=bytes(64)) for n in (1, 2, 3)]
     assert tally.add(forged) == []
@@ -110,7 +115,7 @@ def test_only_an_executed_height_is_adopted_and_another_header_stops_the_node() 
     """A certified checkpoint of a peer is taken if it is ours and newer."""
     chain = make_test_chain()
     one, two = headers(chain, 2)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     tally.own(one, None)
     assert not tally.adopt(chain.certify_checkpoint(two))
     assert tally.adopt(chain.certify_checkpoint(one))
@@ -124,7 +129,7 @@ def test_own_uncertified_votes_are_repeated_lowest_first_and_bounded() -> None:
     """At most 16 heights; none that is certified."""
     chain = make_test_chain()
     made = headers(chain, REPEAT_HEIGHTS_MAX + 4)
-    tally = CheckpointTally(chain.chain, None)
+    tally = CheckpointTally(seat_of(chain), None)
     for header in made:
         tally.own(header, vote(chain, 0, header))
     assert [item.number for item in tally.uncertified_votes()] == list(range(1, REPEAT_HEIGHTS_MAX + 1))

@@ -8,13 +8,18 @@ from supervm.protocol.account import Account
 from supervm.protocol.batch import Batch, BatchCertificate
 from supervm.protocol.block import REFS_MAX
 from supervm.tier_l1_super.pool import Pool, parse_body
+from supervm.tier_l1_super.seat import Seat
 
 NOW_MS = GENESIS_TIME_MS + 1_000
 
 
+def seat_of(chain: TestChain) -> Seat:
+    return Seat(chain.validators.node_ids[0], chain.validator_keys[0], chain.rules, amnesia=False)
+
+
 def new_pool(chain: TestChain) -> tuple[Pool, dict[bytes, Account]]:
     accounts = dict(chain.chain.accounts)
-    return Pool(accounts, chain.validators), accounts
+    return Pool(accounts, seat_of(chain)), accounts
 
 
 def batches(chain: TestChain, count: int) -> list[Batch]:

@@ -36,7 +36,8 @@ from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.keys import SigningKey, verify
 from supervm.protocol.transfer import SignedTransfer, parse_transfer, sign_transfer
-from supervm.protocol.validators import Validator, ValidatorSet
+from supervm.protocol.transition import OwnSignatures, SetChange, progress_after
+from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 
 GENESIS_TIME_MS = 1_700_000_000_000
@@ -85,7 +86,7 @@ class TestChain:
 
     @property
     def rules(self) -> ChainRules:
-        """`ChainRules` of the only epoch."""
+        """`ChainRules` of the first epoch."""
         return self.chain.rules
 
     @property
@@ -226,6 +227,12 @@ class TestChain:
         )
         return CertifiedCheckpoint(1, header, certificate.signatures)
 
+    def set_change(self, members: Iterable[Validator], signers: Iterable[int] | None = None) -> SetChange:
+        """Have a quorum approve the validators of the next epoch."""
+        following = ValidatorSet(members)
+        certificate = self.certificate(VoteKind.SET_CHANGE, 0, following.hash, signers=signers)
+        return SetChange(1, ValidatorList(1, following.members), certificate.signatures)
+
     # --- blocks ------------------------------------------------------------------------------------------------------
 
     def justification(self, parent: BlockHeader, view: int) -> Justification:
@@ -242,10 +249,23 @@ class TestChain:
         checkpoint: Certificate | None = None,
         ts_ms: int | None = None,
         just: Justification | None = None,
+        closes: Iterable[int] = (),
+        change: SetChange | None = None,
+        ready: OwnSignatures = (),
     ) -> Block:
-        """Build and sign the valid block of `view` (by default the next one) on top of `parent`."""
+        """Build and sign the valid block of `view` (by default the next one) on top of `parent`.
+
+        `closes` are the validators whose EpochClose it carries, `change` and `ready` its set change and NextReadys.
+        """
         view = parent.view + 1 if view is None else view
-        body = BlockBody(1, tuple(refs), () if checkpoint is None else (checkpoint,))
+        body = BlockBody(
+            1,
+            tuple(refs),
+            () if checkpoint is None else (checkpoint,),
+            tuple((signer, self.vote(signer, VoteKind.EPOCH_CLOSE, 0).signature) for signer in closes),
+            () if change is None else (change,),
+            ready,
+        )
         just = self.justification(parent, view) if just is None else just
         last = parent.last_checkpoint
         if checkpoint is not None:
@@ -263,6 +283,7 @@ class TestChain:
             hash_justification(encode(just)),
             hash_block_body(encode(body)),
             last,
+            progress_after(parent.progress, body),
         )
         return self.sign_block(header, just, body)
 

@@ -14,13 +14,14 @@ from supervm.protocol.block import FinalizedBlocks
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import Agreed, encode
 from supervm.protocol.edge import sign_edge_record
+from supervm.protocol.epoch import next_epoch
 from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
 from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.light import AccountAnswer, ReceiptProof, anchor_of
+from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path
 from supervm.protocol.trie import QuadTrie
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire import messages as m
 
@@ -78,7 +79,18 @@ def agreed_samples() -> dict[str, Agreed]:
         )
     ]
     checkpoint = chain.certify_checkpoint(headers[0])
-    second = chain.block(first.header, view=4, checkpoint=checkpoint.certificate(), ts_ms=GENESIS_TIME_MS + 2_000)
+    members = tuple(msgspec.structs.replace(member, weight=2) for member in chain.validators.members[1:])
+    following = ValidatorSet(members)
+    second = chain.block(
+        first.header,
+        view=4,
+        checkpoint=checkpoint.certificate(),
+        ts_ms=GENESIS_TIME_MS + 2_000,
+        closes=(0, 3),
+        change=chain.set_change(members),
+        ready=((1, chain.vote(2, VoteKind.NEXT_READY, 0, following.hash).signature),),
+    )
+    sealing = chain.block(second.header, closes=(1,), ts_ms=GENESIS_TIME_MS + 2_500)
     history.append(headers[0].hash)
     newest = msgspec.structs.replace(
         headers[0],
@@ -106,6 +118,9 @@ def agreed_samples() -> dict[str, Agreed]:
         second.header,
         second.just,
         second.body,
+        second.body.set_changes[0],
+        second.header.progress,
+        next_epoch(sealing.header, chain.rules, following),
         second,
         FinalizedBlocks(1, (first, second), chain.finalization(second.header)),
         headers[0],
@@ -120,6 +135,11 @@ def agreed_samples() -> dict[str, Agreed]:
         sign_edge_record(test_key("edge-node"), chain.chain_id, chain.account("edge-payout"), 3),
         anchor_of(chain.chain),
         AccountAnswer(1, checkpoint, alice, trie.prove(alice)),
+        ValidatorChange(
+            1,
+            chain.certify_checkpoint(msgspec.structs.replace(newest, next_validators_hash=following.hash)),
+            ValidatorList(1, members),
+        ),
         ReceiptProof(
             1,
             result.receipts[2],
@@ -157,6 +177,8 @@ def message_samples() -> dict[str, m.Message]:
         m.AccountProofs(blob["CertifiedCheckpoint"], ((keys[0], blob["TrieProof"]),)),
         m.GetReceipt(digest),
         m.ReceiptAnswer(digest, blob["ReceiptProof"]),
+        m.GetValidatorChanges(65_536),
+        m.ValidatorChanges((blob["ValidatorChange"],)),
         m.EdgeRegistration(blob["EdgeRecord"]),
         m.BatchMessage(blob["Batch"]),
         m.BatchVoteMessage(vote),  # type: ignore[arg-type]
@@ -170,7 +192,7 @@ def message_samples() -> dict[str, m.Message]:
         m.VoteMessage((agreed["Vote"],)),  # type: ignore[arg-type]
         m.CertificateMessage((agreed["Certificate"],)),  # type: ignore[arg-type]
         m.GetBlock(2**32, digest),
-        m.ConsensusStatus(0, 128, 127, 65_536),
+        m.ConsensusStatus(0, 128, 127, 65_536, False),
     ]
     named = {type(sample).__name__: sample for sample in samples}
     if len(named) != len(samples):

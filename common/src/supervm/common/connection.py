@@ -51,7 +51,7 @@ class LocalNode:
         tier: 1..4, or 0 for a client that is no node.
         features: at most 32 words of at most 32 characters.
         agent: name and version of the software, at most 32 characters.
-        known_tiers: node id -> 1 or 2 for the nodes that genesis names; they, and only they, may be of these tiers.
+        known_tiers: node id -> 1 or 2 for the nodes that genesis names; they are of these tiers, and no other is an L2.
             None: any claim is believed (networks without a genesis, in tests).
     """
 
@@ -236,7 +236,9 @@ class Connection:
         if known is None or self.peer_id is None:
             return
         due = known.get(self.peer_id)
-        if (tier if tier in (1, 2) else None) != due:
+        if due is None and tier != 2:
+            return  # an L1 that genesis does not name follows, or votes in a later epoch: its core knows which
+        if tier != due:
             listed = f"as an L{due}" if due is not None else "neither as an L1 nor as an L2"
             raise RemoteProtocolError(
                 f"the peer says it is an L{tier}; genesis names node {self.peer_id.hex()[:16]} {listed}",

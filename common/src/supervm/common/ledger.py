@@ -6,6 +6,9 @@ records that make it durable. State lives in memory as the tree and a dict; the 
 history are rebuilt from them at start (decisions.md, State in memory). State and applied height are in one write, so a
 crash leaves either the block before or the block after, and applying again gives the same bytes.
 
+It also knows the epoch: `rules` are those of the next block to be applied, so after a sealing block they are the next
+epoch's. Epochs and a set proposed for the next one are records like the rest and are written with the block.
+
 The last 32 heights keep a view of the tree (an immutable root node each), so that proofs can be served under the newest
 *certified* height although execution runs ahead of certification.
 """
@@ -17,9 +20,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.account import Account, decode_account, encode_account
-from supervm.protocol.block import Block, BlockHeader
+from supervm.protocol.block import Block, BlockHeader, ChainRules
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.epoch import EpochRecord, next_epoch
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.execution import BlockReceipts, BlockResult, CertifiedBatch, execute_block
 from supervm.protocol.genesis import Chain
@@ -28,6 +32,7 @@ from supervm.protocol.light import receipt_proof
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path
 from supervm.protocol.trie import QuadTrie, TrieView
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 
 from .records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
 
@@ -42,6 +47,10 @@ LEDGER_TABLES = (
     TableSpec("receipts", (Column("height", "int"),), (Column("receipts", "bytes"),)),
     TableSpec("receipt_index", (Column("short_id", "int"), Column("height", "int"), Column("position", "int")), ()),
     TableSpec("ledger", (Column("name", "text"),), (Column("value", "int"),)),
+    # from the second epoch on, or from the first proposal of a set: `proposed` is the list that the chain proposes
+    TableSpec(
+        "epochs", (Column("number", "int"),), (Column("epoch", "bytes"), Column("proposed", "bytes", nullable=True))
+    ),
 )
 """Tables a node with a ledger adds to its own."""
 
@@ -104,6 +113,15 @@ class Ledger:
             fees = [reader.get("ledger", (f"fees_l{tier}",)) for tier in range(1, 5)]
             a, b, c, d = (0 if row is None else _as_int(row[0]) for row in fees)
             self.fees_by_tier = (a, b, c, d)
+        self.epoch = chain.first_epoch
+        """The epoch of the next block."""
+        self.proposed: ValidatorSet | None = None
+        """The set that this epoch's executed blocks propose for the next one."""
+        for _, (raw, proposed) in reader.scan("epochs"):  # the last row is the newest
+            self.epoch = decode(EpochRecord, _as_bytes(raw))
+            self.proposed = None if proposed is None else _read_set(_as_bytes(proposed))
+        self.rules: ChainRules = chain.rules_of(self.epoch)
+        """The rules of the next block."""
         self._history = HistoryMMR(hashes)
         self._trie = QuadTrie()
         self._trie.update({key: encode_account(account) for key, account in self.accounts.items()})
@@ -144,6 +162,10 @@ class Ledger:
         header = block.header
         if header.height != self.height + 1 or header.parent_hash != self.block_header.hash:
             raise LocalProtocolError(f"block {header.height} does not follow the applied height {self.height}")
+        if header.epoch != self.epoch.number:
+            raise LocalProtocolError(
+                f"block {header.height} is of epoch {header.epoch}; the next block is of {self.epoch.number}"
+            )
         try:
             result = execute_block(
                 self.accounts,
@@ -159,7 +181,8 @@ class Ledger:
         if leaves:
             self._trie.update(leaves)
             self.accounts.update(result.changes)
-        previous = self.header
+        previous, rules = self.header, self.rules
+        epoch_records = tuple(self._follow_epoch(block))
         self.header = CheckpointHeader(
             1,
             self._chain.chain_id,
@@ -171,8 +194,8 @@ class Ledger:
             self._trie.root,
             result.receipts_root,
             self._history.root,
-            self._chain.validators.hash,
-            ZERO_HASH,
+            rules.validators.hash,
+            ZERO_HASH if self.rules is rules else self.rules.validators.hash,
             self._chain.supply,
         )
         self.block_header = header
@@ -183,7 +206,27 @@ class Ledger:
         self.fees_by_tier = (one, two, three, four)
         if header.height % FULL_SUM_EVERY == 0:
             self.check_full_sum()
-        return Applied(self.header, result, tuple(self._records(block, leaves, result)))
+        return Applied(self.header, result, (*self._records(block, leaves, result), *epoch_records))
+
+    def _follow_epoch(self, block: Block) -> Iterable[Record]:
+        """Note a proposed set, and go to the next epoch after a sealing block."""
+        if block.body.set_changes:
+            proposed = block.body.set_changes[0].validators
+            self.proposed = ValidatorSet(proposed.members)
+            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), encode(proposed)))
+        if self.rules.is_sealed(block.header):
+            self.epoch = next_epoch(block.header, self.rules, self.proposed)
+            self.rules, self.proposed = self._chain.rules_of(self.epoch), None
+            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), None))
+
+    def epoch_record(self, number: int) -> EpochRecord | None:
+        """Return an epoch that has begun, or None."""
+        if number == self.epoch.number:
+            return self.epoch
+        row = self._reader.get("epochs", (number,))
+        if row is not None:
+            return decode(EpochRecord, _as_bytes(row[0]))
+        return self._chain.first_epoch if number == 0 else None
 
     def _records(self, block: Block, leaves: Mapping[bytes, bytes], result: BlockResult) -> Iterable[Record]:
         height = block.header.height
@@ -266,6 +309,10 @@ class Ledger:
                 if receipts.receipts[_as_int(key[2])].transfer_id == transfer_id:
                     return _as_int(key[1]), receipts
         return None
+
+
+def _read_set(raw: bytes) -> ValidatorSet:
+    return ValidatorSet(decode(ValidatorList, raw).members)
 
 
 def _as_bytes(value: object) -> bytes:

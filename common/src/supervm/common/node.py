@@ -40,7 +40,9 @@ from .log import LibraryHandler, Log
 from .parent import parent_gone, parent_to_follow
 from .records import TableSpec
 from .storage import DirectoryLock, LogDamaged
+from .storage.files import sync_directory
 from .storage.sql import SqlStore
+from .storage.wal import WriteAheadLog
 
 EXIT_HALTED: Final = 3
 """Exit status after `Halt`: starting again would not help, a person has to look."""
@@ -170,7 +172,9 @@ def open_store(
 ) -> tuple[SqlStore, bool]:
     """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
 
-    The incarnation is written before the log and gets its name after it, so its name says that there was a log.
+    The incarnation is written before the log and gets its name after it, so its name says that there was a log. A lost
+    log is replaced when the node asks for it (`Prune.begin`): under a new incarnation, so that the old log, should it
+    turn up again, is a stranger's.
     """
     database = config.database_url or config.directory / DATABASE_FILE
     if not with_log:
@@ -188,18 +192,30 @@ def open_store(
     if len(incarnation) != _INCARNATION_BYTES:
         raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
     promises = config.directory / PROMISES_FILE
+
+    def begin_log() -> WriteAheadLog:
+        if promises.exists():
+            promises.replace(promises.with_suffix(".lost"))
+        new.unlink(missing_ok=True)
+        fresh = os.urandom(_INCARNATION_BYTES)
+        create_private_file(new, fresh.hex().encode() + b"\n")
+        begun = WriteAheadLog(promises, fresh)
+        new.replace(path)
+        sync_directory(config.directory)
+        return begun
+
     if had_log and not promises.exists():
         # No new log is begun: the next start must find it missing, too, or it would vote as if it had never voted.
         if log is not None:
             log("log-lost", {"path": str(promises)}, "error")
-        return SqlStore(database, tables), True
+        return SqlStore(database, tables, begin_log=begin_log), True
     try:
         store = SqlStore(database, tables, log_path=promises, incarnation=incarnation)
     except LogDamaged as error:
         # what is left of the promises cannot be relied on: read the tables, promise nothing any more
         if log is not None:
             log("log-damaged", {"reason": str(error)}, "error")
-        return SqlStore(database, tables), True
+        return SqlStore(database, tables, begin_log=begin_log), True
     if not had_log:
         new.rename(path)
     return store, False

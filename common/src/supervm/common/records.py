@@ -69,9 +69,14 @@ class Append:
 
 @dataclass(frozen=True, slots=True)
 class Prune:
-    """Replace the whole write-ahead log by exactly these payloads, atomically."""
+    """Replace the whole write-ahead log by exactly these payloads, atomically.
+
+    With `begin`, a store that was opened without its log, because that is lost or damaged, begins a new one. Whoever
+    asks for it must know that nothing the lost log held binds it any more (consensus.md 2.8, amnesia).
+    """
 
     keep: tuple[bytes, ...]
+    begin: bool = False
 
 
 Record = Put | Delete | DeleteBelow | Append | Prune
@@ -223,7 +228,8 @@ def check_records(records: Iterable[Record], tables: Mapping[str, TableSpec], *,
                 spec.check_key((bound,), prefix=True)
             case Append(payload):
                 _check_payload(payload, with_log)
-            case Prune(keep):
+            case Prune(keep, begin):
+                with_log = with_log or begin
                 for payload in keep or (b"",):
                     _check_payload(payload, with_log)
 

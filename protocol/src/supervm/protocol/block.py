@@ -8,6 +8,7 @@ anything in order to decide, and `just_hash` in the header makes a block without
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -15,9 +16,20 @@ from typing import Annotated, Literal
 import msgspec
 
 from .batch import BatchCertificate, check_batch_certificate
-from .codec import Agreed, Hash, Signature, Uint, Uint8, encode
+from .codec import INT_MAX, Agreed, Hash, Signature, Uint, Uint8, encode
 from .errors import RemoteProtocolError
 from .hashing import HASHES_REMEMBERED, ZERO_HASH, hash_block, hash_block_body, hash_justification
+from .transition import (
+    NO_PROGRESS,
+    EpochProgress,
+    OwnSignatures,
+    SetChange,
+    check_control_signatures,
+    check_controls,
+    mask_weight,
+    progress_after,
+    signers_mask,
+)
 from .validators import ValidatorSet
 from .votes import Certificate, Verify, VoteKind, check_certificate
 
@@ -53,6 +65,7 @@ class BlockHeader(Agreed, tag="block", frozen=True):
     just_hash: Hash
     body_hash: Hash
     last_checkpoint: CheckpointRef
+    progress: EpochProgress = NO_PROGRESS
 
     @property
     def hash(self) -> Hash:
@@ -68,7 +81,8 @@ def _block_hash(header: BlockHeader) -> bytes:
 class Justification(Agreed, tag="just", frozen=True):
     """Why a proposal may extend its parent: the parent's certificate, and a nullification of every skipped view.
 
-    `parent` is empty only for a child of genesis; nullifications come in ascending view order.
+    `parent` is empty only for a child of the block that the epoch starts from; nullifications come in ascending view
+    order.
     """
 
     version: Literal[1]
@@ -77,11 +91,21 @@ class Justification(Agreed, tag="just", frozen=True):
 
 
 class BlockBody(Agreed, tag="body", frozen=True):
-    """Batch certificates in execution order, and at most one certificate of a newer checkpoint."""
+    """Batch certificates in execution order, at most one certificate of a newer checkpoint, and what ends the epoch.
+
+    `closes` are EpochCloses of the epoch's validators, `ready` NextReadys of the proposed set's members (`transition`).
+    """
 
     version: Literal[1]
     refs: Annotated[tuple[BatchCertificate, ...], msgspec.Meta(max_length=REFS_MAX)]
     checkpoints: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=1)]
+    closes: OwnSignatures = ()
+    set_changes: Annotated[tuple[SetChange, ...], msgspec.Meta(max_length=1)] = ()
+    ready: OwnSignatures = ()
+
+
+EMPTY_BODY = BlockBody(1, (), ())
+"""The only body that a descendant of a sealing block may have."""
 
 
 class Block(Agreed, tag="fullblock", frozen=True):
@@ -109,17 +133,51 @@ class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class ChainRules:
-    """What is fixed for every block of an epoch: the chain, the epoch, its validators and its leader order."""
+    """What is fixed for every block of an epoch: the chain, the epoch, its validators and its leader order.
+
+    Attributes:
+        chain_id: the network.
+        epoch: its number.
+        validators: who votes.
+        leaders: validator indices in the order in which they lead.
+        verify: signature verification.
+        root_height: height of the epoch's root: the block that it starts from, which belongs to the epoch before (or is
+            genesis). Seen from this epoch, the root stands in view 0.
+        root_ms: time of the root block.
+        epoch_ms: time after which validators close the epoch.
+        previous: the set that certified the root; None for the first epoch, whose root is genesis.
+    """
 
     chain_id: bytes
     epoch: int
     validators: ValidatorSet
     leaders: tuple[int, ...]
     verify: Verify
+    root_height: int = 0
+    root_ms: int = 0
+    epoch_ms: int = INT_MAX
+    previous: ValidatorSet | None = None
 
     def leader(self, view: int) -> int:
         """Return the index of the validator that leads `view`."""
         return self.leaders[view % len(self.leaders)]
+
+    def view_of(self, header: BlockHeader) -> int:
+        """Return the view of a block as this epoch counts: 0 for its root."""
+        return 0 if header.height <= self.root_height else header.view
+
+    def progress_of(self, header: BlockHeader) -> EpochProgress:
+        """Return what a block's chain has gathered in this epoch: nothing yet at its root."""
+        return NO_PROGRESS if header.height <= self.root_height else header.progress
+
+    def is_sealed(self, header: BlockHeader) -> bool:
+        """Return whether the chain up to and including this block holds EpochCloses of quorum weight."""
+        closers = self.progress_of(header).closers
+        return bool(closers) and mask_weight(signers_mask(closers), self.validators) >= self.validators.quorum
+
+    def is_closing(self, header: BlockHeader) -> bool:
+        """Return whether a validator that has executed this block must close the epoch."""
+        return header.height > self.root_height and header.ts_ms - self.root_ms >= self.epoch_ms
 
 
 def genesis_block_header(chain_id: bytes, time_ms: int, checkpoint_hash: bytes) -> BlockHeader:
@@ -138,9 +196,10 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
     try:
         if hash_justification(encode(just)) != header.just_hash:
             raise RemoteProtocolError("the justification is not the one the header commits to")
-        if parent.height == 0:
+        parent_view = rules.view_of(parent)
+        if parent_view == 0:
             if just.parent:
-                raise RemoteProtocolError("a child of genesis carries a parent certificate; it must carry none")
+                raise RemoteProtocolError("a child of the epoch's root carries a parent certificate; none is allowed")
         else:
             if not just.parent:
                 raise RemoteProtocolError("the parent's certificate is missing")
@@ -149,12 +208,12 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
                 raise RemoteProtocolError("the parent's certificate is neither a notarization nor a finalization")
             if (certificate.epoch, certificate.number, certificate.digest) != (
                 parent.epoch,
-                parent.view,
+                parent_view,
                 header.parent_hash,
             ):
                 raise RemoteProtocolError("the parent's certificate is for another block")
             check_certificate(certificate, rules.chain_id, rules.validators, rules.verify)
-        skipped = range(parent.view + 1, header.view)
+        skipped = range(parent_view + 1, header.view)
         if len(just.nullifications) != len(skipped):
             raise RemoteProtocolError(f"{len(just.nullifications)} nullifications for {len(skipped)} skipped views")
         for view, nullification in zip(skipped, just.nullifications, strict=True):
@@ -166,11 +225,17 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
         raise
 
 
-def check_block(block: Block, parent: BlockHeader, rules: ChainRules) -> None:
+def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: ValidatorSet | None = None) -> None:
     """The validity rule: fields, leader, limits, justification, checkpoint and batch certificates; cheap checks first.
 
-    A pure function of the block, its parent's header and the epoch. The proposer's own signature is not looked at: it
-    is a Notarize vote, and is counted and checked as one.
+    A pure function of the block, its ancestors and the epoch. The proposer's own signature is not looked at: it is a
+    Notarize vote, and is counted and checked as one.
+
+    Args:
+        block: the block.
+        parent: its parent's header.
+        rules: the epoch.
+        proposed: the validator set that the parent's `progress` names; None if it names none.
 
     Raises:
         RemoteProtocolError: the block is invalid (code ``bad-block`` or that of the part that is wrong).
@@ -182,12 +247,13 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules) -> None:
             f"block {header.height} of view {header.view}: {reason}", penalty=50, code="bad-block"
         )
 
+    parent_view = rules.view_of(parent)
     if header.chain_id != rules.chain_id or header.epoch != rules.epoch:
         raise refuse("it belongs to another chain or epoch")
-    if header.height != parent.height + 1 or header.parent_hash != parent.hash or header.parent_view != parent.view:
+    if header.height != parent.height + 1 or header.parent_hash != parent.hash or header.parent_view != parent_view:
         raise refuse("it does not link to its parent")
-    if header.view <= parent.view:
-        raise refuse(f"its view must be above the parent's {parent.view}")
+    if header.view <= parent_view:
+        raise refuse(f"its view must be above the parent's {parent_view}")
     if header.proposer != rules.leader(header.view):
         raise refuse(f"validator {header.proposer} does not lead this view")
     if header.ts_ms <= parent.ts_ms:
@@ -197,39 +263,76 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules) -> None:
         raise refuse(f"its body has {len(body_bytes)} bytes; at most {BODY_BYTES_MAX} are allowed")
     if hash_block_body(body_bytes) != header.body_hash:
         raise refuse("its body is not the one the header commits to")
+    if rules.is_sealed(parent) and body != EMPTY_BODY:
+        raise refuse("it descends from a sealing block, so its body must be empty")
+    certified_epoch = _check_last_checkpoint(block, parent, rules, refuse)
+    if body.refs and header.height - header.last_checkpoint.height > CHECKPOINT_LAG_MAX:
+        raise refuse(
+            f"it carries batches {header.height - header.last_checkpoint.height} blocks after the last certified "
+            "checkpoint"
+        )
+    if any(ref.header.epoch != header.epoch for ref in body.refs):
+        raise refuse("it carries a batch of another epoch")
+    try:
+        proposed = check_controls(body, rules.progress_of(parent), rules.validators, proposed)
+    except RemoteProtocolError as error:
+        raise refuse(error.reason) from error
+    if header.progress != progress_after(rules.progress_of(parent), body):
+        raise refuse("its progress is not its parent's and what its body adds")
+    # from here on signatures are checked: everything cheap has been seen
+    check_justification(header, block.just, parent, rules)
+    for certificate in body.checkpoints:
+        signers = rules.validators if certified_epoch == rules.epoch else rules.previous
+        assert signers is not None
+        check_certificate(certificate, rules.chain_id, signers, rules.verify, kind=VoteKind.CHECKPOINT)
+    check_control_signatures(body, rules.chain_id, rules.epoch, rules.validators, proposed, rules.verify)
+    for ref in body.refs:
+        check_batch_certificate(ref, rules.chain_id, rules.validators, rules.verify)
+
+
+def _check_last_checkpoint(
+    block: Block, parent: BlockHeader, rules: ChainRules, refuse: Callable[[str], RemoteProtocolError]
+) -> int:
+    """Check which checkpoint the header names; return the epoch whose validators must have certified it.
+
+    The first block of an epoch carries the certificate of its root, on which the epoch rests, made by the set of the
+    epoch before; for whoever comes later it is the proof that the epoch has begun.
+    """
+    header = block.header
     last, parent_last = header.last_checkpoint, parent.last_checkpoint
-    if body.checkpoints:
-        certificate = body.checkpoints[0]
-        if (certificate.epoch, certificate.number, certificate.digest) != (header.epoch, last.height, last.hash):
+    epoch = header.epoch
+    if rules.previous is not None and parent.height == rules.root_height:
+        epoch -= 1
+        if last.height != rules.root_height or not block.body.checkpoints:
+            raise refuse("the first block of an epoch must carry the checkpoint certificate of the epoch's root")
+    if block.body.checkpoints:
+        certificate = block.body.checkpoints[0]
+        if (certificate.epoch, certificate.number, certificate.digest) != (epoch, last.height, last.hash):
             raise refuse("its checkpoint certificate is not for the checkpoint its header names")
         if not parent_last.height < last.height < header.height:
             raise refuse("its checkpoint is not newer than the parent's and older than itself")
     elif last != parent_last:
         raise refuse("it names a new checkpoint without its certificate")
-    if body.refs and header.height - last.height > CHECKPOINT_LAG_MAX:
-        raise refuse(f"it carries batches {header.height - last.height} blocks after the last certified checkpoint")
-    if any(ref.header.epoch != header.epoch for ref in body.refs):
-        raise refuse("it carries a batch of another epoch")
-    # from here on signatures are checked: everything cheap has been seen
-    check_justification(header, block.just, parent, rules)
-    for certificate in body.checkpoints:
-        check_certificate(certificate, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.CHECKPOINT)
-    for ref in body.refs:
-        check_batch_certificate(ref, rules.chain_id, rules.validators, rules.verify)
+    return epoch
 
 
 def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: ChainRules) -> None:
-    """Check blocks obtained from one peer: hash-linked from `parent`, and the last one finalized by a quorum.
+    """Check blocks obtained from one peer: of one epoch, hash-linked from `parent`, the last one finalized by a quorum.
 
     The finalization proves the tip and the hash links prove the rest, so old signatures are not checked again
-    (consensus.md 2.8).
+    (consensus.md 2.8). Blocks after a sealing block prove that one and are then discarded (`committed_part`).
 
     Raises:
-        RemoteProtocolError: a broken link or an invalid finalization.
+        RemoteProtocolError: a broken link, a block of another epoch, or an invalid finalization.
     """
     header = parent
     for block in chain.blocks:
         following = block.header
+        if following.epoch != rules.epoch:
+            raise RemoteProtocolError(
+                f"block {following.height} is of epoch {following.epoch}, the chain is in {rules.epoch}",
+                code="bad-chain",
+            )
         if following.parent_hash != header.hash or following.height != header.height + 1:
             raise RemoteProtocolError(
                 f"block {following.height} does not link to block {header.height}", code="bad-chain"
@@ -243,3 +346,14 @@ def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: Ch
     if (tip.epoch, tip.number, tip.digest) != (header.epoch, header.view, header.hash):
         raise RemoteProtocolError("the finalization is not for the last block of the chain", code="bad-chain")
     check_certificate(tip, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.FINALIZE)
+
+
+def committed_part(blocks: Sequence[Block], rules: ChainRules) -> int:
+    """Return how many of these consecutive final blocks count: up to and including the sealing block, if one is there.
+
+    The rest are its empty descendants, which only proved it (consensus.md 2.11.3).
+    """
+    for place, block in enumerate(blocks):
+        if rules.is_sealed(block.header):
+            return place + 1
+    return len(blocks)

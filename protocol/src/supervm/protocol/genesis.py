@@ -11,12 +11,13 @@ from .account import Account, encode_account
 from .block import BlockHeader, ChainRules, genesis_block_header
 from .checkpoint import CheckpointHeader
 from .codec import INT_MAX, Agreed, Key, Positive, Uint, Uint16, decode, encode
+from .epoch import EpochRecord, rules_of
 from .errors import LocalProtocolError, RemoteProtocolError
 from .fees import DEFAULT_SHARES_BPS, check_shares
 from .hashing import ZERO_HASH, hash_genesis
 from .mmr import HistoryMMR
 from .trie import QuadTrie
-from .validators import VALIDATORS_MAX, Validator, ValidatorSet, leader_permutation
+from .validators import VALIDATORS_MAX, Validator, ValidatorList, ValidatorSet
 from .votes import Verify
 
 GENESIS_BYTES_MAX = 64 << 20
@@ -51,6 +52,7 @@ class Parameters(Agreed, tag="params", frozen=True):
     window: Positive = 1_024
     validity_ms_min: Uint = 5_000
     validity_ms_max: Uint = 7 * 86_400_000
+    epoch_ms: Positive = 3_600_000
 
 
 class Genesis(Agreed, tag="genesis", frozen=True):
@@ -136,10 +138,9 @@ class Chain:
         self.genesis = genesis
         self.parameters = genesis.parameters
         self.chain_id: bytes = hash_genesis(encode(genesis))
+        self.verify = verify
         self.validators = ValidatorSet(genesis.validators)
-        self.rules = ChainRules(
-            self.chain_id, 0, self.validators, leader_permutation(len(self.validators), self.chain_id), verify
-        )
+        """The validators of the first epoch."""
         self.payout_of_miner = {miner.node_id: miner.payout for miner in genesis.miners}
         self.supply = sum(item.amount for item in genesis.allocations)
         self.accounts = {item.account: Account(item.amount, 0, ZERO_HASH, 0) for item in genesis.allocations}
@@ -161,3 +162,10 @@ class Chain:
             self.supply,
         )
         self.genesis_header: BlockHeader = genesis_block_header(self.chain_id, genesis.time_ms, self.anchor.hash)
+        self.first_epoch = EpochRecord(1, 0, self.genesis_header, ValidatorList(1, genesis.validators), ())
+        self.rules = rules_of(self.first_epoch, self.chain_id, self.parameters.epoch_ms, verify)
+        """The rules of the first epoch; `rules_of` gives those of the others."""
+
+    def rules_of(self, record: EpochRecord) -> ChainRules:
+        """Return the rules of any epoch of this chain."""
+        return rules_of(record, self.chain_id, self.parameters.epoch_ms, self.verify)

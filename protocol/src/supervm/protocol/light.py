@@ -1,8 +1,13 @@
 """The light client: what a phone checks before it believes anything (consensus.md 5).
 
-It trusts an anchor - the genesis header with its validator set - and after that only headers that a quorum of that set
-signed, and only leaves that hash up to such a header. It never goes below the highest height it has seen and calls a
-balance current only while the header is young enough.
+It trusts an anchor - the genesis header with its validator set - and after that only headers that a quorum of the
+trusted set signed, and only leaves that hash up to such a header. It never goes below the highest height it has seen
+and calls a balance current only while the header is young enough.
+
+When the validators change, it follows step by step: a `ValidatorChange` is the sealing checkpoint of an epoch, signed
+by a quorum of the set it trusts, with the list that this checkpoint names as the next. Epochs that end without a change
+need no step, since the same set goes on signing. A set that has handed over is believed for its own past only: nothing
+above the height of its last checkpoint.
 """
 
 from __future__ import annotations
@@ -19,12 +24,15 @@ from .execution import Receipt
 from .genesis import Chain
 from .mmr import MMRProof, verify_mmr
 from .receipts import RECEIPTS, verify_merkle_path
+from .transition import proposed_set
 from .trie_proof import TrieProof, decode_trie_proof, verify
 from .validators import ValidatorList, ValidatorSet
 from .votes import Verify
 
 MAX_AGE_MS = 30_000
 """Default age up to which a header's balance is called current."""
+ANSWER_BYTES_MAX = 64 << 20
+"""Longest self-contained answer: a change of 64 validators takes about 12 kB."""
 CLOCK_DRIFT_MS_MAX = 2_000
 """How far ahead of our clock a header's time may be."""
 
@@ -37,13 +45,25 @@ class Anchor(Agreed, tag="anchor", frozen=True):
     validators: ValidatorList
 
 
+class ValidatorChange(Agreed, tag="valchange", frozen=True):
+    """One step of the ratchet: a certified sealing checkpoint and the validators that it hands over to."""
+
+    version: Literal[1]
+    checkpoint: CertifiedCheckpoint
+    validators: ValidatorList
+
+
 class AccountAnswer(Agreed, tag="answer", frozen=True):
-    """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads."""
+    """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads.
+
+    `changes` are the changes of validators from genesis on, oldest first.
+    """
 
     version: Literal[1]
     checkpoint: CertifiedCheckpoint
     account: Key
     proof: TrieProof
+    changes: tuple[ValidatorChange, ...] = ()
 
 
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
@@ -87,20 +107,26 @@ class LightClient:
 
     def __init__(self, anchor: Anchor, verify: Verify, *, max_age_ms: int = MAX_AGE_MS) -> None:
         self.validators = ValidatorSet(anchor.validators.members)
+        """The newest set that is trusted."""
+        self.changes: list[ValidatorChange] = []
+        """The changes followed since the anchor, oldest first."""
         if self.validators.hash != anchor.header.validators_hash:
             raise RemoteProtocolError("the anchor's validators are not the ones its header names", code="bad-anchor")
         self.chain_id: bytes = anchor.header.chain_id
         self.header = anchor.header
+        self._anchor_height = anchor.header.height
         self.max_age_ms = max_age_ms
         self._verify = verify
         self._accepted: bytes | None = None  # the newest checkpoint's bytes: a repeated one costs no signature checks
+        self._former: list[tuple[ValidatorSet, int]] = []  # sets that have handed over, and the height of that
 
     def accept_checkpoint(self, data: bytes, now_ms: int) -> CheckpointHeader:
         """Check a `CertifiedCheckpoint` and make it the newest if it is; return its header.
 
         Raises:
-            RemoteProtocolError: malformed, not signed by a quorum of the trusted set, from the future, or below the
-                highest height seen (code ``stale``).
+            RemoteProtocolError: malformed, not signed by a quorum of the trusted set, from the future, below the
+                highest height seen (code ``stale``), or of validators that `follow` must bring first (code
+                ``unknown-set``).
         """
         if data == self._accepted:
             return self.header
@@ -110,7 +136,7 @@ class LightClient:
             raise RemoteProtocolError(
                 f"checkpoint {header.height} is below {self.header.height}, the highest seen", penalty=0, code="stale"
             )
-        self._check(checkpoint, now_ms)
+        self.check_checkpoint(checkpoint, now_ms)
         if header.height == self.header.height and header != self.header:
             raise RemoteProtocolError(
                 f"two certified checkpoints exist at height {header.height}", penalty=100, code="fork"
@@ -119,14 +145,63 @@ class LightClient:
         self._accepted = data
         return header
 
-    def _check(self, checkpoint: CertifiedCheckpoint, now_ms: int) -> None:
-        if checkpoint.header.ts_ms > now_ms + CLOCK_DRIFT_MS_MAX:
+    def check_checkpoint(self, checkpoint: CertifiedCheckpoint, now_ms: int) -> None:
+        """Check a checkpoint of any height that a trusted set may speak for; nothing is remembered of it.
+
+        Raises:
+            RemoteProtocolError: as `accept_checkpoint`, but never ``stale``.
+        """
+        header = checkpoint.header
+        if header.ts_ms > now_ms + CLOCK_DRIFT_MS_MAX:
             raise RemoteProtocolError(
-                f"the checkpoint's time is {checkpoint.header.ts_ms - now_ms} ms ahead; at most "
+                f"the checkpoint's time is {header.ts_ms - now_ms} ms ahead; at most "
                 f"{CLOCK_DRIFT_MS_MAX} ms are allowed",
                 code="future",
             )
-        check_certified_checkpoint(checkpoint, self.chain_id, self.validators, self._verify)
+        check_certified_checkpoint(checkpoint, self.chain_id, self._set_for(header), self._verify)
+
+    def _set_for(self, header: CheckpointHeader) -> ValidatorSet:
+        """Return the trusted set that speaks at this height."""
+        for validators, height in self._former:
+            if header.height <= height:
+                return validators
+        if header.chain_id == self.chain_id and header.validators_hash != self.validators.hash:
+            raise RemoteProtocolError(
+                f"checkpoint {header.height} is signed by validators that this client does not know yet; ask for the "
+                f"changes since height {self.changed_height}",
+                penalty=0,
+                code="unknown-set",
+            )
+        return self.validators
+
+    @property
+    def changed_height(self) -> int:
+        """Height of the newest change of validators that was followed; 0 before the first."""
+        return self._former[-1][1] if self._former else 0
+
+    def follow(self, change: ValidatorChange) -> bool:
+        """Take the next change of validators; return False if it is one that was followed already.
+
+        Raises:
+            RemoteProtocolError: the trusted set has not signed it, it hands over to other validators than those listed,
+                or it is no sealing checkpoint (code ``bad-change``).
+        """
+        header = change.checkpoint.header
+        if header.height < self._anchor_height or header.height <= self.changed_height:
+            return False
+        check_certified_checkpoint(change.checkpoint, self.chain_id, self.validators, self._verify)
+        following = proposed_set(change.validators)
+        if following.hash != header.next_validators_hash:
+            raise RemoteProtocolError(
+                f"checkpoint {header.height} does not hand over to these validators", penalty=100, code="bad-change"
+            )
+        self._former.append((self.validators, header.height))
+        self.validators = following
+        self.changes.append(change)
+        if header.height > self.header.height:
+            self.header = header
+            self._accepted = None
+        return True
 
     def age_ms(self, now_ms: int) -> int:
         """Return how old the newest header is, at least 0."""
@@ -162,7 +237,9 @@ class LightClient:
         Raises:
             RemoteProtocolError: anything in it is wrong, stale or too old.
         """
-        answer = decode(AccountAnswer, data, bytes_max=1 << 20)
+        answer = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX)
+        for change in answer.changes:
+            self.follow(change)
         header = self.accept_checkpoint(encode(answer.checkpoint), now_ms)
         self.check_fresh(header, now_ms)
         return self._prove(header, answer.account, answer.proof)
@@ -177,7 +254,7 @@ class LightClient:
         if answer.receipt.transfer_id != transfer_id:
             raise RemoteProtocolError("the receipt is another transfer's", code="bad-receipt")
         newest = answer.checkpoint.header
-        self._check(answer.checkpoint, now_ms)
+        self.check_checkpoint(answer.checkpoint, now_ms)
         if answer.history:
             if len(answer.history) != 1 or answer.header.height >= newest.height:
                 raise RemoteProtocolError("the receipt's header is not before its checkpoint", code="bad-receipt")
@@ -203,9 +280,13 @@ class LightClient:
         return answer.receipt
 
 
-def account_answer(checkpoint: bytes, account: bytes, proof: bytes) -> bytes:
+def account_answer(
+    checkpoint: bytes, account: bytes, proof: bytes, changes: Sequence[ValidatorChange] = ()
+) -> bytes:
     """Put a checkpoint and a proof, both as bytes, into the bytes of an `AccountAnswer`."""
-    return encode(AccountAnswer(1, decode(CertifiedCheckpoint, checkpoint), account, decode(TrieProof, proof)))
+    return encode(
+        AccountAnswer(1, decode(CertifiedCheckpoint, checkpoint), account, decode(TrieProof, proof), tuple(changes))
+    )
 
 
 def receipt_proof(

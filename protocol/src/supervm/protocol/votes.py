@@ -1,8 +1,8 @@
 """Validator votes and the certificates they add up to (consensus.md 2.3).
 
 Every vote signs one 32-byte statement: BLAKE2b (person ``svm.vote``) of CBOR [version, chain_id, kind, epoch, number,
-hash]. `number` is the view of a consensus vote, the height of a checkpoint vote and 0 for a batch vote; the chain id
-and the epoch inside every statement keep a signature from counting anywhere else.
+hash]. `number` is the view of a consensus vote, the height of a checkpoint vote and 0 for all others; the chain id and
+the epoch inside every statement keep a signature from counting anywhere else.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ class VoteKind(IntEnum):
     FINALIZE = 3
     CHECKPOINT = 4
     BATCH = 5
+    EPOCH_CLOSE = 6
+    SET_CHANGE = 7
+    NEXT_READY = 8
 
 
 def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: bytes) -> bytes:
@@ -39,9 +42,10 @@ def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: 
 
 
 class Vote(Agreed, tag="vote", frozen=True):
-    """One validator's Notarize, Nullify, Finalize or checkpoint vote.
+    """One validator's vote on a view, a checkpoint, or the end of the epoch.
 
-    `number` is the view, or the height of a checkpoint; `digest` is the block or checkpoint hash, zero for Nullify.
+    `number` is the view, the height of a checkpoint, or 0; `digest` is the hash of the block, the checkpoint or the
+    next validator set, zero for Nullify and EpochClose. A NextReady's `signer` is an index of the *next* set.
     """
 
     version: Literal[1]

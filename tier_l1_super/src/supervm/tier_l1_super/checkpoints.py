@@ -13,9 +13,12 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
+from supervm.protocol.block import ChainRules
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.genesis import Chain
-from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate
+
+from .seat import Seat
 
 HEIGHTS_AHEAD_MAX = 1_024
 """Votes for heights further above the certified one are not kept."""
@@ -35,16 +38,15 @@ class Divergence(Exception):
 
 
 class CheckpointTally:
-    """Checkpoint votes of one validator's view.
+    """Checkpoint votes as one node sees them.
 
     Args:
-        chain: the network.
+        seat: the epoch; its sealing block's checkpoint is the last that its validators certify.
         certified: the newest certified checkpoint on disk, or None at genesis.
     """
 
-    def __init__(self, chain: Chain, certified: CertifiedCheckpoint | None) -> None:
-        self._chain = chain
-        self._rules = chain.rules
+    def __init__(self, seat: Seat, certified: CertifiedCheckpoint | None) -> None:
+        self._seat = seat
         self.certified = certified
         """The newest certified checkpoint, None before the first."""
         self._own: dict[int, tuple[CheckpointHeader, Vote | None]] = {}
@@ -55,6 +57,10 @@ class CheckpointTally:
         self.evidence: list[tuple[Vote, Vote]] = []
         """Genuine votes of one validator for two headers of one height (E3); whoever reports them empties it."""
         self._accused: dict[int, int] = {}  # signer -> height of the newest pair: one a height is enough
+
+    @property
+    def _rules(self) -> ChainRules:
+        return self._seat.rules
 
     @property
     def height(self) -> int:
@@ -164,6 +170,28 @@ class CheckpointTally:
             raise Divergence(height, own[0].hash, checkpoint.header.hash)
         self._certify(checkpoint)
         return True
+
+    def adopt_certificate(self, certificate: Certificate) -> CertifiedCheckpoint | None:
+        """Take the certificate of a header that was computed here, as the first block of the next epoch carries it.
+
+        Returns:
+            The checkpoint, or None if that height is certified already or not executed yet.
+
+        Raises:
+            RemoteProtocolError: this epoch's validators have not signed it.
+            Divergence: it certifies another header than ours.
+        """
+        own = self._own.get(certificate.number)
+        if certificate.number <= self.height or own is None:
+            return None
+        if certificate.epoch != self._rules.epoch:
+            raise RemoteProtocolError("the checkpoint certificate is of another epoch", code="bad-certificate")
+        check_certificate(
+            certificate, self._rules.chain_id, self._rules.validators, self._rules.verify, kind=VoteKind.CHECKPOINT
+        )
+        if own[0].hash != certificate.digest:
+            raise Divergence(certificate.number, own[0].hash, certificate.digest)
+        return self._certify(CertifiedCheckpoint(1, own[0], certificate.signatures))
 
     def uncertified_votes(self) -> tuple[Vote, ...]:
         """Own votes for heights not certified yet, lowest first, at most 16."""

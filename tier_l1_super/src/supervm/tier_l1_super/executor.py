@@ -20,12 +20,12 @@ from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_che
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Vote, VoteKind, statement
+from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
 
 from .checkpoints import CheckpointTally, Divergence
 from .pool import Pool, parse_body
+from .seat import Seat
 from .simplex.promises import CheckpointPromise, encode_promise
 from .slots import Slots
 
@@ -46,8 +46,7 @@ class Executor:
 
     Args:
         chain: the network.
-        index: this validator's index, None for an observer.
-        key: the validator key.
+        seat: the epoch and this node's place in it.
         ledger: the state.
         pool: batch bodies and certificates.
         slots: this validator's promises, which follow what is executed.
@@ -60,8 +59,7 @@ class Executor:
     def __init__(
         self,
         chain: Chain,
-        index: int | None,
-        key: SigningKey | None,
+        seat: Seat,
         ledger: Ledger,
         pool: Pool,
         slots: Slots,
@@ -70,7 +68,7 @@ class Executor:
         promised: Iterable[CheckpointPromise],
         peer_of: Callable[[int], bytes | None],
     ) -> None:
-        self._chain, self._index, self._key = chain, index, key
+        self._chain, self._seat = chain, seat
         self._ledger, self._pool, self._slots = ledger, pool, slots
         self._outbox, self._reader = outbox, reader
         self._peer_of = peer_of
@@ -82,18 +80,23 @@ class Executor:
         self._run_at_us: int | None = None
         self._repeat_at_us: int | None = None
         self._vote_written = 0  # token of the last W4 write: repeated votes wait for it, too
-        self.tally = CheckpointTally(chain, self._stored_checkpoint())
+        self.root = self._stored_root()
+        """The certified checkpoint that the epoch rests on, None in the first."""
+        self.tally = CheckpointTally(seat, self._stored_checkpoint())
         self._on_certified: list[Callable[[CertifiedCheckpoint], None]] = []
         self._on_executed: list[Callable[[Applied], None]] = []
 
     def _stored_checkpoint(self) -> CertifiedCheckpoint | None:
-        newest = None
         row = self._reader.get("ledger", ("certified_height",))
-        if row is not None and isinstance(row[0], int):
-            stored = self._reader.get("checkpoints", (row[0],))
-            if stored is not None and isinstance(stored[0], bytes):
-                newest = decode(CertifiedCheckpoint, stored[0])
-        return newest
+        return self._checkpoint_at(row[0]) if row is not None and isinstance(row[0], int) else None
+
+    def _stored_root(self) -> CertifiedCheckpoint | None:
+        rules = self._seat.rules
+        return None if rules.previous is None else self._checkpoint_at(rules.root_height)
+
+    def _checkpoint_at(self, height: int) -> CertifiedCheckpoint | None:
+        stored = self._reader.get("checkpoints", (height,))
+        return decode(CertifiedCheckpoint, stored[0]) if stored is not None and isinstance(stored[0], bytes) else None
 
     def listen(self, *, executed: Callable[[Applied], None], certified: Callable[[CertifiedCheckpoint], None]) -> None:
         """Be told of every executed block and every newly certified checkpoint."""
@@ -161,7 +164,7 @@ class Executor:
         digest = batch.header.digest
         if digest not in self._wanted:
             return False
-        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        check_batch(batch, self._chain.chain_id, self._seat.rules.verify)
         self._pool.put(digest, parse_body(batch, self._chain.chain_id))
         self._outbox.persist(Put("batches", (digest,), (raw,)))
         self._forget_wanted(digest)
@@ -208,7 +211,8 @@ class Executor:
         header = self._ledger.header
         digest = header.hash
         vote = None
-        if self._index is not None and self._key is not None:
+        index, key, rules = self._seat.index, self._seat.key, self._seat.rules
+        if index is not None and key is not None:
             promised = self._promised.get(header.height)
             if promised is not None and promised != digest:
                 raise Divergence(header.height, digest, promised)
@@ -217,9 +221,8 @@ class Executor:
                 self._vote_written = self._outbox.persist(
                     Append(encode_promise(CheckpointPromise(1, header.height, digest)))
                 )
-            rules = self._chain.rules
             signed = statement(rules.chain_id, VoteKind.CHECKPOINT, rules.epoch, header.height, digest)
-            vote = Vote(1, VoteKind.CHECKPOINT, rules.epoch, header.height, digest, self._index, self._key.sign(signed))
+            vote = Vote(1, VoteKind.CHECKPOINT, rules.epoch, header.height, digest, index, key.sign(signed))
             self._broadcast(VoteMessage((vote,)))
         if self._repeat_at_us is None:
             self._repeat_at_us = now_us + REPEAT_US
@@ -234,7 +237,12 @@ class Executor:
             RemoteProtocolError: a vote is not the peer's own: nobody passes on the votes of others.
         """
         listed = list(votes)
-        index = self._chain.validators.index_of_node.get(peer)
+        rules = self._seat.rules
+        past = [vote for vote in listed if vote.epoch < rules.epoch]
+        if past and self.root is not None:
+            self._outbox.send(peer, CheckpointMessage(encode(self.root)), after=self._vote_written)
+        listed = [vote for vote in listed if vote.epoch == rules.epoch]
+        index = rules.validators.index_of_node.get(peer)
         if any(vote.signer != index for vote in listed):
             raise RemoteProtocolError("a checkpoint vote must come from its signer", penalty=50, code="bad-vote")
         newest = self.tally.certified
@@ -262,11 +270,27 @@ class Executor:
             RemoteProtocolError: it is not certified by this chain's validators.
         """
         checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=1 << 20)
-        if checkpoint.header.height <= self.tally.height:
+        rules = self._seat.rules
+        if checkpoint.header.height <= self.tally.height or checkpoint.header.epoch != rules.epoch:
             return
-        check_certified_checkpoint(checkpoint, self._chain.chain_id, self._chain.validators, self._chain.rules.verify)
+        check_certified_checkpoint(checkpoint, rules.chain_id, rules.validators, rules.verify)
         if self.tally.adopt(checkpoint):
             self._certified(checkpoint)
+
+    def root_certificate(self, certificate: Certificate) -> None:
+        """Take the certificate of the sealing block's checkpoint from the first block of the next epoch.
+
+        Raises:
+            RemoteProtocolError: it is not certified by this epoch's validators.
+        """
+        checkpoint = self.tally.adopt_certificate(certificate)
+        if checkpoint is not None:
+            self._certified(checkpoint)
+
+    def enter_epoch(self, root: CertifiedCheckpoint) -> None:
+        """Go on in the epoch that this checkpoint begins."""
+        self.root = root
+        self._promised.clear()
 
     def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
@@ -307,7 +331,8 @@ class Executor:
             waiting[digest] = now_us + FETCH_RETRY_US
             left -= ref.header.bytes
             signers = [index for group in ref.votes for index, _ in group.signatures]
-            peers = [peer for index in signers if index != self._index and (peer := self._peer_of(index)) is not None]
+            others = [index for index in signers if index != self._seat.index]
+            peers = [peer for index in others if (peer := self._peer_of(index)) is not None]
             if peers:
                 asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
         self._asked = waiting
@@ -321,8 +346,8 @@ class Executor:
         self._asked.pop(digest, None)
 
     def _broadcast(self, message: VoteMessage) -> None:
-        for index in range(len(self._chain.validators)):
-            peer = self._peer_of(index) if index != self._index else None
+        for index in range(len(self._seat.rules.validators)):
+            peer = self._peer_of(index) if index != self._seat.index else None
             if peer is not None:
                 self._outbox.send(peer, message, after=self._vote_written)
 

@@ -9,4 +9,10 @@ class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_
     """Where the node stands: heights, view, peers, fees and supply."""
 
 
-Request = Info
+class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="request", forbid_unknown_fields=True):
+    """Approve a set of validators for the next epoch: agreed bytes of a `ValidatorList`; empty bytes withdraw."""
+
+    validators: bytes
+
+
+Request = Info | Approve

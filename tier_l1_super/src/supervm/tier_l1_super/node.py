@@ -8,7 +8,6 @@ so that one step - and one write - covers everything an input causes.
 from __future__ import annotations
 
 import random
-from collections import deque
 from collections.abc import Sequence
 
 from supervm.common.core import (
@@ -27,25 +26,18 @@ from supervm.common.core import (
 )
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.peering import Peering
-from supervm.common.records import Append, Prune, Put, Reader
-from supervm.protocol.batch import BatchCertificate, check_batch_certificate
-from supervm.protocol.block import (
-    CHECKPOINT_LAG_MAX,
-    Block,
-    BlockBody,
-    BlockHeader,
-    CheckpointRef,
-    FinalizedBlocks,
-    check_block,
-    check_finalized_chain,
-)
+from supervm.common.records import Reader
+from supervm.common.validator_changes import ChangeStore
+from supervm.protocol.batch import Batch, BatchCertificate, check_batch_certificate
+from supervm.protocol.block import Block, ChainRules
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.genesis import Chain
-from supervm.protocol.hashing import hasher
+from supervm.protocol.hashing import ZERO_HASH, hasher
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
     BatchMessage,
@@ -66,33 +58,37 @@ from supervm.protocol.wire.messages import (
 )
 
 from .checkpoints import Divergence
-from .executor import Executor
+from .consensus import LAG_BLOCKS_MAX, Consensus
+from .early import EarlyMessages
+from .epoch_end import KINDS as EPOCH_KINDS
+from .epoch_end import EpochEnd
+from .executor import BATCH_MESSAGE_BYTES_MAX, Executor
 from .guard import DoubleRun, DoubleRunGuard
-from .messages import Info
+from .messages import Approve, Info
 from .pool import Pool
+from .seat import Seat, Standing
 from .serving import Serving
 from .simplex import Simplex
 from .simplex import effects as sx
 from .simplex.promises import (
     BatchPromise,
     CheckpointPromise,
+    ClosePromise,
     ConsensusPromise,
     decode_promise,
-    encode_promise,
+    epoch_of,
     view_of,
 )
 from .slots import Slots
 from .voting import BatchVoter
 
-COMPACT_EVERY = 256
-"""Blocks between compactions of the write-ahead log."""
 SEEN_CERTIFICATES_MAX = 4_096
-LAG_BLOCKS_MAX = 64
-"""Blocks that may wait for execution while this node still proposes batches, and whose bodies are kept in memory."""
 QUEUED_BLOCKS_MAX = 1_024
 """Finalized blocks that wait for execution, beyond which no more are fetched."""
 STATUS_US = 2_000_000
 """Time between ConsensusStatus messages to the other validators."""
+FOLLOW_SILENCE_US = 4_000_000
+"""A node without a seat follows a validator; one that brings no block for this long is replaced by another."""
 
 _hash_seen = hasher(b"svm.seen")
 
@@ -128,24 +124,19 @@ class ValidatorNode:
     ) -> None:
         self.chain = chain
         self.node_id = node_id
-        index = chain.validators.index_of_node.get(node_id)
-        if key is not None and (index is None or chain.validators.keys[index] != key.public):
-            raise LocalProtocolError("the validator key and node key are not those of one validator in this genesis")
-        if observer or key is None:
-            index, key = None, None
-        self.index = index
         self._reader = reader
         self._outbox = Outbox()
         self.peering = Peering(self._outbox, targets, rng)
         self.ledger = Ledger(chain, reader)
-        promises = [decode_promise(payload) for payload in reader.log()]
+        self.seat = Seat(node_id, key, self._consensus_rules(), amnesia=observer)
+        epoch = self.seat.rules.epoch
+        promises = [] if observer else [decode_promise(payload) for payload in reader.log()]
         self._slots = Slots(self.ledger.accounts, chain.parameters)
         self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
-        self.pool = Pool(self.ledger.accounts, chain.validators)
+        self.pool = Pool(self.ledger.accounts, self.seat)
         self.voter = BatchVoter(
             chain,
-            index,
-            key,
+            self.seat,
             self._slots,
             self.pool,
             self._outbox,
@@ -154,8 +145,7 @@ class ValidatorNode:
         )
         self.executor = Executor(
             chain,
-            index,
-            key,
+            self.seat,
             self.ledger,
             self.pool,
             self._slots,
@@ -166,44 +156,68 @@ class ValidatorNode:
         )
         self.executor.listen(executed=self._executed, certified=self._certified)
         self.serving = Serving(self._outbox, reader, self.ledger, self.pool)
-        finalized = self._stored_tip()
-        self.serving.tip = finalized[0].height
+        self.epoch_end = EpochEnd(
+            self.seat,
+            self.ledger,
+            self._outbox,
+            reader,
+            self._broadcast,
+            promised=any(isinstance(promise, ClosePromise) and promise.epoch == epoch for promise in promises),
+        )
+        self.voter.closed = self.epoch_end.closing
+        self.consensus = Consensus(
+            chain,
+            self.seat,
+            reader,
+            self.ledger,
+            self.pool,
+            self.voter,
+            self.executor,
+            self.serving,
+            self.epoch_end,
+            self._outbox,
+            peer_of=self._peer_of,
+            blame=self._blame,
+            fetch_chain=lambda: self._ask_chain(self._anyone()),
+            promises=promises,
+        )
         if self.executor.tally.certified is not None:
             self.serving.certified(self.executor.tally.certified)
             self.peering.height = self.executor.tally.height
-        self.simplex = Simplex(
-            rules=chain.rules,
-            index=index,
-            key=key,
-            parameters=chain.parameters,
-            finalized=finalized,
-            promises=promises,
-        )
-        views = [view_of(promise) for promise in promises if isinstance(promise, ConsensusPromise)]
+        self._changes = ChangeStore(reader, self._outbox)
+        views = [
+            view_of(promise)
+            for promise in promises
+            if isinstance(promise, ConsensusPromise) and epoch_of(promise) == epoch
+        ]
         self._guard = (
-            DoubleRunGuard(chain.rules, index, max([*views, finalized[0].view]))
-            if index is not None and listen_us
+            DoubleRunGuard(self.seat.rules, self.seat.index, max([*views, self.consensus.simplex.final.view]))
+            if self.seat.index is not None and listen_us
             else None
         )
         self._listen_us = listen_us
         self._vote_from_us: int | None = None  # None: not started, or voting already
-        self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
-        self._promise_written = 0  # token of the newest write with a consensus promise
         self._chain_held_back = False  # finalized blocks were not asked for because too many wait for execution
-        self._asked: sx.AskBuild | None = None
-        self._build_at_us = 0
+        self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
+        self._early = EarlyMessages()
+        self._standings: dict[bytes, Standing] = {}
+        self._following: bytes | None = None
+        self._follow_until_us = 0
         self._status_at_us = 0
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
 
-    def _stored_tip(self) -> tuple[BlockHeader, Certificate | None]:
-        row = self._reader.get("ledger", ("finalized_height",))
-        if row is None or not isinstance(row[0], int):
-            return self.chain.genesis_header, None
-        stored = self._reader.get("blocks", (row[0],))
-        if stored is None or not isinstance(stored[0], bytes) or not isinstance(stored[1], bytes):
-            raise LocalProtocolError(f"the database says height {row[0]} is finalized but holds no such block")
-        return decode(Block, stored[0], bytes_max=8 << 20).header, decode(Certificate, stored[1])
+    def _consensus_rules(self) -> ChainRules:
+        """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
+        ledger = self.ledger
+        row = self._reader.get("ledger", ("certified_height",))
+        certified = row[0] if row is not None and isinstance(row[0], int) else 0
+        if certified >= ledger.rules.root_height:
+            return ledger.rules
+        record = ledger.epoch_record(ledger.epoch.number - 1)
+        if record is None:
+            raise LocalProtocolError(f"the database holds nothing of epoch {ledger.epoch.number - 1}")
+        return self.chain.rules_of(record)
 
     # --- the contract -------------------------------------------------------------------------------------------------
 
@@ -212,20 +226,32 @@ class ValidatorNode:
         """When the node wants a `Tick`."""
         parts = [
             self.peering.deadline_us,
-            self.simplex.deadline_us,
+            self.consensus.deadline_us,
             self.executor.deadline_us,
             self.serving.deadline_us,
+            self.epoch_end.deadline_us,
             self._status_at_us if self._guard is None else None,
-            self._build_at_us if self._asked is not None else None,
             self._vote_from_us,
         ]
         return min((at for at in parts if at is not None), default=None)
+
+    @property
+    def index(self) -> int | None:
+        """This node's index in the present epoch's set, None without a seat."""
+        return self.seat.index
+
+    @property
+    def simplex(self) -> Simplex:
+        """The consensus instance of the present epoch."""
+        return self.consensus.simplex
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
         """Take one input; see `supervm.common.core`."""
         self._now_us = now_us
         try:
             self._handle(event)
+            while self._epoch_due is not None:
+                self._next_epoch(self._epoch_due)
         except (Divergence, SupplyMismatch, DoubleRun) as error:
             self._outbox.publish("divergence", level="error", reason=str(error))
             self._outbox.halt(str(error))
@@ -243,7 +269,7 @@ class ValidatorNode:
             case WorkDone(token, result):
                 if self.voter.verified(token, result):
                     self.executor.run(self._now_us)
-                    self._build()  # a certificate may have come before its body
+                    self.consensus.build(now_us)  # a certificate may have come before its body
             case Durable():
                 pass
             case Tick():
@@ -254,10 +280,15 @@ class ValidatorNode:
             case PeerDown():
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
+                self._early.forget(event.peer)
+                if event.peer == self._following:
+                    self._following = None
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
             case Command(token, Info()):
                 self._outbox.reply(token, self.info())
+            case Command(token, Approve(raw)):
+                self._approve(token, raw)
             case Command(token, request):
                 self._outbox.refuse(token, f"unknown request {type(request).__name__}")
             case Started():
@@ -272,7 +303,8 @@ class ValidatorNode:
         self._guard = None
         self._vote_from_us = None
         self.executor.start(self._now_us)
-        self._consensus(Started())
+        self.consensus.start(self._now_us)
+        self.epoch_end.start(self._now_us)
 
     def _tick(self) -> None:
         now_us = self._now_us
@@ -283,22 +315,27 @@ class ValidatorNode:
             return
         self.executor.tick(now_us)
         self.serving.tick(now_us)
-        deadline = self.simplex.deadline_us
-        if deadline is not None and deadline <= now_us:
-            self._consensus(Tick())
-        self._build()
+        self.epoch_end.tick(now_us)
+        self.consensus.tick(now_us)
         if self._status_at_us <= now_us:
             self._status_at_us = now_us + STATUS_US
-            status = self._status()
-            for index in range(len(self.chain.validators)):
-                peer = self._peer_of(index)
-                if peer is not None:
-                    self._outbox.send(peer, status)
+            self._broadcast(self._status(), 0)
+            if self.node_id not in self.seat.rules.validators.index_of_node:
+                self._follow()
+
+    def _follow(self) -> None:
+        """Without a seat nobody sends us what is final, unless we ask for it."""
+        if self._following is not None and self._now_us < self._follow_until_us:
+            return
+        self._following = self._anyone()
+        self._follow_until_us = self._now_us + FOLLOW_SILENCE_US
+        self._outbox.send(self._following, Follow(self.serving.tip))
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
     def _receive(self, peer: bytes, message: Message) -> None:
-        sender = self.chain.validators.index_of_node.get(peer)
+        sender = self.seat.rules.validators.index_of_node.get(peer)
+        now_us = self._now_us
         if self._guard is not None:
             if isinstance(message, CertificateMessage):
                 self._guard.look(message.certificates)
@@ -306,31 +343,26 @@ class ValidatorNode:
                 self.peering.heartbeat(peer, message)
             return  # whatever else there is to say will be said again
         match message:
-            case VoteMessage(votes) if sender is not None:
-                checkpoint_votes = []
-                for vote in votes:
-                    if vote.kind is VoteKind.CHECKPOINT:
-                        checkpoint_votes.append(vote)
-                    elif vote.kind is VoteKind.BATCH:
-                        raise RemoteProtocolError(
-                            "a batch vote travels in a message of its own, to the batch's miner",
-                            penalty=50,
-                            code="bad-vote",
-                        )
-                    else:
-                        self._consensus(sx.VoteReceived(sender, vote))
-                if checkpoint_votes:
-                    self.executor.votes(peer, checkpoint_votes)
-                    self._blame_bad_votes()
-            case ProposalMessage(raw) if sender is not None:
-                self._consensus(sx.ProposalReceived(sender, decode(Block, raw, bytes_max=4 << 20)))
-            case CertificateMessage(certificates) if sender is not None:
+            case VoteMessage(votes):
+                self._votes(peer, sender, votes)
+            case ProposalMessage(raw):
+                block = decode(Block, raw, bytes_max=4 << 20)
+                if block.header.epoch > self.seat.rules.epoch:
+                    self._early.keep(peer, block.header.epoch, message, self.seat.rules.epoch)
+                elif sender is not None:
+                    self.consensus.step(now_us, sx.ProposalReceived(sender, block))
+            case CertificateMessage(certificates):
                 for certificate in certificates:
-                    self._consensus(sx.CertificateReceived(sender, certificate))
+                    if certificate.epoch > self.seat.rules.epoch:
+                        self._early.keep(peer, certificate.epoch, message, self.seat.rules.epoch)
+                        return
+                    if sender is not None:
+                        self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
             case BatchMessage(raw):
-                if self.executor.body(raw, self._now_us):
-                    self._build()
-                elif sender is None:  # from a validator it answers a request that another has answered before
+                if self.executor.body(raw, now_us):
+                    self.consensus.build(now_us)
+                elif sender is None and not self._is_early(peer, message):
+                    # from a validator it would answer a request that another has answered before
                     self.voter.batch(peer, raw)
             case BatchCertificateMessage(raw):
                 self._certificate(raw)
@@ -339,17 +371,21 @@ class ValidatorNode:
             case CheckpointMessage(raw):
                 self.executor.checkpoint(raw)
             case ConsensusStatus():
-                if message.finalized_height > self.serving.tip + 1:
-                    self._ask_chain(peer)
+                if sender is not None:
+                    self._heard_status(peer, message)
             case GetBlocks(from_height):
                 self.serving.blocks(peer, from_height)
             case BlocksMessage(raw):
-                self._chain(raw)
+                if self.consensus.chain(now_us, raw):
+                    if peer == self._following:
+                        self._follow_until_us = now_us + FOLLOW_SILENCE_US
+                    else:
+                        self._ask_chain(self._anyone())
             case GetBlock(_, digest):
-                block = self.simplex.block(digest)
-                if block is not None:
+                held = self.consensus.simplex.block(digest)
+                if held is not None:
                     # it may be our own proposal, whose record is not durable yet
-                    self._outbox.send(peer, ProposalMessage(encode(block)), after=self._promise_written)
+                    self._outbox.send(peer, ProposalMessage(encode(held)), after=self.consensus.promise_written)
             case GetBatches():
                 self.serving.batches(peer, message)
             case Follow(height):
@@ -361,31 +397,58 @@ class ValidatorNode:
             case _:
                 raise RemoteProtocolError(f"an L1 takes no {type(message).__name__} from this peer", code="direction")
 
+    def _is_early(self, peer: bytes, message: BatchMessage) -> bool:
+        """Keep a batch for the next epoch: its miner has learned a moment earlier that this one is over."""
+        if not self.epoch_end.closing:
+            return False
+        epoch = decode(Batch, message.batch, bytes_max=BATCH_MESSAGE_BYTES_MAX).header.epoch
+        self._early.keep(peer, epoch, message, self.seat.rules.epoch)
+        return epoch > self.seat.rules.epoch
+
+    def _votes(self, peer: bytes, sender: int | None, votes: tuple[Vote, ...]) -> None:
+        checkpoint_votes = []
+        for vote in votes:
+            if vote.kind in EPOCH_KINDS:
+                if self.epoch_end.vote(peer, vote):
+                    self.consensus.build(self._now_us)
+            elif vote.epoch > self.seat.rules.epoch:
+                self._early.keep(peer, vote.epoch, VoteMessage((vote,)), self.seat.rules.epoch)
+            elif vote.kind is VoteKind.BATCH:
+                raise RemoteProtocolError(
+                    "a batch vote travels in a message of its own, to the batch's miner", penalty=50, code="bad-vote"
+                )
+            elif vote.kind is VoteKind.CHECKPOINT:
+                checkpoint_votes.append(vote)
+            elif sender is not None:
+                self.consensus.step(self._now_us, sx.VoteReceived(sender, vote))
+        if checkpoint_votes:
+            self.executor.votes(peer, checkpoint_votes)
+            self._blame_bad_votes()
+
+    def _heard_status(self, peer: bytes, status: ConsensusStatus) -> None:
+        is_ahead = status.epoch > self.seat.rules.epoch
+        if status.finalized_height > self.serving.tip + (0 if is_ahead else 1):
+            self._ask_chain(peer)
+        self._standings[peer] = (status.epoch, status.sealed)
+        if self.seat.learn(self._standings):
+            self._outbox.publish("amnesia-over", epoch=self.seat.rules.epoch + 1)
+            self.epoch_end.executed(self.ledger.block_header, self._now_us)
+
     def _certificate(self, raw: bytes) -> None:
         name = _hash_seen(raw)
         if name in self._seen:
             return
+        rules = self.seat.rules
         certificate = decode(BatchCertificate, raw, bytes_max=1 << 20)
-        if certificate.header.epoch != self.chain.rules.epoch:
-            raise RemoteProtocolError("the batch certificate is for another epoch", code="bad-certificate")
-        check_batch_certificate(certificate, self.chain.chain_id, self.chain.validators, self.chain.rules.verify)
+        if certificate.header.epoch != rules.epoch:
+            return  # one of us is behind: it counts in its own epoch only
+        check_batch_certificate(certificate, rules.chain_id, rules.validators, rules.verify)
         self._seen[name] = None
         if len(self._seen) > SEEN_CERTIFICATES_MAX:
             del self._seen[next(iter(self._seen))]
         if self.pool.add_certificate(certificate, self._now_us):
             self.executor.want((certificate,), self._now_us)
-            self._build()
-
-    def _chain(self, raw: bytes) -> None:
-        chain = decode(FinalizedBlocks, raw, bytes_max=8 << 20)
-        committed = self.simplex.committed
-        above = tuple(block for block in chain.blocks if block.header.height > committed.height)
-        if not above:
-            return
-        chain = FinalizedBlocks(1, above, chain.finalization)
-        check_finalized_chain(chain, committed, self.chain.rules)
-        self._consensus(sx.FinalizedChain(chain))
-        self._ask_chain(self._anyone())
+            self.consensus.build(self._now_us)
 
     def _ask_chain(self, peer: bytes) -> None:
         """Ask for the next finalized blocks, unless too many wait for execution: then as soon as they are fewer."""
@@ -403,164 +466,83 @@ class ValidatorNode:
     def _blame_bad_votes(self) -> None:
         for signer in self.executor.tally.bad_signers:
             error = RemoteProtocolError("its checkpoint vote is not signed by it", penalty=50, code="bad-signature")
-            self._blame(self.chain.validators.node_ids[signer], error)
+            self._blame(self.seat.rules.validators.node_ids[signer], error)
         self.executor.tally.bad_signers.clear()
 
     def _greet(self, peer: bytes) -> None:
-        if peer in self.chain.validators.index_of_node:
+        if peer in self.seat.rules.validators.index_of_node:
             self._outbox.send(peer, self._status())
 
     def _status(self) -> ConsensusStatus:
-        return ConsensusStatus(self.chain.rules.epoch, self.simplex.view, self.simplex.final.view, self.serving.tip)
+        simplex, epoch = self.consensus.simplex, self.seat.rules.epoch
+        return ConsensusStatus(
+            epoch, simplex.view, simplex.final.view, self.serving.tip, self.ledger.epoch.number > epoch
+        )
 
     def _peer_of(self, index: int) -> bytes | None:
-        node_id = self.chain.validators.node_ids[index]
+        node_id = self.seat.rules.validators.node_ids[index]
         return node_id if node_id in self.peering.up else None
+
+    def _broadcast(self, message: Message, after: int) -> None:
+        self.consensus.broadcast(message, after)
 
     def _anyone(self) -> bytes:
         """Return some connected validator; an unknown id if none is, to which nothing is sent."""
-        for index in range(len(self.chain.validators)):
-            peer = self._peer_of((index + self._now_us) % len(self.chain.validators))
+        count = len(self.seat.rules.validators)
+        for index in range(count):
+            peer = self._peer_of((index + self._now_us) % count)
             if peer is not None:
                 return peer
         return self.node_id
 
-    # --- consensus ----------------------------------------------------------------------------------------------------
+    # --- the end of an epoch ------------------------------------------------------------------------------------------
 
-    def _consensus(self, event: sx.Event) -> None:
-        """Step Simplex and carry out what it asks for, until it asks for nothing more."""
-        pending = deque(self.simplex.step(self._now_us, event))
-        while pending:
-            effect = pending.popleft()
-            follow_up: sx.Event | None = None
-            match effect:
-                case sx.PersistPromise() if self.index is None:
-                    pass  # an observer keeps no log: it promises nothing
-                case sx.PersistPromise(token, payload):
-                    self._tokens[token] = self._promise_written = self._outbox.persist(Append(payload))
-                    if len(self._tokens) > 4 * COMPACT_EVERY:
-                        del self._tokens[next(iter(self._tokens))]
-                case sx.Broadcast(message, after):
-                    token = self._tokens.get(after, 0)
-                    for index in range(len(self.chain.validators)):
-                        peer = self._peer_of(index) if index != self.index else None
-                        if peer is not None:
-                            self._outbox.send(peer, message, after=token)
-                case sx.SendTo(index, message, after):
-                    peer = self._peer_of(index)
-                    if peer is not None:
-                        self._outbox.send(peer, message, after=self._tokens.get(after, 0))
-                case sx.AskBuild():
-                    self._asked = effect
-                    self._build_at_us = self._now_us + self.chain.parameters.block_interval_ms * 1000
-                    follow_up = self._content()
-                case sx.AskVerify(block, parent):
-                    follow_up = self._verify(block, parent)
-                case sx.Committed(blocks, finalization):
-                    self._commit(blocks, finalization)
-                case sx.FetchBlock(view, digest, indices):
-                    for index in indices:
-                        peer = self._peer_of(index)
-                        if peer is not None:
-                            self._outbox.send(peer, GetBlock(view, digest))
-                case sx.FetchFinalized():
-                    self._ask_chain(self._anyone())
-                case sx.EvidenceFound(kind, first, second):
-                    self._outbox.publish(
-                        "evidence",
-                        level="warning",
-                        kind=kind,
-                        signer=first.signer,
-                        first=encode(first).hex(),
-                        second=encode(second).hex(),
-                    )
-                case sx.Blame(index, reason, penalty, code):
-                    self._blame(
-                        self.chain.validators.node_ids[index], RemoteProtocolError(reason, penalty=penalty, code=code)
-                    )
-                case sx.ForkFound(reason, _):
-                    self._outbox.publish("fork", level="error", reason=reason)
-                    self._outbox.halt(reason)
-            if follow_up is not None:
-                pending.extend(self.simplex.step(self._now_us, follow_up))
-
-    def _verify(self, block: Block, parent: BlockHeader) -> sx.Event:
+    def _approve(self, token: int, raw: bytes) -> None:
+        """Take the operator's wish for the validators of the next epoch; no bytes withdraw it."""
         try:
-            check_block(block, parent, self.chain.rules)
-        except RemoteProtocolError as error:
-            leader = self.chain.validators.node_ids[block.header.proposer % len(self.chain.validators)]
-            self._blame(leader, error)
-            return sx.BlockVerified(block.hash, ok=False)
-        for ref in block.body.refs:
-            self.pool.add_certificate(ref, self._now_us)
-        self.executor.want(block.body.refs, self._now_us)
-        return sx.BlockVerified(block.hash, ok=True)
+            wish = ValidatorSet(decode(ValidatorList, raw).members) if raw else None
+        except (RemoteProtocolError, LocalProtocolError) as error:
+            self._outbox.refuse(token, f"these are no validators: {error}")
+            return
+        self.epoch_end.want(wish, self._now_us)
+        self._outbox.reply(token, self.info())
 
-    def _commit(self, blocks: tuple[Block, ...], finalization: Certificate) -> None:
-        last = blocks[-1].header
-        records = [Put("blocks", (block.header.height,), (encode(block), None)) for block in blocks[:-1]]
-        records.append(Put("blocks", (last.height,), (encode(blocks[-1]), encode(finalization))))
-        self.serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
-        self.serving.committed(blocks, finalization, self._now_us)
-        self.executor.committed(blocks, self._now_us)
-        if self.index is None:
-            self.simplex.prune(last.view)  # an observer has no log, but its records must not pile up
-        elif any(block.header.height % COMPACT_EVERY == 0 for block in blocks):
-            self._compact(last.view)
-
-    def _compact(self, view: int) -> None:
-        """Rewrite the write-ahead log with what is still a promise; the commit itself is in the same write."""
-        keep = list(self.simplex.prune(view))
-        keep.extend(encode_promise(promise) for promise in self.executor.live_promises())
-        keep.extend(encode_promise(promise) for promise in self.voter.live_promises())
-        self._outbox.persist(Prune(tuple(keep)))
-
-    # --- building -----------------------------------------------------------------------------------------------------
-
-    def _build(self) -> None:
-        if self._asked is not None:
-            built = self._content()
-            if built is not None:
-                self._consensus(built)
-
-    def _content(self) -> sx.Event | None:
-        """Answer `AskBuild` if there is content, or if the block interval is over; None means: not yet."""
-        asked = self._asked
-        if asked is None:
-            return None
-        now_ms = self._now_us // 1000
-        parent = asked.parent
-        ts_ms = max(now_ms, parent.ts_ms + 1)
-        ancestors = self._unexecuted_ancestors(parent)
-        refs = None if ancestors is None else self.pool.select(ancestors, ts_ms)
-        if not refs and self._now_us < self._build_at_us:
-            return None
-        reference = parent.last_checkpoint
-        certificates: tuple[Certificate, ...] = ()
-        certified = self.executor.tally.certified
-        if certified is not None and parent.last_checkpoint.height < certified.header.height <= parent.height:
-            certificate = certified.certificate()
-            reference = CheckpointRef(1, certificate.number, certificate.digest)
-            certificates = (certificate,)
-        if parent.height + 1 - reference.height > CHECKPOINT_LAG_MAX:
-            refs = ()
-        self._asked = None
-        return sx.Built(asked.view, BlockBody(1, refs or (), certificates), ts_ms, reference)
-
-    def _unexecuted_ancestors(self, parent: BlockHeader) -> list[Sequence[BatchCertificate]] | None:
-        """Return the references of every block above the executed one up to `parent`, oldest block first."""
-        found: list[Sequence[BatchCertificate]] = []
-        digest = parent.hash
-        if self.executor.queued > LAG_BLOCKS_MAX:
-            return None
-        for _ in range(parent.height - self.simplex.committed.height):
-            block = self.simplex.block(digest)
-            if block is None:
-                return None
-            found.append(block.body.refs)
-            digest = block.header.parent_hash
-        found.reverse()
-        return [*(block.body.refs for block in self.executor.unexecuted(LAG_BLOCKS_MAX)), *found]
+    def _next_epoch(self, root: CertifiedCheckpoint) -> None:
+        """Leave the epoch that `root` seals. What was promised, voted or certified in it counts no more."""
+        self._epoch_due = None
+        former = self.seat.rules.validators
+        self.seat.enter(self.ledger.rules)
+        self._slots.clear()
+        self.pool.clear()
+        self.voter.enter_epoch()
+        self.executor.enter_epoch(root)
+        self._standings.clear()
+        members = self.seat.rules.validators.index_of_node
+        for node_id in members:
+            self.serving.gone(node_id)
+        self._outbox.publish(
+            "epoch",
+            number=self.seat.rules.epoch,
+            validators=len(members),
+            changed=former.hash != self.seat.rules.validators.hash,
+            validator=self.seat.index,
+        )
+        self.epoch_end.enter_epoch(self._now_us)
+        self.consensus.enter_epoch(self._now_us)
+        # whoever is still at the end of the epoch before can follow at once
+        message = CheckpointMessage(encode(root))
+        for node_id in dict.fromkeys((*former.node_ids, *members)):
+            if node_id != self.node_id and node_id in self.peering.up:
+                self._outbox.send(node_id, message, after=self.serving.after)
+        if self.node_id not in members:
+            self._following = None
+            self._follow()
+        for peer, early in self._early.take(self.seat.rules.epoch):
+            if peer in self.peering.up:
+                try:
+                    self._receive(peer, early)
+                except RemoteProtocolError as error:
+                    self._blame(peer, error)
 
     # --- news of the parts --------------------------------------------------------------------------------------------
 
@@ -569,6 +551,8 @@ class ValidatorNode:
         keep = dict.fromkeys(ref.digest for block in soon for ref in block.body.refs)
         dead = self.pool.forget_dead(applied.header.ts_ms, keep, self._slots.anchored)
         self.voter.forget(dead)
+        self.epoch_end.executed(self.ledger.block_header, self._now_us)
+        self.voter.closed = self.epoch_end.closing
         if self._chain_held_back and self.executor.queued < QUEUED_BLOCKS_MAX // 2:
             self._ask_chain(self._anyone())
         self._outbox.publish(
@@ -582,6 +566,10 @@ class ValidatorNode:
         self.peering.height = checkpoint.header.height
         self.serving.after = self._outbox.persist()
         self.serving.certified(checkpoint)
+        header = checkpoint.header
+        if header.next_validators_hash != ZERO_HASH and header.epoch == self.seat.rules.epoch:
+            self._epoch_due = checkpoint
+            self._changes.sealed(checkpoint, self.ledger.epoch.validators)
 
     def info(self) -> dict[str, object]:
         """Where the node stands, for `supervm up` and for people."""
@@ -590,8 +578,12 @@ class ValidatorNode:
         return {
             "tier": 1,
             "node_id": self.node_id.hex(),
-            "validator": self.index,
-            "view": self.simplex.view,
+            "validator": self.seat.index,
+            "epoch": self.seat.rules.epoch,
+            "validators": len(self.seat.rules.validators),
+            "validators_hash": self.seat.rules.validators.hash.hex(),
+            "wish": None if self.epoch_end.wish is None else self.epoch_end.wish.hash.hex(),
+            "view": self.consensus.simplex.view,
             "finalized_height": self.serving.tip,
             "executed_height": header.height,
             "certified_height": 0 if certified is None else certified.header.height,

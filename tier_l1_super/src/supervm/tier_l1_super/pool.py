@@ -16,7 +16,8 @@ from supervm.protocol.block import BODY_BYTES_MAX, REFS_MAX
 from supervm.protocol.codec import encode
 from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.validators import ValidatorSet
+
+from .seat import Seat
 
 Overlay = dict[bytes, tuple[int, bytes]]
 """Sender -> (next_seq, head) on top of the executed state."""
@@ -54,17 +55,23 @@ class Pool:
 
     Args:
         accounts: the executed state (the ledger's own dict).
-        validators: the epoch's set.
+        seat: the epoch.
     """
 
-    def __init__(self, accounts: Mapping[bytes, Account], validators: ValidatorSet) -> None:
+    def __init__(self, accounts: Mapping[bytes, Account], seat: Seat) -> None:
         self._accounts = accounts
-        self._validators = validators
+        self._seat = seat
         self.bodies: dict[bytes, Body] = {}
         """Bodies of batches that hold a live promise or may be executed soon, by digest; all are on disk, too."""
         self._bytes_of: dict[bytes, int] = {}
         self.held: dict[bytes, _Held] = {}
         """Checked certificates by digest, oldest first."""
+
+    def clear(self) -> None:
+        """Forget everything: certificates count in their own epoch only (consensus.md 3.7)."""
+        self.bodies.clear()
+        self._bytes_of.clear()
+        self.held.clear()
 
     def put(self, digest: bytes, body: Body) -> None:
         """Keep a checked body."""
@@ -80,7 +87,7 @@ class Pool:
     def add_certificate(self, certificate: BatchCertificate, now_us: int) -> bool:
         """Keep a checked certificate; return whether it brings certified bits that were not held before."""
         digest = certificate.digest
-        bits = certified_bits(certificate, self._validators)
+        bits = certified_bits(certificate, self._seat.rules.validators)
         known = self.held.get(digest)
         if known is not None:
             if not bits & ~known.bits:
@@ -95,9 +102,8 @@ class Pool:
         body = self.bodies.get(certificate.digest)
         if body is None:
             return None
-        return CertifiedBatch(
-            certificate.header, body.transfers, body.batch.edge_of, certified_bits(certificate, self._validators)
-        )
+        bits = certified_bits(certificate, self._seat.rules.validators)
+        return CertifiedBatch(certificate.header, body.transfers, body.batch.edge_of, bits)
 
     def select(
         self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int

@@ -45,6 +45,7 @@ class Serving:
         self._recent: OrderedDict[int, tuple[Block, Certificate | None]] = OrderedDict()
         self._followers: dict[bytes, int] = {}
         self._pump_at_us: int | None = None
+        self._seal: tuple[int, FinalizedBlocks] | None = None  # the newest, which may not be on disk yet
         self.tip = 0
         """Height of the last finalized block."""
         self.after = 0
@@ -57,12 +58,17 @@ class Serving:
         """When `tick` has something to do."""
         return self._pump_at_us
 
-    def committed(self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int) -> None:
+    def committed(
+        self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int, tail: tuple[Block, ...] = ()
+    ) -> None:
         """Note finalized blocks and send them to the followers that have everything below."""
         for block in blocks:
             self._recent[block.header.height] = (block, None)
         last = blocks[-1]
-        self._recent[last.header.height] = (last, finalization)
+        if tail:
+            self._seal = (last.header.height, FinalizedBlocks(1, tail, finalization))
+        else:
+            self._recent[last.header.height] = (last, finalization)
         self.tip = last.header.height
         while len(self._recent) > RECENT_BLOCKS:
             self._recent.popitem(last=False)
@@ -97,8 +103,8 @@ class Serving:
                 chunk = self.chunk(following)
                 if chunk is None:
                     break
-                self._outbox.send(peer, BlocksMessage(encode(chunk)), after=self.after)
-                following = chunk.blocks[-1].header.height + 1
+                blocks, following = chunk
+                self._outbox.send(peer, BlocksMessage(encode(blocks)), after=self.after)
                 if self._checkpoint and self._certified is not None and following > self._certified.header.height:
                     self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
             self._followers[peer] = following
@@ -109,31 +115,45 @@ class Serving:
         """Answer a peer that asks for finalized blocks from a height on; say nothing if there are none."""
         chunk = self.chunk(from_height)
         if chunk is not None:
-            self._outbox.send(peer, BlocksMessage(encode(chunk)), after=self.after)
+            self._outbox.send(peer, BlocksMessage(encode(chunk[0])), after=self.after)
 
-    def chunk(self, from_height: int) -> FinalizedBlocks | None:
-        """Return blocks from a height on, up to the last finalization that fits into one piece."""
+    def seal(self, height: int) -> FinalizedBlocks | None:
+        """Return the descendants through which the sealing block at this height became final, or None."""
+        if self._seal is not None and self._seal[0] == height:
+            return self._seal[1]
+        row = self._reader.get("seals", (height,))
+        return decode(FinalizedBlocks, row[0]) if row is not None and isinstance(row[0], bytes) else None
+
+    def chunk(self, from_height: int) -> tuple[FinalizedBlocks, int] | None:
+        """Return blocks of one epoch from a height on, up to the last finalization that fits, and the height to go on.
+
+        A sealing block without a finalization of its own is followed by the descendants that prove it.
+        """
         if not 0 < from_height <= self.tip:
             return None
         blocks: list[Block] = []
         size = 0
-        end: tuple[int, Certificate] | None = None
+        end: tuple[int, Certificate, int] | None = None  # blocks, their finalization, height to go on
         height = from_height
         while height <= self.tip and (end is None or (len(blocks) < CHUNK_BLOCKS_MAX and size < CHUNK_BYTES_MAX)):
             found = self._block(height)
-            if found is None:
+            if found is None or (blocks and found[0].header.epoch != blocks[0].header.epoch):
                 break
             block, finalization = found
             blocks.append(block)
             size += len(encode(block))
+            if end is not None and size > CHUNK_BYTES_MAX:
+                break
             if finalization is not None:
-                if end is not None and size > CHUNK_BYTES_MAX:
-                    break
-                end = (len(blocks), finalization)
+                end = (len(blocks), finalization, height + 1)
+            elif block.header.progress.closers and (proof := self.seal(height)) is not None:
+                blocks.extend(proof.blocks)
+                end = (len(blocks), proof.finalization, height + 1)
+                break
             height += 1
         if end is None:
             return None
-        return FinalizedBlocks(1, tuple(blocks[: end[0]]), end[1])
+        return FinalizedBlocks(1, tuple(blocks[: end[0]]), end[1]), end[2]
 
     def _block(self, height: int) -> tuple[Block, Certificate | None] | None:
         found = self._recent.get(height)

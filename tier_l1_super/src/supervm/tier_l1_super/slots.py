@@ -122,6 +122,13 @@ class Slots:
                 self._append(transfer, batch)
                 found = slots.get((transfer.body.seq + 1, transfer.id))
 
+    def clear(self) -> None:
+        """Forget every promise: the epoch it was made in is over, and the slots of the next are free (3.7)."""
+        self._lanes.clear()
+        self._expiry.clear()
+        self.anchored.clear()
+        self._count = 0
+
     def executed(self, changes: Iterable[bytes], before: Mapping[bytes, tuple[int, bytes]], ts_ms: int) -> None:
         """Follow an executed block.
 

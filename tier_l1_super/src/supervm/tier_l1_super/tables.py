@@ -4,13 +4,19 @@ from __future__ import annotations
 
 from supervm.common.ledger import LEDGER_TABLES
 from supervm.common.records import Column, TableSpec
+from supervm.common.validator_changes import CHANGE_TABLES
 
 TABLES = (
     *LEDGER_TABLES,
+    *CHANGE_TABLES,
     # finalized blocks; `finalization` is set where a finalization of exactly that block is known
     TableSpec(
         "blocks", (Column("height", "int"),), (Column("block", "bytes"), Column("finalization", "bytes", nullable=True))
     ),
+    # by the height of a sealing block that became final through descendants: those, with the finalization of the last
+    TableSpec("seals", (Column("height", "int"),), (Column("proof", "bytes"),)),
+    # what the operator wants: the validators of the next epoch
+    TableSpec("wishes", (Column("name", "text"),), (Column("value", "bytes"),)),
     # certified checkpoints by height
     TableSpec("checkpoints", (Column("height", "int"),), (Column("checkpoint", "bytes"),)),
     # batch bodies by digest: voted on, or fetched for a finalized block

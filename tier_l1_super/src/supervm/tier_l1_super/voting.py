@@ -22,11 +22,11 @@ from supervm.protocol.batch import (
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
 from supervm.protocol.transfer import signature_items
 from supervm.protocol.wire.messages import BatchVoteMessage
 
 from .pool import Body, Pool, parse_body
+from .seat import Seat
 from .simplex.promises import BatchPromise, encode_promise
 from .slots import Slots
 
@@ -48,20 +48,18 @@ class BatchVoter:
 
     Args:
         chain: the network.
-        index: this validator's index, None for an observer, who keeps bodies but never votes.
-        key: the validator key.
+        seat: the epoch; a node without a place in it keeps bodies but never votes.
         slots: promises made so far.
         pool: where checked bodies go.
         outbox: where effects go.
         reader: durable bodies.
-        promises: batch promises from the write-ahead log, in the order they were made.
+        promises: batch promises from the write-ahead log, in the order they were made; those of other epochs are void.
     """
 
     def __init__(
         self,
         chain: Chain,
-        index: int | None,
-        key: SigningKey | None,
+        seat: Seat,
         slots: Slots,
         pool: Pool,
         outbox: Outbox,
@@ -69,8 +67,9 @@ class BatchVoter:
         promises: list[BatchPromise],
     ) -> None:
         self._chain = chain
-        self._index = index
-        self._key = key
+        self._seat = seat
+        self.closed = False
+        """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
         self._slots = slots
         self._pool = pool
         self._outbox = outbox
@@ -79,7 +78,7 @@ class BatchVoter:
         self._bits: dict[bytes, tuple[int, int]] = {}  # digest -> (bits promised, count)
         self._written: dict[bytes, int] = {}  # digest -> token of the write that a repeated vote must wait for, too
         self._reader = reader
-        self._restore(promises)
+        self._restore([promise for promise in promises if promise.epoch == seat.rules.epoch])
 
     def _restore(self, promises: list[BatchPromise]) -> None:
         """Take promises back as slots; only batches that anchor a live one stay in memory."""
@@ -115,8 +114,8 @@ class BatchVoter:
         batch = decode(Batch, raw, bytes_max=(4 << 20) + (1 << 16))
         if batch.header.miner != peer or peer not in self._chain.payout_of_miner:
             raise RemoteProtocolError("a batch must come from its own, registered miner", penalty=50, code="bad-batch")
-        if batch.header.epoch != self._chain.rules.epoch:
-            raise RemoteProtocolError("the batch is for another epoch", code="bad-batch")
+        if batch.header.epoch != self._seat.rules.epoch or self.closed:
+            return  # one of us is behind, or the epoch is at its end: the miner makes it anew in the next
         digest = batch.header.digest
         known = self._pool.bodies.get(digest) or self._stored(digest)
         if known is not None:
@@ -129,7 +128,7 @@ class BatchVoter:
             return
         if any(item.digest == digest for item in self._verifying.values()):
             return
-        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        check_batch(batch, self._chain.chain_id, self._seat.rules.verify)
         body = parse_body(batch, self._chain.chain_id)
         self._in_verification[peer] = self._in_verification.get(peer, 0) + 1
         token = self._outbox.verify(peer, signature_items(body.transfers))
@@ -158,7 +157,10 @@ class BatchVoter:
         return True
 
     def _vote(self, peer: bytes, digest: bytes, body: Body, *, stored: bool) -> None:
-        if self._index is None or self._key is None:
+        index, key = self._seat.index, self._seat.key
+        if self.closed or body.batch.header.epoch != self._seat.rules.epoch:
+            return
+        if index is None or key is None:
             if not stored:
                 self._outbox.persist(Put("batches", (digest,), (encode(body.batch),)))
             return
@@ -183,12 +185,20 @@ class BatchVoter:
             promise = BatchPromise(1, epoch, digest, count, bitmap)
             self._written[digest] = self._outbox.persist(Append(encode_promise(promise)))
         statement = batch_vote_statement(self._chain.chain_id, epoch, digest, count, bitmap)
-        vote = BatchVote(1, epoch, digest, count, bitmap, self._index, self._key.sign(statement))
+        vote = BatchVote(1, epoch, digest, count, bitmap, index, key.sign(statement))
         self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))
+
+    def enter_epoch(self) -> None:
+        """Begin anew: votes of the epoch before are void, and so are batches that are still being verified."""
+        self.closed = False
+        self._verifying.clear()
+        self._in_verification.clear()
+        self._bits.clear()
+        self._written.clear()
 
     def live_promises(self) -> list[BatchPromise]:
         """Return the promises that anchor a live slot: what a compacted write-ahead log must keep."""
-        epoch = self._chain.rules.epoch
+        epoch = self._seat.rules.epoch
         return [
             BatchPromise(1, epoch, digest, count, bitmap_bytes(bits, count))
             for digest, (bits, count) in self._bits.items()

@@ -33,6 +33,7 @@ from supervm.protocol.batch import (
     make_batch_certificate,
     miner_statement,
 )
+from supervm.protocol.block import ChainRules
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import CertifiedBatch
@@ -78,15 +79,24 @@ class Batcher:
 
     Args:
         chain: the network.
+        rules: the epoch that validators vote in.
         key: the miner's node key.
         mempool: where transfers come from and go back to.
         options: bounds.
         outbox: where effects go.
     """
 
-    def __init__(self, chain: Chain, key: SigningKey, mempool: Mempool, options: MinerOptions, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        chain: Chain,
+        rules: ChainRules,
+        key: SigningKey,
+        mempool: Mempool,
+        options: MinerOptions,
+        outbox: Outbox,
+    ) -> None:
         self._chain = chain
-        self._rules = chain.rules
+        self._rules = rules
         self._key = key
         self._mempool = mempool
         self._options = options
@@ -122,6 +132,13 @@ class Batcher:
                 self._outbox.send(new, held.certificate)
             elif index not in held.votes and (room := room - len(held.message.batch)) >= 0:
                 self._outbox.send(new, held.message)
+
+    def enter_epoch(self, now_us: int, rules: ChainRules, node_ids: Sequence[bytes]) -> None:
+        """Go on in the next epoch: what is not executed is batched again, for validators vote on it anew."""
+        self._rules = rules
+        held, self.held = self.held, {}
+        self.validators_up(node_ids)
+        self._mempool.void(now_us, [entry for batch in held.values() for entry in batch.entries])
 
     def body(self, digest: bytes) -> CertifiedBatch | None:
         """Return a batch of ours for execution, with no bit certified yet."""

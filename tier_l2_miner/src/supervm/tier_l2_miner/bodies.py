@@ -97,7 +97,7 @@ class Bodies:
         digest = batch.header.digest
         if digest not in self._fetching:
             return False
-        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        check_batch(batch, self._chain.chain_id, self._chain.verify)
         transfers = tuple(parse_transfer(item, self._chain.chain_id) for item in batch.transfers)
         del self._fetching[digest]
         self._keep(digest, CertifiedBatch(batch.header, transfers, batch.edge_of, 0))

@@ -289,14 +289,24 @@ class Mempool:
 
     def requeue(self, now_us: int, entries: Sequence[Entry]) -> None:
         """Put back transfers that an ended batch left without quorum, each with its own back-off (3.9.5)."""
-        lanes: dict[bytes, _Lane] = {}
-        for entry in entries:
-            if entry.state != IN_FLIGHT:
-                continue
-            body = entry.transfer.body
-            entry.state = QUEUED
+        waiting = [entry for entry in entries if entry.state == IN_FLIGHT]
+        for entry in waiting:
             entry.due_us = now_us + entry.backoff_us
             entry.backoff_us = min(2 * entry.backoff_us, BACKOFF_US_MAX)
+        self._queue_again(now_us, waiting)
+
+    def void(self, now_us: int, entries: Sequence[Entry]) -> None:
+        """Put back transfers of batches whose epoch is over: their votes count no more, certified or not (3.7)."""
+        waiting = [entry for entry in entries if entry.state in (IN_FLIGHT, CERTIFIED)]
+        for entry in waiting:
+            entry.due_us = now_us
+        self._queue_again(now_us, waiting)
+
+    def _queue_again(self, now_us: int, entries: Sequence[Entry]) -> None:
+        lanes: dict[bytes, _Lane] = {}
+        for entry in entries:
+            body = entry.transfer.body
+            entry.state = QUEUED
             self.queued += 1
             lane = lanes[body.sender] = self._lanes[body.sender]
             lane.cursor = min(lane.cursor, body.seq - lane.base)

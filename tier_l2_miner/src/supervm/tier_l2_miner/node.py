@@ -5,7 +5,7 @@ concerns; then, whatever it was, the step goes on with what has become possible:
 tell mempool, batches and clients about them, cut batches, push proofs. News of transfers are gathered and leave once
 per peer at the end of the step.
 
-Who is a validator is read from genesis, by the node id that the link has proved, never from what a peer says it is.
+Who is a validator is read from the chain, by the node id that the link has proved, never from what a peer says it is.
 """
 
 from __future__ import annotations
@@ -47,6 +47,7 @@ from supervm.protocol.wire.messages import (
     GetAccounts,
     GetBatches,
     GetReceipt,
+    GetValidatorChanges,
     Goodbye,
     Heartbeat,
     Message,
@@ -115,9 +116,10 @@ class MinerNode:
             self.replica.ledger.accounts, chain.parameters, options, self._lines.tell, self._was_executed
         )
         self.mempool.executed_ts_ms = self.replica.ledger.header.ts_ms
-        self.batcher = Batcher(chain, key, self.mempool, options, self._outbox)
+        self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox)
         self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines)
         self.serving = Serving(self.replica, options, self._outbox)
+        self._epoch = self.replica.voting_rules.epoch
         self._scores: dict[bytes, PenaltyScore] = {}
         self._halted = False
 
@@ -215,6 +217,15 @@ class MinerNode:
                 changed.update(dict.fromkeys(applied.result.changes))
             mempool.executed(now_us, changed, blocks[-1].header.ts_ms)
             batcher.settle()
+        if replica.voting_rules.epoch != self._epoch:
+            self._epoch = replica.voting_rules.epoch
+            ups = self._validators_up()
+            replica.validators_up(now_us, ups)
+            batcher.enter_epoch(now_us, replica.voting_rules, ups)
+            news = replica.changes.answer(replica.voting_rules.root_height - 1)
+            if news.changes:
+                self.serving.validators_changed(news)
+            self._outbox.publish("epoch", number=self._epoch, validators=len(replica.voting_rules.validators))
         if replica.certified_height != self.peering.height:
             self.peering.height = replica.certified_height
             self.serving.certified(replica.certified_height)
@@ -229,7 +240,7 @@ class MinerNode:
     # --- peers --------------------------------------------------------------------------------------------------
 
     def _validators_up(self) -> list[bytes]:
-        index_of = self.chain.validators.index_of_node
+        index_of = self.replica.voting_rules.validators.index_of_node
         return [node_id for node_id in self.peering.up if node_id in index_of]
 
     def _peer_up(self, now_us: int, event: PeerUp) -> None:
@@ -239,7 +250,7 @@ class MinerNode:
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
         self.intake.peer_up(now_us, peer, is_edge=is_edge)
-        if peer in self.chain.validators.index_of_node:
+        if peer in self.replica.voting_rules.validators.index_of_node:
             ups = self._validators_up()
             self.replica.validator_down(peer)
             self.replica.validators_up(now_us, ups)
@@ -251,7 +262,7 @@ class MinerNode:
         self.serving.client_down(peer)
         self.intake.peer_down(peer)
         self._scores.pop(peer, None)
-        if peer in self.chain.validators.index_of_node:
+        if peer in self.replica.voting_rules.validators.index_of_node:
             ups = self._validators_up()
             self.replica.validators_up(now_us, ups)
             self.batcher.validators_up(ups)
@@ -269,7 +280,7 @@ class MinerNode:
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _receive(self, now_us: int, peer: bytes, message: Message) -> None:
-        signer = self.chain.validators.index_of_node.get(peer)
+        signer = self.replica.voting_rules.validators.index_of_node.get(peer)
         match message:
             case Submit(transfers):
                 self.intake.submit(now_us, peer, transfers, is_ready=self.replica.is_current)
@@ -292,12 +303,14 @@ class MinerNode:
                 self.serving.unsubscribe(peer, accounts)
             case GetAccounts(accounts):
                 self.serving.accounts(now_us, peer, accounts)
+            case GetValidatorChanges(after_height):
+                self._outbox.send(peer, self.replica.changes.answer(after_height))
             case GetReceipt(transfer_id):
                 self.serving.receipt(now_us, peer, transfer_id)
             case EdgeRegistration(raw):
                 if not self.intake.may_register(now_us, peer):
                     return
-                record = read_edge_record(raw, self.chain.chain_id, peer, self.chain.rules.verify)
+                record = read_edge_record(raw, self.chain.chain_id, peer, self.chain.verify)
                 self.intake.register_edge(peer, record.payout, record.counter)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)

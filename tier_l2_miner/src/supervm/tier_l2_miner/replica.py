@@ -7,6 +7,10 @@ proves them. `pump` then executes the queue in order. Each header that execution
 certified at that height, be it in a checkpoint message or inside a later block; a difference means that this node
 computes something else than the network, and it stops (`Diverged`).
 
+Epochs are followed the same way: the set that validates after a sealing block is in the chain itself, so blocks of the
+next epoch are checked as soon as its root is in the queue. What the miner *does* - whom it asks for votes - moves on
+when the root's checkpoint is certified, which is when validators do (`voting_rules`).
+
 A validator that brings no new block for three seconds is replaced by the next one; it can be slow or silent, never
 wrong, since nothing is taken from it that a quorum has not signed.
 
@@ -25,12 +29,16 @@ from itertools import islice
 from supervm.common.core import Outbox
 from supervm.common.ledger import Applied, Ledger, short_id
 from supervm.common.records import Reader
+from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import certified_bits
-from supervm.protocol.block import Block, BlockHeader, FinalizedBlocks, check_finalized_chain
+from supervm.protocol.block import Block, BlockHeader, FinalizedBlocks, check_finalized_chain, committed_part
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.epoch import next_epoch
 from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Chain
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.wire.messages import Follow, GetBatches
 
 from .bodies import Bodies
@@ -76,7 +84,6 @@ class Replica:
         receipts_kept: int,
     ) -> None:
         self._chain = chain
-        self._rules = chain.rules
         self._reader = reader
         self._outbox = outbox
         self._rng = rng
@@ -86,6 +93,13 @@ class Replica:
         self.certified_bytes = b""
         """Its agreed bytes."""
         self._tip: BlockHeader = self.ledger.block_header
+        self._rules = self.ledger.rules
+        self._proposed = self.ledger.proposed
+        self._rules_of = {self._rules.epoch: self._rules}  # epochs from the executed one to the tip's
+        self.voting_rules = self._rules
+        """The epoch that validators vote in, as far as is known here."""
+        self.changes = ChangeStore(reader, outbox)
+        """Changes of validators, for light clients."""
         self._queue: deque[tuple[Block, int]] = deque()  # with about its share of the message it came in
         self._queue_bytes = 0
         self._headers: dict[int, CheckpointHeader] = {self.ledger.height: self.ledger.header}
@@ -169,7 +183,10 @@ class Replica:
             return  # a validator followed earlier: the present one sends the same
         chain = decode(FinalizedBlocks, raw)
         height = self._tip.height
-        new = tuple(block for block in chain.blocks if block.header.height > height)
+        # what is left of an epoch that is over descends from its sealing block, proves it, and is no part of the chain
+        new = tuple(
+            block for block in chain.blocks if block.header.height > height and block.header.epoch >= self._rules.epoch
+        )
         if not new:
             return
         is_full = len(self._queue) >= QUEUE_BLOCKS_MAX or self._queue_bytes >= QUEUE_BYTES_MAX
@@ -179,11 +196,22 @@ class Replica:
             return
         check_finalized_chain(FinalizedBlocks(1, new, chain.finalization), self._tip, self._rules)
         share_bytes = len(raw) // len(chain.blocks)
+        new = new[: committed_part(new, self._rules)]
         self._queue.extend((block, share_bytes) for block in new)
         self._queue_bytes += share_bytes * len(new)
         self._tip = new[-1].header
+        self._follow_epoch(new)
         self._source_until_us = now_us + SILENCE_US_MAX
         self._may_pump = True
+
+    def _follow_epoch(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            if block.body.set_changes:
+                self._proposed = ValidatorSet(block.body.set_changes[0].validators.members)
+        if self._rules.is_sealed(self._tip):
+            self._rules = self._chain.rules_of(next_epoch(self._tip, self._rules, self._proposed))
+            self._rules_of[self._rules.epoch] = self._rules
+            self._proposed = None
 
     def checkpoint(self, raw: bytes) -> None:
         """Take a certified checkpoint from any validator.
@@ -200,7 +228,10 @@ class Replica:
             return
         if height > self.ledger.height and len(self._ahead) >= CHECKPOINTS_AHEAD_MAX:
             return
-        check_certified_checkpoint(checkpoint, self._chain.chain_id, self._rules.validators, self._rules.verify)
+        rules = self._rules_of.get(checkpoint.header.epoch)
+        if rules is None:
+            return  # of an epoch whose validators are not known here yet: there will be newer ones
+        check_certified_checkpoint(checkpoint, rules.chain_id, rules.validators, rules.verify)
         if height > self.ledger.height:
             self._ahead[height] = checkpoint
         else:
@@ -254,15 +285,12 @@ class Replica:
             body = self._bodies.get(ref.digest)
             if body is None:
                 return None
-            batches.append(replace(body, certified=certified_bits(ref, self._rules.validators)))
+            batches.append(replace(body, certified=certified_bits(ref, self.ledger.rules.validators)))
         return batches
 
     def _after(self, block: Block, applied: Applied) -> None:
         height = applied.header.height
         self._headers[height] = applied.header
-        checkpoint = self._ahead.pop(height, None)
-        if checkpoint is not None:
-            self._compare(checkpoint, encode(checkpoint))
         for certificate in block.body.checkpoints:
             # the quorum that finalized the block has checked this certificate (consensus.md 2.4)
             ours = self._headers.get(certificate.number)
@@ -272,6 +300,9 @@ class Replica:
                 raise Diverged(certificate.number, ours.hash, certificate.digest)
             proved = CertifiedCheckpoint(1, ours, certificate.signatures)
             self._adopt(proved, encode(proved))
+        checkpoint = self._ahead.pop(height, None)
+        if checkpoint is not None:
+            self._compare(checkpoint, encode(checkpoint))
 
     def _compare(self, checkpoint: CertifiedCheckpoint, raw: bytes) -> None:
         height = checkpoint.header.height
@@ -284,6 +315,13 @@ class Replica:
 
     def _adopt(self, checkpoint: CertifiedCheckpoint, raw: bytes) -> None:
         self.certified, self.certified_bytes = checkpoint, raw
+        header = checkpoint.header
+        if header.next_validators_hash != ZERO_HASH:
+            # its block is executed, so the epoch after it is known
+            self.voting_rules = self._rules_of[header.epoch + 1]
+            self.changes.sealed(checkpoint, ValidatorList(1, self.voting_rules.validators.members))
+            for epoch in [epoch for epoch in self._rules_of if epoch <= header.epoch]:
+                del self._rules_of[epoch]
         for table in (self._headers, self._ahead):
             for height in [height for height in table if height < checkpoint.header.height]:
                 del table[height]

@@ -18,7 +18,7 @@ from supervm.common.core import Outbox
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
-from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer
+from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer, ValidatorChanges
 
 from .config import MinerOptions
 from .limits import TokenBucket
@@ -147,6 +147,12 @@ class Serving:
             return
         proof = None if checkpoint is None else self._replica.ledger.prove_receipt(transfer_id, checkpoint)
         self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""))
+
+    def validators_changed(self, changes: ValidatorChanges) -> None:
+        """Tell those who verify what comes from here that the validators are others now, before they see it."""
+        for peer, client in self._clients.items():
+            if client.is_edge or client.accounts:
+                self._outbox.send(peer, changes)
 
     # --- pushes -------------------------------------------------------------------------------------------------
 

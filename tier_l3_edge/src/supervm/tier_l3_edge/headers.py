@@ -7,11 +7,10 @@ never become the newest. Every distinct checkpoint is verified once.
 
 from __future__ import annotations
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.light import LightClient
-from supervm.protocol.votes import Verify
 
 from .cache import SharedCheckpoint
 
@@ -23,13 +22,11 @@ class Headers:
     """Verifies checkpoints.
 
     Args:
-        light: holds the trusted set and the newest header.
-        verify: signature verification.
+        light: holds the trusted validators and the newest header.
     """
 
-    def __init__(self, light: LightClient, verify: Verify) -> None:
+    def __init__(self, light: LightClient) -> None:
         self._light = light
-        self._verify = verify
         self._recent: dict[bytes, SharedCheckpoint] = {}
         self.newest: SharedCheckpoint | None = None
         """The highest checkpoint seen; None while only genesis is known."""
@@ -63,5 +60,5 @@ class Headers:
                 raise
         checkpoint = decode(CertifiedCheckpoint, data, bytes_max=1 << 20)
         self._light.check_fresh(checkpoint.header, now_ms)
-        check_certified_checkpoint(checkpoint, self._light.chain_id, self._light.validators, self._verify)
+        self._light.check_checkpoint(checkpoint, now_ms)
         return checkpoint.header

@@ -11,7 +11,7 @@ on as a claim. Only miners that genesis names are asked; everybody else is a cli
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from supervm.common.core import (
@@ -30,15 +30,17 @@ from supervm.common.core import (
 )
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
+from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.address import encode_node_id
-from supervm.protocol.codec import encode
+from supervm.protocol.codec import decode, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
 from supervm.protocol.votes import Verify
 from supervm.protocol.wire.messages import (
+    CHANGES_MAX,
     LEVEL_EXPIRED,
     LEVEL_R3,
     LEVEL_REFUSED,
@@ -48,6 +50,7 @@ from supervm.protocol.wire.messages import (
     EdgeRegistration,
     GetAccounts,
     GetReceipt,
+    GetValidatorChanges,
     Goodbye,
     Heartbeat,
     Hello,
@@ -56,6 +59,7 @@ from supervm.protocol.wire.messages import (
     Submit,
     Subscribe,
     Unsubscribe,
+    ValidatorChanges,
 )
 
 from .cache import ProofCache
@@ -71,6 +75,8 @@ from .routes import Routes
 from .scores import SCORE_MAX, Scores
 from .store import Store
 
+CHANGES_US = 1_000_000
+"""Shortest time between two questions for changes of validators."""
 BAD_SIGNATURE_PENALTY = 20
 """Points for a transfer whose signature is not its sender's."""
 
@@ -112,7 +118,12 @@ class EdgeNode:
         self._routes = Routes(chain.payout_of_miner, self._peering.loads, rng)
         self._news = News(self._outbox)
         light = LightClient(anchor_of(chain), verify)
-        self._headers = Headers(light, verify)
+        self._light = light
+        self._changes = ChangeStore(reader, self._outbox)
+        for change in self._changes.all():
+            light.follow(change)
+        self._changes_asked_us: int | None = None
+        self._headers = Headers(light)
         self._cache = ProofCache(options.cache_bytes_max)
         self._proofs = Proofs(
             self._outbox,
@@ -229,6 +240,8 @@ class EdgeNode:
                 self._proof_from_miner(now_us, peer, message)
             case ReceiptAnswer():
                 self._proofs.receipt(message)
+            case ValidatorChanges(changes):
+                self._validators_changed(peer, changes)
             case _:
                 self._from_anybody(peer, message)
 
@@ -239,10 +252,30 @@ class EdgeNode:
             else:
                 self._proofs.checkpoint(now_us, peer, message.checkpoint)
         except RemoteProtocolError as error:
-            if error.code != "future":  # the one fault that may be our own clock's
+            if error.code == "unknown-set":
+                self._ask_changes(now_us, peer)
+            elif error.code != "future":  # the one fault that may be our own clock's
                 self._routes.lied(peer)
                 error.penalty = SCORE_MAX
             raise
+
+    def _ask_changes(self, now_us: int, miner: bytes) -> None:
+        """Ask who validates now: a checkpoint came that our validators have not signed."""
+        if self._changes_asked_us is None or now_us - self._changes_asked_us >= CHANGES_US:
+            self._changes_asked_us = now_us
+            self._outbox.send(miner, GetValidatorChanges(self._light.changed_height))
+
+    def _validators_changed(self, miner: bytes, changes: Sequence[bytes]) -> None:
+        """Follow the validators, step by step."""
+        followed = False
+        for raw in changes:
+            change = decode(ValidatorChange, raw, bytes_max=1 << 20)
+            if self._light.follow(change):
+                followed = True
+                self._changes.add(change)
+                self._proofs.validators_changed(ValidatorChanges((raw,)))
+        if followed and len(changes) == CHANGES_MAX:
+            self._outbox.send(miner, GetValidatorChanges(self._light.changed_height))
 
     def _from_client(self, now_us: int, peer: bytes, clock_offset_ms: int, message: AnyMessage) -> None:
         match message:
@@ -258,6 +291,9 @@ class EdgeNode:
             case GetAccounts(accounts):
                 granted = self._rates.take(now_us, peer, ACCOUNTS, len(accounts))
                 self._proofs.get(now_us, peer, accounts[:granted])
+            case GetValidatorChanges(after_height):
+                if self._rates.take(now_us, peer, RECEIPTS, 1):
+                    self._outbox.send(peer, self._changes.answer(after_height))
             case GetReceipt(transfer_id):
                 if self._rates.take(now_us, peer, RECEIPTS, 1):
                     self._proofs.get_receipt(now_us, peer, transfer_id)

@@ -31,6 +31,7 @@ from supervm.protocol.wire.messages import (
     ReceiptAnswer,
     Subscribe,
     Unsubscribe,
+    ValidatorChanges,
 )
 
 from .cache import CachedProof, ProofCache, SharedCheckpoint
@@ -258,6 +259,13 @@ class Proofs:
                 self._give(peer, account, entry)
             for peer in watchers or ():
                 self._give(peer, account, entry)
+
+    def validators_changed(self, change: ValidatorChanges) -> None:
+        """The validators are others now: tell the clients, and ask for the proofs that may have been refused before."""
+        for peer in self._clients:
+            self._outbox.send(peer, change)
+        if self.source is not None:
+            self._send_accounts(self.source, list(self._watchers), Subscribe)
 
     def receipt(self, message: ReceiptAnswer) -> None:
         """Pass a receipt to those who asked; they verify it, as it is theirs to believe."""

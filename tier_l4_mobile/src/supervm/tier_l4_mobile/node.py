@@ -28,6 +28,7 @@ from supervm.common.core import (
 )
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
+from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
@@ -42,6 +43,7 @@ from supervm.protocol.wire.messages import (
     Heartbeat,
     ReceiptAnswer,
     Status,
+    ValidatorChanges,
 )
 
 from .courier import Courier
@@ -80,7 +82,8 @@ class MobileNode:
         self.uplink = Uplink()
         test = chain.parameters.test_network
         self._courier = Courier(self._outbox, self.queue)
-        self._sync = Sync(self._outbox, self.queue, self.client, test_network=test)
+        changes = ChangeStore(reader, self._outbox)
+        self._sync = Sync(self._outbox, self.queue, self.client, changes, test_network=test)
         self._commands = Commands(
             self._outbox, self.queue, self._courier, self._sync, self.uplink, self.peering, names=names or {},
             test_network=test, validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
@@ -102,7 +105,10 @@ class MobileNode:
                 try:
                     self._received(now_us, peer, message)
                 except RemoteProtocolError as error:
-                    self._blame(peer, error)
+                    if error.code == "unknown-set":
+                        self._sync.ask_changes(peer, now_us)
+                    else:
+                        self._blame(peer, error)
             case Tick():
                 self._tick(now_us)
             case Durable(token):
@@ -160,6 +166,8 @@ class MobileNode:
             case ReceiptAnswer():
                 if self._sync.receipt(message, now_us):
                     self.uplink.news(peer, now_us)
+            case ValidatorChanges(changes):
+                self._sync.validators_changed(peer, changes)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)
             case Goodbye(code, reason):

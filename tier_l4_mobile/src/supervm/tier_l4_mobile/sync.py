@@ -7,23 +7,34 @@ other people's balances are asked for once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.core import Outbox
 from supervm.common.records import Put
+from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.address import encode_address
-from supervm.protocol.codec import INT_MAX
+from supervm.protocol.codec import INT_MAX, decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, LightClient, ProvedAccount, account_answer
-from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
+from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, LightClient, ProvedAccount, ValidatorChange, account_answer
+from supervm.protocol.wire.messages import (
+    CHANGES_MAX,
+    FORWARD_MAX,
+    AccountProofs,
+    GetAccounts,
+    GetValidatorChanges,
+    ReceiptAnswer,
+    Subscribe,
+)
 
 from .queue import PaymentQueue
 
 ANSWER_US = 3_000_000
 """How long an edge may take for an account proof before it counts as silent."""
+CHANGES_US = 1_000_000
+"""Shortest time between two questions for changes of validators."""
 QUESTION_US_MAX = 10_000_000
 """How long a question for a balance waits in all."""
 
@@ -41,13 +52,19 @@ class Sync:
         outbox: where effects go.
         queue: takes what is proved of own accounts.
         client: verifies.
+        changes: the changes of validators that were followed so far.
         test_network: which addresses to print.
     """
 
-    def __init__(self, outbox: Outbox, queue: PaymentQueue, client: LightClient, *, test_network: bool) -> None:
+    def __init__(
+        self, outbox: Outbox, queue: PaymentQueue, client: LightClient, changes: ChangeStore, *, test_network: bool
+    ) -> None:
         self._outbox = outbox
         self._queue = queue
         self.client = client
+        self._changes = changes
+        for change in changes.all():
+            client.follow(change)
         self._test = test_network
         self._missing: dict[bytes, None] = {}
         self._ask_again_us = 0
@@ -55,6 +72,7 @@ class Sync:
         self._questions: dict[bytes, _Question] = {}
         self._checkpoint = b""
         self._checkpoint_kept = b""
+        self._changes_asked_us: int | None = None
         self.replies: list[tuple[int, dict[str, Any]]] = []
         """(command token, answer) for the node to send with this step's effects."""
 
@@ -152,9 +170,34 @@ class Sync:
                 for token, wants_answer in question.asked:
                     value = self._balance(account, proved, now_us)
                     if wants_answer:
-                        value["answer_hex"] = account_answer(message.checkpoint, account, proof).hex()
+                        value["answer_hex"] = account_answer(
+                            message.checkpoint, account, proof, self.client.changes
+                        ).hex()
                     self.replies.append((token, value))
         return own
+
+    def ask_changes(self, edge: bytes, now_us: int) -> None:
+        """Ask who validates now, at most once a second: an answer came that our validators have not signed."""
+        if self._changes_asked_us is None or now_us - self._changes_asked_us >= CHANGES_US:
+            self._changes_asked_us = now_us
+            self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
+
+    def validators_changed(self, edge: bytes, changes: Sequence[bytes]) -> None:
+        """Follow the validators step by step, and ask again for what could not be believed before.
+
+        Raises:
+            RemoteProtocolError: the validators that are trusted have not handed over to these.
+        """
+        followed = False
+        for raw in changes:
+            change = decode(ValidatorChange, raw, bytes_max=1 << 20)
+            if self.client.follow(change):
+                followed = True
+                self._changes.add(change)
+        if followed:
+            if len(changes) == CHANGES_MAX:
+                self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
+            self.want((*self._queue.lanes, *self._questions))
 
     def receipt(self, message: ReceiptAnswer, now_us: int) -> bool:
         """Check a receipt that a payment waits for; return whether one was settled.

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
@@ -35,7 +35,7 @@ from .net import TableChange, net_change
 from .statements import META_TABLE, TableStatements, build_statements, build_table
 from .wal import WriteAheadLog
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Version of the tables' layout if the caller names none."""
 _SCAN_ROWS: Final = 1_000
 _VACUUM_PAGES: Final = 2_000
@@ -51,6 +51,7 @@ class SqlStore:
         tables: declarations of the tables; missing ones are made.
         log_path: the write-ahead log, or None for a store that takes no `Append` and no `Prune`.
         incarnation: 16 bytes kept with the node's keys; needed with `log_path`.
+        begin_log: begins a new log in place of one that is lost, for `Prune(..., begin=True)`.
         schema_version: version of the tables' layout.
         busy_timeout_s: how long a commit waits for another program that has the SQLite file locked.
 
@@ -70,6 +71,7 @@ class SqlStore:
         *,
         log_path: Path | None = None,
         incarnation: bytes = b"",
+        begin_log: Callable[[], WriteAheadLog] | None = None,
         schema_version: int = SCHEMA_VERSION,
         busy_timeout_s: float = 30.0,
     ) -> None:
@@ -82,6 +84,7 @@ class SqlStore:
         self._read_lock = threading.Lock()
         self._failed = False
         self._wal: WriteAheadLog | None = None
+        self._begin_log = begin_log
         self._connections: list[sa.Connection] = []
         self._engine = open_engine(self.url, busy_timeout_s=busy_timeout_s)
         try:
@@ -235,13 +238,17 @@ class SqlStore:
         """
         check_records(records, self._specs, with_log=self._wal is not None)
         change = net_change(records)
-        if self._wal is not None:
+        if self._wal is None and change.rewrite and self._begin_log is None:
+            raise LocalProtocolError("this store was opened without a write-ahead log and cannot begin one")
+        if change.payloads:
             check_group(change.payloads)
         with self._commit_lock:
             self._check_usable()
             try:
                 if change.tables:
                     self._write_tables(change.tables)
+                if self._wal is None and change.rewrite and self._begin_log is not None:
+                    self._wal = self._begin_log()
                 if self._wal is not None and change.rewrite:
                     self._wal.rewrite(change.payloads)
                 elif self._wal is not None and change.payloads:

@@ -17,8 +17,10 @@ Kinds = frozenset[type[m.Message]]
 ANY_LINK: Final[Kinds] = frozenset({m.Heartbeat, m.Goodbye})
 """Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
 
-REQUESTS: Final[Kinds] = frozenset({m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt})
-ANSWERS: Final[Kinds] = frozenset({m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage})
+REQUESTS: Final[Kinds] = frozenset(
+    {m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt, m.GetValidatorChanges})
+ANSWERS: Final[Kinds] = frozenset(
+    {m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage, m.ValidatorChanges})
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
     {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetAccounts, m.GetReceipt})
 _VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
@@ -27,7 +29,7 @@ _VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
 })
 _VALIDATORS: Final[Kinds] = frozenset({
     m.ProposalMessage, m.VoteMessage, m.CertificateMessage, m.GetBlock, m.ConsensusStatus, m.BatchMessage,
-    m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage,
+    m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage, m.Follow,
 })
 
 ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
@@ -43,7 +45,8 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
 }
 """(sender's tier, receiver's tier) -> kinds; a pair that is missing may only say `ANY_LINK`."""
 
-DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt}
+DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt,
+    m.GetValidatorChanges}
 """Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
 proofs, never a transfer, whose validity the sender would get wrong."""
 

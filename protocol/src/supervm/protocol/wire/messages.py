@@ -31,6 +31,10 @@ FORWARD_MAX = 512
 """Most transfers, statuses or accounts in one message."""
 
 
+CHANGES_MAX = 16
+"""Most changes of validators in one answer; the asker goes on from the last."""
+
+
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """Base of every message."""
 
@@ -135,6 +139,18 @@ class EdgeRegistration(Message, tag=18, frozen=True):
     record: Blob
 
 
+class GetValidatorChanges(Message, tag=19, frozen=True):
+    """Ask for the changes of validators above a height: the sender knows those up to it."""
+
+    after_height: Uint
+
+
+class ValidatorChanges(Message, tag=20, frozen=True):
+    """Changes of validators (`light.ValidatorChange`), oldest first; none if the sender knows no newer one."""
+
+    changes: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=CHANGES_MAX)]
+
+
 # --- L2 - L1 --------------------------------------------------------------------------------------------------------
 
 
@@ -215,12 +231,16 @@ class GetBlock(Message, tag=53, frozen=True):
 
 
 class ConsensusStatus(Message, tag=54, frozen=True):
-    """Where the sender stands: view, and view and height of its last finalized block. Never trusted as proof."""
+    """Where the sender stands: epoch, view, and view and height of its last finalized block. Never trusted as proof.
+
+    `sealed` says that the sender has executed the sealing block of that epoch.
+    """
 
     epoch: Uint
     view: Uint
     finalized_view: Uint
     finalized_height: Uint
+    sealed: bool
 
 
 AnyMessage = (
@@ -236,6 +256,8 @@ AnyMessage = (
     | GetReceipt
     | ReceiptAnswer
     | EdgeRegistration
+    | GetValidatorChanges
+    | ValidatorChanges
     | BatchMessage
     | BatchVoteMessage
     | BatchCertificateMessage

@@ -60,7 +60,8 @@ class VirtualDisk(MemoryStore):
         profile: how fast it is.
 
     Attributes:
-        log_lost: what the node finds at its next start: its write-ahead log is gone or damaged. It stays so.
+        log_lost: what the node finds at its next start: its write-ahead log is gone or damaged. It stays so until the
+            node begins a new one (`Prune.begin`).
         full: whether the next write fails.
         factor: how many times slower than its profile it is now.
         under_way: tokens of the group that is being written.
@@ -109,6 +110,8 @@ class VirtualDisk(MemoryStore):
     def _apply_log(self, records: Sequence[Record]) -> None:
         before = len(self._log)
         super()._apply_log(records)
+        if any(isinstance(record, Prune) and record.begin for record in records):
+            self.log_lost = False
         if any(isinstance(record, Prune) for record in records):
             self._ends = [len(self._log)] if self._log else []
         elif len(self._log) > before:

@@ -63,13 +63,14 @@ class Deployment:
     """Hosts of four tiers in one `ExactWorld`.
 
     Args:
-        l1: how many validators.
+        l1: how many L1 nodes.
         l2: how many miners.
         l3: how many edges.
         l4: how many phones.
         accounts: funded accounts of each phone.
         seed: root of every random decision, also of the cores' jitter.
         parameters: of the genesis; None: a test network with a view time-out of 200 ms.
+        members: how many of the L1 nodes, the first ones, validate from genesis on; None: all.
         weights: voting weight of each validator; None: 1 each.
         regions: None: everybody in one LAN; ``"spread"``: in turn over the eight regions; or name -> region.
         geography: delays; None: as `regions` says.
@@ -91,7 +92,7 @@ class Deployment:
 
     def __init__(
         self, *, l1: int = 4, l2: int = 2, l3: int = 2, l4: int = 2, accounts: int = 3, seed: int = 1,
-        parameters: Parameters | None = None, weights: Sequence[int] | None = None,
+        parameters: Parameters | None = None, members: int | None = None, weights: Sequence[int] | None = None,
         regions: str | Mapping[str, str] | None = None, geography: Geography | None = None,
         access: Mapping[int, Access] | None = None, uplinks: Mapping[int, int] | None = None,
         real_crypto: bool = False, choices: Choices | None = None,
@@ -117,10 +118,8 @@ class Deployment:
             name="exact",
             time_ms=GENESIS_MS,
             validators=tuple(
-                Validator(
-                    1, self.validators[index].public, self.l1[index].public, 1 if weights is None else weights[index],
-                    key(501 + index).public)
-                for index in range(l1)
+                self.member(index, 1 if weights is None else weights[index])
+                for index in range(l1 if members is None else members)
             ),
             miners=tuple(Miner(1, node.public, self.payouts[2][index].public) for index, node in enumerate(self.l2)),
             allocations=tuple(Allocation(1, account, GRANT) for account in funded),
@@ -173,6 +172,10 @@ class Deployment:
     def names(self, tier: int) -> list[str]:
         """Return the names of a tier's hosts."""
         return [f"l{tier}-{index}" for index in range(self.counts[tier])]
+
+    def member(self, index: int, weight: int = 1) -> Validator:
+        """Return an L1 node as a member of a validator set."""
+        return Validator(1, self.validators[index].public, self.l1[index].public, weight, key(501 + index).public)
 
     def honest(self, tier: int) -> list[Host]:
         """Return the hosts of a tier that run the shipped core alone."""

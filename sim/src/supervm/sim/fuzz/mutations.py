@@ -318,7 +318,7 @@ def _fee_split(patcher: Patcher) -> None:
 @_mutation("checkpoint-check", "a checkpoint is checked before it is believed (2.7, 5)",
            on=("bad-edge", "bad-miner"), actors=("forging-edge", "lying-miner"), l3=2, l2=2)
 def _checkpoint(patcher: Patcher) -> None:
-    patcher.set(light.LightClient, "_check", _nothing)
+    patcher.set(light.LightClient, "check_checkpoint", _nothing)
     patcher.set(executor, "check_certified_checkpoint", _nothing)
 
 

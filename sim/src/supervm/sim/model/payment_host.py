@@ -26,6 +26,7 @@ from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.validators import ValidatorSet
 from supervm.protocol.wire.messages import BatchVoteMessage
 from supervm.tier_l1_super.pool import Pool
+from supervm.tier_l1_super.seat import Seat
 from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise, encode_promise
 from supervm.tier_l1_super.slots import Slots, _Lane
 from supervm.tier_l1_super.voting import BatchVoter
@@ -154,12 +155,13 @@ class Voter:
         self.height = len(self.disk.executed)
         self.slots = Slots(self.accounts, chain.parameters)
         self.slots.executed_ts_ms = ts_ms
-        self.pool = Pool(self.accounts, chain.validators)
+        key = cast(SigningKey, ModelKey(chain.validators.keys[INDEX]))
+        seat = Seat(chain.validators.node_ids[INDEX], key, chain.rules, amnesia=False)
+        self.pool = Pool(self.accounts, seat)
         self.outbox = Outbox()
         promises = [decode_promise(payload) for payload in self.disk.payloads]
-        key = cast(SigningKey, ModelKey(chain.validators.keys[INDEX]))
         self.voter = BatchVoter(
-            chain, INDEX, key, self.slots, self.pool, self.outbox, self.disk,
+            chain, seat, self.slots, self.pool, self.outbox, self.disk,
             [promise for promise in promises if isinstance(promise, BatchPromise)],
         )
 
@@ -246,12 +248,12 @@ def voter_mirror() -> Mirror:
     """
     return Mirror(
         mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
-        shared=(Chain, ModelKey, ValidatorSet),
+        shared=(Chain, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
-            "BatchVoter._key", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox", "BatchVoter._reader",
-            "BatchVoter._written", "Slots._expiry",
+            "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox",
+            "BatchVoter._reader", "BatchVoter._written", "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )

@@ -16,6 +16,10 @@ Blocks may arrive after the certificates that name them. A vote or a build that 
 is tried again whenever something arrives (P7: there is no verdict "absent"); a commit waits in the same way, and the
 block is asked of the signers, who have it on disk (see `promises`).
 
+When the committed chain reaches the sealing block of the epoch, the instance is done: it votes on nothing any more and
+only helps those who are behind with the finalization that it has (2.11.5). The host starts another one for the next
+epoch. A sealing block can become final through a descendant; those are handed out as `Committed.tail` and discarded.
+
 `state` holds what is known, `voting` turns votes into certificates and commits, this module takes the events and drives
 the current view.
 """
@@ -26,6 +30,7 @@ from supervm.protocol.block import GAP_VIEWS_MAX, Block, BlockBody, BlockHeader,
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.transition import progress_after
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
 
@@ -36,7 +41,6 @@ from .effects import (
     Broadcast,
     Built,
     CertificateReceived,
-    Committed,
     Effect,
     Event,
     FinalizedChain,
@@ -78,6 +82,8 @@ class Simplex(Voting):
             self._start()
         elif not self._running:
             raise LocalProtocolError(f"{type(event).__name__} came before Started")
+        elif self._sealed:
+            self._when_sealed(event)
         elif isinstance(event, Tick):
             self._on_tick()
         elif isinstance(event, VoteReceived):
@@ -116,6 +122,10 @@ class Simplex(Voting):
                 self._recall(record.view, FINALIZE, record.digest)
         certified = [view for view, round_ in sorted(self._rounds.items()) if round_.certificates]
         self._timers.retry_us = self._now_us + RETRY_US
+        if self._sealed:
+            self._running = True
+            self._repeat()
+            return
         self._enter(max([self._final.view, *certified]) + 1)
         self._repeat()
         self._running = True
@@ -125,6 +135,15 @@ class Simplex(Voting):
             for kind, vote in list(round_.own.items()):
                 self._settle(round_, kind, vote.digest)
         self._progress()
+
+    def _when_sealed(self, event: Event) -> None:
+        """Tell whoever still votes in this epoch that it is over."""
+        if isinstance(event, Tick):
+            if self._timers.fired("retry_us", self._now_us):
+                self._timers.retry_us = self._now_us + RETRY_US
+                self._repeat()
+        elif isinstance(event, VoteReceived) and event.vote.epoch == self.rules.epoch:
+            self._help(event.from_index)
 
     def _on_tick(self) -> None:
         timers, view = self._timers, self._view
@@ -172,7 +191,7 @@ class Simplex(Voting):
     def _on_proposal(self, sender: int, block: Block) -> None:
         header, block_hash, rules = block.header, block.hash, self.rules
         view = header.view
-        if header.epoch != rules.epoch or view <= self._tree.committed.view or self._tree.get(block_hash) is not None:
+        if header.epoch != rules.epoch or view <= self._tree.committed_view or self._tree.get(block_hash) is not None:
             return
         wanted = block_hash in self._wanted
         if not wanted and not self._final.view < view <= self._view + VIEWS_AHEAD_MAX:
@@ -228,9 +247,9 @@ class Simplex(Voting):
     ) -> None:
         rules = self.rules
         header = BlockHeader(
-            1, rules.chain_id, rules.epoch, round_.view, parent.height + 1, parent.hash, parent.view,
+            1, rules.chain_id, rules.epoch, round_.view, parent.height + 1, parent.hash, rules.view_of(parent),
             rules.leader(round_.view), max(event.ts_ms, parent.ts_ms + 1), hash_justification(encode(just)),
-            hash_block_body(encode(body)), event.last_checkpoint,
+            hash_block_body(encode(body)), event.last_checkpoint, progress_after(rules.progress_of(parent), body),
         )
         block_hash = header.hash
         signature = self._sign(NOTARIZE, round_.view, block_hash)
@@ -264,9 +283,8 @@ class Simplex(Voting):
         if fresh[0].header.parent_hash != self._tree.committed_hash:
             self._emit(ForkFound(f"finalized block {height + 1} does not extend the committed one", chain.finalization))
             return
-        self._tree.commit(tip)
-        self._emit(Committed(fresh, chain.finalization, self._after(chain.finalization)))
         self._finalize(chain.finalization)
+        self._hand_out(fresh, chain.finalization)
         self._commit()
         self._enter(tip.view + 1)
         self._progress()
@@ -274,7 +292,7 @@ class Simplex(Voting):
     # --- the current view ------------------------------------------------------------------------------------------
 
     def _enter(self, view: int) -> None:
-        if view <= self._view:
+        if view <= self._view or self._sealed:
             return
         self._view = view
         self._building = None
@@ -299,7 +317,7 @@ class Simplex(Voting):
 
     def _progress(self) -> None:
         """Try what the current view waits for; called whenever something has arrived."""
-        if not self._running:
+        if not self._running or self._sealed:
             return
         round_ = self._round(self._view)
         if self.index is None or not round_.may(NOTARIZE):

@@ -126,7 +126,10 @@ class AskVerify:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them.
+    """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them, or of `tail`.
+
+    A `tail` comes only with a sealing block: its descendants, of which the last is finalized. They are no part of the
+    chain; kept with `finalization` they prove the sealing block to others.
 
     Whatever is told to others because of it waits for the promise `after`: the finalization may contain this
     validator's own vote. A write asked for from here on is durable after that promise by order alone.
@@ -135,6 +138,7 @@ class Committed:
     blocks: tuple[Block, ...]
     finalization: Certificate
     after: int = 0
+    tail: tuple[Block, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

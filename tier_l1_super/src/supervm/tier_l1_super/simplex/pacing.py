@@ -46,6 +46,10 @@ class Timers:
         self.advance_us = now_us + 3 * span_us + block_interval_us
         self.clock_us = None
 
+    def stop_view(self) -> None:
+        """Nothing of the view is awaited any more."""
+        self.lead_us = self.advance_us = self.clock_us = None
+
     def fired(self, name: str, now_us: int) -> bool:
         """Return whether the named timer has passed, and stop it if so."""
         at_us: int | None = getattr(self, name)

@@ -74,6 +74,13 @@ class BatchPromise(Agreed, frozen=True, tag="w5"):
     bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX + 7) // 8)]
 
 
+class ClosePromise(Agreed, frozen=True, tag="w8"):
+    """W8: no batch vote in this epoch any more."""
+
+    version: Literal[1]
+    epoch: Uint
+
+
 class HeldCertificate(Agreed, frozen=True, tag="wc"):
     """Not a promise: a notarization or nullification this node holds, so that a restart finds its view again."""
 
@@ -81,12 +88,20 @@ class HeldCertificate(Agreed, frozen=True, tag="wc"):
     certificate: Certificate
 
 
-Promise = NotarizePromise | NullifyPromise | FinalizePromise | CheckpointPromise | BatchPromise | HeldCertificate
+Promise = (
+    NotarizePromise
+    | NullifyPromise
+    | FinalizePromise
+    | CheckpointPromise
+    | BatchPromise
+    | ClosePromise
+    | HeldCertificate
+)
 ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate
 """The records that `Simplex` writes and wants back."""
 
 _KINDS: tuple[type[Promise], ...] = (
-    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, HeldCertificate
+    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate
 )
 _KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 
@@ -112,6 +127,11 @@ def decode_promise(payload: bytes) -> Promise:
         return decode(kind, payload, bytes_max=PROMISE_BYTES_MAX)
     except RemoteProtocolError as error:
         raise LocalProtocolError(f"the write-ahead log is damaged: {error}") from error
+
+
+def epoch_of(promise: ConsensusPromise) -> int:
+    """Return the epoch that a consensus record is about."""
+    return promise.certificate.epoch if isinstance(promise, HeldCertificate) else promise.epoch
 
 
 def view_of(promise: ConsensusPromise) -> int:

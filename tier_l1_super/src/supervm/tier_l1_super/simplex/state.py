@@ -24,6 +24,7 @@ from .promises import (
     NullifyPromise,
     Promise,
     encode_promise,
+    epoch_of,
     view_of,
 )
 from .rounds import NOTARIZE, NULLIFY, Round, new_round
@@ -54,8 +55,8 @@ class State:
         index: this validator's index, or None for an observer, which follows but never votes.
         key: its vote key; None exactly if `index` is None.
         parameters: time-outs and pauses.
-        finalized: header of the last durably committed block (at first the genesis header) and its finalization,
-            which is None exactly for genesis.
+        finalized: header of the last durably committed block (at first that of the epoch's root) and its finalization,
+            which is None exactly for the root. The sealing block may come with the finalization of a descendant.
         promises: the consensus records recovered from the write-ahead log, in any order; other records and other
             epochs are passed over.
         blocks: further blocks that are stored but not committed, in any order; they must have been checked.
@@ -74,14 +75,19 @@ class State:
             raise LocalProtocolError("a validator has an index and a key, an observer has neither")
         if index is not None and not 0 <= index < len(rules.validators):
             raise LocalProtocolError(f"validator {index} is not one of the {len(rules.validators)} of this epoch")
-        if (header.height == 0) != (certificate is None):
-            raise LocalProtocolError("every finalized block but genesis comes with its finalization")
+        if (rules.view_of(header) == 0) != (certificate is None):
+            raise LocalProtocolError("every finalized block but the epoch's root comes with its finalization")
         self.rules = rules
         self.index = index
         self._key = key
         self._parameters = parameters
-        self._tree = BlockTree(header)
-        self._final = LastFinal(header.view, header.hash, certificate)
+        self._tree = BlockTree(header, rules.view_of(header))
+        self._final = (
+            LastFinal(0, header.hash, None)
+            if certificate is None
+            else LastFinal(certificate.number, certificate.digest, certificate)
+        )
+        self._sealed = rules.is_sealed(header)
         self._view = 0
         self._rounds: dict[int, Round] = {}
         self._timers = Timers()
@@ -96,10 +102,10 @@ class State:
         self._records: list[ConsensusPromise] = [
             record for record in promises
             if isinstance(record, NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate)
-            and self._epoch_of(record) == rules.epoch and view_of(record) > header.view
+            and epoch_of(record) == rules.epoch and view_of(record) > self._final.view
         ]
         for block in blocks:
-            if block.header.view > header.view:
+            if block.header.view > self._tree.committed_view:
                 self._tree.add(block.hash, block)
 
     # --- what others may ask ---------------------------------------------------------------------------------------
@@ -123,6 +129,11 @@ class State:
     def committed(self) -> BlockHeader:
         """Header of the last block that was handed out in `Committed` or `FinalizedChain`."""
         return self._tree.committed
+
+    @property
+    def sealed(self) -> bool:
+        """Whether the sealing block is committed: nothing is voted on any more, only laggards are helped."""
+        return self._sealed
 
     def block(self, block_hash: bytes) -> Block | None:
         """Return a block above the committed one, to answer a peer's request or to walk a parent's ancestors."""
@@ -171,10 +182,11 @@ class State:
 
     def _justify(self, view: int, parent: BlockHeader) -> Justification | None:
         """Return the proof that a block of `view` may extend `parent`, or None if it no longer may."""
-        if parent.view < self._final.view:
+        parent_view = self.rules.view_of(parent)
+        if parent_view < self._final.view:
             return None
-        certificate = None if parent.height == 0 else self._certificate_of(parent.view)
-        skips = [self._rounds[below].certificates[NULLIFY] for below in range(parent.view + 1, view)]
+        certificate = None if parent_view == 0 else self._certificate_of(parent_view)
+        skips = [self._rounds[below].certificates[NULLIFY] for below in range(parent_view + 1, view)]
         return Justification(1, () if certificate is None else (certificate,), tuple(skips))
 
     # --- small things ----------------------------------------------------------------------------------------------
@@ -202,9 +214,6 @@ class State:
     def _after(self, certificate: Certificate) -> int:
         """Return the promise that a message with this certificate waits for: the newest if it lists our signature."""
         return self._token if any(index == self.index for index, _ in certificate.signatures) else 0
-
-    def _epoch_of(self, record: ConsensusPromise) -> int:
-        return record.certificate.epoch if isinstance(record, HeldCertificate) else record.epoch
 
     def _heard(self, signer: int, view: int) -> None:
         earlier, _ = self._heard_at.get(signer, (0, 0))

@@ -26,12 +26,14 @@ class BlockTree:
     """The last committed header and the blocks that may come after it.
 
     Args:
-        committed: header of the last committed block, or of genesis.
+        committed: header of the last committed block, or of the epoch's root.
+        view: its view as the epoch counts: 0 for the root.
     """
 
-    def __init__(self, committed: BlockHeader) -> None:
+    def __init__(self, committed: BlockHeader, view: int) -> None:
         self.committed = committed
         self.committed_hash = committed.hash
+        self.committed_view = view
         self._blocks: dict[bytes, Block] = {}
 
     def add(self, block_hash: bytes, block: Block) -> None:
@@ -56,7 +58,7 @@ class BlockTree:
         """
         newest_first: list[Block] = []
         while block_hash != self.committed_hash:
-            if view <= self.committed.view:
+            if view <= self.committed_view:
                 return None
             block = self._blocks.get(block_hash)
             if block is None:
@@ -76,4 +78,5 @@ class BlockTree:
         """Make `header` the committed one and forget blocks of its view and below."""
         self.committed = header
         self.committed_hash = header.hash
+        self.committed_view = header.view
         self._blocks = {key: block for key, block in self._blocks.items() if block.header.view > header.view}

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from supervm.protocol.block import Block
+from supervm.protocol.block import Block, committed_part
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
@@ -142,7 +142,7 @@ class Voting(State, ABC):
     def _commit(self) -> None:
         """Hand out the blocks up to the last finalization if all of them are here; ask for what is missing."""
         final = self._final
-        if final.certificate is None or final.hash == self._tree.committed_hash:
+        if self._sealed or final.certificate is None or final.hash == self._tree.committed_hash:
             return
         path = self._tree.path(final.view, final.hash)
         if path is None:
@@ -156,9 +156,18 @@ class Voting(State, ABC):
                 self._want_chain()
             self._want(path.view, path.hash, path.certificate or final.certificate)
         elif path:
-            self._tree.commit(path[-1].header)
-            self._wanted = {}
-            self._emit(Committed(path, final.certificate, self._after(final.certificate)))
+            self._hand_out(path, final.certificate)
+
+    def _hand_out(self, path: tuple[Block, ...], finalization: Certificate) -> None:
+        """Commit a path of blocks of which the last is finalized; what descends from a sealing block is only proof."""
+        count = committed_part(path, self.rules)
+        self._tree.commit(path[count - 1].header)
+        self._wanted = {}
+        self._emit(Committed(path[:count], finalization, self._after(finalization), path[count:]))
+        if self.rules.is_sealed(path[count - 1].header):
+            self._sealed = True
+            self._timers.stop_view()
+            self._building = None
 
     # --- promises --------------------------------------------------------------------------------------------------
 
@@ -176,7 +185,7 @@ class Voting(State, ABC):
 
     def _promise(self, round_: Round, kind: VoteKind, digest: bytes, block: Block | None = None) -> bool:
         """Record and sign a vote if the rules still allow it: the only way to a new signature."""
-        if self.index is None or not round_.may(kind):
+        if self.index is None or self._sealed or not round_.may(kind):
             return False
         epoch, view = self.rules.epoch, round_.view
         if kind is NOTARIZE:
@@ -221,9 +230,11 @@ class Voting(State, ABC):
 
     def _repeat(self) -> None:
         """Say again what peers may have missed, and ask again for what is missing here."""
-        certificates = certificates_to_repeat(self._final.certificate, self._rounds)
+        certificates = certificates_to_repeat(self._final.certificate, {} if self._sealed else self._rounds)
         if certificates:
             self._emit(Broadcast(CertificateMessage(certificates), self._token))
+        if self._sealed:
+            return
         votes = votes_to_repeat(self._rounds)
         if votes:
             self._emit(Broadcast(VoteMessage(votes), self._token))

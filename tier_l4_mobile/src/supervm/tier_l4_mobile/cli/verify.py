@@ -14,7 +14,7 @@ from supervm.protocol.codec import decode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.genesis import Chain, load_genesis
 from supervm.protocol.keys import verify as verify_signature
-from supervm.protocol.light import MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
+from supervm.protocol.light import ANSWER_BYTES_MAX, MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
 
 _FILE_BYTES_MAX = 64 << 20
 
@@ -35,7 +35,7 @@ def verify(answer_file: Path, anchor_file: Path, now_s: int | None, max_age_s: i
     try:
         client = LightClient(anchor, verify_signature, max_age_ms=max_age_s * 1000)
         proved = client.check_answer(data, now_ms)
-        account = decode(AccountAnswer, data, bytes_max=1 << 20).account
+        account = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX).account
     except RemoteProtocolError as error:
         emit({"valid": False, "reason": error.reason, "code": error.code}, as_json=as_json,
              lines=[f"invalid: {error.reason}"])

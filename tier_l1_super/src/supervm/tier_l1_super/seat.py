@@ -1,0 +1,90 @@
+"""This node's place in the present epoch: the rules, and whether it votes under them (consensus.md 2.8, 2.11).
+
+A node may hold a validator key and yet have no seat: the epoch's set does not list it (it joins later, or has left), or
+it has lost its write-ahead log and might contradict what it signed before (amnesia). An epoch that began after the loss
+cannot hold such a signature, since every signature names its epoch; the question is only which epochs began after it.
+The others tell: while validators of quorum weight say, after our start, that they are in epoch e and have not executed
+its sealing block, nobody can have certified that block, so nobody has ever voted in e + 1. From e + 1 on we may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supervm.protocol.block import ChainRules
+from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.keys import SigningKey
+from supervm.protocol.validators import ValidatorSet
+
+Standing = tuple[int, bool]
+"""Epoch of a validator, and whether it has executed that epoch's sealing block."""
+
+
+class Seat:
+    """Rules of the present epoch and this node's index in them.
+
+    Args:
+        node_id: this node.
+        key: the validator key, None for a node that only follows.
+        rules: the epoch in which consensus stands.
+        amnesia: the write-ahead log is lost or damaged.
+
+    Raises:
+        LocalProtocolError: the set lists this node with another key, or the key for another node.
+    """
+
+    def __init__(self, node_id: bytes, key: SigningKey | None, rules: ChainRules, *, amnesia: bool) -> None:
+        self.node_id = node_id
+        self.own_key = key
+        self.amnesia = amnesia
+        """Whether the write-ahead log is still lost."""
+        self.votes_from: int | None = None if amnesia else 0
+        """First epoch that this node may vote in; None while that is not known."""
+        self.rules = rules
+        self.index: int | None = None
+        """Index in the epoch's set, None without a seat."""
+        self.key: SigningKey | None = None
+        """The key to vote with; None exactly if `index` is None."""
+        if key is not None and self.place_in(rules.validators) is None:
+            index = rules.validators.index_of_node.get(node_id)
+            if index is not None or key.public in rules.validators.keys:
+                raise LocalProtocolError("the validator key and node key are not those of one validator of this chain")
+        self.enter(rules)
+
+    def enter(self, rules: ChainRules) -> None:
+        """Take the place that this epoch gives."""
+        self.rules = rules
+        self.index, self.key = None, None
+        index = self.place_in(rules.validators)
+        if index is not None and self.may_vote_in(rules.epoch):
+            self.index, self.key = index, self.own_key
+
+    def place_in(self, validators: ValidatorSet) -> int | None:
+        """Return this node's index in a set, None if it is not listed with its own key."""
+        index = validators.index_of_node.get(self.node_id)
+        if index is None or self.own_key is None or validators.keys[index] != self.own_key.public:
+            return None
+        return index
+
+    def may_vote_in(self, epoch: int) -> bool:
+        """Return whether no promise of ours for this epoch can be forgotten."""
+        return self.votes_from is not None and self.votes_from <= epoch
+
+    def learn(self, standings: Mapping[bytes, Standing]) -> bool:
+        """Decide from what validators have said since the start when we may vote again; return whether that is new.
+
+        Args:
+            standings: the newest standing of each validator by node id, said after our start.
+        """
+        if self.votes_from is not None:
+            return False
+        rules = self.rules
+        behind = [
+            index
+            for node_id, index in rules.validators.index_of_node.items()
+            if node_id != self.node_id and standings.get(node_id, (rules.epoch, True)) <= (rules.epoch, False)
+        ]
+        if rules.validators.weight_of(behind) < rules.validators.quorum:
+            return False
+        self.votes_from = rules.epoch + 1
+        return True
