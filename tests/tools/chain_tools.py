@@ -54,6 +54,12 @@ def test_key(name: str) -> SigningKey:
 test_key.__test__ = False  # type: ignore[attr-defined]  # a helper, not a test
 
 
+def block_vote(block: Block) -> Vote:
+    """Return the Notarize vote of a block's proposer: the block's signature."""
+    header = block.header
+    return Vote(1, VoteKind.NOTARIZE, header.epoch, header.view, block.hash, header.proposer, block.signature)
+
+
 @dataclass
 class TestChain:
     """A chain with the secrets of everyone on it.

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import msgspec
-from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
+from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain, test_key
 
 from supervm.protocol.account import AccountLeaf, encode_account
 from supervm.protocol.batch import NO_EDGE, Batch
@@ -15,6 +15,7 @@ from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import Agreed, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.epoch import next_epoch
+from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
 from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
@@ -151,6 +152,9 @@ def agreed_samples() -> dict[str, Agreed]:
         ),
         trie.prove(chain.account("nobody")),
         history.prove(0),
+        double_vote(chain.vote(1, VoteKind.NULLIFY, 5), chain.vote(1, VoteKind.FINALIZE, 5, first.hash)),
+        BadJustification(1, second.header, second.just, first.header, block_vote(second)),
+        bad_batch(batch, 3),
     ]
     named = {type(sample).__name__: sample for sample in samples}
     if len(named) != len(samples):

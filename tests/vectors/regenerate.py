@@ -1,10 +1,10 @@
-"""Write protocol.json: the frozen bytes and digests of every agreed type and every message.
+"""Write protocol.json (bytes and digests of every agreed type and every message) and evidence.json (proofs of faults).
 
     python tests/vectors/regenerate.py
 
-The file is the network's promise that two releases read and write the same bytes. A change in it means that nodes of
-the old and the new release disagree: regenerate only when the format is meant to change, and say so, with the reason,
-in the commit that carries the new file.
+The files are the network's promise that two releases read and write the same bytes, and accuse the same nodes. A change
+in them means that nodes of the old and the new release disagree: regenerate only when the format is meant to change,
+and say so, with the reason, in the commit that carries the new files.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 
-from protocol_vectors import protocol_vectors  # noqa: E402  # the line above makes it importable
+from evidence_samples import evidence_vectors  # noqa: E402  # the line above makes it importable
+from protocol_vectors import protocol_vectors  # noqa: E402
 
 if __name__ == "__main__":
     (HERE / "protocol.json").write_text(json.dumps(protocol_vectors(), indent=1) + "\n")
+    (HERE / "evidence.json").write_text(json.dumps(evidence_vectors(), indent=1) + "\n")
