@@ -17,6 +17,7 @@ from supervm.protocol.batch import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, Justification
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.evidence import double_vote
 from supervm.protocol.execution import BlockReceipts
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.transfer import sign_transfer
@@ -451,8 +452,9 @@ def halted(scene: Scene) -> None:
     ("N4", forged_certificate), ("N4", held_certificate_of_two), ("N4", passed_on_checkpoint),
     ("S14", two_epochs_from_two_blocks), ("T16", two_transfers_of_a_phone), ("N1", two_fates), ("S15", false_balance),
     ("S15", header_of_no_chain), ("S13", published("solvency", transfer="00")),
-    ("A1", published("evidence", kind="E1", signer=1, first="", second="")),
-    ("A2", published("evidence", kind="E1", signer=77)), ("A3", published("evidence", kind="E7", signer=2)),
+    ("A1", published("evidence", kind="E1", validator=1, evidence="")),
+    ("A2", published("evidence", kind="E1", validator=77)), ("A3", published("evidence", kind="E7", validator=2)),
+    ("A2", published("evidence", kind="E1", validator=1, evidence="no hexadecimal digits")),
     ("HALT", halted),
 ], ids=lambda item: item if isinstance(item, str) else getattr(item, "__name__", "scene"))
 def test_a_broken_rule_is_seen(rule: str, scene: Callable[[Scene], None]) -> None:
@@ -467,10 +469,37 @@ def test_true_evidence_against_an_adversary_is_no_violation() -> None:
     """A1-A3 are quiet when a double vote of an adversary is proved by its two signatures."""
     scene = Scene(actors={"l1-1": "equivocator"})
     one, two = scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B)
-    published("evidence", kind="E1", signer=1, first=encode(one).hex(), second=encode(two).hex())(scene)
+    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, two)).hex())(scene)
     assert not scene.broken
-    published("evidence", kind="E1", signer=1, first=encode(one).hex(), second=encode(one).hex())(scene)
+    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, one)).hex())(scene)
     assert scene.broken == {"A2"}
+
+
+@pytest.mark.parametrize("fields", [{"kind": "E2", "validator": 1}, {"kind": "E1", "validator": 2}], ids=str)
+def test_evidence_of_something_else_is_none(fields: dict[str, Any]) -> None:
+    """A2: the object must prove what the event says, of whom it says it."""
+    scene = Scene(actors={"l1-1": "equivocator", "l1-2": "equivocator"})
+    pair = double_vote(scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B))
+    published("evidence", **fields, evidence=encode(pair).hex())(scene)
+    assert scene.broken == {"A2"}
+
+
+@pytest.mark.parametrize(("host", "actor", "kind"), [
+    ("l1-1", "finalize-nullifier", "E2"), ("l1-1", "bad-justification-leader", "E1"),
+    ("l1-1", "bad-justification-leader", "E6"), ("l2-0", "bad-signature-miner", "E7"),
+])
+def test_what_validators_publish_about_an_adversary_is_proof(host: str, actor: str, kind: str) -> None:
+    """A1-A3 over a run: the shipped nodes find the fault, and the object in their event proves it."""
+    deployment = Deployment(seed=3, actors={host: actor}, keep_events=False)
+    monitor = Monitor(deployment)
+    deployment.start()
+    rng = random.Random(7)
+    for phone in range(2):
+        deployment.pay(phone, deployment.random_rows(phone, 12, rng))
+    deployment.world.run(30_000_000)
+    assert (kind, host) in monitor.evidence.seen
+    assert {name for _, name in monitor.evidence.seen} == {host}
+    assert monitor.violations == []
 
 
 # --- forks ------------------------------------------------------------------------------------------------------------

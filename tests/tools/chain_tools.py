@@ -31,6 +31,7 @@ from supervm.protocol.batch import (
 from supervm.protocol.block import Block, BlockBody, BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import encode
+from supervm.protocol.evidence import BlockEvidence
 from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
@@ -258,6 +259,7 @@ class TestChain:
         closes: Iterable[int] = (),
         change: SetChange | None = None,
         ready: OwnSignatures = (),
+        evidence: Sequence[BlockEvidence] = (),
     ) -> Block:
         """Build and sign the valid block of `view` (by default the next one) on top of `parent`.
 
@@ -271,6 +273,7 @@ class TestChain:
             tuple((signer, self.vote(signer, VoteKind.EPOCH_CLOSE, 0).signature) for signer in closes),
             () if change is None else (change,),
             ready,
+            tuple(evidence),
         )
         just = self.justification(parent, view) if just is None else just
         last = parent.last_checkpoint

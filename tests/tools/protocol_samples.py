@@ -89,6 +89,7 @@ def agreed_samples() -> dict[str, Agreed]:
         ts_ms=GENESIS_TIME_MS + 2_000,
         closes=(0, 3),
         change=chain.set_change(members),
+        evidence=[double_vote(chain.vote(0, VoteKind.NULLIFY, 7), chain.vote(0, VoteKind.FINALIZE, 7, first.hash))],
         ready=((1, chain.vote(2, VoteKind.NEXT_READY, 0, following.hash).signature),),
     )
     sealing = chain.block(second.header, closes=(1,), ts_ms=GENESIS_TIME_MS + 2_500)

@@ -34,16 +34,16 @@ import cbor2
 import msgspec
 
 from .batch import BATCH_TRANSFERS_MAX, Batch, BatchHeader, RawTransfer, miner_statement
-from .block import BODY_BYTES_MAX, BlockHeader, ChainRules, Justification, check_justification
 from .codec import Agreed, Hash, Signature, Uint16, decode, encode
 from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_justification
+from .header import BlockHeader, ChainRules, Justification, check_justification
 from .receipts import TRANSACTIONS, merkle_path, verify_merkle_path
 from .transfer import parse_transfer
 from .votes import Vote, VoteKind
 
-EVIDENCE_BYTES_MAX = BODY_BYTES_MAX // 4
-"""Largest encoded evidence: 256 KiB, so that several fit into a block's body. Two votes take at most 280 bytes and a
+EVIDENCE_BYTES_MAX = 1 << 18
+"""Largest encoded evidence: 256 KiB, a quarter of a block's body. Two votes take at most 280 bytes and a
 batch's entry at most 10 KiB. A justification is as long as the gap that it covers: 256 KiB hold 86 skipped views of 64
 validators or 21 of 255. A longer bad one is refused by every validator like any other, but is no evidence."""
 
@@ -63,6 +63,11 @@ class DoubleVote(Agreed, tag="dblvote", frozen=True):
         """The epoch whose validators are accused."""
         return self.first.epoch
 
+    @property
+    def accused(self) -> int:
+        """Index of the validator that is accused."""
+        return self.first.signer
+
 
 class BadJustification(Agreed, tag="badjust", frozen=True):
     """E6: a Notarize of `header`, the justification that `header` commits to, and the header of its parent."""
@@ -77,6 +82,11 @@ class BadJustification(Agreed, tag="badjust", frozen=True):
     def epoch(self) -> int:
         """The epoch whose validators are accused."""
         return self.header.epoch
+
+    @property
+    def accused(self) -> int:
+        """Index of the validator that is accused."""
+        return self.vote.signer
 
 
 class BadBatch(Agreed, tag="badbatch", frozen=True):
@@ -95,7 +105,9 @@ class BadBatch(Agreed, tag="badbatch", frozen=True):
         return self.header.epoch
 
 
-Evidence: TypeAlias = DoubleVote | BadJustification | BadBatch
+BlockEvidence: TypeAlias = DoubleVote | BadJustification
+"""What a block may carry: evidence against validators. A miner's fault is shown offline; it has no seat to lose."""
+Evidence: TypeAlias = BlockEvidence | BadBatch
 """Everything that `check_evidence` judges."""
 
 
@@ -118,6 +130,14 @@ def double_vote(one: Vote, other: Vote) -> DoubleVote:
     """Put two votes into their agreed order; whether they prove anything is for `check_evidence` to say."""
     first, second = sorted((one, other), key=lambda vote: (vote.kind, vote.digest))
     return DoubleVote(1, first, second)
+
+
+def bad_justification(
+    header: BlockHeader, just: Justification, parent: BlockHeader, signature: bytes
+) -> BadJustification:
+    """Return the evidence that accuses a leader of a proposal that may not stand where it stands."""
+    vote = Vote(1, VoteKind.NOTARIZE, header.epoch, header.view, header.hash, header.proposer, signature)
+    return BadJustification(1, header, just, parent, vote)
 
 
 def bad_batch(batch: Batch, position: int) -> BadBatch:

@@ -19,6 +19,7 @@ sums that are taken on trust end up deciding who the next validators are (ava-la
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
@@ -60,15 +61,17 @@ class EpochProgress(Agreed, tag="progress", frozen=True):
         closers: validators whose EpochClose is in the chain.
         next_validators_hash: the set that a `SetChange` proposes, zero if there is none.
         ready: members of that set whose NextReady is in the chain, by their index in it.
+        accused: validators against whom evidence is in the chain.
     """
 
     version: Literal[1]
     closers: Signers
     next_validators_hash: Hash
     ready: Signers
+    accused: Signers
 
 
-NO_PROGRESS = EpochProgress(1, b"", ZERO_HASH, b"")
+NO_PROGRESS = EpochProgress(1, b"", ZERO_HASH, b"", b"")
 """Where every epoch starts."""
 
 
@@ -103,7 +106,10 @@ def progress_after(progress: EpochProgress, body: BlockBody) -> EpochProgress:
     digest = progress.next_validators_hash
     if body.set_changes:
         digest = proposed_set(body.set_changes[0].validators).hash
-    return EpochProgress(1, signers_bytes(closers), digest, signers_bytes(ready))
+    accused = signers_mask(progress.accused)
+    for item in body.evidence:
+        accused |= 1 << item.accused
+    return EpochProgress(1, signers_bytes(closers), digest, signers_bytes(ready), signers_bytes(accused))
 
 
 def check_controls(
@@ -131,10 +137,12 @@ def check_controls(
         if proposed is None:
             raise RemoteProtocolError("a NextReady although no set is proposed", penalty=50)
         _check_new(body.ready, progress.ready, proposed, "NextReady")
+    accused = [item.accused for item in body.evidence]
+    _check_new([(index, b"") for index in accused], progress.accused, validators, "Accusation")
     return proposed
 
 
-def _check_new(signatures: OwnSignatures, held: bytes, validators: ValidatorSet, what: str) -> None:
+def _check_new(signatures: Sequence[tuple[int, bytes]], held: bytes, validators: ValidatorSet, what: str) -> None:
     check_signers([index for index, _ in signatures], validators, what)
     mask = signers_mask(held)
     for index, _ in signatures:

@@ -30,12 +30,14 @@ from supervm.protocol.block import (
 )
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.evidence import bad_justification, double_vote
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.votes import Certificate
 from supervm.protocol.wire.messages import GetBlock, Message
 
+from .accuse import Accuser
 from .epoch_end import EpochEnd
 from .executor import Executor
 from .pool import Pool
@@ -67,6 +69,7 @@ class Consensus:
         serving: told of finalized blocks.
         epoch_end: what ends the epoch.
         outbox: where effects go.
+        accuser: told of validators that broke the rules.
         peer_of: validator index -> node id of a connected peer, or None.
         blame: told what a peer did wrong.
         fetch_chain: asks somebody for finalized blocks above the newest here.
@@ -85,6 +88,7 @@ class Consensus:
         serving: Serving,
         epoch_end: EpochEnd,
         outbox: Outbox,
+        accuser: Accuser,
         *,
         peer_of: Callable[[int], bytes | None],
         blame: Callable[[bytes, RemoteProtocolError], None],
@@ -93,7 +97,7 @@ class Consensus:
     ) -> None:
         self._chain, self._seat, self._reader, self._ledger = chain, seat, reader, ledger
         self._pool, self._voter, self._executor, self._serving = pool, voter, executor, serving
-        self._epoch_end, self._outbox = epoch_end, outbox
+        self._epoch_end, self._outbox, self._accuser = epoch_end, outbox, accuser
         self._peer_of, self._blame, self._fetch_chain = peer_of, blame, fetch_chain
         self._now_us = 0
         self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
@@ -209,8 +213,8 @@ class Consensus:
                             self._outbox.send(peer, GetBlock(view, digest))
                 case sx.FetchFinalized():
                     self._fetch_chain()
-                case sx.EvidenceFound(kind, first, second):
-                    self._accuse(kind, first, second)
+                case sx.EvidenceFound(_, first, second):
+                    self._accuser.accuse(double_vote(first, second))
                 case sx.Blame(index, reason, penalty, code):
                     self._blame(
                         self._seat.rules.validators.node_ids[index],
@@ -231,16 +235,6 @@ class Consensus:
             if peer is not None:
                 self._outbox.send(peer, message, after=after)
 
-    def _accuse(self, kind: str, first: Vote, second: Vote) -> None:
-        self._outbox.publish(
-            "evidence",
-            level="warning",
-            kind=kind,
-            signer=first.signer,
-            first=encode(first).hex(),
-            second=encode(second).hex(),
-        )
-
     def _verify(self, asked: sx.AskVerify) -> sx.Event | None:
         """Return the verdict on a block, or None while a block that it builds on is missing."""
         block, parent, rules = asked.block, asked.parent, self._seat.rules
@@ -256,6 +250,8 @@ class Consensus:
         except RemoteProtocolError as error:
             leader = rules.validators.node_ids[block.header.proposer % len(rules.validators)]
             self._blame(leader, error)
+            if error.code == "bad-justification":
+                self._accuser.accuse(bad_justification(block.header, block.just, parent, block.signature))
             return sx.BlockVerified(block.hash, ok=False)
         for ref in block.body.refs:
             self._pool.add_certificate(ref, self._now_us)
@@ -339,7 +335,7 @@ class Consensus:
         if parent.height + 1 - reference.height > CHECKPOINT_LAG_MAX:
             refs = ()
         closes, changes, ready = self._epoch_end.content(parent)
-        body = BlockBody(1, refs or (), certificates, closes, changes, ready)
+        body = BlockBody(1, refs or (), certificates, closes, changes, ready, self._accuser.content(parent))
         if not refs and not is_due and not self._epoch_end.is_urgent(parent, body):
             return None
         self._asked = None

@@ -19,10 +19,12 @@ from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.evidence import double_vote
 from supervm.protocol.genesis import Chain
 from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
 
+from .accuse import Accuser
 from .checkpoints import CheckpointTally, Divergence
 from .pool import Pool, parse_body
 from .seat import Seat
@@ -54,6 +56,7 @@ class Executor:
         reader: durable blocks, bodies and checkpoints.
         promised: checkpoint promises from the write-ahead log.
         peer_of: validator index -> node id of a connected peer, or None.
+        accuser: told of validators that broke the rules.
     """
 
     def __init__(
@@ -67,8 +70,10 @@ class Executor:
         reader: Reader,
         promised: Iterable[CheckpointPromise],
         peer_of: Callable[[int], bytes | None],
+        accuser: Accuser,
     ) -> None:
         self._chain, self._seat = chain, seat
+        self._accuser = accuser
         self._ledger, self._pool, self._slots = ledger, pool, slots
         self._outbox, self._reader = outbox, reader
         self._peer_of = peer_of
@@ -249,14 +254,7 @@ class Executor:
         for checkpoint in self.tally.add(listed):
             self._certified(checkpoint)
         for first, second in self.tally.evidence:
-            self._outbox.publish(
-                "evidence",
-                level="warning",
-                kind="E3",
-                signer=first.signer,
-                first=encode(first).hex(),
-                second=encode(second).hex(),
-            )
+            self._accuser.accuse(double_vote(first, second))
         self.tally.evidence.clear()
         if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
             repeated = max(vote.number for vote in listed)

@@ -57,6 +57,7 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 
+from .accuse import Accuser
 from .checkpoints import Divergence
 from .consensus import LAG_BLOCKS_MAX, Consensus
 from .early import EarlyMessages
@@ -134,6 +135,7 @@ class ValidatorNode:
         self._slots = Slots(self.ledger.accounts, chain.parameters)
         self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
         self.pool = Pool(self.ledger.accounts, self.seat)
+        self.accuser = Accuser(self.seat, self._outbox)
         self.voter = BatchVoter(
             chain,
             self.seat,
@@ -142,6 +144,7 @@ class ValidatorNode:
             self._outbox,
             reader,
             [promise for promise in promises if isinstance(promise, BatchPromise)],
+            self.accuser,
         )
         self.executor = Executor(
             chain,
@@ -153,6 +156,7 @@ class ValidatorNode:
             reader,
             [promise for promise in promises if isinstance(promise, CheckpointPromise)],
             self._peer_of,
+            self.accuser,
         )
         self.executor.listen(executed=self._executed, certified=self._certified)
         self.serving = Serving(self._outbox, reader, self.ledger, self.pool)
@@ -176,6 +180,7 @@ class ValidatorNode:
             self.serving,
             self.epoch_end,
             self._outbox,
+            self.accuser,
             peer_of=self._peer_of,
             blame=self._blame,
             fetch_chain=lambda: self._ask_chain(self._anyone()),
@@ -515,6 +520,7 @@ class ValidatorNode:
         self._slots.clear()
         self.pool.clear()
         self.voter.enter_epoch()
+        self.accuser.enter_epoch()
         self.executor.enter_epoch(root)
         self._standings.clear()
         members = self.seat.rules.validators.index_of_node

@@ -21,10 +21,12 @@ from supervm.protocol.batch import (
 )
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.evidence import bad_batch
 from supervm.protocol.genesis import Chain
-from supervm.protocol.transfer import signature_items
+from supervm.protocol.transfer import parse_transfer, signature_items
 from supervm.protocol.wire.messages import BatchVoteMessage
 
+from .accuse import Accuser
 from .pool import Body, Pool, parse_body
 from .seat import Seat
 from .simplex.promises import BatchPromise, encode_promise
@@ -54,6 +56,7 @@ class BatchVoter:
         outbox: where effects go.
         reader: durable bodies.
         promises: batch promises from the write-ahead log, in the order they were made; those of other epochs are void.
+        accuser: told of miners that broke the rules.
     """
 
     def __init__(
@@ -65,9 +68,11 @@ class BatchVoter:
         outbox: Outbox,
         reader: Reader,
         promises: list[BatchPromise],
+        accuser: Accuser,
     ) -> None:
         self._chain = chain
         self._seat = seat
+        self._accuser = accuser
         self.closed = False
         """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
         self._slots = slots
@@ -128,11 +133,28 @@ class BatchVoter:
             return
         if any(item.digest == digest for item in self._verifying.values()):
             return
-        check_batch(batch, self._chain.chain_id, self._seat.rules.verify)
-        body = parse_body(batch, self._chain.chain_id)
+        check_batch(batch, self._chain.chain_id, self._chain.rules.verify)
+        body = self._parsed(batch)
         self._in_verification[peer] = self._in_verification.get(peer, 0) + 1
         token = self._outbox.verify(peer, signature_items(body.transfers))
         self._verifying[token] = _Verifying(peer, digest, body)
+
+    def _parsed(self, batch: Batch) -> Body:
+        """Parse a batch whose header its miner has signed; for an entry that is no transfer it is accused (E7).
+
+        Raises:
+            RemoteProtocolError: there is such an entry.
+        """
+        transfers = []
+        for position, raw in enumerate(batch.transfers):
+            try:
+                transfers.append(parse_transfer(raw, self._chain.chain_id))
+            except RemoteProtocolError as error:
+                self._accuser.accuse(bad_batch(batch, position))
+                raise RemoteProtocolError(
+                    f"entry {position} of the batch is no transfer of this chain: {error}", penalty=50, code="bad-batch"
+                ) from error
+        return Body(batch, tuple(transfers))
 
     def verified(self, token: int, results: list[bool]) -> bool:
         """Take the workers' answer; return whether the token was one of ours."""
@@ -142,14 +164,7 @@ class BatchVoter:
         self._in_verification[item.peer] -= 1
         if not all(results):
             # the miner vouched for these signatures: the whole batch is refused, and it stays provable (E7)
-            self._outbox.publish(
-                "evidence",
-                level="warning",
-                kind="E7",
-                miner=item.peer.hex(),
-                batch=item.digest.hex(),
-                position=results.index(False),
-            )
+            self._accuser.accuse(bad_batch(item.body.batch, results.index(False)))
             self._outbox.hang_up(item.peer, "bad-batch", "a sender's signature in your batch is invalid")
             return True
         self._pool.put(item.digest, item.body)

@@ -29,6 +29,7 @@ STATES: Final = {
     "all-validators-down": "no validator was on",
     "equivocation-seen": "evidence of two blocks in one view (E1) was published",
     "contradiction-seen": "evidence of Nullify and Finalize (E2) was published",
+    "unjustified-block-seen": "evidence of a block without proof of its place (E6) was published",
     "bad-batch-seen": "evidence of a bad sender's signature in a batch (E7) was published",
     "observer-entered": "a validator started without its log, as an observer",
     "l2-failover": "an edge sent transfers to another miner than before",
@@ -141,8 +142,10 @@ class ReachedWatch:
     def _published(self, tier: int, effect: Publish) -> None:
         name, fields = effect.name, effect.fields
         if name == "evidence":
-            seen = {"E1": "equivocation-seen", "E2": "contradiction-seen", "E7": "bad-batch-seen"}.get(
-                str(fields.get("kind")))
+            seen = {
+                "E1": "equivocation-seen", "E2": "contradiction-seen", "E6": "unjustified-block-seen",
+                "E7": "bad-batch-seen",
+            }.get(str(fields.get("kind")))
             if seen is not None:
                 self.note(seen)
         elif name == "certificate" and fields.get("certified") != fields.get("transfers"):

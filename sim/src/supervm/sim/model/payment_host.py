@@ -25,6 +25,7 @@ from supervm.protocol.keys import SigningKey
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.validators import ValidatorSet
 from supervm.protocol.wire.messages import BatchVoteMessage
+from supervm.tier_l1_super.accuse import Accuser
 from supervm.tier_l1_super.pool import Pool
 from supervm.tier_l1_super.seat import Seat
 from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise, encode_promise
@@ -162,7 +163,7 @@ class Voter:
         promises = [decode_promise(payload) for payload in self.disk.payloads]
         self.voter = BatchVoter(
             chain, seat, self.slots, self.pool, self.outbox, self.disk,
-            [promise for promise in promises if isinstance(promise, BatchPromise)],
+            [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
         )
 
     def take(self, event: Hashable) -> None:
@@ -248,12 +249,12 @@ def voter_mirror() -> Mirror:
     """
     return Mirror(
         mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
-        shared=(Chain, Seat, ValidatorSet),
+        shared=(Accuser, Chain, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
             "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox",
-            "BatchVoter._reader", "BatchVoter._written", "Slots._expiry",
+            "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )
