@@ -8,6 +8,7 @@ COMMANDS = (
     Offer("bench", "Measure this machine against its own limits.", "supervm.common.cli.bench:bench"),
     Offer("detect", "Say which tier fits this machine.", "supervm.common.cli.detect:detect"),
     Offer("doctor", "Say what is missing or wrong on this machine, and the mend.", "supervm.common.cli.doctor:doctor"),
+    Offer("evidence", "Check a proof of misbehaviour offline.", "supervm.common.cli.evidence:evidence"),
     Offer("fee", "Show who earns which part of a fee.", "supervm.common.cli.fee:fee"),
     Offer("genesis", "Make or show the file that starts a network.", "supervm.common.cli.genesis:genesis"),
     Offer("init", "Make a node's folder: a commented configuration and its keys.", "supervm.common.cli.init:init"),

@@ -1,0 +1,141 @@
+"""``supervm evidence``: check a proof of misbehaviour with nothing but the genesis file (consensus.md 2.10)."""
+
+from __future__ import annotations
+
+import json
+import string
+from pathlib import Path
+from typing import Any
+
+import click
+
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.evidence import (
+    EVIDENCE_BYTES_MAX,
+    BadBatch,
+    BadJustification,
+    Culprit,
+    DoubleVote,
+    Evidence,
+    check_evidence,
+    decode_evidence,
+)
+from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
+from supervm.protocol.keys import verify
+
+from ..errors import InputError
+from .output import emit, json_option
+
+_FILE_BYTES_MAX = 4 * EVIDENCE_BYTES_MAX  # hexadecimal doubles it, and a line of a log has other fields, too
+_READ = click.Path(exists=True, dir_okay=False, path_type=Path)
+
+
+@click.command(epilog="Example: supervm evidence line-of-the-log.json --genesis genesis.cbor")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--genesis", "genesis_file", type=_READ, required=True, help="The file that started the network.")
+@json_option
+def evidence(file: Path, genesis_file: Path, as_json: bool) -> int:
+    """Check, offline, whether FILE proves that somebody broke the rules, and say who.
+
+    FILE is the evidence itself, its hexadecimal digits, or the line of a node's log (event "evidence") that shows it; -
+    is standard input. Exit status 0: proved. 1: it proves nothing. 2: it cannot be read.
+    """
+    chain = _read_chain(genesis_file)
+    try:
+        found = decode_evidence(_evidence_bytes(_read(file), str(file)))
+    except RemoteProtocolError as error:
+        raise InputError(f"{file}: this is no evidence: {error.reason}") from error
+    try:
+        culprit = check_evidence(found, chain.rules)
+        document = _verdict(found, culprit, chain)
+    except RemoteProtocolError as error:
+        emit({"proved": False, "reason": error.reason}, as_json=as_json, lines=[f"not proved: {error.reason}"])
+        return 1
+    emit(document, as_json=as_json, lines=[f"proved ({culprit.kind}): {document['who']} {document['what']}"])
+    return 0
+
+
+def _verdict(found: Evidence, culprit: Culprit, chain: Chain) -> dict[str, Any]:
+    """Return what is printed about a proved fault.
+
+    Raises:
+        RemoteProtocolError: the culprit is a miner that is not one of this network: nobody vouched for it.
+    """
+    if culprit.validator is not None:
+        node_id = chain.validators.node_ids[culprit.validator]
+        who = f"validator {culprit.validator}"
+    else:
+        node_id = culprit.miner or b""
+        if node_id not in chain.payout_of_miner:
+            raise RemoteProtocolError(f"{encode_node_id(node_id)} is not a miner of this network", code="bad-evidence")
+        who = f"miner {encode_node_id(node_id)}"
+    return {
+        "proved": True, "reason": None, "kind": culprit.kind, "who": who, "what": _deed(found, culprit),
+        "validator": culprit.validator, "node_id": encode_node_id(node_id), "epoch": found.epoch,
+    }
+
+
+def _deed(found: Evidence, culprit: Culprit) -> str:
+    """Say in words what was done."""
+    match found:
+        case DoubleVote(_, first, second) if culprit.kind == "E2":
+            return f"signed both Nullify and Finalize of view {first.number}"
+        case DoubleVote(_, first, second):
+            where = "height" if culprit.kind == "E3" else "view"
+            kind = first.kind.name.capitalize()
+            return (f"signed two {kind} votes for {where} {first.number}: for {first.digest.hex()} and "
+                    f"{second.digest.hex()}")
+        case BadJustification(_, header):
+            return (f"notarized block {header.hash.hex()} of view {header.view}, which carries no proof that it may "
+                    f"extend its parent")
+        case BadBatch(_, header):
+            return (f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transfer of this chain "
+                    f"with its sender's signature")
+
+
+def _read_chain(path: Path) -> Chain:
+    try:
+        with path.open("rb") as file:
+            return Chain(load_genesis(file.read(GENESIS_BYTES_MAX + 1)), verify)
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read: {error.strerror}") from error
+    except LocalProtocolError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with click.open_file(str(path), "rb") as file:
+            data: bytes = file.read(_FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read: {error.strerror}") from error
+    if len(data) > _FILE_BYTES_MAX:
+        raise InputError(f"{path}: the file is longer than {_FILE_BYTES_MAX} bytes; give one line of the log, not all")
+    return data
+
+
+def _evidence_bytes(data: bytes, name: str) -> bytes:
+    """Return the object's bytes out of a line of the log, hexadecimal digits or the bytes themselves.
+
+    An encoded object begins with a byte of 0x80 and above, so it is never taken for text.
+
+    Raises:
+        InputError: text that is neither.
+    """
+    if data[:1] >= b"\x80":
+        return data
+    text = data.decode("ascii", "replace").strip()
+    if text.startswith("{"):
+        try:
+            event = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{name}: this is not one line of a log, a JSON object: {error}") from error
+        text = str(event.get("evidence", ""))
+        if not text:
+            raise InputError(f"{name}: this line of a log has no field evidence; only the event evidence has one")
+    if not text or len(text) % 2 or not set(text) <= set(string.hexdigits):
+        raise InputError(
+            f"{name}: {text!r:.60} is no evidence: bytes, their hexadecimal digits or a line of a log are needed"
+        )
+    return bytes.fromhex(text)

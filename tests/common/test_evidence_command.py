@@ -1,0 +1,175 @@
+"""`supervm evidence` (consensus.md 2.10): proved, not proved, not readable."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from chain_tools import make_test_chain
+from evidence_samples import evidence_samples
+from protocol_samples import sample_chain
+
+from supervm.common.cli import main
+from supervm.common.log import Log
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.codec import encode
+from supervm.protocol.evidence import bad_batch, double_vote
+from supervm.protocol.votes import VoteKind
+
+CHAIN = sample_chain()
+SAMPLES = evidence_samples()
+PAIR = SAMPLES["E1 two blocks"][0]
+
+
+@pytest.fixture
+def genesis(tmp_path: Path) -> str:
+    path = tmp_path / "genesis.cbor"
+    path.write_bytes(encode(CHAIN.chain.genesis))
+    return str(path)
+
+
+def shown(path: Path, genesis: str, capsys: pytest.CaptureFixture[str], status: int = 0) -> SimpleNamespace:
+    """Run the command with ``--json``."""
+    assert main(["evidence", str(path), "--genesis", genesis, "--json"]) == status
+    return SimpleNamespace(**json.loads(capsys.readouterr().out))
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_every_kind_is_proved(
+    name: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evidence, culprit = SAMPLES[name]
+    path = tmp_path / "evidence.cbor"
+    path.write_bytes(encode(evidence))
+    said = shown(path, genesis, capsys)
+    if culprit.validator is None:
+        node_id = CHAIN.miner_keys[1].public
+        assert said.who == f"miner {encode_node_id(node_id)}"
+    else:
+        node_id = CHAIN.node_keys[culprit.validator].public
+        assert said.who == f"validator {culprit.validator}"
+    assert (said.proved, said.reason, said.kind, said.validator) == (True, None, culprit.kind, culprit.validator)
+    assert (said.node_id, said.epoch) == (encode_node_id(node_id), 0)
+
+    assert main(["evidence", str(path), "--genesis", genesis]) == 0
+    assert capsys.readouterr().out == f"proved ({culprit.kind}): {said.who} {said.what}\n"
+
+
+def test_people_are_told_what_was_done(tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evidence.cbor"
+    told = []
+    for name in ("E1 two blocks", "E2", "E3", "E6 a gap", "E7 unreadable"):
+        path.write_bytes(encode(SAMPLES[name][0]))
+        told.append(shown(path, genesis, capsys).what)
+    assert told[0] == f"signed two Notarize votes for view 7: for {'61' * 32} and {'62' * 32}"
+    assert told[1] == "signed both Nullify and Finalize of view 1099511627776"
+    assert told[2] == f"signed two Checkpoint votes for height 12: for {'61' * 32} and {'62' * 32}"
+    assert "of view 4, which carries no proof that it may extend its parent" in told[3]
+    assert "whose entry 3 is not a transfer of this chain with its sender's signature" in told[4]
+
+
+def log_line(**fields: object) -> bytes:
+    """Return the line that a node's log has for the event."""
+    stream = io.StringIO()
+    Log(None, "info", now_ms=lambda: 0, stream=stream)("evidence", fields, "warning")
+    return stream.getvalue().encode()
+
+
+@pytest.mark.parametrize("form", ["hex", "HEX", "hex and newline", "log line"])
+def test_text_is_read_as_well(form: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]) -> None:
+    digits = encode(PAIR).hex()
+    text = {"hex": digits, "HEX": digits.upper(), "hex and newline": f" {digits}\n"}.get(form, "").encode()
+    path = tmp_path / "evidence.txt"
+    path.write_bytes(text or log_line(kind="E1", validator=1, evidence=digits))
+    assert shown(path, genesis, capsys).who == "validator 1"
+
+
+def test_standard_input_is_read(
+    genesis: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = log_line(kind="E1", validator=1, evidence=encode(PAIR).hex())
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(line)))
+    assert main(["evidence", "-", "--genesis", genesis]) == 0
+    assert capsys.readouterr().out.startswith("proved (E1): validator 1 ")
+
+
+OUTSIDER = make_test_chain(4, {"alice": 1_000_000, "bob": 2**40}, miners=3)
+NOTHING = {
+    "the same vote twice": (double_vote(PAIR.first, PAIR.first), "for the same"),  # type: ignore[union-attr]
+    "another chain": (
+        double_vote(*(OUTSIDER.vote(1, VoteKind.NOTARIZE, 7, digest) for digest in (b"a" * 32, b"b" * 32))),
+        "not signed by validator 1"),
+    "another epoch": (
+        double_vote(*(CHAIN.vote(1, VoteKind.NOTARIZE, 7, digest, epoch=5) for digest in (b"a" * 32, b"b" * 32))),
+        "about epoch 5;"),
+}
+
+
+@pytest.mark.parametrize("name", NOTHING)
+def test_what_proves_nothing_is_a_no(
+    name: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evidence, reason = NOTHING[name]
+    path = tmp_path / "evidence.cbor"
+    path.write_bytes(encode(evidence))
+    said = shown(path, genesis, capsys, status=1)
+    assert not said.proved
+    assert reason in said.reason
+    assert main(["evidence", str(path), "--genesis", genesis]) == 1
+    assert capsys.readouterr().out == f"not proved: {said.reason}\n"
+
+
+def test_a_stranger_is_no_miner_of_the_network(
+    tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Anybody can make a key and sign a bad batch with it."""
+    chain = sample_chain()
+    chain.miner_keys = OUTSIDER.miner_keys
+    transfer = OUTSIDER.transfer("alice", OUTSIDER.account("bob"))
+    path = tmp_path / "evidence.cbor"
+    path.write_bytes(encode(bad_batch(chain.batch([transfer], miner=2), 0)))
+    assert "is not a miner of this network" in shown(path, genesis, capsys, status=1).reason
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"", "is no evidence: bytes, their hexadecimal digits or a line of a log are needed"),
+        (b"hello", "'hello' is no evidence"),
+        (b"abc", "'abc' is no evidence"),
+        (b"\xff" * 40, "this is no evidence: the bytes are no evidence"),
+        (encode(PAIR)[:-1], "this is no evidence: DoubleVote cannot be read"),
+        (encode(CHAIN.genesis_header), "this is no evidence"),
+        (encode(CHAIN.genesis_header).hex().encode(), "this is no evidence"),
+        (b'{"event":"rejected","code":"bad-vote"}', "has no field evidence"),
+        (b'{"event":"evidence","evidence":["80"]}', "is no evidence"),
+        (b'{"event":"evidence"}\n{"event":"evidence"}', "this is not one line of a log"),
+        (b"{" * 5_000, "this is not one line of a log"),
+        (b"ab" * (1 << 20), "is longer than 1048576 bytes"),
+    ],
+    ids=lambda item: item[:30] if isinstance(item, str) else "data",
+)
+def test_what_cannot_be_read_is_wrong_input(
+    data: bytes, said: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "evidence.cbor"
+    path.write_bytes(data)
+    assert main(["evidence", str(path), "--genesis", genesis]) == 2
+    err = capsys.readouterr().err
+    assert str(path) in err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_files_are_named_when_they_are_wrong(tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "evidence.cbor"
+    path.write_bytes(encode(PAIR))
+    assert main(["evidence", str(path), "--genesis", str(path)]) == 2
+    assert f"{path}: this is not a genesis file" in capsys.readouterr().err
+    assert main(["evidence", str(tmp_path / "nothing"), "--genesis", genesis]) == 2
+    assert "nothing" in capsys.readouterr().err
+    assert main(["evidence", str(path)]) == 2
+    assert "--genesis" in capsys.readouterr().err
