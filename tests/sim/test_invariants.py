@@ -32,7 +32,7 @@ from supervm.protocol.wire.messages import (
     Submit,
     VoteMessage,
 )
-from supervm.sim.exact import Deployment, HostStopped, Persisted, Sent, Stepped, key
+from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped, key
 from supervm.sim.invariants import RULES, Monitor, accuse, scan_cores
 from supervm.sim.invariants import liveness as liveness_module
 from supervm.sim.invariants.determinism import faults_in
@@ -327,7 +327,9 @@ def vote_without_record(scene: Scene) -> None:
 
 
 def vote_of_an_amnesiac(scene: Scene) -> None:
-    scene.deployment.host("l1-1").disk.lose_log()
+    host = scene.deployment.host("l1-1")
+    host.disk.lose_log()
+    scene.monitor._on(HostStarted(1, host))
     scene.say((1,), NULLIFY, 5)
 
 

@@ -158,7 +158,7 @@ class ReachedWatch:
             self.note("stale-answer-refused")
 
     def _persisted(self, event: Persisted) -> None:
-        index = self._monitor.facts.index_of(event.host)
+        facts = self._monitor.facts
         for record in event.records:
             if type(record) is not Append:
                 continue
@@ -166,7 +166,7 @@ class ReachedWatch:
             if tag == b"w1":
                 promise = decode_promise(record.payload)
                 if isinstance(promise, NotarizePromise) and any(
-                    block.header.proposer == index for block in promise.block
+                    block.header.proposer == facts.index_of(event.host, promise.epoch) for block in promise.block
                 ):
                     self._unsent[event.host.name] = promise.view
             elif tag == b"w2":

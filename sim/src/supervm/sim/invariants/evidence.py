@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import Culprit, check_evidence, decode_evidence
+from supervm.protocol.evidence import Culprit, Evidence, check_evidence, decode_evidence
 
 from ..exact import Host
 from .facts import Facts
@@ -33,7 +33,8 @@ class EvidenceWatch:
         """
         facts = self._facts
         kind = str(fields.get("kind"))
-        accused = self._accused(fields)
+        evidence = _read(fields)
+        accused = self._accused(fields, facts.epochs.newest if evidence is None else evidence.epoch)
         if accused is None:
             facts.book.note("A2", f"{host.name} accuses nobody that exists: {dict(fields)!r:.200}")
             return
@@ -43,31 +44,39 @@ class EvidenceWatch:
         if not facts.faulty:
             facts.book.note("A3", f"{host.name} accuses {accused.name} of {kind}, and nobody did wrong")
         try:
-            proved = self._proved(fields)
-        except (RemoteProtocolError, ValueError) as error:
+            if evidence is None:
+                raise RemoteProtocolError("nobody can read it")
+            proved = self._proved(evidence)
+        except RemoteProtocolError as error:
             facts.book.note("A2", f"{host.name}'s evidence of {kind} against {accused.name} proves nothing: {error}")
             return
         miner = accused.node_id if "miner" in fields else None
         if (proved.kind, proved.validator, proved.miner) != (kind, fields.get("validator"), miner):
             facts.book.note("A2", f"{host.name}'s evidence of {kind} against {accused.name} proves {proved} instead")
 
-    def _accused(self, fields: Mapping[str, Any]) -> Host | None:
+    def _accused(self, fields: Mapping[str, Any], epoch: int) -> Host | None:
         facts = self._facts
         if isinstance(fields.get("validator"), int):
-            index = fields["validator"]
-            node_ids = facts.members.node_ids
-            return facts.world.hosts[node_ids[index]] if 0 <= index < len(node_ids) else None
+            return facts.signer(fields["validator"], epoch)
         try:
             return facts.world.hosts.get(bytes.fromhex(str(fields.get("miner", ""))))
         except ValueError:
             return None
 
-    def _proved(self, fields: Mapping[str, Any]) -> Culprit:
-        """Return what the object in the event proves to somebody who has nothing but it and the genesis (A2).
+    def _proved(self, evidence: Evidence) -> Culprit:
+        """Return what evidence proves to somebody who has nothing but it and the epoch's validators (A2).
 
         Raises:
             RemoteProtocolError: nothing.
-            ValueError: it is not hexadecimal.
         """
-        evidence = decode_evidence(bytes.fromhex(str(fields.get("evidence", ""))))
-        return check_evidence(evidence, self._facts.chain.rules)
+        rules = self._facts.epochs.rules_of(evidence.epoch)
+        if rules is None:
+            raise RemoteProtocolError(f"there is no epoch {evidence.epoch}")
+        return check_evidence(evidence, rules)
+
+
+def _read(fields: Mapping[str, Any]) -> Evidence | None:
+    try:
+        return decode_evidence(bytes.fromhex(str(fields.get("evidence", ""))))
+    except (RemoteProtocolError, ValueError):
+        return None

@@ -212,7 +212,7 @@ class ExecutionWatch:
                 if seen is None:
                     return done
                 batches.append(CertifiedBatch(
-                    ref.header, seen.transfers, seen.edge_of, certified_bits(ref, facts.chain.validators)))
+                    ref.header, seen.transfers, seen.edge_of, certified_bits(ref, ledger.rules.validators)))
             try:
                 applied = ledger.apply(block, batches)
             except ProtocolError as error:

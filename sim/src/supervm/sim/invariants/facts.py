@@ -6,8 +6,6 @@ library's signature check alone, so that a bug in the shipped checks (or a test 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from supervm.protocol.batch import Batch
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CheckpointHeader
@@ -15,37 +13,13 @@ from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.validators import Validator
 from supervm.protocol.votes import Certificate, VoteKind, statement
 
 from ..exact import Deployment, Host
+from .epochs import Epochs, Members
 from .violation import Book
 
 BYTES_MAX = 16 << 20
-
-
-class Members:
-    """A validator set as the watchers see it.
-
-    Args:
-        members: in index order.
-    """
-
-    def __init__(self, members: Iterable[Validator]) -> None:
-        listed = tuple(members)
-        self.keys = tuple(member.key for member in listed)
-        self.weights = tuple(member.weight for member in listed)
-        self.node_ids = tuple(member.node_id for member in listed)
-        self.total = sum(self.weights)
-        self.quorum = 2 * self.total // 3 + 1
-        """Weight of a certificate: floor(2W/3) + 1."""
-        self.witness = self.total - self.quorum + 1
-        """Smallest weight with an honest member: f + 1."""
-        self.index_of_node = {node_id: index for index, node_id in enumerate(self.node_ids)}
-
-    def weight_of(self, indices: Iterable[int]) -> int:
-        """Return the summed weight of distinct indices; those out of range weigh nothing."""
-        return sum(self.weights[index] for index in indices if index < len(self.weights))
 
 
 class SeenBatch:
@@ -74,7 +48,8 @@ class Facts:
         self.chain = deployment.chain
         self.chain_id = deployment.chain.chain_id
         self.book = book
-        self.members = Members(deployment.genesis.validators)
+        self.epochs = Epochs(deployment.chain, book)
+        """Who validates when."""
         self.faulty: dict[str, str] = {}
         """Name of a host that may do anything -> why."""
         for name in (*deployment.actors, *deployment.twins):
@@ -103,14 +78,29 @@ class Facts:
         """Return whether a host runs the shipped core on a disk that never lied."""
         return host.name not in self.faulty
 
-    def index_of(self, host: Host) -> int | None:
-        """Return the validator index of a host, None for everybody else."""
-        return self.members.index_of_node.get(host.node_id)
+    @property
+    def members(self) -> Members:
+        """The validators of the newest epoch."""
+        return self.epochs.members[self.epochs.newest]
 
-    def honest_index(self, index: int) -> bool:
-        """Return whether a validator is honest."""
-        node_id = self.members.node_ids[index]
-        return self.is_honest(self.world.hosts[node_id])
+    def index_of(self, host: Host, epoch: int) -> int | None:
+        """Return the validator index of a host in an epoch, None for everybody else."""
+        members = self.epochs.members.get(epoch)
+        return None if members is None else members.index_of_node.get(host.node_id)
+
+    def signer(self, index: int, epoch: int) -> Host | None:
+        """Return the host of a validator of an epoch, None if there is none."""
+        members = self.epochs.members.get(epoch)
+        return None if members is None or index >= len(members.keys) else self.world.hosts[members.node_ids[index]]
+
+    def honest_index(self, index: int, epoch: int) -> bool:
+        """Return whether a validator of an epoch is honest."""
+        host = self.signer(index, epoch)
+        return host is not None and self.is_honest(host)
+
+    def follow(self) -> None:
+        """See which epochs have begun."""
+        self.epochs.advance(self.final, self.blocks)
 
     def block(self, raw: bytes) -> Block | None:
         """Read a block's bytes and remember it; None if they are not a block."""
@@ -149,24 +139,33 @@ class Facts:
         """Return whether distinct members of quorum weight signed exactly this statement."""
         known = self._judged.get(certificate)
         if known is None:
+            if certificate.epoch not in self.epochs.members:
+                return False  # nobody can have voted there yet
             known = self._judged[certificate] = self._judge(certificate)
         return known
 
     def _judge(self, certificate: Certificate) -> bool:
+        members = self.epochs.members[certificate.epoch]
         indices = [index for index, _ in certificate.signatures]
-        if len(dict.fromkeys(indices)) != len(indices) or any(index >= len(self.members.keys) for index in indices):
+        if len(dict.fromkeys(indices)) != len(indices) or any(index >= len(members.keys) for index in indices):
             return False
         if certificate.kind is VoteKind.NULLIFY and certificate.digest != ZERO_HASH:
             return False
-        if self.members.weight_of(indices) < self.members.quorum:
+        if members.weight_of(indices) < members.quorum:
             return False
         message = self.statement(certificate.kind, certificate.epoch, certificate.number, certificate.digest)
-        return all(self.signed(index, message, signature) for index, signature in certificate.signatures)
+        return all(
+            self.signed(index, certificate.epoch, message, signature) for index, signature in certificate.signatures
+        )
 
     def statement(self, kind: VoteKind, epoch: int, number: int, digest: bytes) -> bytes:
         """Return the bytes that a vote signs."""
         return statement(self.chain_id, kind, epoch, number, digest)
 
-    def signed(self, index: int, message: bytes, signature: bytes) -> bool:
-        """Return whether validator `index` signed `message`."""
-        return index < len(self.members.keys) and self.world.verify(self.members.keys[index], message, signature)
+    def signed(self, index: int, epoch: int, message: bytes, signature: bytes) -> bool:
+        """Return whether validator `index` of an epoch signed `message`."""
+        members = self.epochs.members.get(epoch)
+        return (
+            members is not None and index < len(members.keys)
+            and self.world.verify(members.keys[index], message, signature)
+        )

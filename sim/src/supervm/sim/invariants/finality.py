@@ -27,19 +27,22 @@ class Finality:
         """(kind, epoch, number) -> digest of the first certificate that exists."""
         self._unplaced: dict[bytes, None] = {}
         self._epoch_parents: dict[int, bytes] = {}
-        self.final_views: list[int] = []
-        """Views in which a block became final by signatures of that view, in the order that happened."""
+        self.final_views: list[tuple[int, int]] = []
+        """(epoch, view) in which a block became final by signatures of that view, in the order that happened."""
 
     def vote(self, kind: VoteKind, epoch: int, number: int, digest: bytes, signer: int) -> None:
         """Count a genuine signature, once per statement and signer."""
+        members = self._facts.epochs.members.get(epoch)
+        if members is None:
+            return
         key = (kind, epoch, number, digest)
         signers = self._signers.setdefault(key, [])
         if signer in signers:
             return
         signers.append(signer)
         before = self._weights.get(key, 0)
-        weight = self._weights[key] = before + self._facts.members.weights[signer]
-        if before < self._facts.members.quorum <= weight:
+        weight = self._weights[key] = before + members.weights[signer]
+        if before < members.quorum <= weight:
             self._exists(kind, epoch, number, digest)
 
     def signers(self, kind: VoteKind, epoch: int, number: int, digest: bytes) -> tuple[int, ...]:
@@ -59,7 +62,7 @@ class Finality:
             rule = "S4" if kind is VoteKind.NOTARIZE else "S1"
             note(rule, f"view {number}: a quorum signed {kind.name} for {first.hex()[:16]} and {digest.hex()[:16]}")
         if kind is VoteKind.FINALIZE:
-            self.final_views.append(number)
+            self.final_views.append((epoch, number))
             notarized = self.certified.get((VoteKind.NOTARIZE, epoch, number))
             if notarized is not None and notarized != digest:
                 note("S4", f"view {number}: another block is notarized than finalized")
@@ -78,10 +81,10 @@ class Finality:
 
     def header_known(self, height: int) -> None:
         """An honest node has computed the header of this height."""
-        for epoch in (0, self._facts.checkpoint_header(self._facts.headers[height]).epoch):
-            digest = self.certified.get((VoteKind.CHECKPOINT, epoch, height))
-            if digest is not None:
-                self._time_certified(height, digest)
+        epoch = self._facts.checkpoint_header(self._facts.headers[height]).epoch
+        digest = self.certified.get((VoteKind.CHECKPOINT, epoch, height))
+        if digest is not None:
+            self._time_certified(height, digest)
 
     def place(self) -> None:
         """Give finalized blocks their heights, as far as the blocks are known."""
@@ -100,6 +103,13 @@ class Finality:
                 if block is None:
                     return False
                 height = block.header.height
+                parent = facts.blocks.get(block.header.parent_hash)
+                if (
+                    parent is not None and parent.header.epoch == block.header.epoch
+                    and facts.epochs.is_sealed(parent.header)
+                ):
+                    digest = block.header.parent_hash  # it only proves the sealing block, and is no part of the chain
+                    continue
             known = facts.final.get(height)
             if known is not None:
                 if known != digest:
@@ -112,6 +122,7 @@ class Finality:
         for height, name in path:
             facts.final[height] = name
             self._epoch_of(name)
+        facts.follow()
         return True
 
     def _epoch_of(self, digest: bytes) -> None:
@@ -135,3 +146,4 @@ class Finality:
             facts.book.note("S2", f"{name}: block {height} does not follow the finalized block {height - 1}")
         if block is not None:
             self._epoch_of(digest)
+        facts.follow()

@@ -80,7 +80,7 @@ class LivenessWatch:
         self._bytes: dict[str, int] = {}
         self._last: BatchMessage | None = None
         self._samples = 0
-        self._views: dict[str, tuple[int, int]] = {}
+        self._views: dict[str, tuple[tuple[int, int], int]] = {}
         self._calm_us: int | None = None
         self._core: dict[str, None] = {}
         self._grace_us = 0
@@ -171,25 +171,27 @@ class LivenessWatch:
         parameters = self._facts.chain.parameters
         cap_us = 1_000 * (3 * parameters.view_timeout_ms_max + parameters.block_interval_ms) + 3_000_000
         late = now_us - calm_us > self._grace_us
-        newest = 0
+        newest = (0, 0)
         for name in self._core:
             core = self._facts.deployment.host(name).core
             if not isinstance(core, ValidatorNode) or not self._facts.is_honest(self._facts.deployment.host(name)):
                 continue
-            view = core.simplex.view
+            view = (core.seat.rules.epoch, core.simplex.view)
             newest = max(newest, view)
             known = self._views.get(name)
             if known is None or known[0] != view:
                 self._views[name] = (view, now_us)
             elif late and now_us - known[1] > cap_us:
-                self._facts.book.note("L2", f"{name} is in view {view} for {(now_us - known[1]) // 1000} ms")
+                since_ms = (now_us - known[1]) // 1000
+                self._facts.book.note("L2", f"{name} is in view {view[1]} of epoch {view[0]} for {since_ms} ms")
         lasted_ms = self._facts.executed_ts_ms - self._facts.epoch_began_ms
         if late and self.epoch_ms_max is not None and lasted_ms > self.epoch_ms_max:
             self._facts.book.note("L6", f"epoch {self._facts.epoch} lasts for {lasted_ms} of {self.epoch_ms_max} ms")
         bound = 2 * len(self._facts.members.keys) + 8
-        final = max(self._finality.final_views, default=0)
-        if late and newest - final > bound:
-            self._facts.book.note("L1", f"nothing is finalized since view {final}, it is view {newest} now")
+        final = max(self._finality.final_views, default=(0, 0))
+        since = newest[1] - (final[1] if final[0] == newest[0] else 0)
+        if late and since > bound:
+            self._facts.book.note("L1", f"nothing is finalized for {since} views, it is view {newest[1]} now")
 
     def caught_up(self) -> bool:
         """Return whether blocks are made again and everybody in the core is near the tip."""
@@ -266,9 +268,10 @@ class LivenessWatch:
         Args:
             delay_us: the longest one-way delay between any two hosts.
         """
-        first = min(self._finality.final_views, default=0)  # before that not everybody is connected yet
+        first = min(self._finality.final_views, default=(0, 0))  # before that not everybody is connected yet
         nullified = [
-            number for kind, _, number in self._finality.certified if kind is VoteKind.NULLIFY and number > first
+            number for kind, epoch, number in self._finality.certified
+            if kind is VoteKind.NULLIFY and (epoch, number) > first
         ]
         if nullified:
             self._facts.book.note("L8", f"without any failure views {nullified[:5]} were nullified")

@@ -91,10 +91,11 @@ class Monitor:
         facts = self.facts
         verdict = accuse(first, second, facts.blocks, self.finality.signers, facts.genuine)
         if verdict is not None:
-            honest = [index for index in verdict.culprits if facts.honest_index(index)]
+            honest = [index for index in verdict.culprits if facts.honest_index(index, first.epoch)]
             if honest:
                 facts.book.note("A1", f"forensics name validators {honest}, which are honest ({verdict.why})")
-            if facts.members.weight_of(verdict.culprits) < facts.members.witness:
+            members = facts.epochs.members[first.epoch]
+            if members.weight_of(verdict.culprits) < members.witness:
                 facts.book.note("A1", f"forensics name only {verdict.culprits} ({verdict.why})")
         return verdict
 
@@ -108,15 +109,15 @@ class Monitor:
             block = self.facts.blocks.get(digest)
             held = None if block is None else self.facts.final.get(block.header.height)
             if block is not None and held is not None and held != digest:
-                other = self._finalization_above(held)
+                other = self._finalization_above(held, epoch)
                 if other is not None:
                     return self._certificate(epoch, number, digest), other
         return None
 
-    def _finalization_above(self, digest: bytes) -> Certificate | None:
-        """Return the finalization of a block or of a descendant of it."""
+    def _finalization_above(self, digest: bytes, within: int) -> Certificate | None:
+        """Return the finalization, made in this epoch, of a block or of a descendant of it."""
         for (kind, epoch, number), final in sorted(self.finality.certified.items()):
-            if kind is not VoteKind.FINALIZE:
+            if kind is not VoteKind.FINALIZE or epoch != within:
                 continue
             name = final
             while (block := self.facts.blocks.get(name)) is not None:
@@ -157,6 +158,8 @@ class Monitor:
             self._stepped(event)
         elif kind is HostStarted:
             self.book.now_us = event.at_us
+            if event.host.tier == 1:
+                self.promises.started(event.host)
             if event.host.tier <= 2:
                 self.execution.started(event.host)
             elif event.host.tier == 4 and self.facts.is_honest(event.host):

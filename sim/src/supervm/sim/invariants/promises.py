@@ -34,6 +34,7 @@ from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
+    ClosePromise,
     FinalizePromise,
     HeldCertificate,
     NotarizePromise,
@@ -58,7 +59,7 @@ class Witness:
     promised: dict[Statement, None] = field(default_factory=dict)
     bits: dict[bytes, int] = field(default_factory=dict)
     said: dict[tuple[VoteKind, int, int], bytes] = field(default_factory=dict)
-    slots: dict[tuple[bytes, int, bytes], SignedTransfer] = field(default_factory=dict)
+    slots: dict[tuple[int, bytes, int, bytes], SignedTransfer] = field(default_factory=dict)
 
 
 class PromiseWatch:
@@ -72,7 +73,7 @@ class PromiseWatch:
 
     def __init__(self, facts: Facts, finality: Finality, slots: SlotWatch) -> None:
         self._facts, self._finality, self._slots = facts, finality, slots
-        self._witness = [Witness() for _ in facts.members.keys]
+        self._witnesses: dict[bytes, Witness] = {}
         self._checkpoints: dict[bytes, CertifiedCheckpoint] = {}
         self._placed: dict[bytes, bool] = {}
         self._lost_in: dict[str, int] = {}
@@ -110,16 +111,24 @@ class PromiseWatch:
     def persisted(self, event: Persisted) -> None:
         """Look at records that are durable from now on."""
         host = event.host
-        index = self._facts.index_of(host)
-        if index is None:
-            return
-        witness = self._witness[index]
+        witness = self._witness(host)
         for record in event.records:
             if type(record) is Append:
                 self._promise(host, witness, record.payload)
             elif type(record) is Prune:
                 for payload in record.keep:
                     self._promise(host, witness, payload)
+
+    def started(self, host: Host) -> None:
+        """Look at a host that begins: without its log it must never vote in an epoch that it may have voted in."""
+        if host.disk.log_lost:
+            self._lost_in[host.name] = max((epoch for _, epoch, _ in self._witness(host).said), default=0)
+
+    def _witness(self, host: Host) -> Witness:
+        witness = self._witnesses.get(host.node_id)
+        if witness is None:
+            witness = self._witnesses[host.node_id] = Witness()
+        return witness
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -136,6 +145,8 @@ class PromiseWatch:
             promised[FINALIZE, promise.epoch, promise.view, promise.digest] = None
         elif isinstance(promise, CheckpointPromise):
             promised[VoteKind.CHECKPOINT, 0, promise.height, promise.digest] = None
+        elif isinstance(promise, ClosePromise):
+            promised[VoteKind.EPOCH_CLOSE, promise.epoch, 0, ZERO_HASH] = None
         elif isinstance(promise, BatchPromise):
             bits = bitmap_bits(promise.bitmap, promise.count)
             witness.bits[promise.digest] = witness.bits.get(promise.digest, 0) | bits
@@ -153,7 +164,9 @@ class PromiseWatch:
     # --- signatures ---------------------------------------------------------------------------------------------------
 
     def _vote(self, sender: Host, vote: Vote, honest: bool) -> None:
-        if self._facts.index_of(sender) != vote.signer:
+        if vote.kind is VoteKind.NEXT_READY or vote.kind is VoteKind.SET_CHANGE:
+            return  # wishes and news, no promises
+        if self._facts.index_of(sender, vote.epoch) != vote.signer:
             if not self._genuine(vote):
                 return
         elif not honest and not self._genuine(vote):
@@ -162,7 +175,7 @@ class PromiseWatch:
 
     def _genuine(self, vote: Vote) -> bool:
         message = self._facts.statement(vote.kind, vote.epoch, vote.number, vote.digest)
-        return self._facts.signed(vote.signer, message, vote.signature)
+        return self._facts.signed(vote.signer, vote.epoch, message, vote.signature)
 
     def _certificate(self, sender: Host, certificate: Certificate, honest: bool) -> None:
         facts = self._facts
@@ -173,15 +186,20 @@ class PromiseWatch:
         else:
             message = facts.statement(
                 certificate.kind, certificate.epoch, certificate.number, certificate.digest)
-            signers = [index for index, signature in certificate.signatures if facts.signed(index, message, signature)]
+            signers = [
+                index for index, signature in certificate.signatures
+                if facts.signed(index, certificate.epoch, message, signature)
+            ]
         for signer in signers:
             self._say(certificate.kind, certificate.epoch, certificate.number, certificate.digest, signer)
 
     def _proposal(self, sender: Host, block: Block, honest: bool) -> None:
         header = block.header
-        own = self._facts.index_of(sender) == header.proposer
+        own = self._facts.index_of(sender, header.epoch) == header.proposer
         message = self._facts.statement(NOTARIZE, header.epoch, header.view, block.hash)
-        if (honest and own) or self._facts.signed(header.proposer, message, block.signature):
+        if (honest and own) or self._facts.signed(
+            header.proposer, header.epoch, message, block.signature
+        ):
             self._say(NOTARIZE, header.epoch, header.view, block.hash, header.proposer)
 
     def _chain(self, sender: Host, raw: bytes, honest: bool) -> None:
@@ -206,23 +224,25 @@ class PromiseWatch:
     def _say(self, kind: VoteKind, epoch: int, number: int, digest: bytes, signer: int) -> None:
         """A genuine signature of `signer` is in the world."""
         facts = self._facts
-        witness = self._witness[signer]
+        host = facts.signer(signer, epoch)
+        if host is None:
+            return
+        witness = self._witness(host)
         known = witness.said.get((kind, epoch, number))
         if known == digest:
             return
-        if facts.honest_index(signer):
-            self._judge(witness, kind, epoch, number, digest, signer)
+        if facts.is_honest(host):
+            self._judge(witness, kind, epoch, number, digest, host)
         witness.said[kind, epoch, number] = digest
         self._finality.vote(kind, epoch, number, digest, signer)
 
-    def _judge(self, witness: Witness, kind: VoteKind, epoch: int, number: int, digest: bytes, signer: int) -> None:
+    def _judge(self, witness: Witness, kind: VoteKind, epoch: int, number: int, digest: bytes, host: Host) -> None:
         facts, note = self._facts, self._facts.book.note
-        host = facts.world.hosts[facts.members.node_ids[signer]]
         what = f"{host.name}: {kind.name} of {number}"
         record = (kind, 0 if kind is VoteKind.CHECKPOINT else epoch, number, digest)
-        if record not in witness.promised and not _outlived(host, kind, number):
+        if record not in witness.promised and not _outlived(host, kind, epoch, number):
             note("S6", f"{what} leaves before its record is durable")
-        if host.disk.log_lost and epoch <= self._lost_in.setdefault(host.name, epoch):
+        if epoch <= self._lost_in.get(host.name, -1):
             note("S6", f"{what} leaves although its log was lost: it cannot know what it promised before")
         earlier = witness.said.get((kind, epoch, number))
         if earlier is not None:
@@ -246,8 +266,18 @@ class PromiseWatch:
         header, just, facts = block.header, block.just, self._facts
         if hash_justification(encode(just)) != header.just_hash or not header.parent_view < header.view:
             return False
-        if header.parent_hash == facts.chain.genesis_header.hash:
-            if header.parent_view != 0 or header.height != 1:
+        parent_block = facts.blocks.get(header.parent_hash)
+        is_root = (
+            header.parent_hash == facts.chain.genesis_header.hash if header.epoch == 0
+            else parent_block is not None and parent_block.header.epoch == header.epoch - 1
+        )
+        if is_root:
+            if header.parent_view != 0 or just.parent:
+                return False
+            if header.epoch and not (
+                len(block.body.checkpoints) == 1 and facts.genuine(block.body.checkpoints[0])
+                and block.body.checkpoints[0].number == header.height - 1
+            ):
                 return False
         else:
             if len(just.parent) != 1:
@@ -273,17 +303,21 @@ class PromiseWatch:
             bits = bitmap_bits(vote.bitmap, vote.count)
         except RemoteProtocolError:
             return
-        if facts.index_of(sender) != vote.signer or not honest:
-            if not facts.signed(vote.signer, vote.statement(facts.chain_id), vote.signature):
-                return
-            honest = facts.honest_index(vote.signer)
-        if honest:
-            self._own_bits(sender, vote, bits)
-        self._slots.vote(vote.digest, bits, vote.signer)
+        own = honest and facts.index_of(sender, vote.epoch) == vote.signer
+        if not own and not facts.signed(vote.signer, vote.epoch, vote.statement(facts.chain_id), vote.signature):
+            return
+        host = facts.signer(vote.signer, vote.epoch)
+        if host is None:
+            return
+        if facts.is_honest(host):
+            self._own_bits(host, vote, bits)
+        self._slots.vote(vote.digest, vote.epoch, bits, vote.signer)
 
     def _own_bits(self, host: Host, vote: BatchVote, bits: int) -> None:
         facts = self._facts
-        witness = self._witness[vote.signer]
+        witness = self._witness(host)
+        if (VoteKind.EPOCH_CLOSE, vote.epoch, 0) in witness.said:
+            facts.book.note("S5", f"{host.name} votes on a batch of epoch {vote.epoch}, which it has closed")
         if bits & ~witness.bits.get(vote.digest, 0):
             facts.book.note("S6", f"{host.name}: a batch vote leaves before its record is durable")
         batch = facts.batches.get(vote.digest)
@@ -296,7 +330,7 @@ class PromiseWatch:
             body = transfer.body
             if not facts.world.verify(body.sender, transfer.id, body.signature):
                 facts.book.note("N4", f"{host.name} supports a transfer that its sender has not signed")
-            slot = (body.sender, body.seq, body.prev)
+            slot = (vote.epoch, body.sender, body.seq, body.prev)
             earlier = witness.slots.setdefault(slot, transfer)
             if earlier.id != transfer.id:
                 if earlier.body.valid_until_ms >= core.ledger.block_header.ts_ms:
@@ -306,7 +340,7 @@ class PromiseWatch:
                 witness.slots[slot] = transfer
 
 
-def _outlived(host: Host, kind: VoteKind, number: int) -> bool:
+def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:
     """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2, "prunable when").
 
     A torn write leaves a block with its finalization and loses the votes that were in the same write: then nothing
@@ -319,4 +353,7 @@ def _outlived(host: Host, kind: VoteKind, number: int) -> bool:
         return isinstance(height, int) and number <= height
     stored = host.disk.get("blocks", (height,))
     raw = stored[0] if stored is not None else None
-    return isinstance(raw, bytes) and number <= decode(Block, raw, bytes_max=BYTES_MAX).header.view
+    if not isinstance(raw, bytes):
+        return False
+    header = decode(Block, raw, bytes_max=BYTES_MAX).header
+    return (epoch, number) <= (header.epoch, header.view)

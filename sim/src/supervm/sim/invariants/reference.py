@@ -49,7 +49,7 @@ def shares(fee: int, shares_bps: Sequence[int]) -> list[int]:
 
 def certified_positions(reference: BatchCertificate, facts: Facts) -> list[int]:
     """Return the positions of the transfers that voters of quorum weight support."""
-    members = facts.members
+    members = facts.epochs.members[reference.header.epoch]
     weights = [0] * reference.header.count
     for group in reference.votes:
         bits = int.from_bytes(group.bitmap, "little")
@@ -67,10 +67,11 @@ def _genuine(reference: BatchCertificate, facts: Facts) -> bool:
     for group in reference.votes:
         message = batch_vote_statement(facts.chain_id, header.epoch, header.digest, header.count, group.bitmap)
         for index, signature in group.signatures:
-            if not facts.signed(index, message, signature):
+            if not facts.signed(index, header.epoch, message, signature):
                 return False
             signers.append(index)
-    return len(dict.fromkeys(signers)) == len(signers) and facts.members.weight_of(signers) >= facts.members.quorum
+    members = facts.epochs.members[header.epoch]
+    return len(dict.fromkeys(signers)) == len(signers) and members.weight_of(signers) >= members.quorum
 
 
 class Reference:
@@ -114,6 +115,9 @@ class Reference:
         batches = [facts.batches.get(ref.digest) for ref in block.body.refs]
         if any(batch is None for batch in batches):
             return False
+        facts.follow()
+        if any(ref.header.epoch != block.header.epoch for ref in block.body.refs):
+            facts.book.note("N4", f"block {self.height + 1} refers to a batch of another epoch")
         for ref in block.body.refs:
             if not _genuine(ref, facts):
                 facts.book.note("N4", f"block {self.height + 1} refers to a batch that no quorum voted for")

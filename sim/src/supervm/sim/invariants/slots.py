@@ -17,30 +17,30 @@ class SlotWatch:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._voters: dict[bytes, list[int]] = {}
-        self.certified: dict[Slot, dict[bytes, int]] = {}
-        """Slot -> certified transfer -> its validity."""
+        self._voters: dict[tuple[int, bytes], list[int]] = {}  # (epoch, transfer) -> who supports it
+        self.certified: dict[tuple[int, Slot], dict[bytes, int]] = {}
+        """(epoch, slot) -> certified transfer -> its validity; what was certified in another epoch is void."""
 
-    def vote(self, digest: bytes, bits: int, signer: int) -> None:
+    def vote(self, digest: bytes, epoch: int, bits: int, signer: int) -> None:
         """Count a genuine vote of `signer` on a batch."""
         batch = self._facts.batches.get(digest)
         if batch is None:
             return
-        members = self._facts.members
+        members = self._facts.epochs.members[epoch]
         for position, transfer in enumerate(batch.transfers):
             if not bits >> position & 1:
                 continue
-            voters = self._voters.setdefault(transfer.id, [])
+            voters = self._voters.setdefault((epoch, transfer.id), [])
             if signer in voters:
                 continue
             before = members.weight_of(voters)
             voters.append(signer)
             if before < members.quorum <= before + members.weights[signer]:
                 body = transfer.body
-                self._exists((body.sender, body.seq, body.prev), transfer.id, body.valid_until_ms)
+                self._exists(epoch, (body.sender, body.seq, body.prev), transfer.id, body.valid_until_ms)
 
-    def _exists(self, slot: Slot, transfer_id: bytes, valid_until_ms: int) -> None:
-        rivals = self.certified.setdefault(slot, {})
+    def _exists(self, epoch: int, slot: Slot, transfer_id: bytes, valid_until_ms: int) -> None:
+        rivals = self.certified.setdefault((epoch, slot), {})
         rivals[transfer_id] = valid_until_ms
         now_ms = self._facts.executed_ts_ms
         live = [name for name, until_ms in rivals.items() if until_ms >= now_ms]
