@@ -88,6 +88,7 @@ QUEUED_BLOCKS_MAX = 1_024
 """Finalized blocks that wait for execution, beyond which no more are fetched."""
 STATUS_US = 2_000_000
 """Time between ConsensusStatus messages to the other validators."""
+REMIND_US = 1_000_000
 FOLLOW_SILENCE_US = 4_000_000
 """A node without a seat follows a validator; one that brings no block for this long is replaced by another."""
 
@@ -206,6 +207,7 @@ class ValidatorNode:
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
         self._standings: dict[bytes, Standing] = {}
+        self._reminded_us: dict[bytes, int] = {}
         self._following: bytes | None = None
         self._follow_until_us = 0
         self._status_at_us = 0
@@ -282,12 +284,16 @@ class ValidatorNode:
             case PeerUp():
                 self.peering.peer_up(now_us, event)
                 self._greet(event.peer)
+                if self._following is None:
+                    self._follow_if_outside()
             case PeerDown():
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
                 self._early.forget(event.peer)
+                self._reminded_us.pop(event.peer, None)
                 if event.peer == self._following:
                     self._following = None
+                    self._follow_if_outside()
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
             case Command(token, Info()):
@@ -325,14 +331,18 @@ class ValidatorNode:
         if self._status_at_us <= now_us:
             self._status_at_us = now_us + STATUS_US
             self._broadcast(self._status(), 0)
-            if self.node_id not in self.seat.rules.validators.index_of_node:
-                self._follow()
+            self._follow_if_outside()
 
-    def _follow(self) -> None:
-        """Without a seat nobody sends us what is final, unless we ask for it."""
+    def _follow_if_outside(self) -> None:
+        """Outside of the set nobody sends us what is final, unless we ask for it."""
+        if self._guard is not None or self.node_id in self.seat.rules.validators.index_of_node:
+            return
         if self._following is not None and self._now_us < self._follow_until_us:
             return
-        self._following = self._anyone()
+        source = self._anyone()
+        if source == self.node_id:
+            return  # nobody is connected
+        self._following = source
         self._follow_until_us = self._now_us + FOLLOW_SILENCE_US
         self._outbox.send(self._following, Follow(self.serving.tip))
 
@@ -376,8 +386,7 @@ class ValidatorNode:
             case CheckpointMessage(raw):
                 self.executor.checkpoint(raw)
             case ConsensusStatus():
-                if sender is not None:
-                    self._heard_status(peer, message)
+                self._heard_status(peer, message, is_member=sender is not None)
             case GetBlocks(from_height):
                 self.serving.blocks(peer, from_height)
             case BlocksMessage(raw):
@@ -424,17 +433,28 @@ class ValidatorNode:
                 )
             elif vote.kind is VoteKind.CHECKPOINT:
                 checkpoint_votes.append(vote)
+            elif vote.epoch < self.seat.rules.epoch:
+                self._remind(peer)
             elif sender is not None:
                 self.consensus.step(self._now_us, sx.VoteReceived(sender, vote))
         if checkpoint_votes:
             self.executor.votes(peer, checkpoint_votes)
             self._blame_bad_votes()
 
-    def _heard_status(self, peer: bytes, status: ConsensusStatus) -> None:
+    def _remind(self, peer: bytes) -> None:
+        """Tell a peer that still votes in an epoch that is over where we are, at most once a second."""
+        last_us = self._reminded_us.get(peer)
+        if last_us is None or self._now_us - last_us >= REMIND_US:
+            self._reminded_us[peer] = self._now_us
+            self._outbox.send(peer, self._status())
+
+    def _heard_status(self, peer: bytes, status: ConsensusStatus, *, is_member: bool) -> None:
+        """Take a peer's word for where it stands: whatever it then sends has to prove itself."""
         is_ahead = status.epoch > self.seat.rules.epoch
         if status.finalized_height > self.serving.tip + (0 if is_ahead else 1):
             self._ask_chain(peer)
-        self._standings[peer] = (status.epoch, status.sealed)
+        if is_member:
+            self._standings[peer] = (status.epoch, status.sealed)
         if self.seat.learn(self._standings):
             self._outbox.publish("amnesia-over", epoch=self.seat.rules.epoch + 1)
             self.epoch_end.executed(self.ledger.block_header, self._now_us)
@@ -540,9 +560,8 @@ class ValidatorNode:
         for node_id in dict.fromkeys((*former.node_ids, *members)):
             if node_id != self.node_id and node_id in self.peering.up:
                 self._outbox.send(node_id, message, after=self.serving.after)
-        if self.node_id not in members:
-            self._following = None
-            self._follow()
+        self._following = None
+        self._follow_if_outside()
         for peer, early in self._early.take(self.seat.rules.epoch):
             if peer in self.peering.up:
                 try:

@@ -19,12 +19,10 @@ class Cast:
     Attributes:
         actors: host -> adversary.
         twins: host -> who sees which of the two.
-        lost: voting weight that is faulty.
     """
 
     actors: dict[str, ActorSpec]
     twins: dict[str, Masks]
-    lost: int
 
 
 def actors_of(tier: int, config: Config) -> list[ActorSpec]:
@@ -68,7 +66,7 @@ def cast(config: Config, choices: Choices) -> Cast:
             spec = _choose(tier, name, config, choices)
             if spec is not None:
                 actors[name] = spec
-    return Cast(actors, twins, faulty_weight_max(config) - left)
+    return Cast(actors, twins)
 
 
 def _choose(tier: int, name: str, config: Config, choices: Choices) -> ActorSpec | None:

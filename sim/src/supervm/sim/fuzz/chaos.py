@@ -10,14 +10,16 @@ Time that a fault needs to end is planned when it begins; `heal` ends all of the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 
 from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
 from ..invariants import Monitor
 from .config import Config
+from .sets import Sets
 
 Draw = Callable[[Stream], int]
 KEEP_PAYMENTS = 60
@@ -36,17 +38,17 @@ class Chaos:
         choices: decides.
         deployment: the network, started.
         monitor: is told of disks that lie.
-        lost: voting weight that is faulty from the beginning.
-        lost_max: weight that may be.
+        faulty: hosts that are faulty from the beginning.
     """
 
     def __init__(
-        self, config: Config, choices: Choices, deployment: Deployment, monitor: Monitor, *, lost: int, lost_max: int
+        self, config: Config, choices: Choices, deployment: Deployment, monitor: Monitor, *, faulty: Iterable[str]
     ) -> None:
         self._config, self._choices = config, choices
         self._deployment, self._monitor = deployment, monitor
         self._world = deployment.world
-        self._lost, self._lost_max = lost, lost_max
+        self.sets = Sets(deployment, faulty)
+        """Which validators are asked for, and who of them is lost."""
         self._end_us = self._world.now_us + config.chaos_ms * 1_000
         self._over = False
         self._clocks_us: dict[str, int] = {}
@@ -64,6 +66,7 @@ class Chaos:
             "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
             "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
             "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage,
+            "set-change": self._set_change,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
         if "loss" in on:
@@ -208,11 +211,16 @@ class Chaos:
         """Return whether a validator's vote may be lost; if so it counts as lost from now on."""
         if host.tier != 1 or host.name in self._monitor.facts.faulty or host.disk.log_lost:
             return False
-        weight = self._deployment.chain.validators.weights[int(host.name[3:])]
-        if self._lost + weight > self._lost_max:
-            return False
-        self._lost += weight
-        return True
+        return self.sets.lose(host.name)
+
+    def _set_change(self) -> None:
+        """The operators agree on other validators, or take it back; whoever is on hears of it."""
+        value = self._fault("set-change", "operators", lambda stream: stream.between(1, 1 << 30))
+        if value:
+            wish = b"" if value % 8 == 0 else self.sets.draw(Stream(value))
+            for host in self.hosts:
+                if host.tier == 1 and host.core is not None and host.name not in self._monitor.facts.faulty:
+                    self._world.command(host.node_id, Approve(validators=wish))
 
     def _amnesia(self) -> None:
         for host in self.hosts:
@@ -323,7 +331,3 @@ class Chaos:
                 world.crash(host.node_id)
         self.acknowledge()
 
-    @property
-    def lost(self) -> int:
-        """Voting weight that is faulty by now."""
-        return self._lost

@@ -12,14 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
+from supervm.protocol.genesis import Parameters
+
 from ..exact import ACTORS, Choices
 from .actors import OWN_ACTORS
 
 CLASSES: Final = (
     "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
     "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy",
+    "set-change",
 )
 """Classes of faults; each is on in about every other run."""
+EPOCH_MS: Final = Parameters(1).epoch_ms
+"""Epochs of this length do not end within a run."""
 ACTORS_DRAWN: Final = 5
 """Adversaries of each tier that a run chooses from."""
 
@@ -30,7 +35,9 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         l1, l2, l3, l4: nodes per tier.
         accounts: funded accounts per phone.
+        candidates: further L1 nodes, which may become validators.
         weights: of the validators.
+        epoch_ms: of the genesis.
         spread: eight regions instead of one LAN.
         delay_us: one-way delay in the LAN.
         view_timeout_ms, view_timeout_ms_max, block_interval_ms, validity_ms_min: of the genesis.
@@ -55,6 +62,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     l4: int = 2
     accounts: int = 2
     weights: tuple[int, ...] = ()
+    candidates: int = 0
+    epoch_ms: int = EPOCH_MS
     spread: bool = False
     delay_us: int = 1_000
     view_timeout_ms: int = 200
@@ -110,6 +119,8 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "pay_ppm": stream.pick((60_000, 150_000, 350_000)),
         "stay": stream.chance_ppm(300_000),
         "first": stream.below(8),
+        "epoch_ms": stream.pick((EPOCH_MS, 1_500, 3_000, 6_000)),
+        "candidates": stream.pick((0, 0, 1, 2)),
         "listen_us": stream.pick((0, 0, 0, 400_000)),
     }
     actors: list[str] = []

@@ -21,9 +21,9 @@ from supervm.tier_l4_mobile.payments import AWAITING, FATES
 
 from ..exact import Choice, Choices, Deployment, DiskProfile, lan
 from ..invariants import Monitor, Violation
-from .cast import cast, faulty_weight_max
+from .cast import cast
 from .chaos import Chaos
-from .config import Config, draw_config
+from .config import EPOCH_MS, Config, draw_config
 from .reached import ReachedWatch
 
 START_S = 2
@@ -86,11 +86,12 @@ class Run:
             value = self.choices.fault("same-wallet", "l4-1", 0, lambda stream: 1)
             same_wallet = ((0, 1),) if value else ()
         self.deployment = Deployment(
-            l1=config.l1, l2=config.l2, l3=config.l3, l4=config.l4, accounts=config.accounts, seed=seed,
+            l1=config.l1 + config.candidates, members=config.l1, l2=config.l2,
+            l3=config.l3, l4=config.l4, accounts=config.accounts, seed=seed,
             parameters=Parameters(
                 1, test_network=True, view_timeout_ms=config.view_timeout_ms,
                 view_timeout_ms_max=config.view_timeout_ms_max, block_interval_ms=config.block_interval_ms,
-                validity_ms_min=config.validity_ms_min,
+                validity_ms_min=config.validity_ms_min, epoch_ms=config.epoch_ms,
             ),
             weights=config.weights or None, regions="spread" if config.spread else None,
             geography=None if config.spread else lan(config.delay_us), choices=self.choices, actors=cast_.actors,
@@ -99,9 +100,12 @@ class Run:
         )
         self.world = self.deployment.world
         self.monitor = Monitor(self.deployment)
+        if config.epoch_ms < EPOCH_MS:
+            # closing, sealing and certifying take a few views, and the calm time may begin in the middle of a bad one
+            self.monitor.liveness.epoch_ms_max = config.epoch_ms + 12 * config.view_timeout_ms_max + 30_000
         self.reached = ReachedWatch(self.deployment, self.monitor)
         self.chaos = Chaos(
-            config, self.choices, self.deployment, self.monitor, lost=cast_.lost, lost_max=faulty_weight_max(config))
+            config, self.choices, self.deployment, self.monitor, faulty=(*cast_.actors, *cast_.twins))
         self._began_us = self.world.now_us
 
     def play(self) -> Outcome:
@@ -144,7 +148,7 @@ class Run:
             self.reached.note("payment-asked-twice")
         if not self.monitor.broken:
             self.monitor.finish()
-            if not self.config.classes:
+            if not self.config.classes and self.config.epoch_ms == EPOCH_MS:
                 self.reached.note("failure-free")
                 self.monitor.liveness.failure_free(self._delay_us())
 
@@ -173,18 +177,15 @@ class Run:
             return sorted(host.name for host in self.chaos.hosts)
         stream = self.choices.stream("core")
         deployment, faulty = self.deployment, self.monitor.facts.faulty
-        weights, members = deployment.chain.validators.weights, self.monitor.facts.members
         good = [
             name for name in deployment.names(1) if name not in faulty and not deployment.host(name).disk.log_lost
         ]
         lost = [name for name in deployment.names(1) if name not in good]
         stream.shuffle(good)
         chosen: list[str] = []
-        weight = 0
         for name in good:
-            if weight < members.quorum or stream.chance_ppm(400_000):
+            if not self.chaos.sets.quorate(chosen) or stream.chance_ppm(400_000):
                 chosen.append(name)
-                weight += weights[int(name[3:])]
         if len(chosen) < len(good):
             self.reached.note("quorum-core-bare")
         if self.config.stay and lost:

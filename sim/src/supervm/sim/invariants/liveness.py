@@ -32,6 +32,8 @@ EGRESS_BYTES_PER_S_MAX = 16 << 20
 EGRESS_WINDOW_S = 10
 LAG_HEIGHTS_MAX = 4
 """How far a node may be behind the tip after a calm time (L7, N5)."""
+LAG_OUTSIDE_MAX = 30
+"""The same for an L1 that is not of the present set."""
 LAG_EDGE_MAX = 60
 """The same for an edge (N5)."""
 HELD_US_MAX = 15_000_000
@@ -204,8 +206,13 @@ class LivenessWatch:
         return [
             f"{host.name} at {self._height(host)} of {top}" for host in hosts
             if host.tier <= 2 and host.core is not None and facts.is_honest(host)
-            and self._height(host) < top - LAG_HEIGHTS_MAX
+            and self._height(host) < top - self._lag_max(host)
         ]
+
+    def _lag_max(self, host: Host) -> int:
+        """Return how far a host may be behind: outside of the set an L1 follows one peer, which may be silent."""
+        is_outside = host.tier == 1 and host.node_id not in self._facts.members.index_of_node
+        return LAG_OUTSIDE_MAX if is_outside else LAG_HEIGHTS_MAX
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

@@ -146,12 +146,12 @@ class Monitor:
         elif kind is Persisted:
             self.book.now_us = event.at_us
             tier = event.host.tier
+            if tier <= 2:
+                self.execution.persisted(event)  # first: a write may end an epoch and hold votes of the next
+                self.liveness.persisted(event)
             if tier == 1:
                 self.promises.persisted(event)
-            if tier <= 2:
-                self.execution.persisted(event)
-                self.liveness.persisted(event)
-            elif tier == 4 and self.facts.is_honest(event.host):
+            if tier == 4 and self.facts.is_honest(event.host):
                 self.wallets.persisted(event)
         elif kind is Stepped:
             self.book.now_us = event.at_us
