@@ -339,12 +339,13 @@ class ValidatorNode:
             return
         if self._following is not None and self._now_us < self._follow_until_us:
             return
-        source = self._anyone()
-        if source == self.node_id:
-            return  # nobody is connected
-        self._following = source
-        self._follow_until_us = self._now_us + FOLLOW_SILENCE_US
-        self._outbox.send(self._following, Follow(self.serving.tip))
+        ups = [peer for index in range(len(self.seat.rules.validators)) if (peer := self._peer_of(index)) is not None]
+        if ups:
+            # the one after the silent one, at first any
+            place = ups.index(self._following) + 1 if self._following in ups else self._now_us
+            self._following = ups[place % len(ups)]
+            self._follow_until_us = self._now_us + FOLLOW_SILENCE_US
+            self._outbox.send(self._following, Follow(self.serving.tip))
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
