@@ -1,20 +1,30 @@
-"""``supervm l1 run``: one validator, until SIGINT or SIGTERM (surface.md)."""
+"""``supervm l1``: run a validator; approve the validators of the next epoch; export an epoch (surface.md)."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
+from supervm.common.cli.genesis import read_validators
+from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.config import load_config
 from supervm.common.core import Core
+from supervm.common.driver.client import call_sync
+from supervm.common.driver.control import SOCKET_FILE
+from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
-from supervm.common.keyfile import VALIDATOR_KEY_FILE, load_key_file
-from supervm.common.node import NodeContext, run_node
+from supervm.common.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
+from supervm.common.node import NodeContext, load_chain, run_node
+from supervm.protocol.address import encode_node_id
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.epoch import EpochRecord
 from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 
 from .config import OPTIONS
-from .messages import Request
+from .messages import Approve, GetEpoch, Request
 from .node import ValidatorNode
 from .tables import TABLES
 
@@ -63,3 +73,75 @@ def run(path: Path) -> int:
     """
     config = load_config(path, tier=1, options=OPTIONS)
     return run_node(config, build, requests=Request, tables=TABLES, with_log=True)
+
+
+def _ask(config_file: Path, request: Request) -> Any:
+    """Ask the running node whose configuration this is.
+
+    Raises:
+        InputError: no node answers, or it refuses the request.
+    """
+    config = load_config(config_file, tier=1, options=OPTIONS)
+    try:
+        return call_sync(config.directory / SOCKET_FILE, request)
+    except (NoOwner, RequestRefused) as error:
+        raise InputError(f"{config.directory}: {error}") from error
+
+
+_CONFIG = click.option(
+    "--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), required=True,
+    help="The running node's config.toml.",
+)
+
+
+@l1.command(epilog="Example: supervm l1 approve validators.csv --config /srv/supervm/one/config.toml")
+@click.argument("validators", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--withdraw", is_flag=True, help="Take the approval back.")
+@_CONFIG
+@json_option
+def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json: bool) -> int:
+    """Approve the VALIDATORS of the next epoch: CSV key,node_id,weight,payout, as for `supervm genesis new`.
+
+    Once operators of quorum weight have approved the same list and its members are up and in step, it is in force from
+    the end of the epoch on. The wish stands, also over restarts, until it is in force or withdrawn.
+    """
+    if (validators is None) is not withdraw:
+        raise InputError("name a file of validators, or give --withdraw")
+    wish = b""
+    if validators is not None:
+        config = load_config(config_file, tier=1, options=OPTIONS)
+        members = read_validators(validators, test_network=load_chain(config.genesis).parameters.test_network)
+        wish = encode(ValidatorList(1, ValidatorSet(members).members))
+    info = _ask(config_file, Approve(validators=wish))
+    document = {"epoch": info["epoch"], "wish": info["wish"], "validators_hash": info["validators_hash"]}
+    line = "the approval is withdrawn" if withdraw else f"approved {info['wish']} for the epoch after {info['epoch']}"
+    emit(document, as_json=as_json, lines=[line])
+    return 0
+
+
+@l1.command(epilog="Example: supervm l1 epoch --config /srv/supervm/one/config.toml --out epoch.cbor")
+@click.option("--number", type=click.IntRange(0, 2**63 - 1), help="Which [default: the present one].")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the record to this new file.")
+@_CONFIG
+@json_option
+def epoch(number: int | None, out: Path | None, config_file: Path, as_json: bool) -> int:
+    """Show an epoch: where it starts, and who votes in it; `supervm evidence --epoch` reads the record."""
+    answer = _ask(config_file, GetEpoch(number))
+    record = decode(EpochRecord, bytes.fromhex(answer["record"]))
+    if out is not None:
+        create_file(out, encode(record))
+    members = ValidatorSet(record.validators.members)
+    document = {
+        "number": record.number, "root_height": record.root.height, "start_ms": record.root.ts_ms,
+        "quorum": members.quorum, "validators_hash": members.hash.hex(), "file": None if out is None else str(out),
+        "validators": [
+            {"index": index, "key": item.key.hex(), "node_id": encode_node_id(item.node_id), "weight": item.weight}
+            for index, item in enumerate(members.members)
+        ],
+    }
+    emit(document, as_json=as_json, lines=[
+        f"epoch {record.number} starts from block {record.root.height}; quorum {members.quorum}",
+        *columns([(f"  {index}", f"{encode_node_id(item.node_id)} weight {item.weight}")
+                  for index, item in enumerate(members.members)]),
+    ])
+    return 0

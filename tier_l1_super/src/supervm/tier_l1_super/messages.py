@@ -1,4 +1,4 @@
-"""Requests that the owner of an L1 node makes over its control socket."""
+"""Requests that the operator of an L1 node makes over its control socket."""
 
 from __future__ import annotations
 
@@ -15,4 +15,10 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="request", f
     validators: bytes
 
 
-Request = Info | Approve
+class GetEpoch(msgspec.Struct, frozen=True, tag="epoch", tag_field="request", forbid_unknown_fields=True):
+    """Ask for the record of an epoch (`supervm.protocol.epoch.EpochRecord`); None: the present one."""
+
+    number: int | None = None
+
+
+Request = Info | Approve | GetEpoch

@@ -65,7 +65,7 @@ from .epoch_end import KINDS as EPOCH_KINDS
 from .epoch_end import EpochEnd
 from .executor import BATCH_MESSAGE_BYTES_MAX, Executor
 from .guard import DoubleRun, DoubleRunGuard
-from .messages import Approve, Info
+from .messages import Approve, GetEpoch, Info
 from .pool import Pool
 from .seat import Seat, Standing
 from .serving import Serving
@@ -300,6 +300,13 @@ class ValidatorNode:
                 self._outbox.reply(token, self.info())
             case Command(token, Approve(raw)):
                 self._approve(token, raw)
+            case Command(token, GetEpoch(number)):
+                record = self.ledger.epoch_record(self.seat.rules.epoch if number is None else number)
+                if record is None:
+                    present = self.ledger.epoch.number
+                    self._outbox.refuse(token, f"epoch {number} has not begun; the present one is {present}")
+                else:
+                    self._outbox.reply(token, {"number": record.number, "record": encode(record).hex()})
             case Command(token, request):
                 self._outbox.refuse(token, f"unknown request {type(request).__name__}")
             case Started():

@@ -10,6 +10,9 @@ from typing import Any
 import click
 
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.block import ChainRules
+from supervm.protocol.codec import decode
+from supervm.protocol.epoch import EpochRecord
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.evidence import (
     EVIDENCE_BYTES_MAX,
@@ -34,12 +37,16 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(epilog="Example: supervm evidence line-of-the-log.json --genesis genesis.cbor")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--genesis", "genesis_file", type=_READ, required=True, help="The file that started the network.")
+@click.option("--epoch", "epoch_file", type=_READ,
+              help="Record of the epoch it is about, from `supervm l1 epoch --out` [default: the first epoch].")
 @json_option
-def evidence(file: Path, genesis_file: Path, as_json: bool) -> int:
+def evidence(file: Path, genesis_file: Path, epoch_file: Path | None, as_json: bool) -> int:
     """Check, offline, whether FILE proves that somebody broke the rules, and say who.
 
     FILE is the evidence itself, its hexadecimal digits, or the line of a node's log (event "evidence") that shows it; -
-    is standard input. Exit status 0: proved. 1: it proves nothing. 2: it cannot be read.
+    is standard input. The record of an epoch is believed: take it from a node that you trust.
+
+    Exit status 0: proved. 1: it proves nothing. 2: it cannot be read.
     """
     chain = _read_chain(genesis_file)
     try:
@@ -47,8 +54,9 @@ def evidence(file: Path, genesis_file: Path, as_json: bool) -> int:
     except RemoteProtocolError as error:
         raise InputError(f"{file}: this is no evidence: {error.reason}") from error
     try:
-        culprit = check_evidence(found, chain.rules)
-        document = _verdict(found, culprit, chain)
+        rules = chain.rules if epoch_file is None else chain.rules_of(_read_epoch(epoch_file))
+        culprit = check_evidence(found, rules)
+        document = _verdict(found, culprit, chain, rules)
     except RemoteProtocolError as error:
         emit({"proved": False, "reason": error.reason}, as_json=as_json, lines=[f"not proved: {error.reason}"])
         return 1
@@ -56,14 +64,14 @@ def evidence(file: Path, genesis_file: Path, as_json: bool) -> int:
     return 0
 
 
-def _verdict(found: Evidence, culprit: Culprit, chain: Chain) -> dict[str, Any]:
+def _verdict(found: Evidence, culprit: Culprit, chain: Chain, rules: ChainRules) -> dict[str, Any]:
     """Return what is printed about a proved fault.
 
     Raises:
         RemoteProtocolError: the culprit is a miner that is not one of this network: nobody vouched for it.
     """
     if culprit.validator is not None:
-        node_id = chain.validators.node_ids[culprit.validator]
+        node_id = rules.validators.node_ids[culprit.validator]
         who = f"validator {culprit.validator}"
     else:
         node_id = culprit.miner or b""
@@ -92,6 +100,15 @@ def _deed(found: Evidence, culprit: Culprit) -> str:
         case BadBatch(_, header):
             return (f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transfer of this chain "
                     f"with its sender's signature")
+
+
+def _read_epoch(path: Path) -> EpochRecord:
+    try:
+        return decode(EpochRecord, path.read_bytes())
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read: {error.strerror}") from error
+    except RemoteProtocolError as error:
+        raise InputError(f"{path}: this is no record of an epoch: {error.reason}") from error
 
 
 def _read_chain(path: Path) -> Chain:

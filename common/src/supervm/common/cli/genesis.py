@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -22,6 +22,9 @@ from ..keyfile import create_file
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
 from .output import columns, emit, json_option
+
+if TYPE_CHECKING:
+    from supervm.protocol.validators import Validator
 
 VALIDATORS_HEADER = ("key", "node_id", "weight", "payout")
 MINERS_HEADER = ("node_id", "payout")
@@ -38,6 +41,7 @@ PARAMETERS = {
     "window": OptionSpec(int, 1_024, "slots of one sender that may be under way", 1, 1 << 20),
     "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
+    "epoch_ms": OptionSpec(int, 3_600_000, "time after which an epoch ends, ms", 1, 365 * _DAY_MS),
 }
 """Numbers that ``--param`` can set, besides ``fee_shares_bps``."""
 
@@ -71,17 +75,12 @@ def new(
     """Make a genesis file; never overwrites one."""
     from supervm.protocol.codec import encode
     from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
-    from supervm.protocol.validators import Validator
 
     reader = _Keys(test_network)
     made = make_genesis(
         name=_checked_name(name),
         time_ms=time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        validators=tuple(
-            Validator(1, reader.key(row, "key"), reader.node(row), row.integer("weight", 1, _INT_MAX),
-                      reader.account(row, "payout"))
-            for row in _rows(validators, VALIDATORS_HEADER)
-        ),
+        validators=read_validators(validators, test_network=test_network),
         miners=tuple(
             Miner(1, reader.node(row), reader.account(row, "payout")) for row in _rows(miners, MINERS_HEADER)
         ),
@@ -108,6 +107,22 @@ def show(file: Path, as_json: bool) -> None:
     except LocalProtocolError as error:
         raise InputError(f"{file}: {error}") from None
     emit(document, as_json=as_json, lines=_lines(document))
+
+
+def read_validators(path: Path, *, test_network: bool) -> tuple[Validator, ...]:
+    """Read a CSV file of validators, ``key,node_id,weight,payout``; their order is their index.
+
+    Raises:
+        InputError: the file is not such a list; where, and what is allowed.
+    """
+    from supervm.protocol.validators import Validator
+
+    reader = _Keys(test_network)
+    return tuple(
+        Validator(1, reader.key(row, "key"), reader.node(row), row.integer("weight", 1, _INT_MAX),
+                  reader.account(row, "payout"))
+        for row in _rows(path, VALIDATORS_HEADER)
+    )
 
 
 def describe(made: Any) -> dict[str, Any]:
