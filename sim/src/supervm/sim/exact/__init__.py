@@ -9,6 +9,7 @@ from .choices import PPM, Choice, Choices, Stream
 from .clock import HostClock
 from .crypto import MemoVerify, RealVerify
 from .disk import KEPT, LOST, TORN, DiskProfile, Snapshot, VirtualDisk
+from .driver import Cpu
 from .events import Delivered, Event, HostStarted, HostStopped, LinkDown, LinkUp, Persisted, Sent, Stepped
 from .flows import fair_rates
 from .geography import (
@@ -26,10 +27,11 @@ from .geography import (
 )
 from .host import Host
 from .network import Network, Rules
+from .power import BOUNDARIES
 from .queue import BucketQueue
 from .topology import FATES, GENESIS_MS, GRANT, START_US, UPLINKS, Deployment, key
 from .twins import BOTH, FIRST, NEITHER, SECOND, Masks, Twins
-from .world import BOUNDARIES, Cpu, ExactWorld
+from .world import ExactWorld
 
 __all__ = [
     "ACCESS", "ACTORS", "BOTH", "BOUNDARIES", "CITIES", "FATES", "FIRST", "GENESIS_MS", "GRANT", "KEPT", "LOST",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from supervm.common.core import Effect, Input
@@ -93,3 +93,25 @@ class LinkDown:
 
 
 Event = Stepped | Sent | Delivered | Persisted | HostStarted | HostStopped | LinkUp | LinkDown
+
+
+class Watchers:
+    """Who is told what happens.
+
+    Attributes:
+        any: whether there is anybody; who makes an event often asks first.
+    """
+
+    def __init__(self) -> None:
+        self.any = False
+        self._callbacks: list[Callable[[Event], None]] = []
+
+    def add(self, callback: Callable[[Event], None]) -> None:
+        """Have `callback` told everything from now on."""
+        self._callbacks.append(callback)
+        self.any = True
+
+    def tell(self, event: Event) -> None:
+        """Tell everybody."""
+        for callback in self._callbacks:
+            callback(event)

@@ -42,7 +42,7 @@ class Links:
         queue: the world's events.
         network: the paths.
         by_address: who is where.
-        tell: told every `LinkUp` and `LinkDown`; None while nobody watches.
+        tell: told every `LinkUp` and `LinkDown`.
     """
 
     def __init__(
@@ -169,6 +169,11 @@ class Links:
             self._feed(host, DialFailed(peer.address, reason))
         if link.number not in peer.made:
             self._network.close(link)
+
+    def give_up(self, lane: Lane, reason: str) -> None:
+        """The transport has given a connection up: both ends notice by themselves."""
+        self.close(lane, reason)
+        self.close(lane.back, reason)
 
     def host_off(self, host: Host, reason: str, *, silent_us: int | None) -> None:
         """A host went off: its ends are gone; the others notice.

@@ -36,11 +36,12 @@ from .adversaries import ACTORS
 from .choices import Choices
 from .crypto import MemoVerify, RealVerify
 from .disk import DiskProfile, VirtualDisk
+from .driver import Cpu
 from .geography import ACCESS, REGIONS, WORLD, Access, Geography, Place, lan
 from .host import Host
 from .network import FAIR_FROM_BYTES
 from .twins import Masks, Twins
-from .world import Cpu, ExactWorld
+from .world import ExactWorld
 
 GENESIS_MS: Final = 1_700_000_000_000
 """Time of genesis."""

@@ -1,0 +1,280 @@
+"""The driver of the cores: takes items off the world's queue, steps a core, carries its effects out.
+
+It decides nothing that a protocol depends on (`supervm.common.core`). A core is stepped by the queue only, never from
+inside another step. A message is encoded once for all receivers of one broadcast. With a `Cpu`, a host takes one input
+at a time and is busy meanwhile; what it does leaves when the time is over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from struct import Struct
+from typing import Any, Final
+
+from supervm.common.core import (
+    Core,
+    Dial,
+    Effect,
+    Halt,
+    HangUp,
+    Input,
+    Persist,
+    Publish,
+    Received,
+    Reply,
+    Send,
+    Tick,
+    Work,
+    WorkDone,
+)
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.wire.frames import encode_message
+
+from ..errors import SimulationError
+from .choices import Choices
+from .crypto import RealVerify
+from .events import Delivered, Sent, Stepped, Watchers
+from .host import CALL, DELIVER, EFFECTS, INPUT, LATE, SHARE, TICK, WAKE, WRITTEN, Host, Lane, Parcel
+from .links import Links
+from .network import Network
+from .power import Power
+from .queue import BucketQueue
+from .writes import Writes
+
+WORK_US_PER_SIGNATURE: Final = 38
+"""Time that one signature check takes (limits.md 1.1)."""
+
+_pack: Final = Struct("<QII16s").pack
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """How long a host needs for what it does.
+
+    Attributes:
+        step_us: for any input.
+        verify_us: for each signature that a core checks while it is stepped; work it gives away has its own lanes.
+    """
+
+    step_us: int = 0
+    verify_us: int = WORK_US_PER_SIGNATURE
+
+
+class Driver:
+    """Carries out what cores want.
+
+    Args:
+        queue: the world's events.
+        choices: where randomness comes from.
+        network: the paths.
+        links: the connections.
+        watchers: told everything, as it happens.
+        verify: the signature verification that the cores were given, too.
+        cpu: None: cores take no time.
+        keep_events: whether published events are kept with their host.
+
+    Attributes:
+        power: switches hosts on and off.
+        delivered: messages delivered so far.
+        not_sent: messages that a driver would not have sent: too long, or not for that tier.
+        trace: rolling hash of every delivery so far.
+    """
+
+    def __init__(
+        self, queue: BucketQueue[Any], choices: Choices, network: Network, links: Links, watchers: Watchers, *,
+        verify: RealVerify, cpu: Cpu | None, keep_events: bool,
+    ) -> None:
+        self._queue = queue
+        self._network = network
+        self._links = links
+        self._watchers = watchers
+        self._verify = verify
+        self._cpu = cpu
+        self._keep_events = keep_events
+        self.power = Power(queue, choices, links, watchers, self.take)
+        self._writes = Writes(queue, choices, self.power, self.take, self._emit)
+        self.delivered = 0
+        self.not_sent = 0
+        self.trace = blake2b(digest_size=32, person=b"svm.sim.trace")
+        self._last: Parcel | None = None
+
+    def handle(self, item: Any) -> None:
+        """Let an item of the queue happen."""
+        kind = item[0]
+        if kind in (DELIVER, LATE):
+            self._deliver(kind, item[1], item[2])
+        elif kind == TICK:
+            host = item[1]
+            if host.life == item[2] and host.tick_at_us == item[3]:
+                host.tick_at_us = None
+                self._tick(host)
+        elif kind == WRITTEN:
+            if item[1].life == item[2]:
+                self._writes.written(item[1])
+        elif kind == INPUT:
+            if item[1].life == item[2]:
+                self.take(item[1], item[3])
+        elif kind == CALL:
+            item[1]()
+        elif kind == SHARE:
+            self._network.share(item[1])
+        elif kind == EFFECTS:
+            if item[1].life == item[2]:
+                self._carry_out(item[1], item[3])
+        elif kind == WAKE and item[1].life == item[2]:
+            host = item[1]
+            self._step(host, host.backlog.popleft())
+            if host.backlog and host.core is not None:
+                self._queue.push(max(host.busy_us, self._queue.now_us), (WAKE, host, host.life))
+
+    def _deliver(self, kind: int, lane: Lane, parcel: Parcel) -> None:
+        if not lane.back.open:
+            return  # the receiver's end is down
+        dst = lane.dst
+        rate = lane.down_bps
+        if rate and kind == DELIVER:
+            now_us = self._queue.now_us
+            taken_us = parcel.size_bytes * 8_000_000 // rate
+            if dst.down_free_us > now_us - taken_us:  # others are still coming in: it waits its turn
+                dst.down_free_us += taken_us
+                if dst.down_free_us > now_us:
+                    lane.last_us = max(lane.last_us, dst.down_free_us)
+                    self._queue.push(dst.down_free_us, (LATE, lane, parcel))
+                    return
+            else:
+                dst.down_free_us = now_us
+        try:
+            message = parcel.decoded()
+        except RemoteProtocolError as error:
+            self._links.end(lane.back, f"{error.code}: {error.reason}")
+            return
+        src = lane.src
+        self.delivered += 1
+        self.trace.update(_pack(self._queue.now_us, src.index, dst.index, parcel.digest))
+        if self._watchers.any:
+            self._watchers.tell(Delivered(self._queue.now_us, src, dst, message, parcel.frame))
+        self.take(dst, Received(src.node_id, message))
+
+    # --- one step of one core -----------------------------------------------------------------------------------------
+
+    def take(self, host: Host, event: Input) -> None:
+        """Give a core its input, or put it behind others if the host is busy."""
+        if self._cpu is not None and (host.backlog or host.busy_us > self._queue.now_us) and host.core is not None:
+            host.backlog.append(event)
+            if len(host.backlog) == 1:
+                self._queue.push(host.busy_us, (WAKE, host, host.life))
+            return
+        self._step(host, event)
+
+    def _step(self, host: Host, event: Input) -> None:
+        core = host.core
+        if core is None:
+            return
+        cpu = self._cpu
+        now_us = self._queue.now_us
+        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
+        before = self._verify.calls
+        effects = core.step(local_us, event)
+        if self._watchers.any:
+            self._watchers.tell(Stepped(now_us, host, local_us, event, effects))
+        if cpu is not None:
+            host.busy_us = now_us + cpu.step_us + cpu.verify_us * (self._verify.calls - before)
+            if effects and host.busy_us > now_us:
+                self._queue.push(host.busy_us, (EFFECTS, host, host.life, effects))
+                effects = []
+        life = host.life
+        if effects:
+            self._carry_out(host, effects)
+        if host.life == life:
+            self.arm(host, core)
+
+    def _tick(self, host: Host) -> None:
+        core = host.core
+        if core is None:
+            return
+        wanted_us = core.deadline_us
+        now_us = self._queue.now_us
+        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
+        if wanted_us is not None and wanted_us <= local_us:
+            self.take(host, Tick())
+        else:
+            self.arm(host, core)
+
+    def arm(self, host: Host, core: Core) -> None:
+        """Set a host's timer to when its core next wants a `Tick`."""
+        deadline_us = core.deadline_us
+        if deadline_us is None:
+            host.tick_at_us = None
+            return
+        if host.clock is not None:
+            deadline_us = host.clock.when_us(deadline_us)
+        now_us = self._queue.now_us
+        if deadline_us < now_us:
+            deadline_us = now_us
+        if host.tick_at_us is None or deadline_us < host.tick_at_us:
+            host.tick_at_us = deadline_us
+            self._queue.push(deadline_us, (TICK, host, host.life, deadline_us))
+
+    def _carry_out(self, host: Host, effects: Sequence[Effect]) -> None:
+        life = host.life
+        for effect in effects:
+            kind = type(effect)
+            if kind is Send or kind is Reply:
+                number = host.numbers.get(effect.after) if effect.after else None  # type: ignore[union-attr]
+                if number is None:
+                    self._emit(host, effect)
+                else:
+                    host.gate.append((number, effect))
+            elif kind is Publish:
+                if self._keep_events:
+                    host.events.append((self._queue.now_us, effect))  # type: ignore[arg-type]
+            elif kind is Persist:
+                self._writes.ask(host, effect)  # type: ignore[arg-type]
+            else:
+                self._rare(host, effect)
+            if host.life != life:
+                return
+
+    def _rare(self, host: Host, effect: Effect) -> None:
+        match effect:
+            case Work(token, lane, job):
+                result = [self._verify(*item) for item in job.items]
+                finished_us = max(self._queue.now_us, host.lanes.get(lane, 0)) + WORK_US_PER_SIGNATURE * len(result)
+                host.lanes[lane] = finished_us
+                self._queue.push(finished_us, (INPUT, host, host.life, WorkDone(token, result)))
+            case Dial(address, expected):
+                self._links.dial(host, address, expected)
+            case HangUp(peer, code, reason):
+                link = host.links.get(peer)
+                if link is not None:
+                    self._links.end(link, f"{code}: {reason}")
+            case Halt(reason):
+                host.halted = reason
+                self.power.crash(host, f"halted: {reason}")
+            case _:
+                raise SimulationError(f"no driver can carry out a {type(effect).__name__}")
+
+    def _emit(self, host: Host, effect: Any) -> None:
+        if type(effect) is Reply:
+            host.replies[effect.token] = effect
+            return
+        lane = host.links.get(effect.peer)
+        if lane is None:
+            return
+        message = effect.message
+        parcel = self._last
+        if parcel is None or parcel.message is not message:
+            parcel = self._last = Parcel(message, encode_message(message))
+        if type(message) not in lane.kinds or len(parcel.frame) > lane.frame_bytes_max:
+            self.not_sent += 1
+            return
+        if host.traps and self.power.trapped(host, "before-send"):
+            return
+        if self._watchers.any:
+            self._watchers.tell(Sent(self._queue.now_us, host, lane.dst, message, parcel.frame))
+        if not self._network.carry(lane, parcel) and not parcel.droppable:
+            self._links.give_up(lane, "slow: too many bytes wait for the peer to read")
+        if host.traps:
+            self.power.trapped(host, "after-send")

@@ -1,0 +1,135 @@
+"""Hosts that go on and off: starts, crashes, orderly stops, and traps that crash a host where it hurts most."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from supervm.common.core import Input, Started
+from supervm.common.records import Record
+
+from ..errors import SimulationError
+from .choices import Choices, Stream
+from .disk import KEPT, LOST, TORN
+from .events import HostStarted, HostStopped, Persisted, Watchers
+from .host import CALL, Host, Trap
+from .links import Links
+from .queue import BucketQueue
+
+BOUNDARIES: Final = ("before-persist", "after-persist", "after-durable", "after-told", "before-send", "after-send")
+"""Where `Power.set_trap` can set a trap: before a write is asked for, after; after it is durable and before anybody
+knows, after the core was told and what waited has left; before and after a message leaves."""
+
+
+class Power:
+    """Switches the hosts of a world on and off.
+
+    Args:
+        queue: the world's events.
+        choices: decide what a crash makes of a write under way.
+        links: lose the ends of a host that is off.
+        watchers: told every start, every stop, and what is durable by it.
+        take: gives a core its input.
+    """
+
+    def __init__(
+        self, queue: BucketQueue[Any], choices: Choices, links: Links, watchers: Watchers,
+        take: Callable[[Host, Input], None],
+    ) -> None:
+        self._queue = queue
+        self._choices = choices
+        self._links = links
+        self._watchers = watchers
+        self._take = take
+
+    def on(self, host: Host) -> None:
+        """Switch a host on.
+
+        Raises:
+            SimulationError: it runs.
+        """
+        if host.core is not None:
+            raise SimulationError(f"{host.name} runs already")
+        host.life += 1
+        host.halted = None
+        host.asked = host.durable = 0
+        if host.clock is not None:
+            host.clock.new_life()
+        host.core = host.build(host.disk)
+        if self._watchers.any:
+            self._watchers.tell(HostStarted(self._queue.now_us, host))
+        self._take(host, Started())
+
+    def crash(self, host: Host, reason: str, *, silent_us: int | None = None) -> None:
+        """Switch a host off at once; what is not durable is lost. A host that is off stays off.
+
+        Args:
+            host: the host.
+            reason: for its peers and for observers.
+            silent_us: how long its peers take to notice, if nobody tells them; None: its kernel does.
+        """
+        if host.core is not None:
+            self._off(host, reason, crashed=True, silent_us=silent_us)
+
+    def stop(self, host: Host) -> None:
+        """Switch a host off in good order: what was asked to be written is written, its peers are told."""
+        if host.core is None:
+            return
+        disk = host.disk
+        if disk.under_way:
+            self.tell_durable(host, disk.end())
+        if disk.waiting:
+            disk.begin(None)
+            self.tell_durable(host, disk.end())
+        self._off(host, "the peer closed the connection", crashed=False)
+
+    def tell_durable(self, host: Host, done: Sequence[tuple[int, Sequence[Record]]]) -> None:
+        """Tell observers of writes that are durable from now on: (token, records)."""
+        if self._watchers.any:
+            for token, records in done:
+                self._watchers.tell(Persisted(self._queue.now_us, host, token, records))
+
+    def _off(self, host: Host, reason: str, *, crashed: bool, silent_us: int | None = None) -> None:
+        host.core = None
+        host.life += 1
+        host.tick_at_us = None
+        host.numbers.clear()
+        host.gate.clear()
+        host.lanes.clear()
+        host.backlog.clear()
+        host.traps.clear()
+        host.busy_us = 0
+        outcome = LOST
+        if crashed and host.disk.under_way:
+            outcome = self._choices.fault("crash-write", host.name, self._queue.now_us, _draw_crash)
+        self.tell_durable(host, host.disk.lose_power(outcome))
+        self._links.host_off(host, reason, silent_us=silent_us)
+        if self._watchers.any:
+            self._watchers.tell(HostStopped(self._queue.now_us, host, reason, crashed))
+
+    # --- traps --------------------------------------------------------------------------------------------------------
+
+    def set_trap(self, host: Host, boundary: str, nth: int, restart_after_us: int | None) -> None:
+        """Crash a host the nth time from now that it reaches a boundary; see `ExactWorld.crash_at`."""
+        if boundary not in BOUNDARIES:
+            raise SimulationError(f"there is no boundary {boundary!r}; allowed are {', '.join(BOUNDARIES)}")
+        host.traps[boundary] = Trap(nth, restart_after_us)
+
+    def trapped(self, host: Host, boundary: str) -> bool:
+        """Note that a host is at a boundary; return whether that crashed it."""
+        trap = host.traps.get(boundary)
+        if trap is None:
+            return False
+        trap.left -= 1
+        if trap.left > 0:
+            return False
+        self._off(host, f"crash {boundary}", crashed=True)
+        if trap.restart_after_us is not None:
+            at_us = self._queue.now_us + trap.restart_after_us
+            self._queue.push(at_us, (CALL, lambda: None if host.core is not None else self.on(host)))
+        return True
+
+
+def _draw_crash(stream: Stream) -> int:
+    """What a crash makes of the group under way: half of the time it is lost."""
+    return stream.pick((LOST, LOST, TORN, KEPT))
