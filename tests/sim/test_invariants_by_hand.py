@@ -1,0 +1,251 @@
+"""Every rule about what nodes sign, publish and believe is broken once by hand and must be seen (consensus.md 6)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
+
+from supervm.common.core import Publish, Reply
+from supervm.protocol.batch import BatchVote, batch_vote_statement, bitmap_bytes
+from supervm.protocol.block import Justification
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import encode
+from supervm.protocol.evidence import double_vote
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.wire.messages import (
+    BatchMessage,
+    BatchVoteMessage,
+    CertificateMessage,
+    CheckpointMessage,
+    ProposalMessage,
+    Submit,
+    VoteMessage,
+)
+from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
+from supervm.sim.invariants import RULES
+from supervm.tier_l1_super.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
+
+
+def two_blocks_at_one_height(scene: Scene) -> None:
+    for view in (1, 2):
+        scene.say((0, 1, 2), FINALIZE, view, scene.block(view, ts=view).hash)
+
+
+def finalized_and_nullified(scene: Scene) -> None:
+    scene.say((0, 1, 2), FINALIZE, 3, A)
+    scene.say((1, 2, 3), NULLIFY, 3)
+
+
+def two_notarized(scene: Scene) -> None:
+    scene.say((0, 1, 2), NOTARIZE, 3, A)
+    scene.say((1, 2, 3), NOTARIZE, 3, B)
+
+
+def two_notarizes(scene: Scene) -> None:
+    scene.say((0,), NOTARIZE, 3, A)
+    scene.say((0,), NOTARIZE, 3, B)
+
+
+def nullify_and_finalize(scene: Scene) -> None:
+    scene.say((2,), NULLIFY, 3)
+    scene.say((2,), FINALIZE, 3, A)
+
+
+def vote_without_record(scene: Scene) -> None:
+    scene.sent("l1-1", VoteMessage((scene.vote(1, FINALIZE, 2, A, recorded=False),)))
+
+
+def vote_of_an_amnesiac(scene: Scene) -> None:
+    host = scene.deployment.host("l1-1")
+    host.disk.lose_log()
+    scene.monitor._on(HostStarted(1, host))
+    scene.say((1,), NULLIFY, 5)
+
+
+def two_checkpoints(scene: Scene) -> None:
+    scene.say((0, 1, 2), CHECKPOINT, 4, A)
+    scene.say((1, 2, 3), CHECKPOINT, 4, B)
+
+
+def no_proof_of_place(scene: Scene) -> None:
+    block = scene.block(3, just=Justification(1, (), ()))
+    scene.say((0,), NOTARIZE, 3, block.hash)
+
+
+def forged_certificate(scene: Scene) -> None:
+    good = scene.certificate(NOTARIZE, 2, A)
+    bad = msgspec.structs.replace(good, signatures=(*good.signatures[:2], (2, bytes(64))))
+    scene.sent("l1-1", CertificateMessage((bad,)))
+
+
+def held_certificate_of_two(scene: Scene) -> None:
+    scene.durable("l1-1", HeldCertificate(1, scene.certificate(NULLIFY, 2, ZERO_HASH, (0, 1))))
+
+
+def passed_on_checkpoint(scene: Scene) -> None:
+    signatures = tuple((index, bytes(64)) for index in range(3))
+    scene.sent("l1-1", CheckpointMessage(encode(CertifiedCheckpoint(1, scene.chain.anchor, signatures))))
+
+
+def two_epochs_from_two_blocks(scene: Scene) -> None:
+    for view in (1, 2):
+        block = scene.block(view, ts=view)
+        changed = msgspec.structs.replace(block.header, epoch=1, parent_hash=bytes([view]) * 32, height=view + 1)
+        name = changed.hash
+        scene.monitor.facts.blocks[name] = msgspec.structs.replace(block, header=changed)
+        scene.monitor.finality.committed("l1-0", view + 1, name)
+
+
+def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
+    from supervm.protocol.batch import Batch, batch_header, miner_statement
+
+    wallet, miner, chain = scene.deployment.wallets[0][0], scene.deployment.l2[0], scene.chain
+    for amount in (1, 2):
+        transfer = sign_transfer(
+            wallet, chain_id=chain.chain_id, seq=0, prev=ZERO_HASH, to=scene.deployment.wallets[1][0].public,
+            amount=amount, fee=1, valid_until_ms=1 << 50)
+        made = batch_header(chain.chain_id, 0, miner.public, (), (transfer.raw,), b"\xff")
+        batch = Batch(1, made, miner.sign(miner_statement(made.digest)), (transfer.raw,), b"\xff")
+        scene.sent("l2-0", BatchMessage(encode(batch)))
+        bitmap = bitmap_bytes(1, 1)
+        for signer in signers if amount == 1 or two_of_one else tuple(3 - index for index in signers):
+            scene.durable(f"l1-{signer}", BatchPromise(1, 0, made.digest, 1, bitmap))
+            signed = scene.deployment.validators[signer].sign(
+                batch_vote_statement(chain.chain_id, 0, made.digest, 1, bitmap))
+            vote = BatchVote(1, 0, made.digest, 1, bitmap, signer, signed)
+            scene.sent(f"l1-{signer}", BatchVoteMessage(vote), "l2-0")
+
+
+def two_certified_for_one_slot(scene: Scene) -> None:
+    batch_scene(scene, signers=(0, 1, 2), two_of_one=False)
+
+
+def two_promises_for_one_slot(scene: Scene) -> None:
+    scene.deployment.world.start(scene.deployment.id_of("l1-0"))
+    batch_scene(scene, signers=(0,), two_of_one=True)
+
+
+def bits_without_record(scene: Scene) -> None:
+    digest, bitmap = A, bitmap_bytes(1, 1)
+    signed = scene.deployment.validators[0].sign(batch_vote_statement(scene.chain.chain_id, 0, digest, 1, bitmap))
+    scene.sent("l1-0", BatchVoteMessage(BatchVote(1, 0, digest, 1, bitmap, 0, signed)), "l2-0")
+
+
+def two_transfers_of_a_phone(scene: Scene) -> None:
+    from supervm.tier_l4_mobile.payments import Payment
+    from supervm.tier_l4_mobile.tables import payment_row
+
+    for amount in (1, 2):
+        raw = sign_transfer(
+            scene.deployment.wallets[0][0], chain_id=scene.chain.chain_id, seq=0, prev=ZERO_HASH, to=key(5).public,
+            amount=amount, fee=1, valid_until_ms=1 << 50).raw
+        payment = Payment(amount, b"a", b"b", amount, 1, b"", 0, "", 0, raw=raw, released=True)
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+        scene.sent("l4-0", Submit((raw,)), "l3-0")
+
+
+def two_fates(scene: Scene) -> None:
+    from supervm.tier_l4_mobile.payments import CLOSED, Payment
+    from supervm.tier_l4_mobile.tables import payment_row
+
+    for status in ("expired", "R4"):
+        payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+
+
+def false_balance(scene: Scene) -> None:
+    scene.deployment.world.start(scene.deployment.id_of("l4-0"))
+    address = scene.deployment.address(0, 0)
+    value = {"address": address, "balance": 5, "height": 0, "next_seq": 0, "proof_verified": True}
+    scene.monitor._on(Stepped(1, scene.deployment.host("l4-0"), 1, None, (Reply(1, value),)))  # type: ignore[arg-type]
+    scene.monitor.wallets.judge()
+
+
+def header_of_no_chain(scene: Scene) -> None:
+    scene.monitor.wallets._headers.append(("l4-0", msgspec.structs.replace(scene.chain.anchor, supply=1)))
+    scene.monitor.wallets.judge()
+
+
+def published(name: str, **fields: Any) -> Callable[[Scene], None]:
+    return lambda scene: scene.monitor._on(
+        Stepped(1, scene.deployment.host("l1-0"), 1, None, (Publish(name, fields),)))  # type: ignore[arg-type]
+
+
+def halted(scene: Scene) -> None:
+    scene.monitor._on(HostStopped(1, scene.deployment.host("l1-0"), "halted: divergence", True))
+
+
+@pytest.mark.parametrize(("rule", "scene"), [
+    ("S1", two_blocks_at_one_height), ("S3", finalized_and_nullified), ("S4", two_notarized), ("S5", two_notarizes),
+    ("S5", nullify_and_finalize), ("S6", vote_without_record), ("S6", vote_of_an_amnesiac),
+    ("S6", bits_without_record), ("S8", two_checkpoints), ("S9", two_certified_for_one_slot),
+    ("S5", two_promises_for_one_slot), ("R3", no_proof_of_place),
+    ("N4", forged_certificate), ("N4", held_certificate_of_two), ("N4", passed_on_checkpoint),
+    ("S14", two_epochs_from_two_blocks), ("T16", two_transfers_of_a_phone), ("N1", two_fates), ("S15", false_balance),
+    ("S15", header_of_no_chain), ("S13", published("solvency", transfer="00")),
+    ("A1", published("evidence", kind="E1", validator=1, evidence="")),
+    ("A2", published("evidence", kind="E1", validator=77)), ("A3", published("evidence", kind="E7", validator=2)),
+    ("A2", published("evidence", kind="E1", validator=1, evidence="no hexadecimal digits")),
+    ("HALT", halted),
+], ids=lambda item: item if isinstance(item, str) else getattr(item, "__name__", "scene"))
+def test_a_broken_rule_is_seen(rule: str, scene: Callable[[Scene], None]) -> None:
+    """Each rule, broken by hand."""
+    made = Scene()
+    scene(made)
+    assert rule in made.broken
+    assert made.broken <= RULES.keys()
+
+
+def test_true_evidence_against_an_adversary_is_no_violation() -> None:
+    """A1-A3 are quiet when a double vote of an adversary is proved by its two signatures."""
+    scene = Scene(actors={"l1-1": "equivocator"})
+    one, two = scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B)
+    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, two)).hex())(scene)
+    assert not scene.broken
+    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, one)).hex())(scene)
+    assert scene.broken == {"A2"}
+
+
+@pytest.mark.parametrize("fields", [{"kind": "E2", "validator": 1}, {"kind": "E1", "validator": 2}], ids=str)
+def test_evidence_of_something_else_is_none(fields: dict[str, Any]) -> None:
+    """A2: the object must prove what the event says, of whom it says it."""
+    scene = Scene(actors={"l1-1": "equivocator", "l1-2": "equivocator"})
+    pair = double_vote(scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B))
+    published("evidence", **fields, evidence=encode(pair).hex())(scene)
+    assert scene.broken == {"A2"}
+
+
+@pytest.mark.parametrize(("host", "actor", "kind"), [
+    ("l1-1", "finalize-nullifier", "E2"), ("l1-1", "bad-justification-leader", "E1"),
+    ("l1-1", "bad-justification-leader", "E6"), ("l2-0", "bad-signature-miner", "E7"),
+])
+def test_what_validators_publish_about_an_adversary_is_proof(host: str, actor: str, kind: str) -> None:
+    """A1-A3 over a run: the shipped nodes find the fault, and the object in their event proves it."""
+    deployment = Deployment(seed=3, actors={host: actor}, keep_events=False)
+    monitor = Monitor(deployment)
+    deployment.start()
+    rng = random.Random(7)
+    for phone in range(2):
+        deployment.pay(phone, deployment.random_rows(phone, 12, rng))
+    deployment.world.run(30_000_000)
+    assert (kind, host) in monitor.evidence.seen
+    assert {name for _, name in monitor.evidence.seen} == {host}
+    assert monitor.violations == []
+
+
+def test_a_proposal_with_a_proof_is_quiet() -> None:
+    """R3 is quiet for a block over a nullified view with all that it needs."""
+    scene = Scene()
+    nullification = scene.certificate(NULLIFY, 1, ZERO_HASH)
+    block = scene.block(2, just=Justification(1, (), (nullification,)))
+    leader = scene.chain.rules.leader(2)
+    scene.durable(f"l1-{leader}", NotarizePromise(1, 0, 2, block.hash, (block,)))
+    scene.sent(f"l1-{leader}", ProposalMessage(encode(block)))
+    scene.say(tuple(index for index in range(4) if index != leader), NOTARIZE, 2, block.hash)
+    assert not scene.broken
