@@ -24,10 +24,12 @@ from supervm.sim.exact import (
     Deployment,
     Event,
     HostStopped,
+    LinkDown,
     LinkUp,
     Persisted,
     Rules,
     Sent,
+    lan,
 )
 
 
@@ -323,6 +325,33 @@ def test_bandwidth_delays_what_is_long() -> None:
 
     slow = {2: Access(1_000_000, 1_000_000)}
     assert proved_at(slow) > proved_at({}) + 300_000
+
+
+def test_a_flow_that_is_lost_takes_the_other_direction_along() -> None:
+    """Both directions of a connection finish a message at once, and the loss of one breaks the connection."""
+    narrow = {tier: Access(1_000_000, 1_000_000) for tier in (1, 2, 3, 4)}
+    net = Deployment(access=narrow, fair_from_bytes=1, keep_events=False)
+    net.start()
+    downs: list[Event] = []
+    net.world.observe(lambda event: downs.append(event) if isinstance(event, LinkDown) else None)
+    net.world.network.set_rules(Rules(loss_ppm=1_000_000))
+    net.world.run(20_000_000)
+    assert downs
+    delivered = net.world.delivered
+    net.world.network.set_rules(Rules())
+    net.world.run(10_000_000)
+    assert net.world.delivered > delivered
+
+
+def test_flows_of_a_host_that_went_off_end_by_themselves() -> None:
+    """What a host was sending when it went off finishes before its peers notice that it is gone."""
+    narrow = {tier: Access(100_000, 100_000) for tier in (1, 2, 3, 4)}
+    net = Deployment(access=narrow, fair_from_bytes=1, keep_events=False, geography=lan(400_000))
+    net.start(6_000_000)
+    for index in range(3):
+        net.world.crash(net.l1[index].public)
+        net.world.run(3_000_000)
+    assert not any(net.host("l1-3").links.get(net.l1[index].public) for index in range(3))
 
 
 @pytest.mark.parametrize(

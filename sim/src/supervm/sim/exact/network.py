@@ -338,12 +338,14 @@ class Network:
         gone_us = now_us - self._flows_at_us
         self._flows_at_us = now_us
         for lane in list(self._flows):
+            if lane not in self._flows:
+                continue  # the other direction broke the connection a moment ago
             lane.left -= lane.rate * gone_us
             if lane.left <= 0:
                 parcel = lane.bulk.popleft()
                 lane.queued_bytes -= parcel.size_bytes
                 self._propagate(lane, parcel, now_us, LATE)
-                if not lane.open:
+                if lane not in self._flows:
                     continue  # the connection broke, and took its flows along
                 if lane.bulk:
                     lane.left = lane.bulk[0].size_bytes * 1_000_000
