@@ -13,7 +13,6 @@ from pathlib import Path
 
 import pytest
 import trio
-from hostile_values import Wild, unwelcome, welcome
 from process_network import ProcessNetwork, running
 from raw_client import RawClient
 
@@ -21,8 +20,10 @@ from supervm.common.driver.client import watch
 from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
 from supervm.common.up.layout import Counts
 from supervm.protocol.keys import SigningKey
+from supervm.protocol.wire.directions import ACCEPTS
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import Hello
+from supervm.protocol.wire.messages import Hello, Message
+from supervm.sim.fuzz.wild import MESSAGES, Wild
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 
@@ -50,6 +51,18 @@ def listening(network: ProcessNetwork) -> dict[str, int]:
 
 async def rss(network: ProcessNetwork) -> dict[str, int]:
     return {name: (await network.metrics(name))["rss_bytes"] for name in present(network)}
+
+
+def welcome(sender_tier: int, receiver_tier: int) -> list[type[Message]]:
+    """Kinds that the receiver takes from this sender, in a fixed order."""
+    kinds = ACCEPTS.get((sender_tier, receiver_tier), frozenset())
+    return [kind for kind in MESSAGES if kind in kinds and kind is not Hello]
+
+
+def unwelcome(sender_tier: int, receiver_tier: int) -> list[type[Message]]:
+    """Kinds that it does not take, `Hello` after Hello included."""
+    taken = welcome(sender_tier, receiver_tier)
+    return [kind for kind in MESSAGES if kind not in taken]
 
 
 class Paying:

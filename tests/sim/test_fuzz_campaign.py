@@ -28,7 +28,7 @@ from supervm.sim.invariants import RULES
 
 OFTEN = (
     "view-nullified", "gap-proposed", "payment-executed", "payment-expired", "restart-with-own-votes", "l2-failover",
-    "crash-at-every-boundary", "all-validators-down", "caught-up-by-chain",
+    "crash-at-every-boundary", "all-validators-down", "caught-up-by-chain", "noise-heard", "torn-write",
 )
 """States that fifty seeds reach."""
 
@@ -167,6 +167,29 @@ def test_a_run_without_faults_meets_the_latency_bound() -> None:
     outcome = run_seed(4, config=Config(pay_ppm=400_000))
     assert outcome.violations == ()
     assert outcome.reached["payment-executed"] > 5
+
+
+@pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 1), ("reckless-validator", 2)])
+def test_hostile_words_harm_nobody(kind: str, seed: int) -> None:
+    """Nonsense, replays and odd questions in everybody's name, or every lie of one validator, while logs compact."""
+    classes, actors = (("noise",), ()) if kind == "noise" else (("byzantine",), (kind,))
+    outcome = run_seed(seed, config=Config(
+        classes=classes, actors=actors, rate_ppm=150_000, pay_ppm=300_000, compact_every=8))
+    assert outcome.violations == ()
+    assert outcome.reached["liar-hung-up"] > 5
+    assert outcome.reached["payment-executed"] > 5
+    seen = outcome.reached.keys() & {"noise-heard", "equivocation-seen", "contradiction-seen"}
+    assert seen == ({"noise-heard"} if kind == "noise" else {"equivocation-seen", "contradiction-seen"})
+
+
+@pytest.mark.parametrize(("rule", "config"), [
+    ("gap-check", Config(classes=("noise",), rate_ppm=150_000, pay_ppm=300_000)),
+    ("vote-check", Config(classes=("byzantine",), actors=("reckless-validator",), pay_ppm=300_000)),
+])
+def test_hostile_words_alone_notice_a_missing_check(rule: str, config: Config) -> None:
+    """Where a check is left out, noise or a reckless validator by itself gets through within a few seeds."""
+    with mutated(rule):
+        assert any(run_seed(seed, config=config).violations for seed in range(4))
 
 
 def test_a_leader_far_away_is_not_taken_for_silent() -> None:

@@ -28,7 +28,7 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
-from supervm.sim.invariants import RULES
+from supervm.sim.invariants import RULES, Monitor
 from supervm.tier_l1_super.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
 
 
@@ -59,6 +59,10 @@ def nullify_and_finalize(scene: Scene) -> None:
 
 def vote_without_record(scene: Scene) -> None:
     scene.sent("l1-1", VoteMessage((scene.vote(1, FINALIZE, 2, A, recorded=False),)))
+
+
+def vote_of_another(scene: Scene) -> None:
+    scene.sent("l1-1", VoteMessage((scene.vote(2, NULLIFY, 2),)), "l1-3")
 
 
 def vote_of_an_amnesiac(scene: Scene) -> None:
@@ -186,7 +190,7 @@ def halted(scene: Scene) -> None:
     ("S5", nullify_and_finalize), ("S6", vote_without_record), ("S6", vote_of_an_amnesiac),
     ("S6", bits_without_record), ("S8", two_checkpoints), ("S9", two_certified_for_one_slot),
     ("S5", two_promises_for_one_slot), ("R3", no_proof_of_place),
-    ("N4", forged_certificate), ("N4", held_certificate_of_two), ("N4", passed_on_checkpoint),
+    ("N4", vote_of_another), ("N4", forged_certificate), ("N4", held_certificate_of_two), ("N4", passed_on_checkpoint),
     ("S14", two_epochs_from_two_blocks), ("T16", two_transfers_of_a_phone), ("N1", two_fates), ("S15", false_balance),
     ("S15", header_of_no_chain), ("S13", published("solvency", transfer="00")),
     ("A1", published("evidence", kind="E1", validator=1, evidence="")),

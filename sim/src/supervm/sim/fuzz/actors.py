@@ -15,14 +15,16 @@ from supervm.protocol.batch import (
     BatchHeader,
     BatchVote,
     batch_header,
+    bitmap_bytes,
     make_batch_certificate,
     miner_statement,
 )
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.trie_proof import TrieProof
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (
     AccountProofs,
     BatchCertificateMessage,
@@ -66,6 +68,70 @@ class CertificateForger(Actor):
         )
         self.acted += 1
         return self.to_all(CertificateMessage((Certificate(1, kind, own.epoch, view, digest, signatures),)))
+
+
+class RecklessValidator(Actor):
+    """Signs conflicting votes of every kind, other ones for each validator, and supports all of every batch."""
+
+    every_us = 60_000
+
+    def __init__(self, core: Core, context: ActorContext) -> None:
+        super().__init__(core, context)
+        self._views = [1]
+        self._heights = [1]
+        self._digests = [bytes(range(32))]
+
+    def hear(self, event: Input) -> Input | None:
+        """Follow views and heights, and what others voted for."""
+        if isinstance(event, Received) and isinstance(event.message, VoteMessage):
+            for vote in event.message.votes:
+                numbers = self._heights if vote.kind is VoteKind.CHECKPOINT else self._views
+                numbers[:] = [*numbers, vote.number][-8:]
+                self._digests = [*self._digests, vote.digest][-8:]
+        return event
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Support every transfer of every batch."""
+        if not isinstance(send.message, BatchVoteMessage):
+            return (send,)
+        return (Send(send.peer, self._support(send.message.vote.digest, send.message.vote.count), send.after),)
+
+    def more(self, event: Input) -> Iterable[Effect]:
+        """Support batches at sight, which the correct core may not do at all."""
+        if not isinstance(event, Received) or not isinstance(event.message, BatchMessage):
+            return ()
+        try:
+            batch = decode(Batch, event.message.batch, bytes_max=8 << 20)
+        except RemoteProtocolError:
+            return ()
+        if event.peer not in self.chain.payout_of_miner or not batch.transfers:
+            return ()
+        return (Send(event.peer, self._support(batch.header.digest, len(batch.transfers))),)
+
+    def _support(self, digest: bytes, count: int) -> BatchVoteMessage:
+        bitmap = bitmap_bytes((1 << count) - 1, count)
+        vote = BatchVote(1, self.chain.rules.epoch, digest, count, bitmap, self.context.index, bytes(64))
+        signature = self.context.key.sign(vote.statement(self.chain.chain_id))
+        return BatchVoteMessage(msgspec.structs.replace(vote, signature=signature))
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Tell each validator something else."""
+        self.acted += 1
+        count = self.context.stream.between(1, 7)
+        return [Send(peer, VoteMessage(tuple(self._vote() for _ in range(count)))) for peer in self.validators()]
+
+    def _vote(self) -> Vote:
+        stream = self.context.stream
+        kind = stream.pick(tuple(VoteKind))
+        number = stream.pick(self._heights if kind is VoteKind.CHECKPOINT else self._views)
+        digest = stream.pick(self._digests) if stream.chance_ppm(600_000) else stream.word().to_bytes(8, "big") * 4
+        vote = self.sign_vote(
+            kind, max(0, number + stream.between(-3, 9)), ZERO_HASH if kind is VoteKind.NULLIFY else digest)
+        if stream.chance_ppm(20_000):
+            return msgspec.structs.replace(vote, signature=stream.word().to_bytes(8, "big") * 8)
+        if stream.chance_ppm(20_000):
+            return msgspec.structs.replace(vote, signer=stream.below(len(self.chain.validators)))
+        return vote
 
 
 class RecklessMiner(Actor):
@@ -158,6 +224,9 @@ class FalseBalanceEdge(Actor):
 OWN_ACTORS: Final = {
     "certificate-forger": ActorSpec(
         "certificate-forger", 1, "Sends certificates that nobody but itself signed.", CertificateForger),
+    "reckless-validator": ActorSpec(
+        "reckless-validator", 1, "Signs conflicting votes of every kind and supports all of every batch.",
+        RecklessValidator),
     "reckless-miner": ActorSpec(
         "reckless-miner", 2, "Batches whatever it is given without looking at it.", RecklessMiner),
     "reckless-phone": ActorSpec(

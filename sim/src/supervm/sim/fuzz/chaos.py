@@ -19,6 +19,7 @@ from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
 from ..invariants import Monitor
 from .config import Config
+from .noise import Noise
 from .sets import Sets
 
 Draw = Callable[[Stream], int]
@@ -65,10 +66,11 @@ class Chaos:
         makers: dict[str, Callable[[], None]] = {
             "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
             "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
-            "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage,
+            "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage, "noise": self._noise,
             "set-change": self._set_change,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
+        self.noise = Noise(deployment, monitor) if "noise" in on else None
         if "loss" in on:
             self._world.network.set_rules(Rules(loss_ppm=config.loss_ppm))
         if "busy" in on:
@@ -181,6 +183,12 @@ class Chaos:
             if value:
                 peer, span_ms = self._other(host, value)
                 self._world.set_delay(host.node_id, peer.node_id, span_ms * 300)
+
+    def _noise(self) -> None:
+        for host in self.hosts:
+            value = self._fault("noise", host.name, lambda stream: stream.between(1, 1 << 30))
+            if value and self.noise is not None:
+                self.noise.outburst(host, value)
 
     # --- clocks and disks ---------------------------------------------------------------------------------------------
 
@@ -330,4 +338,3 @@ class Chaos:
             elif host.name not in wanted and host.core is not None:
                 world.crash(host.node_id)
         self.acknowledge()
-

@@ -19,7 +19,7 @@ from .actors import OWN_ACTORS
 
 CLASSES: Final = (
     "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
-    "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy",
+    "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy", "noise",
     "set-change",
 )
 """Classes of faults; each is on in about every other run."""
@@ -53,7 +53,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         actors: names of adversaries that may appear.
         listen_us: how long validators listen for their own key at a start.
         calm_s: longest calm time.
-        wait: whether the calm time goes on until every payment has its fate; if not, it is cut short.
+        compact_every: blocks between two compactions of a validator's write-ahead log.
     """
 
     l1: int = 4
@@ -83,7 +83,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     actors: tuple[str, ...] = ()
     listen_us: int = 0
     calm_s: int = 240
-    wait: bool = True
+    compact_every: int = 256
 
 
 def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
@@ -122,6 +122,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "epoch_ms": stream.pick((EPOCH_MS, 1_500, 3_000, 6_000)),
         "candidates": stream.pick((0, 0, 1, 2)),
         "listen_us": stream.pick((0, 0, 0, 400_000)),
+        "compact_every": stream.pick((8, 8, 256)),
     }
     actors: list[str] = []
     for tier in (1, 2, 3, 4):

@@ -50,6 +50,7 @@ STATES: Final = {
     "payment-refused": "a payment was refused", "payment-asked-twice": "an owner asked again under the same name",
     "receipt-awaited": "a payment's receipt had to tell", "liar-hung-up": "a peer was hung up on for what it sent",
     "stale-answer-refused": "a phone refused an edge's answer",
+    "noise-heard": "nodes were told what no program of ours would say",
     "quorum-core-bare": "a bare quorum was left on at the end",
     "faulty-kept-on": "a faulty validator stayed on at the end",
 }

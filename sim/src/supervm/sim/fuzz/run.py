@@ -12,10 +12,12 @@ import traceback
 from collections.abc import Iterable, Mapping
 from time import process_time
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
 from supervm.protocol.genesis import Parameters
+from supervm.tier_l1_super import consensus as validator
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.payments import AWAITING, FATES
 
@@ -113,7 +115,8 @@ class Run:
         began_s = process_time()
         trace = ""
         try:
-            self._play()
+            with patch.object(validator, "COMPACT_EVERY", self.config.compact_every):  # so that short runs compact, too
+                self._play()
         except Exception as error:  # whatever a core raises is a finding, not the end of the campaign
             trace = traceback.format_exc()
             self.monitor.book.now_us = self.world.now_us
@@ -146,6 +149,8 @@ class Run:
         self._run(1_500)
         if self.chaos.asked_twice:
             self.reached.note("payment-asked-twice")
+        if self.chaos.noise is not None and self.chaos.noise.said:
+            self.reached.note("noise-heard")
         if not self.monitor.broken:
             self.monitor.finish()
             if not self.config.classes and self.config.epoch_ms == EPOCH_MS:

@@ -116,12 +116,13 @@ class ExecutionWatch:
         self.top[written.host] = max(written.height, self.top.get(written.host, 0))
 
     def _checkpoint(self, host: Host, height: int, raw: bytes) -> None:
+        facts = self._facts
         checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=BYTES_MAX)
         header = encode(checkpoint.header)
-        if self._certified.setdefault(height, header) != header:
-            self._facts.book.note("S8", f"{host.name} holds another certified checkpoint of height {height}")
-        if not self._facts.genuine(checkpoint.certificate()):
-            self._facts.book.note("N4", f"{host.name} wrote down a checkpoint of height {height} that no quorum signed")
+        if self._certified.setdefault(height, header) != header or facts.headers.get(height, header) != header:
+            facts.book.note("S8", f"{host.name} holds another certified checkpoint of height {height}")
+        if not facts.genuine(checkpoint.certificate()):
+            facts.book.note("N4", f"{host.name} wrote down a checkpoint of height {height} that no quorum signed")
 
     def _compare(self) -> None:
         reference = self.reference

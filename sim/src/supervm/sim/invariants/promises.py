@@ -167,6 +167,8 @@ class PromiseWatch:
         if vote.kind is VoteKind.NEXT_READY or vote.kind is VoteKind.SET_CHANGE:
             return  # wishes and news, no promises
         if self._facts.index_of(sender, vote.epoch) != vote.signer:
+            if honest:
+                self._facts.book.note("N4", f"{sender.name} passes on a vote of validator {vote.signer}")
             if not self._genuine(vote):
                 return
         elif not honest and not self._genuine(vote):

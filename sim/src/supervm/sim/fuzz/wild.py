@@ -1,6 +1,6 @@
 """Messages that are well-formed and mean harm: every field drawn from the edges of what its type allows.
 
-`wild_message` fills a message type from its declared bounds. Fields that carry the canonical bytes of an agreed object
+`Wild.message` fills a message type from its declared bounds. Fields that carry the canonical bytes of an agreed object
 get bytes of a random agreed object, filled the same way, or plain noise; fields of 32 bytes often name things that
 exist, so that the checks behind the first one are reached too.
 """
@@ -16,15 +16,18 @@ from msgspec import inspect
 
 from supervm.protocol import batch, block, checkpoint, edge, light, transfer, trie_proof, votes
 from supervm.protocol.codec import INT_MAX, Agreed, encode
-from supervm.protocol.wire.directions import ACCEPTS
-from supervm.protocol.wire.messages import AnyMessage, Hello, Message
+from supervm.protocol.wire.messages import AnyMessage, Message
+
+from ..errors import SimulationError
 
 MESSAGES: tuple[type[Message], ...] = get_args(AnyMessage)
+"""Every kind of message."""
 AGREED: tuple[type[Agreed], ...] = (
     batch.Batch, batch.BatchHeader, batch.BatchCertificate, batch.BatchVote, block.Block, block.FinalizedBlocks,
     checkpoint.CertifiedCheckpoint, checkpoint.CheckpointHeader, edge.EdgeRecord, light.ReceiptProof,
     light.AccountAnswer, transfer.Transfer, trie_proof.TrieProof, votes.Vote, votes.Certificate,
 )
+"""What a field of bytes may carry."""
 LONG = 512
 """Bytes from which on a field is taken to carry an agreed object."""
 
@@ -42,11 +45,11 @@ class Wild:
         self._known = list(known)
 
     def message(self, kind: type[Message]) -> Message:
-        """A message of this kind."""
+        """Return a message of this kind."""
         return self._fill(kind, depth=0)  # type: ignore[no-any-return]
 
     def agreed(self, kind: type[Agreed], depth: int = 0) -> bytes:
-        """Canonical bytes of an agreed object of this kind."""
+        """Return canonical bytes of an agreed object of this kind."""
         return encode(self._fill(kind, depth))
 
     def _fill(self, kind: type[msgspec.Struct], depth: int) -> Any:
@@ -87,7 +90,7 @@ class Wild:
             case inspect.NoneType():
                 return None
             case _:
-                raise AssertionError(f"no wild value for {info}")
+                raise SimulationError(f"no wild value for {info}")
 
     def _bytes(self, least: int, most: int, depth: int) -> bytes:
         rng = self._rng
@@ -98,15 +101,3 @@ class Wild:
             cut = rng.choice((len(data), len(data), len(data), rng.randrange(len(data))))
             return data[:cut][:most]
         return rng.randbytes(max(least, min(most, rng.choice((0, 1, 100, most)))))
-
-
-def welcome(sender_tier: int, receiver_tier: int) -> list[type[Message]]:
-    """Kinds that the receiver takes from this sender, in a fixed order."""
-    kinds = ACCEPTS.get((sender_tier, receiver_tier), frozenset())
-    return [kind for kind in MESSAGES if kind in kinds and kind is not Hello]
-
-
-def unwelcome(sender_tier: int, receiver_tier: int) -> list[type[Message]]:
-    """Kinds that it does not take, `Hello` after Hello included."""
-    taken = welcome(sender_tier, receiver_tier)
-    return [kind for kind in MESSAGES if kind not in taken]
