@@ -1,19 +1,19 @@
-"""The shipped cores of all four tiers under a hand-stepped clock: payments, crashes, conflicts and lies."""
+"""The shipped cores of all four tiers under virtual time: payments, crashes, conflicts and lies."""
 
 from __future__ import annotations
 
 import random
 
 import pytest
-from four_tiers import GENESIS_MS, GRANT, FourTiers
 
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.wire.messages import Submit
+from supervm.sim.exact import GENESIS_MS, GRANT, Deployment
 from supervm.tier_l4_mobile.messages import Balance, PaymentRow
 
 
-def check_books(net: FourTiers) -> None:
+def check_books(net: Deployment) -> None:
     """All validators agree on every root, and fees and supply are exact."""
     net.world.run(3_000_000)
     infos = net.validator_info()
@@ -30,7 +30,7 @@ def check_books(net: FourTiers) -> None:
 
 def test_one_phones_payment_is_proved_by_another_phone() -> None:
     """Alice's phone pays; Bob's phone proves the new balance for itself."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     net.pay(0, [PaymentRow(to=net.address(1, 0), amount=250, fee=10, source=net.address(0, 0), key="one")])
     assert net.settle(10) == {"R4": 1}
@@ -43,7 +43,7 @@ def test_one_phones_payment_is_proved_by_another_phone() -> None:
 
 def test_many_payments_all_reach_proof() -> None:
     """600 payments between 6 accounts on two phones, two edges and two miners are all proved; the books balance."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     rng = random.Random(7)
     for phone in range(2):
@@ -56,7 +56,7 @@ def test_same_seed_same_trace() -> None:
     """Two runs of one seed deliver the same bytes in the same order."""
 
     def digest() -> bytes:
-        net = FourTiers(seed=3)
+        net = Deployment(seed=3)
         net.start()
         net.pay(0, net.random_rows(0, 20, random.Random(1)))
         net.settle(5)
@@ -68,7 +68,7 @@ def test_same_seed_same_trace() -> None:
 @pytest.mark.parametrize("victim", range(4))
 def test_one_validator_may_be_down(victim: int) -> None:
     """With any one of four validators off, payments are proved; when it is back it has the same state."""
-    net = FourTiers(l2=1, l3=1)
+    net = Deployment(l2=1, l3=1)
     net.start()
     net.world.crash(net.l1[victim].public)
     net.pay(0, net.random_rows(0, 40, random.Random(victim)))
@@ -80,7 +80,7 @@ def test_one_validator_may_be_down(victim: int) -> None:
 
 def test_all_validators_restart_together() -> None:
     """All validators lose power in the middle of payments; after restart every payment is still proved, once."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     net.pay(0, net.random_rows(0, 60, random.Random(5)))
     net.world.run(57_000)
@@ -96,7 +96,7 @@ def test_all_validators_restart_together() -> None:
 @pytest.mark.parametrize("moment_us", [500, 3_000, 54_700, 58_000, 62_000, 66_000])
 def test_crash_of_everybody_in_turn(moment_us: int) -> None:
     """Each node in turn is switched off and on in the middle of the payments; each payment is proved exactly once."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     rng = random.Random(moment_us)
     for number, node in enumerate((*net.l1, *net.l2, *net.l3, *net.l4)):
@@ -113,7 +113,7 @@ def test_crash_of_everybody_in_turn(moment_us: int) -> None:
 
 def test_conflicting_pair_ends_in_at_most_one_execution() -> None:
     """Two transactions for one slot, submitted through two edges: never both executed, and the account lives on."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     chain = net.chain
     sender = net.wallets[0][2]
@@ -144,7 +144,7 @@ def test_conflicting_pair_ends_in_at_most_one_execution() -> None:
 
 def test_overdraft_wrong_chain_and_replay_change_nothing() -> None:
     """Hostile submissions are refused; the state stays what honest payments make it."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     chain = net.chain
     sender = net.wallets[0][1]
@@ -180,7 +180,7 @@ def test_overdraft_wrong_chain_and_replay_change_nothing() -> None:
 
 def test_edges_and_miners_may_all_be_away_for_a_while() -> None:
     """A phone without any edge keeps its payments and delivers them when one is back."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     for node in (*net.l3, *net.l2):
         net.world.crash(node.public)

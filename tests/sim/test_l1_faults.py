@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 
 import pytest
-from four_tiers import FourTiers
 
 from supervm.common.core import Received, Send
 from supervm.protocol.block import Block
@@ -19,38 +18,39 @@ from supervm.protocol.wire.messages import (
     ReceiptAnswer,
     VoteMessage,
 )
+from supervm.sim.exact import Deployment
 from supervm.tier_l1_super import executor, node
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 
-def core_of(net: FourTiers, index: int) -> ValidatorNode:
-    core = net.world._hosts[net.l1[index].public].core
+def core_of(net: Deployment, index: int) -> ValidatorNode:
+    core = net.host(f"l1-{index}").core
     assert isinstance(core, ValidatorNode)
     return core
 
 
-def is_linked(net: FourTiers, one: int, other: int) -> bool:
-    return (net.l1[one].public, net.l1[other].public) in net.world._links
+def is_linked(net: Deployment, one: int, other: int) -> bool:
+    return net.l1[other].public in net.host(f"l1-{one}").links
 
 
 @pytest.mark.parametrize("kind", [VoteKind.BATCH, VoteKind.CHECKPOINT])
 def test_votes_that_do_not_belong_there_cost_only_their_sender(kind: VoteKind) -> None:
     """A batch vote among consensus votes, or a checkpoint vote in another's name: the sender is cut off, no more."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     height = core_of(net, 0).ledger.height
     vote = Vote(1, kind, 0, height + 1, b"x" * 32, 2, bytes(64))
     net.world.inject(net.l1[1].public, net.l1[0].public, VoteMessage((vote,)))
     assert not is_linked(net, 0, 1)
-    assert net.world._hosts[net.l1[0].public].halted is None
+    assert net.host("l1-0").halted is None
     net.pay(0, net.random_rows(0, 5, random.Random(1)))
     assert net.settle(20) == {"R4": 5}
 
 
 def test_a_validator_cannot_overwrite_the_checkpoint_votes_of_others() -> None:
     """With one validator off and one that floods wrong roots for every height, checkpoints are still certified."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     net.world.crash(net.l1[3].public)
     before = core_of(net, 0).executor.tally.height
@@ -71,11 +71,11 @@ def test_a_validator_cannot_overwrite_the_checkpoint_votes_of_others() -> None:
 
 def test_a_body_that_comes_twice_is_no_fault() -> None:
     """Two validators answer one request, because the first was slow: nobody is cut off for the second answer."""
-    net = FourTiers(l2=1, l3=1)
+    net = Deployment(l2=1, l3=1)
     net.start()
     net.pay(0, net.random_rows(0, 5, random.Random(1)))
     net.settle(20)
-    _, (raw,) = next(iter(net.world._hosts[net.l1[1].public].disk.scan("batches")))
+    _, (raw,) = next(iter(net.host("l1-1").disk.scan("batches")))
     assert isinstance(raw, bytes)
     net.world.inject(net.l1[1].public, net.l1[0].public, BatchMessage(raw))
     assert is_linked(net, 0, 1)
@@ -83,16 +83,15 @@ def test_a_body_that_comes_twice_is_no_fault() -> None:
 
 def test_an_own_proposal_does_not_leave_before_its_record() -> None:
     """A peer that asks for a block whose proposer has not yet written its promise waits for the write (rule P0)."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     for _ in range(20_000):
         net.world.run(100)
         for index in range(4):
             core = core_of(net, index)
             for digest, block in core.simplex._tree._blocks.items():
-                if block.header.proposer == index and core.consensus.promise_written > net.world._hosts[
-                    net.l1[index].public
-                ].durable:
+                unwritten = core.consensus.promise_written in net.host(f"l1-{index}").numbers
+                if block.header.proposer == index and unwritten:
                     other = net.l1[(index + 1) % 4].public
                     effects = core.step(net.world.now_us, Received(other, GetBlock(block.header.view, digest)))
                     sends = [item for item in effects if isinstance(item, Send)
@@ -105,7 +104,7 @@ def test_an_own_proposal_does_not_leave_before_its_record() -> None:
 
 def test_a_restarted_validator_serves_proofs_although_nothing_new_is_certified() -> None:
     """With the others off, what was certified before the restart can still be asked for."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     net.pay(0, [PaymentRow(to=net.address(1, 0), amount=5, fee=1, source=net.address(0, 0), key="one")])
     assert net.settle(20) == {"R4": 1}
@@ -126,7 +125,7 @@ def test_a_validator_far_behind_catches_up_in_small_steps(monkeypatch: pytest.Mo
     monkeypatch.setattr(node, "QUEUED_BLOCKS_MAX", 4)
     monkeypatch.setattr(executor, "RUN_BLOCKS_MAX", 2)
     monkeypatch.setattr(executor, "FETCH_BYTES_MAX", 2_000)
-    net = FourTiers(l2=1, l3=1)
+    net = Deployment(l2=1, l3=1)
     net.start()
     net.world.crash(net.l1[0].public)
     for number in range(20):
@@ -143,13 +142,13 @@ def test_a_validator_far_behind_catches_up_in_small_steps(monkeypatch: pytest.Mo
 
 def test_a_restart_of_everybody_reads_the_promises_back() -> None:
     """What a crash leaves durable is the log that the next start reads: no vote is ever contradicted."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     net.pay(0, net.random_rows(0, 20, random.Random(3)))
     net.world.run(56_000)
     for item in net.l1:
         net.world.crash(item.public)
-    assert all(net.world._hosts[item.public].disk.log() for item in net.l1)
+    assert all(net.host(name).disk.log() for name in net.names(1))
     for item in net.l1:
         net.world.start(item.public)
     assert net.settle(60) == {"R4": 20}
@@ -157,7 +156,7 @@ def test_a_restart_of_everybody_reads_the_promises_back() -> None:
 
 def test_memory_of_promises_follows_what_is_open() -> None:
     """After hundreds of payments nothing of them is left in the validators' memory."""
-    net = FourTiers()
+    net = Deployment()
     net.start()
     for phone in range(2):
         net.pay(phone, net.random_rows(phone, 200, random.Random(phone)))
