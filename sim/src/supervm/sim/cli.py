@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervm.common.cli.output import colour_wanted, columns, emit, json_option, note
+from supervm.common.cli.output import columns, emit, json_option, note
 
 from .fuzz.cli import fuzz, replay
+from .progress import ProgressLine
 
 if TYPE_CHECKING:
     from .run import Moment
-
-PROGRESS_EVERY_S = 10.0
-"""Seconds between two lines of progress where there is no terminal."""
 
 
 @click.group(epilog="Example: supervm sim run partition-heal --out report")
@@ -136,23 +133,20 @@ def _lines(document: dict[str, Any]) -> list[str]:
     return lines
 
 
-class _Teller:
-    """Progress on standard error: one line that is redrawn on a terminal, else one every ten seconds."""
+class _Teller(ProgressLine):
+    """How far the runs of a scenario are."""
 
     def __init__(self, title: str, runs: int) -> None:
+        super().__init__()
         self._title, self._runs = title, runs
-        self._live = colour_wanted()
-        self._told_s = monotonic()
         self._finished = 0
 
     def __call__(self, moment: Moment) -> None:
         """Take what a run says of itself."""
         is_end = moment.done_us >= moment.total_us
         self._finished += is_end
-        now_s = monotonic()
-        if now_s - self._told_s < (0.2 if self._live else PROGRESS_EVERY_S) and not is_end:
+        if not is_end and not self.is_due():
             return
-        self._told_s = now_s
         wall_s = max(moment.wall_s, 1e-6)
         pace = moment.done_us / 1e6 / wall_s
         left_s = (moment.total_us - moment.done_us) / 1e6 / pace if pace else 0.0
@@ -162,12 +156,4 @@ class _Teller:
         )
         if self._runs > 1:
             text = f"{self._title}: {self._finished} of {self._runs} runs, the last took {wall_s:.1f} s"
-        if self._live:
-            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
-        else:
-            note(text)
-
-    def close(self) -> None:
-        """End the line."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
+        self.show(text)

@@ -122,6 +122,10 @@ class Actor:
         """Return the other validators that are connected, in the order of the set."""
         return [node_id for node_id in self.chain.validators.node_ids if node_id in self.up]
 
+    def edges(self) -> list[bytes]:
+        """Return the edges that are connected."""
+        return [peer for peer, tier in self.up.items() if tier == 3]
+
     def number_of(self, peer: bytes) -> int | None:
         """Return a validator's index, None if the peer is none."""
         return self.chain.validators.index_of_node.get(peer)

@@ -39,12 +39,13 @@ class Leader(Actor):
         """Return a message with another block, signed anew, in place of `send`."""
         self.acted += 1
         vote = self.sign_vote(VoteKind.NOTARIZE, block.header.view, block.hash)
-        return (replace_message(send, ProposalMessage(encode(replace(block, signature=vote.signature)))),)
+        message = ProposalMessage(encode(replace(block, signature=vote.signature)))
+        return (Send(send.peer, message, send.after),)
 
-
-def replace_message(send: Send, message: ProposalMessage) -> Send:
-    """Return the same send with another message."""
-    return Send(send.peer, message, send.after)
+    def with_body(self, send: Send, block: Block, body: BlockBody) -> Iterable[Effect]:
+        """Return a message with a block that differs in its body."""
+        header = replace(block.header, body_hash=hash_block_body(encode(body)))
+        return self.instead(send, replace(block, header=header, body=body))
 
 
 @named("equivocator", 1)
@@ -91,9 +92,7 @@ class CertificateOmitting(Leader):
         """Send an otherwise valid block without batches."""
         if not block.body.refs:
             return (send,)
-        body = BlockBody(1, (), block.body.checkpoints)
-        header = replace(block.header, body_hash=hash_block_body(encode(body)))
-        return self.instead(send, replace(block, header=header, body=body))
+        return self.with_body(send, block, BlockBody(1, (), block.body.checkpoints))
 
 
 @named("bad-certificate-leader", 1)
@@ -109,9 +108,7 @@ class BadCertificates(Leader):
         index, signature = group.signatures[0]
         broken = VoteGroup(1, group.bitmap, ((index, signature[:-1] + b"\x01"), *group.signatures[1:]))
         refs = (replace(first, votes=(broken, *first.votes[1:])), *block.body.refs[1:])
-        body = replace(block.body, refs=refs)
-        header = replace(block.header, body_hash=hash_block_body(encode(body)))
-        return self.instead(send, replace(block, header=header, body=body))
+        return self.with_body(send, block, replace(block.body, refs=refs))
 
 
 @named("duplicate-content-leader", 1)
@@ -122,9 +119,7 @@ class DuplicateContent(Leader):
         """Repeat the references."""
         if not block.body.refs:
             return (send,)
-        body = replace(block.body, refs=(block.body.refs * 2)[:64])
-        header = replace(block.header, body_hash=hash_block_body(encode(body)))
-        return self.instead(send, replace(block, header=header, body=body))
+        return self.with_body(send, block, replace(block.body, refs=(block.body.refs * 2)[:64]))
 
 
 @named("skewed-timestamp-leader", 1)

@@ -117,17 +117,23 @@ class CensoringMiner(Actor):
         return event
 
 
-@named("lying-miner", 2)
-class LyingMiner(Actor):
-    """Tells edges that everything is in a block at once, and gives them forged proofs."""
+class Claimer(Actor):
+    """Says that every transfer has reached a level as soon as it is submitted."""
+
+    level = LEVEL_R3
 
     def more(self, event: Input) -> Iterable[Effect]:
-        """Claim R3 of whatever is submitted."""
+        """Claim."""
         if not isinstance(event, Received) or not isinstance(event.message, Submit):
             return ()
         self.acted += 1
-        items = tuple(StatusItem(transfer_id(raw), LEVEL_R3, "") for raw in event.message.transfers)
+        items = tuple(StatusItem(transfer_id(raw), self.level, "") for raw in event.message.transfers)
         return (Send(event.peer, Status(items)),)
+
+
+@named("lying-miner", 2)
+class LyingMiner(Claimer):
+    """Tells edges that everything is in a block at once, and gives them forged proofs."""
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Damage proofs for edges."""
@@ -185,8 +191,10 @@ class ForgingEdge(Actor):
 
 
 @named("black-hole-edge", 3)
-class BlackHoleEdge(Actor):
+class BlackHoleEdge(Claimer):
     """Says that it has taken every transfer, and forwards none."""
+
+    level = LEVEL_R0
 
     def hear(self, event: Input) -> Input | None:
         """Swallow submissions."""
@@ -194,26 +202,10 @@ class BlackHoleEdge(Actor):
             return None
         return event
 
-    def more(self, event: Input) -> Iterable[Effect]:
-        """Lie in R0."""
-        if not isinstance(event, Received) or not isinstance(event.message, Submit):
-            return ()
-        self.acted += 1
-        items = tuple(StatusItem(transfer_id(raw), LEVEL_R0, "") for raw in event.message.transfers)
-        return (Send(event.peer, Status(items)),)
-
 
 @named("promising-edge", 3)
-class PromisingEdge(Actor):
+class PromisingEdge(Claimer):
     """Claims R3 of every transfer at once, whatever becomes of it."""
-
-    def more(self, event: Input) -> Iterable[Effect]:
-        """Claim."""
-        if not isinstance(event, Received) or not isinstance(event.message, Submit):
-            return ()
-        self.acted += 1
-        items = tuple(StatusItem(transfer_id(raw), LEVEL_R3, "") for raw in event.message.transfers)
-        return (Send(event.peer, Status(items)),)
 
 
 @named("double-spender", 4)
@@ -255,9 +247,7 @@ class FloodingPhone(Actor):
     def now_and_then(self) -> Iterable[Effect]:
         """Send rubbish, some of it well-formed."""
         sends: list[Effect] = []
-        for edge, tier in self.up.items():
-            if tier != 3:
-                continue
+        for edge in self.edges():
             self.acted += 1
             word = self.context.stream.word().to_bytes(8, "big")
             account = word * 4
@@ -292,7 +282,7 @@ class BrokenChainPhone(Actor):
                 self.context.wallet[-1], chain_id=chain_id, seq=seq, prev=prev, to=self.context.others[0],
                 amount=amount, fee=1, valid_until_ms=self.now_us // 1000 + VALIDITY_MS).raw
             raws.append(raw)
-        edges = [edge for edge, tier in self.up.items() if tier == 3]
+        edges = self.edges()
         self.acted += len(edges)
         return [Send(edge, Submit((raw,))) for edge in edges for raw in raws]
 

@@ -174,7 +174,7 @@ class Driver:
             return
         cpu = self._cpu
         now_us = self._queue.now_us
-        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
+        local_us = host.local_us(now_us)
         before = self._verify.calls
         effects = core.step(local_us, event)
         if self._watchers.any:
@@ -195,9 +195,7 @@ class Driver:
         if core is None:
             return
         wanted_us = core.deadline_us
-        now_us = self._queue.now_us
-        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
-        if wanted_us is not None and wanted_us <= local_us:
+        if wanted_us is not None and wanted_us <= host.local_us(self._queue.now_us):
             self.take(host, Tick())
         else:
             self.arm(host, core)

@@ -208,6 +208,10 @@ class Host:
     backlog: deque[Input] = field(default_factory=deque)
     """Inputs that wait for the CPU."""
 
+    def local_us(self, now_us: int) -> int:
+        """Return what its clock shows at a time of the world."""
+        return now_us if self.clock is None else self.clock.local_us(now_us)
+
     @property
     def is_on(self) -> bool:
         """Whether it runs."""

@@ -97,7 +97,7 @@ class Links:
     def _accept(self, host: Host, peer: Host, address: str, delay_us: int) -> str:
         """Make the connection; return why not, empty if it is made."""
         now_us = self._queue.now_us
-        ahead_ms = (self._shown_us(peer) - self._shown_us(host)) // 1000
+        ahead_ms = (peer.local_us(now_us) - host.local_us(now_us)) // 1000
         wrong = abs(ahead_ms) > CLOCK_OFFSET_MS_MAX
         if wrong and not {host.tier, peer.tier} & {0, 4}:
             return f"clock: the clocks are {abs(ahead_ms)} ms apart"
@@ -136,10 +136,6 @@ class Links:
         lane.open = True
         lane.src.links[lane.dst.node_id] = lane
         self._feed(lane.src, PeerUp(lane.dst.node_id, lane.dst.tier, (), offset_ms, address))
-
-    def _shown_us(self, host: Host) -> int:
-        now_us = self._queue.now_us
-        return now_us if host.clock is None else host.clock.local_us(now_us)
 
     # --- going down ---------------------------------------------------------------------------------------------------
 

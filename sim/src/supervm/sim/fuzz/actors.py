@@ -181,7 +181,7 @@ class RecklessPhone(Actor):
 
     def now_and_then(self) -> Iterable[Effect]:
         """Send all of it to every edge."""
-        edges = [edge for edge, tier in self.up.items() if tier == 3]
+        edges = self.edges()
         if not edges or not self.context.wallet:
             return ()
         self.acted += 1

@@ -8,11 +8,12 @@ from typing import Any
 
 import click
 
-from supervm.common.cli.output import colour_wanted, emit, json_option, note
+from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
 
+from ..progress import ProgressLine
+
 DEFAULT_SEEDS = 100
-PROGRESS_EVERY_S = 10.0
 
 
 @click.command("fuzz", epilog="Example: supervm sim fuzz --minutes 30 --out failures")
@@ -114,34 +115,17 @@ def replay(file: Path, as_json: bool) -> None:
         raise click.exceptions.Exit(1)
 
 
-class _Teller:
-    """Progress on standard error, and a line for each finding."""
+class _Teller(ProgressLine):
+    """How far the campaign is, and a line for each finding."""
 
     def __init__(self, seeds: int | None) -> None:
+        super().__init__()
         self._seeds = seeds
-        self._live = colour_wanted()
-        self._began_s = self._told_s = monotonic()
 
     def __call__(self, runs: int, failures: int) -> None:
         """Take how far it is."""
-        now_s = monotonic()
-        if now_s - self._told_s < (0.2 if self._live else PROGRESS_EVERY_S):
+        if not self.is_due():
             return
-        self._told_s = now_s
         of = "" if self._seeds is None else f" of {self._seeds}"
-        text = f"fuzz: {runs}{of} runs, {failures} findings, {runs / max(now_s - self._began_s, 1e-6):.1f} runs/s"
-        if self._live:
-            click.echo(f"\r\x1b[K{text}", err=True, nl=False)
-        else:
-            note(text)
-
-    def line(self, text: str) -> None:
-        """Print a finding."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
-        note(text)
-
-    def close(self) -> None:
-        """End the line."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
+        pace = runs / max(monotonic() - self.began_s, 1e-6)
+        self.show(f"fuzz: {runs}{of} runs, {failures} findings, {pace:.1f} runs/s")
