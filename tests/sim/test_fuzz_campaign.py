@@ -80,7 +80,7 @@ def planted() -> Any:
 def test_a_failure_is_minimised_and_replays(tmp_path: Path) -> None:
     """The minimiser leaves a small part of the choices, of the same rule; the file replays to the same digest."""
     case = planted()
-    small = Minimiser(case, seconds=20, runs_max=120).shrink()
+    small = Minimiser(case, seconds=20, runs_max=20).shrink()
     assert small.violation is not None
     assert small.violation.name == case.violation.name
     assert len(small.choices) <= max(4, len(case.choices) // 2)
@@ -169,17 +169,20 @@ def test_a_run_without_faults_meets_the_latency_bound() -> None:
     assert outcome.reached["payment-executed"] > 5
 
 
-@pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 1), ("reckless-validator", 2)])
+@pytest.mark.parametrize(("kind", "seed"), [("noise", 0), ("noise", 1), ("twins", 0), ("reckless-validator", 2)])
 def test_hostile_words_harm_nobody(kind: str, seed: int) -> None:
-    """Nonsense, replays and odd questions in everybody's name, or every lie of one validator, while logs compact."""
-    classes, actors = (("noise",), ()) if kind == "noise" else (("byzantine",), (kind,))
+    """Nonsense, replays and odd questions in everybody's name, or every lie of one validator, while logs compact.
+
+    With twins the noise once ended the run: what keeps the two apart could not read a proposal that is none.
+    """
+    classes = {"noise": ("noise",), "twins": ("noise", "twins")}.get(kind, ("byzantine",))
     outcome = run_seed(seed, config=Config(
-        classes=classes, actors=actors, rate_ppm=150_000, pay_ppm=300_000, compact_every=8))
+        classes=classes, actors=("reckless-validator",), rate_ppm=150_000, pay_ppm=300_000, compact_every=8))
     assert outcome.violations == ()
     assert outcome.reached["liar-hung-up"] > 5
     assert outcome.reached["payment-executed"] > 5
-    seen = outcome.reached.keys() & {"noise-heard", "equivocation-seen", "contradiction-seen"}
-    assert seen == ({"noise-heard"} if kind == "noise" else {"equivocation-seen", "contradiction-seen"})
+    assert ("noise-heard" in outcome.reached) == ("noise" in classes)
+    assert ("contradiction-seen" in outcome.reached) == ("byzantine" in classes)
 
 
 @pytest.mark.parametrize(("rule", "config"), [

@@ -211,9 +211,3 @@ class Host:
     def local_us(self, now_us: int) -> int:
         """Return what its clock shows at a time of the world."""
         return now_us if self.clock is None else self.clock.local_us(now_us)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether it runs."""
-        return self.core is not None
-

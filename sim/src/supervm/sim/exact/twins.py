@@ -34,6 +34,7 @@ from supervm.common.records import Record
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.block import Block
 from supervm.protocol.codec import decode
+from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
@@ -211,7 +212,10 @@ def view_of(message: Message) -> int | None:
         case CertificateMessage(certificates):
             return next((item.number for item in certificates), None)
         case ProposalMessage(raw):
-            return decode(Block, raw, bytes_max=8 << 20).header.view
+            try:
+                return decode(Block, raw, bytes_max=8 << 20).header.view
+            except RemoteProtocolError:
+                return None
         case _:
             return None
 
