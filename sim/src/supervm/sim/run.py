@@ -80,20 +80,11 @@ def run_scenario(
         real_crypto: check every signature anew instead of once per process; the trace is the same.
     """
     began_s = perf_counter()
-    names = {tier: [f"l{tier}-{index}" for index in range(scenario.tier(tier).count)] for tier in range(1, 5)}
-    choices = Choices(seed)
-    region_of = _regions(scenario, names, choices)
-    actors, twins = _adversaries(scenario, names, region_of, choices)
-    geography = _geography(scenario)
-    deployment = _deploy(scenario, seed, choices, region_of, geography, actors, twins, real_crypto=real_crypto)
+    stage = set_up(scenario, seed, real_crypto=real_crypto)
+    deployment, honest, recorder = stage.deployment, stage.honest, stage.recorder
     world = deployment.world
-    honest = {name: None for tier in names for name in names[tier] if name not in actors and name not in twins}
-    recorder = Recorder(deployment, honest)
-    deployment.start(scenario.settle_us)
+    player, work = stage.begin()
     zero_us = world.now_us
-    player = FaultPlayer(scenario, deployment, region_of, names, zero_us)
-    senders = select(scenario.workload.senders, names, region_of, choices.stream("scenario/senders"))
-    work = Work(scenario.workload, deployment, recorder, [name for name in senders if name in honest], zero_us)
     samples = [sample(deployment, honest, zero_us)]
     while (left_us := zero_us + scenario.duration_us - world.now_us) > 0:
         world.run(min(scenario.sample_us, left_us))
@@ -102,7 +93,7 @@ def run_scenario(
             done_us = world.now_us - zero_us
             progress(Moment(number, done_us, scenario.duration_us, world.events, perf_counter() - began_s))
     digest, events = world.digest.hex(), world.events
-    unit_us = quorum_delay_us(deployment, geography)
+    unit_us = quorum_delay_us(deployment, stage.geography)
     collector = Collector(
         deployment, recorder, honest, samples, player.episodes, unit_us, zero_us, scenario.duration_us
     )
@@ -114,6 +105,58 @@ def run_scenario(
         "ok": all(row["ok"] for row in expect), "expect": expect, "metrics": metrics,
         "wall_s": round(perf_counter() - began_s, 3), "simulated_s": scenario.duration_us / 1e6, "events": events,
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A scenario and seed with everything in its place and nothing switched on.
+
+    Attributes:
+        scenario: what is played.
+        names: tier -> names of its nodes.
+        choices: the streams of the seed.
+        region_of: name -> region; empty in a LAN.
+        honest: names of the nodes that are neither actors nor twins.
+        geography: delays.
+        deployment: the network.
+        recorder: watches it from the start.
+    """
+
+    scenario: Scenario
+    names: dict[int, list[str]]
+    choices: Choices
+    region_of: dict[str, str]
+    honest: dict[str, None]
+    geography: Geography
+    deployment: Deployment
+    recorder: Recorder
+
+    def begin(self) -> tuple[FaultPlayer, Work]:
+        """Switch everything on, let the links come up, and plan the faults and the work from now on."""
+        scenario, deployment = self.scenario, self.deployment
+        deployment.start(scenario.settle_us)
+        zero_us = deployment.world.now_us
+        player = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
+        stream = self.choices.stream("scenario/senders")
+        senders = [
+            name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
+            if name in self.honest
+        ]
+        return player, Work(scenario.workload, deployment, self.recorder, senders, zero_us)
+
+
+def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage:
+    """Build the network of a scenario; the same scenario and seed always give the same one."""
+    names = {tier: [f"l{tier}-{index}" for index in range(scenario.tier(tier).count)] for tier in range(1, 5)}
+    choices = Choices(seed)
+    region_of = _regions(scenario, names, choices)
+    actors, twins = _adversaries(scenario, names, region_of, choices)
+    geography = _geography(scenario)
+    deployment = _deploy(scenario, seed, choices, region_of, geography, actors, twins, real_crypto=real_crypto)
+    honest = {name: None for tier in names for name in names[tier] if name not in actors and name not in twins}
+    return Stage(
+        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest)
+    )
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -228,12 +271,20 @@ def run_job(job: Job, progress: Report | None = None) -> dict[str, Any]:
     return {**result, "variant": job.label}
 
 
-def run_jobs(jobs: list[Job], progress: Report | None = None) -> Iterator[dict[str, Any]]:
-    """Run jobs, each in a fresh process, on all cores; one alone runs here. Results come in the order of the jobs."""
+def run_jobs(
+    jobs: list[Job], progress: Report | None = None, *, workers: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Run jobs, each in a fresh process; one alone runs here. Results come in the order of the jobs.
+
+    Args:
+        jobs: what is run.
+        progress: told of each run that ends, and of one that runs here while it does.
+        workers: processes at a time; None: one for each core.
+    """
     if len(jobs) == 1:
         yield run_job(jobs[0], progress)
         return
-    workers = min(len(jobs), os.cpu_count() or 1)
+    workers = min(len(jobs), workers or os.cpu_count() or 1)
     done: dict[int, dict[str, Any]] = {}
     following = 0
     # a fresh process per job hides nothing left over from the job before (simulation.md 3.7)

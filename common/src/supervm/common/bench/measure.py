@@ -52,16 +52,19 @@ class BenchOptions:
     progress: Callable[[str], None]
 
 
-def rate_row(name: str, unit: str, rates: list[float], limits: list[float]) -> Row:
-    """Return the row of a rate (more is better) from its rounds and those of its limit."""
-    value, limit = statistics.median(rates), statistics.median(limits)
-    return Row(name, _short(value), unit, _short(limit), _short(value / limit), len(rates))
+def rate_row(name: str, unit: str, rates: list[float], limits: list[float] | None) -> Row:
+    """Return the row of a rate (more is better) from its rounds and those of its limit, None if it has none."""
+    value = statistics.median(rates)
+    if limits is None:
+        return Row(name, short(value), unit, None, None, len(rates))
+    limit = statistics.median(limits)
+    return Row(name, short(value), unit, short(limit), short(value / limit), len(rates))
 
 
 def seconds_row(name: str, seconds: list[float], limits: list[float]) -> Row:
     """Return the row of a duration (less is better) from its rounds and those of its limit."""
     value, limit = statistics.median(seconds), statistics.median(limits)
-    return Row(name, _short(value), "s", _short(limit), _short(limit / value), len(seconds))
+    return Row(name, short(value), "s", short(limit), short(limit / value), len(seconds))
 
 
 def interleaved(cases: Mapping[str, Callable[[], int]], rounds: int) -> dict[str, list[float]]:
@@ -71,17 +74,34 @@ def interleaved(cases: Mapping[str, Callable[[], int]], rounds: int) -> dict[str
         cases: name -> function that does the work and returns how many units it did.
         rounds: how often; one more round before warms up and is not counted.
     """
+
+    def timed(work: Callable[[], int]) -> Callable[[], float]:
+        def rate() -> float:
+            started = time.perf_counter()
+            units = work()
+            return units / (time.perf_counter() - started)
+
+        return rate
+
+    return interleaved_rates({name: timed(work) for name, work in cases.items()}, rounds)
+
+
+def interleaved_rates(cases: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+    """Do the same with cases that take their own time, because what they prepare must not count.
+
+    Args:
+        cases: name -> function that does the work and returns its rate.
+        rounds: how often; one more round before warms up and is not counted.
+    """
     rates: dict[str, list[float]] = {name: [] for name in cases}
     for number in range(rounds + 1):
         for name, work in cases.items():
-            started = time.perf_counter()
-            units = work()
-            elapsed = time.perf_counter() - started
+            rate = work()
             if number:
-                rates[name].append(units / elapsed)
+                rates[name].append(rate)
     return rates
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
     """Return four significant digits: more would claim a precision that is not there."""
     return float(f"{value:.4g}")

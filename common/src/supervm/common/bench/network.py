@@ -26,7 +26,7 @@ import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
 from supervm.protocol.keys import SigningKey, verify_many
 
 from ..errors import CommonError
-from .measure import BenchOptions, Row
+from .measure import BenchOptions, Row, short
 
 PAYMENTS = 10_000
 PAYMENTS_QUICK = 1_500
@@ -53,18 +53,18 @@ def run(options: BenchOptions) -> list[Row]:
     rate, whole, latencies = _rates(document)
     limit = raw / CHECKS_PER_PAYMENT
     rows = [
-        Row("network.payments", _short(rate), "payments/s", _short(limit), _short(rate / limit), count),
-        Row("network.payments_whole_run", _short(whole), "payments/s", _short(limit), _short(whole / limit), count),
-        Row("network.latency_r4_median", _short(latencies[len(latencies) // 2]), "ms", None, None, len(latencies)),
+        Row("network.payments", short(rate), "payments/s", short(limit), short(rate / limit), count),
+        Row("network.payments_whole_run", short(whole), "payments/s", short(limit), short(whole / limit), count),
+        Row("network.latency_r4_median", short(latencies[len(latencies) // 2]), "ms", None, None, len(latencies)),
     ]
     for tier, processes in ((1, L1), (2, L2), (3, L3), (4, L4)):
         each = spent.get(tier, 0.0) / processes / count
         floor = 1 / (raw / cores) if tier < 4 else None  # one check per payment; a phone checks no payments
         rows.append(
             Row(
-                f"network.cpu_l{tier}", _short(each * 1e6), "us/payment/process",
-                None if floor is None else _short(floor * 1e6), None if floor is None or not each
-                else _short(floor / each), count,
+                f"network.cpu_l{tier}", short(each * 1e6), "us/payment/process",
+                None if floor is None else short(floor * 1e6), None if floor is None or not each
+                else short(floor / each), count,
             )
         )
     return rows
@@ -148,7 +148,3 @@ def _rates(document: dict[str, Any]) -> tuple[float, float, list[float]]:
     steady = (high - low) / span if span else float(len(times))
     whole = len(times) / (times[-1] - min(item["created_us"] for item in proved) / 1e6)
     return steady, whole, sorted(item["latency_ms"]["r4"] for item in proved)
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.4g}")
