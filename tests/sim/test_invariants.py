@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -90,7 +89,7 @@ def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
                 if seen[0] == nth:
                     record = Put(table, record.key, change(record.key, record.value))
             records.append(record)
-        return replace(event, records=tuple(records))
+        return msgspec.structs.replace(event, records=tuple(records))
 
     return tamper
 
@@ -139,13 +138,15 @@ def other_parent(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def no_append(host: str) -> Tamper:
     """Lose a host's write-ahead records."""
-    return lambda event: event if type(event) is not Persisted or event.host.name != host else replace(
+    return lambda event: event if type(event) is not Persisted or event.host.name != host else msgspec.structs.replace(
         event, records=tuple(record for record in event.records if type(record) is not Append))
 
 
 def no_release(event: Any) -> Any:
     """Lose the rows of a phone's payments."""
-    return event if type(event) is not Persisted or event.host.name != "l4-0" else replace(event, records=())
+    if type(event) is not Persisted or event.host.name != "l4-0":
+        return event
+    return msgspec.structs.replace(event, records=())
 
 
 ACCOUNTS_OF_GENESIS = 6

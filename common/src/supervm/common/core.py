@@ -23,7 +23,6 @@ every driver - but it sees only what has become durable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol
 
 import msgspec
@@ -35,26 +34,22 @@ from .records import Record
 # --- inputs ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(msgspec.Struct, frozen=True):
     """The driver runs: the first input of every core."""
 
 
-@dataclass(frozen=True, slots=True)
-class Tick:
+class Tick(msgspec.Struct, frozen=True):
     """The core's deadline has passed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(msgspec.Struct, frozen=True):
     """A message from an authenticated peer that is up."""
 
     peer: bytes
     message: AnyMessage
 
 
-@dataclass(frozen=True, slots=True)
-class PeerUp:
+class PeerUp(msgspec.Struct, frozen=True):
     """A peer is connected, authenticated and has said a compatible Hello.
 
     Attributes:
@@ -72,16 +67,14 @@ class PeerUp:
     address: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class PeerDown:
+class PeerDown(msgspec.Struct, frozen=True):
     """The connection to a peer that was up has ended."""
 
     peer: bytes
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class DialFailed:
+class DialFailed(msgspec.Struct, frozen=True):
     """A `Dial` did not end in `PeerUp`.
 
     Attributes:
@@ -95,23 +88,20 @@ class DialFailed:
     peer: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Durable:
+class Durable(msgspec.Struct, frozen=True):
     """The records of the `Persist` with this token are on disk."""
 
     token: int
 
 
-@dataclass(frozen=True, slots=True)
-class WorkDone:
+class WorkDone(msgspec.Struct, frozen=True):
     """The result of the `Work` with this token."""
 
     token: int
     result: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
+class Command(msgspec.Struct, frozen=True):
     """A request of the node's owner over its control socket; answered by `Reply` with the same token."""
 
     token: int
@@ -123,8 +113,7 @@ Input = Started | Tick | Received | PeerUp | PeerDown | DialFailed | Durable | W
 # --- effects --------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(msgspec.Struct, frozen=True):
     """Send a message to a peer that is up; to one that is not, it is dropped."""
 
     peer: bytes
@@ -132,23 +121,20 @@ class Send:
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(msgspec.Struct, frozen=True):
     """Make records durable, all or none."""
 
     token: int
     records: tuple[Record, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class VerifySignatures:
+class VerifySignatures(msgspec.Struct, frozen=True):
     """Work: check ed25519 signatures; the result is a list of booleans in the same order."""
 
     items: Sequence[tuple[bytes, bytes, bytes]]
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(msgspec.Struct, frozen=True):
     """Do a pure computation outside the event loop; results of one `lane` keep their order."""
 
     token: int
@@ -156,16 +142,14 @@ class Work:
     job: VerifySignatures
 
 
-@dataclass(frozen=True, slots=True)
-class Dial:
+class Dial(msgspec.Struct, frozen=True):
     """Connect to ``host:port`` and accept no other node there than `peer` (None: whoever answers)."""
 
     address: str
     peer: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class HangUp:
+class HangUp(msgspec.Struct, frozen=True):
     """Close the connection to a peer, telling it why."""
 
     peer: bytes
@@ -173,8 +157,7 @@ class HangUp:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Publish:
+class Publish(msgspec.Struct, frozen=True):
     """An event for logs, metrics and whoever watches: a name and plain fields."""
 
     name: str
@@ -182,8 +165,7 @@ class Publish:
     level: str = "info"
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """The answer to a `Command`: a JSON-able value, or `error` with what was wrong with the request."""
 
     token: int
@@ -192,8 +174,7 @@ class Reply:
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
+class Halt(msgspec.Struct, frozen=True):
     """The node must stop at once and not come back by itself (divergence, supply mismatch)."""
 
     reason: str

@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
+import msgspec
+
 from supervm.protocol.errors import LocalProtocolError
 
 INT_MIN: Final = -(2**63)
@@ -35,8 +37,7 @@ _TYPES: Final[Mapping[str, type]] = {"int": int, "bytes": bytes, "text": str}
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(msgspec.Struct, frozen=True):
     """Insert the row `key`, or replace its value columns."""
 
     table: str
@@ -44,31 +45,27 @@ class Put:
     value: Value
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(msgspec.Struct, frozen=True):
     """Delete the row `key`; no row is no error."""
 
     table: str
     key: Key
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteBelow:
+class DeleteBelow(msgspec.Struct, frozen=True):
     """Delete every row whose first key column, an integer, is below the bound: pruning by height or view."""
 
     table: str
     key_prefix_int: int
 
 
-@dataclass(frozen=True, slots=True)
-class Append:
+class Append(msgspec.Struct, frozen=True):
     """Append one payload (0 to `LOG_PAYLOAD_BYTES_MAX` bytes) to the write-ahead log."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Prune:
+class Prune(msgspec.Struct, frozen=True):
     """Replace the whole write-ahead log by exactly these payloads, atomically.
 
     With `begin`, a store that was opened without its log, because that is lost or damaged, begins a new one. Whoever

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from supervm.common.core import Effect, Input
 from supervm.common.records import Record
@@ -12,8 +13,7 @@ from supervm.protocol.wire.messages import AnyMessage, Message
 from .host import Host
 
 
-@dataclass(frozen=True, slots=True)
-class Stepped:
+class Stepped(msgspec.Struct, frozen=True):
     """A core took one input; the effects are not carried out yet."""
 
     at_us: int
@@ -23,8 +23,7 @@ class Stepped:
     effects: Sequence[Effect]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(msgspec.Struct, frozen=True):
     """A message has left a host: whatever happens next, it may be seen by anybody."""
 
     at_us: int
@@ -34,8 +33,7 @@ class Sent:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Delivered:
+class Delivered(msgspec.Struct, frozen=True):
     """A message is about to be given to the receiver's core."""
 
     at_us: int
@@ -45,8 +43,7 @@ class Delivered:
     frame: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Persisted:
+class Persisted(msgspec.Struct, frozen=True):
     """A write is durable; the core may not have been told yet, or never will be."""
 
     at_us: int
@@ -55,16 +52,14 @@ class Persisted:
     records: Sequence[Record]
 
 
-@dataclass(frozen=True, slots=True)
-class HostStarted:
+class HostStarted(msgspec.Struct, frozen=True):
     """A host was switched on; its core has not taken an input yet."""
 
     at_us: int
     host: Host
 
 
-@dataclass(frozen=True, slots=True)
-class HostStopped:
+class HostStopped(msgspec.Struct, frozen=True):
     """A host is off: orderly, by a crash, or because its core or disk gave up."""
 
     at_us: int
@@ -73,8 +68,7 @@ class HostStopped:
     crashed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class LinkUp:
+class LinkUp(msgspec.Struct, frozen=True):
     """A connection is up at both ends; `one` dialled."""
 
     at_us: int
@@ -82,8 +76,7 @@ class LinkUp:
     other: Host
 
 
-@dataclass(frozen=True, slots=True)
-class LinkDown:
+class LinkDown(msgspec.Struct, frozen=True):
     """The core of `one` no longer has its connection to `other`."""
 
     at_us: int

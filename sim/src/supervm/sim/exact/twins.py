@@ -11,8 +11,9 @@ Each instance has a disk of its own. The second one's writes become durable toge
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from itertools import product
+
+from msgspec.structs import replace
 
 from supervm.common.core import (
     Command,
