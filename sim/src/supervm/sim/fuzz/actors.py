@@ -70,6 +70,10 @@ class CertificateForger(Actor):
         return self.to_all(CertificateMessage((Certificate(1, kind, own.epoch, view, digest, signatures),)))
 
 
+VOTED = (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT, VoteKind.BATCH)
+"""Kinds that a validator gives all the time; of the others a lie is seen at once, and ends the connection."""
+
+
 class RecklessValidator(Actor):
     """Signs conflicting votes of every kind, other ones for each validator, and supports all of every batch."""
 
@@ -122,7 +126,7 @@ class RecklessValidator(Actor):
 
     def _vote(self) -> Vote:
         stream = self.context.stream
-        kind = stream.pick(tuple(VoteKind))
+        kind = stream.pick(tuple(VoteKind) if stream.chance_ppm(50_000) else VOTED)
         number = stream.pick(self._heights if kind is VoteKind.CHECKPOINT else self._views)
         digest = stream.pick(self._digests) if stream.chance_ppm(600_000) else stream.word().to_bytes(8, "big") * 4
         vote = self.sign_vote(

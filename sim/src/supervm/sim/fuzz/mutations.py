@@ -18,11 +18,11 @@ import msgspec
 from supervm.common import core as common_core
 from supervm.common.records import Append
 from supervm.protocol import block as block_rules
-from supervm.protocol import execution, fees, light, validators
+from supervm.protocol import epoch, execution, fees, header, light, transition, validators
 from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import VoteKind
-from supervm.tier_l1_super import executor, node, pool, slots, voting
+from supervm.tier_l1_super import epoch_end, executor, node, pool, slots, voting
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import rounds, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
@@ -139,9 +139,10 @@ def _gap(patcher: Patcher) -> None:
 
 
 def _justify_with_gaps(original: Any, self: Any, view: int, parent: Any) -> Any:
-    certificate = None if parent.height == 0 else self._certificate_of(parent.view)
+    parent_view = self.rules.view_of(parent)
+    certificate = None if parent_view == 0 else self._certificate_of(parent_view)
     skips = tuple(
-        self._rounds[below].certificates[VoteKind.NULLIFY] for below in range(parent.view + 1, view)
+        self._rounds[below].certificates[VoteKind.NULLIFY] for below in range(parent_view + 1, view)
         if below in self._rounds and VoteKind.NULLIFY in self._rounds[below].certificates
     )
     return block_rules.Justification(1, () if certificate is None else (certificate,), skips)
@@ -211,6 +212,7 @@ for _tag, _what in (
     ("w1", "Notarize"), ("w2", "Nullify"), ("w3", "Finalize"), ("w4", "the checkpoint vote"), ("w5", "the batch vote"),
 ):
     _mutation(f"record-{_tag}", f"{_what} is on disk before it is sent (2.2)")(_drop(_tag.encode()))
+_mutation("record-w8", "EpochClose is on disk before it is sent (2.2)", epoch_ms=1_500)(_drop(b"w8"))
 
 
 @_mutation("restore-batch-votes", "a restart takes up the batch promises of before (3.6)",
@@ -225,6 +227,51 @@ def _amnesia(patcher: Patcher) -> None:
         original(self, **{**options, "observer": False})
 
     patcher.wrap(node.ValidatorNode, "__init__", init)
+
+
+# --- epochs -----------------------------------------------------------------------------------------------------------
+
+
+@_mutation("seal-quorum", "an epoch is sealed by EpochCloses of quorum weight (2.11.2)", epoch_ms=1_500, l1=4)
+def _seal_quorum(patcher: Patcher) -> None:
+    patcher.set(header.ChainRules, "is_sealed", lambda self, block: bool(self.progress_of(block).closers))
+
+
+@_mutation("close-then-vote", "who has closed an epoch votes on none of its batches (3.7)", epoch_ms=1_500,
+           on=("slow", "loss"), pay_ppm=350_000)
+def _close_then_vote(patcher: Patcher) -> None:
+    def executed(original: Any, self: Any, applied: Any) -> None:
+        original(self, applied)
+        self.voter.closed = False
+
+    patcher.wrap(node.ValidatorNode, "_executed", executed)
+
+
+@_mutation("set-quorum", "a set change needs signatures of quorum weight (2.11)", epoch_ms=1_500,
+           on=("set-change", "partition"), l1=4)
+def _set_quorum(patcher: Patcher) -> None:
+    def set_change(self: Any) -> Any:
+        wish = self.wish
+        if wish is None:
+            return ()
+        own = {index: signature for index, (digest, signature) in self._approvals.items() if digest == wish.hash}
+        listed = validators.ValidatorList(1, wish.members)
+        return (transition.SetChange(1, listed, tuple(sorted(own.items())[:1])),) if own else ()
+
+    patcher.set(epoch_end.EpochEnd, "_set_change", set_change)
+    patcher.set(transition, "check_certificate", _nothing)
+
+
+@_mutation("next-ready", "another set takes over only when its members of quorum weight are ready (2.11.2)",
+           epoch_ms=1_500, candidates=2, on=("set-change", "crash", "partition"))
+def _next_ready(patcher: Patcher) -> None:
+    patcher.set(epoch, "next_validators", lambda sealing, rules, proposed: proposed or rules.validators)
+
+
+@_mutation("tail", "descendants of a sealing block only prove it (2.11.3)", epoch_ms=1_500,
+           on=("slow", "loss", "cut"), view_timeout_ms=100)
+def _tail(patcher: Patcher) -> None:
+    patcher.set(simplex_voting, "committed_part", lambda blocks, rules: len(blocks))
 
 
 # --- batches, slots, execution ----------------------------------------------------------------------------------------
