@@ -1,8 +1,8 @@
 """The check at start that this validator's key votes nowhere else (consensus.md 2.2, double-run).
 
 For some seconds the node only listens. Certificates that the others exchange name their signers. One that holds a
-genuine signature of this key in a view above everything this node has promised was made by another process with the
-same key - a copy of the folder on a second machine, say - and then this one must not vote.
+genuine signature of this key in a view above everything this node has promised, or in a later epoch, was made by
+another process with the same key - a copy of the folder on a second machine, say - and then this one must not vote.
 """
 
 from __future__ import annotations
@@ -35,14 +35,17 @@ class DoubleRunGuard:
         Raises:
             DoubleRun: one of them holds a vote that this node never gave.
         """
+        rules = self._rules
         for certificate in certificates:
-            if certificate.epoch != self._rules.epoch or certificate.number <= self._promised_view:
+            if (certificate.epoch, certificate.number) <= (rules.epoch, self._promised_view):
                 continue
+            message = certificate.statement(rules.chain_id)
             for signer, signature in certificate.signatures:
-                if signer == self._index and self._rules.verify(
-                    self._rules.validators.keys[signer], certificate.statement(self._rules.chain_id), signature
-                ):
+                # in a later epoch we may stand at any place
+                may_be_ours = signer == self._index or certificate.epoch > rules.epoch
+                if may_be_ours and rules.verify(rules.validators.keys[self._index], message, signature):
                     raise DoubleRun(
-                        f"another process votes with this validator's key: it signed view {certificate.number}, this "
-                        f"node has promised nothing above {self._promised_view}; stop one of the two"
+                        f"another process votes with this validator's key: it signed view {certificate.number} of "
+                        f"epoch {certificate.epoch}, this node has promised nothing above view {self._promised_view} "
+                        f"of epoch {rules.epoch}; stop one of the two"
                     )
