@@ -67,6 +67,13 @@ class CheckpointTally:
         """Height of the newest certified checkpoint."""
         return 0 if self.certified is None else self.certified.header.height
 
+    def enter_epoch(self) -> None:
+        """Begin anew: an index names another validator now, and no vote of the epoch before is still to be counted."""
+        for table in (self._own, self._votes, self._verified, self._accused):
+            table.clear()
+        self.bad_signers.clear()
+        self.evidence.clear()
+
     def own(self, header: CheckpointHeader, vote: Vote | None) -> CertifiedCheckpoint | None:
         """Note the header of a block just executed, and this node's vote; return a checkpoint it completes.
 

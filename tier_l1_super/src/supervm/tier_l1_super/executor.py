@@ -289,6 +289,11 @@ class Executor:
         """Go on in the epoch that this checkpoint begins."""
         self.root = root
         self._promised.clear()
+        self.tally.enter_epoch()
+        # every block of the epoch is executed: bodies that only its dead proposals named are of no use any more, and
+        # their signers' indices mean others now
+        self._wanted.clear()
+        self._asked.clear()
 
     def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
