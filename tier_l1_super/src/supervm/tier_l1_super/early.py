@@ -7,11 +7,15 @@ holds little: what does not fit is said again.
 
 from __future__ import annotations
 
-from supervm.protocol.wire.messages import BatchMessage, Message, ProposalMessage
+from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage
 
 MESSAGES_PER_PEER_MAX = 16
 PEERS_MAX = 256
 BYTES_MAX = 8 << 20
+VOTE_BYTES = 256
+"""Counted for a vote, and for what a message has besides its largest part."""
+SIGNATURE_BYTES = 128
+"""Counted for a signature in a certificate: its bytes and the objects around them."""
 
 
 class EarlyMessages:
@@ -28,11 +32,7 @@ class EarlyMessages:
             return
         if epoch != self._epoch:
             self._epoch, self._bytes, self._held = epoch, 0, {}
-        size = 1
-        if isinstance(message, ProposalMessage):
-            size = len(message.block)
-        elif isinstance(message, BatchMessage):
-            size = len(message.batch)
+        size = _size(message)
         if self._bytes + size > BYTES_MAX or (peer not in self._held and len(self._held) >= PEERS_MAX):
             return
         held = self._held.setdefault(peer, [])
@@ -42,10 +42,20 @@ class EarlyMessages:
 
     def forget(self, peer: bytes) -> None:
         """Drop what a peer that is gone has said."""
-        self._held.pop(peer, None)
+        self._bytes -= sum(map(_size, self._held.pop(peer, ())))
 
     def take(self, epoch: int) -> list[tuple[bytes, Message]]:
         """Return what is held of this epoch, in the order of its peers' first messages, and forget everything."""
         held = self._held if epoch == self._epoch else {}
         self._held, self._bytes = {}, 0
         return [(peer, message) for peer, messages in held.items() for message in messages]
+
+
+def _size(message: Message) -> int:
+    """Return about how many bytes a message takes here."""
+    match message:
+        case ProposalMessage(raw) | BatchMessage(raw):
+            return VOTE_BYTES + len(raw)
+        case CertificateMessage(certificates):
+            return sum(VOTE_BYTES + SIGNATURE_BYTES * len(item.signatures) for item in certificates)
+    return VOTE_BYTES
