@@ -99,8 +99,10 @@ class EpochEnd:
     def want(self, wish: ValidatorSet | None, now_us: int) -> None:
         """Take the operator's wish for the next set; None withdraws it."""
         self.wish = wish
+        self._own.pop(VoteKind.SET_CHANGE, None)  # of the wish before
+        if self._seat.index is not None:
+            self._approvals.pop(self._seat.index, None)
         if wish is None:
-            self._own.pop(VoteKind.SET_CHANGE, None)
             self._written = self._outbox.persist(Delete("wishes", _WISH))
         else:
             self._written = self._outbox.persist(Put("wishes", _WISH, (encode(ValidatorList(1, wish.members)),)))
@@ -122,7 +124,9 @@ class EpochEnd:
             self._sign(VoteKind.EPOCH_CLOSE, ZERO_HASH, self._seat.index, now_us)
         proposed = self._ledger.proposed
         if proposed is not None and VoteKind.NEXT_READY not in self._own and self._seat.may_vote_in(rules.epoch + 1):
-            self._sign(VoteKind.NEXT_READY, proposed.hash, self._seat.place_in(proposed), now_us)
+            place = self._seat.place_in(proposed)
+            if place is not None and not signers_mask(rules.progress_of(header).ready) >> place & 1:
+                self._sign(VoteKind.NEXT_READY, proposed.hash, place, now_us)
         self._forget_included(header)
 
     def _forget_included(self, header: BlockHeader) -> None:
