@@ -14,6 +14,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 
+from msgspec.structs import replace
+
 from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
 from supervm.common.records import Append, Prune, Put, Reader, Record
@@ -299,6 +301,8 @@ class Consensus:
                 for certificate in above[0].body.checkpoints:
                     self._executor.root_certificate(certificate)
             return False
+        if above[0].header.epoch < self._seat.rules.epoch:
+            return False  # descendants of our root, which proved it before its checkpoint was certified here
         if self.simplex.sealed or above[0].header.height > committed.height + 1:
             return False
         chain = FinalizedBlocks(1, above, chain.finalization)
@@ -329,13 +333,15 @@ class Consensus:
                 return None
             self._asked = None
             return sx.Built(asked.view, BlockBody(1, (), ()), ts_ms, parent.last_checkpoint)
-        ancestors = self._unexecuted_ancestors(parent)
-        refs = None if ancestors is None else self._pool.select(ancestors, ts_ms)
         reference, certificates = self._newest_checkpoint(parent)
-        if parent.height + 1 - reference.height > CHECKPOINT_LAG_MAX:
-            refs = ()
         closes, changes, ready = self._epoch_end.content(parent)
-        body = BlockBody(1, refs or (), certificates, closes, changes, ready, self._accuser.content(parent))
+        body = BlockBody(1, (), certificates, closes, changes, ready, self._accuser.content(parent))
+        refs: tuple[BatchCertificate, ...] | None = ()
+        if parent.height + 1 - reference.height <= CHECKPOINT_LAG_MAX:
+            ancestors = self._unexecuted_ancestors(parent)
+            if ancestors is not None:
+                refs = self._pool.select(ancestors, ts_ms, taken_bytes=len(encode(body)))
+        body = replace(body, refs=refs or ())
         if not refs and not is_due and not self._epoch_end.is_urgent(parent, body):
             return None
         self._asked = None

@@ -22,7 +22,7 @@ from .seat import Seat
 Overlay = dict[bytes, tuple[int, bytes]]
 """Sender -> (next_seq, head) on top of the executed state."""
 
-_BODY_HEADROOM = 64 << 10
+_BODY_HEADROOM = 1 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +106,14 @@ class Pool:
         return CertifiedBatch(certificate.header, body.transfers, body.batch.edge_of, bits)
 
     def select(
-        self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int
+        self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int, *, taken_bytes: int = 0
     ) -> tuple[BatchCertificate, ...] | None:
         """Choose the certificates for a block of time `ts_ms`, oldest first.
 
         Args:
             ancestors: references of unexecuted ancestor blocks, oldest block first.
             ts_ms: the block's time.
+            taken_bytes: length of everything else in the block's body.
 
         Returns:
             The references, or None if an ancestor's body is missing, so that nothing can be told.
@@ -125,7 +126,7 @@ class Pool:
                     return None
                 self._replay(batch.transfers, batch.certified, ts_ms, overlay)
         chosen: list[BatchCertificate] = []
-        bytes_left = BODY_BYTES_MAX - _BODY_HEADROOM
+        bytes_left = BODY_BYTES_MAX - _BODY_HEADROOM - taken_bytes
         waiting = list(self.held.items())
         progress = True
         while waiting and progress and len(chosen) < REFS_MAX:
