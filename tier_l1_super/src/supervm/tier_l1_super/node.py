@@ -83,6 +83,7 @@ from .simplex.promises import (
 from .slots import Slots
 from .voting import BatchVoter
 
+L1_TIER = 1
 SEEN_CERTIFICATES_MAX = 4_096
 QUEUED_BLOCKS_MAX = 1_024
 """Finalized blocks that wait for execution, beyond which no more are fetched."""
@@ -323,6 +324,7 @@ class ValidatorNode:
         self.executor.start(self._now_us)
         self.consensus.start(self._now_us)
         self.epoch_end.start(self._now_us)
+        self.voter.closed = self.epoch_end.closing
 
     def _tick(self) -> None:
         now_us = self._now_us
@@ -338,11 +340,16 @@ class ValidatorNode:
         if self._status_at_us <= now_us:
             self._status_at_us = now_us + STATUS_US
             self._broadcast(self._status(), 0)
-            self._follow_if_outside()
+            self._follow_if_outside(or_alone=True)
 
-    def _follow_if_outside(self) -> None:
-        """Outside of the set nobody sends us what is final, unless we ask for it."""
-        if self._guard is not None or self.node_id in self.seat.rules.validators.index_of_node:
+    def _follow_if_outside(self, *, or_alone: bool = False) -> None:
+        """Outside of the set nobody sends us what is final, unless we ask for it.
+
+        With `or_alone` also if nobody else of the set is connected: all others may have handed over and left.
+        """
+        node_ids = self.seat.rules.validators.node_ids
+        is_alone = or_alone and len(node_ids) > 1 and not any(self._peer_of(index) for index in range(len(node_ids)))
+        if self._guard is not None or (self.node_id in node_ids and not is_alone):
             return
         if self._following is not None and self._now_us < self._follow_until_us:
             return
@@ -450,14 +457,18 @@ class ValidatorNode:
             self._blame_bad_votes()
 
     def _remind(self, peer: bytes) -> None:
-        """Tell a peer that still votes in an epoch that is over where we are, at most once a second."""
+        """Tell a peer that is still in an epoch that is over where we are, at most once a second (2.11.5)."""
         last_us = self._reminded_us.get(peer)
         if last_us is None or self._now_us - last_us >= REMIND_US:
             self._reminded_us[peer] = self._now_us
             self._outbox.send(peer, self._status())
+            if self.executor.root is not None:  # all that is missing if it has executed the sealing block
+                self._outbox.send(peer, CheckpointMessage(encode(self.executor.root)), after=self.serving.after)
 
     def _heard_status(self, peer: bytes, status: ConsensusStatus, *, is_member: bool) -> None:
         """Take a peer's word for where it stands: whatever it then sends has to prove itself."""
+        if status.epoch < self.seat.rules.epoch:
+            self._remind(peer)
         is_ahead = status.epoch > self.seat.rules.epoch
         if status.finalized_height > self.serving.tip + (0 if is_ahead else 1):
             self._ask_chain(peer)
@@ -520,13 +531,17 @@ class ValidatorNode:
         self.consensus.broadcast(message, after)
 
     def _anyone(self) -> bytes:
-        """Return some connected validator; an unknown id if none is, to which nothing is sent."""
+        """Return some connected validator, else some L1; an id to which nothing is sent if there is none either.
+
+        What comes from it proves itself, so it need not be one that we know.
+        """
         count = len(self.seat.rules.validators)
         for index in range(count):
             peer = self._peer_of((index + self._now_us) % count)
             if peer is not None:
                 return peer
-        return self.node_id
+        others = self.peering.of_tier(L1_TIER)
+        return others[self._now_us % len(others)] if others else self.node_id
 
     # --- the end of an epoch ------------------------------------------------------------------------------------------
 
@@ -586,6 +601,7 @@ class ValidatorNode:
         self.voter.forget(dead)
         self.epoch_end.executed(self.ledger.block_header, self._now_us)
         self.voter.closed = self.epoch_end.closing
+        self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
         if self._chain_held_back and self.executor.queued < QUEUED_BLOCKS_MAX // 2:
             self._ask_chain(self._anyone())
         self._outbox.publish(
