@@ -1,0 +1,803 @@
+"""What an L1 node does around the end of an epoch, part by part: seat, signatures, early messages, leftovers, history.
+
+The parts are the real ones on a real chain; only disk and links are played by the test.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+
+import msgspec
+import pytest
+from epoch_tools import EPOCH_MS, EpochChain
+from hypothesis import given
+from hypothesis import strategies as st
+
+from supervm.common import core as c
+from supervm.common.core import Outbox, Persist
+from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.records import Append, Put
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.block import EMPTY_BODY, Block, FinalizedBlocks, check_finalized_chain, committed_part
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.wire.messages import (
+    BatchCertificateMessage,
+    BatchMessage,
+    BlocksMessage,
+    CertificateMessage,
+    CheckpointMessage,
+    ConsensusStatus,
+    Follow,
+    GetBlocks,
+    Message,
+    ProposalMessage,
+    VoteMessage,
+)
+from supervm.tier_l1_super import early as early_messages
+from supervm.tier_l1_super.checkpoints import CheckpointTally
+from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEERS_MAX, EarlyMessages
+from supervm.tier_l1_super.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.pool import Pool
+from supervm.tier_l1_super.seat import Seat
+from supervm.tier_l1_super.serving import Serving
+from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
+from supervm.tier_l1_super.tables import TABLES
+
+replace = msgspec.structs.replace
+OTHERS = (0, 1, 2, 4)
+
+
+def seat_of(chain: EpochChain, node: int = 0, *, amnesia: bool = False, epoch: int = -1) -> Seat:
+    return Seat(chain.node_id(node), chain.key(node), chain.rules_of[epoch], amnesia=amnesia)
+
+
+# --- Seat -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_node_has_a_seat_exactly_where_it_is_listed_with_its_own_key() -> None:
+    chain = EpochChain(4)
+    chain.end_epoch(chain.members(4, 2, 0))
+    leaving, staying, joining, outside = (seat_of(chain, node, epoch=0) for node in (3, 2, 4, 5))
+    assert [seat.index for seat in (leaving, staying, joining, outside)] == [3, 2, None, None]
+    for seat in (leaving, staying, joining, outside):
+        seat.enter(chain.rules)
+        assert (seat.index is None) == (seat.key is None)
+    assert [seat.index for seat in (leaving, staying, joining, outside)] == [None, 1, 0, None]
+    follower = Seat(chain.node_id(0), None, chain.rules, amnesia=False)
+    assert (follower.index, follower.key) == (None, None)
+
+
+def test_keys_of_two_members_in_one_node_are_refused_at_the_start() -> None:
+    chain = EpochChain(4)
+    for node_id, key in ((chain.node_id(0), chain.key(1)), (chain.node_id(0), chain.key(9)),
+                         (chain.node_id(9), chain.key(0))):
+        with pytest.raises(LocalProtocolError, match="not those of one validator"):
+            Seat(node_id, key, chain.rules, amnesia=False)
+
+
+def test_a_member_that_is_listed_with_another_key_follows() -> None:
+    """Its operator gave a wrong key to the others: it must not vote with one that is not listed."""
+    chain = EpochChain(4)
+    chain.end_epoch([*chain.members(0, 1, 2), chain.member(4, key=chain.key(9))])
+    seat = seat_of(chain, 4, epoch=0)
+    seat.enter(chain.rules)
+    assert (seat.index, seat.place_in(chain.rules.validators)) == (None, None)
+
+
+LEARNT: dict[str, tuple[dict[int, tuple[int, bool]], bool]] = {
+    "all others are in it": ({1: (1, False), 2: (1, False), 3: (1, False)}, True),
+    "some are even behind": ({1: (0, False), 2: (0, True), 3: (1, False)}, True),
+    "too few": ({1: (1, False), 2: (1, False)}, False),
+    "one has executed its end": ({1: (1, False), 2: (1, False), 3: (1, True)}, False),
+    "one is ahead": ({1: (1, False), 2: (2, False), 3: (1, False)}, False),
+    "our own word counts nothing": ({0: (1, False), 1: (1, False), 2: (1, False)}, False),
+    "nor that of strangers": ({5: (1, False), 6: (1, False), 1: (1, False), 2: (1, False)}, False),
+    "silence": ({}, False),
+}
+
+
+@pytest.mark.parametrize(("standings", "learns"), LEARNT.values(), ids=LEARNT)
+def test_amnesia_ends_with_an_epoch_that_provably_began_after_it(
+    standings: dict[int, tuple[int, bool]], learns: bool
+) -> None:
+    chain = EpochChain(4)
+    chain.end_epoch()
+    seat = seat_of(chain, amnesia=True)
+    assert (seat.index, seat.may_vote_in(10**6)) == (None, False)
+    said = {chain.node_id(node): standing for node, standing in standings.items()}
+    assert seat.learn(said) is learns
+    assert seat.may_vote_in(1) is False
+    assert seat.may_vote_in(2) is learns
+    assert not seat.learn(said)  # no news twice
+    seat.enter(chain.rules)
+    assert seat.index is None
+    chain.end_epoch()
+    seat.enter(chain.rules)
+    assert (seat.index == 0) is learns
+
+
+def test_amnesia_is_judged_by_weight() -> None:
+    chain = EpochChain(4, weights=(1, 1, 1, 10))
+    said = {chain.node_id(node): (0, False) for node in (1, 2)}
+    seat = seat_of(chain, amnesia=True)
+    assert not seat.learn(said)
+    assert seat.learn({**said, chain.node_id(3): (0, False)})
+    alone = EpochChain(1)
+    assert not seat_of(alone, amnesia=True).learn({alone.node_id(0): (0, False)})
+
+
+@given(st.dictionaries(st.integers(0, 6), st.tuples(st.integers(0, 3), st.booleans())))
+def test_nobody_learns_while_a_witness_may_have_gone_on(standings: dict[int, tuple[int, bool]]) -> None:
+    """Whatever is said: those who may have signed the end of the epoch never make a quorum with one honest in both."""
+    chain = EpochChain(7)
+    seat = seat_of(chain, amnesia=True)
+    said = {chain.node_id(node): standing for node, standing in standings.items()}
+    waiting = [node for node, standing in standings.items() if node != 0 and standing <= (0, False)]
+    assert seat.learn(said) == (len(waiting) >= 5)
+
+
+# --- EpochEnd ---------------------------------------------------------------------------------------------------------
+
+
+class End:
+    """An `EpochEnd` at one node, whose disk and peers are lists."""
+
+    def __init__(self, chain: EpochChain, node: int = 0, *, store: MemoryStore | None = None, promised: bool = False,
+                 amnesia: bool = False) -> None:
+        self.chain = chain
+        self.outbox = Outbox()
+        self.store = store or MemoryStore(TABLES)
+        self.seat = seat_of(chain, node, amnesia=amnesia)
+        self.sent: list[tuple[tuple[Vote, ...], int]] = []
+        self.written: list[Persist] = []
+        self.now_us = 0
+        self.part = EpochEnd(
+            self.seat, chain.ledger, self.outbox, self.store,
+            lambda message, after: self.sent.append((message.votes, after)), promised=promised,
+        )
+        self.part.start(0)
+        self.drain()
+
+    def drain(self) -> None:
+        for effect in self.outbox.drain():
+            if isinstance(effect, Persist):
+                self.written.append(effect)
+                self.store.commit(effect.records)
+
+    def executed(self) -> None:
+        self.part.executed(self.chain.head, self.now_us)
+        self.drain()
+
+    def wait(self, us: int = REPEAT_US) -> None:
+        self.now_us += us
+        self.part.tick(self.now_us)
+        self.drain()
+
+    def kinds(self) -> list[VoteKind]:
+        found = [vote.kind for votes, _ in self.sent for vote in votes]
+        self.sent.clear()
+        return found
+
+
+def late(chain: EpochChain) -> int:
+    return chain.rules.root_ms + EPOCH_MS
+
+
+def test_the_promise_to_close_is_on_disk_before_the_close_leaves() -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    chain.add(ts_ms=late(chain) - 1)
+    end.executed()
+    assert (end.part.closing, end.sent, end.written) == (False, [], [])
+    chain.add(ts_ms=late(chain))
+    end.executed()
+    (((vote,), after),) = end.sent
+    (write,) = end.written
+    assert (vote.kind, vote.signer, after) == (VoteKind.EPOCH_CLOSE, 0, write.token)
+    assert [decode_promise(item.payload) for item in write.records if isinstance(item, Append)] == [ClosePromise(1, 0)]
+    assert end.part.live_promises() == [ClosePromise(1, 0)]
+    assert dict(chain.closes(0)) == {0: vote.signature}
+    end.wait()
+    assert end.sent[-1] == ((vote,), write.token)  # repeats wait for it, too
+
+
+def test_a_close_is_repeated_every_second_until_it_is_in_the_executed_chain() -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    chain.add(ts_ms=late(chain))
+    end.executed()
+    assert end.kinds() == [VoteKind.EPOCH_CLOSE]
+    for _ in range(3):
+        assert end.part.deadline_us == end.now_us + REPEAT_US
+        end.wait(REPEAT_US - 1)
+        assert end.kinds() == []
+        end.wait(1)
+        assert end.kinds() == [VoteKind.EPOCH_CLOSE]
+    chain.add(closes=[1])
+    end.executed()
+    end.wait()
+    assert end.kinds() == [VoteKind.EPOCH_CLOSE]
+    chain.add(closes=[0])
+    end.executed()
+    end.wait()
+    assert (end.kinds(), end.part.deadline_us) == ([], None)
+
+
+def test_a_restart_says_again_what_was_promised_and_what_is_due() -> None:
+    chain = EpochChain(4)
+    chain.add()
+    assert End(chain, promised=True).kinds() == [VoteKind.EPOCH_CLOSE]
+    torn = EpochChain(4)  # the tables have the block, the log has no promise
+    torn.add(ts_ms=late(torn))
+    end = End(torn)
+    assert end.kinds() == [VoteKind.EPOCH_CLOSE]
+    assert len(end.written) == 1
+
+
+def test_who_has_no_seat_closes_without_a_word() -> None:
+    for end in (End(EpochChain(4), 7), End(EpochChain(4), 0, amnesia=True)):
+        end.chain.add(ts_ms=late(end.chain))
+        end.executed()
+        end.part.want(ValidatorSet(end.chain.members(*OTHERS)), 0)
+        assert (end.part.closing, end.sent, end.part.live_promises()) == (True, [], [])
+
+
+def test_a_member_of_the_proposed_set_is_ready_once_it_has_executed_the_proposal() -> None:
+    """Also one that has no seat yet. It says so until the chain says so, and not once more."""
+    chain = EpochChain(4)
+    ends = {node: End(chain, node) for node in (0, 3, 4, 9)}
+    chain.add(change=chain.change(chain.members(*OTHERS)))
+    for end in ends.values():
+        end.executed()
+    assert {node: end.kinds() for node, end in ends.items()} == {
+        0: [VoteKind.NEXT_READY], 3: [], 4: [VoteKind.NEXT_READY], 9: []
+    }
+    ends[4].wait()
+    assert ends[4].kinds() == [VoteKind.NEXT_READY]
+    chain.add(ready=chain.ready(3))  # index 3 of the proposed set is node 4
+    for _ in range(5):
+        for end in ends.values():
+            end.executed()
+        chain.add()
+    assert {node: end.kinds() for node, end in ends.items()} == {0: [], 3: [], 4: [], 9: []}
+
+
+def test_a_member_listed_with_another_key_and_one_with_amnesia_are_not_ready() -> None:
+    chain = EpochChain(4)
+    wrong, lost = End(chain, 4), End(chain, 2, amnesia=True)
+    chain.add(change=chain.change([*chain.members(0, 1, 2), chain.member(4, key=chain.key(9))]))
+    for end in (wrong, lost):
+        end.executed()
+        assert end.kinds() == []
+    assert lost.seat.learn({chain.node_id(node): (0, False) for node in (0, 1, 3)})
+    lost.executed()
+    assert lost.kinds() == [VoteKind.NEXT_READY]
+
+
+def test_a_wish_survives_restarts_and_epochs_until_it_is_in_force() -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    wish = ValidatorSet(chain.members(*OTHERS))
+    end.part.want(wish, 0)
+    end.drain()
+    assert end.sent[0][1] == end.written[0].token
+    assert end.kinds() == [VoteKind.SET_CHANGE]
+    again = End(chain, store=end.store)
+    assert again.part.wish is not None
+    assert again.part.wish.hash == wish.hash
+    assert again.kinds() == [VoteKind.SET_CHANGE]
+    chain.add(change=chain.change(wish.members))
+    again.executed()
+    again.wait()
+    assert VoteKind.SET_CHANGE not in again.kinds()  # it is in the chain
+    chain.end_epoch()  # nobody was ready: it lapses
+    again.seat.enter(chain.rules)
+    again.part.enter_epoch(again.now_us)
+    again.drain()
+    assert again.kinds() == [VoteKind.SET_CHANGE]
+    chain.end_epoch(wish.members)
+    again.seat.enter(chain.rules)
+    again.part.enter_epoch(again.now_us)
+    again.drain()
+    assert (again.kinds(), again.part.wish) == ([], None)
+    assert End(chain, store=again.store).part.wish is None
+
+
+def test_a_wish_is_withdrawn_or_replaced() -> None:
+    """Of the wish before, nothing is said or counted any more - also not if the new wish is what stands already."""
+    chain = EpochChain(4)
+    end = End(chain)
+    for instead in (None, chain.rules.validators, ValidatorSet(chain.members(0, 1, 2, 5))):
+        end.part.want(ValidatorSet(chain.members(*OTHERS)), 0)
+        for signer in (1, 2):
+            approval = chain.vote(signer, VoteKind.SET_CHANGE, 0, ValidatorSet(chain.members(*OTHERS)).hash)
+            end.part.vote(chain.node_id(signer), approval)
+        assert len(end.part.content(chain.head)[1]) == 1
+        end.part.want(instead, 0)
+        end.sent.clear()
+        end.wait()
+        said = [vote.digest for votes, _ in end.sent for vote in votes]
+        assert said == ([instead.hash] if instead is not None and instead is not chain.rules.validators else [])
+        assert end.part.content(chain.head)[1] == ()
+    assert End(chain, store=end.store).part.wish is not None
+
+
+def test_a_leader_gathers_what_the_chain_lacks() -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    for node in (1, 2, 3):
+        assert end.part.vote(chain.node_id(node), chain.vote(node, VoteKind.EPOCH_CLOSE))
+        assert not end.part.vote(chain.node_id(node), chain.vote(node, VoteKind.EPOCH_CLOSE))
+    closes, changes, ready = end.part.content(chain.head)
+    assert ([signer for signer, _ in closes], changes, ready) == ([1, 2, 3], (), ())
+    assert end.part.is_urgent(chain.head, replace(EMPTY_BODY, closes=closes))
+    assert not end.part.is_urgent(chain.head, replace(EMPTY_BODY, closes=closes[:2]))
+    parent = chain.block(closes=[1, 3])
+    assert end.part.content(parent.header)[0] == chain.closes(2)
+    sealing = chain.block(closes=[1, 2, 3])
+    assert end.part.content(sealing.header) == ((), (), ())
+    assert not end.part.is_urgent(parent.header, EMPTY_BODY)
+    chain.check(chain.make(chain.head, replace(EMPTY_BODY, closes=closes)))
+
+
+def test_readiness_is_gathered_only_for_the_set_that_the_parent_names() -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    block = chain.block(change=chain.change(chain.members(*OTHERS)))
+    vote = chain.vote(
+        3, VoteKind.NEXT_READY, 0, block.header.progress.next_validators_hash,
+        validators=ValidatorSet(chain.members(*OTHERS)),
+    )
+    assert not end.part.vote(chain.node_id(4), vote)  # we have not executed the proposal: it will be said again
+    chain.append(block)
+    assert end.part.vote(chain.node_id(4), vote)
+    assert end.part.content(chain.head)[2] == ((3, vote.signature),)
+    with pytest.raises(RemoteProtocolError, match="not the peer's own"):
+        end.part.vote(chain.node_id(3), vote)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"signer": 2}, {"signature": bytes(64)}, {"number": 1}, {"digest": b"x" * 32}],
+    ids=["signer", "bits", "number", "digest"],
+)
+def test_signatures_come_from_their_signers_and_are_checked_at_once(wrong: dict[str, object]) -> None:
+    chain = EpochChain(4)
+    end = End(chain)
+    good = chain.vote(1, VoteKind.EPOCH_CLOSE)
+    with pytest.raises(RemoteProtocolError) as caught:
+        end.part.vote(chain.node_id(1), replace(good, **wrong))
+    assert caught.value.penalty >= 50
+    assert end.part.content(chain.head)[0] == ()
+    assert not end.part.vote(chain.node_id(1), replace(good, epoch=1))  # of another epoch: no fault, no use
+    assert not end.part.vote(chain.node_id(1), replace(good, epoch=2**60))
+
+
+# --- EarlyMessages ----------------------------------------------------------------------------------------------------
+
+
+def votes_of(count: int) -> list[Message]:
+    vote = Vote(1, VoteKind.NULLIFY, 1, 1, ZERO_HASH, 0, bytes(64))
+    return [VoteMessage((replace(vote, number=number),)) for number in range(count)]
+
+
+def test_exactly_the_next_epoch_is_kept_in_order_of_peers() -> None:
+    held = EarlyMessages()
+    first, second, third = votes_of(3)
+    held.keep(b"b", 1, first, 0)
+    held.keep(b"a", 1, second, 0)
+    held.keep(b"b", 1, third, 0)
+    for epoch in (0, 2, 2**63):
+        held.keep(b"b", epoch, first, 0)
+    assert held.take(1) == [(b"b", first), (b"b", third), (b"a", second)]
+    assert held.take(1) == []
+    held.keep(b"b", 1, first, 0)
+    assert held.take(2) == []
+
+
+def test_one_peer_and_all_peers_have_bounds() -> None:
+    held = EarlyMessages()
+    for message in votes_of(MESSAGES_PER_PEER_MAX + 5):
+        held.keep(b"one", 1, message, 0)
+    for number in range(PEERS_MAX + 5):
+        held.keep(number.to_bytes(4, "big"), 1, votes_of(1)[0], 0)
+    kept = held.take(1)
+    assert len(kept) == MESSAGES_PER_PEER_MAX + PEERS_MAX - 1
+
+
+@pytest.mark.parametrize("kind", ["proposal", "batch", "certificates"])
+def test_large_messages_count_by_their_size(kind: str) -> None:
+    """A certificate message is as large as what it lists, and there are peers enough to fill any memory with them."""
+    chain = EpochChain(4)
+    certificate = chain.certificate(VoteKind.NULLIFY, 1)
+    message = {
+        "proposal": ProposalMessage(bytes(1 << 20)), "batch": BatchMessage(bytes(1 << 20)),
+        "certificates": CertificateMessage((certificate,) * 255),
+    }[kind]
+    size = 1 << 20 if kind != "certificates" else 255 * 4 * 64
+    held = EarlyMessages()
+    for peer in range(200):
+        for _ in range(MESSAGES_PER_PEER_MAX):
+            held.keep(bytes([peer]), 1, message, 0)
+    assert 1 <= len(held.take(1)) <= BYTES_MAX // size
+
+
+def test_what_a_peer_said_that_is_gone_makes_room_again() -> None:
+    held = EarlyMessages()
+    big = ProposalMessage(bytes(BYTES_MAX // 2))
+    for _ in range(20):
+        held.keep(b"liar", 1, big, 0)
+        held.forget(b"liar")
+    held.keep(b"honest", 1, big, 0)
+    assert held.take(1) == [(b"honest", big)]
+    held.forget(b"nobody")
+    assert early_messages.EarlyMessages().take(1) == []
+
+
+# --- what is left of an epoch -----------------------------------------------------------------------------------------
+
+
+def test_checkpoint_votes_of_an_epoch_that_is_over_are_gone() -> None:
+    """A liar votes ahead, past the end of its epoch. Its index then is nobody's, or another's: neither may suffer."""
+    chain = EpochChain(5)
+    chain.add()
+    seat = seat_of(chain)
+    tally = CheckpointTally(seat, chain.certified(1))
+    for signer in (1, 4):
+        for height in range(2, 30):
+            tally.add([chain.vote(signer, VoteKind.CHECKPOINT, height, b"x" * 32)])
+    chain.end_epoch(chain.members(0, 4, 2, 3))  # index 1 is node 4 now, and there is no index 4
+    seat.enter(chain.rules)
+    tally.enter_epoch()
+    header = chain.add() and chain.checkpoints[-1]
+    assert tally.own(header, chain.vote(0, VoteKind.CHECKPOINT, header.height, header.hash)) is None
+    others = [chain.vote(signer, VoteKind.CHECKPOINT, header.height, header.hash) for signer in (1, 2)]
+    assert [done.header for done in tally.add(others)] == [header]
+    assert (tally.bad_signers, tally.evidence) == ([], [])
+
+
+# --- Serving ----------------------------------------------------------------------------------------------------------
+
+
+def sealed_by_descendants(chain: EpochChain, tail: int = 2) -> tuple[list[Block], FinalizedBlocks]:
+    """Execute three blocks, of which the last seals; return them and the descendants that prove it."""
+    chain.add()
+    chain.add(closes=[0])
+    sealing = chain.block(closes=[1, 2])
+    descendants = [sealing]
+    for _ in range(tail):
+        descendants.append(chain.make(descendants[-1].header, EMPTY_BODY))
+    chain.append(sealing)
+    return list(chain.blocks), chain.finalized(descendants[1:])
+
+
+class Served:
+    """A `Serving` with a store of its own."""
+
+    def __init__(self, chain: EpochChain, store: MemoryStore | None = None) -> None:
+        self.store = store or MemoryStore(TABLES)
+        self.outbox = Outbox()
+        ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
+        self.part = Serving(self.outbox, self.store, ledger, Pool({}, seat_of(chain, epoch=0)))
+
+    def chunks(self, start: int = 1) -> list[FinalizedBlocks]:
+        found = []
+        while (chunk := self.part.chunk(start)) is not None:
+            assert chunk[1] > start
+            found.append(chunk[0])
+            start = chunk[1]
+        return found
+
+
+def follow(chain: EpochChain, chunks: list[FinalizedBlocks]) -> list[int]:
+    """Check chunks as a follower does that begins at genesis; return the heights that count."""
+    head, heights = chain.chain.genesis_header, []
+    for chunk in chunks:
+        rules = chain.rules_of[chunk.blocks[0].header.epoch]
+        check_finalized_chain(chunk, head, rules)
+        counted = chunk.blocks[: committed_part(chunk.blocks, rules)]
+        head = counted[-1].header
+        heights += [block.header.height for block in counted]
+    return heights
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "after a restart"])
+@pytest.mark.parametrize("with_tail", [False, True], ids=["own finalization", "through descendants"])
+def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
+    """Each piece is of one epoch and proves itself, the sealing block through its descendants if need be."""
+    chain = EpochChain(4)
+    blocks, proof = sealed_by_descendants(chain)
+    chain.add()
+    chain.add()
+    served = Served(chain)
+    own = chain.certificate(VoteKind.FINALIZE, blocks[-1].header.view, blocks[-1].hash, rules=chain.rules_of[0])
+    newer = chain.finalized(chain.blocks[3:])
+    if stored:
+        rows = [(blocks[0], None), (blocks[1], None), (blocks[2], None if with_tail else own),
+                (chain.blocks[3], None), (chain.blocks[4], newer.finalization)]
+        for block, finalization in rows:
+            raw = None if finalization is None else encode(finalization)
+            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+        if with_tail:
+            served.store.commit([Put("seals", (3,), (encode(proof),))])
+        served.part.tip = 5
+    elif with_tail:
+        served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+    else:
+        served.part.committed(tuple(blocks), own, 0)
+        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+    chunks = served.chunks()
+    assert follow(chain, chunks) == [1, 2, 3, 4, 5]
+    assert [len(chunk.blocks) for chunk in chunks] == [5 if with_tail else 3, 2]
+    assert follow(chain, [decode(FinalizedBlocks, encode(chunk)) for chunk in chunks]) == [1, 2, 3, 4, 5]
+    (last,) = served.chunks(4)
+    assert [block.header.height for block in last.blocks] == [4, 5]
+    assert served.part.chunk(6) is None
+    assert served.part.chunk(0) is None
+
+
+def test_a_piece_that_begins_at_the_sealing_block_brings_its_proof() -> None:
+    chain = EpochChain(4)
+    blocks, proof = sealed_by_descendants(chain, tail=4)
+    served = Served(chain)
+    served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+    found = served.part.chunk(3)
+    assert found is not None
+    assert ([block.header.height for block in found[0].blocks], found[1]) == ([3, 4, 5, 6, 7], 4)
+    check_finalized_chain(found[0], blocks[1].header, chain.rules_of[0])
+    assert served.part.chunk(4) is None
+
+
+# --- the node ---------------------------------------------------------------------------------------------------------
+
+
+class Bench:
+    """One L1 node, stepped by hand; its disk answers at once."""
+
+    def __init__(self, chain: EpochChain, node: int = 0, store: MemoryStore | None = None, *, now_us: int = 0) -> None:
+        self.chain, self.node_index = chain, node
+        self.store = store or MemoryStore(TABLES)
+        self.now_us = now_us or chain.chain.genesis.time_ms * 1000
+        self.sent: list[tuple[bytes, Message]] = []
+        self.hung_up: list[bytes] = []
+        self.halted: list[str] = []
+        self.core = ValidatorNode(
+            chain=chain.chain, node_id=chain.node_id(node), key=chain.key(node), reader=self.store, targets=(),
+            rng=random.Random(1),
+        )
+        self.step(c.Started())
+
+    def step(self, event: c.Input) -> None:
+        events = [event]
+        while events:
+            for effect in self.core.step(self.now_us, events.pop(0)):
+                match effect:
+                    case c.Persist(token, records):
+                        self.store.commit(records)
+                        events.append(c.Durable(token))
+                    case c.Send(peer, message, _):
+                        self.sent.append((peer, message))
+                    case c.HangUp(peer, _, _):
+                        self.hung_up.append(peer)
+                    case c.Halt(reason):
+                        self.halted.append(reason)
+
+    def up(self, *nodes: int) -> None:
+        for node in nodes:
+            self.step(c.PeerUp(self.chain.node_id(node), 1, (), 0, None))
+
+    def get(self, node: int, message: Message) -> None:
+        self.step(c.Received(self.chain.node_id(node), message))  # type: ignore[arg-type]
+
+    def run(self, us: int) -> None:
+        end_us = self.now_us + us
+        while (deadline := self.core.deadline_us) is not None and deadline <= end_us:
+            self.now_us = max(self.now_us, deadline)
+            self.step(c.Tick())
+        self.now_us = end_us
+
+    def take(self, kind: type, node: int | None = None) -> list[Message]:
+        found = [m for peer, m in self.sent if isinstance(m, kind) and node in (None, self.number(peer))]
+        self.sent.clear()
+        return found
+
+    def number(self, peer: bytes) -> int | None:
+        return next((node for node in range(12) if self.chain.node_id(node) == peer), None)
+
+    def finalized(self, first: int, last: int) -> BlocksMessage:
+        return BlocksMessage(encode(self.chain.finalized(self.chain.blocks[first - 1 : last])))
+
+
+def across_epochs(following: Callable[[EpochChain], tuple] | None = None) -> tuple[EpochChain, int]:
+    """A chain with an epoch behind it, and the height of its root."""
+    chain = EpochChain(4)
+    chain.add()
+    chain.end_epoch(None if following is None else following(chain))
+    root = chain.head.height
+    chain.add()
+    return chain, root
+
+
+@pytest.mark.parametrize("node", [0, 3, 4, 9], ids=["stays", "leaves", "joins", "outside"])
+def test_a_node_catches_up_through_epochs_from_blocks_alone(node: int) -> None:
+    """The first block of the next epoch proves that it may begin; the node is where the chain is, with its seat."""
+    chain, root = across_epochs(lambda chain: chain.members(*OTHERS))
+    bench = Bench(chain, node)
+    bench.up(1)
+    bench.get(1, bench.finalized(1, root))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    assert bench.core.ledger.height == root + 1
+    assert bench.core.seat.rules.epoch == 1
+    assert bench.core.index == {0: 0, 3: None, 4: 3, 9: None}[node]
+    assert (bench.hung_up, bench.halted) == ([], [])
+    again = Bench(chain, node, bench.store)
+    assert (again.core.seat.rules.epoch, again.core.index) == (1, bench.core.index)
+    assert again.core.simplex.committed == chain.head
+
+
+def test_an_answer_that_crosses_the_change_of_epoch_is_no_fault() -> None:
+    """Asked in the old epoch, answered in the new: the descendants that prove our root cost nobody."""
+    chain = EpochChain(4)
+    blocks, proof = sealed_by_descendants(chain)
+    answer = BlocksMessage(encode(FinalizedBlocks(1, (*blocks, *proof.blocks), proof.finalization)))
+    bench = Bench(chain)
+    bench.up(1)
+    bench.get(1, answer)
+    assert bench.core.simplex.sealed
+    bench.get(1, CheckpointMessage(encode(chain.certified(3))))
+    assert bench.core.seat.rules.epoch == 1
+    events = bench.core.step(bench.now_us, c.Received(chain.node_id(1), answer))
+    assert [effect for effect in events if isinstance(effect, c.Publish) and effect.name == "rejected"] == []
+
+
+def test_a_sealed_node_restarts_sealed() -> None:
+    """Executed, not certified: it stands in the old epoch, only helps, and goes on with the certificate."""
+    chain = EpochChain(4)
+    blocks, proof = sealed_by_descendants(chain)
+    bench = Bench(chain)
+    bench.get(1, BlocksMessage(encode(FinalizedBlocks(1, (*blocks, *proof.blocks), proof.finalization))))
+    again = Bench(chain, store=bench.store)
+    assert (again.core.seat.rules.epoch, again.core.simplex.sealed, again.core.ledger.height) == (0, True, 3)
+    again.up(1, 2)
+    again.sent.clear()
+    again.get(1, VoteMessage((chain.vote(1, VoteKind.NULLIFY, 9, rules=chain.rules_of[0]),)))
+    (helped,) = again.take(CertificateMessage, 1)
+    assert helped.certificates == (proof.finalization,)  # type: ignore[attr-defined]
+    again.run(3_000_000)
+    kinds = {vote.kind for message in again.take(VoteMessage) for vote in message.votes}  # type: ignore[attr-defined]
+    assert kinds == {VoteKind.CHECKPOINT}
+    (chunk,) = [again.core.serving.chunk(1)]
+    assert chunk is not None
+    check_finalized_chain(chunk[0], chain.chain.genesis_header, chain.rules_of[0])
+    again.get(2, CheckpointMessage(encode(chain.certified(3))))
+    assert (again.core.seat.rules.epoch, again.core.index, again.core.simplex.sealed) == (1, 0, False)
+
+
+def test_who_is_behind_an_epoch_is_told_where_it_goes_on() -> None:
+    """Votes, or only a status - an observer has nothing else to say -, of whoever: a leaving validator too."""
+    chain, root = across_epochs(lambda chain: chain.members(*OTHERS))
+    bench = Bench(chain)
+    bench.up(1, 2, 3)
+    bench.get(1, bench.finalized(1, root))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    bench.sent.clear()
+    for message in (ConsensusStatus(0, 7, 1, 1, False),
+                    VoteMessage((chain.vote(3, VoteKind.NULLIFY, 9, rules=chain.rules_of[0]),))):
+        bench.get(3, message)
+        bench.get(3, message)
+        told = [item for peer, item in bench.sent if peer == chain.node_id(3)]
+        assert [type(item) for item in told] == [ConsensusStatus, CheckpointMessage]
+        assert told[0].epoch == 1  # type: ignore[attr-defined]
+        assert told[1] == CheckpointMessage(encode(chain.certified(root)))
+        bench.sent.clear()
+        bench.now_us += 1_000_000
+
+
+def test_a_voteless_member_that_missed_the_certificate_gets_it() -> None:
+    """It has executed the sealing block and says so in its status; without the certificate the new epoch may stand."""
+    chain, root = across_epochs()
+    ahead, behind = Bench(chain, 0), Bench(chain, 1)
+    for bench, peer in ((ahead, 1), (behind, 0)):
+        bench.up(peer, 2)
+        bench.get(2, bench.finalized(1, root))
+    ahead.get(2, CheckpointMessage(encode(chain.certified(root))))
+    assert (ahead.core.seat.rules.epoch, behind.core.seat.rules.epoch) == (1, 0)
+    ahead.sent.clear()
+    behind.run(2_500_000)
+    for status in behind.take(ConsensusStatus, 0)[:1]:
+        ahead.get(1, status)
+    for message in [item for peer, item in ahead.sent if peer == chain.node_id(1)]:
+        behind.get(0, message)
+    assert behind.core.seat.rules.epoch == 1
+
+
+def test_a_member_whose_set_has_left_follows_whom_it_finds() -> None:
+    """All others handed over while it was away, and only strangers are there."""
+    chain, root = across_epochs(lambda chain: chain.members(4, 5, 6))
+    bench = Bench(chain, 0)
+    bench.up(4)
+    bench.run(2_500_000)
+    assert bench.take(Follow, 4) == [Follow(0)]
+    bench.get(4, bench.finalized(1, root))
+    bench.get(4, bench.finalized(root + 1, root + 1))
+    assert (bench.core.seat.rules.epoch, bench.core.index) == (1, None)
+    stays = Bench(chain, 0)
+    stays.up(1, 4)
+    stays.run(10_000_000)
+    assert stays.take(Follow) == []
+
+
+def test_a_node_far_ahead_is_asked_for_the_chain_whoever_it_is() -> None:
+    chain = EpochChain(4)
+    bench = Bench(chain, 0)
+    bench.up(1, 9)
+    bench.sent.clear()
+    bench.get(9, ConsensusStatus(10**6, 1, 1, 10**9, False))
+    assert [item for peer, item in bench.sent if peer == chain.node_id(9)] == [GetBlocks(1)]
+    assert bench.core.seat.rules.epoch == 0
+
+
+def shrunk() -> tuple[EpochChain, int]:
+    """Five validators, then the first four of them: whatever is left of index 4 names nobody."""
+    chain = EpochChain(5)
+    chain.add()
+    chain.end_epoch(chain.members(0, 1, 2, 3))
+    root = chain.head.height
+    chain.add()
+    return chain, root
+
+
+@pytest.mark.parametrize("left", ["a vote ahead", "a bad vote for the sealing height", "a body that never came"])
+def test_a_smaller_set_is_not_indexed_by_what_the_larger_one_left(left: str) -> None:
+    """Validator 4 may do what it likes before it leaves, and so may an honest miner: nobody falls over it later."""
+    chain, root = shrunk()
+    bench = Bench(chain)
+    bench.up(1, 2, 3, 4)
+    old = chain.rules_of[0]
+    if left == "a vote ahead":
+        votes = tuple(chain.vote(4, VoteKind.CHECKPOINT, root + ahead, b"x" * 32, rules=old) for ahead in range(1, 9))
+        bench.get(4, VoteMessage(votes))
+    elif left == "a bad vote for the sealing height":
+        digest = chain.checkpoints[root].hash
+        good = [chain.vote(signer, VoteKind.CHECKPOINT, root, digest, rules=old) for signer in (1, 2, 3)]
+        for vote in (replace(chain.vote(4, VoteKind.CHECKPOINT, root, digest, rules=old), signature=bytes(64)), *good):
+            bench.get(vote.signer, VoteMessage((vote,)))
+    else:
+        batch = chain.tools.batch([chain.tools.transfer("alice", chain.tools.account("bob"))])
+        certificate = chain.tools.batch_certificate(batch, (0, 1, 2, 4))
+        bench.get(1, BatchCertificateMessage(encode(certificate)))
+    bench.get(1, bench.finalized(1, root))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    bench.get(1, bench.finalized(root + 1, root + 1))
+    assert (bench.core.seat.rules.epoch, bench.core.ledger.height) == (1, root + 1)
+    bench.run(5_000_000)
+    header = chain.checkpoints[-1]
+    for signer in (1, 2, 3):
+        vote = chain.vote(signer, VoteKind.CHECKPOINT, header.height, header.hash)
+        bench.get(signer, VoteMessage((vote,)))
+    assert bench.core.executor.tally.height == root + 1
+    assert bench.halted == []
+    assert bench.hung_up == ([chain.node_id(4)] if left.startswith("a bad vote") else [])
+
+
+def test_a_restart_past_the_epochs_time_votes_on_no_batch() -> None:
+    """The block is executed, the promise to close was lost with the power: closed from the first moment on."""
+    chain = EpochChain(4)
+    chain.add(ts_ms=late(chain))
+    bench = Bench(chain, now_us=late(chain) * 1000)
+    bench.up(1)
+    bench.get(1, bench.finalized(1, 1))
+    assert bench.core.voter.closed
+    bench.store._log.clear()
+    bench.store.reopen()
+    again = Bench(chain, store=bench.store, now_us=bench.now_us)
+    assert again.core.epoch_end.closing
+    assert again.core.voter.closed
