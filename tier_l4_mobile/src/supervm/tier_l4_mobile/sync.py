@@ -92,7 +92,8 @@ class Sync:
         try:
             self.client.accept_checkpoint(checkpoint, INT_MAX)
         except RemoteProtocolError as error:  # our own record: the file is damaged, or another network's
-            self._outbox.publish("stored checkpoint ignored", level="warning", reason=error.reason)
+            if error.code != "stale":  # not so if it is below a change of validators that was followed after it
+                self._outbox.publish("stored checkpoint ignored", level="warning", reason=error.reason)
         else:
             self._checkpoint = self._checkpoint_kept = checkpoint
 
