@@ -170,6 +170,20 @@ def test_a_crash_in_the_middle_of_a_write(outcome: int, rows: int, log: list[byt
     assert not disk.waiting
 
 
+@pytest.mark.parametrize("outcome", [LOST, TORN, KEPT])
+def test_a_lost_log_begins_anew_with_the_write_that_asks_for_it(outcome: int) -> None:
+    """Power lost before or between: the log stays lost; afterwards it holds what that write put there."""
+    disk = disk_with(b"a", b"b")
+    disk.lose_log()
+    begin = (Put("rows", (9,), (b"epoch",)), Prune((b"kept",), begin=True), Append(b"vote"))
+    disk.waiting.append((3, begin))
+    disk.begin(None)
+    assert disk.log_lost
+    disk.lose_power(outcome)
+    assert (disk.log_lost, disk.get("rows", (9,)) is None) == (outcome != KEPT, outcome == LOST)
+    assert disk.log() == ([b"kept", b"vote"] if outcome == KEPT else [])
+
+
 def test_writes_share_groups_and_take_their_time() -> None:
     """What is asked for during a write goes into the next one; size, factor and jitter count."""
     disk = VirtualDisk((TABLE,), DiskProfile(write_us=100, bytes_per_s=1_000_000))
