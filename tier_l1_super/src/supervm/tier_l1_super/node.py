@@ -353,7 +353,8 @@ class ValidatorNode:
             return
         if self._following is not None and self._now_us < self._follow_until_us:
             return
-        ups = [peer for index in range(len(self.seat.rules.validators)) if (peer := self._peer_of(index)) is not None]
+        ups = [peer for index in range(len(node_ids)) if (peer := self._peer_of(index)) is not None]
+        ups = ups or self.peering.of_tier(L1_TIER)  # what comes proves itself, so it need not be one that we know
         if ups:
             # the one after the silent one, at first any
             place = ups.index(self._following) + 1 if self._following in ups else self._now_us
