@@ -22,6 +22,7 @@ from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange,
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path
 from supervm.protocol.trie import QuadTrie
+from supervm.protocol.trie_range import FIRST_KEY, prove_range
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire import messages as m
@@ -152,6 +153,7 @@ def agreed_samples() -> dict[str, Agreed]:
             chain.certify_checkpoint(newest),
         ),
         trie.prove(chain.account("nobody")),
+        prove_range(trie.snapshot(), FIRST_KEY, leaves_max=2),
         history.prove(0),
         double_vote(chain.vote(1, VoteKind.NULLIFY, 5), chain.vote(1, VoteKind.FINALIZE, 5, first.hash)),
         BadJustification(1, second.header, second.just, first.header, block_vote(second)),

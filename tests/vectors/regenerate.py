@@ -1,10 +1,11 @@
-"""Write protocol.json (bytes and digests of every agreed type and every message) and evidence.json (proofs of faults).
+"""Write protocol.json (bytes and digests of every agreed type and message), evidence.json and ranges.json.
 
     python tests/vectors/regenerate.py
 
-The files are the network's promise that two releases read and write the same bytes, and accuse the same nodes. A change
-in them means that nodes of the old and the new release disagree: regenerate only when the format is meant to change,
-and say so, with the reason, in the commit that carries the new files.
+The files are the network's promise that two releases read and write the same bytes, accuse the same nodes (evidence)
+and prove the same runs of the state (ranges). A change in them means that nodes of the old and the new release
+disagree: regenerate only when the format is meant to change, and say so, with the reason, in the commit that carries
+the new files.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ sys.path.insert(0, str(HERE.parent / "tools"))
 
 from evidence_samples import evidence_vectors  # noqa: E402  # the line above makes it importable
 from protocol_vectors import protocol_vectors  # noqa: E402
+from range_vectors import range_vectors  # noqa: E402
 
 if __name__ == "__main__":
     (HERE / "protocol.json").write_text(json.dumps(protocol_vectors(), indent=1) + "\n")
     (HERE / "evidence.json").write_text(json.dumps(evidence_vectors(), indent=1) + "\n")
+    (HERE / "ranges.json").write_text(json.dumps(range_vectors(), indent=1) + "\n")
