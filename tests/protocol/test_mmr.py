@@ -18,6 +18,7 @@ from supervm.protocol.mmr import (
     MMR_PROOF_BYTES_MAX,
     HistoryMMR,
     MMRProof,
+    check_peaks,
     decode_mmr_proof,
     verify_mmr,
 )
@@ -154,6 +155,38 @@ def test_a_compact_range_proves_what_it_has_seen_whole_and_says_what_it_cannot()
         mmr.prove(3)
     with pytest.raises(LocalProtocolError, match="no longer held"):
         mmr.root_at(7)
+
+
+@given(st.integers(0, 300), st.integers(1, 40), st.data())
+def test_a_range_begun_from_checked_peaks_proves_every_leaf_after_them(
+    start: int, more: int, data: st.DataObject
+) -> None:
+    full = history(start)
+    check_peaks(full.root, start, full.peaks())
+    short = HistoryMMR.from_peaks(start, full.peaks())
+    for number in range(start, start + more):
+        full.append(leaf(number))
+        short.append(leaf(number))
+    index = data.draw(st.integers(start, start + more - 1))
+    size = data.draw(st.integers(index + 1, start + more))
+    assert short.prove(index, size) == full.prove(index, size)
+    verify_mmr(full.root_at(size), leaf(index), short.prove(index, size), index=index)
+
+
+def test_peaks_of_anything_else_are_refused() -> None:
+    for size in (0, 1, 6, 13):
+        mmr = history(size)
+        peaks = mmr.peaks()
+        check_peaks(mmr.root, size, peaks)
+        wrong = [[*peaks, bytes(32)], [bytes(31), *peaks[1:]], peaks[::-1] if size in (6, 13) else [bytes(32)] * 9]
+        wrong += [[*peaks[:place], bytes(32), *peaks[place + 1 :]] for place in range(len(peaks))]
+        for bad in wrong + ([peaks[:-1]] if peaks else []):
+            with pytest.raises(RemoteProtocolError, match="peak") as caught:
+                check_peaks(mmr.root, size, bad)
+            assert caught.value.code == "bad-proof"
+        for other in (-1, size + 1, 1 << 63, 14 if size == 13 else 13):
+            with pytest.raises(RemoteProtocolError):
+                check_peaks(mmr.root, other, peaks)
 
 
 def test_misuse_is_our_own_fault() -> None:

@@ -235,6 +235,25 @@ def verify_mmr(root: bytes, leaf: bytes, proof: MMRProof, *, index: int, size: i
         raise _bad("the proof does not lead to the history root")
 
 
+def check_peaks(root: bytes, size: int, peaks: Sequence[bytes]) -> None:
+    """Return if `peaks`, as `HistoryMMR.peaks` gives them, are those of the history of `size` leaves under `root`.
+
+    With them a node that has none of those leaves goes on: `HistoryMMR.from_peaks` (consensus.md 2.8, far behind).
+
+    Args:
+        root: ``history_root`` of a checkpoint header that the caller already trusts.
+        size: the number of leaves under it, which is that header's height.
+        peaks: what to check.
+
+    Raises:
+        RemoteProtocolError: code ``bad-proof``.
+    """
+    if not 0 <= size < 1 << 63 or len(peaks) != size.bit_count() or any(len(peak) != HASH_BYTES for peak in peaks):
+        raise _bad(f"a history of {size} leaves has one peak of 32 bytes per 1-bit of its size; got {len(peaks)}")
+    if (_root(size, _bag(peaks)) if size else ZERO_HASH) != root:
+        raise _bad("the peaks do not lead to the history root")
+
+
 def _bad(reason: str) -> RemoteProtocolError:
     return RemoteProtocolError(reason, penalty=100, code="bad-proof")
 
