@@ -21,6 +21,7 @@ from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.snapshot import SnapshotStart
 from supervm.protocol.trie import QuadTrie
 from supervm.protocol.trie_range import FIRST_KEY, prove_range
 from supervm.protocol.validators import ValidatorList, ValidatorSet
@@ -158,6 +159,14 @@ def agreed_samples() -> dict[str, Agreed]:
         double_vote(chain.vote(1, VoteKind.NULLIFY, 5), chain.vote(1, VoteKind.FINALIZE, 5, first.hash)),
         BadJustification(1, second.header, second.just, first.header, block_vote(second)),
         bad_batch(batch, 3),
+        SnapshotStart(
+            1,
+            chain.certify_checkpoint(
+                msgspec.structs.replace(newest, block_hash=sealing.hash, next_validators_hash=following.hash)
+            ),
+            tuple(history.peaks()),
+            next_epoch(sealing.header, chain.rules, following),
+        ),
     ]
     named = {type(sample).__name__: sample for sample in samples}
     if len(named) != len(samples):
@@ -195,6 +204,8 @@ def message_samples() -> dict[str, m.Message]:
         m.BlocksMessage(blob["FinalizedBlocks"]),
         m.CheckpointMessage(blob["CertifiedCheckpoint"]),
         m.Follow(0),
+        m.GetSnapshot(0, FIRST_KEY, 4_096),
+        m.SnapshotChunk(2, FIRST_KEY, blob["SnapshotStart"], blob["TrieRange"]),
         m.ProposalMessage(blob["Block"]),
         m.VoteMessage((agreed["Vote"],)),  # type: ignore[arg-type]
         m.CertificateMessage((agreed["Certificate"],)),  # type: ignore[arg-type]

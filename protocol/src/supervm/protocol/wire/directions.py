@@ -22,14 +22,16 @@ REQUESTS: Final[Kinds] = frozenset(
 ANSWERS: Final[Kinds] = frozenset(
     {m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage, m.ValidatorChanges})
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
-    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetAccounts, m.GetReceipt})
+    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetSnapshot, m.GetAccounts,
+     m.GetReceipt, m.GetValidatorChanges})
 _VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
     m.BatchVoteMessage, m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.BlocksMessage,
-    m.CheckpointMessage, m.AccountProofs, m.ReceiptAnswer,
+    m.CheckpointMessage, m.AccountProofs, m.ReceiptAnswer, m.SnapshotChunk, m.ValidatorChanges,
 })
 _VALIDATORS: Final[Kinds] = frozenset({
     m.ProposalMessage, m.VoteMessage, m.CertificateMessage, m.GetBlock, m.ConsensusStatus, m.BatchMessage,
     m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage, m.Follow,
+    m.GetValidatorChanges, m.ValidatorChanges, m.GetSnapshot, m.SnapshotChunk,
 })
 
 ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {

@@ -202,6 +202,29 @@ class Follow(Message, tag=37, frozen=True):
     height: Uint
 
 
+class GetSnapshot(Message, tag=38, frozen=True):
+    """Ask for the leaves of a snapshot from a trie key on (consensus.md 2.8); always answered by a `SnapshotChunk`.
+
+    `height` 0 asks for the newest snapshot there is; one that is not above `above` is of no use to the asker.
+    """
+
+    height: Uint
+    first_key: Hash
+    above: Uint
+
+
+class SnapshotChunk(Message, tag=39, frozen=True):
+    """Leaves of a snapshot from `first_key` on (`TrieRange`); empty bytes if the sender does not have it.
+
+    With the first leaves of all comes `start`, a `SnapshotStart`; later it is empty.
+    """
+
+    height: Uint
+    first_key: Hash
+    start: Blob
+    leaves: Blob
+
+
 # --- L1 - L1 --------------------------------------------------------------------------------------------------------
 
 
@@ -266,6 +289,8 @@ AnyMessage = (
     | BlocksMessage
     | CheckpointMessage
     | Follow
+    | GetSnapshot
+    | SnapshotChunk
     | ProposalMessage
     | VoteMessage
     | CertificateMessage
