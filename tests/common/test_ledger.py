@@ -90,7 +90,7 @@ def test_stored_accounts_that_are_not_the_header_s_stop_the_node() -> None:
     ledger = Ledger(chain.chain, store)
     for step in steps:
         apply(ledger, store, step)
-    store.commit([Put("accounts", (b"x" * 32,), (encode_account(Account(1, 0, bytes(32), 0)),))])
+    store.commit([Put("accounts", (0, b"x" * 32), (encode_account(Account(1, 0, bytes(32), 0)),))])
     with pytest.raises(SupplyMismatch):
         Ledger(chain.chain, store)
 

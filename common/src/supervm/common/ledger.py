@@ -11,6 +11,11 @@ epoch's. Epochs and a set proposed for the next one are records like the rest an
 
 The last 32 heights keep a view of the tree (an immutable root node each), so that proofs can be served under the newest
 *certified* height although execution runs ahead of certification.
+
+A ledger begins at genesis or at a snapshot (consensus.md 2.8). Accounts are stored under the height they have been kept
+since, 0 or that of the snapshot, so the rows of the next state lie beside those of the present one while they come in,
+and `adopt_records` puts the new base in their place in one write of a few rows. Below its base a ledger has no history:
+receipts from there are not proved by it.
 """
 
 from __future__ import annotations
@@ -31,6 +36,7 @@ from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import receipt_proof
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.snapshot import SnapshotStart, decode_snapshot_start
 from supervm.protocol.trie import QuadTrie, TrieView
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 
@@ -42,7 +48,8 @@ FULL_SUM_EVERY = 1_000
 """Blocks between full sums of all balances (decisions.md, State in memory)."""
 
 LEDGER_TABLES = (
-    TableSpec("accounts", (Column("account", "bytes"),), (Column("leaf", "bytes"),)),
+    # `since` is the height of the base that a state began with: 0, or that of a snapshot
+    TableSpec("accounts", (Column("since", "int"), Column("account", "bytes")), (Column("leaf", "bytes"),)),
     TableSpec("headers", (Column("height", "int"),), (Column("checkpoint", "bytes"), Column("block", "bytes"))),
     TableSpec("receipts", (Column("height", "int"),), (Column("receipts", "bytes"),)),
     TableSpec("receipt_index", (Column("short_id", "int"), Column("height", "int"), Column("position", "int")), ()),
@@ -51,8 +58,28 @@ LEDGER_TABLES = (
     TableSpec(
         "epochs", (Column("number", "int"),), (Column("epoch", "bytes"), Column("proposed", "bytes", nullable=True))
     ),
+    # "base": the `SnapshotStart` that the state began with; the other rows are `snapshot.taking`'s
+    TableSpec("snapshot", (Column("name", "text"),), (Column("value", "bytes"),)),
 )
 """Tables a node with a ledger adds to its own."""
+
+
+def adopt_records(start: SnapshotStart) -> list[Record]:
+    """Return the write that makes a snapshot the state, once all its leaves are stored since its height.
+
+    After that write `Ledger.reload`, or a start, finds the snapshot's state at the beginning of its epoch; before it,
+    the state there was. What the earlier state had goes with it, except its receipts, which are no longer proved.
+    """
+    height = start.height
+    return [
+        Put("snapshot", ("base",), (encode(start),)),
+        Put("ledger", ("base_height",), (height,)),
+        Put("ledger", ("applied_height",), (height,)),
+        *(Put("ledger", (f"fees_l{tier}",), (0,)) for tier in range(1, 5)),
+        Put("epochs", (start.epoch.number,), (encode(start.epoch), None)),
+        DeleteBelow("accounts", height),
+        DeleteBelow("headers", height + 1),
+    ]
 
 
 def short_id(transfer_id: bytes) -> int:
@@ -90,26 +117,47 @@ class Ledger:
         self._reader = reader
         self._receipts_kept = receipts_kept
         self._unwritten_receipts: OrderedDict[int, BlockResult] = OrderedDict()
+        self._views: OrderedDict[int, TrieView] = OrderedDict()
+        self.accounts: dict[bytes, Account] = {}
+        """The state; the same dict for as long as the ledger lives."""
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the state from disk: at start, and after the write of `adopt_records` is durable.
+
+        Raises:
+            SupplyMismatch: the stored accounts do not sum to the supply, or are not those of the header.
+        """
+        reader, chain = self._reader, self._chain
+        self.accounts.clear()
+        self._views.clear()
+        self._unwritten_receipts.clear()
         self.fees_by_tier = (0, 0, 0, 0)
-        """Fees split since genesis, by tier."""
+        """Fees split since genesis or since the snapshot that this state began with, by tier."""
+        self.base_height = 0
+        """Height of the snapshot that this state began with; 0 if it began with genesis."""
+        self.header = chain.anchor
+        self.block_header: BlockHeader = chain.genesis_header
+        self._history = HistoryMMR()
+        base = reader.get("snapshot", ("base",))
+        if base is not None:
+            start = decode_snapshot_start(_as_bytes(base[0]))
+            self.base_height = start.height
+            self.header = start.checkpoint.header
+            self.block_header = start.epoch.root
+            self._history = HistoryMMR.from_peaks(start.height, start.peaks)
         stored = reader.get("ledger", ("applied_height",))
         if stored is None:
-            self.accounts: dict[bytes, Account] = dict(chain.accounts)
-            self.header = chain.anchor
-            self.block_header: BlockHeader = chain.genesis_header
-            hashes: list[bytes] = []
+            self.accounts.update(chain.accounts)
         else:
-            self.accounts = {
-                _as_bytes(key[0]): decode_account(_as_bytes(value[0])) for key, value in reader.scan("accounts")
-            }
-            hashes = [chain.anchor.hash]
-            newest = (b"", b"")
-            for _, (checkpoint, block) in reader.scan("headers"):
-                newest = (_as_bytes(checkpoint), _as_bytes(block))
-                hashes.append(decode(CheckpointHeader, newest[0]).hash)
-            self.header = decode(CheckpointHeader, newest[0])
-            self.block_header = decode(BlockHeader, newest[1])
-            hashes.pop()  # the newest header's own hash enters the history with the next block
+            for (since, account), (leaf,) in reader.scan("accounts", first=(self.base_height,)):
+                if since != self.base_height:
+                    break  # leaves of a snapshot that is not complete
+                self.accounts[_as_bytes(account)] = decode_account(_as_bytes(leaf))
+            for _, (checkpoint, block) in reader.scan("headers", first=(self.base_height + 1,)):
+                self._history.append(self.header.hash)
+                self.header = decode(CheckpointHeader, _as_bytes(checkpoint))
+                self.block_header = decode(BlockHeader, _as_bytes(block))
             fees = [reader.get("ledger", (f"fees_l{tier}",)) for tier in range(1, 5)]
             a, b, c, d = (0 if row is None else _as_int(row[0]) for row in fees)
             self.fees_by_tier = (a, b, c, d)
@@ -122,10 +170,8 @@ class Ledger:
             self.proposed = None if proposed is None else _read_set(_as_bytes(proposed))
         self.rules: ChainRules = chain.rules_of(self.epoch)
         """The rules of the next block."""
-        self._history = HistoryMMR(hashes)
         self._trie = QuadTrie()
         self._trie.update({key: encode_account(account) for key, account in self.accounts.items()})
-        self._views: OrderedDict[int, TrieView] = OrderedDict()
         self._views[self.height] = self._trie.snapshot()
         self._genesis_records = stored is None
         if self._trie.root != self.header.state_root:
@@ -147,9 +193,9 @@ class Ledger:
             SupplyMismatch: they differ.
         """
         total = sum(account.balance for account in self.accounts.values())
-        if total != self._chain.supply:
+        if total != self.header.supply:
             raise SupplyMismatch(
-                f"the accounts sum to {total} grain at height {self.height}; the supply is {self._chain.supply}"
+                f"the accounts sum to {total} grain at height {self.height}; the supply is {self.header.supply}"
             )
 
     def apply(self, block: Block, batches: Sequence[CertifiedBatch]) -> Applied:
@@ -233,9 +279,9 @@ class Ledger:
         if self._genesis_records:
             self._genesis_records = False
             for account, state in self._chain.accounts.items():
-                yield Put("accounts", (account,), (encode_account(state),))
+                yield Put("accounts", (0, account), (encode_account(state),))
         for account, leaf in leaves.items():
-            yield Put("accounts", (account,), (leaf,))
+            yield Put("accounts", (self.base_height, account), (leaf,))
         yield Put("headers", (height,), (encode(self.header), encode(block.header)))
         yield Put("ledger", ("applied_height",), (height,))
         if result.receipts:
@@ -262,6 +308,10 @@ class Ledger:
         """Return the state tree as of `height`, if it is among the last 32."""
         return self._views.get(height)
 
+    def peaks(self) -> list[bytes]:
+        """Return the peaks of the history under the last applied header (`HistoryMMR.peaks`)."""
+        return self._history.peaks()
+
     def prove_accounts(self, height: int, accounts: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
         """Return (account, `TrieProof` bytes) pairs under `height`, or None if that height is no longer kept."""
         view = self._views.get(height)
@@ -270,9 +320,12 @@ class Ledger:
         return [(account, encode(view.prove(account))) for account in accounts]
 
     def prove_receipt(self, transfer_id: bytes, checkpoint: CertifiedCheckpoint) -> bytes | None:
-        """Return the `ReceiptProof` bytes of an executed transfer under a certified checkpoint, or None."""
+        """Return the `ReceiptProof` bytes of an executed transfer under a certified checkpoint, or None.
+
+        None also for a transfer that was executed below the snapshot that this state began with.
+        """
         found = self._find_receipt(transfer_id)
-        if found is None or found[0] > checkpoint.header.height:
+        if found is None or not self.base_height < found[0] <= checkpoint.header.height:
             return None
         height, receipts = found
         position = next(index for index, item in enumerate(receipts.receipts) if item.transfer_id == transfer_id)

@@ -35,7 +35,7 @@ from .net import TableChange, net_change
 from .statements import META_TABLE, TableStatements, build_statements, build_table
 from .wal import WriteAheadLog
 
-SCHEMA_VERSION: Final = 2
+SCHEMA_VERSION: Final = 3
 """Version of the tables' layout if the caller names none."""
 _SCAN_ROWS: Final = 1_000
 _VACUUM_PAGES: Final = 2_000

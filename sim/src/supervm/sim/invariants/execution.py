@@ -48,6 +48,7 @@ class ExecutionWatch:
         self._facts, self._finality, self.reference = facts, finality, reference
         self._pending: list[_Written] = []
         self._certified: dict[int, bytes] = {}
+        self._base: dict[str, int] = {}  # host -> height of the snapshot that its state began with
         self.top: dict[str, int] = {}
         """Host -> the highest height that it has ever written."""
 
@@ -65,7 +66,10 @@ class ExecutionWatch:
                 continue
             table, key, value = record.table, record.key, record.value
             if table == "accounts":
-                leaves[_bytes(key[0])] = _bytes(value[0])
+                if key[0] == self._base.get(host.name, 0):  # others are leaves of a snapshot on its way in
+                    leaves[_bytes(key[1])] = _bytes(value[0])
+            elif table == "ledger" and key[0] == "base_height":
+                self._base[host.name] = _int(value[0])
             elif table == "headers" and honest:
                 last = _Written(host.name, _int(key[0]), _bytes(value[0]), leaves, None)
                 self._header(last)
@@ -88,6 +92,7 @@ class ExecutionWatch:
         """Look at what a host finds on its disk beyond what it was told is durable: the tables of a torn write."""
         if not self._facts.is_honest(host):
             return
+        self._base[host.name] = _base_height(host)
         first = self.top.get(host.name, 0) + 1
         if host.tier == 1:
             for key, value in host.disk.scan("blocks", first=(first,)):
@@ -195,7 +200,7 @@ class ExecutionWatch:
                 total = sum(account.balance for account in ledger.accounts.values())
                 if total != self.reference.supply:
                     facts.book.note("C1", f"{host.name}: its accounts sum to {total} grain")
-        chains = [host for host in hosts if host.tier == 1]
+        chains = [host for host in hosts if host.tier == 1 and _base_height(host) == 0]
         if chains:
             self.replay(max(chains, key=lambda host: (self.top.get(host.name, 0), -host.index)))
 
@@ -225,6 +230,12 @@ class ExecutionWatch:
                 return done
             done += 1
         return done
+
+
+def _base_height(host: Host) -> int:
+    """Return the height of the snapshot that a host's state began with, 0 if it has every block."""
+    row = host.disk.get("ledger", ("base_height",))
+    return 0 if row is None else _int(row[0])
 
 
 def _bytes(value: object) -> bytes:

@@ -14,6 +14,7 @@ from supervm.common.ledger import Ledger
 from supervm.common.records import Put
 from supervm.protocol.account import EMPTY_ACCOUNT
 from supervm.protocol.genesis import Chain
+from supervm.protocol.trie import TrieView
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import BatchMessage
 from supervm.tier_l1_super.node import ValidatorNode
@@ -40,14 +41,17 @@ HELD_US_MAX = 15_000_000
 """How long an executable certificate may wait in a calm time (L4)."""
 
 
+_NOT_COUNTED = (str, bytes, int, Chain, Ledger, TrieView, type)
+
+
 def items(core: object) -> int:
-    """Count the entries of every collection that a core holds, its chain, keys and ledger's accounts apart."""
+    """Count the entries of every collection that a core holds, its chain, keys and the accounts of states apart."""
     seen: dict[int, None] = {}
     stack: list[Any] = [core]
     count = 0
     while stack:
         item = stack.pop()
-        if id(item) in seen or isinstance(item, str | bytes | int | Chain | Ledger | type) or item is None:
+        if id(item) in seen or isinstance(item, _NOT_COUNTED) or item is None:
             continue
         seen[id(item)] = None
         if isinstance(item, dict):
