@@ -740,7 +740,7 @@ def test_a_node_far_ahead_is_asked_for_the_chain_whoever_it_is() -> None:
     bench = Bench(chain, 0)
     bench.up(1, 9)
     bench.sent.clear()
-    bench.get(9, ConsensusStatus(10**6, 1, 1, 10**9, False))
+    bench.get(9, ConsensusStatus(10**6, 1, 1, 10**3, False))
     assert [item for peer, item in bench.sent if peer == chain.node_id(9)] == [GetBlocks(1)]
     assert bench.core.seat.rules.epoch == 0
 

@@ -295,6 +295,14 @@ class Executor:
         self._wanted.clear()
         self._asked.clear()
 
+    def jump(self, checkpoint: CertifiedCheckpoint) -> None:
+        """Go on above this certified checkpoint, whose state the ledger holds now: nothing below is executed here."""
+        self._queue.clear()
+        self._wanted.clear()
+        self._asked = {}
+        self._run_at_us = self._repeat_at_us = None
+        self.tally = CheckpointTally(self._seat, checkpoint)
+
     def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
         self._outbox.persist(

@@ -26,7 +26,9 @@ from supervm.common.core import (
 )
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.peering import Peering
-from supervm.common.records import Reader
+from supervm.common.records import Prune, Put, Reader
+from supervm.common.snapshot.offering import SnapshotOffers
+from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import Batch, BatchCertificate, check_batch_certificate
 from supervm.protocol.block import Block, ChainRules
@@ -36,6 +38,7 @@ from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH, hasher
 from supervm.protocol.keys import SigningKey
+from supervm.protocol.snapshot import SnapshotStart
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import (
@@ -51,9 +54,13 @@ from supervm.protocol.wire.messages import (
     GetBlock,
     GetBlocks,
     GetReceipt,
+    GetSnapshot,
+    GetValidatorChanges,
     Heartbeat,
     Message,
     ProposalMessage,
+    SnapshotChunk,
+    ValidatorChanges,
     VoteMessage,
 )
 
@@ -192,6 +199,11 @@ class ValidatorNode:
             self.serving.certified(self.executor.tally.certified)
             self.peering.height = self.executor.tally.height
         self._changes = ChangeStore(reader, self._outbox)
+        self.offers = SnapshotOffers(self._outbox)
+        self.snapshot = SnapshotTaker(
+            chain, self._outbox, reader, self._changes, lambda: sorted(self.peering.of_tier(1)), self.serving.tip
+        )
+        self._swap: int | None = None  # write that puts a snapshot in the place of the state
         views = [
             view_of(promise)
             for promise in promises
@@ -232,12 +244,16 @@ class ValidatorNode:
     @property
     def deadline_us(self) -> int | None:
         """When the node wants a `Tick`."""
+        if self._swap is not None:
+            return self.peering.deadline_us
         parts = [
             self.peering.deadline_us,
             self.consensus.deadline_us,
             self.executor.deadline_us,
             self.serving.deadline_us,
             self.epoch_end.deadline_us,
+            self.offers.deadline_us,
+            self.snapshot.deadline_us if self._guard is None else None,
             self._status_at_us if self._guard is None else None,
             self._vote_from_us,
         ]
@@ -267,6 +283,9 @@ class ValidatorNode:
 
     def _handle(self, event: Input) -> None:
         now_us = self._now_us
+        if self._swap is not None and isinstance(event, Received | WorkDone | Durable | Tick):
+            self._wait_for_swap(event)
+            return
         match event:
             case Received(peer, message):
                 self.peering.heard(now_us, peer)
@@ -292,6 +311,8 @@ class ValidatorNode:
                 self.serving.gone(event.peer)
                 self._early.forget(event.peer)
                 self._reminded_us.pop(event.peer, None)
+                self.offers.gone(event.peer)
+                self.snapshot.gone(now_us, event.peer)
                 if event.peer == self._following:
                     self._following = None
                     self._follow_if_outside()
@@ -305,7 +326,11 @@ class ValidatorNode:
                 record = self.ledger.epoch_record(self.seat.rules.epoch if number is None else number)
                 if record is None:
                     present = self.ledger.epoch.number
-                    self._outbox.refuse(token, f"epoch {number} has not begun; the present one is {present}")
+                    self._outbox.refuse(
+                        token,
+                        f"epoch {number} has not begun, or this node began with a snapshot above it; the present one "
+                        f"is {present}",
+                    )
                 else:
                     self._outbox.reply(token, {"number": record.number, "record": encode(record).hex()})
             case Command(token, request):
@@ -325,6 +350,7 @@ class ValidatorNode:
         self.consensus.start(self._now_us)
         self.epoch_end.start(self._now_us)
         self.voter.closed = self.epoch_end.closing
+        self._take_over()
 
     def _tick(self) -> None:
         now_us = self._now_us
@@ -337,6 +363,9 @@ class ValidatorNode:
         self.serving.tick(now_us)
         self.epoch_end.tick(now_us)
         self.consensus.tick(now_us)
+        self.snapshot.reached(self.serving.tip)
+        self.snapshot.tick(now_us)
+        self.offers.tick(now_us)
         if self._status_at_us <= now_us:
             self._status_at_us = now_us + STATUS_US
             self._broadcast(self._status(), 0)
@@ -399,6 +428,7 @@ class ValidatorNode:
                 self._certificate(raw)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)
+                self.snapshot.behind(now_us, message.height, peer)
             case CheckpointMessage(raw):
                 self.executor.checkpoint(raw)
             case ConsensusStatus():
@@ -424,6 +454,16 @@ class ValidatorNode:
                 self.serving.accounts(peer, message)
             case GetReceipt(transfer_id):
                 self.serving.receipt(peer, transfer_id)
+            case GetValidatorChanges(after_height):
+                self._outbox.send(peer, self._changes.answer(after_height), after=self.serving.after)
+            case GetSnapshot():
+                self.offers.ask(now_us, peer, message)
+            case ValidatorChanges():
+                self.snapshot.followed(now_us, peer, message)
+            case SnapshotChunk():
+                self.snapshot.reached(self.serving.tip)
+                self.snapshot.chunk(now_us, peer, message)
+                self._take_over()
             case _:
                 raise RemoteProtocolError(f"an L1 takes no {type(message).__name__} from this peer", code="direction")
 
@@ -471,6 +511,7 @@ class ValidatorNode:
         if status.epoch < self.seat.rules.epoch:
             self._remind(peer)
         is_ahead = status.epoch > self.seat.rules.epoch
+        self.snapshot.behind(self._now_us, status.finalized_height, peer)
         if status.finalized_height > self.serving.tip + (0 if is_ahead else 1):
             self._ask_chain(peer)
         if is_member:
@@ -496,8 +537,11 @@ class ValidatorNode:
             self.consensus.build(self._now_us)
 
     def _ask_chain(self, peer: bytes) -> None:
-        """Ask for the next finalized blocks, unless too many wait for execution: then as soon as they are fewer."""
-        self._chain_held_back = self.executor.queued >= QUEUED_BLOCKS_MAX
+        """Ask for the next finalized blocks, unless too many wait for execution: then as soon as they are fewer.
+
+        While a snapshot is taken, the blocks below it are of no use.
+        """
+        self._chain_held_back = self.executor.queued >= QUEUED_BLOCKS_MAX or self.snapshot.is_taking
         if not self._chain_held_back:
             self._outbox.send(peer, GetBlocks(self.serving.tip + 1))
 
@@ -593,9 +637,61 @@ class ValidatorNode:
                 except RemoteProtocolError as error:
                     self._blame(peer, error)
 
+    # --- far behind: a snapshot (consensus.md 2.8) --------------------------------------------------------------------
+
+    def _take_over(self) -> None:
+        """Write a finished snapshot in the place of the state; until that is durable the node hears nothing.
+
+        With it the root of an epoch is certified here, and what this node promised in earlier epochs is void. A log
+        that is lost stays lost: only `Seat.learn` knows from when on this node may vote.
+        """
+        start = self.snapshot.finished
+        if start is None:
+            return
+        height = start.height
+        self._swap = self._outbox.persist(
+            Put("checkpoints", (height,), (encode(start.checkpoint),)),
+            Put("ledger", ("certified_height",), (height,)),
+            Put("ledger", ("finalized_height",), (height,)),
+            *self.snapshot.records(),
+            *([] if self.seat.amnesia else [Prune(())]),
+        )
+
+    def _wait_for_swap(self, event: Input) -> None:
+        """Keep the links up; whatever a peer says meanwhile it says again."""
+        start = self.snapshot.finished
+        match event:
+            case Durable(token) if start is not None and self._swap is not None and token >= self._swap:
+                self._swap = None
+                self._adopt(start)
+            case Received(peer, message):
+                self.peering.heard(self._now_us, peer)
+                if isinstance(message, Heartbeat):
+                    self.peering.heartbeat(peer, message)
+            case Tick():
+                self.peering.tick(self._now_us)
+
+    def _adopt(self, start: SnapshotStart) -> None:
+        """Stand at the epoch's root as if its block had just been certified here."""
+        checkpoint, height = start.checkpoint, start.height
+        self.ledger.reload()
+        self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
+        self.executor.jump(checkpoint)
+        self.serving.jump(height)
+        self.snapshot.adopted(height)
+        view = self.ledger.view(height)
+        assert view is not None  # it is the newest height
+        self.offers.sealed(start.epoch, view, self.ledger.peaks())
+        self._outbox.publish("snapshot-adopted", height=height)
+        self._certified(checkpoint)
+
     # --- news of the parts --------------------------------------------------------------------------------------------
 
     def _executed(self, applied: Applied) -> None:
+        if applied.header.next_validators_hash != ZERO_HASH:
+            view = self.ledger.view(applied.header.height)
+            assert view is not None  # it is the newest height
+            self.offers.sealed(self.ledger.epoch, view, self.ledger.peaks())
         soon = self.executor.unexecuted(LAG_BLOCKS_MAX)
         keep = dict.fromkeys(ref.digest for block in soon for ref in block.body.refs)
         dead = self.pool.forget_dead(applied.header.ts_ms, keep, self._slots.anchored)
@@ -614,10 +710,11 @@ class ValidatorNode:
 
     def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
         self.peering.height = checkpoint.header.height
-        self.serving.after = self._outbox.persist()
+        self.serving.after = self.offers.after = self._outbox.persist()
         self.serving.certified(checkpoint)
+        self.offers.certified(checkpoint)
         header = checkpoint.header
-        if header.next_validators_hash != ZERO_HASH and header.epoch == self.seat.rules.epoch:
+        if header.next_validators_hash != ZERO_HASH and header.epoch >= self.seat.rules.epoch:
             self._epoch_due = checkpoint
             self._changes.sealed(checkpoint, self.ledger.epoch.validators)
 

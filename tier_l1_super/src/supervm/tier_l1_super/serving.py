@@ -74,6 +74,11 @@ class Serving:
             self._recent.popitem(last=False)
         self.tick(now_us)
 
+    def jump(self, height: int) -> None:
+        """Go on above `height`, up to which the chain is final; blocks from there on will come."""
+        self._recent.clear()
+        self.tip = height
+
     def certified(self, checkpoint: CertifiedCheckpoint) -> None:
         """Note the newest certified checkpoint and tell the followers."""
         self._certified = checkpoint

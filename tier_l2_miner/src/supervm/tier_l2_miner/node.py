@@ -51,9 +51,11 @@ from supervm.protocol.wire.messages import (
     Goodbye,
     Heartbeat,
     Message,
+    SnapshotChunk,
     Submit,
     Subscribe,
     Unsubscribe,
+    ValidatorChanges,
 )
 
 from .batcher import Batcher
@@ -66,7 +68,7 @@ from .messages import Info
 from .replica import Replica
 from .serving import Serving, checkpoint_age_ms
 
-EDGE_TIER = 3
+VALIDATOR_TIER, EDGE_TIER = 1, 3
 BAD_SIGNATURE_PENALTY = 20
 """For a chunk of transfers with any bad signature: an honest L3 or phone checks before it submits."""
 
@@ -110,7 +112,13 @@ class MinerNode:
         self._lines = StatusLines(self._outbox)
         self._executed = ExecutedIds()
         self.replica = Replica(
-            chain, reader, self._outbox, rng, self._own_body, receipts_kept=options.receipts_kept
+            chain,
+            reader,
+            self._outbox,
+            rng,
+            self._own_body,
+            lambda: sorted(self.peering.of_tier(VALIDATOR_TIER)),
+            receipts_kept=options.receipts_kept,
         )
         self.mempool = Mempool(
             self.replica.ledger.accounts, chain.parameters, options, self._lines.tell, self._was_executed
@@ -119,7 +127,7 @@ class MinerNode:
         self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox)
         self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines)
         self.serving = Serving(self.replica, options, self._outbox)
-        self._epoch = self.replica.voting_rules.epoch
+        self._rules = self.replica.voting_rules
         self._scores: dict[bytes, PenaltyScore] = {}
         self._halted = False
 
@@ -192,7 +200,11 @@ class MinerNode:
                 self._outbox.reply(token, self.info(now_us))
             case Command(token, request):
                 self._outbox.refuse(token, f"an L2 takes no {type(request).__name__} request; only info is allowed")
-            case Started() | Tick() | Durable():
+            case Durable(token):
+                if self.replica.durable(now_us, token):
+                    self.mempool.executed(now_us, self.replica.ledger.accounts, self.replica.ledger.header.ts_ms)
+                    self.batcher.settle()
+            case Started() | Tick():
                 pass
 
     def _go_on(self, now_us: int) -> None:
@@ -217,15 +229,15 @@ class MinerNode:
                 changed.update(dict.fromkeys(applied.result.changes))
             mempool.executed(now_us, changed, blocks[-1].header.ts_ms)
             batcher.settle()
-        if replica.voting_rules.epoch != self._epoch:
-            self._epoch = replica.voting_rules.epoch
+        if replica.voting_rules.epoch != self._rules.epoch:
+            former, self._rules = self._rules, replica.voting_rules
             ups = self._validators_up()
             replica.validators_up(now_us, ups)
-            batcher.enter_epoch(now_us, replica.voting_rules, ups)
-            news = replica.changes.answer(replica.voting_rules.root_height - 1)
+            batcher.enter_epoch(now_us, self._rules, ups)
+            news = replica.changes.answer(former.root_height)  # after a snapshot, of several epochs
             if news.changes:
                 self.serving.validators_changed(news)
-            self._outbox.publish("epoch", number=self._epoch, validators=len(replica.voting_rules.validators))
+            self._outbox.publish("epoch", number=self._rules.epoch, validators=len(self._rules.validators))
         if replica.certified_height != self.peering.height:
             self.peering.height = replica.certified_height
             self.serving.certified(replica.certified_height)
@@ -247,6 +259,7 @@ class MinerNode:
         peer = event.peer
         is_edge = event.tier == EDGE_TIER
         self.peering.peer_up(now_us, event)
+        self.replica.snapshot.gone(now_us, peer)  # what was asked on an earlier connection is lost
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
         self.intake.peer_up(now_us, peer, is_edge=is_edge)
@@ -259,6 +272,7 @@ class MinerNode:
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         peer = event.peer
         self.peering.peer_down(now_us, event)
+        self.replica.snapshot.gone(now_us, peer)
         self.serving.client_down(peer)
         self.intake.peer_down(peer)
         self._scores.pop(peer, None)
@@ -292,6 +306,10 @@ class MinerNode:
                 self.replica.checkpoint(raw)
             case BatchMessage(raw) if signer is not None:
                 self.replica.body(raw)
+            case SnapshotChunk():
+                self.replica.snapshot.chunk(now_us, peer, message)
+            case ValidatorChanges():
+                self.replica.snapshot.followed(now_us, peer, message)
             case GetBatches(digests) if signer is not None:
                 for digest in dict.fromkeys(digests):
                     held = self.batcher.held.get(digest)
@@ -314,6 +332,8 @@ class MinerNode:
                 self.intake.register_edge(peer, record.payout, record.counter)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)
+                if self.peering.up[peer].tier == VALIDATOR_TIER:
+                    self.replica.snapshot.behind(now_us, message.height, peer)
             case Goodbye(code, reason):
                 self._outbox.publish("goodbye", peer=peer.hex(), code=code, reason=reason)
             case ConsensusStatus() if signer is not None:

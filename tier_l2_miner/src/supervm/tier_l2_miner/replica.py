@@ -16,6 +16,9 @@ wrong, since nothing is taken from it that a quorum has not signed.
 
 State is written after it is applied and nothing waits for that write: an L2 votes on nothing, so after a crash it
 starts at the last height on disk and follows from there.
+
+A replica that is far behind a certified checkpoint takes a snapshot instead of all blocks (consensus.md 2.8). Until the
+write that puts it in the place of the state is durable, nothing is executed.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from itertools import islice
 from supervm.common.core import Outbox
 from supervm.common.ledger import Applied, Ledger, short_id
 from supervm.common.records import Reader
+from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import certified_bits
 from supervm.protocol.block import Block, BlockHeader, FinalizedBlocks, check_finalized_chain, committed_part
@@ -67,6 +71,7 @@ class Replica:
         outbox: where effects go.
         rng: chooses the first validator to follow.
         own_body: returns a batch of this miner by digest, or None.
+        l1_up: returns the L1 nodes that are connected, validators or not, the same order for the same nodes.
         receipts_kept: heights whose receipts are kept.
 
     Raises:
@@ -80,6 +85,7 @@ class Replica:
         outbox: Outbox,
         rng: random.Random,
         own_body: Callable[[bytes], CertifiedBatch | None],
+        l1_up: Callable[[], Sequence[bytes]],
         *,
         receipts_kept: int,
     ) -> None:
@@ -104,8 +110,13 @@ class Replica:
         self._queue_bytes = 0
         self._headers: dict[int, CheckpointHeader] = {self.ledger.height: self.ledger.header}
         self._ahead: dict[int, CertifiedCheckpoint] = {}
+        self._claimed_height = 0  # of checkpoints that cannot be checked here yet
+        self._own_body = own_body
         self._bodies = Bodies(chain, own_body)
         self._validators_up: list[bytes] = []
+        self.snapshot = SnapshotTaker(chain, outbox, reader, self.changes, l1_up, self._tip.height)
+        self._followed_snapshot = False  # the source was told to begin above the snapshot that is being taken
+        self._swap: int | None = None  # write that adopts a snapshot
         self._source: bytes | None = None
         self._source_until_us = 0
         self._refollow_at_us = 0
@@ -129,12 +140,16 @@ class Replica:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do; 0 while blocks are ready to be executed."""
+        if self._swap is not None:
+            return None
         if self._may_pump:
             return 0
-        if self._source is None:
-            return None  # without a validator there is nobody to ask
-        fetch_us = self._bodies.deadline_us
-        return self._source_until_us if fetch_us is None else min(fetch_us, self._source_until_us)
+        times = [self.snapshot.deadline_us]
+        if self._source is not None:  # without a validator there is nobody to ask
+            times.append(self._bodies.deadline_us)
+            if not self.snapshot.is_taking:
+                times.append(self._source_until_us)
+        return min((time for time in times if time is not None), default=None)
 
     def knows_receipt(self, transfer_id: bytes) -> bool:
         """Return whether a transfer's receipt is on disk, as far as the index tells (63 bits of its id)."""
@@ -160,11 +175,15 @@ class Replica:
         self._source = peer
         self._source_until_us = now_us + SILENCE_US_MAX
         self._refollow_at_us = now_us + REFOLLOW_US_MIN
-        self._outbox.send(peer, Follow(self._tip.height))
+        # while a snapshot is taken, the blocks below it would be thrown away
+        self._outbox.send(peer, Follow(max(self._tip.height, self.snapshot.height)))
 
     def tick(self, now_us: int) -> None:
-        """Replace a silent validator, ask again for bodies."""
-        if self._source is not None and self._source_until_us <= now_us:
+        """Replace a silent validator, ask again for bodies, take a snapshot if that is shorter."""
+        self._take_snapshot(now_us)
+        if self._swap is not None:
+            return
+        if self._source is not None and self._source_until_us <= now_us and not self.snapshot.is_taking:
             place = self._validators_up.index(self._source)
             self._follow(now_us, self._validators_up[(place + 1) % len(self._validators_up)])
         fetch_us = self._bodies.deadline_us
@@ -179,7 +198,7 @@ class Replica:
         Raises:
             RemoteProtocolError: malformed, not linked to our tip, or not finalized.
         """
-        if peer != self._source:
+        if peer != self._source or self.snapshot.is_taking:
             return  # a validator followed earlier: the present one sends the same
         chain = decode(FinalizedBlocks, raw)
         height = self._tip.height
@@ -201,6 +220,7 @@ class Replica:
         self._queue_bytes += share_bytes * len(new)
         self._tip = new[-1].header
         self._follow_epoch(new)
+        self.snapshot.reached(self._tip.height)
         self._source_until_us = now_us + SILENCE_US_MAX
         self._may_pump = True
 
@@ -230,7 +250,9 @@ class Replica:
             return
         rules = self._rules_of.get(checkpoint.header.epoch)
         if rules is None:
-            return  # of an epoch whose validators are not known here yet: there will be newer ones
+            # of an epoch whose validators are not known here yet: there will be newer ones, or we are far behind
+            self._claimed_height = max(self._claimed_height, height)
+            return
         check_certified_checkpoint(checkpoint, rules.chain_id, rules.validators, rules.verify)
         if height > self.ledger.height:
             self._ahead[height] = checkpoint
@@ -246,6 +268,49 @@ class Replica:
         if self._bodies.receive(raw):
             self._may_pump = True
 
+    # --- far behind: a snapshot ---------------------------------------------------------------------------------
+
+    def _take_snapshot(self, now_us: int) -> None:
+        """Seek or go on with a snapshot, and write one that is finished in the place of the state."""
+        snapshot = self.snapshot
+        if self._swap is not None:
+            return
+        snapshot.behind(now_us, max(self._claimed_height, next(reversed(self._ahead), 0)))
+        snapshot.tick(now_us)
+        finished = snapshot.finished
+        if finished is not None:
+            self._swap = self._outbox.persist(*snapshot.records())
+        elif snapshot.is_taking and not self._followed_snapshot and self._source is not None:
+            self._follow(now_us, self._source)
+        self._followed_snapshot = snapshot.is_taking
+
+    def durable(self, now_us: int, token: int) -> bool:
+        """Note a write; return whether a snapshot is the state from now on.
+
+        Raises:
+            SupplyMismatch: the snapshot's accounts do not sum to its supply.
+        """
+        start = self.snapshot.finished
+        if self._swap is None or token < self._swap or start is None:
+            return False
+        self._swap = None
+        self.ledger.reload()
+        self._tip = self.ledger.block_header
+        self._rules, self._proposed = self.ledger.rules, self.ledger.proposed
+        self._rules_of = {self._rules.epoch: self._rules}
+        self._queue.clear()
+        self._queue_bytes = 0
+        self._headers = {self.ledger.height: self.ledger.header}
+        self._bodies = Bodies(self._chain, self._own_body)
+        self._ahead.clear()
+        self._claimed_height = 0
+        self._adopt(start.checkpoint, encode(start.checkpoint))
+        self.snapshot.adopted(self.ledger.height)
+        self._outbox.publish("snapshot-adopted", height=self.ledger.height)
+        if self._source is not None:
+            self._follow(now_us, self._source)
+        return True
+
     # --- execution ----------------------------------------------------------------------------------------------
 
     def pump(self, now_us: int) -> list[Applied]:
@@ -255,7 +320,7 @@ class Replica:
             SupplyMismatch: executing a block created or lost money.
             Diverged: the network certified another header than a block gave here.
         """
-        if not self._may_pump:
+        if not self._may_pump or self._swap is not None:
             return []
         self._may_pump = False
         done: list[Applied] = []
