@@ -17,6 +17,7 @@ from supervm.protocol.keys import verify
 from supervm.protocol.wire.messages import (
     LEVEL_R1,
     BatchCertificateMessage,
+    BatchMessage,
     BatchVoteMessage,
     BlocksMessage,
     CheckpointMessage,
@@ -201,3 +202,39 @@ def test_a_restart_between_the_seal_and_its_certificate_loses_no_change(kit: Any
     expected = ValidatorChanges(tuple(encode(change) for change in chain.changes()))
     assert again.bench.take(ValidatorChanges, EDGE)[-1] == expected
     assert again.bench.hung_up == []
+
+
+def test_a_validator_that_left_is_not_blamed_for_what_it_still_sends(kit: Any) -> None:
+    """It was followed until a moment ago and does not know that it no longer is."""
+    chain = EpochChain(4)
+    place = started(kit, chain, 3, 0, 1, 2)
+    chain.end_epoch(chain.members(0, 1, 2, 4))
+    root = chain.head.height
+    place.blocks(2, root)
+    place.checkpoint(root)
+    chain.add()
+    for message in (BlocksMessage(encode(chain.finalized(chain.blocks[root:]))),
+                    CheckpointMessage(encode(chain.certified()))):
+        for _ in range(5):
+            place.bench.receive(chain.node_id(3), message)
+    assert place.bench.hung_up == []
+    assert [event for event in place.bench.events if event.name == "rejected"] == []
+
+
+def test_a_miner_that_was_off_while_everybody_changed_finds_its_way(kit: Any) -> None:
+    """Of the validators that it knew none is left; strangers bring the chain, which proves itself."""
+    chain = EpochChain(4)
+    place = started(kit, chain, 0, 1, 2, 3)
+    chain.end_epoch(chain.members(4, 5, 6, 7))
+    root = chain.head.height
+    chain.add()
+    again = Place(kit, chain, 4, 5, 6, 7, store=place.bench.store)
+    again.blocks(2, root)
+    again.blocks(root + 1, root + 1)
+    again.checkpoint(root + 1)
+    assert (again.epoch, again.node.replica.certified_height) == (1, root + 1)
+    again.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
+    again.bench.run(60_000)
+    assert {peer for peer, message in again.bench.sent if isinstance(message, BatchMessage)} == {
+        chain.node_id(node) for node in (4, 5, 6, 7)
+    }

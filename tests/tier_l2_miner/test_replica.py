@@ -7,6 +7,7 @@ import pytest
 
 from supervm.protocol.block import FinalizedBlocks
 from supervm.protocol.codec import encode
+from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import (
     LEVEL_R3,
     BatchMessage,
@@ -31,9 +32,29 @@ def test_one_validator_is_followed_from_our_height(net, kit):
     assert [(p, m) for p, m in bench.sent if isinstance(m, Follow)] == [(bench.source, Follow(0))]
 
 
-def test_a_peer_that_only_says_it_is_an_l1_is_not_followed(net, kit):
+def test_a_stranger_is_followed_only_while_no_validator_is_there(net, kit):
+    """Who says it is an L1 may know how the chain went on; it is believed no more than anybody."""
+    bench, stranger = kit.Bench(net), b"x" * 32
+    bench.up(stranger, 1)
+    assert bench.peers_sent(Follow) == [stranger]
+    finalized = net.block()
+    forged = msgspec.structs.replace(finalized, finalization=net.certificate(VoteKind.FINALIZE, 1, bytes(32)))
+    bench.receive(stranger, BlocksMessage(encode(forged)))
+    assert (bench.node.replica.ledger.height, bench.events[-1].fields["code"]) == (0, "bad-chain")
+    bench.receive(stranger, BlocksMessage(encode(finalized)))
+    assert bench.node.replica.ledger.height == 1
+    bench.up(net.node_ids[0], 1)
+    assert bench.source == net.node_ids[0]
+    bench.events.clear()
+    bench.receive(stranger, BlocksMessage(encode(net.block())))  # late, and no fault
+    assert (bench.node.replica.ledger.height, bench.events) == (1, [])
+    bench.down(net.node_ids[0])
+    assert bench.source == stranger
+
+
+def test_what_is_no_l1_tells_nothing_of_the_chain(net, kit):
     bench = kit.Bench(net)
-    bench.up(b"x" * 32, 1)
+    bench.up(b"x" * 32, 3)
     bench.receive(b"x" * 32, BlocksMessage(encode(net.block())))
     assert (bench.take(Follow), bench.node.replica.ledger.height) == ([], 0)
     assert bench.events[-1].fields["code"] == "direction"

@@ -232,7 +232,7 @@ class MinerNode:
         if replica.voting_rules.epoch != self._rules.epoch:
             former, self._rules = self._rules, replica.voting_rules
             ups = self._validators_up()
-            replica.validators_up(now_us, ups)
+            replica.validators_up(now_us, self._sources(ups))
             batcher.enter_epoch(now_us, self._rules, ups)
             news = replica.changes.answer(former.root_height)  # after a snapshot, of several epochs
             if news.changes:
@@ -255,6 +255,16 @@ class MinerNode:
         index_of = self.replica.voting_rules.validators.index_of_node
         return [node_id for node_id in self.peering.up if node_id in index_of]
 
+    def _sources(self, validators: list[bytes]) -> list[bytes]:
+        """Return whom the replica may follow: without any validator that it knows, every L1 that is there.
+
+        All whom it knew may have handed over while it was off, and what an L1 sends of the chain proves itself.
+        """
+        return validators or self.peering.of_tier(VALIDATOR_TIER)
+
+    def _is_l1(self, peer: bytes) -> bool:
+        return self.peering.up[peer].tier == VALIDATOR_TIER
+
     def _peer_up(self, now_us: int, event: PeerUp) -> None:
         peer = event.peer
         is_edge = event.tier == EDGE_TIER
@@ -263,11 +273,12 @@ class MinerNode:
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
         self.intake.peer_up(now_us, peer, is_edge=is_edge)
-        if peer in self.replica.voting_rules.validators.index_of_node:
+        is_validator = peer in self.replica.voting_rules.validators.index_of_node
+        if is_validator or event.tier == VALIDATOR_TIER:
             ups = self._validators_up()
             self.replica.validator_down(peer)
-            self.replica.validators_up(now_us, ups)
-            self.batcher.validators_up(ups, new=peer)
+            self.replica.validators_up(now_us, self._sources(ups))
+            self.batcher.validators_up(ups, new=peer if is_validator else None)
 
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         peer = event.peer
@@ -276,9 +287,9 @@ class MinerNode:
         self.serving.client_down(peer)
         self.intake.peer_down(peer)
         self._scores.pop(peer, None)
-        if peer in self.replica.voting_rules.validators.index_of_node:
+        if peer in self.replica.voting_rules.validators.index_of_node or peer == self.replica.source:
             ups = self._validators_up()
-            self.replica.validators_up(now_us, ups)
+            self.replica.validators_up(now_us, self._sources(ups))
             self.batcher.validators_up(ups)
 
     def _blame(self, now_us: int, peer: bytes, error: RemoteProtocolError) -> None:
@@ -295,16 +306,17 @@ class MinerNode:
 
     def _receive(self, now_us: int, peer: bytes, message: Message) -> None:
         signer = self.replica.voting_rules.validators.index_of_node.get(peer)
+        may_tell = signer is not None or peer == self.replica.source
         match message:
             case Submit(transfers):
                 self.intake.submit(now_us, peer, transfers, is_ready=self.replica.is_current)
             case BatchVoteMessage(vote) if signer is not None:
                 self.batcher.vote(now_us, signer, vote)
-            case BlocksMessage(raw) if signer is not None:
+            case BlocksMessage(raw) if may_tell:
                 self.replica.blocks(now_us, peer, raw)
-            case CheckpointMessage(raw) if signer is not None:
+            case CheckpointMessage(raw) if may_tell:
                 self.replica.checkpoint(raw)
-            case BatchMessage(raw) if signer is not None:
+            case BatchMessage(raw) if may_tell:
                 self.replica.body(raw)
             case SnapshotChunk():
                 self.replica.snapshot.chunk(now_us, peer, message)
@@ -315,6 +327,10 @@ class MinerNode:
                     held = self.batcher.held.get(digest)
                     if held is not None:
                         self._outbox.send(peer, held.message)
+            case BlocksMessage() | CheckpointMessage() | BatchMessage() | BatchVoteMessage() | GetBatches() if (
+                self._is_l1(peer)
+            ):
+                pass  # of one that was followed, or that validated, until a moment ago
             case Subscribe(accounts):
                 self.serving.subscribe(now_us, peer, accounts)
             case Unsubscribe(accounts):

@@ -128,6 +128,11 @@ class Replica:
         return 0 if self.certified is None else self.certified.header.height
 
     @property
+    def source(self) -> bytes | None:
+        """The L1 that is followed."""
+        return self._source
+
+    @property
     def is_current(self) -> bool:
         """Whether state is near the network's: some of it certified since the start, and little left to execute."""
         return self.certified is not None and len(self._queue) <= PUMP_BLOCKS_MAX
@@ -159,7 +164,7 @@ class Replica:
     # --- whom to follow -----------------------------------------------------------------------------------------
 
     def validators_up(self, now_us: int, node_ids: Sequence[bytes]) -> None:
-        """Note which validators are connected, in the order they came."""
+        """Note which validators are connected, in the order they came; other L1s if none is."""
         self._validators_up = list(node_ids)
         if self._source not in self._validators_up:
             self._source = None
