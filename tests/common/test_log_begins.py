@@ -75,7 +75,9 @@ def test_a_lost_log_stays_lost_until_it_is_begun_anew(folder: Path) -> None:
 def test_a_log_that_is_begun_is_like_any_other(folder: Path) -> None:
     before = (folder / INCARNATION_FILE).read_text()
     store, _ = opened(folder)
+    assert store.log_path is None
     store.commit(BEGIN)
+    assert store.log_path == folder / PROMISES_FILE  # which backups copy from now on
     store.commit([Append(b"second vote")])
     store.commit([Prune((b"compacted",)), Append(b"third")])
     store.close()

@@ -249,6 +249,7 @@ class SqlStore:
                     self._write_tables(change.tables)
                 if self._wal is None and change.rewrite and self._begin_log is not None:
                     self._wal = self._begin_log()
+                    self.log_path = self._wal.path
                 if self._wal is not None and change.rewrite:
                     self._wal.rewrite(change.payloads)
                 elif self._wal is not None and change.payloads:
