@@ -6,7 +6,8 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
 from supervm.protocol.account import Account
 from supervm.protocol.batch import Batch, BatchCertificate
-from supervm.protocol.block import REFS_MAX
+from supervm.protocol.block import BODY_BYTES_MAX, REFS_MAX, BlockBody
+from supervm.protocol.codec import encode
 from supervm.tier_l1_super.pool import Pool, parse_body
 from supervm.tier_l1_super.seat import Seat
 
@@ -36,6 +37,22 @@ def put(pool: Pool, chain: TestChain, batch: Batch) -> bytes:
 def digests(refs: tuple[BatchCertificate, ...] | None) -> list[bytes]:
     assert refs is not None
     return [ref.digest for ref in refs]
+
+
+def test_references_leave_room_for_what_else_the_body_holds() -> None:
+    """Evidence and set changes take their part of the body: what is chosen is as much as still fits."""
+    chain = make_test_chain()
+    pool, _ = new_pool(chain)
+    made = batches(chain, 5)
+    for batch in made:
+        put(pool, chain, batch)
+        pool.add_certificate(chain.batch_certificate(batch), 0)
+    each = len(encode(chain.batch_certificate(made[0])))
+    for taken_bytes in (0, BODY_BYTES_MAX // 2, BODY_BYTES_MAX - 4 * each, BODY_BYTES_MAX):
+        refs = pool.select([], NOW_MS, taken_bytes=taken_bytes)
+        assert refs is not None
+        assert len(encode(BlockBody(1, refs, ()))) + taken_bytes <= BODY_BYTES_MAX or refs == ()
+        assert len(refs) == (5 if taken_bytes <= BODY_BYTES_MAX // 2 else min(len(refs), 3))
 
 
 def test_predecessors_come_first_whatever_came_first() -> None:
