@@ -22,6 +22,7 @@ from .codec import Agreed, Hash, Key, Uint, decode, encode
 from .errors import RemoteProtocolError
 from .execution import Receipt
 from .genesis import Chain
+from .hashing import ZERO_HASH
 from .mmr import MMRProof, verify_mmr
 from .receipts import RECEIPTS, verify_merkle_path
 from .transition import proposed_set
@@ -189,6 +190,8 @@ class LightClient:
         header = change.checkpoint.header
         if header.height < self._anchor_height or header.height <= self.changed_height:
             return False
+        if header.next_validators_hash in (ZERO_HASH, header.validators_hash):
+            raise RemoteProtocolError(f"checkpoint {header.height} does not hand over to others", code="bad-change")
         check_certified_checkpoint(change.checkpoint, self.chain_id, self.validators, self._verify)
         following = proposed_set(change.validators)
         if following.hash != header.next_validators_hash:

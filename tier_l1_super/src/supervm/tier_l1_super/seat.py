@@ -30,7 +30,8 @@ class Seat:
         amnesia: the write-ahead log is lost or damaged.
 
     Raises:
-        LocalProtocolError: the set lists this node with another key, or the key for another node.
+        LocalProtocolError: genesis lists this node with another key, or the key for another node. Where a later set
+            does, its makers erred, not whoever runs this node: it has no seat then.
     """
 
     def __init__(self, node_id: bytes, key: SigningKey | None, rules: ChainRules, *, amnesia: bool) -> None:
@@ -45,7 +46,7 @@ class Seat:
         """Index in the epoch's set, None without a seat."""
         self.key: SigningKey | None = None
         """The key to vote with; None exactly if `index` is None."""
-        if key is not None and self.place_in(rules.validators) is None:
+        if key is not None and rules.previous is None and self.place_in(rules.validators) is None:
             index = rules.validators.index_of_node.get(node_id)
             if index is not None or key.public in rules.validators.keys:
                 raise LocalProtocolError("the validator key and node key are not those of one validator of this chain")
