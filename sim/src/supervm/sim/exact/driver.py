@@ -36,7 +36,7 @@ from ..errors import SimulationError
 from .choices import Choices
 from .crypto import RealVerify
 from .events import Delivered, Sent, Stepped, Watchers
-from .host import CALL, DELIVER, EFFECTS, INPUT, LATE, SHARE, TICK, WAKE, WRITTEN, Host, Lane, Parcel
+from .host import DELIVER, EFFECTS, INPUT, LATE, SHARE, TICK, WAKE, WRITTEN, Host, Lane, Parcel
 from .links import Links
 from .network import Network
 from .power import Power
@@ -101,11 +101,9 @@ class Driver:
         self._last: Parcel | None = None
 
     def handle(self, item: Any) -> None:
-        """Let an item of the queue happen."""
+        """Let an item of the queue happen that is neither a delivery nor a call; the world's loop knows those."""
         kind = item[0]
-        if kind in (DELIVER, LATE):
-            self._deliver(kind, item[1], item[2])
-        elif kind == TICK:
+        if kind == TICK:
             host = item[1]
             if host.life == item[2] and host.tick_at_us == item[3]:
                 host.tick_at_us = None
@@ -116,8 +114,6 @@ class Driver:
         elif kind == INPUT:
             if item[1].life == item[2]:
                 self.take(item[1], item[3])
-        elif kind == CALL:
-            item[1]()
         elif kind == SHARE:
             self._network.share(item[1])
         elif kind == EFFECTS:
@@ -129,7 +125,8 @@ class Driver:
             if host.backlog and host.core is not None:
                 self._queue.push(max(host.busy_us, self._queue.now_us), (WAKE, host, host.life))
 
-    def _deliver(self, kind: int, lane: Lane, parcel: Parcel) -> None:
+    def deliver(self, kind: int, lane: Lane, parcel: Parcel) -> None:
+        """Give a message to its receiver, or have it wait for the line; `kind`: LATE when it has waited."""
         if not lane.back.open:
             return  # the receiver's end is down
         dst = lane.dst

@@ -9,7 +9,9 @@ the list that is being read. So ties are first come, first served by constructio
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from heapq import heappop, heappush
+from itertools import islice
 from typing import Generic, TypeVar
 
 from ..errors import SimulationError
@@ -24,19 +26,19 @@ class BucketQueue(Generic[T]):
         now_us: time of the last item that was popped, or later by `advance`; nothing may be pushed before it.
     """
 
-    __slots__ = ("_buckets", "_current", "_key", "_length", "_position", "_ticks", "now_us")
+    __slots__ = ("_buckets", "_current", "_key", "_position", "_ticks", "now_us")
 
     def __init__(self) -> None:
         self._buckets: dict[int, list[T]] = {}
         self._ticks: list[int] = []
         self._current: list[T] = []
         self._position = 0
-        self._length = 0
         self._key = -1  # whose bucket the current one is
         self.now_us = 0
 
     def __len__(self) -> int:
-        return self._length
+        waiting = sum(map(len, self._buckets.values()))
+        return waiting - self._position if self._key in self._buckets else waiting
 
     def push(self, time_us: int, item: T) -> None:
         """Add an item that is due at `time_us`.
@@ -45,14 +47,13 @@ class BucketQueue(Generic[T]):
             SimulationError: that is in the past.
         """
         bucket = self._buckets.get(time_us)
-        if bucket is None:
-            if time_us < self.now_us:
-                raise SimulationError(f"an event was asked for at {time_us} us, but it is {self.now_us} us already")
-            self._buckets[time_us] = [item]
-            heappush(self._ticks, time_us)
-        else:
+        if bucket is not None:
             bucket.append(item)
-        self._length += 1
+            return
+        if time_us < self.now_us:
+            raise SimulationError(f"an event was asked for at {time_us} us, but it is {self.now_us} us already")
+        self._buckets[time_us] = [item]
+        heappush(self._ticks, time_us)
 
     def pop(self) -> tuple[int, T]:
         """Take the item that is due first; of several, the one that was pushed first.
@@ -60,18 +61,29 @@ class BucketQueue(Generic[T]):
         Raises:
             IndexError: there is none.
         """
-        position = self._position
-        current = self._current
-        if position == len(current):
-            if not self._length:
-                raise IndexError("the queue is empty")
-            self._buckets.pop(self._key, None)
-            self._key = self.now_us = heappop(self._ticks)
-            current = self._current = self._buckets[self._key]
-            position = 0
-        self._position = position + 1
-        self._length -= 1
-        return self.now_us, current[position]
+        next_us = self.next_us()
+        if next_us is None:
+            raise IndexError("the queue is empty")
+        return next_us, next(self.due(next_us))
+
+    def due(self, end_us: int) -> Iterator[T]:
+        """Take one item after the other, in order, as long as one is due by `end_us`.
+
+        What is pushed meanwhile takes its place. An item is taken when it is given, so whoever stops loses nothing.
+        """
+        buckets, ticks = self._buckets, self._ticks
+        # an iterator over a list also gives what is appended to the list later
+        for item in islice(self._current, self._position, None):
+            self._position += 1
+            yield item
+        while ticks and ticks[0] <= end_us:
+            buckets.pop(self._key, None)
+            self._key = self.now_us = heappop(ticks)
+            self._position = 0
+            self._current = current = buckets[self._key]
+            for item in current:
+                self._position += 1
+                yield item
 
     def next_us(self) -> int | None:
         """Return when the first item is due, None if there is none."""
@@ -88,4 +100,7 @@ class BucketQueue(Generic[T]):
         next_us = self.next_us()
         if time_us < self.now_us or (next_us is not None and next_us < time_us):
             raise SimulationError(f"time cannot go from {self.now_us} to {time_us} us: the next event is at {next_us}")
+        if time_us > self.now_us:  # the current bucket is used up, and its time is past from now on
+            self._buckets.pop(self._key, None)
+            self._current, self._position, self._key = [], 0, -1
         self.now_us = time_us

@@ -31,7 +31,7 @@ from .disk import DiskProfile, VirtualDisk
 from .driver import Cpu, Driver
 from .events import Event, Watchers
 from .geography import Geography, Place, lan
-from .host import CALL, Host, Lane
+from .host import CALL, DELIVER, LATE, Host, Lane
 from .links import Links
 from .network import DEAD_AFTER_US, FAIR_FROM_BYTES, Network
 from .queue import BucketQueue
@@ -281,21 +281,28 @@ class ExactWorld:
             raise SimulationError("a world cannot be run from inside itself")
         queue = self._queue
         end_us = queue.now_us + span_us
-        pop, next_us, handle = queue.pop, queue.next_us, self._driver.handle
+        deliver, handle = self._driver.deliver, self._driver.handle
         self._running = True
         collecting = gc.isenabled()
         gc.disable()  # what a world holds, it keeps: looking through it again and again takes most of the time
         try:
-            while until is None or not until():
-                due_us = next_us()
-                if due_us is None or due_us > end_us:
-                    queue.advance(end_us)
-                    return until is not None and until()
+            if until is not None and until():
+                return True
+            for item in queue.due(end_us):
                 self.events += 1
                 if not self.events % COLLECT_EVERY:
                     gc.collect()
-                handle(pop()[1])
-            return True
+                kind = item[0]
+                if kind in (DELIVER, LATE):
+                    deliver(kind, item[1], item[2])
+                elif kind == CALL:
+                    item[1]()
+                else:
+                    handle(item)
+                if until is not None and until():
+                    return True
+            queue.advance(end_us)
+            return until is not None and until()
         finally:
             self._running = False
             if collecting:
