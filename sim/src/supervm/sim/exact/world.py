@@ -20,6 +20,7 @@ import msgspec
 
 from supervm.common.core import Command, Core, Received
 from supervm.common.records import TableSpec
+from supervm.protocol.codec import CodecMemory, remembering
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import Message
 
@@ -84,6 +85,7 @@ class ExactWorld:
         self._power = self._driver.power
         self._next_command = 1
         self._running = False
+        self._memory = CodecMemory() if isinstance(self.verify, MemoVerify) else None
 
     def _gave_up(self, lane: Lane, reason: str) -> None:
         self._links.give_up(lane, reason)
@@ -286,23 +288,24 @@ class ExactWorld:
         collecting = gc.isenabled()
         gc.disable()  # what a world holds, it keeps: looking through it again and again takes most of the time
         try:
-            if until is not None and until():
-                return True
-            for item in queue.due(end_us):
-                self.events += 1
-                if not self.events % COLLECT_EVERY:
-                    gc.collect()
-                kind = item[0]
-                if kind in (DELIVER, LATE):
-                    deliver(kind, item[1], item[2])
-                elif kind == CALL:
-                    item[1]()
-                else:
-                    handle(item)
+            with remembering(self._memory):
                 if until is not None and until():
                     return True
-            queue.advance(end_us)
-            return until is not None and until()
+                for item in queue.due(end_us):
+                    self.events += 1
+                    if not self.events % COLLECT_EVERY:
+                        gc.collect()
+                    kind = item[0]
+                    if kind in (DELIVER, LATE):
+                        deliver(kind, item[1], item[2])
+                    elif kind == CALL:
+                        item[1]()
+                    else:
+                        handle(item)
+                    if until is not None and until():
+                        return True
+                queue.advance(end_us)
+                return until is not None and until()
         finally:
             self._running = False
             if collecting:
