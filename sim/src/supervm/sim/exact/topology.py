@@ -8,9 +8,11 @@ immutable.
 from __future__ import annotations
 
 import random
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
 from typing import Any, Final
 
 from supervm.common.core import Core
@@ -150,6 +152,7 @@ class Deployment:
         }
         for name in (*self.actors, *self.twins, *(regions if isinstance(regions, Mapping) else ())):
             self.id_of(name)
+        self._rings_of: dict[tuple[int, int], list[list[int]]] = {}
         self._add_hosts()
 
     # --- names --------------------------------------------------------------------------------------------------------
@@ -243,15 +246,28 @@ class Deployment:
         """Return whom a node connects to: the nearest nodes of the tier above, equal ones in turn."""
         if tier == 1:
             return [(self.l1[other].public, f"l1-{other}") for other in range(index)]
-        own = self._places[f"l{tier}-{index}"].region
-        above = self.names(tier - 1)
-        count = self._uplinks[tier] or len(above)
-        near = sorted(
-            range(len(above)),
-            key=lambda other: (
-                self._geography.delay_us(own, self._places[above[other]].region), (other - index) % len(above)),
-        )
-        return [(self._ids[above[other]], above[other]) for other in near[:count]]
+        rings = self._rings(tier - 1, self._places[f"l{tier}-{index}"].region)
+        size = self.counts[tier - 1]
+        count = self._uplinks[tier] or size
+        near: list[tuple[bytes, str]] = []
+        for ring in rings:
+            if len(near) >= count:
+                break
+            first = bisect_left(ring, index % size)
+            for other in islice(chain(ring[first:], ring[:first]), count - len(near)):
+                name = f"l{tier - 1}-{other}"
+                near.append((self._ids[name], name))
+        return near
+
+    def _rings(self, tier: int, region: int) -> list[list[int]]:
+        """Return the indices of a tier's nodes as seen from a region: those equally far together, nearest first."""
+        known = self._rings_of.get((tier, region))
+        if known is None:
+            rings: dict[int, list[int]] = {}
+            for other, name in enumerate(self.names(tier)):
+                rings.setdefault(self._geography.delay_us(region, self._places[name].region), []).append(other)
+            known = self._rings_of[tier, region] = [rings[delay_us] for delay_us in sorted(rings)]
+        return known
 
     def _rng(self, tier: int, index: int) -> random.Random:
         return random.Random(f"{self.seed}/{tier}/{index}")  # noqa: S311 - jitter of a simulated node
