@@ -19,7 +19,7 @@ from protocol_vectors import protocol_vectors
 from supervm.protocol.account import AccountLeaf
 from supervm.protocol.batch import Batch
 from supervm.protocol.block import FinalizedBlocks
-from supervm.protocol.codec import DEPTH_MAX, INT_MAX, Agreed, CodecMemory, decode, encode, remembering
+from supervm.protocol.codec import DEPTH_MAX, INT_MAX, Agreed, decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Genesis, Parameters
 from supervm.protocol.transfer import Transfer
@@ -309,53 +309,3 @@ def test_text_has_bounds(name: str) -> None:
 def test_text_must_be_utf8() -> None:
     data = encode(SAMPLES["Genesis"])
     assert refused(Genesis, data.replace(b"\x64test", b"\x64te\xed\xa0"))
-
-
-# --- remembering ------------------------------------------------------------------------------------------------------
-
-
-@EACH
-def test_with_a_memory_one_object_is_read_once_and_its_bytes_are_those_that_were_read(sample: Agreed) -> None:
-    data, kind = encode(sample), type(sample)
-    with remembering(CodecMemory()):
-        value = decode(kind, data)
-        assert value == sample
-        assert decode(kind, bytes(bytearray(data))) is value
-        assert encode(value) is data
-        assert encode(sample) == data
-        assert encode(sample) is encode(sample)
-    assert decode(kind, data) is not value
-
-
-def test_a_memory_tells_kinds_apart_and_does_not_remember_refusals() -> None:
-    data = encode(LEAF)
-    with remembering(CodecMemory()):
-        decode(AccountLeaf, data)
-        for _ in range(2):
-            assert refused(Transfer, data)
-            assert refused(AccountLeaf, data + b"\0")
-        with pytest.raises(RemoteProtocolError, match="at most 3"):
-            decode(AccountLeaf, data, bytes_max=3)
-
-
-def test_a_memory_forgets_the_older_half_and_answers_never_change() -> None:
-    memory = CodecMemory(bytes_max=2_000)
-    leaves = [AccountLeaf(1, number, 6, bytes(32), 0) for number in range(1_000)]
-    with remembering(memory):
-        written = [encode(leaf) for leaf in leaves]
-        assert [encode(leaf) for leaf in leaves] == written
-        assert memory.written(leaves[0]) is None
-        assert memory.written(leaves[-1]) == written[-1]
-        assert [decode(AccountLeaf, data) for data in written] == leaves
-        assert memory.read(AccountLeaf, written[0]) is None
-
-
-def test_a_memory_does_not_keep_what_can_change() -> None:
-    class Mutable(msgspec.Struct, array_like=True):
-        number: int
-
-    item = Mutable(1)
-    with remembering(CodecMemory()):
-        before = encode(item)
-        item.number = 2
-        assert encode(item) != before

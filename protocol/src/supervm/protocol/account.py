@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from . import memory
 from .codec import Agreed, Hash, Uint, Uint8, decode, encode
 from .hashing import ZERO_HASH, hash_pool
 
@@ -43,7 +44,14 @@ class AccountLeaf(Agreed, tag="account", frozen=True):
 
 def encode_account(account: Account) -> bytes:
     """Return the leaf value of `account`."""
-    return encode(AccountLeaf(1, *account))
+    known = memory.active
+    if known is None:
+        return encode(AccountLeaf(1, *account))
+    leaf = known.leaves.get(account)
+    if leaf is None:
+        leaf = encode(AccountLeaf(1, *account))
+        known.leaves.put(account, leaf, 1)
+    return leaf
 
 
 def decode_account(value: bytes) -> Account:

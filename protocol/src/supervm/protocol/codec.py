@@ -12,13 +12,12 @@ bytes: a map whose integer keys collide takes quadratic time, and so does a tagg
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any, TypeVar
 
 import cbor2
 import msgspec
 
+from . import memory
 from .errors import RemoteProtocolError
 
 INT_MAX = 2**63 - 1
@@ -61,13 +60,13 @@ _SEMANTIC_DECODERS = dict.fromkeys(_TAGS_KNOWN, _refuse_tag)  # those cbor2 acts
 
 def encode(value: msgspec.Struct) -> bytes:
     """Return the one canonical CBOR byte string of `value`."""
-    memory = _memory
-    if memory is None:
+    known = memory.active
+    if known is None or not isinstance(value, Agreed):
         return _write(value)
-    data = memory.written(value)
+    data = known.written(value)
     if data is None:
         data = _write(value)
-        memory.note_written(value, data)
+        known.note_written(value, data)
     return data
 
 
@@ -83,11 +82,11 @@ def decode(kind: type[T], data: bytes, *, bytes_max: int = 4 << 20) -> T:
     """
     if len(data) > bytes_max:
         raise RemoteProtocolError(f"{kind.__name__} has {len(data)} bytes; at most {bytes_max} are allowed")
-    memory = _memory
-    if memory is not None:
-        known = memory.read(kind, data)
-        if known is not None:
-            return known
+    known = memory.active
+    if known is not None:
+        before = known.read(kind, data)
+        if before is not None:
+            return before
     try:
         raw: Any = cbor2.loads(
             data,
@@ -110,80 +109,7 @@ def decode(kind: type[T], data: bytes, *, bytes_max: int = 4 << 20) -> T:
         raise RemoteProtocolError(f"{kind.__name__} cannot be read: {error}") from error
     if _write(value) != data:
         raise RemoteProtocolError(f"{kind.__name__} is not in its canonical form (RFC 8949 4.2)")
-    if memory is not None:
-        memory.note_read(kind, data, value)
+    if known is not None and isinstance(value, Agreed):
+        known.note_read(kind, data, value)
     return value
 
-
-# --- many nodes in one process ----------------------------------------------------------------------------------------
-
-
-class CodecMemory:
-    """What was read and written before, for a process in which many nodes meet the same objects (the simulator).
-
-    Reading and writing are pure functions and agreed objects never change, so all nodes may look at one object: a
-    block that one node has read is read for all, and a bytes object that was read need not be written again. Objects
-    are known by identity, bytes by value. What was refused is not remembered. Nothing but time depends on it.
-
-    Args:
-        bytes_max: encoded bytes that are kept, roughly; beyond, the older half is forgotten.
-    """
-
-    __slots__ = ("_bytes", "_half", "_older_read", "_older_written", "_read", "_written")
-
-    def __init__(self, bytes_max: int = 128 << 20) -> None:
-        self._half = bytes_max // 2
-        self._bytes = 0
-        self._read: dict[tuple[type, bytes], Any] = {}
-        self._older_read: dict[tuple[type, bytes], Any] = {}
-        self._written: dict[int, tuple[msgspec.Struct, bytes]] = {}  # the object is kept, so its id stays its own
-        self._older_written: dict[int, tuple[msgspec.Struct, bytes]] = {}
-
-    def read(self, kind: type[T], data: bytes) -> T | None:
-        """Return what `data` was read as before, None if it was not."""
-        key = (kind, data)
-        known: T | None = self._read.get(key)
-        if known is None:
-            known = self._older_read.get(key)
-            if known is not None:
-                self.note_read(kind, data, known)
-        return known
-
-    def written(self, value: msgspec.Struct) -> bytes | None:
-        """Return the bytes of this very object, None if it was not written before."""
-        known = self._written.get(id(value))
-        if known is None:
-            known = self._older_written.get(id(value))
-            if known is None:
-                return None
-            self.note_written(value, known[1])
-        return known[1]
-
-    def note_read(self, kind: type[T], data: bytes, value: T) -> None:
-        """Remember what `data` was read as, and that `value` is written as `data`."""
-        self._read[kind, data] = value
-        self.note_written(value, data)
-
-    def note_written(self, value: msgspec.Struct, data: bytes) -> None:
-        """Remember the bytes of an object that can never change."""
-        if isinstance(value, Agreed):
-            self._written[id(value)] = (value, data)
-            self._bytes += len(data)
-            if self._bytes > self._half:
-                self._older_read, self._read = self._read, {}
-                self._older_written, self._written = self._written, {}
-                self._bytes = 0
-
-
-_memory: CodecMemory | None = None
-
-
-@contextmanager
-def remembering(memory: CodecMemory | None) -> Iterator[None]:
-    """Have `encode` and `decode` use a memory inside, in the whole process; None: none."""
-    global _memory  # one process either is a node, and has none, or simulates many
-    before, _memory = _memory, memory
-    try:
-        yield
-    finally:
-        _memory = before

@@ -33,6 +33,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
 
+from . import memory
 from .errors import LocalProtocolError
 from .hashing import HASH_BYTES, ZERO_HASH
 from .trie_proof import (
@@ -185,7 +186,17 @@ class QuadTrie:
             LocalProtocolError: an address that is not 32 bytes, or a value above `VALUE_BYTES_MAX`.
         """
         before = self._view
-        node, growth = _apply(before._node, changes)
+        known = memory.active
+        if known is None:
+            node, growth = _apply(before._node, changes)
+        else:
+            # equal roots have equal trees; a tree that is shared takes the memory of one
+            key = (before.root, tuple(changes.items()))
+            applied = known.updates.get(key)
+            if applied is None:
+                applied = _apply(before._node, changes)
+                known.updates.put(key, applied, len(changes))
+            node, growth = applied
         self._view = TrieView(node, before._count + growth)
         return Undo(before, self._view)
 

@@ -20,7 +20,7 @@ import msgspec
 
 from supervm.common.core import Command, Core, Received
 from supervm.common.records import TableSpec
-from supervm.protocol.codec import CodecMemory, remembering
+from supervm.protocol.memory import Memory, remembering
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import Message
 
@@ -85,7 +85,7 @@ class ExactWorld:
         self._power = self._driver.power
         self._next_command = 1
         self._running = False
-        self._memory = CodecMemory() if isinstance(self.verify, MemoVerify) else None
+        self._memory = Memory() if isinstance(self.verify, MemoVerify) else None
 
     def _gave_up(self, lane: Lane, reason: str) -> None:
         self._links.give_up(lane, reason)
@@ -136,7 +136,8 @@ class ExactWorld:
         Raises:
             SimulationError: it runs.
         """
-        self._power.on(self.host(node_id))
+        with remembering(self._memory):
+            self._power.on(self.host(node_id))
 
     def crash(self, node_id: bytes, reason: str = "connection reset", *, power: bool = False) -> None:
         """Switch a host off at once; what is not durable is lost. A host that is off stays off.
