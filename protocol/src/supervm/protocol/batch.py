@@ -29,6 +29,9 @@ EDGES_MAX = 255
 NO_EDGE = 255
 """`edge_of` value of a transfer that no edge brought."""
 
+CERTIFICATES_REMEMBERED = 256
+"""Batch certificates whose bits are remembered: a node asks when one comes and again when its block is executed."""
+
 hash_edge_of = hasher(b"svm.edgeof")
 hash_miner_signature = hasher(b"svm.minersig")
 
@@ -182,6 +185,7 @@ class BatchCertificate(Agreed, tag="bcert", frozen=True):
         return self.header.digest
 
 
+@lru_cache(maxsize=CERTIFICATES_REMEMBERED)
 def certified_bits(certificate: BatchCertificate, validators: ValidatorSet) -> int:
     """Return the bits that voters of quorum weight set; the certificate must have been checked.
 
