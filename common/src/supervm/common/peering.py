@@ -60,6 +60,8 @@ class Peering:
         self._heartbeat_at_us = 0
         self._silence_at_us = 0
         self._counter = 0
+        self._dials_changed = True
+        self._dial_at_us: int | None = None  # the earliest of the targets', if they have not changed
         self.up: dict[bytes, PeerInfo] = {}
         """Peers that are up, in the order they came."""
         self.height = 0
@@ -72,13 +74,22 @@ class Peering:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        dials = [target.dial_at_us for target in self._targets if target.dial_at_us is not None]
-        if self.up:
-            dials.append(min(self._heartbeat_at_us, self._silence_at_us))
-        return min(dials, default=None)
+        if self._dials_changed:
+            self._dials_changed = False
+            dials = [target.dial_at_us for target in self._targets if target.dial_at_us is not None]
+            self._dial_at_us = min(dials, default=None)
+        dial_at_us = self._dial_at_us
+        if not self.up:
+            return dial_at_us
+        due_us = self._heartbeat_at_us if self._heartbeat_at_us < self._silence_at_us else self._silence_at_us
+        return due_us if dial_at_us is None or due_us < dial_at_us else dial_at_us
 
     def tick(self, now_us: int) -> None:
         """Dial what is due, send heartbeats, hang up on the silent."""
+        due_us = self.deadline_us
+        if due_us is None or due_us > now_us:
+            return
+        self._dials_changed = True
         for target in self._targets:
             if target.dial_at_us is not None and target.dial_at_us <= now_us:
                 expected = target.node_id or target.known
@@ -108,6 +119,7 @@ class Peering:
             self._silence_at_us = now_us + SILENCE_US_MAX
         self.up[event.peer] = PeerInfo(event.peer, event.tier, event.features, event.clock_offset_ms)
         self._heard_us[event.peer] = now_us
+        self._dials_changed = True
         for target in self._targets:
             if target.node_id == event.peer or (target.node_id is None and target.address == event.address):
                 target.dial_at_us, target.peer, target.backoff_us = None, event.peer, BACKOFF_US_MIN
@@ -125,6 +137,7 @@ class Peering:
 
     def dial_failed(self, now_us: int, event: DialFailed) -> None:
         """Plan the next try with back-off and jitter; none is needed where a peer answered that is up already."""
+        self._dials_changed = True
         for target in self._targets:
             if target.address == event.address and target.peer is None:
                 if event.peer is not None and event.peer in self.up and target.node_id in (None, event.peer):
@@ -147,5 +160,6 @@ class Peering:
         return [info.node_id for info in self.up.values() if info.tier == tier]
 
     def _retry(self, target: _Target, now_us: int) -> None:
+        self._dials_changed = True
         target.dial_at_us = now_us + target.backoff_us // 2 + self._rng.randrange(target.backoff_us // 2 + 1)
         target.backoff_us = min(target.backoff_us * 2, BACKOFF_US_MAX)
