@@ -18,7 +18,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervm.common.core import Persist, Publish, Reply
+from supervm.common.core import Persist, Publish, Reply, Send
 from supervm.common.records import Put
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CheckpointHeader
@@ -88,24 +88,29 @@ class Recorder:
         self.questions[host, token] = at_us
 
     def _on(self, event: Any) -> None:
-        if isinstance(event, Delivered):
+        kind = type(event)
+        if kind is Delivered:
             size = len(event.frame)
-            row = self.kinds.setdefault(type(event.message).__name__, [0, 0])
+            name = type(event.message).__name__
+            row = self.kinds.get(name)
+            if row is None:
+                row = self.kinds[name] = [0, 0]
             row[0] += 1
             row[1] += size
             flow = (event.sender.place.region, event.receiver.place.region)
             self.flows[flow] = self.flows.get(flow, 0) + size
-        elif isinstance(event, Stepped):
-            self._stepped(event)
-        elif isinstance(event, Sent):
+        elif kind is Stepped:
+            if event.effects:
+                self._stepped(event)
+        elif kind is Sent:
             if event.sender.tier == 1:
                 self.egress[event.sender.name] += len(event.frame)
-                if isinstance(event.message, ProposalMessage):
+                if type(event.message) is ProposalMessage:
                     self._proposed(event.at_us, event.message.block)
-        elif isinstance(event, HostStopped):
+        elif kind is HostStopped:
             self.crashes += event.crashed
             self.switches.append((event.at_us, event.host.name, f"off: {event.reason}"))
-        elif isinstance(event, HostStarted):
+        elif kind is HostStarted:
             self.starts += 1
             self.switches.append((event.at_us, event.host.name, "on"))
 
@@ -113,11 +118,14 @@ class Recorder:
         host = event.host
         tier = host.tier
         for effect in event.effects:
+            if type(effect) is Send:
+                continue  # seen when it leaves
             if isinstance(effect, Publish):
                 self._publish(event.at_us, host, effect)
-            elif tier == 1 and isinstance(effect, Persist) and host.name in self._honest:
-                self._persisted(event.at_us, host.name, effect)
-            elif tier == 4 and isinstance(effect, Reply):
+            elif isinstance(effect, Persist):
+                if tier == 1 and host.name in self._honest:
+                    self._persisted(event.at_us, host.name, effect)
+            elif isinstance(effect, Reply) and tier == 4:
                 asked_us = self.questions.pop((host.name, effect.token), None)
                 if asked_us is not None:
                     proved = isinstance(effect.value, dict) and bool(effect.value.get("proof_verified"))

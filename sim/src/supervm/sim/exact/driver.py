@@ -147,12 +147,15 @@ class Driver:
         except RemoteProtocolError as error:
             self._links.end(lane.back, f"{error.code}: {error.reason}")
             return
-        src = lane.src
+        src, now_us = lane.src, self._queue.now_us
         self.delivered += 1
-        self.trace.update(_pack(self._queue.now_us, src.index, dst.index, parcel.digest))
+        self.trace.update(_pack(now_us, src.index, dst.index, parcel.digest))
         if self._watchers.any:
-            self._watchers.tell(Delivered(self._queue.now_us, src, dst, message, parcel.frame))
-        self.take(dst, Received(src.node_id, message))
+            self._watchers.tell(Delivered(now_us, src, dst, message, parcel.frame))
+        if self._cpu is None:
+            self._step(dst, Received(src.node_id, message))
+        else:
+            self.take(dst, Received(src.node_id, message))
 
     # --- one step of one core -----------------------------------------------------------------------------------------
 
@@ -169,23 +172,28 @@ class Driver:
         core = host.core
         if core is None:
             return
-        cpu = self._cpu
         now_us = self._queue.now_us
-        local_us = host.local_us(now_us)
+        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
         before = self._verify.calls
         effects = core.step(local_us, event)
         if self._watchers.any:
             self._watchers.tell(Stepped(now_us, host, local_us, event, effects))
+        cpu = self._cpu
         if cpu is not None:
             host.busy_us = now_us + cpu.step_us + cpu.verify_us * (self._verify.calls - before)
             if effects and host.busy_us > now_us:
                 self._queue.push(host.busy_us, (EFFECTS, host, host.life, effects))
                 effects = []
-        life = host.life
         if effects:
+            life = host.life
             self._carry_out(host, effects)
-        if host.life == life:
-            self.arm(host, core)
+            if host.life != life:
+                return
+        deadline_us = core.deadline_us
+        if deadline_us is None:
+            host.tick_at_us = None
+        elif host.clock is not None or host.tick_at_us is None or deadline_us < host.tick_at_us:
+            self._wake_at(host, deadline_us)
 
     def _tick(self, host: Host) -> None:
         core = host.core
@@ -202,15 +210,16 @@ class Driver:
         deadline_us = core.deadline_us
         if deadline_us is None:
             host.tick_at_us = None
-            return
-        if host.clock is not None:
-            deadline_us = host.clock.when_us(deadline_us)
-        now_us = self._queue.now_us
-        if deadline_us < now_us:
-            deadline_us = now_us
-        if host.tick_at_us is None or deadline_us < host.tick_at_us:
-            host.tick_at_us = deadline_us
-            self._queue.push(deadline_us, (TICK, host, host.life, deadline_us))
+        else:
+            self._wake_at(host, deadline_us)
+
+    def _wake_at(self, host: Host, local_us: int) -> None:
+        """Have a core stepped with a `Tick` at a time of its own clock, unless an earlier one is planned."""
+        due_us = local_us if host.clock is None else host.clock.when_us(local_us)
+        due_us = max(due_us, self._queue.now_us)
+        if host.tick_at_us is None or due_us < host.tick_at_us:
+            host.tick_at_us = due_us
+            self._queue.push(due_us, (TICK, host, host.life, due_us))
 
     def _carry_out(self, host: Host, effects: Sequence[Effect]) -> None:
         life = host.life

@@ -278,7 +278,9 @@ class Network:
                 return True
             if rate:
                 src = lane.src
-                left_us = max(left_us, src.up_free_us) + size * 8_000_000 // rate
+                if src.up_free_us > left_us:
+                    left_us = src.up_free_us
+                left_us += size * 8_000_000 // rate
                 src.up_free_us = left_us
             if lane.down_bps:
                 left_us += size * 8_000_000 // lane.down_bps
