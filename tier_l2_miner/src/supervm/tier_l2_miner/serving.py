@@ -60,6 +60,8 @@ class Serving:
         self._touched: deque[tuple[int, tuple[bytes, ...]]] = deque()
         self._is_due = False
         self._height = 0
+        self._changed = True
+        self._stale_us: int | None = None
         self._pushed_us = 0
         self._proofs: dict[bytes, bytes] = {}
         self._proofs_height = -1
@@ -69,25 +71,34 @@ class Serving:
         """When `tick` has something to do."""
         if not self._is_servable():
             return None
-        times = [
-            client.sent_us + self._options.checkpoint_interval_us
-            for client in self._clients.values()
-            if client.sent_height < self._height and (client.is_edge or client.accounts)
-        ]
+        times = [self._stale_at_us()]
         if self._is_due:
             times.append(self._pushed_us + self._options.push_interval_us)
-        return min(times, default=None)
+        return min((at for at in times if at is not None), default=None)
+
+    def _stale_at_us(self) -> int | None:
+        """Return when the next client is to have the bare checkpoint; looked for only after something has changed."""
+        if self._changed:
+            self._changed = False
+            self._stale_us = min((
+                client.sent_us + self._options.checkpoint_interval_us
+                for client in self._clients.values()
+                if client.sent_height < self._height and (client.is_edge or client.accounts)
+            ), default=None)
+        return self._stale_us
 
     # --- clients ------------------------------------------------------------------------------------------------
 
     def client_up(self, now_us: int, peer: bytes, *, is_edge: bool) -> None:
         """Note a peer that may ask; an L3 is sent checkpoints without asking."""
         rate = self._options.query_rate
+        self._changed = True
         self._clients[peer] = _Client(TokenBucket(rate, 2 * rate, now_us), is_edge, sent_us=now_us)
 
     def client_down(self, peer: bytes) -> None:
         """Forget a peer and its subscriptions."""
         client = self._clients.pop(peer, None)
+        self._changed = True
         if client is not None:
             self._unlink(peer, client.accounts)
 
@@ -105,6 +116,7 @@ class Serving:
                 penalty=50,
                 code="subscriptions",
             )
+        self._changed = True
         for account in new:
             client.accounts[account] = None
             self._subscribers.setdefault(account, {})[peer] = None
@@ -118,6 +130,7 @@ class Serving:
         """End subscriptions."""
         client = self._clients[peer]
         gone = [account for account in dict.fromkeys(accounts) if account in client.accounts]
+        self._changed = True
         for account in gone:
             del client.accounts[account]
             client.due.pop(account, None)
@@ -166,6 +179,7 @@ class Serving:
     def certified(self, height: int) -> None:
         """Follow the newest certified height: what was touched up to it becomes due."""
         self._height = height
+        self._changed = True
         while self._touched and self._touched[0][0] <= height:
             for account in self._touched.popleft()[1]:
                 for peer in self._subscribers.get(account, ()):
@@ -182,6 +196,9 @@ class Serving:
             for peer, client in self._clients.items():
                 if client.due:
                     self._push(now_us, peer, client)
+        stale_us = self._stale_at_us()
+        if stale_us is None or stale_us > now_us:
+            return
         for peer, client in self._clients.items():
             if (
                 client.sent_height < self._height
@@ -204,6 +221,7 @@ class Serving:
     def _send(self, now_us: int, peer: bytes, client: _Client, accounts: list[bytes]) -> None:
         checkpoint = self._replica.certified_bytes
         client.sent_height, client.sent_us = self._replica.certified_height, now_us
+        self._changed = True
         chunk: list[tuple[bytes, bytes]] = []
         room = FRAME_BYTES_MAX - len(checkpoint) - _ENVELOPE_BYTES
         left = room
