@@ -1,17 +1,16 @@
-"""What happens next: one list per microsecond, a heap of the microseconds that have one.
+"""What happens next: what is due at one microsecond under that microsecond, and a heap of the microseconds.
 
 Theory of operation. Comparing events is what a heap of events spends its time on, and ties between events are what
-makes two runs differ. Here the heap holds plain integers, each once, and everything due at one microsecond stands in
-a list in the order it was asked for; an event added for the very microsecond that is being handled goes to the end of
-the list that is being read. So ties are first come, first served by construction, and no payload is ever compared
-(simulation.md 1).
+makes two runs differ. Here the heap holds plain integers, and what is due at one microsecond - mostly one item, else a
+list - stands in the order it was asked for. A microsecond that is handled is taken out; an event added for it
+meanwhile opens it anew, behind what was taken out. So ties are first come, first served by construction, and no
+payload is ever compared (simulation.md 1).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from heapq import heappop, heappush
-from itertools import islice
 from typing import Generic, TypeVar
 
 from ..errors import SimulationError
@@ -20,25 +19,24 @@ T = TypeVar("T")
 
 
 class BucketQueue(Generic[T]):
-    """A priority queue over integer time, first in first out within one microsecond.
+    """A priority queue over integer time, first in first out within one microsecond; items are neither lists nor None.
 
     Attributes:
         now_us: time of the last item that was popped, or later by `advance`; nothing may be pushed before it.
     """
 
-    __slots__ = ("_buckets", "_current", "_key", "_position", "_ticks", "now_us")
+    __slots__ = ("_buckets", "_current", "_position", "_ticks", "now_us")
 
     def __init__(self) -> None:
-        self._buckets: dict[int, list[T]] = {}
+        self._buckets: dict[int, T | list[T]] = {}
         self._ticks: list[int] = []
-        self._current: list[T] = []
-        self._position = 0
-        self._key = -1  # whose bucket the current one is
+        self._current: list[T] = []  # several items of now, taken out together
+        self._position = 0  # of the first of them that is not taken yet
         self.now_us = 0
 
     def __len__(self) -> int:
-        waiting = sum(map(len, self._buckets.values()))
-        return waiting - self._position if self._key in self._buckets else waiting
+        waiting = sum(len(bucket) if isinstance(bucket, list) else 1 for bucket in self._buckets.values())
+        return waiting + len(self._current) - self._position
 
     def push(self, time_us: int, item: T) -> None:
         """Add an item that is due at `time_us`.
@@ -46,14 +44,17 @@ class BucketQueue(Generic[T]):
         Raises:
             SimulationError: that is in the past.
         """
-        bucket = self._buckets.get(time_us)
-        if bucket is not None:
+        buckets = self._buckets
+        bucket = buckets.get(time_us)
+        if bucket is None:
+            if time_us < self.now_us:
+                raise SimulationError(f"an event was asked for at {time_us} us, but it is {self.now_us} us already")
+            buckets[time_us] = item
+            heappush(self._ticks, time_us)
+        elif type(bucket) is list:
             bucket.append(item)
-            return
-        if time_us < self.now_us:
-            raise SimulationError(f"an event was asked for at {time_us} us, but it is {self.now_us} us already")
-        self._buckets[time_us] = [item]
-        heappush(self._ticks, time_us)
+        else:
+            buckets[time_us] = [bucket, item]  # type: ignore[list-item]  # not a list, so an item
 
     def pop(self) -> tuple[int, T]:
         """Take the item that is due first; of several, the one that was pushed first.
@@ -71,24 +72,25 @@ class BucketQueue(Generic[T]):
 
         What is pushed meanwhile takes its place. An item is taken when it is given, so whoever stops loses nothing.
         """
-        buckets, ticks = self._buckets, self._ticks
-        # an iterator over a list also gives what is appended to the list later
-        for item in islice(self._current, self._position, None):
-            self._position += 1
-            yield item
-        while ticks and ticks[0] <= end_us:
-            buckets.pop(self._key, None)
-            self._key = self.now_us = heappop(ticks)
-            self._position = 0
-            self._current = current = buckets[self._key]
-            for item in current:
+        take, ticks = self._buckets.pop, self._ticks
+        while True:
+            current = self._current
+            while self._position < len(current):
                 self._position += 1
-                yield item
+                yield current[self._position - 1]
+            if not ticks or ticks[0] > end_us:
+                return
+            self.now_us = now_us = heappop(ticks)
+            bucket = take(now_us)
+            if type(bucket) is list:
+                self._current, self._position = bucket, 0
+            else:
+                yield bucket  # type: ignore[misc]  # not a list, so an item
 
     def next_us(self) -> int | None:
         """Return when the first item is due, None if there is none."""
         if self._position < len(self._current):
-            return self._key
+            return self.now_us
         return self._ticks[0] if self._ticks else None
 
     def advance(self, time_us: int) -> None:
@@ -100,7 +102,4 @@ class BucketQueue(Generic[T]):
         next_us = self.next_us()
         if time_us < self.now_us or (next_us is not None and next_us < time_us):
             raise SimulationError(f"time cannot go from {self.now_us} to {time_us} us: the next event is at {next_us}")
-        if time_us > self.now_us:  # the current bucket is used up, and its time is past from now on
-            self._buckets.pop(self._key, None)
-            self._current, self._position, self._key = [], 0, -1
         self.now_us = time_us
