@@ -42,7 +42,7 @@ FULL = Plan(
 )
 QUICK = Plan(100_000, (1_000, 100_000), 21, 10, (Size((21, 9, 30, 240), 4),), Size((7, 4, 8, 16), 5))
 """Of ``--quick``: without the large network."""
-LARGE_FROM: int = 3_000
+LARGE_FROM = 3_000
 """Nodes from which a network is held against the engine with the most pending events."""
 
 
