@@ -8,6 +8,9 @@ every delivery, its time and its bytes.
 `ExactWorld` is what a test or a scenario holds: it adds hosts, does things to them and to the paths between them, and
 lets time pass. `driver` steps the cores, `writes` keeps P0, `power` switches hosts on and off, `network` and `links`
 carry what is sent.
+
+While a world runs, pure functions of the protocol remember their answers for all nodes (`supervm.protocol.memory`),
+unless signatures are to be checked anew as well.
 """
 
 from __future__ import annotations
