@@ -194,6 +194,18 @@ class Core(Protocol):
         """Take one input and return what has to be done."""
 
 
+def earliest(*times_us: int | None) -> int | None:
+    """Return the earliest of several times, of which None means never; None if none is left.
+
+    Drivers ask for `deadline_us` after every input, so this builds nothing.
+    """
+    first_us: int | None = None
+    for at_us in times_us:
+        if at_us is not None and (first_us is None or at_us < first_us):
+            first_us = at_us
+    return first_us
+
+
 class Outbox:
     """Collects the effects of one step of a node and its parts.
 

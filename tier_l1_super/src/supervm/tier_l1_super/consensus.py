@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from supervm.common.core import Outbox
+from supervm.common.core import Outbox, earliest
 from supervm.common.ledger import Ledger
 from supervm.common.records import Append, Prune, Put, Reader, Record
 from supervm.protocol.batch import BatchCertificate
@@ -146,8 +146,7 @@ class Consensus:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        times = [self.simplex.deadline_us, self._build_at_us if self._asked is not None else None]
-        return min((at for at in times if at is not None), default=None)
+        return earliest(self.simplex.deadline_us, self._build_at_us if self._asked is not None else None)
 
     def start(self, now_us: int) -> None:
         """Take part from here on."""

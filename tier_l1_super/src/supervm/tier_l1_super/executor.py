@@ -11,7 +11,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from supervm.common.core import Outbox
+from supervm.common.core import Outbox, earliest
 from supervm.common.ledger import Applied, Ledger
 from supervm.common.records import Append, Put, Reader
 from supervm.protocol.batch import Batch, BatchCertificate, check_batch
@@ -111,10 +111,7 @@ class Executor:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        times = [at for at in (self._repeat_at_us, self._run_at_us) if at is not None]
-        if self._asked:
-            times.append(min(self._asked.values()))
-        return min(times, default=None)
+        return earliest(self._repeat_at_us, self._run_at_us, min(self._asked.values()) if self._asked else None)
 
     @property
     def queued(self) -> int:

@@ -23,6 +23,7 @@ from supervm.common.core import (
     Started,
     Tick,
     WorkDone,
+    earliest,
 )
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.peering import Peering
@@ -246,7 +247,7 @@ class ValidatorNode:
         """When the node wants a `Tick`."""
         if self._swap is not None:
             return self.peering.deadline_us
-        parts = [
+        return earliest(
             self.peering.deadline_us,
             self.consensus.deadline_us,
             self.executor.deadline_us,
@@ -256,8 +257,7 @@ class ValidatorNode:
             self.snapshot.deadline_us if self._guard is None else None,
             self._status_at_us if self._guard is None else None,
             self._vote_from_us,
-        ]
-        return min((at for at in parts if at is not None), default=None)
+        )
 
     @property
     def index(self) -> int | None:

@@ -27,6 +27,7 @@ from supervm.common.core import (
     Started,
     Tick,
     WorkDone,
+    earliest,
 )
 from supervm.common.ledger import SupplyMismatch
 from supervm.common.peering import Peering
@@ -144,14 +145,13 @@ class MinerNode:
         """When the node wants a `Tick`."""
         if self._halted:
             return None
-        times = (
+        return earliest(
             self.peering.deadline_us,
             self.replica.deadline_us,
             self.mempool.deadline_us,
             self.batcher.deadline_us,
             self.serving.deadline_us,
         )
-        return min((time for time in times if time is not None), default=None)
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
         """Take one input; see `supervm.common.core`."""

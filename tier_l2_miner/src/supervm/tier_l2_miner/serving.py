@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from supervm.common.core import Outbox
+from supervm.common.core import Outbox, earliest
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
@@ -71,10 +71,8 @@ class Serving:
         """When `tick` has something to do."""
         if not self._is_servable():
             return None
-        times = [self._stale_at_us()]
-        if self._is_due:
-            times.append(self._pushed_us + self._options.push_interval_us)
-        return min((at for at in times if at is not None), default=None)
+        push_us = self._pushed_us + self._options.push_interval_us if self._is_due else None
+        return earliest(self._stale_at_us(), push_us)
 
     def _stale_at_us(self) -> int | None:
         """Return when the next client is to have the bare checkpoint; looked for only after something has changed."""

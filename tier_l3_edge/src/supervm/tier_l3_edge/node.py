@@ -27,6 +27,7 @@ from supervm.common.core import (
     Started,
     Tick,
     WorkDone,
+    earliest,
 )
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
@@ -150,12 +151,7 @@ class EdgeNode:
     @property
     def deadline_us(self) -> int | None:
         """When the core wants a `Tick`."""
-        times = [
-            time
-            for time in (self._peering.deadline_us, self._relay.deadline_us, self._proofs.deadline_us)
-            if time is not None
-        ]
-        return min(times, default=None)
+        return earliest(self._peering.deadline_us, self._relay.deadline_us, self._proofs.deadline_us)
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
         """Take one input and return what has to be done."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from supervm.common.core import Outbox
+from supervm.common.core import Outbox, earliest
 from supervm.protocol.account import Account
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.light import LightClient
@@ -304,13 +304,12 @@ class Proofs:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        times = [
+        return earliest(
             self._source_news_us + self._patience_us if self._can_move() else None,
             self._bare_us or None,
             self._questions.deadline_us,
             self._receipts.deadline_us,
-        ]
-        return min((time for time in times if time is not None), default=None)
+        )
 
     def _can_move(self) -> bool:
         return self.source is not None and len(self._routes.up) > 1 and bool(self._watchers)

@@ -25,6 +25,7 @@ from supervm.common.core import (
     Started,
     Tick,
     WorkDone,
+    earliest,
 )
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
@@ -94,8 +95,7 @@ class MobileNode:
     @property
     def deadline_us(self) -> int | None:
         """When the node wants a `Tick`."""
-        deadlines = (self.peering.deadline_us, self._courier.deadline_us, self._sync.deadline_us)
-        return min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return earliest(self.peering.deadline_us, self._courier.deadline_us, self._sync.deadline_us)
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
         """Take one input and return what has to be done."""

@@ -30,6 +30,7 @@ from supervm.common.core import (
     Send,
     Work,
     WorkDone,
+    earliest,
 )
 from supervm.common.records import Record
 from supervm.common.storage.memory import MemoryStore
@@ -120,10 +121,7 @@ class Twins:
     @property
     def deadline_us(self) -> int | None:
         """When one of the two wants a `Tick`."""
-        wanted = [
-            twin.deadline_us for twin, alive in zip(self.twins, self.alive, strict=True) if alive
-        ]
-        return min((at_us for at_us in wanted if at_us is not None), default=None)
+        return earliest(*(twin.deadline_us for twin, alive in zip(self.twins, self.alive, strict=True) if alive))
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
         """Take one input; see `supervm.common.core`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supervm.common.core import earliest
 from supervm.protocol.genesis import Parameters
 
 RETRY_US = 1_000_000
@@ -61,5 +62,4 @@ class Timers:
     @property
     def deadline_us(self) -> int | None:
         """The earliest instant, or None."""
-        running = [at for at in (self.lead_us, self.advance_us, self.clock_us, self.retry_us) if at is not None]
-        return min(running, default=None)
+        return earliest(self.lead_us, self.advance_us, self.clock_us, self.retry_us)
