@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from enum import IntEnum
+from functools import lru_cache
 from typing import Annotated, Literal
 
 import cbor2
@@ -18,6 +19,9 @@ from .codec import Agreed, Hash, Signature, Uint, Uint8
 from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_vote
 from .validators import VALIDATORS_MAX, ValidatorSet
+
+STATEMENTS_REMEMBERED = 1_024
+"""Statements that are remembered: each is signed once and checked with the votes of all validators."""
 
 Verify = Callable[[bytes, bytes, bytes], bool]
 """(public key, message, signature) -> valid; a constructor argument, so that a simulator may memoise it."""
@@ -36,6 +40,7 @@ class VoteKind(IntEnum):
     NEXT_READY = 8
 
 
+@lru_cache(maxsize=STATEMENTS_REMEMBERED)
 def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: bytes) -> bytes:
     """Return the 32 bytes that a vote of this kind signs."""
     return hash_vote(cbor2.dumps([1, chain_id, int(kind), epoch, number, digest]))
