@@ -8,8 +8,9 @@ durable. Promises become durable in the order of their tokens, so waiting for on
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
+
+import msgspec
 
 from supervm.common.core import Started, Tick
 from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks
@@ -19,32 +20,28 @@ from supervm.protocol.wire.messages import Message
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class VoteReceived:
+class VoteReceived(msgspec.Struct, frozen=True):
     """A Notarize, Nullify or Finalize vote came over the authenticated link of validator `from_index`."""
 
     from_index: int
     vote: Vote
 
 
-@dataclass(frozen=True, slots=True)
-class ProposalReceived:
+class ProposalReceived(msgspec.Struct, frozen=True):
     """A proposed block came from validator `from_index`: from its leader, or as the answer to a `FetchBlock`."""
 
     from_index: int
     block: Block
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateReceived:
+class CertificateReceived(msgspec.Struct, frozen=True):
     """A notarization, nullification or finalization came from validator `from_index`."""
 
     from_index: int
     certificate: Certificate
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
+class Built(msgspec.Struct, frozen=True):
     """The answer to `AskBuild`.
 
     Attributes:
@@ -60,16 +57,14 @@ class Built:
     last_checkpoint: CheckpointRef
 
 
-@dataclass(frozen=True, slots=True)
-class BlockVerified:
+class BlockVerified(msgspec.Struct, frozen=True):
     """The answer to `AskVerify`: the verdict of `supervm.protocol.block.check_block`, which never changes."""
 
     hash: bytes
     ok: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FinalizedChain:
+class FinalizedChain(msgspec.Struct, frozen=True):
     """Finalized blocks that the host fetched and checked with `check_finalized_chain`."""
 
     chain: FinalizedBlocks
@@ -82,24 +77,21 @@ Event = (
 # --- effects ---------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class PersistPromise:
+class PersistPromise(msgspec.Struct, frozen=True):
     """Append `payload` (a record of `promises`) to the write-ahead log; the record is named `token`."""
 
     token: int
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Broadcast:
+class Broadcast(msgspec.Struct, frozen=True):
     """Send to every other validator, once the promise `after` is durable."""
 
     message: Message
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class SendTo:
+class SendTo(msgspec.Struct, frozen=True):
     """Send to one validator, once the promise `after` is durable."""
 
     index: int
@@ -107,8 +99,7 @@ class SendTo:
     after: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class AskBuild:
+class AskBuild(msgspec.Struct, frozen=True):
     """This validator leads `view`: answer with `Built`, when there is content or after the block interval."""
 
     view: int
@@ -116,16 +107,14 @@ class AskBuild:
     parent: BlockHeader
 
 
-@dataclass(frozen=True, slots=True)
-class AskVerify:
+class AskVerify(msgspec.Struct, frozen=True):
     """Check `block` against its parent's header with `check_block` and answer with `BlockVerified`."""
 
     block: Block
     parent: BlockHeader
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(msgspec.Struct, frozen=True):
     """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them, or of `tail`.
 
     A `tail` comes only with a sealing block: its descendants, of which the last is finalized. They are no part of the
@@ -141,8 +130,7 @@ class Committed:
     tail: tuple[Block, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class EvidenceFound:
+class EvidenceFound(msgspec.Struct, frozen=True):
     """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10)."""
 
     kind: Literal["E1", "E2"]
@@ -150,8 +138,7 @@ class EvidenceFound:
     second: Vote
 
 
-@dataclass(frozen=True, slots=True)
-class Blame:
+class Blame(msgspec.Struct, frozen=True):
     """Validator `index` sent something wrong; the fields are those of `RemoteProtocolError`."""
 
     index: int
@@ -160,8 +147,7 @@ class Blame:
     code: str
 
 
-@dataclass(frozen=True, slots=True)
-class FetchBlock:
+class FetchBlock(msgspec.Struct, frozen=True):
     """Ask these validators for one block; it comes back as `ProposalReceived`."""
 
     view: int
@@ -169,15 +155,13 @@ class FetchBlock:
     from_indices: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class FetchFinalized:
+class FetchFinalized(msgspec.Struct, frozen=True):
     """Ask any validator for finalized blocks from this height on; they come back as `FinalizedChain`."""
 
     from_height: int
 
 
-@dataclass(frozen=True, slots=True)
-class ForkFound:
+class ForkFound(msgspec.Struct, frozen=True):
     """A finalized block does not extend what is committed here: more than f validators are faulty. Stop the node."""
 
     reason: str
