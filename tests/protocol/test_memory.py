@@ -10,9 +10,12 @@ from supervm.protocol import memory as module
 from supervm.protocol.account import Account, AccountLeaf, encode_account
 from supervm.protocol.codec import Agreed, decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.keys import SigningKey, verify
 from supervm.protocol.memory import Half, Memory, remembering
 from supervm.protocol.transfer import Transfer
 from supervm.protocol.trie import QuadTrie
+from supervm.protocol.validators import Validator, ValidatorSet
+from supervm.protocol.votes import VoteKind, check_certificate, make_certificate, statement
 
 SAMPLES = agreed_samples()
 LEAF = AccountLeaf(1, 5, 6, bytes(32), 0)
@@ -100,6 +103,39 @@ def test_equal_updates_of_equal_trees_share_one_tree() -> None:
     assert list(alone.items()) == list(other.items())
     assert (alone.root, len(alone)) == (other.root, len(other))
     assert one.root != other.root
+
+
+def test_a_certificate_is_checked_once_for_each_set_and_rule_and_whoever_counts_is_told() -> None:
+    keys = [SigningKey(bytes([number]) * 32) for number in range(1, 5)]
+    members = [Validator(1, key.public, bytes([90 + index]) * 32, 1, bytes(32)) for index, key in enumerate(keys)]
+    validators, others = ValidatorSet(members), ValidatorSet(members[::-1])
+    chain_id, digest = bytes(32), bytes([7]) * 32
+    said = statement(chain_id, VoteKind.NOTARIZE, 0, 3, digest)
+    signatures = {index: key.sign(said) for index, key in enumerate(keys[:3])}
+    good = make_certificate(VoteKind.NOTARIZE, 0, 3, digest, signatures)
+    bad = make_certificate(VoteKind.NOTARIZE, 0, 3, digest, signatures | {2: bytes(64)})
+    checks: list[bytes] = []
+    spared: list[int] = []
+
+    def counted(public: bytes, message: bytes, signature: bytes) -> bool:
+        checks.append(public)
+        return verify(public, message, signature)
+
+    with remembering(Memory(spared=spared.append)):
+        for _ in range(3):
+            check_certificate(good, chain_id, validators, counted)
+        assert (len(checks), spared) == (3, [3, 3])
+        with pytest.raises(RemoteProtocolError, match="required"):
+            check_certificate(good, chain_id, validators, counted, kind=VoteKind.NULLIFY)
+        for set_, chain, certificate in ((others, chain_id, good), (validators, bytes([1]) * 32, good),
+                                         (validators, chain_id, bad), (validators, chain_id, bad)):
+            with pytest.raises(RemoteProtocolError, match="is invalid"):
+                check_certificate(certificate, chain, set_, counted)
+        with pytest.raises(RemoteProtocolError, match="is invalid"):
+            check_certificate(good, chain_id, validators, lambda *_: False)
+    assert spared == [3, 3]
+    check_certificate(good, chain_id, validators, counted)
+    assert spared == [3, 3]
 
 
 def test_a_memory_is_in_use_only_inside() -> None:

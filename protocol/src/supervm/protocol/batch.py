@@ -14,6 +14,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from . import memory
 from .codec import Agreed, Hash, Key, Signature, Uint, Uint8, Uint16, encode
 from .errors import RemoteProtocolError
 from .hashing import HASHES_REMEMBERED, hash_batch, hash_batch_vote, hasher
@@ -227,6 +228,9 @@ def check_batch_certificate(
     Raises:
         RemoteProtocolError: anything is wrong (code ``bad-certificate``).
     """
+    known = memory.active
+    if known is not None and known.is_good(certificate, chain_id, validators.hash, verify):
+        return
     try:
         header = certificate.header
         if header.chain_id != chain_id:
@@ -247,6 +251,8 @@ def check_batch_certificate(
             for index, signature in group.signatures:
                 if not verify(validators.keys[index], message, signature):
                     raise RemoteProtocolError(f"the batch vote of validator {index} is invalid", penalty=100)
+        if known is not None:
+            known.note_good(certificate, chain_id, validators.hash, verify, len(signers))
     except RemoteProtocolError as error:
         error.code = "bad-certificate"
         raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Literal
 
+from . import memory
 from .codec import Agreed, Hash, Uint, encode
 from .errors import RemoteProtocolError
 from .hashing import HASHES_REMEMBERED, hash_checkpoint
@@ -70,4 +71,9 @@ def check_certified_checkpoint(
         raise RemoteProtocolError("the checkpoint belongs to another chain", penalty=100, code="wrong-chain")
     if header.validators_hash != validators.hash:
         raise RemoteProtocolError("the checkpoint names another validator set than the trusted one", code="wrong-set")
+    known = memory.active
+    if known is not None and known.is_good(checkpoint, chain_id, validators.hash, verify):
+        return
     check_certificate(checkpoint.certificate(), chain_id, validators, verify, kind=VoteKind.CHECKPOINT)
+    if known is not None:
+        known.note_good(checkpoint, chain_id, validators.hash, verify, len(checkpoint.signatures))

@@ -15,6 +15,7 @@ from typing import Annotated, Literal
 import cbor2
 import msgspec
 
+from . import memory
 from .codec import Agreed, Hash, Signature, Uint, Uint8
 from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_vote
@@ -126,6 +127,9 @@ def check_certificate(
     try:
         if kind is not None and certificate.kind is not kind:
             raise RemoteProtocolError(f"a {certificate.kind.name} certificate stands where {kind.name} is required")
+        known = memory.active
+        if known is not None and known.is_good(certificate, chain_id, validators.hash, verify):
+            return
         if certificate.kind is VoteKind.NULLIFY and certificate.digest != ZERO_HASH:
             raise RemoteProtocolError("a nullification carries a hash; it must be zero")
         what = f"{certificate.kind.name} certificate for {certificate.number}"
@@ -137,6 +141,8 @@ def check_certificate(
         for index, signature in certificate.signatures:
             if not verify(keys[index], message, signature):
                 raise RemoteProtocolError(f"{what}: the signature of validator {index} is invalid", penalty=100)
+        if known is not None:
+            known.note_good(certificate, chain_id, validators.hash, verify, len(certificate.signatures))
     except RemoteProtocolError as error:
         error.code = "bad-certificate"
         raise

@@ -88,7 +88,7 @@ class ExactWorld:
         self._power = self._driver.power
         self._next_command = 1
         self._running = False
-        self._memory = Memory() if isinstance(self.verify, MemoVerify) else None
+        self._memory = Memory(spared=self.verify.spared) if isinstance(self.verify, MemoVerify) else None
 
     def _gave_up(self, lane: Lane, reason: str) -> None:
         self._links.give_up(lane, reason)
