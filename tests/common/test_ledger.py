@@ -70,6 +70,21 @@ def test_a_block_whose_write_was_lost_is_applied_again() -> None:
     assert apply(reopened, store, steps[5]).header == lost.header
 
 
+def test_only_accounts_that_have_changed_since_genesis_are_stored() -> None:
+    """Genesis is at hand at every start: an account that no block has touched takes no row."""
+    chain = make_test_chain()
+    store = MemoryStore(LEDGER_TABLES)
+    ledger = Ledger(chain.chain, store)
+    for step in make_steps(chain, 3):
+        apply(ledger, store, step)
+    changed = {key: state for key, state in ledger.accounts.items() if chain.chain.accounts.get(key) != state}
+    assert {key[1]: value[0] for key, value in store.scan("accounts")} == {
+        key: encode_account(state) for key, state in changed.items()
+    }
+    assert 0 < len(changed) < len(ledger.accounts)
+    assert Ledger(chain.chain, store).accounts == ledger.accounts
+
+
 def test_only_the_next_block_is_applied() -> None:
     """A block that skips, repeats or forks is the caller's bug."""
     chain = make_test_chain()

@@ -2,9 +2,11 @@
 
 Theory of operation. `apply` takes the next finalized block with the bodies of its batches, executes it
 (`protocol.execution`), updates the state tree, and returns the checkpoint header that follows together with the
-records that make it durable. State lives in memory as the tree and a dict; the database holds the leaves, and tree and
-history are rebuilt from them at start (decisions.md, State in memory). State and applied height are in one write, so a
-crash leaves either the block before or the block after, and applying again gives the same bytes.
+records that make it durable. State lives in memory as the tree and a dict; the database holds the leaves of
+accounts that have changed since genesis, or of all accounts of the snapshot that the ledger began at, and tree and
+history are rebuilt at start (decisions.md, State in memory).
+State and applied height are in one write, so a crash leaves either the block before or the block after, and applying
+again gives the same bytes.
 
 It also knows the epoch: `rules` are those of the next block to be applied, so after a sealing block they are the next
 epoch's. Epochs and a set proposed for the next one are records like the rest and are written with the block.
@@ -147,9 +149,9 @@ class Ledger:
             self.block_header = start.epoch.root
             self._history = HistoryMMR.from_peaks(start.height, start.peaks)
         stored = reader.get("ledger", ("applied_height",))
-        if stored is None:
+        if not self.base_height:
             self.accounts.update(chain.accounts)
-        else:
+        if stored is not None:
             for (since, account), (leaf,) in reader.scan("accounts", first=(self.base_height,)):
                 if since != self.base_height:
                     break  # leaves of a snapshot that is not complete
@@ -173,7 +175,6 @@ class Ledger:
         self._trie = QuadTrie()
         self._trie.update({key: encode_account(account) for key, account in self.accounts.items()})
         self._views[self.height] = self._trie.snapshot()
-        self._genesis_records = stored is None
         if self._trie.root != self.header.state_root:
             raise SupplyMismatch(
                 f"the stored accounts hash to {self._trie.root.hex()}, but the header of height {self.height} says "
@@ -276,10 +277,6 @@ class Ledger:
 
     def _records(self, block: Block, leaves: Mapping[bytes, bytes], result: BlockResult) -> Iterable[Record]:
         height = block.header.height
-        if self._genesis_records:
-            self._genesis_records = False
-            for account, state in self._chain.accounts.items():
-                yield Put("accounts", (0, account), (encode_account(state),))
         for account, leaf in leaves.items():
             yield Put("accounts", (self.base_height, account), (leaf,))
         yield Put("headers", (height,), (encode(self.header), encode(block.header)))
