@@ -307,12 +307,13 @@ class Host:
 
 
 _ROUND_FIELDS = (
-    "view", "tallies", "certificates", "own", "proposal", "proposal_hash", "poisoned", "asked", "refused", "accused"
+    "view", "tallies", "certificates", "own", "proposal", "proposal_hash", "poisoned", "asked", "refused", "accused",
+    "propose_again_us",
 )
 
 
 def _round_view(round_: Round) -> tuple[object, ...]:
-    """Return what of a view's round decides what happens next, all of it but signers' names and reported evidence.
+    """Return what of a view's round decides what happens next, but signers' names, evidence and instants.
 
     Votes of a kind that is certified are never counted again; they only serve to report evidence.
     """

@@ -32,7 +32,7 @@ from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.transition import progress_after
 from supervm.protocol.votes import Certificate, Vote
-from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
+from supervm.protocol.wire.messages import VoteMessage
 
 from .effects import (
     AskBuild,
@@ -257,7 +257,7 @@ class Simplex(Voting):
         if self._promise(round_, NOTARIZE, block_hash, block):
             round_.proposal, round_.proposal_hash = block, block_hash
             self._tree.add(block_hash, block)
-            self._emit(Broadcast(ProposalMessage(encode(block)), self._token))
+            self._send_proposal(round_, block)
             self._count_own(round_, NOTARIZE)
 
     def _on_verified(self, event: BlockVerified) -> None:

@@ -18,22 +18,28 @@ SIGNATURES_MAX = 4096
 CERTIFICATES_MAX = 255
 VOTES_MAX = 192
 """Own votes in one repeat: three kinds of 64 views, as far back as a justification reaches."""
+PROPOSAL_BYTES_PER_S = 256 << 10
+"""What saying an own proposal again may cost for each peer and second; over a wide gap it is megabytes large."""
+
+
+def proposal_pause_us(bytes_count: int) -> int:
+    """Return how long a leader waits after sending a proposal of that size before it sends it again."""
+    return bytes_count * 1_000_000 // PROPOSAL_BYTES_PER_S
 
 
 def certificates_to_repeat(final: Certificate | None, rounds: Mapping[int, Round]) -> tuple[Certificate, ...]:
     """Return the last finalization and the newest certificates above it, oldest first, within the budget."""
     newest_first: list[Certificate] = []
     left = SIGNATURES_MAX - (0 if final is None else len(final.signatures))
-    for view in sorted(rounds, reverse=True):
-        held = rounds[view].certificates
-        for kind in KINDS:
-            certificate = held.get(kind)
-            if certificate is None:
-                continue
-            left -= len(certificate.signatures)
-            if newest_first and (left < 0 or len(newest_first) == CERTIFICATES_MAX - 1):
-                break
-            newest_first.append(certificate)
+    held = (
+        rounds[view].certificates[kind] for view in sorted(rounds, reverse=True) for kind in KINDS
+        if kind in rounds[view].certificates
+    )
+    for certificate in held:
+        left -= len(certificate.signatures)
+        if newest_first and (left < 0 or len(newest_first) == CERTIFICATES_MAX - 1):
+            break
+        newest_first.append(certificate)
     newest_first.reverse()
     return (() if final is None else (final,)) + tuple(newest_first)
 

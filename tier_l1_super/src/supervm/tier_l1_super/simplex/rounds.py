@@ -94,6 +94,7 @@ class Round:
         asked: hash of the block that is being verified.
         refused: the verdict was no.
         accused: evidence already reported, by kind of evidence and signer.
+        propose_again_us: this validator's own proposal is not sent again before.
     """
 
     view: int
@@ -106,6 +107,7 @@ class Round:
     asked: bytes | None = None
     refused: bool = False
     accused: dict[tuple[str, int], None] | None = None
+    propose_again_us: int = 0
 
     def accuse(self, kind: str, signer: int) -> bool:
         """Return True the first time that this evidence is found."""

@@ -41,7 +41,7 @@ from .promises import (
     NullifyPromise,
     encode_promise,
 )
-from .resend import certificates_to_repeat, votes_to_repeat
+from .resend import certificates_to_repeat, proposal_pause_us, votes_to_repeat
 from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, Round, Tally
 from .state import LastFinal, State
 from .tree import Missing
@@ -239,8 +239,9 @@ class Voting(State, ABC):
         if votes:
             self._emit(Broadcast(VoteMessage(votes), self._token))
         newest = self._rounds.get(self._view)
-        if newest is not None and newest.proposal is not None and newest.proposal.header.proposer == self.index:
-            self._emit(Broadcast(ProposalMessage(encode(newest.proposal)), self._token))
+        if (newest is not None and newest.proposal is not None and newest.proposal.header.proposer == self.index
+                and self._now_us >= newest.propose_again_us):
+            self._send_proposal(newest, newest.proposal)
         self._wanted = {}
         if self._final.hash != self._tree.committed_hash:
             self._commit()
@@ -250,6 +251,12 @@ class Voting(State, ABC):
             certificate = round_.certificates.get(NOTARIZE)
             if certificate is not None and self._tree.get(certificate.digest) is None:
                 self._want(round_.view, certificate.digest, certificate)
+
+    def _send_proposal(self, round_: Round, block: Block) -> None:
+        """Send an own proposal; the larger it is, the longer not again (pitfall P9)."""
+        encoded = encode(block)
+        round_.propose_again_us = self._now_us + proposal_pause_us(len(encoded))
+        self._emit(Broadcast(ProposalMessage(encoded), self._token))
 
     def _help(self, index: int) -> None:
         """Send the last finalization to a validator that votes far below it, at most once a second."""
