@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import itertools
 import random
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
+import simplex_cluster as sim
 
 from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.wire.messages import ProposalMessage
 from supervm.tier_l1_super.simplex import Simplex
 from supervm.tier_l1_super.simplex.rounds import KINDS, Round, Tally
 
-
-def load(name: str) -> Any:
-    """Load a helper that stands next to the tests (they are not a package)."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-        assert spec is not None
-        assert spec.loader is not None
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name]
-
-
-sim = load("simplex_cluster")
 N, X, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 SECOND = 1_000_000
 
@@ -81,42 +66,6 @@ def test_with_one_of_four_absent_the_rest_commits_and_with_two_nothing_forks() -
     assert max(stuck.heights()) == 0
 
 
-def test_p9_a_standing_network_does_not_drown_itself() -> None:
-    stuck = sim.Cluster(4, absent=[2, 3])
-    stuck.run(20 * SECOND)
-    assert stuck.messages < 2 * 3 * 20 * 4  # nodes x peers x seconds x messages of one repeat
-
-
-def test_p3_a_certificate_split_heals() -> None:
-    """Two nodes learn only the notarization of view 1, the other two only its nullification; links then recover."""
-    cluster = sim.Cluster(4, times=sim.TIMES)
-
-    def split(_source: int, target: int, message: Message) -> bool:
-        if cluster.now > sim.START_US + 2 * SECOND:
-            return False
-        unwelcome = X if target < 2 else N
-        if isinstance(message, VoteMessage):
-            return any(vote.number == 1 and vote.kind is unwelcome for vote in message.votes)
-        if isinstance(message, CertificateMessage):
-            return any(one.number == 1 and one.kind is unwelcome for one in message.certificates)
-        return isinstance(message, ProposalMessage) and target >= 2
-
-    cluster.drop = split
-    cluster.run(2 * SECOND)
-    assert grows(cluster, 60 * SECOND, 10)
-
-
-def test_p6_a_block_is_committed_through_its_descendants_finalization() -> None:
-    cluster = sim.Cluster(4)
-    cluster.drop = lambda _source, _target, message: (
-        isinstance(message, VoteMessage) and any(one.kind is F and one.number <= 3 for one in message.votes)
-    )
-    cluster.run(SECOND)
-    views = [block.header.view for block in cluster.nodes[0].live_chain]
-    assert views[:5] == [1, 2, 3, 4, 5]
-    assert not any(kind is F and view <= 3 for kind, view in cluster.monitor.certified)
-
-
 def test_a_node_that_misses_every_proposal_fetches_the_blocks_and_commits_in_order() -> None:
     cluster = sim.Cluster(4)
     cluster.drop = lambda _source, target, message: target == 3 and isinstance(message, ProposalMessage)
@@ -145,20 +94,6 @@ def test_a_quorumless_partition_makes_no_progress_and_heals() -> None:
     assert max(cluster.heights()) == before
     cluster.blocked = lambda _source, _target: False
     assert grows(cluster, 30 * SECOND, 10)
-
-
-def test_all_nodes_crash_after_nullify_is_durable_and_count_their_own_votes_again() -> None:
-    """P4 and commonware #4275: the timers run again after the restart."""
-    cluster = sim.Cluster(4, absent=[1], disk_us=0)  # the leader of view 1 is away
-    cluster.drop = lambda _source, _target, message: isinstance(message, VoteMessage)
-    assert cluster.run(5 * SECOND, lambda: all((X, 1, bytes(32)) in node.durable_promises for node in cluster.nodes))
-    for node in cluster.nodes:
-        node.crash()
-    cluster.drop = lambda _source, _target, _message: False
-    for node in cluster.nodes:
-        node.start()
-    assert cluster.run(3 * SECOND // 2, lambda: (X, 1) in cluster.monitor.certified)
-    assert grows(cluster, 20 * SECOND, 5)
 
 
 def test_all_nodes_crash_at_any_time_and_go_on_from_what_is_durable() -> None:

@@ -1,9 +1,8 @@
 """A cluster of Simplex cores under virtual time, with a network, disks and crashes that a seed decides.
 
-Not a test module: the test modules next to it load it. Everything a node sends is checked on its way out: no honest
-signature leaves before its promise is durable (S6), no honest pair of contradicting signatures (S5), and over the
-whole run no two blocks final at one height (S1, S2), no view both final and nullified (S3), one notarized block per
-view (S4).
+Everything a node sends is checked on its way out: no honest signature leaves before its promise is durable (S6), no
+honest pair of contradicting signatures (S5), and over the whole run no two blocks final at one height (S1, S2), no view
+both final and nullified (S3), one notarized block per view (S4).
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ def fast_verify(public: bytes, message: bytes, signature: bytes) -> bool:
     return FastKey(public).sign(message) == signature
 
 
-KEYS = [FastKey(bytes([index]) * 32) for index in range(1, 17)]
+KEYS = [FastKey(bytes([index]) * 32) for index in range(1, 65)]
 
 
 def make_rules(count: int, weights: tuple[int, ...] | None = None) -> ChainRules:
