@@ -9,6 +9,7 @@ import pytest
 from supervm.common.core import Received, Send
 from supervm.protocol.block import Block
 from supervm.protocol.codec import decode
+from supervm.protocol.genesis import Parameters
 from supervm.protocol.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import (
     BatchMessage,
@@ -21,6 +22,7 @@ from supervm.protocol.wire.messages import (
 from supervm.sim.exact import Deployment
 from supervm.tier_l1_super import executor, node
 from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 
@@ -166,3 +168,42 @@ def test_memory_of_promises_follows_what_is_open() -> None:
         core = core_of(net, index)
         assert (len(core._slots), core._slots.anchored, core.pool.bodies, core.pool.held) == (0, {}, {}, {})
         assert (core.voter._bits, core.voter._written, core.voter._verifying) == ({}, {}, {})
+
+
+def test_a_lost_record_of_closing_an_epoch_is_made_up_for() -> None:
+    """The block that closes the epoch is on disk, the record of it is not: whoever closes again votes on no batch."""
+    parameters = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+    net = Deployment(l2=1, l3=1, l4=1, parameters=parameters, keep_events=False)
+    net.start(500_000)
+    host = net.host("l1-0")
+
+    def closing() -> bool:
+        return isinstance(host.core, ValidatorNode) and host.core.epoch_end.closing
+
+    assert net.world.run(5_000_000, until=closing)
+    net.world.run(1_000)  # the record is durable
+    net.world.crash(host.node_id)
+    records = len(list(host.disk.log()))
+    while any(isinstance(decode_promise(payload), ClosePromise) for payload in host.disk.log()):
+        host.disk.lose_suffix(1)
+    assert len(list(host.disk.log())) < records
+    net.world.start(host.node_id)
+    assert isinstance(host.core, ValidatorNode)
+    assert host.core.epoch_end.closing
+    assert host.core.voter.closed
+
+
+def test_who_follows_from_far_behind_does_not_wait_at_the_end_of_each_epoch() -> None:
+    """A node without a seat that was off for epochs with payments is at the tip within two seconds of its start."""
+    parameters = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+    net = Deployment(l1=5, members=4, l4=1, parameters=parameters, keep_events=False)
+    net.start(1_000_000)
+    follower = net.l1[4].public
+    net.world.crash(follower)
+    for part in range(18):
+        net.pay(0, net.random_rows(0, 2, random.Random(part), prefix=f"p{part}"))
+        net.world.run(500_000)
+    net.world.start(follower)
+    net.world.run(2_000_000)
+    assert core_of(net, 0).seat.rules.epoch >= 4
+    assert core_of(net, 4).ledger.height >= core_of(net, 0).ledger.height - 1

@@ -701,6 +701,9 @@ class ValidatorNode:
         self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
         if self._chain_held_back and self.executor.queued < QUEUED_BLOCKS_MAX // 2:
             self._ask_chain(self._anyone())
+        if self.ledger.epoch.number > self.seat.rules.epoch:
+            # who is behind may have been given the proof that the next epoch has begun before it could check it
+            self._ask_chain(self._following or self._anyone())
         self._outbox.publish(
             "executed",
             height=applied.header.height,
