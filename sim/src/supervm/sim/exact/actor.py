@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from supervm.common.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
+from supervm.protocol.block import ChainRules
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import Message
+from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l2_miner.node import MinerNode
 
 from .choices import Stream
 
@@ -27,7 +30,7 @@ class ActorContext:
 
     Attributes:
         name: of its host.
-        index: of its host within the tier; for validators, of its key in the set.
+        index: of its host within the tier.
         chain: the network.
         key: the validator key of an L1, the node key of any other.
         stream: its randomness.
@@ -42,6 +45,13 @@ class ActorContext:
     stream: Stream
     wallet: Sequence[SigningKey] = ()
     others: Sequence[bytes] = ()
+
+
+def rules_of(core: Core, chain: Chain) -> ChainRules:
+    """Return the rules of the epoch that a core stands in; edges and phones know none but the first epoch's."""
+    if isinstance(core, ValidatorNode):
+        return core.seat.rules
+    return core.replica.voting_rules if isinstance(core, MinerNode) else chain.rules
 
 
 class Actor:
@@ -63,6 +73,17 @@ class Actor:
         self.now_us = 0
         self.up: dict[bytes, int] = {}
         self._wake_us: int | None = None
+
+    @property
+    def rules(self) -> ChainRules:
+        """The epoch that the core stands in."""
+        return rules_of(self.inner, self.chain)
+
+    @property
+    def index(self) -> int:
+        """Index of this validator in the epoch's set; of its host if it has none there."""
+        keys = self.rules.validators.keys
+        return keys.index(self.context.key.public) if self.context.key.public in keys else self.context.index
 
     @property
     def deadline_us(self) -> int | None:
@@ -112,15 +133,15 @@ class Actor:
 
     # --- helpers ------------------------------------------------------------------------------------------------------
 
-    def sign_vote(self, kind: VoteKind, number: int, digest: bytes) -> Vote:
-        """Return this validator's vote for anything."""
-        epoch = self.chain.rules.epoch
+    def sign_vote(self, kind: VoteKind, number: int, digest: bytes, *, ahead: int = 0) -> Vote:
+        """Return this validator's vote for anything, in the present epoch or `ahead` of it."""
+        epoch = self.rules.epoch + ahead
         signature = self.context.key.sign(statement(self.chain.chain_id, kind, epoch, number, digest))
-        return Vote(1, kind, epoch, number, digest, self.context.index, signature)
+        return Vote(1, kind, epoch, number, digest, self.index, signature)
 
     def validators(self) -> list[bytes]:
         """Return the other validators that are connected, in the order of the set."""
-        return [node_id for node_id in self.chain.validators.node_ids if node_id in self.up]
+        return [node_id for node_id in self.rules.validators.node_ids if node_id in self.up]
 
     def edges(self) -> list[bytes]:
         """Return the edges that are connected."""
@@ -128,7 +149,7 @@ class Actor:
 
     def number_of(self, peer: bytes) -> int | None:
         """Return a validator's index, None if the peer is none."""
-        return self.chain.validators.index_of_node.get(peer)
+        return self.rules.validators.index_of_node.get(peer)
 
     def to_all(self, message: Message) -> list[Effect]:
         """Return a message to every other validator."""
@@ -153,7 +174,7 @@ class ActorSpec:
 
 
 ACTORS: dict[str, ActorSpec] = {}
-"""Every named actor; filled by `adversaries_l1` and `adversaries_up`."""
+"""Every named actor; filled by the modules that `adversaries` lists."""
 
 A = TypeVar("A", bound=type[Actor])
 

@@ -28,7 +28,7 @@ from supervm.protocol.wire.messages import (
 )
 
 from .actor import Actor, named
-from .twins import view_of
+from .twins import place_of, view_of
 
 replace = msgspec.structs.replace
 
@@ -59,7 +59,7 @@ class Mute(Actor):
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Send only what every link carries."""
-        if send.peer in self.chain.validators.index_of_node and type(send.message) not in accepted_kinds(4, 4):
+        if send.peer in self.rules.validators.index_of_node and type(send.message) not in accepted_kinds(4, 4):
             self.acted += 1
             return ()
         return (send,)
@@ -67,7 +67,7 @@ class Mute(Actor):
 
 @named("vote-withholder", 1)
 class VoteWithholder(Voter):
-    """Never votes on blocks or checkpoints."""
+    """Never votes on blocks, checkpoints or the end of an epoch."""
 
     def vote(self, peer: bytes, vote: Vote) -> Iterable[Vote]:
         """Keep the vote."""
@@ -84,7 +84,7 @@ class PartialDeliverer(Actor):
         index = self.number_of(send.peer)
         if view is None or index is None:
             return (send,)
-        count = len(self.chain.validators)
+        count = len(self.rules.validators)
         if (index + view) % count <= (count - 1) // 3:
             return (send,)
         self.acted += 1
@@ -95,7 +95,7 @@ class PartialDeliverer(Actor):
 class Nuller(Voter):
     """Votes to nullify every view and for no block."""
 
-    _seen = 0
+    _seen = (0, 0)
 
     def vote(self, peer: bytes, vote: Vote) -> Iterable[Vote]:
         """Keep Notarize and Finalize."""
@@ -103,12 +103,12 @@ class Nuller(Voter):
 
     def more(self, event: Input) -> Iterable[Effect]:
         """Nullify each view as soon as anybody speaks of it."""
-        view = view_of(event.message) if isinstance(event, Received) else None
-        if view is None or view <= self._seen:
+        place = place_of(event.message) if isinstance(event, Received) else None
+        if place is None or place <= self._seen or place[0] != self.rules.epoch:
             return ()
-        self._seen = view
+        self._seen = place
         self.acted += 1
-        return self.to_all(VoteMessage((self.sign_vote(VoteKind.NULLIFY, view, ZERO_HASH),)))
+        return self.to_all(VoteMessage((self.sign_vote(VoteKind.NULLIFY, place[1], ZERO_HASH),)))
 
 
 @named("double-notarizer", 1)
@@ -196,25 +196,27 @@ class FutureFlooder(Actor):
     """Floods the others with signed votes at the edge of their windows, and with requests."""
 
     every_us = 20_000
-    _view = 0
+    _place = (0, 0)
 
     def hear(self, event: Input) -> Input | None:
-        """Follow the view."""
-        if isinstance(event, Received):
-            self._view = max(self._view, view_of(event.message) or 0)
+        """Follow epoch and view."""
+        place = place_of(event.message) if isinstance(event, Received) else None
+        if place is not None and place[0] == self.rules.epoch:
+            self._place = max(self._place, place)
         return event
 
     def now_and_then(self) -> Iterable[Effect]:
         """Vote for invented blocks in views up to 10 ahead, and ask for everything."""
+        view = self._place[1]
         votes = tuple(
-            self.sign_vote(VoteKind.NOTARIZE, self._view + ahead, self.context.stream.word().to_bytes(8, "big") * 4)
+            self.sign_vote(VoteKind.NOTARIZE, view + ahead, self.context.stream.word().to_bytes(8, "big") * 4)
             for ahead in range(3, 11)
         )
         self.acted += 1
         digest = self.context.stream.word().to_bytes(8, "big") * 4
         return [
             Send(peer, message) for peer in self.validators()
-            for message in (VoteMessage(votes), GetBlocks(0), GetBlock(self._view, digest), GetBatches((digest,) * 8))
+            for message in (VoteMessage(votes), GetBlocks(0), GetBlock(view, digest), GetBatches((digest,) * 8))
         ]
 
 

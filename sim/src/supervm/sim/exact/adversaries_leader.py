@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
@@ -11,12 +11,29 @@ from supervm.protocol.batch import VoteGroup
 from supervm.protocol.block import Block, BlockBody, Justification
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.transition import EpochProgress, progress_after, signers_bytes, signers_mask
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
 
 from .actor import Actor, named
 
 replace = msgspec.structs.replace
+
+
+def progress_before(block: Block) -> EpochProgress:
+    """Return what a valid block's parent had gathered: what the header sums up, without what the body adds."""
+    progress, body = block.header.progress, block.body
+    return EpochProgress(
+        1,
+        _without(progress.closers, [index for index, _ in body.closes]),
+        ZERO_HASH if body.set_changes else progress.next_validators_hash,
+        _without(progress.ready, [index for index, _ in body.ready]),
+        _without(progress.accused, [item.accused for item in body.evidence]),
+    )
+
+
+def _without(signers: bytes, indices: Sequence[int]) -> bytes:
+    return signers_bytes(signers_mask(signers) & ~sum(1 << index for index in indices))
 
 
 class Leader(Actor):
@@ -27,7 +44,7 @@ class Leader(Actor):
         if not isinstance(send.message, ProposalMessage):
             return (send,)
         block = decode(Block, send.message.block, bytes_max=8 << 20)
-        if block.header.proposer != self.context.index:
+        if (block.header.epoch, block.header.proposer) != (self.rules.epoch, self.index):
             return (send,)
         return self.propose(send, block)
 
@@ -43,8 +60,9 @@ class Leader(Actor):
         return (Send(send.peer, message, send.after),)
 
     def with_body(self, send: Send, block: Block, body: BlockBody) -> Iterable[Effect]:
-        """Return a message with a block that differs in its body."""
-        header = replace(block.header, body_hash=hash_block_body(encode(body)))
+        """Return a message with a block that differs in its body; its header sums that up as it should."""
+        progress = progress_after(progress_before(block), body)
+        header = replace(block.header, body_hash=hash_block_body(encode(body)), progress=progress)
         return self.instead(send, replace(block, header=header, body=body))
 
 
@@ -92,7 +110,7 @@ class CertificateOmitting(Leader):
         """Send an otherwise valid block without batches."""
         if not block.body.refs:
             return (send,)
-        return self.with_body(send, block, BlockBody(1, (), block.body.checkpoints))
+        return self.with_body(send, block, replace(block.body, refs=()))
 
 
 @named("bad-certificate-leader", 1)
@@ -149,8 +167,8 @@ class PartialLeader(Leader):
 
     def propose(self, send: Send, block: Block) -> Iterable[Effect]:
         """Send to f of the others, other ones in each view."""
-        others = [peer for peer in self.chain.validators.node_ids if self.number_of(peer) != self.context.index]
-        faulty = (len(self.chain.validators) - 1) // 3
+        others = [peer for peer in self.rules.validators.node_ids if self.number_of(peer) != self.index]
+        faulty = (len(self.rules.validators) - 1) // 3
         start = block.header.view % len(others)
         if send.peer in [others[(start + place) % len(others)] for place in range(faulty)]:
             return (send,)

@@ -63,7 +63,7 @@ class BatchWithholder(BatchForger):
 
     def batch(self, send: Send, batch: Batch) -> Iterable[Effect]:
         """Send to the first quorum only."""
-        count = len(self.chain.validators)
+        count = len(self.rules.validators)
         if (self.number_of(send.peer) or 0) < count - (count - 1) // 3:
             return (send,)
         self.acted += 1

@@ -42,8 +42,11 @@ from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
 
 from ..errors import SimulationError
+from .actor import rules_of
 
 NEITHER, FIRST, SECOND, BOTH = 0, 1, 2, 3
+VIEW_KINDS = (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE)
+"""Kinds of votes whose number is a view."""
 
 
 class Masks:
@@ -116,7 +119,6 @@ class Twins:
         self._outer: dict[tuple[int, int], int] = {}  # (twin, its token) -> ours, until it is durable
         self._inner: dict[int, tuple[int, int]] = {}
         self._records: dict[int, Sequence[Record]] = {}
-        self._view = 0
 
     @property
     def deadline_us(self) -> int | None:
@@ -150,13 +152,12 @@ class Twins:
         return effects
 
     def _mask(self, peer: bytes, message: Message) -> int:
-        index = self._chain.validators.index_of_node.get(peer)
+        index = rules_of(self.twins[0], self._chain).validators.index_of_node.get(peer)
         if index is None:
             return BOTH
         view = view_of(message)
         if view is None:
             return BOTH
-        self._view = max(self._view, view)
         return self._masks.of(view, index)
 
     def _one(self, which: int, now_us: int, event: Input) -> list[Effect]:
@@ -203,20 +204,27 @@ class Twins:
         return outer
 
 
-def view_of(message: Message) -> int | None:
-    """Return the view that a consensus message is about, None if it is about none."""
+def place_of(message: Message) -> tuple[int, int] | None:
+    """Return the epoch and view that a consensus message is about, None if it is about none."""
     match message:
         case VoteMessage(votes):
-            return next((vote.number for vote in votes if vote.kind is not VoteKind.CHECKPOINT), None)
+            return next(((vote.epoch, vote.number) for vote in votes if vote.kind in VIEW_KINDS), None)
         case CertificateMessage(certificates):
-            return next((item.number for item in certificates), None)
+            return next(((item.epoch, item.number) for item in certificates), None)
         case ProposalMessage(raw):
             try:
-                return decode(Block, raw, bytes_max=8 << 20).header.view
+                header = decode(Block, raw, bytes_max=8 << 20).header
             except RemoteProtocolError:
                 return None
+            return header.epoch, header.view
         case _:
             return None
 
 
-__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "Masks", "Twins", "view_of"]
+def view_of(message: Message) -> int | None:
+    """Return the view that a consensus message is about, None if it is about none."""
+    place = place_of(message)
+    return None if place is None else place[1]
+
+
+__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "Masks", "Twins", "place_of", "view_of"]

@@ -36,21 +36,23 @@ from supervm.protocol.wire.messages import (
 )
 
 from ..exact import Actor, ActorContext, ActorSpec
+from ..exact.twins import VIEW_KINDS
 
 
 class CertificateForger(Actor):
     """Makes certificates of its own signature and of invented ones, for the present view and the next."""
 
     every_us = 60_000
-    _view = 1
+    _place = (0, 1)
     _digest = bytes(range(32))
 
     def hear(self, event: Input) -> Input | None:
         """Follow the view, and the newest block that somebody voted for."""
         if isinstance(event, Received) and isinstance(event.message, VoteMessage):
             for vote in event.message.votes:
-                if vote.kind is not VoteKind.CHECKPOINT and vote.number >= self._view:
-                    self._view = vote.number
+                place = (vote.epoch, vote.number)
+                if vote.kind in VIEW_KINDS and vote.epoch == self.rules.epoch and place >= self._place:
+                    self._place = place
                     if vote.kind is VoteKind.NOTARIZE:
                         self._digest = vote.digest
         return event
@@ -60,11 +62,11 @@ class CertificateForger(Actor):
         stream = self.context.stream
         kind = stream.pick((VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE))
         digest = ZERO_HASH if kind is VoteKind.NULLIFY else self._digest
-        view = self._view + stream.below(2)
+        view = self._place[1] + stream.below(2)
         own = self.sign_vote(kind, view, digest)
         signatures = tuple(
             (index, own.signature if index == own.signer else stream.word().to_bytes(8, "big") * 8)
-            for index in range(len(self.chain.validators))
+            for index in range(len(self.rules.validators))
         )
         self.acted += 1
         return self.to_all(CertificateMessage((Certificate(1, kind, own.epoch, view, digest, signatures),)))
@@ -114,7 +116,7 @@ class RecklessValidator(Actor):
 
     def _support(self, digest: bytes, count: int) -> BatchVoteMessage:
         bitmap = bitmap_bytes((1 << count) - 1, count)
-        vote = BatchVote(1, self.chain.rules.epoch, digest, count, bitmap, self.context.index, bytes(64))
+        vote = BatchVote(1, self.rules.epoch, digest, count, bitmap, self.index, bytes(64))
         signature = self.context.key.sign(vote.statement(self.chain.chain_id))
         return BatchVoteMessage(msgspec.structs.replace(vote, signature=signature))
 
@@ -134,7 +136,7 @@ class RecklessValidator(Actor):
         if stream.chance_ppm(20_000):
             return msgspec.structs.replace(vote, signature=stream.word().to_bytes(8, "big") * 8)
         if stream.chance_ppm(20_000):
-            return msgspec.structs.replace(vote, signer=stream.below(len(self.chain.validators)))
+            return msgspec.structs.replace(vote, signer=stream.below(len(self.rules.validators)))
         return vote
 
 
@@ -160,7 +162,7 @@ class RecklessMiner(Actor):
     def _batch(self, raws: tuple[bytes, ...]) -> Iterable[Effect]:
         chain, key = self.chain, self.context.key
         edge_of = bytes([NO_EDGE]) * len(raws)
-        header = batch_header(chain.chain_id, chain.rules.epoch, key.public, (), raws, edge_of)
+        header = batch_header(chain.chain_id, self.rules.epoch, key.public, (), raws, edge_of)
         self._batches[header.digest] = header
         self.acted += 1
         batch = Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
@@ -172,7 +174,7 @@ class RecklessMiner(Actor):
             return ()
         votes = self._votes.setdefault(vote.digest, {})
         votes[vote.signer] = (vote.bitmap, vote.signature)
-        validators = self.chain.validators
+        validators = self.rules.validators
         if validators.weight_of(votes) < validators.quorum:
             return ()
         return self.to_all(BatchCertificateMessage(encode(make_batch_certificate(header, votes))))
