@@ -8,7 +8,7 @@ import pytest
 
 from supervm.common.errors import InputError
 from supervm.sim.exact import ACTORS, Choices
-from supervm.sim.scenario import keys, library_names, load_named, load_scenario, read_scenario
+from supervm.sim.scenario import Change, keys, library_names, load_named, load_scenario, read_scenario
 from supervm.sim.scenario.expect import SUMMARY, holds
 from supervm.sim.scenario.naming import check_selector, select
 
@@ -18,6 +18,9 @@ name = "x"
 question = "?"
 duration_s = 10
 """
+
+
+CHANGE = "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1-0..2\"]\n"
 
 
 @pytest.mark.parametrize(
@@ -49,6 +52,23 @@ duration_s = 10
             12, ("fault.2.factor", "at_s, for_s, who"),
         ),
         ("[[fault]]\nkind = \"crash-point\"\nat_s = 1\nwho = [\"l1\"]\nboundary = \"later\"", 9, ("after-durable",)),
+        ("epoch_s = 0.5", 5, ("scenario.epoch_s", "it is 0.5", "from 1 to")),
+        ("[tiers.l1]\ncount = 4\nmembers = 5", 7, ("tiers.l1.members", "it is 5", "at most count, 4")),
+        ("[tiers.l2]\nmembers = 1", 6, ("tiers.l2.members", "no such key")),
+        ("[[change]]\nkind = \"weather\"\nat_s = 1", 6, ("change.1.kind", "'weather'", "validators")),
+        ("[[change]]\nkind = \"validators\"\nat_s = 1", 5, ("change.1.who", "missing")),
+        ("[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l2-0\"]", 8, ("tier 2", "only l1")),
+        ("[[change]]\nkind = \"validators\"\nat_s = 11\nwho = [\"l1\"]", 7, ("after the end",)),
+        (CHANGE + "for_s = 1", 9, ("change.1.for_s", "at_s, who, weights")),
+        (CHANGE + "weights = [1, 0, 1]", 9, ("change.1.weights", "[1, 0, 1]", "from 1 to")),
+        (CHANGE + "weights = [\"1\"]", 9, ("a list, each a whole number",)),
+        (CHANGE + "weights = 1", 9, ("a list, each a whole number",)),
+        (CHANGE + "weights = []", 9, ("it is empty", "one weight of all")),
+        (CHANGE + "weights = [1, 2]", 9, ("2 weights for 3 nodes",)),
+        (
+            "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1:f\"]\nweights = [1, 2]", 9,
+            ("2 weights need nodes by name",),
+        ),
         ("[[adversary]]\nkind = \"grumpy\"", 6, ("'grumpy'", "equivocator")),
         ("[[adversary]]\nkind = \"equivocator\"\nwho = [\"l2-0\"]", 7, ("tier 2", "only l1")),
         ("[expect]\nspeed_min = 3", 6, ("speed_min", "_min, _max or _is")),
@@ -102,6 +122,17 @@ def test_changes_reach_tables_entries_and_whole_lists() -> None:
     assert [fault.kind for fault in scenario.faults] == ["stop"]
 
 
+def test_a_change_of_validators_has_who_and_weights() -> None:
+    text = HEAD + "epoch_s = 2.5\n[tiers.l1]\ncount = 6\nmembers = 4\n" + CHANGE
+    scenario = read_scenario(text, "m.toml")
+    assert (scenario.epoch_us, scenario.tier(1).members) == (2_500_000, 4)
+    assert scenario.changes == (Change("validators", 1_000_000, ("l1-0..2",), (1,), 9),)
+    scenario = read_scenario(text, "m.toml", ["change.1.weights=[3, 1, 1]", "change.1.at_s=2"])
+    assert (scenario.changes[0].weights, scenario.changes[0].at_us) == ((3, 1, 1), 2_000_000)
+    scenario = read_scenario(text, "m.toml", ['change=[{kind="validators", at_s=3, who=["l1:2"], weights=[5]}]'])
+    assert [(change.who, change.weights) for change in scenario.changes] == [(("l1:2",), (5,))]
+
+
 def test_decimals_are_exact() -> None:
     """0.1 s is 100,000 us, not what a binary fraction makes of it."""
     scenario = read_scenario(HEAD + "[report]\nsample_s = 0.1\n[workload]\npayments_per_s = 0.003\n", "m.toml")
@@ -120,7 +151,7 @@ def test_library_scenario_loads_and_states_question_claim_and_expectations(name:
 
 
 def test_library_has_the_named_scenarios() -> None:
-    wanted = {"global-baseline", "partition-heal", "byzantine", "churn-diurnal", "wal-crash"}
+    wanted = {"global-baseline", "partition-heal", "byzantine", "churn-diurnal", "wal-crash", "validator-change"}
     assert wanted <= dict.fromkeys(library_names()).keys()
     with pytest.raises(InputError, match="partition-heal"):
         load_scenario("no-such")
@@ -136,7 +167,8 @@ def test_byzantine_sweeps_every_actor() -> None:
 
 
 def test_every_key_has_help_and_every_metric_a_meaning() -> None:
-    tables = [*keys.TABLES.values(), *keys.FAULTS.values(), *(keys.tier_keys(tier) for tier in range(1, 5))]
+    tables = [*keys.TABLES.values(), *keys.FAULTS.values(), *keys.CHANGES.values()]
+    tables += [keys.tier_keys(tier) for tier in range(1, 5)]
     assert all(key.help for table in tables for key in table.values())
     assert all(SUMMARY.values())
 
@@ -177,6 +209,7 @@ def test_bounds() -> None:
 def test_every_key_fault_and_metric_is_documented() -> None:
     """docs/simulator.md names everything that a file may say."""
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
-    names = [*SUMMARY, *keys.FAULTS, *(name for table in keys.FAULTS.values() for name in table)]
-    names += [name for table in (*keys.TABLES.values(), keys.tier_keys(4)) for name in table]
+    kinds = {**keys.FAULTS, **keys.CHANGES}
+    names = [*SUMMARY, *ACTORS, *kinds, *(name for table in kinds.values() for name in table)]
+    names += [name for table in (*keys.TABLES.values(), keys.tier_keys(1), keys.tier_keys(4)) for name in table]
     assert [name for name in names if f"`{name}`" not in text] == []

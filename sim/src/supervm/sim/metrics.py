@@ -8,7 +8,7 @@ because empty blocks are spaced out, so the *net* figures grant exactly one unit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import median_low
@@ -19,7 +19,9 @@ from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l3_edge.messages import Statistics
 from supervm.tier_l4_mobile.messages import QueueList
+from supervm.tier_l4_mobile.node import MobileNode
 
+from .epochs import Epochs, views_used
 from .exact import CITIES, REGIONS, Actor, Deployment, Twins
 from .faults import STOPS_BLOCKS, Episode
 from .observing import Recorder, Seen
@@ -30,7 +32,7 @@ LEVELS = ("r0", "r1", "r3", "r4")
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Heights and views of honest running validators at one moment, and what has been delivered by then."""
+    """Heights and views (of all epochs) of honest L1 nodes that run at one moment, and what was delivered by then."""
 
     at_us: int
     height_min: int
@@ -41,7 +43,7 @@ class Sample:
 
 
 def validators_of(deployment: Deployment, honest: dict[str, None]) -> list[ValidatorNode]:
-    """Return the cores of honest validators that run."""
+    """Return the cores of honest L1 nodes that run."""
     cores = (deployment.host(name).core for name in deployment.names(1) if name in honest)
     return [core for core in cores if isinstance(core, ValidatorNode)]
 
@@ -53,13 +55,13 @@ def sample(deployment: Deployment, honest: dict[str, None], zero_us: int) -> Sam
     world = deployment.world
     return Sample(
         world.now_us - zero_us, min(heights, default=0), max(heights, default=0),
-        max((core.simplex.view for core in cores), default=0), len(cores), world.delivered,
+        max((views_used(core) for core in cores), default=0), len(cores), world.delivered,
     )
 
 
 def quorum_delay_us(deployment: Deployment, geography: Any) -> int:
-    """Return the unit: the median over validators of the one-way delay to their q-th nearest."""
-    hosts = [deployment.host(name) for name in deployment.names(1)]
+    """Return the unit: the median over genesis validators of the one-way delay to their q-th nearest."""
+    hosts = [deployment.world.host(node_id) for node_id in deployment.chain.validators.node_ids]
     places = [host.place for host in hosts]
     quorum = 2 * len(hosts) // 3 + 1
     reach = []
@@ -73,10 +75,11 @@ def quorum_delay_us(deployment: Deployment, geography: Any) -> int:
     return max(1, median_low(reach))
 
 
-def _median(times: Iterable[int], count: int) -> int | None:
-    """Return when more than half of `count` nodes had got there."""
-    ordered = sorted(times)
-    return ordered[count // 2] if len(ordered) > count // 2 else None
+def _median(times_us: Mapping[str, int], members: Collection[str]) -> int | None:
+    """Return when more than half of the members had got there."""
+    ordered = sorted(at_us for name, at_us in times_us.items() if name in members)
+    half = len(members) // 2
+    return ordered[half] if len(ordered) > half else None
 
 
 class Collector:
@@ -99,6 +102,8 @@ class Collector:
         self._deployment, self._recorder, self._honest = deployment, recorder, honest
         self._samples, self._episodes = samples, episodes
         self._unit_us, self._zero_us, self._duration_us = unit_us, zero_us, duration_us
+        cores = validators_of(deployment, honest)
+        self._epochs = Epochs(deployment, recorder, max(cores, key=lambda core: core.ledger.height, default=None))
         self._summary: dict[str, float | None] = {}
         self._details: dict[str, Any] = {}
 
@@ -106,6 +111,7 @@ class Collector:
         """Return ``{"summary": {metric: number}, ...}``; every value is JSON."""
         self._kinds()
         self._blocks()
+        self._epoch_ends()
         self._sealing()
         self._validators()
         self._phones()
@@ -161,9 +167,10 @@ class Collector:
         self._details["block_gaps_ms"] = spread_ms(gaps)
         heights = self._recorder.heights
         self._summary["forks"] = sum(len(seen.roots) > 1 for seen in heights.values())
-        known = [seen.view for seen in heights.values() if seen.digest]
-        if len(known) > 1:
-            self._summary["views_per_block"] = (max(known) - min(known)) / (len(known) - 1)
+        known = [(seen.epoch, seen.view) for _, seen in sorted(heights.items()) if seen.digest]
+        if len(known) > 1:  # an epoch's last block is in its highest view, and the next epoch counts from 0 again
+            last = dict(known)
+            self._summary["views_per_block"] = (sum(last.values()) - known[0][1]) / (len(known) - 1)
         heals: list[dict[str, Any]] = []
         for episode in self._episodes:
             if episode.kind in STOPS_BLOCKS and episode.end_us is not None:
@@ -178,8 +185,16 @@ class Collector:
             times = [heal["ms"] for heal in heals]
             self._summary["heal_to_block_ms"] = None if None in times else max(times)
 
+    def _epoch_ends(self) -> None:
+        epochs = self._epochs
+        took_us = sorted(end_us - begin_us for begin_us, end_us in filter(None, epochs.spans_us))
+        middle = quantile(took_us, 50)
+        self._summary["epochs"], self._summary["set_changes"] = len(epochs.records) - 1, len(epochs.changed)
+        self._summary["epoch_change_ms_p50"] = None if middle is None else middle / 1000
+        self._summary["epoch_change_ms_max"] = took_us[-1] / 1000 if took_us else None
+        self._details["epochs"] = epochs.rows(self._zero_us)
+
     def _sealing(self) -> None:
-        count = len(self._deployment.l1)
         unit = self._unit_us
         self._summary["unit_ms"] = unit / 1000
         raw: dict[str, list[int]] = {"r1": [], "r3": [], "r4": [], "wait": [], "r3_net": [], "r4_net": []}
@@ -191,7 +206,8 @@ class Collector:
                 continue
             raw["r1"].append(batch.certified_us - batch.sealed_us)
             seen = self._recorder.heights.get(batch.height) if batch.height is not None else None
-            executed = None if seen is None else _median(seen.executed_us.values(), count)
+            members = {} if seen is None else self._epochs.names[seen.epoch]
+            executed = None if seen is None else _median(seen.executed_us, members)
             if seen is None or executed is None:
                 unfinished += 1
                 continue
@@ -201,7 +217,7 @@ class Collector:
             if wait is not None:
                 raw["wait"].append(wait)
                 raw["r3_net"].append(executed - batch.sealed_us - wait + unit)
-            certified = _median(seen.certified_us.values(), count)
+            certified = _median(seen.certified_us, members)
             if certified is not None:
                 raw["r4"].append(certified - batch.sealed_us)
                 if wait is not None:
@@ -239,7 +255,7 @@ class Collector:
         newest = fees[max(fees)] if fees else (0, 0, 0, 0)
         self._details["fees"] = {**{f"l{tier}": fee for tier, fee in enumerate(newest, 1)}, "total": sum(newest)}
         self._summary["fees"] = sum(newest)
-        self._summary["observers"] = sum(core.index is None for core in cores)
+        self._summary["observers"] = sum(core.seat.amnesia for core in cores)
         names = [name for tier in range(1, 5) for name in deployment.names(tier)]
         halted = [
             {"node": name, "reason": reason} for name in names
@@ -269,6 +285,8 @@ class Collector:
         deployment = self._deployment
         times: dict[str, list[int]] = {level: [] for level in LEVELS}
         by_region: dict[str, list[int]] = {}
+        closing: list[int] = []
+        spans_us = [span for span in self._epochs.spans_us if span is not None]
         statuses: dict[str, int] = {}
         for name in deployment.names(4):
             if name not in self._honest:
@@ -281,14 +299,22 @@ class Collector:
                     latency_ms = payment["latency_ms"][level]
                     if latency_ms is not None:
                         times[level].append(round(latency_ms * 1000))
-                if payment["latency_ms"]["r4"] is not None:
-                    by_region.setdefault(region, []).append(round(payment["latency_ms"]["r4"] * 1000))
+                r4_ms = payment["latency_ms"]["r4"]
+                if r4_ms is not None:
+                    by_region.setdefault(region, []).append(round(r4_ms * 1000))
+                    if any(begin_us <= payment["created_us"] < end_us for begin_us, end_us in spans_us):
+                        closing.append(round(r4_ms * 1000))
         for level in LEVELS:
             row = spread_ms(times[level])
             self._details.setdefault("latency_ms", {})[level] = row
             for name in ("p50", "p90", "p99"):
                 self._summary[f"{level}_ms_{name}"] = row[name]
         self._details["latency_by_region_ms"] = {name: spread_ms(values) for name, values in sorted(by_region.items())}
+        row = self._details["closing_r4_ms"] = spread_ms(closing)
+        self._summary["closing_r4_ms_p50"], self._summary["closing_r4_ms_p99"] = row["p50"], row["p99"]
+        phones = (deployment.host(name).core for name in deployment.names(4) if name in self._honest)
+        self._summary["phones_epoch_min"] = min(
+            (core.client.header.epoch for core in phones if isinstance(core, MobileNode)), default=None)
         self._details["statuses"] = dict(sorted(statuses.items()))
         total, proved = sum(statuses.values()), statuses.get("R4", 0)
         refused, expired = statuses.get("refused", 0), statuses.get("expired", 0)

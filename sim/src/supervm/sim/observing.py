@@ -48,6 +48,7 @@ class Seen:
     """One height: the block and when each honest validator had executed and certified it."""
 
     refs: tuple[bytes, ...] = ()
+    epoch: int = 0
     view: int = 0
     ts_ms: int = 0
     digest: bytes = b""
@@ -168,7 +169,8 @@ class Recorder:
         if seen.digest:
             return
         block = decode(Block, raw, bytes_max=8 << 20)
-        seen.digest, seen.view, seen.ts_ms = block.hash, block.header.view, block.header.ts_ms
+        header = block.header
+        seen.digest, seen.epoch, seen.view, seen.ts_ms = block.hash, header.epoch, header.view, header.ts_ms
         seen.refs = tuple(ref.digest for ref in block.body.refs)
         for digest in seen.refs:
             batch = self.batches.get(digest)

@@ -54,8 +54,10 @@ def render(scenario: Scenario, document: dict[str, Any]) -> str:
         _tiles(metrics["summary"]),
         _section("Expectations", "What the scenario demands, and what was measured.", _expectations(document)),
         _runs(document),
-        _section("The run over time", "Heights since the beginning; faults are shaded. Views skipped mean a leader was "
-                 "passed over.", charts.timeline(metrics["timeline"], metrics["faults"], "heights over time")),
+        _section("The run over time", "Heights since the beginning; faults and changes are shaded. Views skipped mean "
+                 "a leader was passed over.",
+                 charts.timeline(metrics["timeline"], metrics["faults"], "heights over time")),
+        _epochs(metrics),
         _map(scenario, metrics),
         _latency(metrics),
         _traffic(metrics),
@@ -100,7 +102,8 @@ def _tiles(summary: dict[str, float | None]) -> str:
     shown = (
         ("payments_r4", "payments proved"), ("r4_ms_p50", "ms to proof, median"),
         ("r3_units_p50", "R3 in quorum delays"),
-        ("r4_units_p50", "R4 in quorum delays"), ("height_max", "blocks"), ("messages", "messages"),
+        ("r4_units_p50", "R4 in quorum delays"), ("height_max", "blocks"),
+        ("epoch_change_ms_p50", "ms from epoch to epoch, median"), ("messages", "messages"),
         ("cache_hit_percent", "% answered from edge caches"), ("heal_to_block_ms", "ms from healing to a block"),
     )
     tiles = [
@@ -149,6 +152,29 @@ def _runs(document: dict[str, Any]) -> str:
     table = _table(("metric", "mean", "95 % of the mean", "least", "most"), spread, right=(1, 2, 3, 4))
     return _section("Runs", "Each in a process of its own.", f"{runs}<details><summary class='dim'>every metric over "
                     f"the runs</summary>{table}</details>")
+
+
+def _epochs(metrics: dict[str, Any]) -> str:
+    epochs = metrics["epochs"]
+    if len(epochs) < 2:
+        return ""
+    rows = [
+        (
+            str(row["number"]), "" if row["began_s"] is None else f"{row['began_s']:.1f} s", f"{row['root_height']:,}",
+            "" if row["change_ms"] is None else f"{row['change_ms']:,.0f} ms",
+            ("<b>changed</b> " if row["changed"] else "") + escape(", ".join(
+                name if weight == 1 else f"{name} ({weight})" for name, weight in row["validators"].items())),
+        )
+        for row in epochs
+    ]
+    closing, usual = metrics["closing_r4_ms"], metrics["latency_ms"]["r4"]
+    paid = (
+        f" {closing['n']:,} payments were asked for in such times: R4 after {closing['p50']:,.0f} ms in the median, "
+        f"of all payments {usual['p50']:,.0f} ms." if closing["n"] else ""
+    )
+    lead = "The change takes from the block that closes an epoch to the first block of the next one, as first executed."
+    heads = ("epoch", "first block", "starts from block", "change took", "validators (weight)")
+    return _section("Epochs", lead + paid, _table(heads, rows, right=(1, 2, 3)))
 
 
 def _map(scenario: Scenario, metrics: dict[str, Any]) -> str:

@@ -18,6 +18,7 @@ from typing import Any
 
 from supervm.protocol.genesis import Parameters
 
+from .changes import ChangePlayer
 from .exact import (
     ACTORS,
     RTT_MS_P50,
@@ -32,7 +33,7 @@ from .exact import (
     Stream,
     lan,
 )
-from .faults import FaultPlayer
+from .faults import Episode, FaultPlayer
 from .metrics import Collector, quorum_delay_us, sample
 from .observing import Recorder
 from .scenario.expect import judge
@@ -83,7 +84,7 @@ def run_scenario(
     stage = set_up(scenario, seed, real_crypto=real_crypto)
     deployment, honest, recorder = stage.deployment, stage.honest, stage.recorder
     world = deployment.world
-    player, work = stage.begin()
+    episodes, work = stage.begin()
     zero_us = world.now_us
     samples = [sample(deployment, honest, zero_us)]
     while (left_us := zero_us + scenario.duration_us - world.now_us) > 0:
@@ -95,7 +96,7 @@ def run_scenario(
     digest, events = world.digest.hex(), world.events
     unit_us = quorum_delay_us(deployment, stage.geography)
     collector = Collector(
-        deployment, recorder, honest, samples, player.episodes, unit_us, zero_us, scenario.duration_us
+        deployment, recorder, honest, samples, episodes, unit_us, zero_us, scenario.duration_us
     )
     metrics = collector.collect()
     metrics["workload"] = {"asked": work.asked, "phone_off": work.skipped}
@@ -131,18 +132,24 @@ class Stage:
     deployment: Deployment
     recorder: Recorder
 
-    def begin(self) -> tuple[FaultPlayer, Work]:
-        """Switch everything on, let the links come up, and plan the faults and the work from now on."""
+    def begin(self) -> tuple[list[Episode], Work]:
+        """Switch everything on, let the links come up, and plan faults, changes and work from now on.
+
+        Raises:
+            InputError: with this seed a change chooses no node.
+        """
         scenario, deployment = self.scenario, self.deployment
         deployment.start(scenario.settle_us)
         zero_us = deployment.world.now_us
-        player = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
+        faults = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
+        changes = ChangePlayer(scenario, deployment, self.region_of, self.names, self.honest, zero_us)
         stream = self.choices.stream("scenario/senders")
         senders = [
             name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
             if name in self.honest
         ]
-        return player, Work(scenario.workload, deployment, self.recorder, senders, zero_us)
+        work = Work(scenario.workload, deployment, self.recorder, senders, zero_us)
+        return [*faults.episodes, *changes.episodes], work
 
 
 def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage:
@@ -220,10 +227,11 @@ def _deploy(
     cpu = Cpu(hardware.step_us, hardware.verify_us) if is_busy else None
     l1, l2, l3, l4 = (plan.count for plan in scenario.tiers)
     deployment = Deployment(
-        l1=l1, l2=l2, l3=l3, l4=l4, accounts=scenario.workload.accounts, seed=seed,
+        l1=l1, members=scenario.tier(1).members or None, l2=l2, l3=l3, l4=l4, accounts=scenario.workload.accounts,
+        seed=seed,
         parameters=Parameters(
             1, test_network=True, view_timeout_ms=scenario.view_timeout_ms,
-            block_interval_ms=scenario.block_interval_ms,
+            block_interval_ms=scenario.block_interval_ms, epoch_ms=scenario.epoch_us // 1_000,
         ),
         regions=region_of or None, geography=geography, access=access,
         uplinks={tier: scenario.tier(tier).links for tier in (2, 3, 4)}, real_crypto=real_crypto, choices=choices,

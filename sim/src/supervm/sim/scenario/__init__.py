@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .model import Adversary, Bound, Fault, Scenario, TierPlan, Topology, Workload
+from .model import Adversary, Bound, Change, Fault, Scenario, TierPlan, Topology, Workload
 from .schema import library_names, load_named, load_scenario, read_scenario
 
 __all__ = [
-    "Adversary", "Bound", "Fault", "Scenario", "TierPlan", "Topology", "Workload", "library_names", "load_named",
-    "load_scenario", "read_scenario",
+    "Adversary", "Bound", "Change", "Fault", "Scenario", "TierPlan", "Topology", "Workload", "library_names",
+    "load_named", "load_scenario", "read_scenario",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
-Read = int | str | bool | tuple[str, ...]
+Read = int | str | bool | tuple[str, ...] | tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Key:
     """One key.
 
     Attributes:
-        kind: ``int``, ``text``, ``bool``, ``texts`` (a list of texts), ``seconds`` (read as us) or ``rate``
+        kind: ``int``, ``text``, ``bool``, ``texts`` (a list of texts), ``ints``, ``seconds`` (read as us) or ``rate``
             (per second, read as per 1,000 s).
         default: what an absent key means, as read; None: the key must be there.
         help: one line for people.
@@ -43,6 +43,7 @@ class Key:
             "bool": "true or false",
             "text": texts,
             "texts": f"a list, each {texts}",
+            "ints": f"a list, each a whole number {numbers}",
             "seconds": f"a number of seconds {numbers}, with at most 6 decimals",
             "rate": f"a number per second {numbers}, with at most 3 decimals",
         }[self.kind]
@@ -57,6 +58,10 @@ class Key:
             if type(value) is not list or any(type(item) is not str for item in value):
                 return None
             return tuple(value) if all(not self.choices or item in self.choices for item in value) else None
+        if self.kind == "ints":
+            if type(value) is not list or any(type(item) is not int for item in value):
+                return None
+            return tuple(value) if all(self.minimum <= item <= self.maximum for item in value) else None
         if type(value) is Decimal and self.kind != "int" and value.is_finite():
             number = value
         elif type(value) is int:
@@ -86,6 +91,7 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "settle_s": Key("seconds", 3_000_000, "seconds for connections to come up before the run begins", 0, 600),
         "view_timeout_ms": Key("int", 400, "chain parameter: how long a leader may take at first", 10, 60_000),
         "block_interval_ms": Key("int", 500, "chain parameter: gap between empty blocks", 10, 60_000),
+        "epoch_s": Key("seconds", 3_600_000_000, "chain parameter: time until an epoch is closed", 1, 366 * DAY_S),
     },
     "topology": {
         "regions": Key("texts", (), "regions of the geography; an empty list puts all nodes into one LAN"),
@@ -142,7 +148,9 @@ def tier_keys(tier: int) -> Mapping[str, Key]:
     count, down, up, last_mile_us, loss_ppm, source = _TIER_DEFAULTS[tier]
     links = {
         "links": Key("int", _LINKS[tier], "nodes of the tier above that each dials, nearest first; 0: all", 0, 10_000)
-    } if tier > 1 else {}
+    } if tier > 1 else {
+        "members": Key("int", 0, "how many of them, the first ones, validate from genesis on; 0: all", 0, COUNTS_MAX[1])
+    }
     return {
         "count": Key("int", count, "nodes", 0 if tier > 2 else 1, COUNTS_MAX[tier]),
         "down_mbit_per_s": Key("int", down, f"bandwidth towards the node ({source}); 0: no limit", 0, 1_000_000),
@@ -194,6 +202,14 @@ FAULTS: Final[Mapping[str, Mapping[str, Key]]] = {
     },
 }
 """Kinds of ``[[fault]]`` -> their keys; ``kind`` itself comes on top."""
+
+CHANGES: Final[Mapping[str, Mapping[str, Key]]] = {
+    "validators": {
+        "at_s": AT, "who": WHO,
+        "weights": Key("ints", (1,), "weight of each, in the order of the nodes; a single one: of all", 1, 10**9),
+    },
+}
+"""Kinds of ``[[change]]`` -> their keys; ``kind`` itself comes on top."""
 
 ADVERSARY: Final[Mapping[str, Key]] = {
     "who": Key("texts", ("f",), "the nodes; `f`: as many as may be faulty in the actor's tier"),

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 
-OptionValue = int | str | bool | tuple[str, ...]
+OptionValue = int | str | bool | tuple[str, ...] | tuple[int, ...]
 """Value of a fault's or adversary's own key; times are microseconds."""
 
 
@@ -25,6 +25,7 @@ class TierPlan:
         last_mile_us: one-way delay between the node and its region's exchange.
         loss_ppm: packets lost on the last mile, per million; over a stream they show as delay.
         links: how many nodes of the tier above each one dials; 0: all.
+        members: how many of the nodes, the first ones, validate from genesis on; 0: all (L1 only).
     """
 
     count: int
@@ -33,6 +34,7 @@ class TierPlan:
     last_mile_us: int
     loss_ppm: int
     links: int
+    members: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +149,25 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One entry of ``[[change]]``: the validators that the operators of all honest L1 nodes approve for the next epoch.
+
+    Attributes:
+        kind: a key of `keys.CHANGES`.
+        at_us: when they say so.
+        who: selectors of the next validators.
+        weights: of each of them in the order of their names, or one weight of all.
+        line: where it stands in its file.
+    """
+
+    kind: str
+    at_us: int
+    who: tuple[str, ...]
+    weights: tuple[int, ...]
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
 class Adversary:
     """One entry of ``[[adversary]]``: nodes that do what their kind's name says, from the beginning."""
 
@@ -187,8 +208,8 @@ class Scenario:
         text: the file's text with what ``--set`` changed appended, for the report.
         engine: ``exact``.
         duration_us: simulated time after the network came up, which takes `settle_us`.
-        view_timeout_ms, block_interval_ms: parameters of the simulated chain.
-        topology, hardware, tiers, workload, faults, adversaries, sweep, expect: its tables; `tiers` holds tiers 1 to 4.
+        view_timeout_ms, block_interval_ms, epoch_us: parameters of the simulated chain.
+        topology, hardware, tiers, workload, faults, changes, adversaries, sweep, expect: its tables.
         sample_us: time between two samples of heights and views.
         report_title: heading of the report.
     """
@@ -203,11 +224,13 @@ class Scenario:
     settle_us: int
     view_timeout_ms: int
     block_interval_ms: int
+    epoch_us: int
     topology: Topology
     hardware: Hardware
     tiers: tuple[TierPlan, TierPlan, TierPlan, TierPlan]
     workload: Workload
     faults: tuple[Fault, ...]
+    changes: tuple[Change, ...]
     adversaries: tuple[Adversary, ...]
     sweep: Sweep | None
     expect: tuple[Bound, ...]

@@ -15,6 +15,8 @@ _PATTERN = re.compile(
     r"(?P<base>all|f|l(?P<tier>[1-4])(-(?P<first>\d{1,6})(\.\.(?P<last>\d{1,6}))?)?)"
     r"(:(?P<share>f|\d{1,3}%|\d{1,6}))?(@(?P<region>[a-z0-9-]+))?"
 )
+NAMED = re.compile(r"l[1-4](-\d{1,6}(\.\.\d{1,6})?)?")
+"""Selectors that choose the same nodes whatever the seed and the regions are."""
 ALLOWED = "all, l1 to l4, l1-0, l1-0..3, each with :25%, :3 or :f for a share and @REGION; or region:NAME"
 
 

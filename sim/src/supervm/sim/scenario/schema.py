@@ -19,10 +19,10 @@ from supervm.common.errors import InputError
 
 from . import expect, keys
 from .keys import Key
-from .model import Adversary, Bound, Fault, Hardware, Scenario, Sweep, TierPlan, Topology, Workload
-from .naming import check_selector
+from .model import Adversary, Bound, Change, Fault, Hardware, Scenario, Sweep, TierPlan, Topology, Workload
+from .naming import NAMED, check_selector, select
 
-_ARRAYS: Final = ("fault", "adversary")
+_ARRAYS: Final = ("fault", "change", "adversary")
 _TOP: Final = (*keys.TABLES, "tiers", "expect")
 
 
@@ -139,7 +139,8 @@ class _Reader:
         for key in self._document:
             if key not in (*_TOP, *_ARRAYS):
                 tables = ", ".join(f"[{name}]" for name in _TOP)
-                raise self._error("", key, f"there is no such table; there are {tables}, [[fault]] and [[adversary]]")
+                arrays = ", ".join(f"[[{name}]]" for name in _ARRAYS)
+                raise self._error("", key, f"there is no such table; there are {tables}, {arrays}")
         head = self._table("scenario", keys.TABLES["scenario"])
         if head["engine"] != "exact":
             raise self._error(
@@ -156,6 +157,7 @@ class _Reader:
             text=self._text + "".join(f"\n# --set {change}" for change in self._changed.values()),
             engine=head["engine"], duration_us=duration_us, settle_us=head["settle_s"],
             view_timeout_ms=head["view_timeout_ms"], block_interval_ms=head["block_interval_ms"],
+            epoch_us=head["epoch_s"],
             topology=Topology(topology["regions"], topology["placement"], topology["jitter"]),
             hardware=Hardware(
                 hardware["write_us"], hardware["write_jitter_us"], hardware["step_us"], hardware["verify_us"],
@@ -168,8 +170,9 @@ class _Reader:
                 fee_min=work["fee_min"], fee_max=work["fee_max"], senders=work["senders"], accounts=work["accounts"],
                 start_us=work["start_s"], stop_us=work["stop_s"] or duration_us // 2, validity_us=work["validity_s"],
             ),
-            faults=self._faults(topology, tiers, duration_us), adversaries=self._adversaries(topology, tiers),
-            sweep=self._sweep(), expect=self._expect(), sample_us=report["sample_s"] or duration_us,
+            faults=self._faults(topology, tiers, duration_us), changes=self._changes(topology, tiers, duration_us),
+            adversaries=self._adversaries(topology, tiers), sweep=self._sweep(),
+            expect=self._expect(), sample_us=report["sample_s"] or duration_us,
             report_title=report["title"] or head["name"],
         )
 
@@ -213,9 +216,11 @@ class _Reader:
             plans.append(
                 TierPlan(
                     values["count"], values["down_mbit_per_s"] * 1_000_000, values["up_mbit_per_s"] * 1_000_000,
-                    values["last_mile_us"], values["loss_ppm"], values.get("links", 0),
+                    values["last_mile_us"], values["loss_ppm"], values.get("links", 0), values.get("members", 0),
                 )
             )
+        if plans[0].members > plans[0].count:
+            raise self._error("tiers.l1", "members", f"it is {plans[0].members}; at most count, {plans[0].count}")
         if plans[3].count and not plans[2].count:
             raise self._error("tiers.l3", "count", "it is 0, but phones need an edge; 1 or more is allowed")
         return plans[0], plans[1], plans[2], plans[3]
@@ -266,6 +271,32 @@ class _Reader:
             if at_us > duration_us:
                 raise self._error("fault", "at_s", "it is after the end of the run, scenario.duration_s", number)
             found.append(Fault(kind, at_us, for_us, who, values, line))
+        return tuple(found)
+
+    def _changes(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan], duration_us: int) -> tuple[Change, ...]:
+        from ..exact import Choices
+
+        names = {1: [f"l1-{index}" for index in range(tiers[0].count)]}
+        found = []
+        for number, given, kind, line in self._entries("change"):
+            if kind not in keys.CHANGES:
+                allowed = ", ".join(keys.CHANGES)
+                raise self._error("change", "kind", f"there is no change {kind!r}; allowed: {allowed}", number)
+            values = self._keys("change", number, given, keys.CHANGES[kind])
+            who, weights = self._who("change", number, values["who"], topology, tiers, only=1), values["weights"]
+            if values["at_s"] > duration_us:
+                raise self._error("change", "at_s", "it is after the end of the run, scenario.duration_s", number)
+            if not weights:
+                raise self._error("change", "weights", "it is empty; one weight of all, or one of each", number)
+            if len(weights) > 1:
+                if not all(NAMED.fullmatch(selector) for selector in who):
+                    problem = f"{len(weights)} weights need nodes by name in who, such as l1-0..3; one is of all"
+                    raise self._error("change", "weights", problem, number)
+                count = len(select(who, names, {}, Choices(0).stream("none")))
+                if len(weights) != count:
+                    problem = f"{len(weights)} weights for {count} nodes; one of each, or one of all"
+                    raise self._error("change", "weights", problem, number)
+            found.append(Change(kind, values["at_s"], who, weights, line))
         return tuple(found)
 
     def _adversaries(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan]) -> tuple[Adversary, ...]:
