@@ -7,9 +7,13 @@ from collections.abc import Mapping
 
 import pytest
 
+from supervm.protocol.codec import encode
+from supervm.protocol.genesis import Parameters
+from supervm.protocol.validators import ValidatorList
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import ACTORS, FIRST, GRANT, SECOND, Deployment, Masks, Twins
 from supervm.sim.exact.actor import Actor
+from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l4_mobile.messages import Balance, PaymentRow
 
 PAYMENTS = 6
@@ -50,13 +54,16 @@ def survive(net: Deployment, phones: tuple[int, ...], within_s: int, prefix: str
 
 COMPANIONS = {"body-withholder": {"l2-0": "batch-withholder"}}
 """Actors that only matter beside another one."""
+EPOCHS = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+"""Parameters of a network with short epochs."""
 
 
 @pytest.mark.parametrize("name", ACTORS)
 def test_the_network_survives(name: str) -> None:
     """One of four validators, two miners, two edges or two phones is the actor; honest phones notice nothing."""
     spec = ACTORS[name]
-    net = Deployment(actors={f"l{spec.tier}-0": name, **COMPANIONS.get(name, {})}, keep_events=False)
+    actors = {f"l{spec.tier}-0": name, **COMPANIONS.get(name, {})}
+    net = Deployment(actors=actors, parameters=EPOCHS if name == "close-withholder" else None, keep_events=False)
     phones = (1,) if spec.tier == 4 else (0, 1)
     net.start()
     actor = net.host(f"l{spec.tier}-0").core
@@ -68,6 +75,32 @@ def test_the_network_survives(name: str) -> None:
         rounds += 1
     assert actor.acted > 0
     check_books(net, None if spec.tier == 4 else 3 * PAYMENTS * len(phones) * rounds)
+
+
+@pytest.mark.parametrize("name", [name for name, spec in ACTORS.items() if spec.tier == 1])
+def test_they_go_on_in_later_epochs(name: str) -> None:
+    """With another index, among other validators, an actor does there what it did before, and harms nobody."""
+    actors = {"l1-0": name, **COMPANIONS.get(name, {})}
+    net = Deployment(l1=5, members=4, l4=1, actors=actors, parameters=EPOCHS, keep_events=False)
+    net.start()
+    following = Approve(validators=encode(ValidatorList(1, tuple(net.member(index) for index in (4, 2, 0, 1)))))
+    for host in net.honest(1):
+        net.world.command(host.node_id, following)
+    net.world.run(6_000_000)
+    infos = net.validator_info()
+    assert min(info["epoch"] for info in infos) >= 2
+    assert [info["validator"] for info in infos] == [3, 1, None, 0]
+    actor = net.host("l1-0").core
+    assert isinstance(actor, Actor)
+    assert actor.index == 2
+    before = actor.acted
+    rounds = 0
+    while rounds == 0 or (actor.acted == before and rounds < 12):
+        net.world.run(137_000 * rounds)
+        survive(net, (0,), 60, str(rounds))
+        rounds += 1
+    assert actor.acted > before
+    check_books(net, 3 * PAYMENTS * rounds)
 
 
 @pytest.mark.parametrize("name", ["equivocator", "nuller", "double-notarizer", "finalize-nullifier"])

@@ -47,6 +47,9 @@ SMALLER = {
     "churn-diurnal": ["tiers.l3.count=3", "tiers.l2.count=2", "tiers.l4.count=6", "scenario.duration_s=60",
                       "workload.payments_per_s=1", "workload.stop_s=30", "fault.1.for_s=35", "fault.2.for_s=30",
                       "expect.starts_min=20"],
+    "validator-change": ["tiers.l2.count=2", "tiers.l3.count=2", "tiers.l4.count=4", "scenario.duration_s=36",
+                         "scenario.epoch_s=8", "workload.stop_s=30", "workload.payments_per_s=2", "change.1.at_s=8",
+                         "change.2.at_s=16"],
     "wal-crash": ["workload.payments_per_s=1", "tiers.l3.count=1", "tiers.l4.count=2", "expect.crashes_min=25"],
 }
 
@@ -61,7 +64,8 @@ def test_reduced_scenario_holds(name: str) -> None:
 def test_reduced_byzantine_holds(kind: str) -> None:
     """One adversary of each tier, and twins; the whole list is the scenario's own sweep."""
     changes = [f"adversary.1.kind={kind}", "scenario.duration_s=14", "workload.stop_s=4", "tiers.l1.count=4",
-               "tiers.l2.count=2", "tiers.l3.count=3", "tiers.l4.count=3", "workload.payments_per_s=4"]
+               "tiers.l2.count=2", "tiers.l3.count=3", "tiers.l4.count=3", "workload.payments_per_s=4",
+               "expect.epochs_min=1"]
     result = run_scenario(load_named("byzantine", changes), 1)
     assert result["ok"], [row for row in result["expect"] if not row["ok"]]
 
