@@ -268,6 +268,23 @@ def _next_ready(patcher: Patcher) -> None:
     patcher.set(epoch, "next_validators", lambda sealing, rules, proposed: proposed or rules.validators)
 
 
+class _Anything:
+    def __ne__(self, other: object) -> bool:
+        return False
+
+
+@_mutation("progress-check", "what a header sums up is held against its body, in every block (ava-labs #381)",
+           epoch_ms=1_500, l1=4, weights=(), on=("byzantine",), actors=("control-forger",))
+def _progress(patcher: Patcher) -> None:
+    patcher.set(block_rules, "progress_after", lambda progress, body: _Anything())
+
+
+@_mutation("control-check", "every signature about the end of an epoch is checked before it counts (2.11)",
+           epoch_ms=1_500, l1=4, weights=(), on=("byzantine",), actors=("control-forger",))
+def _controls(patcher: Patcher) -> None:
+    patcher.set(block_rules, "check_control_signatures", _nothing)
+
+
 @_mutation("tail", "descendants of a sealing block only prove it (2.11.3)", epoch_ms=1_500,
            on=("slow", "loss", "cut"), view_timeout_ms=100)
 def _tail(patcher: Patcher) -> None:
