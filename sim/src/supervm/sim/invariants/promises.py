@@ -358,4 +358,6 @@ def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:
     if not isinstance(raw, bytes):
         return False
     header = decode(Block, raw, bytes_max=BYTES_MAX).header
+    if kind is VoteKind.EPOCH_CLOSE:
+        return epoch < header.epoch
     return (epoch, number) <= (header.epoch, header.view)
