@@ -20,7 +20,7 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 from supervm.sim.exact import Deployment
-from supervm.tier_l1_super import executor, node
+from supervm.tier_l1_super import executor, whereabouts
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l4_mobile.messages import PaymentRow
@@ -124,7 +124,7 @@ def test_a_restarted_validator_serves_proofs_although_nothing_new_is_certified()
 
 def test_a_validator_far_behind_catches_up_in_small_steps(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fetching stops while too many blocks wait, one step executes few, and in the end nothing is missing."""
-    monkeypatch.setattr(node, "QUEUED_BLOCKS_MAX", 4)
+    monkeypatch.setattr(whereabouts, "QUEUED_BLOCKS_MAX", 4)
     monkeypatch.setattr(executor, "RUN_BLOCKS_MAX", 2)
     monkeypatch.setattr(executor, "FETCH_BYTES_MAX", 2_000)
     net = Deployment(l2=1, l3=1)

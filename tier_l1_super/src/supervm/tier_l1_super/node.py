@@ -27,7 +27,7 @@ from supervm.common.core import (
 )
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.peering import Peering
-from supervm.common.records import Prune, Put, Reader
+from supervm.common.records import Reader
 from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
@@ -39,7 +39,6 @@ from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH, hasher
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.snapshot import SnapshotStart
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import (
@@ -75,7 +74,7 @@ from .executor import BATCH_MESSAGE_BYTES_MAX, Executor
 from .guard import DoubleRun, DoubleRunGuard
 from .messages import Approve, GetEpoch, Info
 from .pool import Pool
-from .seat import Seat, Standing
+from .seat import Seat
 from .serving import Serving
 from .simplex import Simplex
 from .simplex import effects as sx
@@ -89,17 +88,11 @@ from .simplex.promises import (
     view_of,
 )
 from .slots import Slots
+from .swap import Swap
 from .voting import BatchVoter
+from .whereabouts import Whereabouts
 
-L1_TIER = 1
 SEEN_CERTIFICATES_MAX = 4_096
-QUEUED_BLOCKS_MAX = 1_024
-"""Finalized blocks that wait for execution, beyond which no more are fetched."""
-STATUS_US = 2_000_000
-"""Time between ConsensusStatus messages to the other validators."""
-REMIND_US = 1_000_000
-FOLLOW_SILENCE_US = 4_000_000
-"""A node without a seat follows a validator; one that brings no block for this long is replaced by another."""
 
 _hash_seen = hasher(b"svm.seen")
 
@@ -193,7 +186,7 @@ class ValidatorNode:
             self.accuser,
             peer_of=self._peer_of,
             blame=self._blame,
-            fetch_chain=lambda: self._ask_chain(self._anyone()),
+            fetch_chain=lambda: self._whereabouts.ask_anyone(self._now_us),
             promises=promises,
         )
         if self.executor.tally.certified is not None:
@@ -204,7 +197,27 @@ class ValidatorNode:
         self.snapshot = SnapshotTaker(
             chain, self._outbox, reader, self._changes, lambda: sorted(self.peering.of_tier(1)), self.serving.tip
         )
-        self._swap: int | None = None  # write that puts a snapshot in the place of the state
+        self._whereabouts = Whereabouts(
+            self.seat,
+            self.ledger,
+            self.peering,
+            self.executor,
+            self.serving,
+            self.snapshot,
+            self._outbox,
+            lambda: self.consensus.simplex,
+        )
+        self._swap = Swap(
+            self.seat,
+            self.ledger,
+            self._slots,
+            self.executor,
+            self.serving,
+            self.snapshot,
+            self.offers,
+            self.peering,
+            self._outbox,
+        )
         views = [
             view_of(promise)
             for promise in promises
@@ -215,16 +228,11 @@ class ValidatorNode:
             if self.seat.index is not None and listen_us
             else None
         )
+        self._whereabouts.listening = self._guard is not None
         self._listen_us = listen_us
         self._vote_from_us: int | None = None  # None: not started, or voting already
-        self._chain_held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
-        self._standings: dict[bytes, Standing] = {}
-        self._reminded_us: dict[bytes, int] = {}
-        self._following: bytes | None = None
-        self._follow_until_us = 0
-        self._status_at_us = 0
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
 
@@ -245,7 +253,7 @@ class ValidatorNode:
     @property
     def deadline_us(self) -> int | None:
         """When the node wants a `Tick`."""
-        if self._swap is not None:
+        if self._swap.is_under_way:
             return self.peering.deadline_us
         return earliest(
             self.peering.deadline_us,
@@ -255,7 +263,7 @@ class ValidatorNode:
             self.epoch_end.deadline_us,
             self.offers.deadline_us,
             self.snapshot.deadline_us if self._guard is None else None,
-            self._status_at_us if self._guard is None else None,
+            self._whereabouts.deadline_us if self._guard is None else None,
             self._vote_from_us,
         )
 
@@ -283,8 +291,10 @@ class ValidatorNode:
 
     def _handle(self, event: Input) -> None:
         now_us = self._now_us
-        if self._swap is not None and isinstance(event, Received | WorkDone | Durable | Tick):
-            self._wait_for_swap(event)
+        if self._swap.is_under_way and isinstance(event, Received | WorkDone | Durable | Tick):
+            adopted = self._swap.wait(now_us, event)
+            if adopted is not None:
+                self._certified(adopted)
             return
         match event:
             case Received(peer, message):
@@ -303,19 +313,14 @@ class ValidatorNode:
                 self._tick()
             case PeerUp():
                 self.peering.peer_up(now_us, event)
-                self._greet(event.peer)
-                if self._following is None:
-                    self._follow_if_outside()
+                self._whereabouts.up(now_us, event.peer)
             case PeerDown():
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
                 self._early.forget(event.peer)
-                self._reminded_us.pop(event.peer, None)
                 self.offers.gone(event.peer)
                 self.snapshot.gone(now_us, event.peer)
-                if event.peer == self._following:
-                    self._following = None
-                    self._follow_if_outside()
+                self._whereabouts.gone(now_us, event.peer)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
             case Command(token, Info()):
@@ -345,12 +350,13 @@ class ValidatorNode:
     def _begin(self) -> None:
         """Take part: from here on this node votes."""
         self._guard = None
+        self._whereabouts.listening = False
         self._vote_from_us = None
         self.executor.start(self._now_us)
         self.consensus.start(self._now_us)
         self.epoch_end.start(self._now_us)
         self.voter.closed = self.epoch_end.closing
-        self._take_over()
+        self._swap.begin()
 
     def _tick(self) -> None:
         now_us = self._now_us
@@ -366,30 +372,7 @@ class ValidatorNode:
         self.snapshot.reached(self.serving.tip)
         self.snapshot.tick(now_us)
         self.offers.tick(now_us)
-        if self._status_at_us <= now_us:
-            self._status_at_us = now_us + STATUS_US
-            self._broadcast(self._status(), 0)
-            self._follow_if_outside(or_alone=True)
-
-    def _follow_if_outside(self, *, or_alone: bool = False) -> None:
-        """Outside of the set nobody sends us what is final, unless we ask for it.
-
-        With `or_alone` also if nobody else of the set is connected: all others may have handed over and left.
-        """
-        node_ids = self.seat.rules.validators.node_ids
-        is_alone = or_alone and len(node_ids) > 1 and not any(self._peer_of(index) for index in range(len(node_ids)))
-        if self._guard is not None or (self.node_id in node_ids and not is_alone):
-            return
-        if self._following is not None and self._now_us < self._follow_until_us:
-            return
-        ups = [peer for index in range(len(node_ids)) if (peer := self._peer_of(index)) is not None]
-        ups = ups or self.peering.of_tier(L1_TIER)  # what comes proves itself, so it need not be one that we know
-        if ups:
-            # the one after the silent one, at first any
-            place = ups.index(self._following) + 1 if self._following in ups else self._now_us
-            self._following = ups[place % len(ups)]
-            self._follow_until_us = self._now_us + FOLLOW_SILENCE_US
-            self._outbox.send(self._following, Follow(self.serving.tip))
+        self._whereabouts.tick(now_us)
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
@@ -432,15 +415,14 @@ class ValidatorNode:
             case CheckpointMessage(raw):
                 self.executor.checkpoint(raw)
             case ConsensusStatus():
-                self._heard_status(peer, message, is_member=sender is not None)
+                if self._whereabouts.heard(now_us, peer, message):
+                    self._outbox.publish("amnesia-over", epoch=self.seat.rules.epoch + 1)
+                    self.epoch_end.executed(self.ledger.block_header, now_us)
             case GetBlocks(from_height):
                 self.serving.blocks(peer, from_height)
             case BlocksMessage(raw):
                 if self.consensus.chain(now_us, raw):
-                    if peer == self._following:
-                        self._follow_until_us = now_us + FOLLOW_SILENCE_US
-                    else:
-                        self._ask_chain(self._anyone())
+                    self._whereabouts.brought_blocks(now_us, peer)
             case GetBlock(_, digest):
                 held = self.consensus.simplex.block(digest)
                 if held is not None:
@@ -463,7 +445,7 @@ class ValidatorNode:
             case SnapshotChunk():
                 self.snapshot.reached(self.serving.tip)
                 self.snapshot.chunk(now_us, peer, message)
-                self._take_over()
+                self._swap.begin()
             case _:
                 raise RemoteProtocolError(f"an L1 takes no {type(message).__name__} from this peer", code="direction")
 
@@ -490,35 +472,12 @@ class ValidatorNode:
             elif vote.kind is VoteKind.CHECKPOINT:
                 checkpoint_votes.append(vote)
             elif vote.epoch < self.seat.rules.epoch:
-                self._remind(peer)
+                self._whereabouts.remind(self._now_us, peer)
             elif sender is not None:
                 self.consensus.step(self._now_us, sx.VoteReceived(sender, vote))
         if checkpoint_votes:
             self.executor.votes(peer, checkpoint_votes)
             self._blame_bad_votes()
-
-    def _remind(self, peer: bytes) -> None:
-        """Tell a peer that is still in an epoch that is over where we are, at most once a second (2.11.5)."""
-        last_us = self._reminded_us.get(peer)
-        if last_us is None or self._now_us - last_us >= REMIND_US:
-            self._reminded_us[peer] = self._now_us
-            self._outbox.send(peer, self._status())
-            if self.executor.root is not None:  # all that is missing if it has executed the sealing block
-                self._outbox.send(peer, CheckpointMessage(encode(self.executor.root)), after=self.serving.after)
-
-    def _heard_status(self, peer: bytes, status: ConsensusStatus, *, is_member: bool) -> None:
-        """Take a peer's word for where it stands: whatever it then sends has to prove itself."""
-        if status.epoch < self.seat.rules.epoch:
-            self._remind(peer)
-        is_ahead = status.epoch > self.seat.rules.epoch
-        self.snapshot.behind(self._now_us, status.finalized_height, peer)
-        if status.finalized_height > self.serving.tip + (0 if is_ahead else 1):
-            self._ask_chain(peer)
-        if is_member:
-            self._standings[peer] = (status.epoch, status.sealed)
-        if self.seat.learn(self._standings):
-            self._outbox.publish("amnesia-over", epoch=self.seat.rules.epoch + 1)
-            self.epoch_end.executed(self.ledger.block_header, self._now_us)
 
     def _certificate(self, raw: bytes) -> None:
         name = _hash_seen(raw)
@@ -536,15 +495,6 @@ class ValidatorNode:
             self.executor.want((certificate,), self._now_us)
             self.consensus.build(self._now_us)
 
-    def _ask_chain(self, peer: bytes) -> None:
-        """Ask for the next finalized blocks, unless too many wait for execution: then as soon as they are fewer.
-
-        While a snapshot is taken, the blocks below it are of no use.
-        """
-        self._chain_held_back = self.executor.queued >= QUEUED_BLOCKS_MAX or self.snapshot.is_taking
-        if not self._chain_held_back:
-            self._outbox.send(peer, GetBlocks(self.serving.tip + 1))
-
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
         self._outbox.publish(
             "rejected", level="warning", peer=peer.hex(), code=error.code, reason=error.reason, penalty=error.penalty
@@ -558,35 +508,11 @@ class ValidatorNode:
             self._blame(self.seat.rules.validators.node_ids[signer], error)
         self.executor.tally.bad_signers.clear()
 
-    def _greet(self, peer: bytes) -> None:
-        if peer in self.seat.rules.validators.index_of_node:
-            self._outbox.send(peer, self._status())
-
-    def _status(self) -> ConsensusStatus:
-        simplex, epoch = self.consensus.simplex, self.seat.rules.epoch
-        return ConsensusStatus(
-            epoch, simplex.view, simplex.final.view, self.serving.tip, self.ledger.epoch.number > epoch
-        )
-
     def _peer_of(self, index: int) -> bytes | None:
-        node_id = self.seat.rules.validators.node_ids[index]
-        return node_id if node_id in self.peering.up else None
+        return self._whereabouts.peer_of(index)
 
     def _broadcast(self, message: Message, after: int) -> None:
         self.consensus.broadcast(message, after)
-
-    def _anyone(self) -> bytes:
-        """Return some connected validator, else some L1; an id to which nothing is sent if there is none either.
-
-        What comes from it proves itself, so it need not be one that we know.
-        """
-        count = len(self.seat.rules.validators)
-        for index in range(count):
-            peer = self._peer_of((index + self._now_us) % count)
-            if peer is not None:
-                return peer
-        others = self.peering.of_tier(L1_TIER)
-        return others[self._now_us % len(others)] if others else self.node_id
 
     # --- the end of an epoch ------------------------------------------------------------------------------------------
 
@@ -610,7 +536,6 @@ class ValidatorNode:
         self.voter.enter_epoch()
         self.accuser.enter_epoch()
         self.executor.enter_epoch(root)
-        self._standings.clear()
         members = self.seat.rules.validators.index_of_node
         for node_id in members:
             self.serving.gone(node_id)
@@ -628,62 +553,13 @@ class ValidatorNode:
         for node_id in dict.fromkeys((*former.node_ids, *members)):
             if node_id != self.node_id and node_id in self.peering.up:
                 self._outbox.send(node_id, message, after=self.serving.after)
-        self._following = None
-        self._follow_if_outside()
+        self._whereabouts.enter_epoch(self._now_us)
         for peer, early in self._early.take(self.seat.rules.epoch):
             if peer in self.peering.up:
                 try:
                     self._receive(peer, early)
                 except RemoteProtocolError as error:
                     self._blame(peer, error)
-
-    # --- far behind: a snapshot (consensus.md 2.8) --------------------------------------------------------------------
-
-    def _take_over(self) -> None:
-        """Write a finished snapshot in the place of the state; until that is durable the node hears nothing.
-
-        With it the root of an epoch is certified here, and what this node promised in earlier epochs is void. A log
-        that is lost stays lost: only `Seat.learn` knows from when on this node may vote.
-        """
-        start = self.snapshot.finished
-        if start is None:
-            return
-        height = start.height
-        self._swap = self._outbox.persist(
-            Put("checkpoints", (height,), (encode(start.checkpoint),)),
-            Put("ledger", ("certified_height",), (height,)),
-            Put("ledger", ("finalized_height",), (height,)),
-            *self.snapshot.records(),
-            *([] if self.seat.amnesia else [Prune(())]),
-        )
-
-    def _wait_for_swap(self, event: Input) -> None:
-        """Keep the links up; whatever a peer says meanwhile it says again."""
-        start = self.snapshot.finished
-        match event:
-            case Durable(token) if start is not None and self._swap is not None and token >= self._swap:
-                self._swap = None
-                self._adopt(start)
-            case Received(peer, message):
-                self.peering.heard(self._now_us, peer)
-                if isinstance(message, Heartbeat):
-                    self.peering.heartbeat(peer, message)
-            case Tick():
-                self.peering.tick(self._now_us)
-
-    def _adopt(self, start: SnapshotStart) -> None:
-        """Stand at the epoch's root as if its block had just been certified here."""
-        checkpoint, height = start.checkpoint, start.height
-        self.ledger.reload()
-        self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
-        self.executor.jump(checkpoint)
-        self.serving.jump(height)
-        self.snapshot.adopted(height)
-        view = self.ledger.view(height)
-        assert view is not None  # it is the newest height
-        self.offers.sealed(start.epoch, view, self.ledger.peaks())
-        self._outbox.publish("snapshot-adopted", height=height)
-        self._certified(checkpoint)
 
     # --- news of the parts --------------------------------------------------------------------------------------------
 
@@ -699,11 +575,7 @@ class ValidatorNode:
         self.epoch_end.executed(self.ledger.block_header, self._now_us)
         self.voter.closed = self.epoch_end.closing
         self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
-        if self._chain_held_back and self.executor.queued < QUEUED_BLOCKS_MAX // 2:
-            self._ask_chain(self._anyone())
-        if self.ledger.epoch.number > self.seat.rules.epoch:
-            # who is behind may have been given the proof that the next epoch has begun before it could check it
-            self._ask_chain(self._following or self._anyone())
+        self._whereabouts.executed(self._now_us)
         self._outbox.publish(
             "executed",
             height=applied.header.height,

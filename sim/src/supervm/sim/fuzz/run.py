@@ -30,6 +30,8 @@ from .reached import ReachedWatch
 
 START_S = 2
 """Seconds in which links come up before faults begin."""
+CATCH_UP_S = 8
+"""Seconds that somebody may need to reach the tip once more at the end."""
 CALM_S_MIN = 6
 """Shortest calm time."""
 
@@ -147,6 +149,10 @@ class Run:
             if settled:
                 break
         self._run(1_500)
+        for _ in range(CATCH_UP_S):
+            # somebody may just have fallen behind again, at the end of an epoch for instance, and is on its way
+            if not settled or self.monitor.liveness.caught_up() or not self._run(1_000):
+                break
         if self.chaos.asked_twice:
             self.reached.note("payment-asked-twice")
         if self.chaos.noise is not None and self.chaos.noise.said:
