@@ -33,6 +33,7 @@ from supervm.protocol.wire.messages import (
     CheckpointMessage,
     ConsensusStatus,
     Follow,
+    GetBlock,
     GetBlocks,
     Message,
     ProposalMessage,
@@ -733,6 +734,32 @@ def test_a_member_whose_set_has_left_follows_whom_it_finds() -> None:
     stays.up(1, 4)
     stays.run(10_000_000)
     assert stays.take(Follow) == []
+
+
+def test_missing_blocks_are_asked_of_one_validator_after_the_other() -> None:
+    """Found by fuzzing: a turn by the clock met the same peer at each tick of a timer, and that one lacked them, too."""
+    bench = Bench(EpochChain(4), 0)
+    bench.up(1, 2, 3)
+    bench.sent.clear()
+    for _ in range(3):
+        bench.core._whereabouts.ask_anyone()
+    bench.step(c.Tick())
+    asked = [bench.number(peer) for peer, message in bench.sent if isinstance(message, GetBlocks)]
+    assert sorted(asked) == [1, 2, 3]  # type: ignore[type-var]
+
+
+def test_a_final_block_is_still_given_to_who_lacks_just_that_one() -> None:
+    chain = EpochChain(4)
+    chain.add()
+    chain.add()
+    bench = Bench(chain, 0)
+    bench.up(1)
+    bench.get(1, bench.finalized(1, 2))
+    bench.sent.clear()
+    block = chain.blocks[0]
+    bench.get(1, GetBlock(block.header.view, block.hash))
+    bench.get(1, GetBlock(block.header.view + 1, block.hash))
+    assert bench.take(ProposalMessage, 1) == [ProposalMessage(encode(block))]
 
 
 def test_a_node_far_ahead_is_asked_for_the_chain_whoever_it_is() -> None:

@@ -186,7 +186,7 @@ class ValidatorNode:
             self.accuser,
             peer_of=self._peer_of,
             blame=self._blame,
-            fetch_chain=lambda: self._whereabouts.ask_anyone(self._now_us),
+            fetch_chain=lambda: self._whereabouts.ask_anyone(),
             promises=promises,
         )
         if self.executor.tally.certified is not None:
@@ -423,8 +423,8 @@ class ValidatorNode:
             case BlocksMessage(raw):
                 if self.consensus.chain(now_us, raw):
                     self._whereabouts.brought_blocks(now_us, peer)
-            case GetBlock(_, digest):
-                held = self.consensus.simplex.block(digest)
+            case GetBlock(view, digest):
+                held = self.consensus.simplex.block(digest) or self.serving.recent(view, digest)
                 if held is not None:
                     # it may be our own proposal, whose record is not durable yet
                     self._outbox.send(peer, ProposalMessage(encode(held)), after=self.consensus.promise_written)
@@ -575,7 +575,7 @@ class ValidatorNode:
         self.epoch_end.executed(self.ledger.block_header, self._now_us)
         self.voter.closed = self.epoch_end.closing
         self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
-        self._whereabouts.executed(self._now_us)
+        self._whereabouts.executed()
         self._outbox.publish(
             "executed",
             height=applied.header.height,

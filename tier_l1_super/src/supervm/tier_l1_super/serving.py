@@ -170,6 +170,13 @@ class Serving:
         finalization = decode(Certificate, row[1]) if isinstance(row[1], bytes) else None
         return decode(Block, row[0], bytes_max=8 << 20), finalization
 
+    def recent(self, view: int, digest: bytes) -> Block | None:
+        """Return one of the last finalized blocks by view and hash, for a peer that lacks just this one."""
+        for block, _ in reversed(self._recent.values()):
+            if block.header.view == view and block.hash == digest:
+                return block
+        return None
+
     def batches(self, peer: bytes, message: GetBatches) -> None:
         """Send the bodies that are asked for and here, until they are too many bytes; the rest is asked for again."""
         left = BODIES_BYTES_MAX

@@ -65,6 +65,7 @@ class Whereabouts:
         self._serving, self._snapshot, self._outbox, self._simplex = serving, snapshot, outbox, simplex
         self.listening = False
         """Whether the node only listens for its own key as yet: then it follows nobody."""
+        self._turn = 0
         self._held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._standings: dict[bytes, Standing] = {}  # of the epoch's validators, said since our start
         self._reminded_us: dict[bytes, int] = {}
@@ -158,29 +159,30 @@ class Whereabouts:
         if not self._held_back:
             self._outbox.send(peer, GetBlocks(self._serving.tip + 1))
 
-    def ask_anyone(self, now_us: int) -> None:
-        """Ask some connected validator for the next finalized blocks, any L1 if there is none."""
+    def ask_anyone(self) -> None:
+        """Ask the next connected validator in turn for the next finalized blocks, any L1 if there is none."""
         ups = self._ups()
         if ups:
-            self.ask_chain(ups[now_us % len(ups)])
+            self._turn += 1  # a turn by the clock would meet the same one each time that a timer fires
+            self.ask_chain(ups[self._turn % len(ups)])
 
     def brought_blocks(self, now_us: int, peer: bytes) -> None:
         """A peer has sent blocks that count: whoever is followed goes on by itself, another is asked for more."""
         if peer == self._following:
             self._follow_until_us = now_us + FOLLOW_SILENCE_US
         else:
-            self.ask_anyone(now_us)
+            self.ask_anyone()
 
-    def executed(self, now_us: int) -> None:
+    def executed(self) -> None:
         """A block was executed: there may be room for more, or the next epoch may be entered."""
         if self._held_back and self._executor.queued < QUEUED_BLOCKS_MAX // 2:
-            self.ask_anyone(now_us)
+            self.ask_anyone()
         if self._ledger.epoch.number > self._seat.rules.epoch:
             # who is behind may have been given the proof that the next epoch has begun before it could check it
             if self._following is not None:
                 self.ask_chain(self._following)
             else:
-                self.ask_anyone(now_us)
+                self.ask_anyone()
 
     def enter_epoch(self, now_us: int) -> None:
         """Go on in another epoch: indices mean others, and we may be in or out of its set."""
