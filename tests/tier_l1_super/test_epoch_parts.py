@@ -737,7 +737,7 @@ def test_a_member_whose_set_has_left_follows_whom_it_finds() -> None:
 
 
 def test_missing_blocks_are_asked_of_one_validator_after_the_other() -> None:
-    """Found by fuzzing: a turn by the clock met the same peer at each tick of a timer, and that one lacked them, too."""
+    """Found by fuzzing: a turn by the clock met the same peer at each tick of a timer, and that one lacked them too."""
     bench = Bench(EpochChain(4), 0)
     bench.up(1, 2, 3)
     bench.sent.clear()
