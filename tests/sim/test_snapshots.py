@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from supervm.common.core import PeerDown, PeerUp
 from supervm.common.snapshot import offering, taking
 from supervm.protocol.codec import encode
 from supervm.protocol.genesis import Parameters
@@ -286,3 +287,23 @@ def test_a_validator_without_its_log_that_takes_a_snapshot_votes_only_from_an_ep
     assert back.seat.votes_from is not None
     assert back.seat.votes_from > came_back_in
     assert monitor.finish() == []
+
+
+def test_links_that_break_while_a_finished_snapshot_is_written_do_not_take_it_away() -> None:
+    """Every peer goes away and comes back during the write of the swap; the node adopts the snapshot all the same."""
+    net = Deployment(keep_events=False, l2=1, l3=1, parameters=PARAMETERS)
+    net.start()
+    work(net, 2, "a")
+    net.world.crash(net.l1[0].public)
+    work(net, 30, "b")
+    net.world.start(net.l1[0].public)
+    assert net.world.run(20_000_000, until=lambda: validator(net, 0)._swap.is_under_way)
+    core, others = validator(net, 0), [item.public for item in net.l1[1:]]
+    for peer in (*others, *others):
+        core.step(net.world.now_us, PeerDown(peer, "reset"))
+        core.step(net.world.now_us, PeerUp(peer, 1, (), 0, None))
+    assert core.snapshot.finished is not None
+    net.world.run(5_000_000)
+    assert not core._swap.is_under_way
+    assert core.ledger.height > 16
+    assert core.ledger.base_height > 0

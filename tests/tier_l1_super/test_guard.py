@@ -44,3 +44,12 @@ def test_a_genuine_own_vote_of_a_later_epoch_stops_the_node_wherever_it_stands_t
     )
     with pytest.raises(DoubleRun, match="epoch 3"):
         DoubleRunGuard(chain.rules, 0, 7).look([moved])
+
+
+@pytest.mark.parametrize("kind", [VoteKind.CHECKPOINT, VoteKind.EPOCH_CLOSE, VoteKind.SET_CHANGE])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_certificates_whose_number_is_no_view_say_nothing(kind: VoteKind, epoch: int) -> None:
+    """A certified checkpoint is public and holds our genuine signature; its number is a height."""
+    chain = make_test_chain()
+    certificate = chain.certificate(kind, 99, b"x" * 32, signers=(0, 1, 2), epoch=epoch)
+    DoubleRunGuard(chain.rules, 0, 7).look([certificate])

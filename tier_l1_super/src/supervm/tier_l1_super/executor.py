@@ -240,9 +240,6 @@ class Executor:
         """
         listed = list(votes)
         rules = self._seat.rules
-        past = [vote for vote in listed if vote.epoch < rules.epoch]
-        if past and self.root is not None:
-            self._outbox.send(peer, CheckpointMessage(encode(self.root)), after=self._vote_written)
         listed = [vote for vote in listed if vote.epoch == rules.epoch]
         index = rules.validators.index_of_node.get(peer)
         if any(vote.signer != index for vote in listed):

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from supervm.protocol.block import ChainRules
 from supervm.protocol.votes import Certificate
 
+from .simplex.rounds import KINDS
+
 
 class DoubleRun(Exception):
     """Another process votes with this validator's key."""
@@ -37,8 +39,10 @@ class DoubleRunGuard:
         """
         rules = self._rules
         for certificate in certificates:
-            if (certificate.epoch, certificate.number) <= (rules.epoch, self._promised_view):
-                continue
+            if certificate.kind not in KINDS or (certificate.epoch, certificate.number) <= (
+                rules.epoch, self._promised_view
+            ):
+                continue  # numbers of other kinds are no views: everybody has a certified checkpoint with our signature
             message = certificate.statement(rules.chain_id)
             for signer, signature in certificate.signatures:
                 # in a later epoch we may stand at any place

@@ -132,9 +132,13 @@ class ValidatorNode:
         self._outbox = Outbox()
         self.peering = Peering(self._outbox, targets, rng)
         self.ledger = Ledger(chain, reader)
-        self.seat = Seat(node_id, key, self._consensus_rules(), amnesia=observer)
-        epoch = self.seat.rules.epoch
+        rules = self._consensus_rules()
+        epoch = rules.epoch
         promises = [] if observer else [decode_promise(payload) for payload in reader.log()]
+        if any(isinstance(item, ConsensusPromise) and epoch_of(item) > epoch for item in promises):
+            # the database is older than the log: it was restored, and what else is missing nobody knows
+            observer, promises = True, []
+        self.seat = Seat(node_id, key, rules, amnesia=observer)
         self._slots = Slots(self.ledger.accounts, chain.parameters)
         self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
         self.pool = Pool(self.ledger.accounts, self.seat)
@@ -233,6 +237,7 @@ class ValidatorNode:
         self._vote_from_us: int | None = None  # None: not started, or voting already
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
+        self._hung_up: dict[bytes, None] = {}  # peers whose connection is about to end
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
 
@@ -318,6 +323,7 @@ class ValidatorNode:
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
                 self._early.forget(event.peer)
+                self._hung_up.pop(event.peer, None)
                 self.offers.gone(event.peer)
                 self.snapshot.gone(now_us, event.peer)
                 self._whereabouts.gone(now_us, event.peer)
@@ -389,6 +395,8 @@ class ValidatorNode:
             case VoteMessage(votes):
                 self._votes(peer, sender, votes)
             case ProposalMessage(raw):
+                if sender is None and not self.epoch_end.closing:
+                    return  # a stranger's, and no epoch begins: not worth reading
                 block = decode(Block, raw, bytes_max=4 << 20)
                 if block.header.epoch > self.seat.rules.epoch:
                     self._early.keep(peer, block.header.epoch, message, self.seat.rules.epoch)
@@ -399,8 +407,9 @@ class ValidatorNode:
                     if certificate.epoch > self.seat.rules.epoch:
                         self._early.keep(peer, certificate.epoch, message, self.seat.rules.epoch)
                         return
-                    if sender is not None:
-                        self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
+                    if sender is None or peer in self._hung_up:
+                        return  # one bad certificate is enough
+                    self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
             case BatchMessage(raw):
                 if self.executor.body(raw, now_us):
                     self.consensus.build(now_us)
@@ -469,10 +478,10 @@ class ValidatorNode:
                 raise RemoteProtocolError(
                     "a batch vote travels in a message of its own, to the batch's miner", penalty=50, code="bad-vote"
                 )
-            elif vote.kind is VoteKind.CHECKPOINT:
-                checkpoint_votes.append(vote)
             elif vote.epoch < self.seat.rules.epoch:
                 self._whereabouts.remind(self._now_us, peer)
+            elif vote.kind is VoteKind.CHECKPOINT:
+                checkpoint_votes.append(vote)
             elif sender is not None:
                 self.consensus.step(self._now_us, sx.VoteReceived(sender, vote))
         if checkpoint_votes:
@@ -500,6 +509,7 @@ class ValidatorNode:
             "rejected", level="warning", peer=peer.hex(), code=error.code, reason=error.reason, penalty=error.penalty
         )
         if error.penalty >= 50:
+            self._hung_up[peer] = None
             self._outbox.hang_up(peer, error.code, error.reason)
 
     def _blame_bad_votes(self) -> None:

@@ -28,6 +28,8 @@ from supervm.protocol.wire.messages import (
 from .pool import Pool
 
 RECENT_BLOCKS = 256
+SEAL_BYTES_MAX = 64 << 20
+"""Our own record of a sealing block's descendants, which no peer bounds."""
 CHUNK_BLOCKS_MAX = 64
 CHUNK_BYTES_MAX = 1 << 20
 PUMP_CHUNKS = 4
@@ -127,7 +129,9 @@ class Serving:
         if self._seal is not None and self._seal[0] == height:
             return self._seal[1]
         row = self._reader.get("seals", (height,))
-        return decode(FinalizedBlocks, row[0]) if row is not None and isinstance(row[0], bytes) else None
+        if row is None or not isinstance(row[0], bytes):
+            return None
+        return decode(FinalizedBlocks, row[0], bytes_max=SEAL_BYTES_MAX)
 
     def chunk(self, from_height: int) -> tuple[FinalizedBlocks, int] | None:
         """Return blocks of one epoch from a height on, up to the last finalization that fits, and the height to go on.

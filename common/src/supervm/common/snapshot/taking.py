@@ -141,7 +141,7 @@ class SnapshotTaker:
     def reached(self, height: int) -> None:
         """Note up to where the node has the chain; a snapshot that is not ahead of it is of no use any more."""
         self._height = height
-        if self._start is not None and self._start.height <= height:
+        if self.finished is None and self._start is not None and self._start.height <= height:
             self._outbox.persist(*self._discard())
             self._stop()
 
@@ -219,6 +219,8 @@ class SnapshotTaker:
         )
         if following is not None:
             self._ask(now_us, peer)
+        else:
+            self._asked = self._due_us = None  # complete: whatever peers do, it stays until the host has adopted it
         return True
 
     def gone(self, now_us: int, peer: bytes) -> None:
