@@ -299,7 +299,9 @@ def test_links_that_break_while_a_finished_snapshot_is_written_do_not_take_it_aw
     net.world.start(net.l1[0].public)
     assert net.world.run(20_000_000, until=lambda: validator(net, 0)._swap.is_under_way)
     core, others = validator(net, 0), [item.public for item in net.l1[1:]]
-    for peer in (*others, *others):
+    for peer in others:
+        core.step(net.world.now_us, PeerUp(peer, 1, (), 0, None))
+    for peer in others * 4:
         core.step(net.world.now_us, PeerDown(peer, "reset"))
         core.step(net.world.now_us, PeerUp(peer, 1, (), 0, None))
     assert core.snapshot.finished is not None
