@@ -242,9 +242,10 @@ class PromiseWatch:
         facts, note = self._facts, self._facts.book.note
         what = f"{host.name}: {kind.name} of {number}"
         record = (kind, 0 if kind is VoteKind.CHECKPOINT else epoch, number, digest)
-        if record not in witness.promised and not _outlived(host, kind, epoch, number):
+        outlived = _outlived(host, kind, epoch, number)
+        if record not in witness.promised and not outlived:
             note("S6", f"{what} leaves before its record is durable")
-        if epoch <= self._lost_in.get(host.name, -1):
+        if epoch <= self._lost_in.get(host.name, -1) and not outlived:
             note("S6", f"{what} leaves although its log was lost: it cannot know what it promised before")
         earlier = witness.said.get((kind, epoch, number))
         if earlier is not None:
