@@ -260,6 +260,8 @@ class ValidatorNode:
         """When the node wants a `Tick`."""
         if self._swap.is_under_way:
             return self.peering.deadline_us
+        if self._guard is not None:  # listening: the parts have their turn when it is over
+            return earliest(self.peering.deadline_us, self._vote_from_us)
         return earliest(
             self.peering.deadline_us,
             self.consensus.deadline_us,
@@ -267,8 +269,8 @@ class ValidatorNode:
             self.serving.deadline_us,
             self.epoch_end.deadline_us,
             self.offers.deadline_us,
-            self.snapshot.deadline_us if self._guard is None else None,
-            self._whereabouts.deadline_us if self._guard is None else None,
+            self.snapshot.deadline_us,
+            self._whereabouts.deadline_us,
             self._vote_from_us,
         )
 
