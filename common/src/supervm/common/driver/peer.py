@@ -109,6 +109,7 @@ class PeerLink:
         acknowledged: whether the peer's machine still takes what it is sent.
         up: the core was told `PeerUp`.
         up_at_us: when.
+        held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
         orderly: what waits may still be sent at the end.
     """
@@ -123,6 +124,7 @@ class PeerLink:
     acknowledged: Acknowledged
     up: bool = False
     up_at_us: int = 0
+    held_until_us: int = 0
     ended: str = ""
     orderly: bool = True
 
