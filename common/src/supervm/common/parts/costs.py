@@ -19,7 +19,9 @@ from typing import Final, Literal, cast, get_args
 
 from supervm.protocol.wire import messages as m
 
-CostClass = Literal["link", "transfers", "questions", "answers", "batches", "history", "consensus"]
+CostClass = Literal[
+    "link", "transfers", "accounts", "receipts", "answers", "batches", "history", "consensus"
+]
 """Classes of messages with a budget of their own."""
 CLASSES: Final[tuple[CostClass, ...]] = get_args(CostClass)
 
@@ -96,12 +98,12 @@ COSTS: Final[Mapping[type[m.Message], Cost]] = {
     m.Submit: _items("link", 10, 2, "transfers"),  # the transfers themselves are granted one by one
     m.Status: _items("answers", 10, 10, "items"),
     m.Subscribe: _items("link", 10, 2, "accounts"),  # like all accounts asked for, granted one by one
-    m.Unsubscribe: _items("questions", 10, 4, "accounts"),
+    m.Unsubscribe: _items("accounts", 10, 4, "accounts"),
     m.GetAccounts: _items("link", 10, 2, "accounts"),
     m.AccountProofs: Cost("answers", 50, kib=150, size=_proof_bytes),
     m.GetReceipt: Cost("link", 10),
     m.ReceiptAnswer: _bytes("answers", 50, 150, "proof"),
-    m.EdgeRegistration: _bytes("questions", 200, 100, "record"),
+    m.EdgeRegistration: _bytes("link", 200, 100, "record"),
     m.GetValidatorChanges: Cost("history", 200),
     m.ValidatorChanges: Cost("answers", 50, kib=600, size=_change_bytes),
     m.BatchMessage: _bytes("batches", 100, 220, "batch"),
@@ -109,7 +111,7 @@ COSTS: Final[Mapping[type[m.Message], Cost]] = {
     m.BatchCertificateMessage: _bytes("batches", 50, 600, "certificate"),
     m.GetBatches: _items("history", 50, 50, "digests"),
     m.GetBlocks: Cost("history", 200),
-    m.BlocksMessage: _bytes("answers", 100, 150, "blocks"),
+    m.BlocksMessage: _bytes("answers", 100, 60, "blocks"),
     m.CheckpointMessage: _bytes("answers", 50, 600, "checkpoint"),
     m.Follow: Cost("history", 500),
     m.GetSnapshot: Cost("history", 500),

@@ -3,9 +3,10 @@
 Theory of operation. One rule for all tiers. Everything a peer sends is charged, *before* any work, to a bucket of that
 peer and of the message's class (`costs`). A peer that owes is *held*: the driver reads nothing more from it until the
 debt is paid off, so its own connection fills up and pressure goes back to where it came from; nothing is lost, and a
-flood costs its sender the link. Peers stand in one of three ranks. Members - the validators of the present set - come
-before those that the chain names otherwise, and these before strangers, who have a budget *together*, too: a thousand
-keys of one stranger get no more than one. While that common budget is in debt, what strangers say is not looked at.
+flood costs its sender the link. What turns out to be of use to the network may be refunded. Peers have one of three
+ranks: members of the validator set come before those that the node works with otherwise, and these before strangers.
+Peers of a rank may have a budget *together*, too: a thousand keys of one stranger get no more than one. While that
+common budget is in debt, what peers of that rank say is not looked at.
 
 What breaks a rule is blamed: it is published, and its penalty is added to the peer's score, which is forgiven with
 time. A grave fault, or a full score, ends the connection and bans the peer for a while, longer each time; the ban
@@ -30,7 +31,7 @@ from supervm.protocol.wire.messages import AnyMessage, Message
 
 from ..core import Outbox, PeerUp
 from .buckets import Bucket, Rate
-from .costs import ANSWER_KIB, COSTS, CostClass
+from .costs import ANSWER_KIB, CLASSES, COSTS, CostClass
 
 SCORE_MAX: Final = 100
 """Penalty points at which a peer is hung up on and banned."""
@@ -38,10 +39,11 @@ GRAVE: Final = 50
 """A single fault of so many points is enough for that."""
 FORGIVE_US: Final = 100_000
 """Time in which one point is forgiven."""
-BAN_US_MIN: Final = 10_000_000
-"""The first ban; each further one is twice as long, as long as the one before is remembered."""
+BAN_US_MIN: Final[Mapping[int, int]] = {0: 1_000_000, 1: 5_000_000, 2: 10_000_000}
+"""The first ban, by rank: a member is missed more than a stranger. Each further one is twice as long, while the one
+before is remembered."""
 BAN_US_MAX: Final[Mapping[int, int]] = {0: 60_000_000, 1: 600_000_000, 2: 3_600_000_000}
-"""The longest ban, by rank: a member is missed more than a stranger."""
+"""The longest ban, by rank."""
 KEYS_BANNED: Final = 3
 """Banned strangers from one address, after which the address is banned for strangers."""
 REMEMBERED_MAX: Final = 4_096
@@ -50,25 +52,31 @@ REPORT_US: Final = 1_000_000
 """Shortest time between two events about one peer and code; what comes in between is counted."""
 
 
-class Standing(IntEnum):
+UNEXPECTED: Final = Rate(1_000, 10_000)
+"""What a peer has in a class that its rank has nothing to say in."""
+
+
+class Rank(IntEnum):
     """What a peer is to this node."""
 
     MEMBER = 0
-    """A validator of the present set; at an edge, nobody."""
+    """A validator of the present set."""
     NAMED = 1
-    """Named otherwise: a miner of genesis, whom this node has chosen itself, or one that the owner has configured."""
+    """Whom it works with otherwise: at a validator the chain's miners and whom its owner has configured, at a miner the
+    edges, at an edge the miners, at a phone its edges."""
     STRANGER = 2
-    """Anybody else."""
+    """Anybody else; at an edge, its clients."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What peers of one standing may cost.
+    """What peers of one rank may cost.
 
     Attributes:
-        classes: units per second and burst of one peer, by class of message; a class that is missing is not bounded.
-        together: the same for all peers of the standing and all classes; None: no common bound.
-        peers_max: peers of the standing that may be up at once; None: as many as the driver lets in.
+        classes: units per second and burst of one peer, by class of message; a class that is missing
+            has `UNEXPECTED`.
+        together: the same for all peers of the rank and all classes; None: no common bound.
+        peers_max: peers of the rank that may be up at once; None: as many as the driver lets in.
     """
 
     classes: Mapping[CostClass, Rate]
@@ -78,7 +86,7 @@ class Budget:
 
 @dataclass(slots=True)
 class _Peer:
-    standing: Standing
+    rank: Rank
     remote: str
     buckets: dict[CostClass, Bucket]
     together: Bucket | None
@@ -100,13 +108,13 @@ class Manners:
 
     Args:
         outbox: where holds, hang-ups and events go.
-        budgets: what peers of each standing may cost.
+        budgets: what peers of each rank may cost.
         name: how a node id is written in events.
         grave: points of a single fault that end a connection at once.
     """
 
     def __init__(
-        self, outbox: Outbox, budgets: Mapping[Standing, Budget], *, name: Callable[[bytes], str] = bytes.hex,
+        self, outbox: Outbox, budgets: Mapping[Rank, Budget], *, name: Callable[[bytes], str] = bytes.hex,
         grave: int = GRAVE,
     ) -> None:
         self._outbox = outbox
@@ -115,36 +123,36 @@ class Manners:
         self._grave = grave
         self._peers: dict[bytes, _Peer] = {}
         self._gone: OrderedDict[bytes, _Peer] = OrderedDict()  # who comes back owes what it owed
-        self._together: dict[Standing, Bucket] = {}
-        self._count = dict.fromkeys(Standing, 0)
+        self._together: dict[Rank, Bucket] = {}
+        self._count = dict.fromkeys(Rank, 0)
         self._records: OrderedDict[bytes | str, _Record] = OrderedDict()
         self._reported: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()  # when, and how many since
 
     # --- who is there -----------------------------------------------------------------------------------------------
 
-    def peer_up(self, now_us: int, event: PeerUp, standing: Standing) -> bool:
+    def peer_up(self, now_us: int, event: PeerUp, rank: Rank) -> bool:
         """Take a peer in; return False if it is banned or one too many, and hung up on again.
 
         A connection that replaces another keeps what the peer owes.
         """
         peer = event.peer
-        until_us = self._banned_until_us(now_us, peer, event.remote, standing)
+        until_us = self._banned_until_us(now_us, peer, event.remote, rank)
         if until_us:
             self._outbox.hang_up(peer, "banned", f"for {-(-(until_us - now_us) // 1_000_000)} s more")
             return False
         known = self._peers.get(peer)
         if known is None:
-            most = self._budgets[standing].peers_max
-            if most is not None and self._count[standing] >= most:
-                self._outbox.hang_up(peer, "full", f"{most} peers of your standing are connected; try another node")
+            most = self._budgets[rank].peers_max
+            if most is not None and self._count[rank] >= most:
+                self._outbox.hang_up(peer, "full", f"{most} peers of your rank are connected; try another node")
                 return False
             known = self._gone.pop(peer, None)
-            if known is None or known.standing is not standing:
-                known = self._new(now_us, standing)
+            if known is None or known.rank is not rank:
+                known = self._new(now_us, rank)
             self._peers[peer] = known
-            self._count[standing] += 1
+            self._count[rank] += 1
         else:
-            self._rank(now_us, known, standing)
+            self._rank(now_us, known, rank)
         known.remote = event.remote
         known.held_until_us = 0
         return True
@@ -153,7 +161,7 @@ class Manners:
         """Note that a peer is gone; what it owes and what it did wrong is remembered for a while."""
         known = self._peers.pop(peer, None)
         if known is not None:
-            self._count[known.standing] -= 1
+            self._count[known.rank] -= 1
             self._gone[peer] = known
             if len(self._gone) > REMEMBERED_MAX:
                 self._gone.popitem(last=False)
@@ -162,25 +170,25 @@ class Manners:
         """Return whether a peer is connected and not about to be hung up."""
         return peer in self._peers
 
-    def rank(self, now_us: int, standing_of: Callable[[bytes], Standing]) -> None:
-        """Look at everybody's standing anew: the set of validators is another."""
+    def rerank(self, now_us: int, rank_of: Callable[[bytes], Rank]) -> None:
+        """Look at everybody's rank anew: the set of validators is another."""
         for peer, known in self._peers.items():
-            self._rank(now_us, known, standing_of(peer))
+            self._rank(now_us, known, rank_of(peer))
 
-    def _rank(self, now_us: int, known: _Peer, standing: Standing) -> None:
-        if known.standing is not standing:
-            self._count[known.standing] -= 1
-            self._count[standing] += 1
-            fresh = self._new(now_us, standing)
-            known.standing, known.buckets, known.together = standing, fresh.buckets, fresh.together
+    def _rank(self, now_us: int, known: _Peer, rank: Rank) -> None:
+        if known.rank is not rank:
+            self._count[known.rank] -= 1
+            self._count[rank] += 1
+            fresh = self._new(now_us, rank)
+            known.rank, known.buckets, known.together = rank, fresh.buckets, fresh.together
 
-    def _new(self, now_us: int, standing: Standing) -> _Peer:
-        budget = self._budgets[standing]
-        together = self._together.get(standing)
+    def _new(self, now_us: int, rank: Rank) -> _Peer:
+        budget = self._budgets[rank]
+        together = self._together.get(rank)
         if together is None and budget.together is not None:
-            together = self._together[standing] = Bucket(budget.together, now_us)
-        buckets = {cost_class: Bucket(rate, now_us) for cost_class, rate in budget.classes.items()}
-        return _Peer(standing, "", buckets, together)
+            together = self._together[rank] = Bucket(budget.together, now_us)
+        buckets = {name: Bucket(budget.classes.get(name, UNEXPECTED), now_us) for name in CLASSES}
+        return _Peer(rank, "", buckets, together)
 
     # --- what they cost ---------------------------------------------------------------------------------------------
 
@@ -193,14 +201,13 @@ class Manners:
         if known is None:
             return False
         cost = COSTS[type(message)]
-        bucket, together = known.buckets.get(cost.cost_class), known.together
+        bucket, together = known.buckets[cost.cost_class], known.together
         units = cost.message if cost.items is None and cost.size is None else cost.of(message)
         if together is not None and together.is_short(now_us):
-            if bucket is not None:
-                bucket.charge(now_us, cost.message)
+            bucket.charge(now_us, cost.message)
             self._hold(now_us, peer, known)
             return False
-        if bucket is not None and not bucket.charge(now_us, units):
+        if not bucket.charge(now_us, units):
             self._hold(now_us, peer, known)
         if together is not None and not together.charge(now_us, units):
             self._hold(now_us, peer, known)
@@ -211,8 +218,8 @@ class Manners:
         known = self._peers.get(peer)
         if known is None:
             return
-        bucket, together = known.buckets.get(cost_class), known.together
-        is_short = bucket is not None and not bucket.charge(now_us, units)
+        together = known.together
+        is_short = not known.buckets[cost_class].charge(now_us, units)
         if together is not None:
             is_short = not together.charge(now_us, units) or is_short
         if is_short:
@@ -227,35 +234,37 @@ class Manners:
         known = self._peers.get(peer)
         return known is not None and not any(
             bucket is not None and bucket.is_short(now_us)
-            for bucket in (known.buckets.get(cost_class), known.together))
+            for bucket in (known.buckets[cost_class], known.together))
 
     def take(self, now_us: int, peer: bytes, cost_class: CostClass, count: int, *, each: int = 1) -> int:
         """Grant a peer up to `count` things of `each` units; return how many it can pay for. What is left is refused.
 
-        The grant is also charged to what peers of its standing may cost together.
+        The grant is also charged to what peers of its rank may cost together.
         """
         known = self._peers.get(peer)
         if known is None:
             return 0
-        bucket, together = known.buckets.get(cost_class), known.together
+        together = known.together
         if together is not None:
             count = together.take(now_us, count, each=each)
-        if bucket is None:
-            return count
-        granted = bucket.take(now_us, count, each=each)
+        granted = known.buckets[cost_class].take(now_us, count, each=each)
         if together is not None:
             together.refund((count - granted) * each)
         return granted
 
-    def refund(self, peer: bytes, cost_class: CostClass, units: int) -> None:
-        """Give back what was charged for something that turned out to be of use to the network."""
+    def refund(self, peer: bytes, message: Message, *, part: int = 1, of: int = 1) -> None:
+        """Give back what was charged for a message, or a part of it, that turned out to be of use to the network."""
         known = self._peers.get(peer)
-        if known is not None and (bucket := known.buckets.get(cost_class)) is not None:
-            bucket.refund(units)
+        if known is not None:
+            cost = COSTS[type(message)]
+            units = cost.of(message) * part // of
+            for bucket in (known.buckets[cost.cost_class], known.together):
+                if bucket is not None:
+                    bucket.refund(units)
 
     def _hold(self, now_us: int, peer: bytes, known: _Peer) -> None:
         """Keep a peer waiting until it owes nothing more in any class."""
-        until_us = max(bucket.ready_us(now_us) for bucket in known.buckets.values()) if known.buckets else now_us
+        until_us = max(bucket.ready_us(now_us) for bucket in known.buckets.values())
         if known.together is not None:
             until_us = max(until_us, known.together.ready_us(now_us))
         if until_us <= max(now_us, known.held_until_us):
@@ -265,7 +274,7 @@ class Manners:
         repeated = self._report(now_us, peer, "throttled", 10 * REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "throttled", level="info", peer=self._name(peer), standing=known.standing.name.lower(),
+                "throttled", level="info", peer=self._name(peer), rank=known.rank.name.lower(),
                 for_ms=(until_us - now_us) // 1000, times=repeated + 1)
 
     # --- what they do wrong -----------------------------------------------------------------------------------------
@@ -292,24 +301,24 @@ class Manners:
 
     def _ban(self, now_us: int, peer: bytes, record: _Record, error: RemoteProtocolError) -> None:
         known = self._peers.get(peer)
-        standing = Standing.STRANGER if known is None else known.standing
-        self._extend(now_us, record, standing)
+        rank = Rank.STRANGER if known is None else known.rank
+        self._extend(now_us, record, rank)
         if known is not None:
             self.peer_down(peer)
             self._outbox.hang_up(peer, error.code, error.reason[:256])
-            if standing is Standing.STRANGER and _can_ban(known.remote):
+            if rank is Rank.STRANGER and _can_ban(known.remote):
                 address = self._record(now_us, known.remote)
                 address.points += SCORE_MAX // KEYS_BANNED + 1
                 if address.points >= SCORE_MAX:
-                    self._extend(now_us, address, standing)
+                    self._extend(now_us, address, rank)
 
-    def _extend(self, now_us: int, record: _Record, standing: Standing) -> None:
-        record.until_us = now_us + min(BAN_US_MIN << min(record.bans, 16), BAN_US_MAX[standing])
+    def _extend(self, now_us: int, record: _Record, rank: Rank) -> None:
+        record.until_us = now_us + min(BAN_US_MIN[rank] << min(record.bans, 16), BAN_US_MAX[rank])
         record.bans += 1
         record.points = 0
 
-    def _banned_until_us(self, now_us: int, peer: bytes, remote: str, standing: Standing) -> int:
-        names: tuple[bytes | str, ...] = (peer, remote) if standing is Standing.STRANGER else (peer,)
+    def _banned_until_us(self, now_us: int, peer: bytes, remote: str, rank: Rank) -> int:
+        names: tuple[bytes | str, ...] = (peer, remote) if rank is Rank.STRANGER else (peer,)
         latest_us = max((self._records[name].until_us for name in names if name in self._records), default=0)
         return latest_us if latest_us > now_us else 0
 
