@@ -334,7 +334,7 @@ class ValidatorNode:
                     self.peering.peer_up(now_us, event)
                     self._whereabouts.up(now_us, event.peer)
             case PeerDown():
-                self.manners.peer_down(event.peer)
+                self.manners.peer_down(now_us, event)
                 self._chosen.pop(event.peer, None)
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)

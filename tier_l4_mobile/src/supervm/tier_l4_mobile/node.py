@@ -118,7 +118,7 @@ class MobileNode:
                 if self.manners.peer_up(now_us, event, rank):
                     self.peering.peer_up(now_us, event)
             case PeerDown():
-                self.manners.peer_down(event.peer)
+                self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
