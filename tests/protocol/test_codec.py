@@ -19,7 +19,7 @@ from protocol_vectors import protocol_vectors
 from supervm.protocol.account import AccountLeaf
 from supervm.protocol.batch import Batch
 from supervm.protocol.block import FinalizedBlocks
-from supervm.protocol.codec import DEPTH_MAX, INT_MAX, Agreed, decode, encode
+from supervm.protocol.codec import INT_MAX, Agreed, decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Genesis, Parameters
 from supervm.protocol.transfer import Transfer
@@ -177,14 +177,6 @@ def test_the_size_is_checked_before_anything_else() -> None:
     assert decode(AccountLeaf, data, bytes_max=len(data)) == LEAF
     with pytest.raises(RemoteProtocolError, match=f"{len(data)} bytes; at most {len(data) - 1} are allowed"):
         decode(AccountLeaf, data, bytes_max=len(data) - 1)
-
-
-def test_the_deepest_agreed_object_is_within_the_depth_limit() -> None:
-    def depth(value: Any) -> int:
-        return 1 + max(map(depth, value), default=0) if isinstance(value, list) else 0
-
-    assert max(depth(raw_of(sample)) for sample in SAMPLES.values()) == depth(raw_of(SAMPLES["FinalizedBlocks"])) == 10
-    assert DEPTH_MAX >= 10
 
 
 @given(st.binary(max_size=200), st.sampled_from(sorted(SAMPLES)))
