@@ -323,4 +323,4 @@ def _fail(data: bytes, at: int, wanted: tuple[str, str]) -> NoReturn:
     if at >= len(data):
         raise IndexError
     found = f"{_MAJOR_TYPES[data[at] >> 5]} ({data[at:at + 24].hex()})"
-    raise RemoteProtocolError(f"{place}: at byte {at} must be {what}, in its shortest form; there is {found}")
+    raise RemoteProtocolError(f"{place} at byte {at} must be {what}, in its shortest form; there is {found}")

@@ -100,10 +100,11 @@ def new(
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """Show what a genesis FILE says, its chain id and the anchor of its light clients."""
-    from supervm.protocol.genesis import load_genesis
+    from supervm.protocol.genesis import GENESIS_BYTES_MAX, load_genesis
 
     try:
-        document = describe(load_genesis(file.read_bytes()))
+        with file.open("rb") as stream:
+            document = describe(load_genesis(stream.read(GENESIS_BYTES_MAX + 1)))
     except LocalProtocolError as error:
         raise InputError(f"{file}: {error}") from None
     emit(document, as_json=as_json, lines=_lines(document))
