@@ -21,6 +21,7 @@ from ..errors import InputError
 from ..keyfile import create_file
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
+from .numbers import WholeNumber
 from .output import columns, emit, json_option
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--alloc", type=_READ, required=True, help="CSV account,amount in grain.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to make.")
 @click.option("--name", default="supervm", show_default=True, help="Name of the network, 1 to 64 characters.")
-@click.option("--time", "time_ms", type=click.IntRange(0, _INT_MAX), help="Unix time in ms [default: now].")
+@click.option("--time", "time_ms", type=WholeNumber(0, _INT_MAX), help="Unix time in ms [default: now].")
 @click.option("--test-network", is_flag=True, help="Addresses begin with tsvm1.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; may be given many times.")
 @json_option

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import CommonError, InputError
+from .numbers import DecimalNumber, WholeNumber
 from .output import columns, emit, json_option, note
 
-_COUNT = click.IntRange(1, 64)
+_COUNT = WholeNumber(1, 64)
 
 
 @click.command(epilog="Example: supervm up --payments examples/payments.csv --exit-when-done --json")
@@ -31,7 +31,7 @@ _COUNT = click.IntRange(1, 64)
     help="CSV with the header from,to,amount,fee. Default: a built-in set.",
 )
 @click.option("--exit-when-done", is_flag=True, help="Stop once every payment has its fate.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), help="Seconds after which to stop in any case.")
+@click.option("--timeout", "timeout_s", type=DecimalNumber(min=1), help="Seconds after which to stop in any case.")
 @json_option
 def up(
     l1: int | None,
@@ -49,8 +49,6 @@ def up(
     Sends a file of payments through it and shows each one reaching a state that a phone has proved for itself.
     Exits with 0 when every payment is proved (R4) or refused with a reason, else with 1.
     """
-    if timeout_s is not None and not math.isfinite(timeout_s):
-        raise click.UsageError(f"--timeout {timeout_s} is not allowed: seconds, at least 1", ctx=None)
     from ..up.layout import Counts
     from ..up.session import UpOptions, run_up
 
