@@ -30,6 +30,10 @@ _COUNT = WholeNumber(1, 64)
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV with the header from,to,amount,fee. Default: a built-in set.",
 )
+@click.option(
+    "--send-new", is_flag=True,
+    help="With --dir: send the rows that are new although others, sent before, are gone from the file.",
+)
 @click.option("--exit-when-done", is_flag=True, help="Stop once every payment has its fate.")
 @click.option("--timeout", "timeout_s", type=DecimalNumber(min=1), help="Seconds after which to stop in any case.")
 @json_option
@@ -40,6 +44,7 @@ def up(
     l4: int | None,
     directory: Path | None,
     payments: Path | None,
+    send_new: bool,
     exit_when_done: bool,
     timeout_s: float | None,
     as_json: bool,
@@ -57,7 +62,9 @@ def up(
         standard = Counts()
         counts = Counts(l1 or standard.l1, l2 or standard.l2, l3 or standard.l3, l4 or standard.l4)
     try:
-        document, ok = run_up(UpOptions(counts, directory, payments, exit_when_done, timeout_s, quiet=False))
+        document, ok = run_up(UpOptions(
+            counts, directory, payments, exit_when_done, timeout_s, quiet=False, send_new=send_new
+        ))
     except InputError:
         raise
     except CommonError as error:  # the input was right, the network did not do what was asked
