@@ -94,7 +94,7 @@ def test_a_changed_row_is_not_sent_before_its_owner_says_so() -> None:
     phones = Phones()
     phones.up(A + B)
     corrected = A.replace("100", "1000") + B
-    with pytest.raises(InputError, match="nothing was sent: .*--send-new") as caught:
+    with pytest.raises(InputError, match=r"nothing was sent: .*--send-new") as caught:
         phones.up(corrected)
     assert "(alice,bob,100,1), and 1 are new (row 1: alice,bob,1000,1)" in str(caught.value)
     assert phones.amounts() == [100, 200]
