@@ -81,7 +81,10 @@ class MobileNode:
         self._reader = reader
         self.peering = Peering(self._outbox, peers, rng)
         self.manners = Manners(self._outbox, BUDGETS, grave=1)  # there are other edges
-        self.queue = PaymentQueue(chain.chain_id, keys, reader, window=chain.parameters.window)
+        self.queue = PaymentQueue(
+            chain.chain_id, keys, reader, window=chain.parameters.window,
+            validity_ms_max=chain.parameters.validity_ms_max,
+        )
         self.client = LightClient(anchor_of(chain), verify)
         self.uplink = Uplink()
         test = chain.parameters.test_network
