@@ -20,6 +20,7 @@ from supervm.common.storage.memory import MemoryStore
 
 from ..errors import SimulationError
 from .choices import Stream
+from .cuts import BY_HAND, Cause
 
 LOST, TORN, KEPT = 0, 1, 2
 """What a crash makes of the group under way: nothing of it, its tables without its log, or all of it."""
@@ -62,8 +63,8 @@ class VirtualDisk(MemoryStore):
     Attributes:
         log_lost: what the node finds at its next start: its write-ahead log is gone or damaged. It stays so until the
             node begins a new one (`Prune.begin`).
-        full: whether the next write fails.
-        factor: how many times slower than its profile it is now.
+        full_for: causes for which the next write fails.
+        slow_for: cause -> how many times slower than its profile it is for that; the slowest holds.
         under_way: tokens of the group that is being written.
         waiting: writes that were asked for since, as (token, records).
     """
@@ -74,8 +75,8 @@ class VirtualDisk(MemoryStore):
         self._names = tuple(spec.name for spec in specs)
         self.profile = profile or DiskProfile()
         self.log_lost = False
-        self.full = False
-        self.factor = 1
+        self.full_for: dict[Cause, None] = {}
+        self.slow_for: dict[Cause, int] = {}
         self.under_way: tuple[tuple[int, tuple[Record, ...]], ...] = ()
         self.waiting: list[tuple[int, tuple[Record, ...]]] = []
         self._ends: list[int] = []  # length of the log after each of its groups
@@ -133,19 +134,41 @@ class VirtualDisk(MemoryStore):
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
-    def slow(self, factor: int) -> None:
-        """Take `factor` times as long from the next write on; 1 is the usual speed."""
+    @property
+    def full(self) -> bool:
+        """Whether the next write fails."""
+        return bool(self.full_for)
+
+    @property
+    def factor(self) -> int:
+        """How many times slower than its profile it is now: as slow as the strongest cause makes it."""
+        return max(self.slow_for.values(), default=1)
+
+    def slow(self, factor: int, cause: Cause = BY_HAND) -> None:
+        """Take `factor` times as long from the next write on; 1: that cause is over.
+
+        Raises:
+            SimulationError: it is below 1.
+        """
         if factor < 1:
             raise SimulationError(f"a disk can be 1 or more times slower, not {factor} times")
-        self.factor = factor
+        if factor == 1:
+            self.slow_for.pop(cause, None)
+        else:
+            self.slow_for[cause] = factor
 
-    def fill(self) -> None:
+    def fill(self, cause: Cause = BY_HAND) -> None:
         """Become full: the next write fails, and with it the process."""
-        self.full = True
+        self.full_for[cause] = None
 
-    def free(self) -> None:
-        """Have room again."""
-        self.full = False
+    def free(self, cause: Cause = BY_HAND) -> None:
+        """End a cause; there is room again when the last one ends."""
+        self.full_for.pop(cause, None)
+
+    def mend(self) -> None:
+        """End every cause: have room, and the usual speed."""
+        self.full_for.clear()
+        self.slow_for.clear()
 
     def snapshot(self) -> Snapshot:
         """Take a backup of everything durable, the log included."""

@@ -133,6 +133,8 @@ class Driver:
         """Give a message to its receiver, or have it wait for the line; `kind`: LATE when it has waited."""
         if not lane.back.open:
             return  # the receiver's end is down
+        if lane.held is not None and self._network.catch(lane, parcel):
+            return
         dst = lane.dst
         rate = lane.down_bps
         if rate and kind == DELIVER:
