@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
 from supervm.common.core import (
@@ -58,6 +58,8 @@ TRAP_DOWN_S = 2
 WRITE_US = 400
 SHORT_US = 190_000
 """Shorter than any retransmission time."""
+PHASES = (Phase.explicit, Phase.reuse, Phase.generate)
+"""Without shrinking, which takes minutes for little: a schedule reads well as it is."""
 TEXT = f"""
 [scenario]
 name = "promises"
@@ -286,9 +288,17 @@ CUTS = [
     plan("partition", ["l1-3"], 1, 16), plan("partition", ["l1-0"], 2, 9, flap_s=0.1),
     plan("partition", ["l1-1"], 3, 8, direction="out"), plan("partition", ["l1-1"], 5, 11, direction="in"),
     plan("crash", ["l1-0", "l1-3"], 6, 7), plan("link", ["l1-2"], 4, 9, extra_ms=80),
-    plan("link", ["l1-2"], 6, 12, extra_ms=20),
+    plan("link", ["l1-2"], 6, 12, extra_ms=20), plan("crash", ["l1-2"], 12.99, 13.5),
+    plan("partition", ["l1-2"], 13, 15),
 ]
-SHORT_CUTS = [plan("partition", [name], at, at + 0.1) for at, name in enumerate(NAMES * 4, 1)]
+AGAIN = [  # cut again while what was held is on its way through a narrow line
+    plan("partition", ["l1-0", "l1-1"], 5, 7), plan("partition", ["l1-0", "l1-1"], 7.5, 12),
+    plan("partition", ["l1-0"], 1, 17),
+]
+SHORT_CUTS = [
+    plan("link", ["l1-0"], 0, 18, extra_ms=400),
+    *(plan("partition", [name], at, at + 0.1) for at, name in enumerate(NAMES * 4, 1)),
+]
 MACHINES = [
     plan("crash", ["l1-0"], 1, 4), plan("stop", ["l1-0"], 3, 9), plan("amnesia", ["l1-0"], 5, 6),
     plan("disk-full", ["l1-1"], 1, 5), plan("crash", ["l1-1"], 2, 4), plan("disk-full", ["l1-1"], 4, 9),
@@ -299,8 +309,9 @@ MACHINES = [
 ]
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15, deadline=None, phases=PHASES, suppress_health_check=[HealthCheck.too_slow])
 @given(schedules(), st.integers(0, 5))
+@example(AGAIN, 4)
 @example(CUTS, 0)
 @example(CUTS, 1)
 @example(SHORT_CUTS, 0)
@@ -330,3 +341,20 @@ def test_the_world_keeps_its_promises(faults: list[Planned], seed: int) -> None:
     before = model.delivered
     world.run(SECOND)
     assert model.delivered > before + 40
+
+
+def test_a_one_way_cut_lets_the_other_way_through() -> None:
+    """While nothing leaves l1-1, it hears everybody, until its connections are given up."""
+    stand = Stand(0)
+    world = stand.world
+    heard: list[Event] = []
+    world.observe(lambda event: heard.append(event) if isinstance(event, Delivered) else None)
+    for host in world.hosts.values():
+        world.start(host.node_id)
+    world.run(2 * SECOND)
+    world.cut([stand.id_of("l1-1")], [stand.id_of(name) for name in NAMES if name != "l1-1"], one_way=True)
+    world.run(SECOND)
+    heard.clear()
+    world.run(3 * SECOND)
+    assert [event for event in heard if isinstance(event, Delivered) and event.sender.name == "l1-1"] == []
+    assert sum(isinstance(event, Delivered) and event.receiver.name == "l1-1" for event in heard) > 60

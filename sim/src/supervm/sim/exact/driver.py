@@ -133,8 +133,6 @@ class Driver:
         """Give a message to its receiver, or have it wait for the line; `kind`: LATE when it has waited."""
         if not lane.back.open:
             return  # the receiver's end is down
-        if lane.held is not None and self._network.catch(lane, parcel):
-            return
         dst = lane.dst
         rate = lane.down_bps
         if rate and kind == DELIVER:
@@ -148,6 +146,8 @@ class Driver:
                     return
             else:
                 dst.down_free_us = now_us
+        if lane.held is not None and self._network.catch(lane, parcel):
+            return
         if lane.held_until_us and (lane.waiting is not None or lane.held_until_us > self._queue.now_us):
             self._wait(lane, parcel)
         else:
