@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .errors import InputError
-from .options import quoted, whole_number
+from .options import whole_number
+from .quoting import quoted
 from .textfile import read_text
 
 

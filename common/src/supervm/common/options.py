@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import InputError
+from .quoting import shorten
 
 OptionValue = int | str | bool
 _DIGITS_MAX: Final = 100  # far beyond every bound, and far below where `int` gives up
@@ -50,16 +51,6 @@ class OptionSpec:
         return not self.choices or value in self.choices
 
 
-def quoted(text: str, characters_max: int = 60) -> str:
-    """Return `text` in quotes for an error message; of more than `characters_max` only the beginning and the length.
-
-    What is wrong is shown so that it can be found, never so that it fills a terminal or a log.
-    """
-    if len(text) <= characters_max:
-        return repr(text)
-    return f"{text[:characters_max]!r}... ({len(text)} characters)"
-
-
 def whole_number(text: str) -> int | None:
     """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
 
@@ -86,5 +77,5 @@ def parse_option(name: str, text: str, option: OptionSpec) -> OptionValue:
     elif option.kind is int:
         value = whole_number(text)
     if value is None or not option.accepts(value):
-        raise InputError(f"{name}={text} is not allowed: {option.allowed}")
+        raise InputError(f"{name}={shorten(text)} is not allowed: {option.allowed}")
     return value

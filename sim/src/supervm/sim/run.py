@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from time import perf_counter
 from typing import Any
 
+from supervm.common.errors import InputError
 from supervm.protocol.genesis import Parameters
 
 from .changes import ChangePlayer
@@ -37,8 +38,8 @@ from .faults import Episode, FaultPlayer
 from .metrics import Collector, quorum_delay_us, sample
 from .observing import Recorder
 from .scenario.expect import judge
-from .scenario.model import Scenario
-from .scenario.naming import select
+from .scenario.model import Adversary, Change, Fault, Scenario
+from .scenario.naming import choosing_nobody, node_names, region_of_each, select
 from .scenario.schema import read_scenario
 from .statistics import over_seeds
 from .workload import Work
@@ -133,11 +134,7 @@ class Stage:
     recorder: Recorder
 
     def begin(self) -> tuple[list[Episode], Work]:
-        """Switch everything on, let the links come up, and plan faults, changes and work from now on.
-
-        Raises:
-            InputError: with this seed a change chooses no node.
-        """
+        """Switch everything on, let the links come up, and plan faults, changes and work from now on."""
         scenario, deployment = self.scenario, self.deployment
         deployment.start(scenario.settle_us)
         zero_us = deployment.world.now_us
@@ -153,8 +150,13 @@ class Stage:
 
 
 def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage:
-    """Build the network of a scenario; the same scenario and seed always give the same one."""
-    names = {tier: [f"l{tier}-{index}" for index in range(scenario.tier(tier).count)] for tier in range(1, 5)}
+    """Build the network of a scenario; the same scenario and seed always give the same one.
+
+    Raises:
+        InputError: with the regions that this seed draws a fault, a change or an adversary would strike nobody.
+    """
+    check_selections(scenario, seed)
+    names = node_names([plan.count for plan in scenario.tiers])
     choices = Choices(seed)
     region_of = _regions(scenario, names, choices)
     actors, twins = _adversaries(scenario, names, region_of, choices)
@@ -166,20 +168,40 @@ def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage
     )
 
 
+def check_selections(scenario: Scenario, seed: int) -> None:
+    """Refuse faults, changes and adversaries that would strike nobody with the regions that this seed draws.
+
+    Raises:
+        InputError: which one, with its line.
+    """
+    names = node_names([plan.count for plan in scenario.tiers])
+    region_of = _regions(scenario, names, Choices(seed))
+    entries: list[tuple[str, int, Fault | Change | Adversary, int | None]] = [
+        *(("fault", number, fault, None) for number, fault in enumerate(scenario.faults, 1)),
+        *(("change", number, change, 1) for number, change in enumerate(scenario.changes, 1)),
+        *(("adversary", number, one, tier_of(one.kind)) for number, one in enumerate(scenario.adversaries, 1)),
+    ]
+    for table, number, entry, tier in entries:
+        problem = choosing_nobody(entry.who, names, region_of, tier)
+        if problem is not None:
+            where = f"{scenario.source}, line {entry.line}, key {table}.{number}.who"
+            raise InputError(f"{where}: {problem} with the regions of this seed")
+
+
+def tier_of(kind: str) -> int:
+    """Return the tier that an adversary plays."""
+    return 1 if kind == "twins" else ACTORS[kind].tier
+
+
 # --- building ---------------------------------------------------------------------------------------------------------
 
 
 def _regions(scenario: Scenario, names: dict[int, list[str]], choices: Choices) -> dict[str, str]:
     regions = scenario.topology.regions
-    if not regions:
-        return {}
+    if not regions or scenario.topology.placement != "random":
+        return region_of_each(names, regions)
     stream = choices.stream("scenario/placement")
-    drawn = scenario.topology.placement == "random"
-    return {
-        name: stream.pick(regions) if drawn else regions[index % len(regions)]
-        for tier in sorted(names)
-        for index, name in enumerate(names[tier])
-    }
+    return {name: stream.pick(regions) for tier in sorted(names) for name in names[tier]}
 
 
 def _adversaries(
@@ -189,8 +211,7 @@ def _adversaries(
     twins: dict[str, Masks] = {}
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
-        tier = 1 if adversary.kind == "twins" else ACTORS[adversary.kind].tier
-        for name in select(adversary.who, names, region_of, draws, tier):
+        for name in select(adversary.who, names, region_of, draws, tier_of(adversary.kind)):
             if name in actors or name in twins:
                 continue  # the first entry that names a node has it
             if adversary.kind == "twins":

@@ -7,7 +7,8 @@ import click
 from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
 
 from ..errors import InputError
-from ..options import quoted, whole_number
+from ..options import whole_number
+from ..quoting import quoted
 from .numbers import WholeNumber
 from .output import columns, emit, json_option
 

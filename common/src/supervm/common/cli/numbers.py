@@ -12,7 +12,8 @@ from typing import Any
 
 import click
 
-from ..options import quoted, whole_number
+from ..options import whole_number
+from ..quoting import quoted
 
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 

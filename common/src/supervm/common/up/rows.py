@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supervm.common.errors import InputError
-from supervm.common.options import quoted, whole_number
+from supervm.common.options import whole_number
+from supervm.common.quoting import quoted
 from supervm.common.textfile import decode_text
 from supervm.protocol.codec import INT_MAX
 
