@@ -70,7 +70,7 @@ def _lines(document: dict[str, Any], mutation: str | None) -> list[str]:
     failures, cpu_s = document["failures"], document["cpu_s"]
     lines = [
         f"{document['runs']} runs, {document['repeated']} of them twice; {len(failures)} findings; "
-        f"CPU time of a run: median {cpu_s['median']:.2f} s, longest {cpu_s['max']:.2f} s"
+        f"CPU time of a run: median {cpu_s['median']:.2f} s, longest {cpu_s['max']:.2f} s; all {cpu_s['total']:.0f} s"
     ]
     if mutation is not None:
         found = f"noticed in seed {failures[0]['seed']} ({failures[0]['rule']})" if failures else "NOT noticed"
