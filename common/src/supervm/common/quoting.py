@@ -16,11 +16,11 @@ def shorten(text: str, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
     return f"{text[:characters_max]}... ({len(text)} characters)"
 
 
-def quoted(value: Any) -> str:
+def quoted(value: Any, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
     """Return how an error shows a value of any kind: as Python writes it, shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 3 * _DIGITS_MAX:
         return f"a number of about {value.bit_length() * 3 // 10:,} digits"
     if isinstance(value, str):
-        return repr(value) if len(value) <= QUOTED_CHARACTERS_MAX else (
-            f"{value[:QUOTED_CHARACTERS_MAX]!r}... ({len(value)} characters)")
-    return shorten(repr(value))
+        return repr(value) if len(value) <= characters_max else (
+            f"{value[:characters_max]!r}... ({len(value)} characters)")
+    return shorten(repr(value), characters_max)
