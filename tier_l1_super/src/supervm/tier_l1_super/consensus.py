@@ -43,6 +43,7 @@ from .accuse import Accuser
 from .epoch_end import EpochEnd
 from .executor import Executor
 from .pool import Pool
+from .recall import Floors
 from .seat import Seat
 from .serving import Serving
 from .simplex import Simplex
@@ -76,6 +77,7 @@ class Consensus:
         blame: told what a peer did wrong.
         fetch_chain: asks somebody for finalized blocks above the newest here.
         promises: the write-ahead log.
+        floors: says beside which tables the log means something.
     """
 
     def __init__(
@@ -96,7 +98,9 @@ class Consensus:
         blame: Callable[[bytes, RemoteProtocolError], None],
         fetch_chain: Callable[[], None],
         promises: Sequence[Promise],
+        floors: Floors,
     ) -> None:
+        self._floors = floors
         self._chain, self._seat, self._reader, self._ledger = chain, seat, reader, ledger
         self._pool, self._voter, self._executor, self._serving = pool, voter, executor, serving
         self._epoch_end, self._outbox, self._accuser = epoch_end, outbox, accuser
@@ -165,7 +169,9 @@ class Consensus:
         self._tokens = {}
         if self._seat.index is not None or not self._seat.amnesia:
             # a node that had lost its log votes again from here on, so it begins a new one
-            self.promise_written = self._outbox.persist(Prune((), begin=self._seat.amnesia))
+            self.promise_written = self._outbox.persist(
+                Prune((self._floors.begin(),), begin=self._seat.amnesia)
+            )
             self._seat.amnesia = False
         self.simplex = Simplex(
             rules=self._seat.rules,
@@ -277,7 +283,7 @@ class Consensus:
 
     def _compact(self, view: int) -> None:
         """Rewrite the write-ahead log with what is still a promise; the commit itself is in the same write."""
-        keep = list(self.simplex.prune(view))
+        keep = [self._floors.begin(), *self.simplex.prune(view)]
         keep.extend(encode_promise(promise) for promise in self._executor.live_promises())
         keep.extend(encode_promise(promise) for promise in self._voter.live_promises())
         keep.extend(encode_promise(promise) for promise in self._epoch_end.live_promises())

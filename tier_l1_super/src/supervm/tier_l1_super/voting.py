@@ -7,6 +7,7 @@ the body is on disk with it, so that q votes also prove that the body can be had
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervm.common.core import Outbox
@@ -57,6 +58,7 @@ class BatchVoter:
         reader: durable bodies.
         promises: batch promises from the write-ahead log, in the order they were made; those of other epochs are void.
         accuser: told of miners that broke the rules.
+        floor_news: says beside which tables a promise means something (`recall.Floors.news`).
     """
 
     def __init__(
@@ -69,10 +71,12 @@ class BatchVoter:
         reader: Reader,
         promises: list[BatchPromise],
         accuser: Accuser,
+        floor_news: Callable[[], tuple[Append, ...]],
     ) -> None:
         self._chain = chain
         self._seat = seat
         self._accuser = accuser
+        self._floor_news = floor_news
         self.closed = False
         """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
         self._slots = slots
@@ -198,7 +202,7 @@ class BatchVoter:
             self._written[digest] = self._outbox.persist(Put("batches", (digest,), (encode(body.batch),)))
         if bits != before:
             promise = BatchPromise(1, epoch, digest, count, bitmap)
-            self._written[digest] = self._outbox.persist(Append(encode_promise(promise)))
+            self._written[digest] = self._outbox.persist(*self._floor_news(), Append(encode_promise(promise)))
         statement = batch_vote_statement(self._chain.chain_id, epoch, digest, count, bitmap)
         vote = BatchVote(1, epoch, digest, count, bitmap, index, key.sign(statement))
         self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))

@@ -164,6 +164,7 @@ class Voter:
         self.voter = BatchVoter(
             chain, seat, self.slots, self.pool, self.outbox, self.disk,
             [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
+            lambda: (),
         )
 
     def take(self, event: Hashable) -> None:
@@ -252,7 +253,7 @@ def voter_mirror() -> Mirror:
         shared=(Accuser, Chain, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
-            "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
+            "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain", "BatchVoter._floor_news",
             "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox",
             "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "Slots._expiry",
         ),

@@ -10,6 +10,9 @@ proposer; but if all validators crash at once and the proposer stays away, a not
 correct voters, or no later block could ever extend it. For the same reason certificates are recorded too, although
 nothing waits for them: without them, the votes of a faulty validator that once completed a certificate might not
 come again.
+
+A log is pruned by what the tables hold, so it means something only beside tables that are as new. `LogFloor` says how
+new; `supervm.tier_l1_super.recall` asks at the start.
 """
 
 from __future__ import annotations
@@ -88,6 +91,20 @@ class HeldCertificate(Agreed, frozen=True, tag="wc"):
     certificate: Certificate
 
 
+class LogFloor(Agreed, frozen=True, tag="wf"):
+    """Not a promise: how far the tables had come when this was written, as three heights.
+
+    What the log lacks - because it was pruned, or because it was never promised in this place - rests on tables that
+    hold at least this much. Every rewrite of the log begins with one, and another is appended with a batch vote when
+    execution has gone on since; the highest of each height counts.
+    """
+
+    version: Literal[1]
+    finalized_height: Uint
+    certified_height: Uint
+    executed_height: Uint
+
+
 Promise = (
     NotarizePromise
     | NullifyPromise
@@ -96,12 +113,14 @@ Promise = (
     | BatchPromise
     | ClosePromise
     | HeldCertificate
+    | LogFloor
 )
 ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate
 """The records that `Simplex` writes and wants back."""
 
 _KINDS: tuple[type[Promise], ...] = (
-    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate
+    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate,
+    LogFloor,
 )
 _KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 
