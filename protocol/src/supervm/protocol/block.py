@@ -18,7 +18,8 @@ from .errors import RemoteProtocolError
 from .evidence import BlockEvidence, check_evidence
 from .hashing import hash_block_body, hash_justification
 from .header import (
-    GAP_VIEWS_MAX,
+    SKIP_SIGNATURES_MAX,
+    SKIPS_MAX,
     BlockHeader,
     ChainRules,
     CheckpointRef,
@@ -31,8 +32,8 @@ from .validators import ValidatorSet
 from .votes import Certificate, VoteKind, check_certificate
 
 __all__ = [
-    "BODY_BYTES_MAX", "CHECKPOINT_LAG_MAX", "EMPTY_BODY", "GAP_VIEWS_MAX", "REFS_MAX", "Block", "BlockBody",
-    "BlockHeader", "ChainRules", "CheckpointRef", "FinalizedBlocks", "Justification", "check_block",
+    "BODY_BYTES_MAX", "CHECKPOINT_LAG_MAX", "EMPTY_BODY", "REFS_MAX", "SKIPS_MAX", "SKIP_SIGNATURES_MAX", "Block",
+    "BlockBody", "BlockHeader", "ChainRules", "CheckpointRef", "FinalizedBlocks", "Justification", "check_block",
     "check_finalized_chain", "check_justification", "committed_part", "genesis_block_header",
 ]
 

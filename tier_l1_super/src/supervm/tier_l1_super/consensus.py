@@ -199,6 +199,10 @@ class Consensus:
                     self._tokens[token] = self.promise_written = self._outbox.persist(Append(payload))
                     if len(self._tokens) > 4 * COMPACT_EVERY:
                         del self._tokens[next(iter(self._tokens))]
+                case sx.CompactLog(view) if self._seat.index is None:
+                    simplex.prune(view)
+                case sx.CompactLog(view):
+                    self._compact(view)
                 case sx.Broadcast(message, after):
                     self.broadcast(message, self._tokens.get(after, 0))
                 case sx.SendTo(index, message, after):

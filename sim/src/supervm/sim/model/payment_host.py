@@ -253,9 +253,9 @@ def voter_mirror() -> Mirror:
         shared=(Accuser, Chain, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
-            "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain", "BatchVoter._floor_news",
-            "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox",
-            "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "Slots._expiry",
+            "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
+            "BatchVoter._floor_news", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool",
+            "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )

@@ -21,7 +21,7 @@ from supervm.protocol.wire.messages import Message
 
 
 class VoteReceived(msgspec.Struct, frozen=True):
-    """A Notarize, Nullify or Finalize vote came over the authenticated link of validator `from_index`."""
+    """A Notarize, Nullify, Finalize or span vote came over the authenticated link of validator `from_index`."""
 
     from_index: int
     vote: Vote
@@ -35,7 +35,7 @@ class ProposalReceived(msgspec.Struct, frozen=True):
 
 
 class CertificateReceived(msgspec.Struct, frozen=True):
-    """A notarization, nullification or finalization came from validator `from_index`."""
+    """A notarization, nullification, finalization or certified span came from validator `from_index`."""
 
     from_index: int
     certificate: Certificate
@@ -82,6 +82,15 @@ class PersistPromise(msgspec.Struct, frozen=True):
 
     token: int
     payload: bytes
+
+
+class CompactLog(msgspec.Struct, frozen=True):
+    """Many records are void, since a certified span stands for them: rewrite the log with what `prune(view)` returns.
+
+    `view` is that of the last block handed out in `Committed` before this.
+    """
+
+    view: int
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -131,7 +140,10 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class EvidenceFound(msgspec.Struct, frozen=True):
-    """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10)."""
+    """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10).
+
+    The Nullify may be that of a span.
+    """
 
     kind: Literal["E1", "E2"]
     first: Vote
@@ -169,12 +181,12 @@ class ForkFound(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    PersistPromise | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame | FetchBlock
-    | FetchFinalized | ForkFound
+    PersistPromise | CompactLog | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame
+    | FetchBlock | FetchFinalized | ForkFound
 )
 
 __all__ = [
     "AskBuild", "AskVerify", "Blame", "BlockVerified", "Broadcast", "Built", "CertificateReceived", "Committed",
-    "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
+    "CompactLog", "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
     "PersistPromise", "ProposalReceived", "SendTo", "Started", "Tick", "VoteReceived",
 ]

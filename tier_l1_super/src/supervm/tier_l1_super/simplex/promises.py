@@ -59,6 +59,15 @@ class FinalizePromise(Agreed, frozen=True, tag="w3"):
     digest: Hash
 
 
+class SpanPromise(Agreed, frozen=True, tag="ws"):
+    """W2 of a whole span: never finalize in any of the `width` views up to `view` (`supervm.protocol.spans`)."""
+
+    version: Literal[1]
+    epoch: Uint
+    view: Uint
+    width: Uint
+
+
 class CheckpointPromise(Agreed, frozen=True, tag="w4"):
     """W4: at this height, this checkpoint header and no other."""
 
@@ -85,7 +94,7 @@ class ClosePromise(Agreed, frozen=True, tag="w8"):
 
 
 class HeldCertificate(Agreed, frozen=True, tag="wc"):
-    """Not a promise: a notarization or nullification this node holds, so that a restart finds its view again."""
+    """Not a promise: a notarization, nullification or certified span that is held, so that a restart finds its view."""
 
     version: Literal[1]
     certificate: Certificate
@@ -109,18 +118,19 @@ Promise = (
     NotarizePromise
     | NullifyPromise
     | FinalizePromise
+    | SpanPromise
     | CheckpointPromise
     | BatchPromise
     | ClosePromise
     | HeldCertificate
     | LogFloor
 )
-ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate
+ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | SpanPromise | HeldCertificate
 """The records that `Simplex` writes and wants back."""
 
 _KINDS: tuple[type[Promise], ...] = (
     NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate,
-    LogFloor,
+    SpanPromise, LogFloor,
 )
 _KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 
@@ -154,5 +164,8 @@ def epoch_of(promise: ConsensusPromise) -> int:
 
 
 def view_of(promise: ConsensusPromise) -> int:
-    """Return the view that a consensus record is about; it may be pruned once that view is durably finalized."""
+    """Return the view that a consensus record is about; it may be pruned once that view is durably finalized.
+
+    Of a span this is the last.
+    """
     return promise.certificate.number if isinstance(promise, HeldCertificate) else promise.view
