@@ -356,7 +356,7 @@ def test_a_chain_that_stood_for_hundreds_of_views_goes_on(crashes: bool) -> None
     assert not cluster.monitor.blames
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", [1, 2])
 def test_random_schedules_with_spans_after_every_view_are_safe_and_live_again(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

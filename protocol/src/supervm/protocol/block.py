@@ -10,10 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
+import cbor2
 import msgspec
 
 from .batch import BatchCertificate, check_batch_certificate
-from .codec import Agreed, Hash, Signature, encode
+from .codec import Agreed, Hash, Signature, decode, encode
 from .errors import RemoteProtocolError
 from .evidence import BlockEvidence, check_evidence
 from .hashing import hash_block_body, hash_justification
@@ -34,7 +35,7 @@ from .votes import Certificate, VoteKind, check_certificate
 __all__ = [
     "BODY_BYTES_MAX", "CHECKPOINT_LAG_MAX", "EMPTY_BODY", "REFS_MAX", "SKIPS_MAX", "SKIP_SIGNATURES_MAX", "Block",
     "BlockBody", "BlockHeader", "ChainRules", "CheckpointRef", "FinalizedBlocks", "Justification", "check_block",
-    "check_finalized_chain", "check_justification", "committed_part", "genesis_block_header",
+    "check_finalized_chain", "check_justification", "committed_part", "genesis_block_header", "glance",
 ]
 
 REFS_MAX = 64
@@ -60,6 +61,9 @@ class BlockBody(Agreed, tag="body", frozen=True):
     evidence: Annotated[tuple[BlockEvidence, ...], msgspec.Meta(max_length=EVIDENCE_MAX)] = ()
 
 
+HEADER_BYTES_MAX = 1_024
+"""More than any header takes: 5 hashes, 4 bit masks of 255 validators and some integers."""
+
 EMPTY_BODY = BlockBody(1, (), ())
 """The only body that a descendant of a sealing block may have."""
 
@@ -77,6 +81,49 @@ class Block(Agreed, tag="fullblock", frozen=True):
     def hash(self) -> Hash:
         """The hash of the header."""
         return self.header.hash
+
+
+_BLOCK_HEAD = b"\x86" + cbor2.dumps(Block.__struct_config__.tag) + b"\x01"
+_SIGNATURE_HEAD = b"\x58\x40"
+
+
+def glance(data: bytes) -> tuple[BlockHeader, bytes]:
+    """Return header and proposer's signature of an encoded block without reading what lies between, megabytes maybe.
+
+    Whether the rest is a justification and a body, and the right ones, is left to `decode` and `check_block`.
+
+    Raises:
+        RemoteProtocolError: the bytes do not begin and end like a block.
+    """
+    if not data.startswith(_BLOCK_HEAD) or data[-66:-64] != _SIGNATURE_HEAD:
+        raise RemoteProtocolError("the bytes are no block: they do not begin and end like one")
+    start = len(_BLOCK_HEAD)
+    raw = data[start : start + HEADER_BYTES_MAX]
+    return decode(BlockHeader, raw[: _item_end(raw)]), data[-64:]
+
+
+def _item_end(data: bytes) -> int:
+    """Return where the first CBOR item in `data` ends, by the lengths in its heads.
+
+    Raises:
+        RemoteProtocolError: it does not end in `data`, or is of a kind that no agreed object has.
+    """
+    at, left = 0, 1
+    while left and at < len(data):
+        major, short = divmod(data[at], 32)
+        size = 1 << max(0, short - 24) if 24 <= short < 28 else 0
+        if short > 27 or major not in (0, 2, 3, 4, 7):
+            break
+        value = int.from_bytes(data[at + 1 : at + 1 + size], "big") if size else short
+        at += 1 + size
+        left -= 1
+        if major in (2, 3):
+            at += value
+        elif major == 4:
+            left += value
+    if left or at > len(data):
+        raise RemoteProtocolError(f"the header of a block does not end within {HEADER_BYTES_MAX} bytes")
+    return at
 
 
 class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):

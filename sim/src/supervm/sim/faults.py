@@ -70,7 +70,7 @@ class FaultPlayer:
         text = ", ".join(fault.who)
         known = FAULTS[fault.kind]
         extra = ", ".join(_shown(fault, key) for key, value in fault.options.items() if value != known[key].default)
-        moment = fault.kind in ("crash-point", "amnesia", "bit-flip", "lost-suffix", "old-backup")
+        moment = "down_s" in known and "up_s" not in known
         end_us = fault.end_us if not moment else fault.at_us + fault.number("down_s")
         self.episodes.append(Episode(fault.kind, fault.at_us, end_us, len(who), f"{text} ({extra})" if extra else text))
         begin, end = getattr(self, f"_{fault.kind.replace('-', '_')}")(number, fault, who, draws)
@@ -257,6 +257,19 @@ class FaultPlayer:
 
         self._at(max(0, fault.at_us - fault.number("age_s")), save)
         return self._damage(fault, who, lambda disk: disk.restore(backups[id(disk)]))
+
+    def _database_only(self, _number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
+        backups: dict[int, Any] = {}
+
+        def save() -> None:
+            for name in who:
+                backups[id(self._host(name).disk)] = self._host(name).disk.snapshot()
+
+        self._at(max(0, fault.at_us - fault.number("age_s")), save)
+        return self._damage(fault, who, lambda disk: disk.restore_tables(backups[id(disk)]))
+
+    def _database_and_log(self, _number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
+        return self._damage(fault, who, lambda disk: disk.lose_all())
 
     def _clock(self, _number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
         def step(direction: int) -> None:

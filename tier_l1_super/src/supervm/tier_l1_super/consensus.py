@@ -29,6 +29,7 @@ from supervm.protocol.block import (
     FinalizedBlocks,
     check_block,
     check_finalized_chain,
+    glance,
 )
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -36,7 +37,7 @@ from supervm.protocol.evidence import bad_justification, double_vote
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate
+from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import GetBlock, Message
 
 from .accuse import Accuser
@@ -56,6 +57,8 @@ COMPACT_EVERY = 256
 LAG_BLOCKS_MAX = 64
 """Blocks that may wait for execution while this node still proposes batches, and whose bodies are kept in memory."""
 BLOCK_BYTES_MAX = 8 << 20
+PROPOSAL_BYTES_MAX = 4 << 20
+"""Of a block on its way: a body of 1 MiB and a justification (`SKIP_SIGNATURES_MAX`)."""
 
 
 class Consensus:
@@ -292,6 +295,30 @@ class Consensus:
         keep.extend(encode_promise(promise) for promise in self._voter.live_promises())
         keep.extend(encode_promise(promise) for promise in self._epoch_end.live_promises())
         self._outbox.persist(Prune(tuple(keep)))
+
+    def proposal(self, now_us: int, sender: int, raw: bytes) -> None:
+        """Take a proposal from a validator, after a look at its header: what nobody would vote on is not read.
+
+        Args:
+            now_us: the time.
+            sender: the validator's index in this epoch.
+            raw: encoded `Block`.
+
+        Raises:
+            RemoteProtocolError: it is no block, or out of turn.
+        """
+        simplex = self.simplex
+        header, signature = glance(raw)
+        if simplex.wants(header):
+            self.step(now_us, sx.ProposalReceived(sender, decode(Block, raw, bytes_max=PROPOSAL_BYTES_MAX)))
+        elif header.epoch == self._seat.rules.epoch and not simplex.is_in_turn(header):
+            raise RemoteProtocolError(
+                f"its proposal for view {header.view} is of another chain, leader or order", penalty=50,
+                code="bad-proposal",
+            )
+        elif sender == header.proposer and simplex.is_rival(header):
+            vote = Vote(1, VoteKind.NOTARIZE, header.epoch, header.view, header.hash, sender, signature)
+            self.step(now_us, sx.VoteReceived(sender, vote))  # two proposals of one view are evidence
 
     def chain(self, now_us: int, raw: bytes) -> bool:
         """Take finalized blocks from a peer; return whether they brought something.

@@ -32,7 +32,7 @@ from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import Batch, BatchCertificate, check_batch_certificate
-from supervm.protocol.block import Block, ChainRules
+from supervm.protocol.block import ChainRules, glance
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -409,11 +409,11 @@ class ValidatorNode:
             case ProposalMessage(raw):
                 if sender is None and not self.epoch_end.closing:
                     return  # a stranger's, and no epoch begins: not worth reading
-                block = decode(Block, raw, bytes_max=4 << 20)
-                if block.header.epoch > self.seat.rules.epoch:
-                    self._early.keep(peer, block.header.epoch, message, self.seat.rules.epoch)
+                epoch = glance(raw)[0].epoch
+                if epoch > self.seat.rules.epoch:
+                    self._early.keep(peer, epoch, message, self.seat.rules.epoch)
                 elif sender is not None:
-                    self.consensus.step(now_us, sx.ProposalReceived(sender, block))
+                    self.consensus.proposal(now_us, sender, raw)
             case CertificateMessage(certificates):
                 for certificate in certificates:
                     if certificate.epoch > self.seat.rules.epoch:

@@ -62,6 +62,7 @@ class VirtualDisk(MemoryStore):
     Attributes:
         log_lost: what the node finds at its next start: its write-ahead log is gone or damaged. It stays so until the
             node begins a new one (`Prune.begin`).
+        tables_old: whether older tables were put back beside the present log (`restore_tables`) since it began.
         full: whether the next write fails.
         factor: how many times slower than its profile it is now.
         under_way: tokens of the group that is being written.
@@ -74,6 +75,7 @@ class VirtualDisk(MemoryStore):
         self._names = tuple(spec.name for spec in specs)
         self.profile = profile or DiskProfile()
         self.log_lost = False
+        self.tables_old = False
         self.full = False
         self.factor = 1
         self.under_way: tuple[tuple[int, tuple[Record, ...]], ...] = ()
@@ -111,7 +113,7 @@ class VirtualDisk(MemoryStore):
         before = len(self._log)
         super()._apply_log(records)
         if any(isinstance(record, Prune) and record.begin for record in records):
-            self.log_lost = False
+            self.log_lost = self.tables_old = False
         if any(isinstance(record, Prune) for record in records):
             self._ends = [len(self._log)] if self._log else []
         elif len(self._log) > before:
@@ -154,14 +156,30 @@ class VirtualDisk(MemoryStore):
 
     def restore(self, backup: Snapshot) -> None:
         """Put an older state in place of the present one, of a host that is off: nothing shows it."""
+        self._restore_rows(backup)
+        self._log = list(backup.log)
+        self._recovered = list(backup.log)
+        self._ends = list(backup.ends)
+
+    def restore_tables(self, backup: Snapshot) -> None:
+        """Put older tables beside the present log, of a host that is off: a database that was restored from a backup.
+
+        What this promised since is in the log, as far as the log was not pruned by what the tables held.
+        """
+        self._restore_rows(backup)
+        self.tables_old = True
+
+    def lose_all(self) -> None:
+        """Lose tables and log, of a host that is off; what its folder says of there having been a log is kept."""
+        self._restore_rows(Snapshot({name: {} for name in self._names}, (), ()))
+        self.lose_log()
+
+    def _restore_rows(self, backup: Snapshot) -> None:
         for name in self._names:
             fresh = type(self._tables[name])()
             for key, value in backup.rows[name].items():
                 fresh.put(key, value)
             self._tables[name] = fresh
-        self._log = list(backup.log)
-        self._recovered = list(backup.log)
-        self._ends = list(backup.ends)
 
     def lose_log(self) -> None:
         """Lose the write-ahead log, of a host that is off: amnesia, which its next start sees."""

@@ -22,9 +22,9 @@ from supervm.protocol import epoch, execution, fees, header, light, transition, 
 from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import VoteKind
-from supervm.tier_l1_super import epoch_end, executor, node, pool, slots, voting
+from supervm.tier_l1_super import epoch_end, executor, node, pool, recall, slots, voting
 from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import rounds, state
+from supervm.tier_l1_super.simplex import rounds, skips, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
 from supervm.tier_l4_mobile import courier, queue
 from supervm.tier_l4_mobile import log as phone_log
@@ -227,6 +227,19 @@ def _amnesia(patcher: Patcher) -> None:
         original(self, **{**options, "observer": False})
 
     patcher.wrap(node.ValidatorNode, "__init__", init)
+
+
+@_mutation("database-floor", "a database older than the log makes an observer (2.8)",
+           on=("database-only", "cut", "power"), compact_every=8, rate_ppm=60_000, epoch_ms=1_500)
+def _database_floor(patcher: Patcher) -> None:
+    patcher.set(recall, "_doubt", lambda *_: "")
+
+
+@_mutation("span-binds", "in a view under a span that it signed a validator signs nothing (2.5)",
+           on=("loss", "cut", "crash"), block_interval_ms=200)
+def _span_binds(patcher: Patcher) -> None:
+    patcher.set(simplex_voting, "SPAN_DELAY_VIEWS", 0)
+    patcher.set(skips.Skips, "binds", lambda self, view: False)
 
 
 # --- epochs -----------------------------------------------------------------------------------------------------------

@@ -73,6 +73,36 @@ LAG_VIEWS = 4
 class Simplex(Voting):
     """One epoch's consensus at one node: takes events, answers with effects; `State` describes the arguments."""
 
+    def wants(self, header: BlockHeader) -> bool:
+        """Return whether a proposal with this header is worth reading: it could be voted on, or was asked for."""
+        view, block_hash = header.view, header.hash
+        if self._sealed or not self._is_open(header) or self._tree.get(block_hash) is not None:
+            return False
+        if block_hash in self._wanted:
+            return True
+        if not self._final.view < view <= self._view + VIEWS_AHEAD_MAX or not self.is_in_turn(header):
+            return False
+        round_ = self._rounds.get(view)
+        if round_ is None:
+            return self._skips.covering(view) is None
+        return round_.proposal is None or self._is_certified(round_, block_hash)
+
+    def is_rival(self, header: BlockHeader) -> bool:
+        """Return whether this is the header of another proposal than the one that is held for its view."""
+        round_ = self._rounds.get(header.view) if self._is_open(header) else None
+        return round_ is not None and round_.proposal is not None and round_.proposal_hash != header.hash
+
+    def _is_open(self, header: BlockHeader) -> bool:
+        return header.epoch == self.rules.epoch and header.view > self._tree.committed_view
+
+    def is_in_turn(self, header: BlockHeader) -> bool:
+        """Return whether a header of this epoch is of this chain, by its view's leader, and above its parent."""
+        rules = self.rules
+        return (
+            header.chain_id == rules.chain_id and header.proposer == rules.leader(header.view)
+            and header.parent_view < header.view
+        )
+
     # --- events ----------------------------------------------------------------------------------------------------
 
     def step(self, now_us: int, event: Event) -> list[Effect]:
@@ -217,12 +247,12 @@ class Simplex(Voting):
     def _on_proposal(self, sender: int, block: Block) -> None:
         header, block_hash, rules = block.header, block.hash, self.rules
         view = header.view
-        if header.epoch != rules.epoch or view <= self._tree.committed_view or self._tree.get(block_hash) is not None:
+        if not self._is_open(header) or self._tree.get(block_hash) is not None:
             return
         wanted = block_hash in self._wanted
         if not wanted and not self._final.view < view <= self._view + VIEWS_AHEAD_MAX:
             return
-        if header.chain_id != rules.chain_id or header.proposer != rules.leader(view) or header.parent_view >= view:
+        if not self.is_in_turn(header):
             self._blame(sender, f"its proposal for view {view} is of another chain, leader or order", "bad-proposal")
             return
         if (hash_block_body(encode(block.body)) != header.body_hash
@@ -246,7 +276,8 @@ class Simplex(Voting):
             if vote.signer != self.index:
                 self._count(round_, vote, checked=True)
             for certificate in (block.just.parent + block.just.nullifications) if known else ():
-                self._admit(sender, certificate)
+                if not (self._is_past(certificate) or self._is_held(certificate) or self._admit(sender, certificate)):
+                    break  # one bad certificate is enough
         else:
             self._tree.add(block_hash, block)
         self._wanted.pop(block_hash, None)

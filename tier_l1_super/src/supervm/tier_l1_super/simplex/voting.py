@@ -91,6 +91,8 @@ class Voting(State, ABC):
                 self._blame(vote.signer, f"its NOTARIZE of view {vote.number} is not signed by it", "bad-signature")
             elif round_.accuse("E1", vote.signer):
                 self._emit(EvidenceFound("E1", earlier, vote))
+                if vote.signer == self.rules.leader(vote.number):
+                    round_.poisoned = True
 
     def _check_rivals(self, round_: Round, vote: Vote) -> None:
         """Report E2: one validator signed both Nullify and Finalize of a view."""
@@ -122,7 +124,7 @@ class Voting(State, ABC):
 
     def _admit(self, sender: int, certificate: Certificate) -> bool:
         """Check and hold a certificate from elsewhere unless one of its kind is held; return whether it was new."""
-        if certificate.number <= self._final.view or certificate.epoch != self.rules.epoch:
+        if self._is_past(certificate):
             return False
         if (certificate.kind not in KINDS and certificate.kind is not NULLIFY_SPAN) or self._is_held(certificate):
             return False
@@ -133,6 +135,10 @@ class Voting(State, ABC):
         else:
             self._hold(self._round(certificate.number), certificate)
         return True
+
+    def _is_past(self, certificate: Certificate) -> bool:
+        """Return whether a certificate is of a view that is final, or of another epoch."""
+        return certificate.number <= self._final.view or certificate.epoch != self.rules.epoch
 
     def _is_held(self, certificate: Certificate) -> bool:
         """Return whether a certificate says nothing new."""
