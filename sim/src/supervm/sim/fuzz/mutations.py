@@ -20,11 +20,12 @@ from supervm.common.records import Append
 from supervm.protocol import block as block_rules
 from supervm.protocol import epoch, execution, fees, header, light, transition, validators
 from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
+from supervm.protocol.spans import spans_within
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import VoteKind
 from supervm.tier_l1_super import epoch_end, executor, node, pool, recall, slots, voting
 from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import rounds, skips, state
+from supervm.tier_l1_super.simplex import rounds, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
 from supervm.tier_l4_mobile import courier, queue
 from supervm.tier_l4_mobile import log as phone_log
@@ -235,11 +236,15 @@ def _database_floor(patcher: Patcher) -> None:
     patcher.set(recall, "_doubt", lambda *_: "")
 
 
-@_mutation("span-binds", "in a view under a span that it signed a validator signs nothing (2.5)",
-           on=("loss", "cut", "crash"), block_interval_ms=200)
-def _span_binds(patcher: Patcher) -> None:
-    patcher.set(simplex_voting, "SPAN_DELAY_VIEWS", 0)
-    patcher.set(skips.Skips, "binds", lambda self, view: False)
+@_mutation("span-over-finalize", "who has finalized a view signs no span over it (2.5)",
+           on=("loss", "cut", "crash"), loss_ppm=150_000, block_interval_ms=200)
+def _span_over_finalize(patcher: Patcher) -> None:
+    def cast(original: Any, self: Any) -> None:
+        self._finalize_view = 0
+        original(self)
+
+    patcher.wrap(simplex_voting.Voting, "_cast_spans", cast)
+    patcher.set(simplex_voting.Voting, "_spans_wanted", lambda self: spans_within(self._final.view + 1, self._view - 1))
 
 
 # --- epochs -----------------------------------------------------------------------------------------------------------
