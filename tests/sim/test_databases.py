@@ -12,7 +12,7 @@ from supervm.sim.fuzz.config import draw_config
 from supervm.sim.fuzz.mutations import mutated
 from supervm.sim.fuzz.run import run_seed
 from supervm.sim.invariants import Monitor
-from supervm.sim.run import run_scenario
+from supervm.sim.run import run_scenario, set_up
 from supervm.sim.scenario.schema import read_scenario
 from supervm.tier_l1_super import consensus
 
@@ -129,3 +129,21 @@ def test_the_restorer_breaks_nothing() -> None:
     outcome = run_seed(3, config=draw_config(3, knobs))
     assert outcome.violations == ()
     assert outcome.reached["database-restored"] > 0
+
+
+def test_the_actor_restores_in_scenarios_and_stays_honest() -> None:
+    text = SCENARIO.split("[[fault]]")[0].replace("duration_s = 10", "duration_s = 17") + """
+[[adversary]]
+kind = "database-restorer"
+who = ["l1-2"]
+"""
+    stage = set_up(read_scenario(text, "a test"), 1)
+    assert "l1-2" in stage.honest
+    monitor = Monitor(stage.deployment)
+    stage.begin()
+    host = stage.deployment.host("l1-2")
+    lives = host.life
+    stage.deployment.world.run(17_000_000)
+    assert host.life >= lives + 4
+    assert host.disk.tables_old
+    assert not monitor.violations
