@@ -33,9 +33,27 @@ from .validators import ValidatorSet
 from .votes import Certificate, VoteKind, check_certificate
 
 __all__ = [
-    "BODY_BYTES_MAX", "CHECKPOINT_LAG_MAX", "EMPTY_BODY", "REFS_MAX", "SKIPS_MAX", "SKIP_SIGNATURES_MAX", "Block",
-    "BlockBody", "BlockHeader", "ChainRules", "CheckpointRef", "FinalizedBlocks", "Justification", "check_block",
-    "check_finalized_chain", "check_justification", "committed_part", "genesis_block_header", "glance",
+    "BODY_BYTES_MAX",
+    "CHECKPOINT_LAG_MAX",
+    "EMPTY_BODY",
+    "REFS_MAX",
+    "SKIPS_MAX",
+    "SKIP_SIGNATURES_MAX",
+    "Block",
+    "BlockBody",
+    "BlockHeader",
+    "ChainRules",
+    "CheckpointRef",
+    "FinalizedBlocks",
+    "FinalizedPrefix",
+    "Justification",
+    "check_block",
+    "check_finalized_chain",
+    "check_justification",
+    "committed_part",
+    "decode_finalized",
+    "genesis_block_header",
+    "glance",
 ]
 
 REFS_MAX = 64
@@ -134,6 +152,36 @@ class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
     finalization: Certificate
 
 
+HEADERS_MAX = 6_000
+"""Most headers in a `FinalizedPrefix`: with a piece of blocks they fit into a message of 4 MiB."""
+
+
+class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
+    """A piece of a run of blocks that became final through one finalization, too many for one message.
+
+    `headers` lead from the last of `blocks` to the block that is finalized; their blocks come in later pieces.
+    """
+
+    version: Literal[1]
+    blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
+    headers: Annotated[tuple[BlockHeader, ...], msgspec.Meta(min_length=1, max_length=HEADERS_MAX)]
+    finalization: Certificate
+
+
+_PREFIX_HEAD = b"\x85" + cbor2.dumps(FinalizedPrefix.__struct_config__.tag)
+
+
+def decode_finalized(data: bytes, *, bytes_max: int = 4 << 20) -> FinalizedBlocks | FinalizedPrefix:
+    """Read a piece of the finalized chain; `check_finalized_chain` checks it.
+
+    Raises:
+        RemoteProtocolError: it is neither of the two, or not in its canonical form.
+    """
+    if data.startswith(_PREFIX_HEAD):
+        return decode(FinalizedPrefix, data, bytes_max=bytes_max)
+    return decode(FinalizedBlocks, data, bytes_max=bytes_max)
+
+
 def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: ValidatorSet | None = None) -> None:
     """The validity rule: fields, leader, limits, justification, checkpoint and batch certificates; cheap checks first.
 
@@ -227,8 +275,10 @@ def _check_last_checkpoint(
     return epoch
 
 
-def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: ChainRules) -> None:
+def check_finalized_chain(chain: FinalizedBlocks | FinalizedPrefix, parent: BlockHeader, rules: ChainRules) -> None:
     """Check blocks obtained from one peer: of one epoch, hash-linked from `parent`, the last one finalized by a quorum.
+
+    Of a `FinalizedPrefix` it is the last of the headers that is finalized.
 
     The finalization proves the tip and the hash links prove the rest, so old signatures are not checked again
     (consensus.md 2.8). Blocks after a sealing block prove that one and are then discarded (`committed_part`).
@@ -252,6 +302,12 @@ def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: Ch
             raise RemoteProtocolError(f"the body of block {following.height} is not its own", code="bad-chain")
         if hash_justification(encode(block.just)) != following.just_hash:
             raise RemoteProtocolError(f"the justification of block {following.height} is not its own", code="bad-chain")
+        header = following
+    for following in chain.headers if isinstance(chain, FinalizedPrefix) else ():
+        if following.epoch != rules.epoch or (
+            following.parent_hash, following.height
+        ) != (header.hash, header.height + 1):
+            raise RemoteProtocolError(f"header {following.height} does not link to {header.height}", code="bad-chain")
         header = following
     tip = chain.finalization
     if (tip.epoch, tip.number, tip.digest) != (header.epoch, header.view, header.hash):

@@ -29,6 +29,7 @@ from supervm.protocol.block import (
     FinalizedBlocks,
     check_block,
     check_finalized_chain,
+    decode_finalized,
     glance,
 )
 from supervm.protocol.codec import decode, encode
@@ -139,6 +140,8 @@ class Consensus:
         if isinstance(stored[1], bytes):
             return (header, decode(Certificate, stored[1])), ()
         proof = self._serving.seal(header.height)
+        if isinstance(proof, Certificate):
+            return (header, proof), ()
         if proof is None:
             raise LocalProtocolError(f"the database holds no finalization of block {row[0]}")
         return (header, proof.finalization), proof.blocks
@@ -278,8 +281,11 @@ class Consensus:
         if tail:  # the finalization is a descendant's: kept together they prove the sealing block to others
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
             records.append(Put("seals", (last.height,), (encode(FinalizedBlocks(1, tail, finalization)),)))
-        else:
+        elif finalization.digest == last.hash:
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), encode(finalization))))
+        else:  # a piece of a long run: until the next one comes, a restart needs to know what finalized it
+            records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
+            records.append(Put("seals", (last.height,), (encode(finalization),)))
         self._serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
         self._serving.committed(blocks, finalization, self._now_us, tail)
         self._executor.committed(blocks, self._now_us)
@@ -326,7 +332,7 @@ class Consensus:
         Raises:
             RemoteProtocolError: they do not follow from what is final here.
         """
-        chain = decode(FinalizedBlocks, raw, bytes_max=BLOCK_BYTES_MAX)
+        chain = decode_finalized(raw, bytes_max=BLOCK_BYTES_MAX)
         committed = self.simplex.committed
         above = tuple(block for block in chain.blocks if block.header.height > committed.height)
         if not above:
@@ -341,7 +347,7 @@ class Consensus:
             return False  # descendants of our root, which proved it before its checkpoint was certified here
         if self.simplex.sealed or above[0].header.height > committed.height + 1:
             return False
-        chain = FinalizedBlocks(1, above, chain.finalization)
+        chain = replace(chain, blocks=above)
         check_finalized_chain(chain, committed, self._seat.rules)
         self.step(now_us, sx.FinalizedChain(chain))
         return True

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from supervm.common.records import Append, Prune
 from supervm.protocol.batch import BatchVote, bitmap_bits
-from supervm.protocol.block import Block, FinalizedBlocks
+from supervm.protocol.block import Block, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
@@ -213,7 +213,7 @@ class PromiseWatch:
 
     def _chain(self, sender: Host, raw: bytes, honest: bool) -> None:
         try:
-            chain = decode(FinalizedBlocks, raw, bytes_max=BYTES_MAX)
+            chain = decode_finalized(raw, bytes_max=BYTES_MAX)
         except RemoteProtocolError:
             return
         for block in chain.blocks:

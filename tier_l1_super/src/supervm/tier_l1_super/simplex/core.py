@@ -343,7 +343,7 @@ class Simplex(Voting):
         self._finalize(chain.finalization)
         self._hand_out(fresh, chain.finalization)
         self._commit()
-        self._enter(tip.view + 1)
+        self._enter(chain.finalization.number + 1)
         self._progress()
 
     # --- the current view ------------------------------------------------------------------------------------------

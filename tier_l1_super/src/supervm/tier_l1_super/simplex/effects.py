@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from supervm.common.core import Started, Tick
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks
+from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import Message
 
@@ -67,7 +67,7 @@ class BlockVerified(msgspec.Struct, frozen=True):
 class FinalizedChain(msgspec.Struct, frozen=True):
     """Finalized blocks that the host fetched and checked with `check_finalized_chain`."""
 
-    chain: FinalizedBlocks
+    chain: FinalizedBlocks | FinalizedPrefix
 
 
 Event = (
@@ -125,6 +125,8 @@ class AskVerify(msgspec.Struct, frozen=True):
 
 class Committed(msgspec.Struct, frozen=True):
     """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them, or of `tail`.
+
+    When a run of blocks comes in pieces, `finalization` is that of a later block; the next pieces follow.
 
     A `tail` comes only with a sealing block: its descendants, of which the last is finalized. They are no part of the
     chain; kept with `finalization` they prove the sealing block to others.
