@@ -185,7 +185,7 @@ class GetBlocks(Message, tag=34, frozen=True):
 
 
 class BlocksMessage(Message, tag=35, frozen=True):
-    """Finalized blocks with the finalization of the last (`FinalizedBlocks`), or a piece of more (`FinalizedPrefix`)."""
+    """Finalized blocks with the finalization of the last (`FinalizedBlocks`), or a piece of them (`FinalizedPrefix`)."""
 
     blocks: BigBlob
 
