@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 from pathlib import Path
 
@@ -246,3 +247,38 @@ def test_key_files_are_private_and_checked(tmp_path: Path) -> None:
             load_key_file(path)
     with pytest.raises(InputError, match="there is no such key file"):
         load_key_file(tmp_path / "none.key")
+
+
+@pytest.mark.parametrize("tier", [1, 2, 3, 4])
+@pytest.mark.parametrize(("given", "read"), [
+    ("sqlite:///queue.sqlite", "sqlite:///{base}/queue.sqlite"),
+    ("sqlite:///./data/queue.sqlite", "sqlite:///{base}/data/queue.sqlite"),
+    ("sqlite:///../queue.sqlite?timeout=5", "sqlite:///{base}/../queue.sqlite?timeout=5"),
+    ("sqlite+pysqlite:///queue.sqlite", "sqlite+pysqlite:///{base}/queue.sqlite"),
+    ("sqlite:///file:queue.sqlite?uri=true", "sqlite:///file:{base}/queue.sqlite?uri=true"),
+    ("sqlite:////var/lib/queue.sqlite", "sqlite:////var/lib/queue.sqlite"),
+    ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+])
+def test_a_database_file_is_relative_to_the_configuration_not_to_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tier: int, given: str, read: str
+) -> None:
+    folder = tmp_path / "node"
+    for place in ("node", "a", "b"):
+        (tmp_path / place).mkdir()
+    (folder / "config.toml").write_text(f'tier = {tier}\ndatabase_url = "{given}"\n')
+    found = []
+    ways = [("a", Path("../node/config.toml")), ("b", folder / "config.toml"), ("node", Path("config.toml"))]
+    for place, path in ways:
+        monkeypatch.chdir(tmp_path / place)
+        url = load_config(path, tier=tier, options={}).database_url
+        assert url is not None
+        found.append(re.sub(r"/[ab]/\.\./", "/", url))
+    assert found == [read.format(base=folder)] * 3
+
+
+def test_a_folder_that_no_database_url_can_name_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "what?"
+    folder.mkdir()
+    (folder / "config.toml").write_text('tier = 4\ndatabase_url = "sqlite:///queue.sqlite"\n')
+    with pytest.raises(InputError, match="ends the path of a database URL"):
+        load_config(folder / "config.toml", tier=4, options={})

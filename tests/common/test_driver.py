@@ -61,7 +61,7 @@ async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: 
     assert isinstance(edge.core.events[0], c.Started)
     await phone.connect(edge)
     (up,) = phone.core.of(c.PeerUp)
-    assert up == c.PeerUp(edge.id, 3, (), up.clock_offset_ms, edge.address)
+    assert up == c.PeerUp(edge.id, 3, (), up.clock_offset_ms, edge.address, "127.0.0.1")
     assert edge.core.of(c.PeerUp)[0].address is None
     phone.do(lambda outbox: [outbox.send(edge.id, Submit((bytes([n]),))) for n in range(100)])
     await edge.core.until(lambda: len(edge.core.of(c.Received)) == 100)
@@ -347,7 +347,8 @@ def test_data_counts_as_lost_after_two_seconds_without_an_acknowledgement(
 
 async def test_a_peer_that_is_busy_and_does_not_read_for_a_while_keeps_its_connection(nursery: trio.Nursery) -> None:
     # it closes its TCP window and goes on acknowledging; TCP_USER_TIMEOUT would end that
-    node = await Node(1, 3, limits=Limits(unacknowledged_s=0.05, queue_bytes_max=64 << 20)).start(nursery)
+    node = await Node(1, 3, limits=Limits(
+        unacknowledged_s=0.05, queue_bytes_max=64 << 20, queued_bytes_all_max=128 << 20)).start(nursery)
     host, port = split_address(node.address)
     peer = await RawPeer(await trio.open_tcp_stream(host, port), node, 4, time.time_ns() // 1000).shake()
     peer_id = SigningKey(b"\x4d" * 32).public

@@ -144,7 +144,7 @@ def test_a_stranger_is_no_miner_of_the_network(
         (encode(PAIR)[:-1], "this is no evidence: DoubleVote cannot be read"),
         (encode(CHAIN.genesis_header), "this is no evidence"),
         (encode(CHAIN.genesis_header).hex().encode(), "this is no evidence"),
-        (b'{"event":"rejected","code":"bad-vote"}', "has no field evidence"),
+        (b'{"event":"peer-fault","code":"bad-vote"}', "has no field evidence"),
         (b'{"event":"evidence","evidence":["80"]}', "is no evidence"),
         (b'{"event":"evidence"}\n{"event":"evidence"}', "this is not one line of a log"),
         (b"{" * 5_000, "this is not one line of a log"),

@@ -10,7 +10,19 @@ import pytest
 from chain_tools import TestChain, make_test_chain
 from evidence_samples import batch_with, faulty_entries
 
-from supervm.common.core import Effect, HangUp, Outbox, PeerUp, Persist, Publish, Received, Started, Work, WorkDone
+from supervm.common.core import (
+    Effect,
+    HangUp,
+    Outbox,
+    PeerDown,
+    PeerUp,
+    Persist,
+    Publish,
+    Received,
+    Started,
+    Work,
+    WorkDone,
+)
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.block import Block, Justification
 from supervm.protocol.codec import encode
@@ -49,6 +61,13 @@ class Solo:
     def step(self, event: object) -> list[Effect]:
         return self.node.step(self.now_us, event)  # type: ignore[arg-type]
 
+    def again(self, signer: int) -> None:
+        """A validator that was hung up on comes back when its ban is over."""
+        peer = self.chain.node_keys[signer].public
+        self.step(PeerDown(peer, "hung up"))
+        self.now_us += 20_000_000
+        self.step(PeerUp(peer, 1, (), 0, None))
+
     def hears(self, signer: int, message: Message) -> list[Effect]:
         return self.step(Received(self.chain.node_keys[signer].public, message))
 
@@ -70,7 +89,7 @@ class Solo:
 
 def rejections(effects: Sequence[Effect]) -> list[str]:
     return [
-        effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "rejected"
+        effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "peer-fault"
     ]
 
 
@@ -115,6 +134,7 @@ def test_blocks_without_proof_of_their_place_are_one_accusation_a_leader() -> No
     effects = solo.proposes(unjustified(chain, 1))
     assert solo.culprits(effects) == [Culprit("E6", leader)]
     assert rejections(effects) == ["bad-justification"]
+    solo.again(leader)
     solo.hears(leader, CertificateMessage(tuple(chain.nullification(view) for view in range(1, 5))))
     effects = solo.proposes(unjustified(chain, 5))
     assert solo.culprits(effects) == []

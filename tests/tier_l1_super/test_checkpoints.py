@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import msgspec
 import pytest
 from chain_tools import TestChain, make_test_chain
@@ -55,6 +57,8 @@ def test_a_bad_signature_is_thrown_out_and_named_and_its_signer_may_vote_again()
     bad = msgspec.structs.replace(vote(chain, 1, header), signature=bytes(64))
     assert tally.add([bad, vote(chain, 2, header)]) == []
     assert tally.bad_signers == [1]
+    assert tally.add([vote(chain, 1, header)]) == [], "it has to go first"
+    tally.bad_signers.clear()
     assert len(tally.add([vote(chain, 1, header)])) == 1
 
 
@@ -65,9 +69,41 @@ def test_two_genuine_votes_for_one_height_are_evidence_once() -> None:
     tally = CheckpointTally(seat_of(chain), None)
     honest, wrong = vote(chain, 1, header), vote(chain, 1, header, WRONG)
     tally.add([honest, msgspec.structs.replace(wrong, signature=bytes(64))])
-    assert tally.evidence == []
+    assert (tally.evidence, tally.bad_signers) == ([], [1])
+    tally.bad_signers.clear()
     tally.add([wrong, wrong, honest])
     assert tally.evidence == [(honest, wrong)]
+
+
+@pytest.mark.parametrize("first", ["genuine", "forged", "certified"])
+def test_repeated_rivals_cost_two_verifications_and_their_sender_the_link(first: str) -> None:
+    """The finding: 1,000 votes for one height with another digest and garbage signatures, over and over."""
+    chain = make_test_chain()
+    (header,) = headers(chain, 1)
+    calls = 0
+
+    def counted(key: bytes, message: bytes, signature: bytes) -> bool:
+        nonlocal calls
+        calls += 1
+        return chain.rules.verify(key, message, signature)
+
+    seat = seat_of(chain)
+    seat.rules = dataclasses.replace(chain.rules, verify=counted)
+    tally = CheckpointTally(seat, None)
+    good = vote(chain, 1, header)
+    tally.add([good if first != "forged" else msgspec.structs.replace(good, signature=b"x" * 64)])
+    if first == "certified":
+        tally.own(header, vote(chain, 0, header))
+        tally.add([vote(chain, 2, header, WRONG)])
+    rivals = [
+        msgspec.structs.replace(vote(chain, 1, header, bytes([number]) * 32), signature=bytes([number]) * 64)
+        for number in range(200)
+    ]
+    for _ in range(5):
+        tally.add(rivals)
+        assert tally.bad_signers == [1], "blamed for the first, whatever comes after it"
+    assert calls <= 2
+    assert tally.evidence == []
 
 
 def test_one_validator_alone_neither_stops_a_node_nor_fills_its_memory() -> None:
@@ -78,7 +114,9 @@ def test_one_validator_alone_neither_stops_a_node_nor_fills_its_memory() -> None
     tally.own(header, vote(chain, 0, header))
     for number in range(50):
         assert tally.add([vote(chain, 3, header, bytes([number]) * 32)]) == []
-    assert sum(len(votes) for votes in tally._votes.values()) == 1
+    assert (len(tally.evidence), tally.bad_signers) == (1, []), "evidence once, and then its rivals are not looked at"
+    held = [*tally._votes.values(), *(signers for found in tally._verified.values() for signers in found.values())]
+    assert sum(1 for signers in held if 3 in signers) == 1
     for height in (HEIGHTS_AHEAD_MAX + 1, 2**62):
         tally.add([chain.vote(3, VoteKind.CHECKPOINT, height, WRONG)])
     assert list(tally._votes) == [1]

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from supervm.common import core as c
 from supervm.common.core import Outbox, Persist
 from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.block import (
@@ -53,8 +54,9 @@ from supervm.protocol.wire.messages import (
 )
 from supervm.tier_l1_super import early as early_messages
 from supervm.tier_l1_super import serving
+from supervm.tier_l1_super.budgets import BUDGETS
 from supervm.tier_l1_super.checkpoints import CheckpointTally
-from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEERS_MAX, EarlyMessages
+from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEER_BYTES_MAX, PEERS_MAX, EarlyMessages
 from supervm.tier_l1_super.epoch_end import REPEAT_US, EpochEnd
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.pool import Pool
@@ -443,7 +445,7 @@ def test_large_messages_count_by_their_size(kind: str) -> None:
 
 def test_what_a_peer_said_that_is_gone_makes_room_again() -> None:
     held = EarlyMessages()
-    big = ProposalMessage(bytes(BYTES_MAX // 2))
+    big = ProposalMessage(bytes(PEER_BYTES_MAX // 2))
     for _ in range(20):
         held.keep(b"liar", 1, big, 0)
         held.forget(b"liar")
@@ -497,7 +499,8 @@ class Served:
         self.store = store or MemoryStore(TABLES)
         self.outbox = Outbox()
         ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
-        self.part = Serving(self.outbox, self.store, ledger, Pool({}, seat_of(chain, epoch=0)))
+        manners = Manners(self.outbox, BUDGETS)
+        self.part = Serving(self.outbox, self.store, ledger, Pool({}, seat_of(chain, epoch=0)), manners)
 
     def chunks(self, start: int = 1) -> list[FinalizedBlocks]:
         found = []
@@ -724,7 +727,7 @@ def test_an_answer_that_crosses_the_change_of_epoch_is_no_fault() -> None:
     bench.get(1, CheckpointMessage(encode(chain.certified(3))))
     assert bench.core.seat.rules.epoch == 1
     events = bench.core.step(bench.now_us, c.Received(chain.node_id(1), answer))
-    assert [effect for effect in events if isinstance(effect, c.Publish) and effect.name == "rejected"] == []
+    assert [effect for effect in events if isinstance(effect, c.Publish) and effect.name == "peer-fault"] == []
 
 
 def test_a_sealed_node_restarts_sealed() -> None:
@@ -732,6 +735,7 @@ def test_a_sealed_node_restarts_sealed() -> None:
     chain = EpochChain(4)
     blocks, proof = sealed_by_descendants(chain)
     bench = Bench(chain)
+    bench.up(1)
     bench.get(1, BlocksMessage(encode(FinalizedBlocks(1, (*blocks, *proof.blocks), proof.finalization))))
     again = Bench(chain, store=bench.store)
     assert (again.core.seat.rules.epoch, again.core.simplex.sealed, again.core.ledger.height) == (0, True, 3)

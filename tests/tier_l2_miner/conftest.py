@@ -206,6 +206,12 @@ class Bench:
     def down(self, peer: bytes) -> None:
         self.step(c.PeerDown(peer, "test"))
 
+    def forgive(self, peer: bytes) -> None:
+        """Let the longest ban of a validator pass, and have it connect again."""
+        self.down(peer)
+        self.now += 61_000_000
+        self.up(peer, 1)
+
     def start(self) -> None:
         """Connect all validators and an edge, and bring the miner to a certified first block."""
         for node_id in self.net.node_ids:

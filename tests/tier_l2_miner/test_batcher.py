@@ -198,7 +198,7 @@ def test_a_vote_that_cannot_be_for_this_batch_costs_its_sender(bench, open_batch
     message = BatchVoteMessage(BatchVote(1, digest=good.digest, signature=good.signature, **fields))
     peer = bench.net.edge if change == "stranger" else bench.net.node_ids[0]
     bench.receive(peer, message)
-    assert [e.name for e in bench.events if e.level == "warning"] == ["rejected"]
+    assert [e.name for e in bench.events if e.level == "warning"] == ["peer-fault"]
     assert bench.node.batcher.held[good.digest].votes == {}
 
 

@@ -106,6 +106,9 @@ def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
     bench.receive(bench.source, BatchMessage(encode(forged)))
     assert bench.node.replica.ledger.height == 1
     assert bench.events[-1].fields["code"] == "bad-batch"
+    liar = bench.source
+    assert [hung.peer for hung in bench.hung_up] == [liar]
+    bench.down(liar)
     bench.receive(bench.source, BatchMessage(encode(batch)))
     assert bench.node.replica.ledger.height == 2
 
@@ -174,7 +177,7 @@ def test_blocks_that_are_not_finalized_or_not_linked_are_refused(bench):
     for bad in (weak, FinalizedBlocks(1, (changed,), finalized.finalization)):
         bench.receive(bench.source, BlocksMessage(encode(bad)))
     assert bench.node.replica.ledger.height == 1
-    assert [e.fields["code"] for e in bench.events if e.name == "rejected"] == ["bad-certificate", "bad-chain"]
+    assert [e.fields["code"] for e in bench.events if e.name == "peer-fault"] == ["bad-certificate", "bad-chain"]
 
 
 def test_catching_up_takes_many_blocks_in_chunks_that_overlap_and_a_gap_is_followed_again(bench):

@@ -245,8 +245,10 @@ def test_bytes_around_real_objects_are_refused_too(bench):
     checkpoint = encode(bench.net.checkpoints[-1])
     for position in range(0, len(finalized), 37):
         bench.receive(bench.source, BlocksMessage(finalized[:position] + b"\x00" + finalized[position + 1 :]))
+        bench.forgive(bench.source)
     for position in range(0, len(checkpoint), 17):
         bench.receive(bench.source, CheckpointMessage(checkpoint[:position] + b"\xff" + checkpoint[position + 1 :]))
+        bench.forgive(bench.source)
     assert bench.halts == []
     bench.receive(bench.source, BlocksMessage(finalized))
     bench.receive(bench.source, CheckpointMessage(checkpoint))

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from supervm.protocol.account import EMPTY_ACCOUNT
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.tier_l3_edge.cache import ENTRY_OVERHEAD_BYTES, CachedProof, ProofCache, SharedCheckpoint
-from supervm.tier_l3_edge.rates import Rate, Rates
 
 Z = bytes(32)
 
@@ -113,21 +112,3 @@ def test_it_behaves_like_the_plain_model(operations: list[tuple[str, int, int, i
         assert cache.bytes_used == total() <= bytes_max
         assert len(cache) == len(model)
     assert (cache.hits, cache.misses, cache.evictions) == (hits, misses, evictions)
-
-
-def test_a_bucket_gives_its_burst_and_then_its_rate() -> None:
-    rates = Rates({"x": Rate(10, 25)})
-    assert rates.take(0, b"a", "x", 100) == 25
-    assert rates.take(99_999, b"a", "x", 1) == 0
-    assert rates.take(100_000, b"a", "x", 9) == 1
-    assert rates.take(100_000, b"b", "x", 9) == 9
-    assert rates.take(10**12, b"a", "x", 100) == 25
-
-
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 50)), max_size=40))
-def test_no_pattern_of_requests_gets_more_than_burst_plus_rate(steps: list[tuple[int, int]]) -> None:
-    rates, now_us, granted = Rates({"x": Rate(7, 20)}), 0, 0
-    for wait_us, count in steps:
-        now_us += wait_us
-        granted += rates.take(now_us, b"a", "x", count)
-    assert granted <= 20 + 7 * now_us / 1_000_000

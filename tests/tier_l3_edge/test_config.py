@@ -9,11 +9,11 @@ from click.testing import CliRunner
 
 from supervm.common.config import NodeConfig, load_config
 from supervm.common.errors import InputError
+from supervm.common.parts.buckets import Rate
 from supervm.tier_l3_edge.cli import l3
 from supervm.tier_l3_edge.commands import COMMANDS
 from supervm.tier_l3_edge.config import EDGE_OPTIONS, edge_options
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.rates import RECEIPTS, Rate
 
 
 def test_an_empty_table_gives_the_defaults() -> None:
@@ -25,7 +25,7 @@ def test_the_table_sets_bounds_and_rates(tmp_path: Path) -> None:
     file.write_text("tier = 3\n[l3]\nstore_max = 100\nreceipts_per_s = 5\nreceipts_burst = 6\n", encoding="utf-8")
     options = edge_options(load_config(file, tier=3, options=EDGE_OPTIONS))
     assert options.store_max == 100
-    assert options.rates[RECEIPTS] == Rate(5, 6)
+    assert options.rates["receipts"] == Rate(5, 6)
 
 
 @pytest.mark.parametrize("line", ["store_max = 1", "cache_bytes_max = 1", "accounts_per_s = 0", "cache_bytes = 1"])

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from supervm.common.core import Command
+from supervm.common.parts.buckets import Rate
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.account import Account
 from supervm.protocol.edge import read_edge_record
@@ -24,10 +25,10 @@ from supervm.protocol.wire.messages import (
     Submit,
     Subscribe,
 )
+from supervm.tier_l3_edge.budgets import DEFAULT_RATES
 from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.rates import DEFAULT_RATES, TRANSFERS, Rate
 from supervm.tier_l3_edge.relay import UNANSWERED_MAX
 from supervm.tier_l3_edge.tables import EDGE_TABLES, PENDING
 
@@ -336,7 +337,7 @@ def test_a_flood_of_garbage_ends_the_connection_and_nothing_else(world: Any, mak
 
 
 def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> None:
-    rates = {**DEFAULT_RATES, TRANSFERS: Rate(1, 3)}
+    rates = {**DEFAULT_RATES, "transfers": Rate(1, 3)}
     driver = make(options=EdgeOptions(rates=rates), miners=0)
     chain = world.chain_of(5)
     driver.get(world.phone, submit(*chain))

@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from supervm.protocol.address import decode_address, decode_node_id, encode_node
 from supervm.protocol.errors import LocalProtocolError
 
 from .errors import InputError
-from .options import OptionSpec, OptionValue
+from .options import OptionSpec, OptionValue, quoted
 
 CONFIG_FILE: Final = "config.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -66,7 +67,7 @@ class NodeConfig:
         genesis: the network's genesis file.
         listen: ``host:port`` for other nodes; None does not listen.
         peers: nodes to stay connected to.
-        database_url: SQLAlchemy URL; None is SQLite in `directory`.
+        database_url: SQLAlchemy URL, an SQLite file's path absolute; None is SQLite in `directory`.
         verify_workers: processes that check signatures; 0 checks inside the node's own process.
         log_level: the least important level that is logged.
         payout: the 32-byte account that is paid; None is only right where nothing is earned.
@@ -177,7 +178,7 @@ class _Reader:
             genesis=base / self._take("genesis", str, "genesis.cbor", "a path in quotes"),
             listen=self._parsed("listen", "host:port in quotes", _checked_endpoint),
             peers=self._peers(),
-            database_url=self._parsed("database_url", "an SQLAlchemy URL in quotes", _checked_url),
+            database_url=self._parsed("database_url", "an SQLAlchemy URL in quotes", partial(_checked_url, base=base)),
             verify_workers=workers,
             log_level=level,
             payout=self._parsed("payout", "an address in quotes", _account),
@@ -256,10 +257,21 @@ def _checked_endpoint(text: str) -> str:
     return text
 
 
-def _checked_url(text: str) -> str:
+def _checked_url(text: str, base: Path) -> str:
+    """Return a database URL with the path of an SQLite file made absolute: relative ones are relative to `base`.
+
+    Left relative it would follow the working directory, and a phone started elsewhere would find another, empty queue
+    and could sign a second transfer for a slot that it has used.
+    """
     if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
-        raise InputError(f"{text!r} is not a database URL; sqlite:///FILE or postgresql+DRIVER://... is needed")
-    return text
+        raise InputError(f"{quoted(text)} is not a database URL; sqlite:///FILE or postgresql+DRIVER://... is needed")
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(file:)?([^?]+)(\?.*)?", text)
+    if match is None or match[3] == ":memory:":
+        return text  # no path in it: a server's, or one that opening refuses
+    path = str(base.absolute() / match[3])
+    if "?" in path:
+        raise InputError(f"the path {quoted(path)} holds a '?', which ends the path of a database URL")
+    return f"{match[1]}{match[2] or ''}{path}{match[4] or ''}"
 
 
 def _account(text: str) -> bytes:

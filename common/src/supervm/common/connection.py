@@ -133,6 +133,11 @@ class Connection:
         """Longest frame either way, for now."""
         return self._limit
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Bytes held of a frame whose end has not arrived."""
+        return self._session.buffered_bytes
+
     def bytes_to_send(self, now_us: int) -> bytes:
         """Return what has to be written to the peer now, empty if nothing."""
         return self._session.bytes_to_send(now_us)

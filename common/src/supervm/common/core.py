@@ -15,6 +15,7 @@ Rules a core can rely on, and a driver must keep:
 * Every `Persist` is answered by `Durable(token)`. A failed write is never answered: the process ends.
 * Every `Work` is answered by `WorkDone`; results of one lane arrive in the order the work was asked for.
 * When `deadline_us` is not None and has passed, the driver steps the core with `Tick`.
+* After `Hold(peer, until_us)` no `Received` of that peer comes before that time; none is lost by it.
 
 Reading durable state through the `Reader` it was built with is allowed to a core - it is the past, and the same in
 every driver - but it sees only what has become durable.
@@ -58,6 +59,7 @@ class PeerUp(msgspec.Struct, frozen=True):
         features: words from its Hello.
         clock_offset_ms: its clock minus ours, when Hello arrived.
         address: the address we dialled, or None if it dialled us.
+        remote: the IP address that the connection comes from or goes to, without its port; empty if there is none.
     """
 
     peer: bytes
@@ -65,13 +67,23 @@ class PeerUp(msgspec.Struct, frozen=True):
     features: tuple[str, ...]
     clock_offset_ms: int
     address: str | None
+    remote: str = ""
 
 
 class PeerDown(msgspec.Struct, frozen=True):
-    """The connection to a peer that was up has ended."""
+    """The connection to a peer that was up has ended.
+
+    Attributes:
+        peer: its node id.
+        reason: why, for people.
+        code: if the driver ended it because the peer broke a rule of the link, that rule's word; else empty.
+        penalty: how grave that was, 0 to 100.
+    """
 
     peer: bytes
     reason: str
+    code: str = ""
+    penalty: int = 0
 
 
 class DialFailed(msgspec.Struct, frozen=True):
@@ -157,6 +169,20 @@ class HangUp(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Give the core nothing more from a peer until then, and read nothing more from it: it has used up its budget.
+
+    What has come and what still comes is kept, in order; the connection itself and what is sent to the peer go on.
+
+    Attributes:
+        peer: a peer that is up; for one that is not, nothing happens.
+        until_us: time of the core's clock; a later `Hold` of the same peer replaces it.
+    """
+
+    peer: bytes
+    until_us: int
+
+
 class Publish(msgspec.Struct, frozen=True):
     """An event for logs, metrics and whoever watches: a name and plain fields."""
 
@@ -180,7 +206,7 @@ class Halt(msgspec.Struct, frozen=True):
     reason: str
 
 
-Effect = Persist | Send | Work | Dial | HangUp | Publish | Reply | Halt
+Effect = Persist | Send | Work | Dial | HangUp | Hold | Publish | Reply | Halt
 
 
 class Core(Protocol):
@@ -248,6 +274,10 @@ class Outbox:
     def hang_up(self, peer: bytes, code: str, reason: str) -> None:
         """Close a connection."""
         self._effects.append(HangUp(peer, code, reason))
+
+    def hold(self, peer: bytes, until_us: int) -> None:
+        """Hear nothing more from a peer until then."""
+        self._effects.append(Hold(peer, until_us))
 
     def publish(self, name: str, *, level: str = "info", **fields: Any) -> None:
         """Tell whoever watches."""

@@ -50,6 +50,16 @@ class OptionSpec:
         return not self.choices or value in self.choices
 
 
+def quoted(text: str, characters_max: int = 60) -> str:
+    """Return `text` in quotes for an error message; of more than `characters_max` only the beginning and the length.
+
+    What is wrong is shown so that it can be found, never so that it fills a terminal or a log.
+    """
+    if len(text) <= characters_max:
+        return repr(text)
+    return f"{text[:characters_max]!r}... ({len(text)} characters)"
+
+
 def whole_number(text: str) -> int | None:
     """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
 

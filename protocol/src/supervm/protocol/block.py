@@ -13,7 +13,7 @@ from typing import Annotated, Literal
 import cbor2
 import msgspec
 
-from .batch import BatchCertificate, check_batch_certificate
+from .batch import BatchCertificate, certified_bits, check_batch_certificate
 from .codec import Agreed, Hash, Signature, decode, encode
 from .errors import RemoteProtocolError
 from .evidence import BlockEvidence, check_evidence
@@ -247,6 +247,9 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: 
         check_evidence(item, rules)
     for ref in body.refs:
         check_batch_certificate(ref, rules.chain_id, rules.validators, rules.verify)
+        if not certified_bits(ref, rules.validators):
+            # whoever gives a bit keeps the body; without a certified one nobody need have it
+            raise refuse("it carries a batch of which no transfer is certified")
 
 
 def _check_last_checkpoint(

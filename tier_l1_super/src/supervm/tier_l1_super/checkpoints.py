@@ -2,9 +2,12 @@
 
 Every validator signs the header that its own execution gives. Each has one unverified vote per height here, the first
 that came over its own link; they are counted per header hash and verified together once a hash has quorum weight. One
-that is bad is thrown out, so that its signer may send another, and named in `bad_signers`. A hash with witness weight
-(at least one honest voter) that differs from our own means that this node computed something else than the network: it
-must stop, not guess.
+that is bad is thrown out and named in `bad_signers`: a peer is hung up on for the first. A second vote for another
+header is a rival. Both are verified then, once: either one is bad, or they are evidence, after which rivals of that
+signer are not looked at any more in this epoch. So no signer can have this node verify more than a window's votes.
+
+A hash with witness weight (at least one honest voter) that differs from our own means that this node computed something
+else than the network: it must stop, not guess.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificat
 
 from .seat import Seat
 
-HEIGHTS_AHEAD_MAX = 1_024
+HEIGHTS_AHEAD_MAX = 64
 """Votes for heights further above the certified one are not kept."""
 REPEAT_HEIGHTS_MAX = 16
 """Own uncertified heights whose votes are repeated (consensus.md 2.5, retry)."""
@@ -56,7 +59,7 @@ class CheckpointTally:
         """Validators whose votes had an invalid signature; whoever blames them empties it."""
         self.evidence: list[tuple[Vote, Vote]] = []
         """Genuine votes of one validator for two headers of one height (E3); whoever reports them empties it."""
-        self._accused: dict[int, int] = {}  # signer -> height of the newest pair: one a height is enough
+        self._accused: dict[int, None] = {}  # signers of whom there is evidence: one pair an epoch is enough
 
     @property
     def _rules(self) -> ChainRules:
@@ -100,9 +103,11 @@ class CheckpointTally:
                 continue
             if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators):
                 continue
-            earlier = self._earlier(vote)
+            if vote.signer in self.bad_signers:
+                continue  # it has to go; nothing more of it is looked at
+            earlier, is_verified = self._earlier(vote)
             if earlier is not None:
-                self._compare(earlier, vote)
+                self._compare(earlier, vote, is_verified=is_verified)
                 continue
             self._votes.setdefault(height, {})[vote.signer] = vote
             certified = self._count(height)
@@ -110,22 +115,34 @@ class CheckpointTally:
                 done.append(certified)
         return done
 
-    def _earlier(self, vote: Vote) -> Vote | None:
-        """Return the vote of the same signer for the same height that is held already."""
+    def _earlier(self, vote: Vote) -> tuple[Vote | None, bool]:
+        """Return the vote of the same signer for the same height that is held already, and whether it is verified."""
         for digest, signers in self._verified.get(vote.number, {}).items():
             if vote.signer in signers:
-                return replace(vote, digest=digest, signature=signers[vote.signer])
-        return self._votes.get(vote.number, {}).get(vote.signer)
+                return replace(vote, digest=digest, signature=signers[vote.signer]), True
+        return self._votes.get(vote.number, {}).get(vote.signer), False
 
-    def _compare(self, earlier: Vote, vote: Vote) -> None:
+    def _compare(self, earlier: Vote, vote: Vote, *, is_verified: bool) -> None:
         """Note evidence E3 if both votes are genuine and name different headers (consensus.md 2.10)."""
-        if earlier.digest == vote.digest or self._accused.get(vote.signer, -1) >= vote.number:
+        signer = vote.signer
+        if earlier.digest == vote.digest or signer in self._accused:
             return
-        rules = self._rules
-        key = rules.validators.keys[vote.signer]
-        if all(rules.verify(key, item.statement(rules.chain_id), item.signature) for item in (earlier, vote)):
-            self._accused[vote.signer] = vote.number
+        if not is_verified:
+            if not self._is_genuine(earlier):
+                self._votes[earlier.number].pop(signer, None)
+                self.bad_signers.append(signer)
+                return
+            del self._votes[earlier.number][signer]
+            self._verified.setdefault(earlier.number, {}).setdefault(earlier.digest, {})[signer] = earlier.signature
+        if self._is_genuine(vote):
+            self._accused[signer] = None
             self.evidence.append((earlier, vote))
+        else:
+            self.bad_signers.append(signer)
+
+    def _is_genuine(self, vote: Vote) -> bool:
+        rules = self._rules
+        return rules.verify(rules.validators.keys[vote.signer], vote.statement(rules.chain_id), vote.signature)
 
     def _count(self, height: int) -> CertifiedCheckpoint | None:
         rules, validators = self._rules, self._rules.validators

@@ -2,7 +2,8 @@
 
 Validators enter an epoch as the certificate of its root reaches them, up to one message delay apart. Whoever is first
 proposes and votes at once; without this buffer the others would miss it and the first view would end by time-out. It
-holds little: what does not fit is said again.
+holds little, the same of each peer, and only of those that have a say (`ValidatorNode` asks): what does not fit is said
+again. Batches may take half of it, so that no miner crowds out the votes.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Mes
 MESSAGES_PER_PEER_MAX = 16
 PEERS_MAX = 256
 BYTES_MAX = 8 << 20
+PEER_BYTES_MAX = 2 << 20
+"""Of one peer: a proposal with a full body and what goes before it, or a batch."""
+BATCH_BYTES_MAX = BYTES_MAX // 2
 VOTE_BYTES = 256
 """Counted for a vote, and for what a message has besides its largest part."""
 SIGNATURE_BYTES = 128
@@ -24,31 +28,50 @@ class EarlyMessages:
     def __init__(self) -> None:
         self._epoch = 0
         self._bytes = 0
+        self._batch_bytes = 0
         self._held: dict[bytes, list[Message]] = {}
+        self._bytes_of: dict[bytes, int] = {}
 
     def keep(self, peer: bytes, epoch: int, message: Message, present: int) -> None:
         """Keep a message of `epoch` if that is the one after `present`, and there is room."""
         if epoch != present + 1:
             return
         if epoch != self._epoch:
-            self._epoch, self._bytes, self._held = epoch, 0, {}
+            self._clear()
+            self._epoch = epoch
         size = _size(message)
-        if self._bytes + size > BYTES_MAX or (peer not in self._held and len(self._held) >= PEERS_MAX):
+        batch_size = size if isinstance(message, BatchMessage) else 0
+        held = self._held.get(peer, [])
+        if (
+            self._bytes + size > BYTES_MAX
+            or self._batch_bytes + batch_size > BATCH_BYTES_MAX
+            or self._bytes_of.get(peer, 0) + size > PEER_BYTES_MAX
+            or len(held) >= MESSAGES_PER_PEER_MAX
+            or (not held and len(self._held) >= PEERS_MAX)
+        ):
             return
-        held = self._held.setdefault(peer, [])
-        if len(held) < MESSAGES_PER_PEER_MAX:
-            held.append(message)
-            self._bytes += size
+        held.append(message)
+        self._held[peer] = held
+        self._bytes += size
+        self._batch_bytes += batch_size
+        self._bytes_of[peer] = self._bytes_of.get(peer, 0) + size
 
     def forget(self, peer: bytes) -> None:
         """Drop what a peer that is gone has said."""
-        self._bytes -= sum(map(_size, self._held.pop(peer, ())))
+        for message in self._held.pop(peer, ()):
+            self._bytes -= _size(message)
+            self._batch_bytes -= _size(message) if isinstance(message, BatchMessage) else 0
+        self._bytes_of.pop(peer, None)
 
     def take(self, epoch: int) -> list[tuple[bytes, Message]]:
         """Return what is held of this epoch, in the order of its peers' first messages, and forget everything."""
         held = self._held if epoch == self._epoch else {}
-        self._held, self._bytes = {}, 0
+        self._clear()
         return [(peer, message) for peer, messages in held.items() for message in messages]
+
+    def _clear(self) -> None:
+        self._bytes = self._batch_bytes = 0
+        self._held, self._bytes_of = {}, {}
 
 
 def _size(message: Message) -> int:

@@ -25,6 +25,7 @@ from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
 
 from .accuse import Accuser
+from .bodies import Bodies, body_records
 from .checkpoints import CheckpointTally, Divergence
 from .pool import Pool, parse_body
 from .seat import Seat
@@ -57,6 +58,7 @@ class Executor:
         promised: checkpoint promises from the write-ahead log.
         peer_of: validator index -> node id of a connected peer, or None.
         accuser: told of validators that broke the rules.
+        bodies: told which bodies are referred to.
     """
 
     def __init__(
@@ -71,7 +73,9 @@ class Executor:
         promised: Iterable[CheckpointPromise],
         peer_of: Callable[[int], bytes | None],
         accuser: Accuser,
+        bodies: Bodies,
     ) -> None:
+        self._bodies = bodies
         self._chain, self._seat = chain, seat
         self._accuser = accuser
         self._ledger, self._pool, self._slots = ledger, pool, slots
@@ -168,7 +172,7 @@ class Executor:
             return False
         check_batch(batch, self._chain.chain_id, self._seat.rules.verify)
         self._pool.put(digest, parse_body(batch, self._chain.chain_id))
-        self._outbox.persist(Put("batches", (digest,), (raw,)))
+        self._outbox.persist(*body_records(batch, raw))
         self._forget_wanted(digest)
         self.run(now_us)
         self._fetch(now_us)
@@ -202,6 +206,7 @@ class Executor:
                     before[sender] = (account.next_seq, account.head)
         applied = self._ledger.apply(block, batches)
         self._outbox.persist(*applied.records)
+        self._bodies.executed(ref.header for ref in block.body.refs)
         for failed in applied.result.failed:
             self._outbox.publish("solvency", level="error", transfer=failed.hex(), height=applied.header.height)
         self._slots.executed(applied.result.changes, before, block.header.ts_ms)
@@ -284,6 +289,7 @@ class Executor:
         self.root = root
         self._promised.clear()
         self.tally.enter_epoch()
+        self._bodies.enter_epoch(self._seat.rules.epoch)
         # every block of the epoch is executed: bodies that only its dead proposals named are of no use any more, and
         # their signers' indices mean others now
         self._wanted.clear()
@@ -335,7 +341,8 @@ class Executor:
                 break
             waiting[digest] = now_us + FETCH_RETRY_US
             left -= ref.header.bytes
-            signers = [index for group in ref.votes for index, _ in group.signatures]
+            # whoever gave no bit has not kept the body
+            signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
             others = [index for index in signers if index != self._seat.index]
             peers = [peer for index in others if (peer := self._peer_of(index)) is not None]
             if peers:

@@ -26,12 +26,13 @@ from supervm.common.core import (
     earliest,
 )
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
+from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Append, Reader
 from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
-from supervm.protocol.batch import Batch, BatchCertificate, check_batch_certificate
+from supervm.protocol.batch import Batch, BatchCertificate, certified_bits, check_batch_certificate
 from supervm.protocol.block import ChainRules, glance
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
@@ -65,6 +66,8 @@ from supervm.protocol.wire.messages import (
 )
 
 from .accuse import Accuser
+from .bodies import Bodies
+from .budgets import BUDGETS
 from .checkpoints import Divergence
 from .consensus import LAG_BLOCKS_MAX, Consensus
 from .early import EarlyMessages
@@ -132,6 +135,8 @@ class ValidatorNode:
         self._reader = reader
         self._outbox = Outbox()
         self.peering = Peering(self._outbox, targets, rng)
+        self.manners = Manners(self._outbox, BUDGETS)
+        self._chosen: dict[bytes, None] = {}  # peers that this node has dialled: its owner has configured them
         self.ledger = Ledger(chain, reader)
         rules = self._consensus_rules()
         epoch = rules.epoch
@@ -161,7 +166,9 @@ class ValidatorNode:
             [promise for promise in promises if isinstance(promise, BatchPromise)],
             self.accuser,
             floors.news,
+            self.manners,
         )
+        self.bodies = Bodies(reader, self._outbox)
         self.executor = Executor(
             chain,
             self.seat,
@@ -173,9 +180,10 @@ class ValidatorNode:
             [promise for promise in promises if isinstance(promise, CheckpointPromise)],
             self._peer_of,
             self.accuser,
+            self.bodies,
         )
         self.executor.listen(executed=self._executed, certified=self._certified)
-        self.serving = Serving(self._outbox, reader, self.ledger, self.pool)
+        self.serving = Serving(self._outbox, reader, self.ledger, self.pool, self.manners)
         self.epoch_end = EpochEnd(
             self.seat,
             self.ledger,
@@ -247,7 +255,6 @@ class ValidatorNode:
         self._vote_from_us: int | None = None  # None: not started, or voting already
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
-        self._hung_up: dict[bytes, None] = {}  # peers whose connection is about to end
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
 
@@ -315,13 +322,15 @@ class ValidatorNode:
             return
         match event:
             case Received(peer, message):
+                if not self.manners.admit(now_us, peer, message):
+                    return
                 self.peering.heard(now_us, peer)
                 try:
                     self._receive(peer, message)
                 except RemoteProtocolError as error:
                     self._blame(peer, error)
             case WorkDone(token, result):
-                if self.voter.verified(token, result):
+                if self.voter.verified(now_us, token, result):
                     self.executor.run(self._now_us)
                     self.consensus.build(now_us)  # a certificate may have come before its body
             case Durable():
@@ -329,13 +338,17 @@ class ValidatorNode:
             case Tick():
                 self._tick()
             case PeerUp():
-                self.peering.peer_up(now_us, event)
-                self._whereabouts.up(now_us, event.peer)
+                if event.address is not None:
+                    self._chosen[event.peer] = None
+                if self.manners.peer_up(now_us, event, self._rank(event.peer)):
+                    self.peering.peer_up(now_us, event)
+                    self._whereabouts.up(now_us, event.peer)
             case PeerDown():
+                self.manners.peer_down(now_us, event)
+                self._chosen.pop(event.peer, None)
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
                 self._early.forget(event.peer)
-                self._hung_up.pop(event.peer, None)
                 self.offers.gone(event.peer)
                 self.snapshot.gone(now_us, event.peer)
                 self._whereabouts.gone(now_us, event.peer)
@@ -411,25 +424,26 @@ class ValidatorNode:
                     return  # a stranger's, and no epoch begins: not worth reading
                 epoch = glance(raw)[0].epoch
                 if epoch > self.seat.rules.epoch:
-                    self._early.keep(peer, epoch, message, self.seat.rules.epoch)
+                    self._keep_early(peer, epoch, message)
                 elif sender is not None:
                     self.consensus.proposal(now_us, sender, raw)
             case CertificateMessage(certificates):
                 for certificate in certificates:
                     if certificate.epoch > self.seat.rules.epoch:
-                        self._early.keep(peer, certificate.epoch, message, self.seat.rules.epoch)
+                        self._keep_early(peer, certificate.epoch, message)
                         return
-                    if sender is None or peer in self._hung_up:
+                    if sender is None or not self.manners.is_up(peer):
                         return  # one bad certificate is enough
                     self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
             case BatchMessage(raw):
                 if self.executor.body(raw, now_us):
+                    self.manners.refund(peer, message)
                     self.consensus.build(now_us)
                 elif sender is None and not self._is_early(peer, message):
                     # from a validator it would answer a request that another has answered before
-                    self.voter.batch(peer, raw)
+                    self.voter.batch(peer, message)
             case BatchCertificateMessage(raw):
-                self._certificate(raw)
+                self._certificate(peer, message)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)
                 self.snapshot.behind(now_us, message.height, peer)
@@ -440,25 +454,30 @@ class ValidatorNode:
                     self._outbox.publish("amnesia-over", epoch=self.seat.rules.epoch + 1)
                     self.epoch_end.executed(self.ledger.block_header, now_us)
             case GetBlocks(from_height):
-                self.serving.blocks(peer, from_height)
+                self.serving.blocks(now_us, peer, from_height)
             case BlocksMessage(raw):
                 if self.consensus.chain(now_us, raw):
+                    self.manners.refund(peer, message)
                     self._whereabouts.brought_blocks(now_us, peer)
             case GetBlock(view, digest):
                 held = self.consensus.simplex.block(digest) or self.serving.recent(view, digest)
                 if held is not None:
                     # it may be our own proposal, whose record is not durable yet
-                    self._outbox.send(peer, ProposalMessage(encode(held)), after=self.consensus.promise_written)
+                    block_bytes = encode(held)
+                    self._outbox.send(peer, ProposalMessage(block_bytes), after=self.consensus.promise_written)
+                    self.manners.answered(now_us, peer, "history", len(block_bytes))
             case GetBatches():
-                self.serving.batches(peer, message)
+                self.serving.batches(now_us, peer, message)
             case Follow(height):
                 self.serving.follow(peer, height, self._now_us)
             case GetAccounts():
-                self.serving.accounts(peer, message)
+                self.serving.accounts(now_us, peer, message)
             case GetReceipt(transfer_id):
-                self.serving.receipt(peer, transfer_id)
+                self.serving.receipt(now_us, peer, transfer_id)
             case GetValidatorChanges(after_height):
-                self._outbox.send(peer, self._changes.answer(after_height), after=self.serving.after)
+                changes = self._changes.answer(after_height)
+                self._outbox.send(peer, changes, after=self.serving.after)
+                self.manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
             case GetSnapshot():
                 self.offers.ask(now_us, peer, message)
             case ValidatorChanges():
@@ -475,17 +494,19 @@ class ValidatorNode:
         if not self.epoch_end.closing:
             return False
         epoch = decode(Batch, message.batch, bytes_max=BATCH_MESSAGE_BYTES_MAX).header.epoch
-        self._early.keep(peer, epoch, message, self.seat.rules.epoch)
+        self._keep_early(peer, epoch, message)
         return epoch > self.seat.rules.epoch
 
     def _votes(self, peer: bytes, sender: int | None, votes: tuple[Vote, ...]) -> None:
         checkpoint_votes = []
         for vote in votes:
+            if not self.manners.is_up(peer):
+                return  # one bad vote is enough
             if vote.kind in EPOCH_KINDS:
                 if self.epoch_end.vote(peer, vote):
                     self.consensus.build(self._now_us)
             elif vote.epoch > self.seat.rules.epoch:
-                self._early.keep(peer, vote.epoch, VoteMessage((vote,)), self.seat.rules.epoch)
+                self._keep_early(peer, vote.epoch, VoteMessage((vote,)))
             elif vote.kind is VoteKind.BATCH:
                 raise RemoteProtocolError(
                     "a batch vote travels in a message of its own, to the batch's miner", penalty=50, code="bad-vote"
@@ -500,29 +521,51 @@ class ValidatorNode:
             self.executor.votes(peer, checkpoint_votes)
             self._blame_bad_votes()
 
-    def _certificate(self, raw: bytes) -> None:
+    def _keep_early(self, peer: bytes, epoch: int, message: Message) -> None:
+        """Keep a message of the next epoch if its sender has, or may soon have, a say in it."""
+        proposed = self.ledger.proposed or self.ledger.epoch.validators
+        has_say = (
+            peer in self.chain.payout_of_miner
+            if isinstance(message, BatchMessage)
+            else peer in self.seat.rules.validators.index_of_node
+            or any(member.node_id == peer for member in proposed.members)
+        )
+        if has_say:
+            self._early.keep(peer, epoch, message, self.seat.rules.epoch)
+
+    def _certificate(self, peer: bytes, message: BatchCertificateMessage) -> None:
+        """Take a batch certificate from whoever has it: what it brings decides what is spent on it."""
+        raw = message.certificate
         name = _hash_seen(raw)
         if name in self._seen:
             return
         rules = self.seat.rules
         certificate = decode(BatchCertificate, raw, bytes_max=1 << 20)
-        if certificate.header.epoch != rules.epoch:
-            return  # one of us is behind: it counts in its own epoch only
+        if certificate.header.epoch != rules.epoch or self.bodies.is_spent(certificate.header):
+            return  # one of us is behind: it counts in its own epoch only, and until it is executed
         check_batch_certificate(certificate, rules.chain_id, rules.validators, rules.verify)
         self._seen[name] = None
         if len(self._seen) > SEEN_CERTIFICATES_MAX:
             del self._seen[next(iter(self._seen))]
-        if self.pool.add_certificate(certificate, self._now_us):
+        if certified_bits(certificate, rules.validators) and self.pool.add_certificate(certificate, self._now_us):
+            self.manners.refund(peer, message)
             self.executor.want((certificate,), self._now_us)
             self.consensus.build(self._now_us)
 
-    def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
-        self._outbox.publish(
-            "rejected", level="warning", peer=peer.hex(), code=error.code, reason=error.reason, penalty=error.penalty
+    def _rank(self, peer: bytes) -> Rank:
+        """Return what a peer is to us: a validator of the epoch, one that the chain or our owner names, or anybody."""
+        if peer in self.seat.rules.validators.index_of_node:
+            return Rank.MEMBER
+        named = (
+            peer in self.chain.payout_of_miner
+            or peer in self._chosen
+            or peer in self.chain.rules.validators.index_of_node
+            or any(member.node_id == peer for member in self.ledger.epoch.validators.members)
         )
-        if error.penalty >= 50:
-            self._hung_up[peer] = None
-            self._outbox.hang_up(peer, error.code, error.reason)
+        return Rank.NAMED if named else Rank.STRANGER
+
+    def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
+        self.manners.blame(self._now_us, peer, error)
 
     def _blame_bad_votes(self) -> None:
         for signer in self.executor.tally.bad_signers:
@@ -568,6 +611,7 @@ class ValidatorNode:
             changed=former.hash != self.seat.rules.validators.hash,
             validator=self.seat.index,
         )
+        self.manners.rerank(self._now_us, self._rank)
         self.epoch_end.enter_epoch(self._now_us)
         self.consensus.enter_epoch(self._now_us)
         # whoever is still at the end of the epoch before can follow at once

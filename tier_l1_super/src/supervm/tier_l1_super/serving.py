@@ -2,6 +2,9 @@
 
 A follower (an L2) says once up to which height it has the chain and is then sent everything above it, in pieces that
 each end in a finalization, so that every piece proves itself.
+
+Everything that is given away is charged to who asked for it (`Manners`), by its bytes; a follower that owes is sent
+nothing until it has paid. Pieces are encoded once for all who ask for them.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import cbor2
 
 from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
+from supervm.common.parts.costs import ACCOUNT, RECEIPT
+from supervm.common.parts.manners import Manners
 from supervm.common.records import Reader
 from supervm.protocol.block import HEADERS_MAX, Block, BlockHeader, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.checkpoint import CertifiedCheckpoint
@@ -41,6 +46,8 @@ PUMP_CHUNKS = 4
 PUMP_US = 20_000
 BODIES_BYTES_MAX = 8 << 20
 """Batch bodies in one answer: half of what a peer's outgoing queue holds, which closes the link when it is full."""
+PIECES_MAX = 8
+"""Encoded pieces that are remembered."""
 
 _Run = tuple[int, tuple[BlockHeader, ...], Certificate]
 """Height of the first header, headers up to a finalized one, and its finalization."""
@@ -50,8 +57,10 @@ _CERTIFICATE_HEAD = b"\x87" + cbor2.dumps(Certificate.__struct_config__.tag)
 class Serving:
     """History and proofs of one L1 node."""
 
-    def __init__(self, outbox: Outbox, reader: Reader, ledger: Ledger, pool: Pool) -> None:
+    def __init__(self, outbox: Outbox, reader: Reader, ledger: Ledger, pool: Pool, manners: Manners) -> None:
         self._outbox, self._reader, self._ledger, self._pool = outbox, reader, ledger, pool
+        self._manners = manners
+        self._pieces: OrderedDict[int, tuple[int, BlocksMessage, int]] = OrderedDict()  # (tip then, piece, next)
         self._recent: OrderedDict[int, tuple[Block, Certificate | None]] = OrderedDict()
         self._followers: dict[bytes, int] = {}
         self._pump_at_us: int | None = None
@@ -88,6 +97,7 @@ class Serving:
     def jump(self, height: int) -> None:
         """Go on above `height`, up to which the chain is final; blocks from there on will come."""
         self._recent.clear()
+        self._pieces.clear()
         self.tip = height
 
     def certified(self, checkpoint: CertifiedCheckpoint) -> None:
@@ -116,22 +126,43 @@ class Serving:
         for peer, start in list(self._followers.items()):
             following = start
             for _ in range(PUMP_CHUNKS):
-                chunk = self.chunk(following)
-                if chunk is None:
+                if following <= self.tip and not self._manners.can_afford(now_us, peer, "history"):
+                    behind = True  # its turn comes
                     break
-                blocks, following = chunk
-                self._outbox.send(peer, BlocksMessage(encode(blocks)), after=self.after)
+                piece = self._piece(following)
+                if piece is None:
+                    break
+                message, following = piece
+                self._outbox.send(peer, message, after=self.after)
+                self._manners.answered(now_us, peer, "history", len(message.blocks))
                 if self._checkpoint and self._certified is not None and following > self._certified.header.height:
                     self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
             self._followers[peer] = following
             behind = behind or (following <= self.tip and following != start)
         self._pump_at_us = now_us + PUMP_US if behind else None
 
-    def blocks(self, peer: bytes, from_height: int) -> None:
+    def blocks(self, now_us: int, peer: bytes, from_height: int) -> None:
         """Answer a peer that asks for finalized blocks from a height on; say nothing if there are none."""
+        piece = self._piece(from_height)
+        if piece is not None:
+            self._outbox.send(peer, piece[0], after=self.after)
+            self._manners.answered(now_us, peer, "history", len(piece[0].blocks))
+
+    def _piece(self, from_height: int) -> tuple[BlocksMessage, int] | None:
+        """Return `chunk` encoded; what does not reach the tip stays as it is, the rest until the tip moves."""
+        held = self._pieces.get(from_height)
+        if held is not None and (held[2] <= held[0] or held[0] == self.tip):
+            self._pieces.move_to_end(from_height)
+            return held[1], held[2]
         chunk = self.chunk(from_height)
-        if chunk is not None:
-            self._outbox.send(peer, BlocksMessage(encode(chunk[0])), after=self.after)
+        if chunk is None:
+            return None
+        piece = BlocksMessage(encode(chunk[0]))
+        self._pieces[from_height] = (self.tip, piece, chunk[1])
+        self._pieces.move_to_end(from_height)
+        if len(self._pieces) > PIECES_MAX:
+            self._pieces.popitem(last=False)
+        return piece, chunk[1]
 
     def seal(self, height: int) -> FinalizedBlocks | Certificate | None:
         """Return what made the block at this height final if it has no finalization of its own, as far as is known.
@@ -168,7 +199,7 @@ class Serving:
             size += len(encode(block))
             if blocks and (len(blocks) >= CHUNK_BLOCKS_MAX or size > CHUNK_BYTES_MAX):
                 if end is None:
-                    return self._piece(blocks, height)
+                    return self._cut(blocks, height)
                 break
             blocks.append(block)
             if finalization is not None:
@@ -185,7 +216,7 @@ class Serving:
             return None
         return FinalizedBlocks(1, tuple(blocks[: end[0]]), end[1]), end[2]
 
-    def _piece(self, blocks: list[Block], height: int) -> tuple[FinalizedPrefix, int] | None:
+    def _cut(self, blocks: list[Block], height: int) -> tuple[FinalizedPrefix, int] | None:
         """Return blocks with the headers from `height` on that lead to the finalization of their run."""
         run = self._run
         if run is None or not run[0] <= height < run[0] + len(run[1]):
@@ -227,10 +258,10 @@ class Serving:
                 return block
         return None
 
-    def batches(self, peer: bytes, message: GetBatches) -> None:
+    def batches(self, now_us: int, peer: bytes, message: GetBatches) -> None:
         """Send the bodies that are asked for and here, until they are too many bytes; the rest is asked for again."""
         left = BODIES_BYTES_MAX
-        for digest in message.digests:
+        for digest in dict.fromkeys(message.digests):
             raw = self._body(digest)
             if raw is None:
                 continue
@@ -238,6 +269,7 @@ class Serving:
                 return
             left -= len(raw)
             self._outbox.send(peer, BatchMessage(raw))
+            self._manners.answered(now_us, peer, "history", len(raw))
 
     def _body(self, digest: bytes) -> bytes | None:
         body = self._pool.bodies.get(digest)
@@ -246,15 +278,19 @@ class Serving:
         row = self._reader.get("batches", (digest,))
         return row[0] if row is not None and isinstance(row[0], bytes) else None
 
-    def accounts(self, peer: bytes, message: GetAccounts) -> None:
-        """Answer with proofs under the newest certified checkpoint."""
+    def accounts(self, now_us: int, peer: bytes, message: GetAccounts) -> None:
+        """Answer with proofs under the newest certified checkpoint, of as many accounts as the peer may have."""
         if self._certified is None:
             return
-        proofs = self._ledger.prove_accounts(self._certified.header.height, message.accounts)
+        accounts = tuple(dict.fromkeys(message.accounts))
+        granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
+        proofs = self._ledger.prove_accounts(self._certified.header.height, accounts[:granted]) if granted else None
         if proofs is not None:
             self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self.after)
 
-    def receipt(self, peer: bytes, transfer_id: bytes) -> None:
-        """Answer with the receipt of a transfer and its proof, or with nothing known."""
+    def receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
+        """Answer with the receipt of a transfer and its proof, or with nothing known; beyond its share with nothing."""
+        if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
+            return
         proof = None if self._certified is None else self._ledger.prove_receipt(transfer_id, self._certified)
         self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""), after=self.after)

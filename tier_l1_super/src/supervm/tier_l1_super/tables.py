@@ -21,4 +21,8 @@ TABLES = (
     TableSpec("checkpoints", (Column("height", "int"),), (Column("checkpoint", "bytes"),)),
     # batch bodies by digest: voted on, or fetched for a finalized block
     TableSpec("batches", (Column("digest", "bytes"),), (Column("batch", "bytes"),)),
+    # bodies that no executed block refers to, by the epoch of their batch: they leave when it is over
+    TableSpec("loose", (Column("epoch", "int"), Column("digest", "bytes")), ()),
+    # batches of the present epoch that a block has executed: their certificates are of no more use
+    TableSpec("spent", (Column("epoch", "int"), Column("digest", "bytes")), ()),
 )

@@ -6,8 +6,9 @@ seen to be in an epoch that is over is told where we are, at most once a second,
 it for those who have executed its block.
 
 Outside of the set nobody sends a node what becomes final, so it follows a validator, and the next one after that when
-it brings nothing for four seconds. A member does the same if nobody else of its set is connected: all others may have
-handed over and left.
+it brings nothing for four seconds. Twice a second it asks another one, too, and follows that one instead if it knows
+more: the first may be behind itself, because the others do not talk to it. A member follows in the same way if nobody
+else of its set is connected: all others may have handed over and left.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ QUEUED_BLOCKS_MAX = 1_024
 STATUS_US = 2_000_000
 """Time between ConsensusStatus messages to the other validators."""
 REMIND_US = 1_000_000
+COMPARE_US = 500_000
+"""Time between two questions to others than the one that is followed."""
 FOLLOW_SILENCE_US = 4_000_000
 """A followed validator that brings no block for this long is replaced by another."""
 
@@ -72,10 +75,13 @@ class Whereabouts:
         self._following: bytes | None = None
         self._follow_until_us = 0
         self._status_at_us = 0
+        self._compare_at_us = 0
 
     @property
     def deadline_us(self) -> int:
         """When `tick` has something to do."""
+        if self._following is not None and self._compare_at_us < self._status_at_us:
+            return self._compare_at_us
         return self._status_at_us
 
     def peer_of(self, index: int) -> bytes | None:
@@ -99,6 +105,9 @@ class Whereabouts:
 
     def tick(self, now_us: int) -> None:
         """Tell the validators of the epoch where we are, and see whether there is still somebody to follow."""
+        if self._following is not None and self._compare_at_us <= now_us:
+            self._compare_at_us = now_us + COMPARE_US
+            self.ask_anyone()
         if self._status_at_us > now_us:
             return
         self._status_at_us = now_us + STATUS_US
@@ -160,18 +169,29 @@ class Whereabouts:
             self._outbox.send(peer, GetBlocks(self._serving.tip + 1))
 
     def ask_anyone(self) -> None:
-        """Ask the next connected validator in turn for the next finalized blocks, any L1 if there is none."""
+        """Ask the next connected validator in turn for the next finalized blocks, any L1 if there is none.
+
+        Not the one that is followed, if there is another: it sends them by itself.
+        """
         ups = self._ups()
+        if len(ups) > 1 and self._following in ups:
+            ups.remove(self._following)
         if ups:
             self._turn += 1  # a turn by the clock would meet the same one each time that a timer fires
             self.ask_chain(ups[self._turn % len(ups)])
 
     def brought_blocks(self, now_us: int, peer: bytes) -> None:
-        """A peer has sent blocks that count: whoever is followed goes on by itself, another is asked for more."""
-        if peer == self._following:
-            self._follow_until_us = now_us + FOLLOW_SILENCE_US
-        else:
+        """A peer has sent blocks that count: whoever is followed goes on by itself, another is asked for more.
+
+        If another knows more than the one that is followed, it is followed from now on.
+        """
+        if self._following is None:
             self.ask_anyone()
+            return
+        self._follow_until_us = now_us + FOLLOW_SILENCE_US
+        if peer != self._following:
+            self._following = peer
+            self._outbox.send(peer, Follow(self._serving.tip))
 
     def executed(self) -> None:
         """A block was executed: there may be room for more, or the next epoch may be entered."""

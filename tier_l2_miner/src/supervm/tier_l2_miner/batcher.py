@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from supervm.common.core import Outbox
+from supervm.common.parts.manners import Manners
 from supervm.protocol.batch import (
     BATCH_BYTES_MAX,
     EDGES_MAX,
@@ -84,6 +85,7 @@ class Batcher:
         mempool: where transfers come from and go back to.
         options: bounds.
         outbox: where effects go.
+        manners: told of validators that broke the rules.
     """
 
     def __init__(
@@ -94,7 +96,9 @@ class Batcher:
         mempool: Mempool,
         options: MinerOptions,
         outbox: Outbox,
+        manners: Manners,
     ) -> None:
+        self._manners = manners
         self._chain = chain
         self._rules = rules
         self._key = key
@@ -227,8 +231,8 @@ class Batcher:
             if not rules.verify(validators.keys[signer], vote.statement(rules.chain_id), vote.signature):
                 del held.votes[signer]
                 node_id = validators.node_ids[signer]
-                self._outbox.publish("peer-fault", level="warning", peer=node_id.hex(), code="bad-vote")
-                self._outbox.hang_up(node_id, "bad-vote", "the signature of a batch vote is invalid")
+                error = RemoteProtocolError("the signature of a batch vote is invalid", penalty=50, code="bad-vote")
+                self._manners.blame(now_us, node_id, error)
         if validators.weight_of(held.votes) < validators.quorum:
             return
         votes = {signer: (vote.bitmap, vote.signature) for signer, vote in held.votes.items()}

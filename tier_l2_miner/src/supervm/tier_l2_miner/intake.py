@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from supervm.common.core import Outbox
+from supervm.common.parts.costs import TRANSFER
+from supervm.common.parts.manners import Manners
 from supervm.protocol.codec import Hash
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
@@ -21,7 +23,6 @@ from supervm.protocol.transfer import SignedTransfer, parse_transfer, signature_
 from supervm.protocol.wire.messages import FORWARD_MAX, LEVEL_REFUSED, Status, StatusItem
 
 from .config import MinerOptions
-from .limits import TokenBucket
 from .mempool import BUSY, Mempool
 
 VERIFY_CHUNK = 256
@@ -94,17 +95,19 @@ class Intake:
         options: bounds.
         outbox: where work and penalties go.
         lines: where refusals go.
+        manners: how many transfers a peer may submit.
     """
 
     def __init__(
-        self, chain: Chain, mempool: Mempool, options: MinerOptions, outbox: Outbox, lines: StatusLines
+        self, chain: Chain, mempool: Mempool, options: MinerOptions, outbox: Outbox, lines: StatusLines,
+        manners: Manners,
     ) -> None:
+        self._manners = manners
         self._chain_id = chain.chain_id
         self._mempool = mempool
         self._options = options
         self._outbox = outbox
         self._lines = lines
-        self._buckets: dict[bytes, TokenBucket] = {}
         self._edges: dict[bytes, tuple[int, bytes]] = {}
         self._registered_us: dict[bytes, int] = {}
         self._jobs: dict[int, _Job] = {}
@@ -115,14 +118,8 @@ class Intake:
         """Transfers whose signature check is under way."""
         return len(self._verifying)
 
-    def peer_up(self, now_us: int, peer: bytes, *, is_edge: bool) -> None:
-        """Give a new peer its share."""
-        rate = self._options.submit_rate_edge if is_edge else self._options.submit_rate_other
-        self._buckets[peer] = TokenBucket(rate, 2 * rate, now_us)
-
     def peer_down(self, peer: bytes) -> None:
         """Forget a peer; what it submitted stays."""
-        self._buckets.pop(peer, None)
         self._edges.pop(peer, None)
         self._registered_us.pop(peer, None)
 
@@ -155,7 +152,9 @@ class Intake:
             RemoteProtocolError: some were malformed or for another chain; the others were taken.
         """
         room = max(0, self._options.unverified_max - len(self._verifying))
-        granted = self._buckets[peer].take(min(room, len(raws)), now_us) if is_ready else 0
+        granted = 0
+        if is_ready:
+            granted = self._manners.take(now_us, peer, "transfers", min(room, len(raws)), each=TRANSFER)
         for raw in raws[granted:]:
             self._lines.tell((peer,), transfer_id(raw), LEVEL_REFUSED, BUSY)
         problem: RemoteProtocolError | None = None

@@ -30,6 +30,7 @@ from supervm.common.core import (
     earliest,
 )
 from supervm.common.ledger import SupplyMismatch
+from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.protocol.address import encode_node_id
@@ -60,10 +61,10 @@ from supervm.protocol.wire.messages import (
 )
 
 from .batcher import Batcher
+from .budgets import budgets
 from .config import MinerOptions
 from .errors import Diverged, MinerError
 from .intake import ExecutedIds, Intake, StatusLines
-from .limits import PenaltyScore
 from .mempool import Mempool
 from .messages import Info
 from .replica import Replica
@@ -110,6 +111,7 @@ class MinerNode:
         self.node_id = key.public
         self._outbox = Outbox()
         self.peering = Peering(self._outbox, targets, rng)
+        self.manners = Manners(self._outbox, budgets(options))
         self._lines = StatusLines(self._outbox)
         self._executed = ExecutedIds()
         self.replica = Replica(
@@ -125,11 +127,10 @@ class MinerNode:
             self.replica.ledger.accounts, chain.parameters, options, self._lines.tell, self._was_executed
         )
         self.mempool.executed_ts_ms = self.replica.ledger.header.ts_ms
-        self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox)
-        self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines)
-        self.serving = Serving(self.replica, options, self._outbox)
+        self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox, self.manners)
+        self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines, self.manners)
+        self.serving = Serving(self.replica, options, self._outbox, self.manners)
         self._rules = self.replica.voting_rules
-        self._scores: dict[bytes, PenaltyScore] = {}
         self._halted = False
 
     def _own_body(self, digest: bytes) -> CertifiedBatch | None:
@@ -175,8 +176,8 @@ class MinerNode:
     def _handle(self, now_us: int, event: Input) -> None:
         match event:
             case Received(peer, message):
-                self.peering.heard(now_us, peer)
-                if peer in self.peering.up:
+                if self.manners.admit(now_us, peer, message):
+                    self.peering.heard(now_us, peer)
                     self._receive(now_us, peer, message)
             case WorkDone(token, result):
                 culprit = self.intake.verified(now_us, token, result)
@@ -192,7 +193,7 @@ class MinerNode:
                     )
             case PeerUp():
                 self._peer_up(now_us, event)
-            case PeerDown(peer, _):
+            case PeerDown():
                 self._peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
@@ -231,6 +232,7 @@ class MinerNode:
             batcher.settle()
         if replica.voting_rules.epoch != self._rules.epoch:
             former, self._rules = self._rules, replica.voting_rules
+            self.manners.rerank(now_us, lambda peer: self._rank(peer, self.peering.up[peer].tier))
             ups = self._validators_up()
             replica.validators_up(now_us, self._sources(ups))
             batcher.enter_epoch(now_us, self._rules, ups)
@@ -268,11 +270,12 @@ class MinerNode:
     def _peer_up(self, now_us: int, event: PeerUp) -> None:
         peer = event.peer
         is_edge = event.tier == EDGE_TIER
+        if not self.manners.peer_up(now_us, event, self._rank(peer, event.tier)):
+            return
         self.peering.peer_up(now_us, event)
         self.replica.snapshot.gone(now_us, peer)  # what was asked on an earlier connection is lost
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
-        self.intake.peer_up(now_us, peer, is_edge=is_edge)
         is_validator = peer in self.replica.voting_rules.validators.index_of_node
         if is_validator or event.tier == VALIDATOR_TIER:
             ups = self._validators_up()
@@ -282,25 +285,23 @@ class MinerNode:
 
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         peer = event.peer
+        self.manners.peer_down(now_us, event)
         self.peering.peer_down(now_us, event)
         self.replica.snapshot.gone(now_us, peer)
         self.serving.client_down(peer)
         self.intake.peer_down(peer)
-        self._scores.pop(peer, None)
         if peer in self.replica.voting_rules.validators.index_of_node or peer == self.replica.source:
             ups = self._validators_up()
             self.replica.validators_up(now_us, self._sources(ups))
             self.batcher.validators_up(ups)
 
     def _blame(self, now_us: int, peer: bytes, error: RemoteProtocolError) -> None:
-        self._outbox.publish(
-            "rejected", level="warning", peer=peer.hex(), code=error.code, reason=error.reason, penalty=error.penalty
-        )
-        score = self._scores.get(peer)
-        if score is None:
-            score = self._scores[peer] = PenaltyScore(now_us)
-        if score.add(error.penalty, now_us):
-            self._outbox.hang_up(peer, error.code, error.reason)
+        self.manners.blame(now_us, peer, error)
+
+    def _rank(self, peer: bytes, tier: int) -> Rank:
+        if peer in self.replica.voting_rules.validators.index_of_node:
+            return Rank.MEMBER
+        return Rank.NAMED if tier == EDGE_TIER else Rank.STRANGER
 
     # --- messages -----------------------------------------------------------------------------------------------
 
@@ -327,6 +328,7 @@ class MinerNode:
                     held = self.batcher.held.get(digest)
                     if held is not None:
                         self._outbox.send(peer, held.message)
+                        self.manners.answered(now_us, peer, "history", held.header.bytes)
             case BlocksMessage() | CheckpointMessage() | BatchMessage() | BatchVoteMessage() | GetBatches() if (
                 self._is_l1(peer)
             ):
@@ -338,7 +340,9 @@ class MinerNode:
             case GetAccounts(accounts):
                 self.serving.accounts(now_us, peer, accounts)
             case GetValidatorChanges(after_height):
-                self._outbox.send(peer, self.replica.changes.answer(after_height))
+                changes = self.replica.changes.answer(after_height)
+                self._outbox.send(peer, changes)
+                self.manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
             case GetReceipt(transfer_id):
                 self.serving.receipt(now_us, peer, transfer_id)
             case EdgeRegistration(raw):

@@ -15,17 +15,16 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from supervm.common.core import Outbox, earliest
+from supervm.common.parts.costs import ACCOUNT, RECEIPT
+from supervm.common.parts.manners import Manners
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer, ValidatorChanges
 
 from .config import MinerOptions
-from .limits import TokenBucket
 from .replica import Replica
 
-RECEIPT_COST = 100
-"""Tokens of the query bucket that a receipt costs: it hashes a whole block's receipts, an account proof one path."""
 PUSH_ACCOUNTS_MAX = 1_024
 """Accounts proved for one client per push; the others follow with the next."""
 _ENVELOPE_BYTES = 4_096
@@ -34,7 +33,6 @@ _PROOF_ENVELOPE_BYTES = 40
 
 @dataclass(slots=True)
 class _Client:
-    bucket: TokenBucket
     is_edge: bool
     accounts: dict[bytes, None] = field(default_factory=dict)
     due: dict[bytes, None] = field(default_factory=dict)
@@ -49,9 +47,11 @@ class Serving:
         replica: state and the newest certified checkpoint.
         options: bounds.
         outbox: where effects go.
+        manners: how much a client may ask for.
     """
 
-    def __init__(self, replica: Replica, options: MinerOptions, outbox: Outbox) -> None:
+    def __init__(self, replica: Replica, options: MinerOptions, outbox: Outbox, manners: Manners) -> None:
+        self._manners = manners
         self._replica = replica
         self._options = options
         self._outbox = outbox
@@ -89,9 +89,8 @@ class Serving:
 
     def client_up(self, now_us: int, peer: bytes, *, is_edge: bool) -> None:
         """Note a peer that may ask; an L3 is sent checkpoints without asking."""
-        rate = self._options.query_rate
         self._changed = True
-        self._clients[peer] = _Client(TokenBucket(rate, 2 * rate, now_us), is_edge, sent_us=now_us)
+        self._clients[peer] = _Client(is_edge, sent_us=now_us)
 
     def client_down(self, peer: bytes) -> None:
         """Forget a peer and its subscriptions."""
@@ -118,11 +117,14 @@ class Serving:
         for account in new:
             client.accounts[account] = None
             self._subscribers.setdefault(account, {})[peer] = None
-        if self._is_servable() and client.bucket.take(len(accounts), now_us) == len(accounts):
+        if self._is_servable() and self._granted(now_us, peer, len(accounts)) == len(accounts):
             self._send(now_us, peer, client, list(dict.fromkeys(accounts)))
         else:
             client.due.update(dict.fromkeys(accounts))
             self._is_due = True
+
+    def _granted(self, now_us: int, peer: bytes, count: int) -> int:
+        return self._manners.take(now_us, peer, "accounts", count, each=ACCOUNT)
 
     def unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
         """End subscriptions."""
@@ -147,14 +149,14 @@ class Serving:
         What exceeds the peer's share stays unanswered: it asks again.
         """
         client = self._clients[peer]
-        granted = client.bucket.take(max(1, len(accounts)), now_us)
+        granted = self._granted(now_us, peer, max(1, len(accounts)))
         if granted and self._is_servable():
             self._send(now_us, peer, client, list(dict.fromkeys(accounts[:granted])))
 
     def receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
         """Answer a request for a receipt; beyond the peer's share it stays unanswered."""
         checkpoint = self._replica.certified
-        if self._clients[peer].bucket.take(RECEIPT_COST, now_us) < RECEIPT_COST:
+        if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
         proof = None if checkpoint is None else self._replica.ledger.prove_receipt(transfer_id, checkpoint)
         self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""))

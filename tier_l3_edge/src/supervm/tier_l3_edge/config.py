@@ -7,14 +7,16 @@ from typing import Final
 
 from supervm.common.config import NodeConfig
 from supervm.common.options import OptionSpec, OptionValue
+from supervm.common.parts.buckets import Rate
+from supervm.common.parts.costs import CostClass
 
+from .budgets import DEFAULT_RATES, EACH
 from .options import EdgeOptions
-from .rates import ACCOUNTS, DEFAULT_RATES, RECEIPTS, TRANSFERS, Rate
 
 _DEFAULT = EdgeOptions()
 
 
-def _rate_options(kind: str, what: str) -> dict[str, OptionSpec]:
+def _rate_options(kind: CostClass, what: str) -> dict[str, OptionSpec]:
     rate = DEFAULT_RATES[kind]
     return {
         f"{kind}_per_s": OptionSpec(int, rate.per_s, f"{what} per second that one peer may ask for", 1, 10**6),
@@ -32,9 +34,9 @@ EDGE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "subscriptions_max": OptionSpec(
         int, _DEFAULT.subscriptions_max, "accounts that one connection may subscribe", 1, 100_000
     ),
-    **_rate_options(TRANSFERS, "transfers"),
-    **_rate_options(ACCOUNTS, "accounts"),
-    **_rate_options(RECEIPTS, "receipts"),
+    **_rate_options("transfers", "transfers"),
+    **_rate_options("accounts", "accounts"),
+    **_rate_options("receipts", "receipts"),
 }
 """Keys of the table ``[l3]``."""
 
@@ -51,6 +53,6 @@ def edge_options(config: NodeConfig) -> EdgeOptions:
         store_max=number("store_max"),
         subscriptions_max=number("subscriptions_max"),
         rates={
-            kind: Rate(number(f"{kind}_per_s"), number(f"{kind}_burst")) for kind in (TRANSFERS, ACCOUNTS, RECEIPTS)
+            kind: Rate(number(f"{kind}_per_s"), number(f"{kind}_burst")) for kind in EACH
         },
     )

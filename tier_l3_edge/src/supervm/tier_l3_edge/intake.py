@@ -15,6 +15,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from supervm.common.core import Outbox
+from supervm.common.parts.costs import TRANSFER
+from supervm.common.parts.manners import Manners
 from supervm.protocol.account import POOL_ACCOUNTS
 from supervm.protocol.codec import INT_MAX
 from supervm.protocol.errors import RemoteProtocolError
@@ -23,7 +25,6 @@ from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R3
 
 from .news import BUSY, CLOCK, News
 from .proofs import Proofs
-from .rates import TRANSFERS, Rates
 from .relay import Relay
 from .store import Store
 
@@ -44,7 +45,7 @@ class Intake:
         store: what there is room for.
         relay: where good transfers go.
         proofs: what is known of accounts.
-        rates: limits per peer.
+        manners: how many transfers a peer may submit.
         chain_id: the network.
     """
 
@@ -55,7 +56,7 @@ class Intake:
         store: Store,
         relay: Relay,
         proofs: Proofs,
-        rates: Rates,
+        manners: Manners,
         *,
         chain_id: bytes,
     ) -> None:
@@ -64,7 +65,7 @@ class Intake:
         self._store = store
         self._relay = relay
         self._proofs = proofs
-        self._rates = rates
+        self._manners = manners
         self._chain_id = chain_id
         self._waiting: dict[bytes, deque[SignedTransfer]] = {}  # peer -> transfers, peers in turn
         self._waiting_count = 0
@@ -78,7 +79,7 @@ class Intake:
             for raw in raws:
                 self._refuse(peer, transfer_id(raw), CLOCK)
             return 0
-        granted = self._rates.take(now_us, peer, TRANSFERS, len(raws))
+        granted = self._manners.take(now_us, peer, "transfers", len(raws), each=TRANSFER)
         for raw in raws[granted:]:
             self._refuse(peer, transfer_id(raw), BUSY)
         penalty = 0

@@ -29,6 +29,8 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
+from supervm.common.parts.costs import ACCOUNT
+from supervm.common.parts.manners import SCORE_MAX, Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.common.validator_changes import ChangeStore
@@ -63,6 +65,7 @@ from supervm.protocol.wire.messages import (
     ValidatorChanges,
 )
 
+from .budgets import RECEIPT, budgets
 from .cache import ProofCache
 from .headers import Headers
 from .intake import Intake
@@ -70,10 +73,8 @@ from .messages import Info, Statistics
 from .news import News
 from .options import EdgeOptions
 from .proofs import Proofs
-from .rates import ACCOUNTS, RECEIPTS, Rates
 from .relay import Relay
 from .routes import Routes
-from .scores import SCORE_MAX, Scores
 from .store import Store
 
 CHANGES_US = 1_000_000
@@ -136,15 +137,14 @@ class EdgeNode:
         )
         self._store = Store(self._outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
         self._relay = Relay(self._outbox, self._news, self._routes, self._store)
-        self._rates = Rates(options.rates)
-        self._scores = Scores()
+        self._manners = Manners(self._outbox, budgets(options.rates), name=encode_node_id)
         self._intake = Intake(
             self._outbox,
             self._news,
             self._store,
             self._relay,
             self._proofs,
-            self._rates,
+            self._manners,
             chain_id=chain.chain_id,
         )
 
@@ -196,8 +196,11 @@ class EdgeNode:
         self._proofs.tick(now_us)
 
     def _peer_up(self, now_us: int, event: PeerUp) -> None:
+        is_miner = self._routes.is_miner(event.peer, event.tier)
+        if not self._manners.peer_up(now_us, event, Rank.NAMED if is_miner else Rank.STRANGER):
+            return
         self._peering.peer_up(now_us, event)
-        if self._routes.is_miner(event.peer, event.tier):
+        if is_miner:
             self._routes.add(now_us, event.peer)
             if self._registration is not None:
                 self._outbox.send(event.peer, self._registration)
@@ -206,8 +209,7 @@ class EdgeNode:
 
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         self._peering.peer_down(now_us, event)
-        self._rates.forget(event.peer)
-        self._scores.forget(event.peer)
+        self._manners.peer_down(now_us, event)
         self._intake.forget(event.peer)
         self._proofs.client_down(event.peer)
         if event.peer in self._routes.up:
@@ -217,8 +219,8 @@ class EdgeNode:
 
     def _received(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
         info = self._peering.up.get(peer)
-        if info is None:
-            return  # it was hung up, and this was already on its way
+        if info is None or not self._manners.admit(now_us, peer, message):
+            return  # it was hung up, and this was already on its way; or clients ask too much together
         self._peering.heard(now_us, peer)
         try:
             if peer in self._routes.up:
@@ -280,18 +282,19 @@ class EdgeNode:
                 if penalty:
                     self._punish(now_us, peer, penalty, "bad-transfers", "transfers that no wallet makes")
             case Subscribe(accounts):
-                granted = self._rates.take(now_us, peer, ACCOUNTS, len(accounts))
+                granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
                 self._proofs.subscribe(now_us, peer, accounts[:granted])
             case Unsubscribe(accounts):
                 self._proofs.unsubscribe(peer, accounts)
             case GetAccounts(accounts):
-                granted = self._rates.take(now_us, peer, ACCOUNTS, len(accounts))
+                granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
                 self._proofs.get(now_us, peer, accounts[:granted])
             case GetValidatorChanges(after_height):
-                if self._rates.take(now_us, peer, RECEIPTS, 1):
-                    self._outbox.send(peer, self._changes.answer(after_height))
+                changes = self._changes.answer(after_height)
+                self._outbox.send(peer, changes)
+                self._manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
             case GetReceipt(transfer_id):
-                if self._rates.take(now_us, peer, RECEIPTS, 1):
+                if self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
                     self._proofs.get_receipt(now_us, peer, transfer_id)
             case _:
                 self._from_anybody(peer, message)
@@ -310,13 +313,8 @@ class EdgeNode:
                 )
 
     def _punish(self, now_us: int, peer: bytes, penalty: int, code: str, reason: str) -> None:
-        if not penalty:
-            return
-        self._outbox.publish(
-            "peer-fault", level="warning", peer=encode_node_id(peer), code=code, reason=reason, penalty=penalty
-        )
-        if self._scores.add(now_us, peer, penalty):
-            self._outbox.hang_up(peer, code, reason[:256])
+        if penalty:
+            self._manners.blame(now_us, peer, RemoteProtocolError(reason, penalty=penalty, code=code))
 
     def _checked(self, now_us: int, token: int, result: Any) -> None:
         done = self._intake.checked(now_us, token, result)

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from .rates import DEFAULT_RATES, Rate
+from supervm.common.parts.buckets import Rate
+from supervm.common.parts.costs import CostClass
+
+from .budgets import DEFAULT_RATES
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +25,4 @@ class EdgeOptions:
     cache_bytes_max: int = 32 << 20
     store_max: int = 65_536
     subscriptions_max: int = 4_096
-    rates: Mapping[str, Rate] = field(default_factory=lambda: DEFAULT_RATES)
+    rates: Mapping[CostClass, Rate] = field(default_factory=lambda: DEFAULT_RATES)

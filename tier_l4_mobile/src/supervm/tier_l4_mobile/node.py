@@ -27,6 +27,7 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
+from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.common.validator_changes import ChangeStore
@@ -47,6 +48,7 @@ from supervm.protocol.wire.messages import (
     ValidatorChanges,
 )
 
+from .budgets import BUDGETS
 from .courier import Courier
 from .owner import VALIDITY_MS, Commands
 from .queue import PaymentQueue
@@ -78,7 +80,11 @@ class MobileNode:
         self._outbox = Outbox()
         self._reader = reader
         self.peering = Peering(self._outbox, peers, rng)
-        self.queue = PaymentQueue(chain.chain_id, keys, reader, window=chain.parameters.window)
+        self.manners = Manners(self._outbox, BUDGETS, grave=1)  # there are other edges
+        self.queue = PaymentQueue(
+            chain.chain_id, keys, reader, window=chain.parameters.window,
+            validity_ms_max=chain.parameters.validity_ms_max,
+        )
         self.client = LightClient(anchor_of(chain), verify)
         self.uplink = Uplink()
         test = chain.parameters.test_network
@@ -90,7 +96,6 @@ class MobileNode:
             test_network=test, validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
         )
         self._unwritten = 0  # token of the newest write that is not durable yet
-        self._leaving: dict[bytes, None] = {}  # hung up on, not yet gone
 
     @property
     def deadline_us(self) -> int | None:
@@ -101,14 +106,9 @@ class MobileNode:
         """Take one input and return what has to be done."""
         match event:
             case Received(peer, message):
-                self.peering.heard(now_us, peer)
-                try:
-                    self._received(now_us, peer, message)
-                except RemoteProtocolError as error:
-                    if error.code == "unknown-set":
-                        self._sync.ask_changes(peer, now_us)
-                    else:
-                        self._blame(peer, error)
+                if self.manners.admit(now_us, peer, message):
+                    self.peering.heard(now_us, peer)
+                    self._take(now_us, peer, message)
             case Tick():
                 self._tick(now_us)
             case Durable(token):
@@ -117,10 +117,11 @@ class MobileNode:
             case Command(token, request):
                 self._commands.handle(now_us, token, request)
             case PeerUp():
-                self._leaving.pop(event.peer, None)
-                self.peering.peer_up(now_us, event)
+                rank = Rank.STRANGER if event.address is None else Rank.NAMED
+                if self.manners.peer_up(now_us, event, rank):
+                    self.peering.peer_up(now_us, event)
             case PeerDown():
-                self._leaving.pop(event.peer, None)
+                self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
@@ -147,6 +148,15 @@ class MobileNode:
         if (silent or overdue) and self.uplink.rotate(self._edges(), now_us):
             self._outbox.publish("edge changed", level="info", reason="the one before gave no news")
             self._edge_changed(now_us)
+
+    def _take(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
+        try:
+            self._received(now_us, peer, message)
+        except RemoteProtocolError as error:
+            if error.code == "unknown-set":
+                self._sync.ask_changes(peer, now_us)
+            else:
+                self._blame(now_us, peer, error)
 
     def _received(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
         match message:
@@ -182,18 +192,15 @@ class MobileNode:
         if payment is not None:
             self._sync.want((payment.account,))
 
-    def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
-        self._outbox.publish(
-            "answer refused", level="warning", peer=peer.hex(), code=error.code, reason=error.reason
-        )
+    def _blame(self, now_us: int, peer: bytes, error: RemoteProtocolError) -> None:
         # A checkpoint from the future may as well mean that our own clock is late: such a link stays (network.md 3).
-        if error.penalty and error.code != "future":
+        if error.code == "future":
+            error.penalty = 0
+        if self.manners.blame(now_us, peer, error):
             self.uplink.punish(peer, error.penalty)
-            self._outbox.hang_up(peer, error.code, error.reason[:256])
-            self._leaving[peer] = None
 
     def _edges(self) -> list[bytes]:
-        return [edge for edge in self.peering.of_tier(EDGE_TIER) if edge not in self._leaving]
+        return [edge for edge in self.peering.of_tier(EDGE_TIER) if self.manners.is_up(edge)]
 
     def _edge_changed(self, now_us: int) -> None:
         edge = self.uplink.active

@@ -194,6 +194,8 @@ class Driver:
                 self._nursery.start_soon(self._links.dial, effect.address, effect.peer)
         elif isinstance(effect, c.HangUp):
             self._links.hang_up(effect.peer, effect.code, effect.reason)
+        elif isinstance(effect, c.Hold):
+            self._links.hold(effect.peer, effect.until_us)
         else:
             self._failure = Halted(effect.reason)
             if self._nursery is not None:

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
+
+from ..parts.buckets import Rate
+
+HANDSHAKES: Final = Rate(200, 1_024)
+"""Pieces of handshakes from one address: a tenth of a core at most, and a thousand nodes of a machine at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +22,10 @@ class Limits:
         connections_max: all inbound connections.
         queue_bytes_max_core: outgoing bytes that wait for one L1 or L2 peer (of an L1 or L2).
         queue_bytes_max: the same for any other peer.
+        queued_bytes_all_max: outgoing bytes of all connections together; beyond it the fullest one is closed.
+        partial_bytes_all_max: bytes of frames that have not come whole, of all connections together; likewise.
+        handshakes: pieces of handshakes from one IP address, two for each, per second and at once; further ones wait.
+        deliver_max: messages of one peer given to the core before others have their turn.
         send_bytes: about as many bytes go into one send.
         read_bytes: most bytes taken by one read.
         read_bytes_core: the same on links between L1 and L2.
@@ -34,6 +44,10 @@ class Limits:
     connections_max: int = 4096
     queue_bytes_max_core: int = 16 << 20
     queue_bytes_max: int = 4 << 20
+    queued_bytes_all_max: int = 64 << 20
+    partial_bytes_all_max: int = 32 << 20
+    handshakes: Rate = HANDSHAKES
+    deliver_max: int = 16
     send_bytes: int = 256 << 10
     read_bytes: int = 64 << 10
     read_bytes_core: int = 256 << 10

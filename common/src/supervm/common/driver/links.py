@@ -2,8 +2,9 @@
 
 Theory of operation. Each connection has one task that reads - 4 KiB at a time until it is up, then 64 to 256 KiB with
 many frames each - and, once it is up, one that writes. After each read the reader waits until disk and verifier have
-room, and so the peer's TCP window closes: pressure goes back to where it came from. A peer that does not read what
-it asked for loses its connection when its queue is full.
+room, and so the peer's TCP window closes: pressure goes back to where it came from. The core may have a peer held: then
+its reader waits, too. After a few messages of one peer the others have their turn. A peer that does not read what it
+asked for loses its connection when its queue is full, or when all queues together hold too much and its is the fullest.
 
 Of two connections between the same two nodes made at about the same time, both ends keep the one that the lower node
 id dialled (decisions.md, Links). A later one replaces an earlier one: its dialler would not dial if it still had the
@@ -41,6 +42,9 @@ SIMULTANEOUS_US = 3_000_000
 
 STRANGER_READ_BYTES = 4096
 """Most that is read at once from a connection that is not up."""
+
+FULL_BYTES = 64 << 10
+"""A queue or an unfinished frame below that is never the reason why all of them are too much."""
 
 _LOST = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 
@@ -99,6 +103,12 @@ class Links:
         link = self._peers.get(peer)
         if link is not None:
             self._drop(link, code, reason)
+
+    def hold(self, peer: bytes, until_us: int) -> None:
+        """Give the core nothing more from a peer until then."""
+        link = self._peers.get(peer)
+        if link is not None:
+            link.held_until_us = until_us
 
     async def close(self, reason: str) -> None:
         """Say goodbye to everyone and wait until it is written, a second at most."""
@@ -190,10 +200,18 @@ class Links:
                 "tier": connection.peer_tier, "bytes": len(frame)}, "debug" if connection.clock_wrong else "error")
             return
         if link.queue.put(frame, droppable=isinstance(message, DROPPABLE)) == "full":
-            self._counts["too_slow"] += 1
-            self._drop(link, "slow", f"{link.queue.bytes} bytes wait for the peer to read", orderly=False)
-        else:
-            self._counts["sent"] += 1
+            self._too_slow(link, f"{link.queue.bytes} bytes wait for the peer to read")
+            return
+        self._counts["sent"] += 1
+        if link.queue.bytes > FULL_BYTES and sum(
+            other.queue.bytes for other in self._links
+        ) > self._limits.queued_bytes_all_max:
+            fullest = max(self._peers.values(), key=lambda other: other.queue.bytes)
+            self._too_slow(fullest, f"{fullest.queue.bytes} bytes wait for the peer to read, and too many for all")
+
+    def _too_slow(self, link: PeerLink, reason: str) -> None:
+        self._counts["too_slow"] += 1
+        self._drop(link, "slow", reason, orderly=False)
 
     def _drop(self, link: PeerLink, code: str, reason: str, *, orderly: bool = True) -> None:
         link.end(reason, orderly=orderly, last=encode_message(goodbye(code, reason)))
@@ -206,7 +224,8 @@ class Links:
             del self._peers[peer]
             self._gone(peer)
             self._sink("peer-down", {"peer": peer.hex(), "reason": link.ended}, "info")
-            self._feed([PeerDown(peer, link.ended)])
+            fault = link.fault
+            self._feed([PeerDown(peer, link.ended, fault.code if fault else "", fault.penalty if fault else 0)])
 
     def _is_second(self, link: PeerLink, peer: bytes) -> bool:
         """Return whether there is another connection to the peer that is the one to keep."""
@@ -236,7 +255,7 @@ class Links:
             "peer": peer.hex(), "tier": hello.tier, "agent": hello.agent, "remote": link.remote,
             "dialled": connection.dialled, "clock_offset_ms": connection.clock_offset_ms,
         }, "warning" if connection.clock_wrong else "info")
-        self._feed([PeerUp(peer, hello.tier, hello.features, connection.clock_offset_ms, link.address)])
+        self._feed([PeerUp(peer, hello.tier, hello.features, connection.clock_offset_ms, link.address, link.remote)])
 
     def _is_core(self, link: PeerLink) -> bool:
         return {self._local.tier, link.connection.peer_tier} <= {1, 2}
@@ -299,6 +318,8 @@ class Links:
             if not data:
                 link.end("the peer closed the connection", orderly=False)
                 return
+            if connection.state == "handshake" and not connection.dialled:
+                await self._until(self._admission.handshake_us(link.remote, self._clock.now_us()))
             try:
                 messages = connection.receive(data, self._clock.now_us())
                 self._refuse_second(link)
@@ -312,17 +333,44 @@ class Links:
                 read_bytes = limits.read_bytes_core if self._is_core(link) else limits.read_bytes
             elif not link.up:
                 await self._flush(link)
-            self._deliver(link, messages)
+            if messages:
+                await self._deliver(link, messages)
             if parting is not None:
                 link.end(f"the peer said {parting.code}: {parting.reason}", orderly=False)
                 return
+            self._check_partial(link)
             await self._room()
 
-    def _deliver(self, link: PeerLink, messages: Sequence[AnyMessage]) -> None:
-        peer = link.connection.peer_id
-        if messages and link.up and peer is not None and self._peers.get(peer) is link:
-            self._counts["received"] += len(messages)
-            self._feed([Received(peer, message) for message in messages])
+    async def _deliver(self, link: PeerLink, messages: Sequence[AnyMessage]) -> None:
+        """Give the core messages one by one, as fast as it lets this peer go on and the others have their turns."""
+        peer, left = link.connection.peer_id, self._limits.deliver_max
+        for message in messages:
+            if link.held_until_us:
+                await self._until(link.held_until_us)
+                link.held_until_us = 0
+                left = self._limits.deliver_max
+            elif not left:
+                await trio.lowlevel.checkpoint()
+                left = self._limits.deliver_max
+            if not link.up or peer is None or self._peers.get(peer) is not link:
+                return
+            left -= 1
+            self._counts["received"] += 1
+            self._feed([Received(peer, message)])
+
+    async def _until(self, at_us: int) -> None:
+        """Wait until a time of the clock."""
+        while (wait_us := at_us - self._clock.now_us()) > 0:
+            await trio.sleep(wait_us / 1_000_000)
+
+    def _check_partial(self, link: PeerLink) -> None:
+        """Close the connection with the longest unfinished frame if all of them together are too long."""
+        if link.connection.buffered_bytes > FULL_BYTES and sum(
+            other.connection.buffered_bytes for other in self._links
+        ) > self._limits.partial_bytes_all_max:
+            longest = max(self._links, key=lambda other: other.connection.buffered_bytes)
+            self._counts["too_slow"] += 1
+            longest.end("its frame does not come to an end, and too many such bytes are held", orderly=False)
 
     def _refuse_second(self, link: PeerLink) -> None:
         connection = link.connection
@@ -349,6 +397,7 @@ class Links:
             "code": error.code, "reason": error.reason}, "info" if peer is not None else "debug")
         reason = f"{error.code}: {error.reason}"
         if link.up:
+            link.fault = error
             link.end(reason, orderly=connection.alive, last=encode_message(goodbye(error.code, error.reason)))
             return
         connection.refuse(error.code, error.reason)

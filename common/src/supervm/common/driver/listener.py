@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Generic, TypeVar
 
 import trio
 
+from ..parts.buckets import Bucket
 from .failures import ListenFailed
 from .limits import Limits
 
 _OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 BACKLOG = 512
+ADDRESSES_MAX = 4_096
+"""Addresses whose handshakes are counted."""
 
 K = TypeVar("K", bound=Hashable)
 
@@ -56,6 +60,7 @@ class Admission(Generic[K]):
         self._address_of: dict[K, str] = {}
         self._of_address: dict[str, int] = {}
         self._waiting: dict[K, None] = {}  # oldest first
+        self._handshakes: OrderedDict[str, Bucket] = OrderedDict()
 
     @property
     def unauthenticated(self) -> int:
@@ -75,6 +80,21 @@ class Admission(Generic[K]):
         if bound and self._of_address.get(address, 0) >= bound and not _is_loopback(address):
             return f"{bound} connections from {address} are open"
         return None
+
+    def handshake_us(self, address: str, now_us: int) -> int:
+        """Count a piece of a handshake from this IP address; return from when on there is a turn for it.
+
+        A handshake comes in two pieces and costs this node half a millisecond. Addresses that ask for more than their
+        share wait for it, as connections that may be pushed out.
+        """
+        bucket = self._handshakes.get(address)
+        if bucket is None:
+            bucket = self._handshakes[address] = Bucket(self._limits.handshakes, now_us)
+            if len(self._handshakes) > ADDRESSES_MAX:
+                self._handshakes.popitem(last=False)
+        self._handshakes.move_to_end(address)
+        bucket.charge(now_us, 1)
+        return bucket.ready_us(now_us)
 
     def enter(self, key: K, address: str) -> K | None:
         """Count a connection; return the one that has to go for it, if any."""

@@ -145,6 +145,11 @@ class LinkSession:
         return self._queued_bytes
 
     @property
+    def buffered_bytes(self) -> int:
+        """Bytes held of a frame whose end has not arrived."""
+        return self._reader.frames.buffered_bytes if self._reader is not None else 0
+
+    @property
     def frame_bytes_max(self) -> int:
         """Longest frame either way."""
         return self._frame_bytes_max

@@ -7,6 +7,7 @@ at a time and is busy meanwhile; what it does leaves when the time is over.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -19,6 +20,7 @@ from supervm.common.core import (
     Effect,
     Halt,
     HangUp,
+    Hold,
     Input,
     Persist,
     Publish,
@@ -36,7 +38,7 @@ from ..errors import SimulationError
 from .choices import Choices
 from .crypto import RealVerify
 from .events import Delivered, Sent, Stepped, Watchers
-from .host import DELIVER, EFFECTS, INPUT, LATE, SHARE, TICK, WAKE, WRITTEN, Host, Lane, Parcel
+from .host import CALL, DELIVER, EFFECTS, INPUT, LATE, SHARE, TICK, WAKE, WRITTEN, Host, Lane, Parcel
 from .links import Links
 from .network import Network
 from .power import Power
@@ -45,6 +47,8 @@ from .writes import Writes
 
 WORK_US_PER_SIGNATURE: Final = 38
 """Time that one signature check takes (limits.md 1.1)."""
+WAITING_BYTES_MAX: Final = 16 << 20
+"""Bytes that wait for a core that has its peer held, before the sender's queue is full (the driver's limits)."""
 
 _pack: Final = Struct("<QII16s").pack
 
@@ -142,6 +146,38 @@ class Driver:
                     return
             else:
                 dst.down_free_us = now_us
+        if lane.held_until_us and (lane.waiting is not None or lane.held_until_us > self._queue.now_us):
+            self._wait(lane, parcel)
+        else:
+            self._hand_over(lane, parcel)
+
+    def _wait(self, lane: Lane, parcel: Parcel) -> None:
+        """Keep a message for a core that does not want to hear its sender now; a full receiver stops the sender."""
+        if lane.waiting is None:
+            lane.waiting = deque()
+            self._release_at(lane, lane.held_until_us)
+        lane.waiting.append(parcel)
+        lane.waiting_bytes += parcel.size_bytes
+        if lane.waiting_bytes > WAITING_BYTES_MAX:
+            self._links.give_up(lane, "slow: too many bytes wait for the peer to read")
+
+    def _release_at(self, lane: Lane, at_us: int) -> None:
+        self._queue.push(at_us, (CALL, lambda: self._release(lane)))
+
+    def _release(self, lane: Lane) -> None:
+        """Give a core what has waited, until it wants to hear no more again."""
+        while lane.waiting and lane.back.open:
+            if lane.held_until_us > self._queue.now_us:
+                self._release_at(lane, lane.held_until_us)
+                return
+            parcel = lane.waiting.popleft()
+            lane.waiting_bytes -= parcel.size_bytes
+            self._hand_over(lane, parcel)
+        lane.waiting = None
+        lane.waiting_bytes = lane.held_until_us = 0
+
+    def _hand_over(self, lane: Lane, parcel: Parcel) -> None:
+        dst = lane.dst
         try:
             message = parcel.decoded()
         except RemoteProtocolError as error:
@@ -177,7 +213,7 @@ class Driver:
         before = self._verify.calls
         effects = core.step(local_us, event)
         if self._watchers.any:
-            self._watchers.tell(Stepped(now_us, host, local_us, event, effects))
+            self._watchers.tell(Stepped(now_us, host, local_us, event, effects, self._verify.calls - before))
         cpu = self._cpu
         if cpu is not None:
             host.busy_us = now_us + cpu.step_us + cpu.verify_us * (self._verify.calls - before)
@@ -254,6 +290,10 @@ class Driver:
                 link = host.links.get(peer)
                 if link is not None:
                     self._links.end(link, f"{code}: {reason}")
+            case Hold(peer, until_us):
+                link = host.links.get(peer)
+                if link is not None:
+                    link.back.held_until_us = until_us if host.clock is None else host.clock.when_us(until_us)
             case Halt(reason):
                 host.halted = reason
                 self.power.crash(host, f"halted: {reason}")

@@ -14,13 +14,14 @@ from .host import Host
 
 
 class Stepped(msgspec.Struct, frozen=True):
-    """A core took one input; the effects are not carried out yet."""
+    """A core took one input; the effects are not carried out yet. `checks`: signatures that it checked meanwhile."""
 
     at_us: int
     host: Host
     local_us: int
     input: Input
     effects: Sequence[Effect]
+    checks: int = 0
 
 
 class Sent(msgspec.Struct, frozen=True):

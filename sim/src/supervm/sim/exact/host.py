@@ -78,12 +78,15 @@ class Lane:
         kinds: kinds of message that may travel here.
         frame_bytes_max: longest frame here.
         name: for choices and reports.
+        held_until_us: the receiver's core hears nothing from here before this time of the world.
+        waiting: messages that have arrived and wait for that; None if none does.
+        waiting_bytes: their bytes.
     """
 
     __slots__ = (
         "back", "base_us", "bulk", "datagram", "down_bps", "draw_losses", "dst", "duplicate_ppm", "extra_us",
-        "frame_bytes_max", "held", "kinds", "last_us", "left", "link", "loss_ppm", "name", "open", "queued_bytes",
-        "rate", "reorder_ppm", "spread_us", "src", "up_bps",
+        "frame_bytes_max", "held", "held_until_us", "kinds", "last_us", "left", "link", "loss_ppm", "name", "open",
+        "queued_bytes", "rate", "reorder_ppm", "spread_us", "src", "up_bps", "waiting", "waiting_bytes",
     )
 
     back: Lane
@@ -112,6 +115,9 @@ class Lane:
         self.kinds: frozenset[type[Message]] = frozenset()
         self.frame_bytes_max = 0
         self.name = f"{src.name}>{dst.name}"
+        self.held_until_us = 0
+        self.waiting: deque[Parcel] | None = None
+        self.waiting_bytes = 0
 
 
 class Link:
@@ -207,6 +213,11 @@ class Host:
     down_free_us: int = 0
     backlog: deque[Input] = field(default_factory=deque)
     """Inputs that wait for the CPU."""
+
+    @property
+    def remote(self) -> str:
+        """Its IP address, as its peers see it."""
+        return f"10.{self.index >> 16 & 255}.{self.index >> 8 & 255}.{self.index & 255}"
 
     def local_us(self, now_us: int) -> int:
         """Return what its clock shows at a time of the world."""

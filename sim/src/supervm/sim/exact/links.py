@@ -135,7 +135,7 @@ class Links:
     def _up(self, lane: Lane, offset_ms: int, address: str | None) -> None:
         lane.open = True
         lane.src.links[lane.dst.node_id] = lane
-        self._feed(lane.src, PeerUp(lane.dst.node_id, lane.dst.tier, (), offset_ms, address))
+        self._feed(lane.src, PeerUp(lane.dst.node_id, lane.dst.tier, (), offset_ms, address, lane.dst.remote))
 
     # --- going down ---------------------------------------------------------------------------------------------------
 

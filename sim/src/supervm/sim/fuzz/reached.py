@@ -154,10 +154,11 @@ class ReachedWatch:
             self.note("rebatched-after-split-votes")
         elif name == "conflict":
             self.note("conflict-refused")
-        elif name == "rejected" and isinstance(fields.get("penalty"), int) and fields["penalty"] >= 50:
-            self.note("liar-hung-up")
-        elif name == "answer refused":
-            self.note("stale-answer-refused")
+        elif name == "peer-fault":
+            if isinstance(fields.get("penalty"), int) and fields["penalty"] >= 50:
+                self.note("liar-hung-up")
+            if tier == 4:
+                self.note("stale-answer-refused")
 
     def _persisted(self, event: Persisted) -> None:
         facts = self._monitor.facts

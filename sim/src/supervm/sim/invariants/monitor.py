@@ -12,6 +12,7 @@ from supervm.common.core import Publish
 from supervm.protocol.votes import Certificate, VoteKind
 
 from ..exact import Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped
+from .costs import CostWatch
 from .evidence import EvidenceWatch
 from .execution import ExecutionWatch
 from .facts import Facts
@@ -47,6 +48,7 @@ class Monitor:
         self.wallets = WalletWatch(self.facts, self.reference)
         self.liveness = LivenessWatch(self.facts, self.finality, self.reference)
         self.evidence = EvidenceWatch(self.facts)
+        self.costs = CostWatch(self.facts)
         self._world = deployment.world
         self._world.observe(self._on)
 
@@ -170,6 +172,7 @@ class Monitor:
                 self.book.note("HALT", f"{event.host.name} {event.reason}")
 
     def _stepped(self, event: Stepped) -> None:
+        self.costs.stepped(event)
         host = event.host
         if host.tier == 4:
             if self.facts.is_honest(host):

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from supervm.common.core import Outbox, Persist, Send, Work
+from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Key, Put, Record, Value
 from supervm.protocol.account import Account
 from supervm.protocol.batch import Batch, BatchHeader, bitmap_bits
@@ -24,7 +25,7 @@ from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.wire.messages import BatchVoteMessage
+from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
 from supervm.tier_l1_super.accuse import Accuser
 from supervm.tier_l1_super.pool import Pool
 from supervm.tier_l1_super.seat import Seat
@@ -164,7 +165,7 @@ class Voter:
         self.voter = BatchVoter(
             chain, seat, self.slots, self.pool, self.outbox, self.disk,
             [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
-            lambda: (),
+            lambda: (), Manners(self.outbox, {}),
         )
 
     def take(self, event: Hashable) -> None:
@@ -173,7 +174,7 @@ class Voter:
             self._write()
         match event:
             case Offered(batch):
-                self.voter.batch(batch.header.miner, encode(batch.batch))
+                self.voter.batch(batch.header.miner, BatchMessage(encode(batch.batch)))
             case Execute(height, block):
                 if height == self.height:
                     self._execute(block)
@@ -208,7 +209,7 @@ class Voter:
                 if isinstance(effect, Persist):
                     self.unwritten.extend(effect.records)
                 elif isinstance(effect, Work):
-                    self.voter.verified(effect.token, [True] * len(effect.job.items))
+                    self.voter.verified(0, effect.token, [True] * len(effect.job.items))
                 elif isinstance(effect, Send) and isinstance(effect.message, BatchVoteMessage):
                     vote = effect.message.vote
                     bits = bitmap_bits(vote.bitmap, vote.count)
@@ -250,12 +251,13 @@ def voter_mirror() -> Mirror:
     """
     return Mirror(
         mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
-        shared=(Accuser, Chain, Seat, ValidatorSet),
+        shared=(Accuser, Chain, Manners, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
             "BatchVoter._floor_news", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool",
-            "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "Slots._expiry",
+            "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser",
+            "BatchVoter._good", "BatchVoter._manners", "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )

@@ -124,6 +124,10 @@ class Round:
         """Whether nothing here is needed once a certified span covers the view: no block can be certified by it."""
         return NOTARIZE not in self.certificates and NOTARIZE not in self.own and FINALIZE not in self.own
 
+    def is_accused(self, kind: str, signer: int) -> bool:
+        """Return whether this evidence has been found already, so that nothing more need be verified for it."""
+        return self.accused is not None and (kind, signer) in self.accused
+
     def may(self, kind: VoteKind) -> bool:
         """Return whether this validator may still cast this vote here: rules R1 and R2, and P5 (no vote twice).
 

@@ -84,7 +84,7 @@ class Voting(State, ABC):
             tally.put(vote, checked=checked)
             self._check_rivals(round_, vote)
             self._settle(round_, vote.kind, vote.digest)
-        elif earlier.digest != vote.digest and vote.kind is NOTARIZE:
+        elif earlier.digest != vote.digest and vote.kind is NOTARIZE and not round_.is_accused("E1", vote.signer):
             rival = Tally(self.rules)
             rival.put(vote, checked=checked)
             if not rival.genuine(vote.signer):

@@ -1,0 +1,121 @@
+"""What one hostile peer may cost an honest node, whatever it does (N2; network.md 7).
+
+Counted, per honest node and hostile peer, is what the node does *because* it got something: each step that a message of
+the peer causes, the signatures that are checked in it and given to workers, the bytes that are sent and written by it.
+The unit is that of the budgets, a microsecond of one core. The bound comes from the tier's own table of budgets: what
+flows in while the run lasts, and two bursts. A validator's honest work is in it, too, so the bound is a ceiling, and
+`report` says how far below it an attack stayed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from supervm.common.core import Persist, Received, Send, Work
+from supervm.common.parts.costs import SIGNATURE
+from supervm.common.parts.manners import Budget, Rank
+from supervm.common.records import Append, Put
+from supervm.protocol.wire.frames import encode_message
+from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
+from supervm.tier_l2_miner.budgets import budgets as miner_budgets
+from supervm.tier_l2_miner.config import MinerOptions
+from supervm.tier_l3_edge.budgets import DEFAULT_RATES
+from supervm.tier_l3_edge.budgets import budgets as edge_budgets
+from supervm.tier_l4_mobile.budgets import BUDGETS as PHONE_BUDGETS
+
+from ..exact import Stepped
+from .facts import Facts
+
+STEP: Final = 20
+"""A step of a core, without what is counted apart."""
+SENT_KIB: Final = 15
+"""A KiB sealed and sent."""
+WRITTEN_KIB: Final = 15
+"""A KiB written."""
+BUDGETS: Final[Mapping[int, Mapping[Rank, Budget]]] = {
+    1: VALIDATOR_BUDGETS, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE_BUDGETS}
+
+
+@dataclass(slots=True)
+class Spent:
+    """What a peer has cost a node.
+
+    Attributes:
+        units: microseconds of one core.
+        checks: signatures.
+        sent_bytes: bytes that went to the peer in answer.
+        written_bytes: bytes written.
+        first_us: when its first message came.
+    """
+
+    first_us: int
+    units: int = 0
+    checks: int = 0
+    sent_bytes: int = 0
+    written_bytes: int = 0
+
+
+class CostWatch:
+    """Adds up what hostile peers cost.
+
+    Args:
+        facts: who is honest.
+    """
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self.spent: dict[tuple[str, str], Spent] = {}
+        """(honest host, hostile peer) -> what it cost."""
+
+    def stepped(self, event: Stepped) -> None:
+        """Look at one step."""
+        received = event.input
+        if type(received) is not Received or not self._facts.is_honest(event.host):
+            return
+        name = self._hostile(received.peer)
+        if name is None:
+            return
+        key = (event.host.name, name)
+        spent = self.spent.get(key)
+        if spent is None:
+            spent = self.spent[key] = Spent(event.at_us)
+        sent = written = 0
+        checks = event.checks
+        for effect in event.effects:
+            if type(effect) is Send:
+                if effect.peer == received.peer:
+                    sent += len(encode_message(effect.message))
+            elif type(effect) is Persist:
+                written += sum(_size(record) for record in effect.records)
+            elif type(effect) is Work:
+                checks += len(effect.job.items)
+        spent.checks += checks
+        spent.sent_bytes += sent
+        spent.written_bytes += written
+        spent.units += STEP + SIGNATURE * checks + (SENT_KIB * sent + WRITTEN_KIB * written >> 10)
+        tier = event.host.tier
+        if spent.units > units_max(tier, event.at_us - spent.first_us):
+            self._facts.book.note(
+                "N2", f"{name} has cost {event.host.name} {spent.units} units in "
+                f"{(event.at_us - spent.first_us) / 1e6:.1f} s: {spent.checks} signatures, {spent.sent_bytes} bytes "
+                f"sent, {spent.written_bytes} written")
+
+    def _hostile(self, peer: bytes) -> str | None:
+        host = self._facts.world.hosts.get(peer)
+        return host.name if host is not None and not self._facts.is_honest(host) else None
+
+
+def _size(record: object) -> int:
+    if isinstance(record, Put):
+        return sum(len(item) for item in (*record.key, *record.value) if isinstance(item, bytes | str))
+    return len(record.payload) if isinstance(record, Append) else 0
+
+
+def units_max(tier: int, elapsed_us: int) -> int:
+    """Return what a peer of the best rank may cost a node of a tier in a time: all its classes, twice their bursts."""
+    return max(
+        sum(2 * rate.burst + rate.per_s * elapsed_us // 1_000_000 for rate in budget.classes.values())
+        for budget in BUDGETS[tier].values()
+    )
