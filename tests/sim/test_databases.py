@@ -9,7 +9,6 @@ import pytest
 from supervm.protocol.genesis import Parameters
 from supervm.sim.exact import Deployment
 from supervm.sim.fuzz.config import draw_config
-from supervm.sim.fuzz.mutations import mutated
 from supervm.sim.fuzz.run import run_seed
 from supervm.sim.invariants import Monitor
 from supervm.sim.run import run_scenario, set_up
@@ -78,13 +77,6 @@ def test_an_older_database_above_the_floor_goes_on_voting(monkeypatch: pytest.Mo
     net.world.run(3_000_000)
     assert (host.core.seat.amnesia, host.core.index) == (False, 0)
     assert not monitor.violations
-
-
-def test_without_the_floor_it_signs_evidence_against_itself() -> None:
-    """The fault that the floor is for, as the fuzzer finds it."""
-    with mutated("database-floor") as knobs:
-        outcome = run_seed(37, config=draw_config(37, knobs))
-    assert "S5" in [violation.name for violation in outcome.violations]
 
 
 def test_database_and_log_lost_together_make_an_observer(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,6 @@ bits. A body that no executed block of its epoch refers to leaves with the epoch
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -87,7 +86,7 @@ class BatchVoter:
     ) -> None:
         self._chain = chain
         self._manners = manners
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good: dict[bytes, None] = {}
         self._seat = seat
         self._accuser = accuser
         self._floor_news = floor_news
@@ -230,7 +229,7 @@ class BatchVoter:
         elif not stored:  # it promises nothing, so nothing need be kept
             self._good[digest] = None
             if len(self._good) > GOOD_MAX:
-                self._good.popitem(last=False)
+                del self._good[next(iter(self._good))]
         statement = batch_vote_statement(self._chain.chain_id, epoch, digest, count, bitmap)
         vote = BatchVote(1, epoch, digest, count, bitmap, index, key.sign(statement))
         self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))
