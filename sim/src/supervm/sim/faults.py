@@ -64,22 +64,25 @@ class FaultPlayer:
         self._zero_us = zero_us
         self._end_us = zero_us + scenario.duration_us
         self.episodes: list[Episode] = []
+        self._ends: list[tuple[int, Callable[[], None]]] = []
         for number, fault in enumerate(scenario.faults, 1):
             draws = deployment.world.choices.stream(f"scenario/fault/{number}")
             who = select(fault.who, names, region_of, draws)
             self._schedule(number, fault, who, draws)
+        for end_us, end in self._ends:  # after all beginnings: what begins when another ends takes over without a gap
+            self._at(end_us, end)
 
     def _schedule(self, number: int, fault: Fault, who: list[str], draws: Stream) -> None:
         text = ", ".join(fault.who)
         known = FAULTS[fault.kind]
         extra = ", ".join(_shown(fault, key) for key, value in fault.options.items() if value != known[key].default)
-        moment = fault.kind in ("crash-point", "amnesia", "bit-flip", "lost-suffix", "old-backup")
+        moment = "down_s" in known and "up_s" not in known
         end_us = fault.end_us if not moment else fault.at_us + fault.number("down_s")
         self.episodes.append(Episode(fault.kind, fault.at_us, end_us, len(who), f"{text} ({extra})" if extra else text))
         begin, end = getattr(self, f"_{fault.kind.replace('-', '_')}")(number, fault, who, draws)
         self._at(fault.at_us, begin)
         if end is not None and fault.end_us is not None:
-            self._at(fault.end_us, end)
+            self._ends.append((fault.end_us, end))
 
     def _at(self, at_us: int, action: Callable[[], None]) -> None:
         self._world.at(self._zero_us + at_us, action)
@@ -223,6 +226,19 @@ class FaultPlayer:
 
         self._at(max(0, fault.at_us - fault.number("age_s")), save)
         return self._damage(number, fault, who, lambda disk: disk.restore(backups[id(disk)]))
+
+    def _database_only(self, number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
+        backups: dict[int, Any] = {}
+
+        def save() -> None:
+            for name in who:
+                backups[id(self._host(name).disk)] = self._host(name).disk.snapshot()
+
+        self._at(max(0, fault.at_us - fault.number("age_s")), save)
+        return self._damage(number, fault, who, lambda disk: disk.restore_tables(backups[id(disk)]))
+
+    def _database_and_log(self, number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
+        return self._damage(number, fault, who, lambda disk: disk.lose_all())
 
     def _clock(self, _number: int, fault: Fault, who: list[str], _draws: Stream) -> Any:
         def step(direction: int) -> None:

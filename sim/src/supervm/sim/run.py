@@ -37,6 +37,7 @@ from .exact import (
 from .faults import Episode, FaultPlayer
 from .metrics import Collector, quorum_delay_us, sample
 from .observing import Recorder
+from .restorer import RESTORER, Restorer
 from .scenario.expect import judge
 from .scenario.model import Adversary, Change, Fault, Scenario
 from .scenario.naming import choosing_nobody, node_names, region_of_each, select
@@ -122,6 +123,7 @@ class Stage:
         geography: delays.
         deployment: the network.
         recorder: watches it from the start.
+        restored: names of the validators whose database is restored again and again; they are honest.
     """
 
     scenario: Scenario
@@ -132,6 +134,7 @@ class Stage:
     geography: Geography
     deployment: Deployment
     recorder: Recorder
+    restored: tuple[str, ...] = ()
 
     def begin(self) -> tuple[list[Episode], Work]:
         """Switch everything on, let the links come up, and plan faults, changes and work from now on."""
@@ -140,6 +143,7 @@ class Stage:
         zero_us = deployment.world.now_us
         faults = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
         changes = ChangePlayer(scenario, deployment, self.region_of, self.names, self.honest, zero_us)
+        Restorer(deployment, self.restored, zero_us + scenario.duration_us)
         stream = self.choices.stream("scenario/senders")
         senders = [
             name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
@@ -159,12 +163,12 @@ def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage
     names = node_names([plan.count for plan in scenario.tiers])
     choices = Choices(seed)
     region_of = _regions(scenario, names, choices)
-    actors, twins = _adversaries(scenario, names, region_of, choices)
+    actors, twins, restored = _adversaries(scenario, names, region_of, choices)
     geography = _geography(scenario)
     deployment = _deploy(scenario, seed, choices, region_of, geography, actors, twins, real_crypto=real_crypto)
     honest = {name: None for tier in names for name in names[tier] if name not in actors and name not in twins}
     return Stage(
-        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest)
+        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest), restored
     )
 
 
@@ -190,7 +194,7 @@ def check_selections(scenario: Scenario, seed: int) -> None:
 
 def tier_of(kind: str) -> int:
     """Return the tier that an adversary plays."""
-    return 1 if kind == "twins" else ACTORS[kind].tier
+    return ACTORS[kind].tier if kind in ACTORS else 1
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -206,19 +210,23 @@ def _regions(scenario: Scenario, names: dict[int, list[str]], choices: Choices) 
 
 def _adversaries(
     scenario: Scenario, names: dict[int, list[str]], region_of: dict[str, str], choices: Choices
-) -> tuple[dict[str, str], dict[str, Masks]]:
+) -> tuple[dict[str, str], dict[str, Masks], tuple[str, ...]]:
     actors: dict[str, str] = {}
     twins: dict[str, Masks] = {}
+    restored: dict[str, None] = {}
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
         for name in select(adversary.who, names, region_of, draws, tier_of(adversary.kind)):
-            if name in actors or name in twins:
+            if name in actors or name in twins or name in restored:
                 continue  # the first entry that names a node has it
+            if adversary.kind == RESTORER:
+                restored[name] = None
+                continue
             if adversary.kind == "twins":
                 twins[name] = _masks(len(names[1]), draws)
             else:
                 actors[name] = adversary.kind
-    return actors, twins
+    return actors, twins, tuple(restored)
 
 
 def _masks(validators: int, draws: Stream) -> Masks:

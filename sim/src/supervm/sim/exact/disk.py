@@ -65,6 +65,7 @@ class VirtualDisk(MemoryStore):
             node begins a new one (`Prune.begin`).
         full_for: causes for which the next write fails.
         slow_for: cause -> how many times slower than its profile it is for that; the slowest holds.
+        tables_old: whether older tables were put back beside the present log (`restore_tables`) since it began.
         under_way: tokens of the group that is being written.
         waiting: writes that were asked for since, as (token, records).
     """
@@ -77,6 +78,7 @@ class VirtualDisk(MemoryStore):
         self.log_lost = False
         self.full_for: dict[Cause, None] = {}
         self.slow_for: dict[Cause, int] = {}
+        self.tables_old = False
         self.under_way: tuple[tuple[int, tuple[Record, ...]], ...] = ()
         self.waiting: list[tuple[int, tuple[Record, ...]]] = []
         self._ends: list[int] = []  # length of the log after each of its groups
@@ -112,7 +114,7 @@ class VirtualDisk(MemoryStore):
         before = len(self._log)
         super()._apply_log(records)
         if any(isinstance(record, Prune) and record.begin for record in records):
-            self.log_lost = False
+            self.log_lost = self.tables_old = False
         if any(isinstance(record, Prune) for record in records):
             self._ends = [len(self._log)] if self._log else []
         elif len(self._log) > before:
@@ -177,14 +179,30 @@ class VirtualDisk(MemoryStore):
 
     def restore(self, backup: Snapshot) -> None:
         """Put an older state in place of the present one, of a host that is off: nothing shows it."""
+        self._restore_rows(backup)
+        self._log = list(backup.log)
+        self._recovered = list(backup.log)
+        self._ends = list(backup.ends)
+
+    def restore_tables(self, backup: Snapshot) -> None:
+        """Put older tables beside the present log, of a host that is off: a database that was restored from a backup.
+
+        What this promised since is in the log, as far as the log was not pruned by what the tables held.
+        """
+        self._restore_rows(backup)
+        self.tables_old = True
+
+    def lose_all(self) -> None:
+        """Lose tables and log, of a host that is off; what its folder says of there having been a log is kept."""
+        self._restore_rows(Snapshot({name: {} for name in self._names}, (), ()))
+        self.lose_log()
+
+    def _restore_rows(self, backup: Snapshot) -> None:
         for name in self._names:
             fresh = type(self._tables[name])()
             for key, value in backup.rows[name].items():
                 fresh.put(key, value)
             self._tables[name] = fresh
-        self._log = list(backup.log)
-        self._recovered = list(backup.log)
-        self._ends = list(backup.ends)
 
     def lose_log(self) -> None:
         """Lose the write-ahead log, of a host that is off: amnesia, which its next start sees."""

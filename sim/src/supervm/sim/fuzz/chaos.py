@@ -18,6 +18,7 @@ from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 
 from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
+from ..exact.disk import Snapshot
 from ..invariants import Monitor
 from .config import Config
 from .noise import Noise
@@ -58,6 +59,7 @@ class Chaos:
         self._rows = 0
         self._batches: dict[str, int] = {}
         self._backups: dict[str, object] = {}
+        self._tables: dict[str, Snapshot] = {}
         self.hosts = list(self._world.hosts.values())
         self._causes = 0
         self.asked_twice = 0
@@ -67,7 +69,7 @@ class Chaos:
             "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
             "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
             "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage, "noise": self._noise,
-            "set-change": self._set_change,
+            "set-change": self._set_change, "database-only": self._database_only,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
         self.noise = Noise(deployment, monitor) if "noise" in on else None
@@ -259,6 +261,20 @@ class Chaos:
                     host.disk.lose_suffix(value)
                 else:
                     host.disk.restore(self._backups[host.name])  # type: ignore[arg-type]
+
+    def _database_only(self) -> None:
+        """The database-restorer: an old database comes back beside today's log, again and again; it stays honest."""
+        for host in self.hosts:
+            if host.tier != 1:
+                continue
+            value = self._fault("database-only", host.name, lambda stream: stream.between(1, 24))
+            if not value:
+                continue
+            if host.name not in self._tables or value % 6 == 0:
+                self._tables[host.name] = host.disk.snapshot()
+            elif self._may_lose(host):
+                self._off_on(host, value * STEP_MS)
+                host.disk.restore_tables(self._tables[host.name])
 
     def _busy(self) -> None:
         """Every disk is slow from the beginning."""
