@@ -16,8 +16,10 @@ from supervm.protocol.block import Justification
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import encode
 from supervm.protocol.evidence import double_vote
-from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.trie import QuadTrie
 from supervm.protocol.wire.messages import (
     BatchMessage,
     BatchVoteMessage,
@@ -29,6 +31,7 @@ from supervm.protocol.wire.messages import (
 )
 from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
 from supervm.sim.invariants import RULES, Monitor
+from supervm.sim.invariants.roots import history_root, rebuilt_root
 from supervm.tier_l1_super.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
 
 
@@ -253,3 +256,12 @@ def test_a_proposal_with_a_proof_is_quiet() -> None:
     scene.sent(f"l1-{leader}", ProposalMessage(encode(block)))
     scene.say(tuple(index for index in range(4) if index != leader), NOTARIZE, 2, block.hash)
     assert not scene.broken
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 8, 13, 100])
+def test_roots_by_the_text_are_those_of_the_shipped_trees(count: int) -> None:
+    """The second opinion on state and history roots agrees with what nodes compute."""
+    leaves = {hash_transfer(bytes([place])): bytes([place, 1]) for place in range(count)}
+    assert rebuilt_root(leaves) == QuadTrie(leaves).root
+    hashes = list(leaves)
+    assert history_root(hashes) == HistoryMMR(hashes).root

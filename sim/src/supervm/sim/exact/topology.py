@@ -42,7 +42,7 @@ from .driver import Cpu
 from .geography import ACCESS, REGIONS, WORLD, Access, Geography, Place, lan
 from .host import Host
 from .network import FAIR_FROM_BYTES
-from .twins import Masks, Twins
+from .twins import LateTwins, Masks, Twins
 from .world import ExactWorld
 
 GENESIS_MS: Final = 1_700_000_000_000
@@ -83,6 +83,7 @@ class Deployment:
         choices: instead of those of the seed, e.g. a replay.
         actors: name of a host -> the Byzantine actor that runs there, by name or as `ActorSpec`.
         twins: validators that run twice under one key, with the masks that keep the two apart.
+        late_twins: validators whose key is started a second time, and how long after the first, in us.
         same_wallet: (phone, other phone): the second has the first one's wallet.
         listen_us: how long validators listen for their own key at a start.
         disk: how fast disks are.
@@ -100,6 +101,7 @@ class Deployment:
         access: Mapping[int, Access] | None = None, uplinks: Mapping[int, int] | None = None,
         real_crypto: bool = False, choices: Choices | None = None,
         actors: Mapping[str, str | ActorSpec] | None = None, twins: Mapping[str, Masks] | None = None,
+        late_twins: Mapping[str, int] | None = None,
         same_wallet: Sequence[tuple[int, int]] = (), listen_us: int = 0, disk: DiskProfile | None = None,
         cpu: Cpu | None = None, keep_events: bool = True, fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
@@ -134,6 +136,7 @@ class Deployment:
         for name, actor in (actors or {}).items():
             self.actors[name] = _actor(name, actor)
         self.twins = dict(twins or {})
+        self.late_twins = dict(late_twins or {})
         self._listen_us = listen_us
         self._regions = regions
         spread = regions is not None or geography is not None
@@ -150,7 +153,7 @@ class Deployment:
             for tier, nodes in ((1, self.l1), (2, self.l2), (3, self.l3), (4, self.l4))
             for index, node in enumerate(nodes)
         }
-        for name in (*self.actors, *self.twins, *(regions if isinstance(regions, Mapping) else ())):
+        for name in (*self.actors, *self.twins, *self.late_twins, *(regions if isinstance(regions, Mapping) else ())):
             self.id_of(name)
         self._rings_of: dict[tuple[int, int], list[list[int]]] = {}
         self._add_hosts()
@@ -183,7 +186,12 @@ class Deployment:
 
     def honest(self, tier: int) -> list[Host]:
         """Return the hosts of a tier that run the shipped core alone."""
-        return [self.host(name) for name in self.names(tier) if name not in self.actors and name not in self.twins]
+        return [self.host(name) for name in self.names(tier) if name not in self.tampered]
+
+    @property
+    def tampered(self) -> tuple[str, ...]:
+        """Names of the hosts that do not run the shipped core alone."""
+        return (*self.actors, *self.twins, *self.late_twins)
 
     # --- building -----------------------------------------------------------------------------------------------------
 
@@ -204,15 +212,19 @@ class Deployment:
         self, name: str, index: int, make: Callable[[int, VirtualDisk], Core]
     ) -> Callable[[VirtualDisk], Core]:
         spec = self.actors.get(name)
-        masks = self.twins.get(name)
+        masks, late_us = self.twins.get(name), self.late_twins.get(name)
         tables = VALIDATOR_TABLES if name.startswith("l1-") else ()
 
         def build(disk: VirtualDisk) -> Core:
-            if masks is not None:
+            if masks is not None or late_us is not None:
                 if not second:
                     second.append(VirtualDisk(tables))
                 second[0].crash()  # whichever way the host stopped, what was told durable is
-                return Twins(make(index, disk), make(index, second[0]), second[0], self.chain, masks)
+                one, other = make(index, disk), make(index, second[0])
+                if masks is None:
+                    assert late_us is not None
+                    return LateTwins(one, other, second[0], self.chain, late_us)
+                return Twins(one, other, second[0], self.chain, masks)
             core = make(index, disk)
             if spec is None:
                 return core

@@ -23,11 +23,14 @@ from supervm.common.core import (
     Effect,
     Halt,
     Input,
+    PeerDown,
+    PeerUp,
     Persist,
     Publish,
     Received,
     Reply,
     Send,
+    Started,
     Work,
     WorkDone,
     earliest,
@@ -204,6 +207,53 @@ class Twins:
         return outer
 
 
+class LateTwins(Twins):
+    """A validator whose key is started a second time while it runs: a copy of its folder as it was at first.
+
+    Both see and reach everybody. The copy should find out while it listens, and stop (consensus.md 2.2).
+
+    Args:
+        first, second, second_disk, chain: as for `Twins`.
+        late_us: when the second one is switched on, after the first.
+    """
+
+    def __init__(self, first: Core, second: Core, second_disk: MemoryStore, chain: Chain, late_us: int) -> None:
+        super().__init__(first, second, second_disk, chain, Masks(()))
+        self.alive[1] = False
+        self.late_votes = 0
+        """Votes and proposals of the copy."""
+        self._late_us = late_us
+        self._begin_us: int | None = None
+        self._up: dict[bytes, PeerUp] = {}
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When one of the two wants a `Tick`, or the second one begins."""
+        return earliest(super().deadline_us, self._begin_us)
+
+    def step(self, now_us: int, event: Input) -> list[Effect]:
+        """Take one input; see `supervm.common.core`."""
+        effects: list[Effect] = []
+        if isinstance(event, Started):
+            self._begin_us = now_us + self._late_us
+        elif self._begin_us is not None and self._begin_us <= now_us:
+            self._begin_us = None
+            self.alive[1] = True
+            effects.extend(self._one(1, now_us, Started()))
+            for up in self._up.values():
+                effects.extend(self._one(1, now_us, up))
+        if isinstance(event, PeerUp):
+            self._up[event.peer] = event
+        elif isinstance(event, PeerDown):
+            self._up.pop(event.peer, None)
+        return effects + super().step(now_us, event)
+
+    def _translate(self, which: int, effect: Effect, effects: list[Effect]) -> None:
+        if which and isinstance(effect, Send) and isinstance(effect.message, VoteMessage | ProposalMessage):
+            self.late_votes += 1
+        super()._translate(which, effect, effects)
+
+
 def place_of(message: Message) -> tuple[int, int] | None:
     """Return the epoch and view that a consensus message is about, None if it is about none."""
     match message:
@@ -227,4 +277,4 @@ def view_of(message: Message) -> int | None:
     return None if place is None else place[1]
 
 
-__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "Masks", "Twins", "place_of", "view_of"]
+__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "LateTwins", "Masks", "Twins", "place_of", "view_of"]

@@ -37,6 +37,15 @@ from supervm.protocol.wire.messages import (
 
 from ..exact import Actor, ActorContext, ActorSpec
 from ..exact.twins import VIEW_KINDS
+from .actors_chain import (
+    EarlySpender,
+    EvidenceForger,
+    HeaderTamperer,
+    LongChainPhone,
+    SignatureRepeater,
+    TurnThief,
+)
+from .actors_edges import BackwardEdge, ChangeForger, ReceiptForger, RefusingEdge, SwappingEdge, TwoFacedMiner
 
 
 class CertificateForger(Actor):
@@ -228,16 +237,17 @@ class FalseBalanceEdge(Actor):
 
 
 OWN_ACTORS: Final = {
-    "certificate-forger": ActorSpec(
-        "certificate-forger", 1, "Sends certificates that nobody but itself signed.", CertificateForger),
-    "reckless-validator": ActorSpec(
-        "reckless-validator", 1, "Signs conflicting votes of every kind and supports all of every batch.",
-        RecklessValidator),
-    "reckless-miner": ActorSpec(
-        "reckless-miner", 2, "Batches whatever it is given without looking at it.", RecklessMiner),
-    "reckless-phone": ActorSpec(
-        "reckless-phone", 4, "Spends more than it has, and continues chains that do not exist.", RecklessPhone),
-    "false-balance-edge": ActorSpec(
-        "false-balance-edge", 3, "Gives phones proofs with one grain too much.", FalseBalanceEdge),
+    name: ActorSpec(name, tier, (kind.__doc__ or "").strip(), kind)
+    for name, tier, kind in (
+        ("certificate-forger", 1, CertificateForger), ("reckless-validator", 1, RecklessValidator),
+        ("turn-thief", 1, TurnThief), ("evidence-forger", 1, EvidenceForger),
+        ("signature-repeater", 1, SignatureRepeater), ("header-tamperer", 1, HeaderTamperer),
+        ("reckless-miner", 2, RecklessMiner), ("two-faced-miner", 2, TwoFacedMiner),
+        ("false-balance-edge", 3, FalseBalanceEdge), ("receipt-forger", 3, ReceiptForger),
+        ("refusing-edge", 3, RefusingEdge), ("swapping-edge", 3, SwappingEdge), ("backward-edge", 3, BackwardEdge),
+        ("change-forger", 3, ChangeForger),
+        ("reckless-phone", 4, RecklessPhone), ("early-spender", 4, EarlySpender),
+        ("long-chain-phone", 4, LongChainPhone),
+    )
 }
 """By name; beside `supervm.sim.exact.ACTORS`."""

@@ -10,6 +10,8 @@ from .config import Config
 
 TWIN_VIEWS = 24
 """Views in which twins are kept apart."""
+LATE_US = 100_000
+"""Unit of how much later a key is started a second time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,12 @@ class Cast:
     Attributes:
         actors: host -> adversary.
         twins: host -> who sees which of the two.
+        late_twins: host -> how long after it its key is started a second time, in us.
     """
 
     actors: dict[str, ActorSpec]
     twins: dict[str, Masks]
+    late_twins: dict[str, int]
 
 
 def actors_of(tier: int, config: Config) -> list[ActorSpec]:
@@ -41,6 +45,7 @@ def cast(config: Config, choices: Choices) -> Cast:
     """Choose adversaries; each is a choice that can be deleted."""
     actors: dict[str, ActorSpec] = {}
     twins: dict[str, Masks] = {}
+    late: dict[str, int] = {}
     left = faulty_weight_max(config)
     for step in range(config.l1):
         index = (config.first + step) % config.l1
@@ -52,6 +57,12 @@ def cast(config: Config, choices: Choices) -> Cast:
             value = choices.fault("twins", name, 0, _twins)
             if value:
                 twins[name] = masks(value, config.l1, index)
+                left -= weight
+                continue
+        if "late-twin" in config.classes and not late:
+            value = choices.fault("late-twin", name, 0, lambda stream: stream.between(40, 80))
+            if value:
+                late[name] = value * LATE_US
                 left -= weight
                 continue
         if "byzantine" in config.classes:
@@ -66,7 +77,7 @@ def cast(config: Config, choices: Choices) -> Cast:
             spec = _choose(tier, name, config, choices)
             if spec is not None:
                 actors[name] = spec
-    return Cast(actors, twins)
+    return Cast(actors, twins, late)
 
 
 def _choose(tier: int, name: str, config: Config, choices: Choices) -> ActorSpec | None:

@@ -15,13 +15,16 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
 from supervm.tier_l1_super.messages import Approve
+from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 
-from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
+from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, HostStopped, Rules, Stream
 from ..exact.disk import Snapshot
 from ..invariants import Monitor
 from .config import Config
 from .noise import Noise
+from .owners import Owners
 from .sets import Sets
 
 Draw = Callable[[Stream], int]
@@ -60,8 +63,13 @@ class Chaos:
         self._batches: dict[str, int] = {}
         self._backups: dict[str, object] = {}
         self._tables: dict[str, Snapshot] = {}
+        self._blank = {host.name: host.disk.snapshot() for host in self._world.hosts.values() if host.tier == 1}
         self.hosts = list(self._world.hosts.values())
         self._causes = 0
+        self._rotten: dict[str, None] = {}  # hosts that stay off once they stop: their database is what they computed
+        self._world.observe(self._stopped)
+        self.owners = Owners(config, choices, deployment, monitor)
+        """What phones are asked beside payments."""
         self.asked_twice = 0
         """Times that an owner asked again."""
         on = config.classes
@@ -69,7 +77,7 @@ class Chaos:
             "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
             "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
             "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage, "noise": self._noise,
-            "set-change": self._set_change, "database-only": self._database_only,
+            "set-change": self._set_change, "database-only": self._database_only, "rot": self._rot,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
         self.noise = Noise(deployment, monitor) if "noise" in on else None
@@ -90,6 +98,7 @@ class Chaos:
         for ask in self._ask_all:
             ask()
         self._pay()
+        self.owners.ask()
         self._world.at(self._world.now_us + self._config.tick_ms * 1_000, self._tick)
 
     def _later(self, span_ms: int, action: Callable[[], object]) -> None:
@@ -242,7 +251,33 @@ class Chaos:
             value = self._fault("amnesia", host.name, lambda stream: stream.between(1, 20), rare=2)
             if value and self._may_lose(host):
                 self._off_on(host, value * STEP_MS)
+                if value % 3 == 0:
+                    host.disk.restore(self._blank[host.name])  # the database is gone as well
                 host.disk.lose_log()
+
+    def _stopped(self, event: object) -> None:
+        if type(event) is HostStopped and event.host.name in self._rotten:
+            self._world.at(self._world.now_us, partial(self._world.hold_off, event.host.node_id, "rot"))
+
+    def _rot(self) -> None:
+        """One account in the memory of a validator or a miner has a grain more, or the medium lost that it had one."""
+        for host in self.hosts:
+            if host.tier > 2:
+                continue
+            value = self._fault("rot", host.name, lambda stream: stream.between(1, 1 << 16), rare=4)
+            core = host.core
+            if not value or host.name in self._monitor.facts.faulty or not isinstance(core, ValidatorNode | MinerNode):
+                continue
+            if host.tier == 1 and not self._may_lose(host):
+                continue
+            others = [name for name in self._deployment.names(2) if name not in self._monitor.facts.faulty]
+            if host.tier == 2 and len(others) < 2:
+                continue
+            self._monitor.mark_faulty(host.name, "its memory lied")
+            self._rotten[host.name] = None
+            accounts = (core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger).accounts
+            name = sorted(accounts)[value % len(accounts)]
+            accounts[name] = accounts[name]._replace(balance=accounts[name].balance + 1)
 
     def _damage(self) -> None:
         """A disk that lies: the newest records are gone, or an old backup is put in its place, and nothing shows it."""
@@ -303,7 +338,7 @@ class Chaos:
             self._rows += 1
             rows.append(PaymentRow(
                 to=self._deployment.address(stream.below(self._config.l4), stream.below(self._config.accounts)),
-                amount=GRANT // 3 if stream.chance_ppm(40_000) else stream.between(1, 1_000),
+                amount=stream.pick((GRANT // 3, GRANT)) if stream.chance_ppm(60_000) else stream.between(1, 1_000),
                 fee=stream.between(1, 60),
                 source=self._deployment.address(phone, stream.below(self._config.accounts)),
                 key=f"f{number}.{row}",
@@ -349,6 +384,6 @@ class Chaos:
                 world.step_clock(host.node_id, -delta_us)
             if host.name not in wanted:
                 world.hold_off(host.node_id, "calm")
-            elif host.core is None:
+            elif host.core is None and host.name not in self._rotten:
                 world.start(host.node_id)
         self.acknowledge()

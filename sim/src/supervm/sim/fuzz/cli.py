@@ -25,7 +25,8 @@ DEFAULT_SEEDS = 100
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="How long.")
 @click.option("--first", type=WholeNumber(0, 2**62), default=0, show_default=True, help="The first seed.")
 @click.option("--mutate", "mutation", metavar="RULE", default=None,
-              help="Break a rule of the shipped code on purpose; 'list' lists them. Ends at the first finding.")
+              help="Break a rule of the shipped code on purpose and end at the first finding; 'list' lists them, 'all' "
+                   "breaks each in turn.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("fuzz-failures"),
               show_default=True, help="Folder for failures; made when there is one.")
 @click.option("--workers", type=WholeNumber(1, 1_024), default=None, help="Processes at a time [default: cores].")
@@ -47,8 +48,12 @@ def fuzz(
         rows = [{"name": item.name, "rule": item.rule} for item in MUTATIONS.values()]
         emit(rows, as_json=as_json, lines=[f"{row['name']:26} {row['rule']}" for row in rows])
         return
+    if mutation == "all":
+        _gate(seeds, workers, as_json)
+        return
     if mutation is not None and mutation not in MUTATIONS:
-        raise InputError(f"--mutate: there is no rule {quoted(mutation)}; allowed are list, {', '.join(MUTATIONS)}")
+        raise InputError(f"--mutate: there is no rule {quoted(mutation)}; allowed are list, all, "
+                         f"{', '.join(MUTATIONS)}")
     if minutes is not None and not isfinite(minutes):
         raise InputError("--minutes: a number of minutes is needed; without it and with --seeds there is no limit")
     if seeds is None and minutes is None:
@@ -63,6 +68,31 @@ def fuzz(
     emit(document, as_json=as_json, lines=_lines(document, mutation))
     found = bool(document["failures"])
     if (found or document["unreached"]) if mutation is None else not found:
+        raise click.exceptions.Exit(1)
+
+
+def _gate(seeds: int | None, workers: int | None, as_json: bool) -> None:
+    """Break every rule in turn; exit with 1 if one is not noticed."""
+    from .gate import Noticed, play
+    from .mutations import MUTATIONS
+    from .mutations.table import SEEDS_MAX
+
+    line = ProgressLine()
+
+    def tell(noticed: Noticed) -> None:
+        if line.is_due():
+            line.show(f"fuzz: {noticed.name} {noticed.rule or 'NOT noticed'}")
+
+    results = play(MUTATIONS, seeds_max=seeds or SEEDS_MAX, workers=workers, tell=tell)
+    line.close()
+    rows = [{"name": item.name, "seed": item.seed, "rule": item.rule, "detail": item.detail, "runs": item.runs,
+             "cpu_s": item.cpu_s} for item in results]
+    missed = [item.name for item in results if item.seed is None]
+    lines = [f"{item.name:26} {item.rule:6} seed {item.seed}  {MUTATIONS[item.name].rule}" for item in results
+             if item.seed is not None]
+    lines += [f"{name:26} NOT noticed  {MUTATIONS[name].rule}" for name in missed]
+    emit(rows, as_json=as_json, lines=[*lines, f"{len(results) - len(missed)} of {len(results)} are noticed"])
+    if missed:
         raise click.exceptions.Exit(1)
 
 

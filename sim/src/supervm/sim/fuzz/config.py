@@ -20,7 +20,7 @@ from .actors import OWN_ACTORS
 CLASSES: Final = (
     "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
     "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy", "noise",
-    "set-change", "database-only",
+    "set-change", "database-only", "late-twin", "rot",
 )
 """Classes of faults; each is on in about every other run."""
 EPOCH_MS: Final = Parameters(1).epoch_ms
@@ -48,10 +48,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         loss_ppm: messages lost, while faults happen.
         write_us, write_jitter_us: time of a write.
         pay_ppm: how likely a phone is asked for payments at a tick.
+        ask_ppm: how likely a phone is asked for a balance at a tick.
         stay: faulty validators stay on in the calm time.
         first: number of the host at which adversaries are looked for first.
         actors: names of adversaries that may appear.
         listen_us: how long validators listen for their own key at a start.
+        window: sequence numbers that may be promised ahead, of the genesis.
         calm_s: longest calm time.
         compact_every: blocks between two compactions of a validator's write-ahead log.
     """
@@ -78,10 +80,12 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write_us: int = 300
     write_jitter_us: int = 0
     pay_ppm: int = 250_000
+    ask_ppm: int = 0
     stay: bool = False
     first: int = 0
     actors: tuple[str, ...] = ()
     listen_us: int = 0
+    window: int = 1_024
     calm_s: int = 240
     compact_every: int = 256
 
@@ -117,12 +121,14 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "write_us": stream.pick((100, 300, 3_000, 20_000)),
         "write_jitter_us": stream.pick((0, 0, 5_000)),
         "pay_ppm": stream.pick((60_000, 150_000, 350_000)),
+        "ask_ppm": stream.pick((20_000, 60_000, 150_000)),
         "stay": stream.chance_ppm(300_000),
         "first": stream.below(8),
         "epoch_ms": stream.pick((EPOCH_MS, 1_500, 3_000, 6_000)),
         "candidates": stream.pick((0, 0, 1, 2)),
         "listen_us": stream.pick((0, 0, 0, 400_000)),
         "compact_every": stream.pick((8, 8, 256)),
+        "window": stream.pick((4, 1_024, 1_024, 1_024)),
     }
     if Choices(seed).stream("swarm/database").chance_ppm(250_000):
         drawn["classes"] += ("database-only",)

@@ -53,6 +53,7 @@ STATES: Final = {
     "stale-answer-refused": "a phone refused an edge's answer",
     "noise-heard": "nodes were told what no program of ours would say",
     "quorum-core-bare": "a bare quorum was left on at the end",
+    "slot-filled-again": "a slot was asked for again after its payment had expired or lost a race",
     "faulty-kept-on": "a faulty validator stayed on at the end",
 }
 """Name -> what it means."""

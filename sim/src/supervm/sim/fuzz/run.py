@@ -21,7 +21,7 @@ from supervm.tier_l1_super import consensus as validator
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.payments import AWAITING, FATES
 
-from ..exact import Choice, Choices, Deployment, DiskProfile, lan
+from ..exact import Choice, Choices, Deployment, DiskProfile, LateTwins, lan
 from ..invariants import Monitor, Violation
 from .cast import cast
 from .chaos import Chaos
@@ -32,6 +32,8 @@ START_S = 2
 """Seconds in which links come up before faults begin."""
 CATCH_UP_S = 8
 """Seconds that somebody may need to reach the tip once more at the end."""
+RENEW_S = 90
+"""Seconds in which a fresh payment must be proved in a calm network."""
 CALM_S_MIN = 6
 """Shortest calm time."""
 
@@ -95,11 +97,11 @@ class Run:
             parameters=Parameters(
                 1, test_network=True, view_timeout_ms=config.view_timeout_ms,
                 view_timeout_ms_max=config.view_timeout_ms_max, block_interval_ms=config.block_interval_ms,
-                validity_ms_min=config.validity_ms_min, epoch_ms=config.epoch_ms,
+                validity_ms_min=config.validity_ms_min, epoch_ms=config.epoch_ms, window=config.window,
             ),
             weights=config.weights or None, regions="spread" if config.spread else None,
             geography=None if config.spread else lan(config.delay_us), choices=self.choices, actors=cast_.actors,
-            twins=cast_.twins, same_wallet=same_wallet, listen_us=config.listen_us,
+            twins=cast_.twins, late_twins=cast_.late_twins, same_wallet=same_wallet, listen_us=config.listen_us,
             disk=DiskProfile(config.write_us, 0, config.write_jitter_us), keep_events=False,
         )
         self.world = self.deployment.world
@@ -109,7 +111,7 @@ class Run:
             self.monitor.liveness.epoch_ms_max = config.epoch_ms + 12 * config.view_timeout_ms_max + 30_000
         self.reached = ReachedWatch(self.deployment, self.monitor)
         self.chaos = Chaos(
-            config, self.choices, self.deployment, self.monitor, faulty=(*cast_.actors, *cast_.twins))
+            config, self.choices, self.deployment, self.monitor, faulty=self.deployment.tampered)
         self._began_us = self.world.now_us
 
     def play(self) -> Outcome:
@@ -138,6 +140,8 @@ class Run:
         for _ in range(-(-self.config.chaos_ms // 1_000)):
             if not self._run(min(1_000, self.config.chaos_ms)):
                 return
+        if self.config.classes == ("late-twin",):
+            self._late_twins()
         core = self.core()
         self.chaos.heal(core)
         self.monitor.calm(core)
@@ -157,11 +161,31 @@ class Run:
             self.reached.note("payment-asked-twice")
         if self.chaos.noise is not None and self.chaos.noise.said:
             self.reached.note("noise-heard")
+        if settled and not self.monitor.broken:
+            self._renew()
         if not self.monitor.broken:
             self.monitor.finish()
             if not self.config.classes and self.config.epoch_ms == EPOCH_MS:
                 self.reached.note("failure-free")
                 self.monitor.liveness.failure_free(self._delay_us())
+
+    def _renew(self) -> None:
+        """Demand that slots which were lost or have expired can be filled again (L10)."""
+        asked = self.chaos.owners.renew()
+        if asked:
+            self.reached.note("slot-filled-again")
+        for _ in range(RENEW_S):
+            if not asked or self.chaos.owners.renewed() or not self._run(1_000):
+                break
+        for name, reason in self.chaos.owners.unfilled():
+            self.monitor.book.note("L10", f"{name}: a fresh payment is {reason} after {RENEW_S} s")
+
+    def _late_twins(self) -> None:
+        """Without any other fault a second instance must find the first one while it listens (2.2)."""
+        for name in self.deployment.late_twins:
+            core = self.deployment.host(name).core
+            if isinstance(core, LateTwins) and core.late_votes:
+                self.monitor.book.note("2.2", f"{name}: a second instance of its key votes {core.late_votes} times")
 
     def _delay_us(self) -> int:
         network, hosts = self.world.network, self.chaos.hosts

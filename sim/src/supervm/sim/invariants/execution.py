@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from supervm.common.ledger import Ledger
 from supervm.common.records import Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import Account, decode_account
+from supervm.protocol.account import Account, decode_account, encode_account
 from supervm.protocol.batch import certified_bits
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import ProtocolError
 from supervm.protocol.execution import STATUS_EXECUTED, BlockReceipts, CertifiedBatch
+from supervm.protocol.receipts import RECEIPTS, merkle_root
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 from supervm.tier_l2_miner.node import MinerNode
@@ -22,6 +23,10 @@ from ..exact import Host, Persisted
 from .facts import BYTES_MAX, Facts
 from .finality import Finality
 from .reference import Outcome, Reference
+from .roots import history_root, rebuilt_root
+
+LAG_STOP = 3
+"""Heights that the network may be ahead of a node that does not know yet that it computes something else."""
 
 
 @dataclass(slots=True)
@@ -159,7 +164,7 @@ class ExecutionWatch:
         if changed != outcome.changes:
             self._differs(where, before, changed, outcome)
         if written.receipts is not None or outcome.executed:
-            self._receipts(where, written.receipts, outcome)
+            self._receipts(where, written.header, written.receipts, outcome)
 
     def _differs(self, where: str, before: int, changed: dict[bytes, Account], outcome: Outcome) -> None:
         note = self._facts.book.note
@@ -173,7 +178,7 @@ class ExecutionWatch:
             rule = "C3" if same_slot else "S11"
             note(rule, f"{where}: account {account.hex()[:16]} has {_show(theirs)}, by the rules {_show(ours)}")
 
-    def _receipts(self, where: str, raw: bytes | None, outcome: Outcome) -> None:
+    def _receipts(self, where: str, written_header: bytes, raw: bytes | None, outcome: Outcome) -> None:
         receipts = () if raw is None else decode(BlockReceipts, raw, bytes_max=BYTES_MAX).receipts
         ids = tuple(receipt.transfer_id for receipt in receipts)
         if len(dict.fromkeys(ids)) != len(ids):
@@ -181,6 +186,9 @@ class ExecutionWatch:
         if ids != outcome.executed:
             self._facts.book.note("C5", f"{where}: its receipts are not for what was executed")
             return
+        header = self._facts.checkpoint_header(written_header)
+        if merkle_root([encode(receipt) for receipt in receipts], RECEIPTS) != header.receipts_root:
+            self._facts.book.note("C5", f"{where}: its header does not commit to its receipts")
         if sum(receipt.fee for receipt in receipts) != sum(outcome.fees):
             self._facts.book.note("C5", f"{where}: its receipts' fees do not sum to what was paid")
         for receipt in receipts:
@@ -200,9 +208,45 @@ class ExecutionWatch:
                 total = sum(account.balance for account in ledger.accounts.values())
                 if total != self.reference.supply:
                     facts.book.note("C1", f"{host.name}: its accounts sum to {total} grain")
+        self._roots()
         chains = [host for host in hosts if host.tier == 1 and _base_height(host) == 0]
         if chains:
             self.replay(max(chains, key=lambda host: (self.top.get(host.name, 0), -host.index)))
+
+    def _roots(self) -> None:
+        """Compute the state root and the history root of the newest height once more, from all accounts and headers."""
+        facts, height = self._facts, self.reference.height
+        raw = facts.headers.get(height)
+        if raw is None or any(before not in facts.headers for before in range(height)):
+            return
+        header = facts.checkpoint_header(raw)
+        leaves = {account: encode_account(state) for account, state in self.reference.accounts.items()}
+        if rebuilt_root(leaves) != header.state_root:
+            facts.book.note("S7", f"height {height}: the header does not commit to the state of every account")
+        before = [facts.checkpoint_header(facts.headers[place]).hash for place in range(height)]
+        if history_root(before) != header.history_root:
+            facts.book.note("S7", f"height {height}: the header does not commit to the headers before it")
+
+    def sample(self) -> None:
+        """Look at nodes whose memory lied: none may go on with a state that is not the network's (2.7)."""
+        facts = self._facts
+        for host in facts.world.hosts.values():
+            core = host.core
+            if host.tier > 2 or facts.faulty.get(host.name) != "its memory lied":
+                continue
+            if isinstance(core, ValidatorNode):
+                height, header = core.executor.tally.height, core.ledger.header
+            elif isinstance(core, MinerNode):
+                height, header = core.replica.certified_height, core.replica.ledger.header
+            else:
+                continue
+            known = facts.headers.get(header.height)
+            if known is not None and known != encode(header) and self._top_certified() > header.height + LAG_STOP:
+                facts.book.note(
+                    "2.7", f"{host.name} goes on at height {header.height} (certified: {height}) with another state")
+
+    def _top_certified(self) -> int:
+        return max(self._certified, default=0)
 
     def replay(self, host: Host) -> int:
         """Execute the blocks on a host's disk from genesis with a new ledger; return how many (S16)."""

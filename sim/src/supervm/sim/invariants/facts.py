@@ -6,12 +6,13 @@ library's signature check alone, so that a bug in the shipped checks (or a test 
 
 from __future__ import annotations
 
-from supervm.protocol.batch import Batch
+from supervm.protocol.batch import Batch, hash_edge_of
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.receipts import TRANSACTIONS, merkle_root
 from supervm.protocol.spans import span_of
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.votes import Certificate, VoteKind, statement
@@ -53,7 +54,7 @@ class Facts:
         """Who validates when."""
         self.faulty: dict[str, str] = {}
         """Name of a host that may do anything -> why."""
-        for name in (*deployment.actors, *deployment.twins):
+        for name in deployment.tampered:
             self.faulty[name] = "adversary"
         self.blocks: dict[bytes, Block] = {}
         """Every block ever seen, by hash."""
@@ -128,6 +129,11 @@ class Facts:
                 seen = SeenBatch(batch, self.chain_id)
             except RemoteProtocolError:
                 return None  # a faulty miner's; nobody can vote on it either
+            header = batch.header
+            if (merkle_root(batch.transfers, TRANSACTIONS), hash_edge_of(batch.edge_of)) != (
+                header.tx_root, header.edge_of_hash
+            ):
+                return None  # not the body of its header
             digest = self._digests[raw] = batch.header.digest
             self.batches.setdefault(digest, seen)
         return self._digests[raw]

@@ -11,8 +11,10 @@ from typing import Any
 from supervm.common.core import Publish
 from supervm.protocol.votes import Certificate, VoteKind
 
-from ..exact import Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped
+from ..exact import Delivered, Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped
+from .accusations import AccusationWatch
 from .costs import CostWatch
+from .edges import EdgeWatch
 from .evidence import EvidenceWatch
 from .execution import ExecutionWatch
 from .facts import Facts
@@ -20,8 +22,10 @@ from .finality import Finality
 from .forensics import Verdict, accuse
 from .liveness import LivenessWatch
 from .promises import PromiseWatch
+from .queues import QueueWatch
 from .reference import Reference
 from .slots import SlotWatch
+from .support import SupportWatch
 from .violation import Book, Violation
 from .wallets import WalletWatch
 
@@ -45,10 +49,14 @@ class Monitor:
         self.reference = Reference(self.facts)
         self.promises = PromiseWatch(self.facts, self.finality, self.slots)
         self.execution = ExecutionWatch(self.facts, self.finality, self.reference)
-        self.wallets = WalletWatch(self.facts, self.reference)
+        self.support = SupportWatch(self.facts)
+        self.queues = QueueWatch(self.facts)
+        self.wallets = WalletWatch(self.facts, self.reference, self.queues)
+        self.edges = EdgeWatch(self.facts)
         self.liveness = LivenessWatch(self.facts, self.finality, self.reference)
         self.evidence = EvidenceWatch(self.facts)
         self.costs = CostWatch(self.facts)
+        self.accusations = AccusationWatch(self.facts, self.evidence, self.promises)
         self._world = deployment.world
         self._world.observe(self._on)
 
@@ -75,6 +83,7 @@ class Monitor:
         """Look at progress and bounds; to be called once a second of virtual time."""
         self.book.now_us = self._world.now_us
         self.liveness.sample()
+        self.execution.sample()
 
     def finish(self, *, settled: bool = True) -> list[Violation]:
         """Look at the end of a run; return all violations.
@@ -84,6 +93,7 @@ class Monitor:
         """
         self.book.now_us = self._world.now_us
         self.execution.finish()
+        self.accusations.finish()
         self.wallets.finish(settled=settled)
         self.liveness.finish(settled=settled)
         return self.violations
@@ -145,6 +155,11 @@ class Monitor:
                     self.wallets.sent(event)
             else:
                 self.promises.sent(event)
+                if tier == 3 and self.facts.is_honest(event.sender):
+                    self.edges.sent(event)
+        elif kind is Delivered:
+            if event.receiver.tier == 1 and self.facts.is_honest(event.receiver):
+                self.accusations.delivered(event)
         elif kind is Persisted:
             self.book.now_us = event.at_us
             tier = event.host.tier
@@ -162,10 +177,12 @@ class Monitor:
             self.book.now_us = event.at_us
             if event.host.tier == 1:
                 self.promises.started(event.host)
+                self.support.started(event.host)
             if event.host.tier <= 2:
                 self.execution.started(event.host)
             elif event.host.tier == 4 and self.facts.is_honest(event.host):
                 self.wallets.started(event.host)
+                self.queues.started(event.host)
         elif kind is HostStopped:
             self.book.now_us = event.at_us
             if event.reason.startswith("halted") and self.facts.is_honest(event.host):
@@ -177,7 +194,11 @@ class Monitor:
         if host.tier == 4:
             if self.facts.is_honest(host):
                 self.wallets.stepped(event)
+                self.queues.stepped(event)
             return
+        if host.tier == 1 and self.facts.is_honest(host):
+            self.promises.stepped(event)
+            self.support.stepped(event)
         if host.tier <= 2:
             for effect in event.effects:
                 if type(effect) is Publish:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supervm.common.records import Append, Prune
+from supervm.protocol.account import EMPTY_ACCOUNT
 from supervm.protocol.batch import BatchVote, bitmap_bits
 from supervm.protocol.block import Block, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint
@@ -44,7 +45,8 @@ from supervm.tier_l1_super.simplex.promises import (
     decode_promise,
 )
 
-from ..exact import Host, Persisted, Sent
+from ..exact import Host, Persisted, Sent, Stepped
+from .blocks import DRIFT_MS_MAX, flaw_of
 from .facts import BYTES_MAX, Facts
 from .finality import Finality
 from .slots import SlotWatch
@@ -80,6 +82,9 @@ class PromiseWatch:
         self._witnesses: dict[bytes, Witness] = {}
         self._checkpoints: dict[bytes, CertifiedCheckpoint] = {}
         self._placed: dict[bytes, bool] = {}
+        self._flaws: dict[bytes, str] = {}
+        self._clocks_us: dict[str, int] = {}
+        """Host -> the latest time that its clock has ever shown."""
         self._lost_in: dict[str, int] = {}
         self._last: tuple[Host | None, Message | None] = (None, None)
 
@@ -122,6 +127,38 @@ class PromiseWatch:
             elif type(record) is Prune:
                 for payload in record.keep:
                     self._promise(host, witness, payload)
+                if self._facts.is_honest(host):
+                    self._compacted(host, witness, record)
+
+    def _compacted(self, host: Host, witness: Witness, record: Prune) -> None:
+        """A log was written anew: what this host has said and may still contradict must be in it."""
+        core = host.core
+        if not isinstance(core, ValidatorNode):
+            return
+        kept = Witness()
+        for payload in record.keep:
+            self._promise(host, kept, payload)
+        epoch = core.seat.rules.epoch
+        for kind, said_epoch, number in witness.said:
+            digest = witness.said[kind, said_epoch, number]
+            subject = (kind, 0 if kind is VoteKind.CHECKPOINT else said_epoch, number, digest)
+            if said_epoch == epoch and subject not in kept.promised and not _outlived(host, kind, said_epoch, number):
+                self._facts.book.note("S6", f"{host.name}: a compacted log lacks its {kind.name} of {number}")
+        alive = {
+            transfer.id for digest, positions in kept.bits.items() if digest in self._facts.batches
+            for position, transfer in enumerate(self._facts.batches[digest].transfers) if positions >> position & 1
+        }
+        for (said_epoch, sender, seq, prev), transfer in witness.slots.items():
+            account = core.ledger.accounts.get(sender, EMPTY_ACCOUNT)
+            if (
+                said_epoch == epoch and (seq, prev) == (account.next_seq, account.head) and transfer.id not in alive
+                and transfer.body.valid_until_ms >= core.ledger.block_header.ts_ms
+            ):
+                self._facts.book.note("S6", f"{host.name}: a compacted log lacks its promise of slot {seq}")
+
+    def stepped(self, event: Stepped) -> None:
+        """Note what time it is for a host."""
+        self._clocks_us[event.host.name] = max(event.local_us, self._clocks_us.get(event.host.name, 0))
 
     def started(self, host: Host) -> None:
         """Look at a host that begins: without its log it must never vote in an epoch that it may have voted in."""
@@ -287,10 +324,28 @@ class PromiseWatch:
                     note("S5", f"{host.name} signed both FINALIZE of view {number} and a span up to {span.last}")
         if kind is NOTARIZE:
             block = facts.blocks.get(digest)
-            if block is not None and not self._well_placed(digest, block):
+            if block is not None and not self.well_placed(digest, block):
                 note("R3", f"{what}: the block does not prove that it may stand there")
+            elif block is not None:
+                self._valid(what, digest, block, host)
+        if kind is VoteKind.EPOCH_CLOSE:
+            rules = facts.epochs.rules_of(epoch)
+            if rules is not None and facts.executed_ts_ms - rules.root_ms < rules.epoch_ms:
+                note("2.11", f"{what}: {facts.executed_ts_ms - rules.root_ms} ms into epoch {epoch} it is not over")
 
-    def _well_placed(self, digest: bytes, block: Block) -> bool:
+    def _valid(self, what: str, digest: bytes, block: Block, host: Host) -> None:
+        if digest not in self._flaws:
+            self._flaws[digest] = flaw_of(block, self._facts)
+        header = block.header
+        is_own = self._facts.index_of(host, header.epoch) == header.proposer  # then it goes by its parent's time
+        clock_us = None if is_own else self._clocks_us.get(host.name)
+        ahead_ms = 0 if clock_us is None else header.ts_ms - clock_us // 1000
+        reason = self._flaws[digest] or ("its time is ahead of the clock" if ahead_ms > DRIFT_MS_MAX else "")
+        if reason:
+            self._facts.book.note("2.4", f"{what}: {reason}")
+
+    def well_placed(self, digest: bytes, block: Block) -> bool:
+        """Return whether a block carries the complete and genuine proof of its place (R3)."""
         known = self._placed.get(digest)
         if known is None:
             known = self._placed[digest] = self._place(block)
@@ -359,6 +414,8 @@ class PromiseWatch:
             facts.book.note("S5", f"{host.name} votes on a batch of epoch {vote.epoch}, which it has closed")
         if bits & ~witness.bits.get(vote.digest, 0):
             facts.book.note("S6", f"{host.name}: a batch vote leaves before its record is durable")
+        if bits and host.disk.get("batches", (vote.digest,)) is None:
+            facts.book.note("S6", f"{host.name}: a batch vote leaves, and the batch is not on its disk")
         batch = facts.batches.get(vote.digest)
         core = host.core
         if batch is None or not isinstance(core, ValidatorNode):

@@ -121,6 +121,9 @@ class Reference:
         for ref in block.body.refs:
             if not _genuine(ref, facts):
                 facts.book.note("N4", f"block {self.height + 1} refers to a batch that no quorum voted for")
+        for item in block.body.evidence:
+            if facts.honest_index(item.accused, block.header.epoch):
+                facts.book.note("A1", f"block {self.height + 1} accuses validator {item.accused}, which is honest")
         outcome = self._execute(block, [batch for batch in batches if batch is not None])
         self.height += 1
         self.outcomes[self.height] = outcome
@@ -142,7 +145,9 @@ class Reference:
         def read(account: bytes) -> Account:
             return changes.get(account) or self.accounts.get(account, EMPTY_ACCOUNT)
 
+        leader = facts.epochs.members[block.header.epoch].node_ids[block.header.proposer]
         for ref, batch in zip(block.body.refs, batches, strict=True):
+            before = len(executed)
             for position in certified_positions(ref, facts):
                 transfer = batch.transfers[position]
                 body, sender = transfer.body, read(transfer.body.sender)
@@ -167,6 +172,8 @@ class Reference:
                 receiver = read(body.to)
                 changes[body.to] = receiver._replace(balance=receiver.balance + body.amount)
                 self._earn(batch, position, transfer, earned, totals)
+            if len(executed) == before and facts.is_honest(facts.world.hosts[leader]):
+                note("3.9.6", f"block {block.header.height} has a certificate of which nothing executes")
         for account in sorted(earned):
             state = read(account)
             changes[account] = state._replace(balance=state.balance + earned[account])

@@ -18,6 +18,7 @@ from supervm.tier_l4_mobile.tables import read_payment
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .facts import Facts
+from .queues import QueueWatch
 from .reference import Reference
 
 
@@ -27,10 +28,11 @@ class WalletWatch:
     Args:
         facts: shared knowledge.
         reference: true balances.
+        queues: told which balances a phone calls proved.
     """
 
-    def __init__(self, facts: Facts, reference: Reference) -> None:
-        self._facts, self._reference = facts, reference
+    def __init__(self, facts: Facts, reference: Reference, queues: QueueWatch) -> None:
+        self._facts, self._reference, self._queues = facts, reference, queues
         self._released: dict[str, dict[bytes, None]] = {}
         self._slots: dict[str, dict[tuple[bytes, int, bytes], tuple[bytes, int]]] = {}
         self.fates: dict[tuple[str, int], tuple[str, str]] = {}
@@ -108,11 +110,12 @@ class WalletWatch:
             self.judge()
         for effect in event.effects:
             if type(effect) is Reply and isinstance(effect.value, dict) and effect.value.get("proof_verified"):
-                self._told(host, effect.value)
+                self._told(host, effect.value, event.local_us)
 
-    def _told(self, host: Host, value: Mapping[str, Any]) -> None:
+    def _told(self, host: Host, value: Mapping[str, Any], local_us: int) -> None:
         if value.get("height") is None or "balance" not in value:
             return
+        self._queues.told(host, value, local_us)
         account, _ = decode_address(str(value["address"]))
         self._balances.append((host.name, account, value["height"], value["balance"], value["next_seq"]))
 

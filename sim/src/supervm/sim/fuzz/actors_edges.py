@@ -1,0 +1,207 @@
+"""Edges and miners that lie about money: forged receipts, refusals of good transfers, other people's proofs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from supervm.common.core import Effect, Input, Received, Send
+from supervm.protocol.batch import Batch
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.execution import STATUS_EXECUTED, Receipt
+from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.light import ReceiptProof, ValidatorChange
+from supervm.protocol.mmr import MMRProof
+from supervm.protocol.receipts import RECEIPTS, merkle_root
+from supervm.protocol.transfer import transfer_id
+from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
+from supervm.protocol.wire.messages import (
+    LEVEL_EXPIRED,
+    LEVEL_REFUSED,
+    AccountProofs,
+    BatchMessage,
+    GetReceipt,
+    ReceiptAnswer,
+    Status,
+    StatusItem,
+    Submit,
+    ValidatorChanges,
+)
+
+from ..exact import Actor
+
+replace = msgspec.structs.replace
+
+
+class ReceiptForger(Actor):
+    """Proves to phones that every payment they wait for was executed, by one kind of forgery or another receipt."""
+
+    _kind: int | None = None
+
+    _checkpoint: CertifiedCheckpoint | None = None
+    _genuine: bytes = b""
+
+    def hear(self, event: Input) -> Input | None:
+        """Note the newest checkpoint and a genuine receipt."""
+        if isinstance(event, Received):
+            if isinstance(event.message, AccountProofs):
+                self._checkpoint = _checkpoint_of(event.message) or self._checkpoint
+            elif isinstance(event.message, ReceiptAnswer) and event.message.proof:
+                self._genuine = event.message.proof
+        return event
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Say nothing true about receipts."""
+        return () if isinstance(send.message, ReceiptAnswer) else (send,)
+
+    def more(self, event: Input) -> Iterable[Effect]:
+        """Answer every question for a receipt at once, always in the same way: the first bad one ends a connection."""
+        if not isinstance(event, Received) or not isinstance(event.message, GetReceipt) or self._checkpoint is None:
+            return ()
+        name = event.message.transfer_id
+        self.acted += 1
+        if self._kind is None:
+            self._kind = self.context.stream.below(3)
+        proof = (
+            self._unplaced(name, self._checkpoint), self._without_history(name, self._checkpoint), self._genuine,
+        )[self._kind]
+        return (Send(event.peer, ReceiptAnswer(name, proof)),)
+
+    def _unplaced(self, name: bytes, checkpoint: CertifiedCheckpoint) -> bytes:
+        """A receipt that is in no tree, of a block that exists."""
+        return encode(ReceiptProof(1, _executed(name), 1, (), checkpoint.header, (), checkpoint))
+
+    def _without_history(self, name: bytes, checkpoint: CertifiedCheckpoint) -> bytes:
+        """A receipt that is in the tree of a block that does not exist."""
+        receipt = _executed(name)
+        header = replace(
+            checkpoint.header, height=max(0, checkpoint.header.height - 1),
+            receipts_root=merkle_root([encode(receipt)], RECEIPTS))
+        history = MMRProof(1, checkpoint.header.height, header.height, (ZERO_HASH,))
+        return encode(ReceiptProof(1, receipt, 1, (), header, (history,), checkpoint))
+
+
+def _checkpoint_of(message: AccountProofs) -> CertifiedCheckpoint | None:
+    """Return the checkpoint of a message; None if it holds none, as others lie, too."""
+    try:
+        return decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20)
+    except RemoteProtocolError:
+        return None
+
+
+def _executed(name: bytes) -> Receipt:
+    return Receipt(1, name, STATUS_EXECUTED, 1, 1, 0)
+
+
+class RefusingEdge(Actor):
+    """Says of good transfers at once that they are refused or have expired; every other one it forwards."""
+
+    def hear(self, event: Input) -> Input | None:
+        """Keep half of what is submitted."""
+        if isinstance(event, Received) and isinstance(event.message, Submit):
+            raws = tuple(raw for raw in event.message.transfers if transfer_id(raw)[0] % 2)
+            return Received(event.peer, Submit(raws)) if raws else None
+        return event
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Tell no other news."""
+        return () if isinstance(send.message, Status) else (send,)
+
+    def more(self, event: Input) -> Iterable[Effect]:
+        """Refuse."""
+        if not isinstance(event, Received) or not isinstance(event.message, Submit):
+            return ()
+        self.acted += 1
+        names = [transfer_id(raw) for raw in event.message.transfers]
+        levels = (LEVEL_REFUSED, LEVEL_REFUSED, LEVEL_EXPIRED)
+        return (Send(event.peer, Status(tuple(
+            StatusItem(name, levels[name[1] % 3], "it is not good enough") for name in names))),)
+
+
+class SwappingEdge(Actor):
+    """Answers for one account with the genuine proof of another."""
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Swap proofs of one message; one that stands alone gets that of an earlier message under its checkpoint."""
+        message = send.message
+        if not isinstance(message, AccountProofs) or len(message.proofs) < 2:
+            return (send,)
+        self.acted += 1
+        proofs = [proof for _, proof in message.proofs]
+        swapped = tuple(
+            (account, proof) for (account, _), proof in zip(message.proofs, proofs[1:] + proofs[:1], strict=True))
+        return (Send(send.peer, AccountProofs(message.checkpoint, swapped), send.after),)
+
+
+class ChangeForger(Actor):
+    """Tells phones that the validators have handed over to itself alone."""
+
+    every_us = 900_000
+    _checkpoint: CertifiedCheckpoint | None = None
+
+    def hear(self, event: Input) -> Input | None:
+        """Note the newest checkpoint."""
+        if isinstance(event, Received) and isinstance(event.message, AccountProofs):
+            self._checkpoint = _checkpoint_of(event.message) or self._checkpoint
+        return event
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Send the change, signed by those who have signed the checkpoint that it pretends to be."""
+        if self._checkpoint is None:
+            return ()
+        key = self.context.key.public
+        own = ValidatorList(1, (Validator(1, key, key, 1, key),))
+        header = replace(self._checkpoint.header, next_validators_hash=ValidatorSet(own.members).hash)
+        change = ValidatorChange(1, CertifiedCheckpoint(1, header, self._checkpoint.signatures), own)
+        self.acted += 1
+        phones = [peer for peer, tier in self.up.items() if tier == 4]
+        return [Send(peer, ValidatorChanges((encode(change),))) for peer in phones]
+
+
+class TwoFacedMiner(Actor):
+    """Gives each batch to half of the validators with transfers or edges that are not those its header names."""
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Change what odd validators get."""
+        index = self.number_of(send.peer)
+        if not isinstance(send.message, BatchMessage) or index is None or index % 2 == 0:
+            return (send,)
+        batch = decode(Batch, send.message.batch, bytes_max=8 << 20)
+        self.acted += 1
+        if batch.header.digest[0] % 2 and len(batch.header.edges):
+            edge_of = bytes(255 if edge != 255 else 0 for edge in batch.edge_of)
+            return (Send(send.peer, BatchMessage(encode(replace(batch, edge_of=edge_of))), send.after),)
+        transfers = (*batch.transfers[1:], batch.transfers[0]) if len(batch.transfers) > 1 else self._other(batch)
+        return (Send(send.peer, BatchMessage(encode(replace(batch, transfers=transfers))), send.after),)
+
+    def _other(self, batch: Batch) -> tuple[bytes, ...]:
+        """Return another transfer of the same length that was once in a batch of this miner, if there is one."""
+        known = self._known.setdefault(len(batch.transfers[0]), batch.transfers[0])
+        return (known,)
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self._known: dict[int, bytes] = {}
+
+
+class BackwardEdge(Actor):
+    """Answers for every account with the first proof of it that it ever had."""
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*arguments)  # type: ignore[arg-type]
+        self._first: dict[bytes, tuple[bytes, bytes]] = {}
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Go back, account by account."""
+        message = send.message
+        if not isinstance(message, AccountProofs):
+            return (send,)
+        sends = []
+        for account, proof in message.proofs:
+            checkpoint, first = self._first.setdefault(account, (message.checkpoint, proof))
+            self.acted += checkpoint != message.checkpoint
+            sends.append(Send(send.peer, AccountProofs(checkpoint, ((account, first),)), send.after))
+        return sends

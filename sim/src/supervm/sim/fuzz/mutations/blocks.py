@@ -1,0 +1,92 @@
+"""Which blocks are valid, and what is evidence (consensus.md 2.4, 2.10)."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+import msgspec
+
+from supervm.protocol import block as block_rules
+from supervm.protocol.evidence import check_evidence
+from supervm.protocol.header import ChainRules
+from supervm.tier_l1_super import accuse, consensus
+from supervm.tier_l1_super.simplex import core as simplex_core
+from supervm.tier_l1_super.simplex import state
+
+from .switch import Patcher, mutation, nothing
+
+
+@mutation("leader-turn", "only the leader of a view proposes in it (2.4, 2.6)", on=("byzantine",),
+          actors=("turn-thief",), l1=4, weights=())
+def _turn(patcher: Patcher) -> None:
+    def on_proposal(original: Any, self: Any, sender: int, block: Any) -> None:
+        with patch.object(ChainRules, "leader", lambda rules, view: block.header.proposer):
+            original(self, sender, block)
+
+    patcher.wrap(simplex_core.Simplex, "_on_proposal", on_proposal)
+    patcher.forgive(consensus, "check_block", "does not lead this view")
+
+
+@mutation("height-link", "a block's height is its parent's and one (2.4)", on=("byzantine",),
+          actors=("header-tamperer",), l1=4, weights=())
+def _height(patcher: Patcher) -> None:
+    patcher.forgive(consensus, "check_block", "does not link to its parent")
+
+
+@mutation("time-order", "a block is later than its parent (2.4)", on=("byzantine",),
+          actors=("skewed-timestamp-leader",), l1=4, weights=())
+def _time(patcher: Patcher) -> None:
+    patcher.forgive(consensus, "check_block", "must be after the parent's")
+
+
+@mutation("clock-drift", "nobody votes for a block from the future (2.4)", on=("byzantine",),
+          actors=("skewed-timestamp-leader",), l1=4, weights=())
+def _drift(patcher: Patcher) -> None:
+    def init(original: Any, self: Any, *, parameters: Any, **options: Any) -> None:
+        original(self, parameters=msgspec.structs.replace(parameters, clock_drift_ms=1 << 50), **options)
+
+    patcher.wrap(state.State, "__init__", init)
+
+
+@mutation("body-hash", "a block's body is the one that its header names (2.4)", on=("byzantine",),
+          actors=("header-tamperer",), l1=4, weights=(), pay_ppm=350_000)
+def _body(patcher: Patcher) -> None:
+    def on_proposal(original: Any, self: Any, sender: int, block: Any) -> None:
+        with patch.object(simplex_core, "hash_block_body", lambda raw: block.header.body_hash):
+            original(self, sender, block)
+
+    patcher.wrap(simplex_core.Simplex, "_on_proposal", on_proposal)
+    patcher.forgive(consensus, "check_block", "its body is not the one", "what its body adds")
+
+
+@mutation("checkpoint-named", "a block names a newer checkpoint only with its certificate (2.4)", on=("byzantine",),
+          actors=("header-tamperer",), l1=4, weights=())
+def _named(patcher: Patcher) -> None:
+    patcher.forgive(consensus, "check_block", "a new checkpoint without its certificate")
+
+
+@mutation("evidence-check", "evidence in a block is checked (2.10)", on=("byzantine",), actors=("evidence-forger",),
+          l1=4, weights=())
+def _evidence(patcher: Patcher) -> None:
+    patcher.set(block_rules, "check_evidence", nothing)
+
+
+def _mutes(kind: str) -> Any:
+    def accuse_all_but(original: Any, self: Any, evidence: Any) -> bool:
+        culprit = check_evidence(evidence, self._seat.rules)
+        return False if culprit.kind == kind else bool(original(self, evidence))
+
+    return lambda patcher: patcher.wrap(accuse.Accuser, "accuse", accuse_all_but)
+
+
+for _kind, _what, _actor in (
+    ("E1", "two blocks in one view", "double-notarizer"),
+    ("E2", "Nullify and Finalize of a view", "finalize-nullifier"),
+    ("E3", "two checkpoints of one height", "reckless-validator"),
+    ("E6", "a block without proof of its place", "bad-justification-leader"),
+):
+    mutation(f"accuse-{_kind}", f"{_what}: evidence, if honest validators are shown it (2.10)", on=("byzantine",),
+             actors=(_actor,), l1=4, weights=(), listen_us=0)(_mutes(_kind))
+mutation("accuse-E7", "a batch with a bad sender's signature: evidence (2.10)", on=("bad-miner",),
+         actors=("bad-signature-miner",), l2=2, pay_ppm=350_000)(_mutes("E7"))

@@ -1,0 +1,113 @@
+"""The light client: what a phone and an edge check before they believe anything (consensus.md 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+from supervm.protocol import light
+from supervm.protocol.account import decode_account
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.tier_l1_super import executor
+from supervm.tier_l4_mobile import sync
+
+from .switch import Patcher, mutation, nothing
+
+
+@mutation("checkpoint-check", "a checkpoint is checked before it is believed (2.7, 5)",
+           on=("bad-edge", "bad-miner"), actors=("forging-edge", "lying-miner"), l3=2, l2=2)
+def _checkpoint(patcher: Patcher) -> None:
+    patcher.set(light.LightClient, "check_checkpoint", nothing)
+    patcher.set(executor, "check_certified_checkpoint", nothing)
+
+
+@mutation("proof-check", "a balance is believed only with its proof (5)", on=("bad-edge",),
+           actors=("false-balance-edge",), l3=2)
+def _proof(patcher: Patcher) -> None:
+    def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
+        if not proof.value:
+            return original(self, header, account, proof)
+        return light.ProvedAccount(decode_account(proof.value), True, header)
+
+    patcher.wrap(light.LightClient, "_prove", prove)
+
+
+@mutation("proof-account", "a proof is for the account that was asked for (5)", on=("bad-edge",),
+          actors=("swapping-edge",), l3=2, accounts=3)
+def _proof_account(patcher: Patcher) -> None:
+    def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
+        try:
+            return original(self, header, account, proof)
+        except RemoteProtocolError:
+            return light.ProvedAccount(decode_account(proof.value), True, header) if proof.value else None
+
+    patcher.wrap(light.LightClient, "_prove", prove)
+
+
+@mutation("highest-header", "a phone never goes below its highest header, for no account (5)", on=("bad-edge",),
+          actors=("backward-edge",), l3=2, ask_ppm=350_000)
+def _highest(patcher: Patcher) -> None:
+    def accept(original: Any, self: Any, data: bytes, now_ms: int) -> Any:
+        try:
+            return original(self, data, now_ms)
+        except RemoteProtocolError as error:
+            if error.code != "stale":
+                raise
+        checkpoint = decode(CertifiedCheckpoint, data, bytes_max=1 << 20)
+        self.check_checkpoint(checkpoint, now_ms)
+        return checkpoint.header
+
+    patcher.wrap(light.LightClient, "accept_checkpoint", accept)
+
+
+@mutation("stored-header", "a restart goes on from the highest header (5)", on=("crash",), rate_ppm=60_000)
+def _stored(patcher: Patcher) -> None:
+    patcher.set(sync.Sync, "trust_stored", nothing)
+
+
+@mutation("fresh", "a balance is current only while its header is young (5)", classes=("power",), l1=4, weights=(),
+          rate_ppm=900_000, tick_ms=100, chaos_ms=40_000, pay_ppm=0, ask_ppm=100_000, spread=False)
+def _fresh(patcher: Patcher) -> None:
+    def init(original: Any, self: Any, anchor: Any, verify: Any, **_: Any) -> None:
+        original(self, anchor, verify, max_age_ms=1 << 40)
+
+    patcher.wrap(light.LightClient, "__init__", init)
+
+
+@mutation("future-header", "no header is ahead of the clock (5)", classes=("clock",), rate_ppm=300_000, tick_ms=100)
+def _future(patcher: Patcher) -> None:
+    patcher.set(light, "CLOCK_DRIFT_MS_MAX", 1 << 50)
+
+
+@mutation("change-check", "a change of validators is signed by those that it replaces (5)", on=("bad-edge",),
+          actors=("change-forger",), l3=2)
+def _change(patcher: Patcher) -> None:
+    def follow(original: Any, self: Any, change: Any) -> Any:
+        with patch.object(light, "check_certified_checkpoint", nothing):
+            return original(self, change)
+
+    patcher.wrap(light.LightClient, "follow", follow)
+
+
+@mutation("receipt-path", "a receipt is in the receipts of its block (5)", on=("bad-edge", "same-wallet"),
+          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+def _receipt_path(patcher: Patcher) -> None:
+    patcher.set(light, "verify_merkle_path", lambda *_: True)
+
+
+@mutation("receipt-history", "the block of a receipt is in the chain (5)", on=("bad-edge", "same-wallet"),
+          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+def _receipt_history(patcher: Patcher) -> None:
+    patcher.set(light, "verify_mmr", nothing)
+
+
+@mutation("receipt-transfer", "a receipt is for the transfer that was asked for (5)", on=("bad-edge", "same-wallet"),
+          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+def _receipt_transfer(patcher: Patcher) -> None:
+    def check(original: Any, self: Any, data: bytes, transfer_id: bytes, now_ms: int) -> Any:
+        answer = decode(light.ReceiptProof, data, bytes_max=1 << 20)
+        return original(self, data, answer.receipt.transfer_id, now_ms)
+
+    patcher.wrap(light.LightClient, "check_receipt", check)

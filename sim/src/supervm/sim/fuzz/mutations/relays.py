@@ -1,0 +1,98 @@
+"""Edges and miners: what they acknowledge, pass on, repeat and hand over (decisions.md; consensus.md 3.7, 3.9.5, 5)."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest.mock import patch
+
+from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode
+from supervm.protocol.light import LightClient, ProvedAccount
+from supervm.tier_l2_miner import batcher, mempool, replica
+from supervm.tier_l3_edge import headers, intake, news, proofs, relay
+
+from .switch import Patcher, mutation, nothing
+
+
+@mutation("acknowledged-durable", "an edge says R0 when the transfer is on its disk (decisions.md)")
+def _durable(patcher: Patcher) -> None:
+    patcher.wrap(news.News, "tell", lambda original, self, peer, name, level, reason="", *, after=0: original(
+        self, peer, name, level, reason))
+
+
+@mutation("acknowledged-signed", "an edge checks the sender's signature before R0 (decisions.md)", on=("bad-phone",),
+          actors=("flooding-phone",), l4=2)
+def _signed(patcher: Patcher) -> None:
+    patcher.wrap(intake.Intake, "checked", lambda original, self, now_us, token, result: original(
+        self, now_us, token, [True] * len(list(result))))
+
+
+@mutation("edge-proofs", "an edge passes on proofs that it has checked (5, N3)", on=("bad-miner",),
+          actors=("lying-miner",), l2=2)
+def _edge_proofs(patcher: Patcher) -> None:
+    def believe(self: Any, header: Any, account: bytes, proof: Any) -> ProvedAccount:
+        account_ = decode_account(proof.value) if proof.value else EMPTY_ACCOUNT
+        return ProvedAccount(account_, bool(proof.value), header)
+
+    def take(original: Any, self: Any, *arguments: Any) -> Any:
+        with patch.object(LightClient, "_prove", believe):
+            return original(self, *arguments)
+
+    patcher.wrap(proofs.Proofs, "proofs", take)
+
+
+@mutation("edge-checkpoints", "an edge passes on checkpoints that it has checked (5, N3)", on=("bad-miner",),
+          actors=("lying-miner",), l2=2, pay_ppm=60_000)
+def _edge_checkpoints(patcher: Patcher) -> None:
+    patcher.set(headers.Headers, "_check", lambda self, data, now_ms: decode(
+        CertifiedCheckpoint, data, bytes_max=1 << 20).header)
+
+
+@mutation("other-miner", "an edge leaves a miner that gives no news (3.9.5)", on=("bad-miner",),
+          actors=("censoring-miner",), l2=2)
+def _other_miner(patcher: Patcher) -> None:
+    patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
+
+
+@mutation("forward-again", "an edge submits again what a miner may have forgotten (3.9.5)",
+          on=("crash", "loss", "cut"), rate_ppm=60_000)
+def _forward_again(patcher: Patcher) -> None:
+    patcher.set(relay.Relay, "tick", nothing)
+    patcher.set(relay.Relay, "deadline_us", None)
+
+
+@mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
+          on=("bad-miner",), actors=("stale-miner",), l2=2)
+def _subscribes(patcher: Patcher) -> None:
+    patcher.set(proofs.Proofs, "_can_move", lambda self: False)
+
+
+@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)", on=("slow", "loss", "cut"),
+          pay_ppm=350_000)
+def _batched_again(patcher: Patcher) -> None:
+    patcher.set(mempool.Mempool, "requeue", nothing)
+
+
+@mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
+          on=("loss", "cut", "partition", "crash"), rate_ppm=60_000)
+def _repeat_batches(patcher: Patcher) -> None:
+    def tick(original: Any, self: Any, now_us: int) -> None:
+        for held in self.held.values():
+            held.repeat_at_us = 1 << 62
+        original(self, now_us)
+
+    patcher.wrap(batcher.Batcher, "tick", tick)
+
+
+@mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
+          on=("slow", "loss"), pay_ppm=350_000)
+def _batched_anew(patcher: Patcher) -> None:
+    patcher.set(mempool.Mempool, "void", nothing)
+
+
+@mutation("other-validator", "a miner leaves a validator that brings no blocks (N5)",
+          on=("crash", "cut", "byzantine"), actors=("mute", "body-withholder"), rate_ppm=60_000)
+def _other_validator(patcher: Patcher) -> None:
+    patcher.set(replica.Replica, "tick", nothing)
+    patcher.set(replica, "SILENCE_US_MAX", 1 << 60)
