@@ -51,12 +51,16 @@ class Bodies:
         return digest in self._spent or self._reader.get("spent", (header.epoch, digest)) is not None
 
     def enter_epoch(self, epoch: int) -> None:
-        """Drop the bodies of epochs that are over to which nothing refers."""
-        self._spent.clear()
+        """Drop the bodies of epochs that are over to which nothing refers.
+
+        The last blocks' writes may still be under way, so on disk a body can look loose that one of them refers to.
+        """
         for key, _ in self._reader.scan("loose"):
             if not isinstance(key[0], int) or key[0] >= epoch:
                 break
-            self._outbox.persist(Delete("batches", (key[1],)))
+            if key[1] not in self._spent:
+                self._outbox.persist(Delete("batches", (key[1],)))
+        self._spent.clear()
         self._outbox.persist(DeleteBelow("loose", epoch), DeleteBelow("spent", epoch))
 
 
