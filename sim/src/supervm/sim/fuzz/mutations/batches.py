@@ -192,6 +192,7 @@ def _dead_certificate(patcher: Patcher) -> None:
         1, original(self, transfers, bits, ts_ms, overlay)))
 
 
-@mutation("held-certificates", "a leader takes all certificates that it holds (3.3)")
+@mutation("held-certificates", "a leader takes all certificates that it holds (3.3)", l1=1, l2=1, l3=1, l4=1,
+          accounts=1, chaos_ms=3_000, weights=(), pay_ppm=350_000)
 def _held(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "select", lambda self, ancestors, ts_ms, *, taken_bytes=0: ())

@@ -124,8 +124,8 @@ def _sign_again(patcher: Patcher) -> None:
 @mutation("release-window", "a phone releases within the window only (decisions.md)", window=4, pay_ppm=350_000,
           accounts=1, on=("slow", "partition"))
 def _window(patcher: Patcher) -> None:
-    def init(original: Any, self: Any, *arguments: Any, window: int) -> None:
-        original(self, *arguments, window=1 << 30)
+    def init(original: Any, self: Any, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **{**options, "window": 1 << 30})
 
     patcher.wrap(queue.PaymentQueue, "__init__", init)
 
