@@ -83,7 +83,7 @@ def test_the_table_of_planted_faults_is_that_of_the_code() -> None:
     "4", "5", "T3", "T16", "T19", "P1", "P2", "P6", "P10", "P11", "N1", "N3", "C3",
     "economics 1", "decisions.md",
     *(pytest.param(number, marks=pytest.mark.xfail(strict=True, reason="its switch has no seed yet"))
-      for number in ("FAILED tests/sim/test_fuzz_campaign.py::test_the_table_of_planted_faults_is_that_of_the_code", "2.11.3", "3.8", "T13", "P4", "P12", "N5", "K")),
+      for number in ("2.11.3", "3.8", "T13", "P4", "P12", "N5", "K")),
 ])
 def test_every_numbered_rule_has_a_planted_fault(number: str) -> None:
     """Each rule of the design that this release has: something in the table says in its place that it breaks it."""
