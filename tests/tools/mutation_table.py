@@ -55,8 +55,9 @@ def write_docs() -> None:
     from supervm.sim.fuzz import mutations
     from supervm.sim.fuzz.mutations import table
 
+    found = dict(found_module.FOUND)
     mutations.FOUND.clear()
-    mutations.FOUND.update(found_module.FOUND)
+    mutations.FOUND.update(found)
     table.FOUND = mutations.FOUND
     text = DOCS.read_text(encoding="utf-8").splitlines()
     first = text.index(HEAD[0])

@@ -41,6 +41,7 @@ RULES = {
     "L10": "after expiry or a lost race a fresh transfer on the proved head reaches R4",
     "A1": "evidence never names an honest node", "A2": "evidence can be checked by anybody",
     "A3": "crashes alone give no evidence",
+    "A4": "a contradiction that honest validators are shown again and again is accused",
     "D1": "the same seed gives the same trace", "D2": "a core uses no clock, randomness or set iteration",
     "N1": "every queued payment has exactly one fate, and it is the true one",
     "N2": "what a node keeps and sends is bounded under any behaviour of its peers",
