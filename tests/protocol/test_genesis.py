@@ -145,7 +145,7 @@ def test_every_field_is_under_the_chain_id() -> None:
             remake(parameters=replace(Parameters(1), **{field.name: value}))
             for field, value in zip(
                 msgspec.structs.fields(Parameters)[1:],
-                (True, (2_500,) * 4, 1, 70_000, 1, 0, 1, 0, 5_000, 1),
+                (True, (2_500,) * 4, 1, 70_000, 1, 0, 1, 0, 5_000, 1, 1),
                 strict=True,
             )
         ),

@@ -39,8 +39,16 @@ class Allocation(Agreed, tag="alloc", frozen=True):
     amount: Positive
 
 
+TRUSTING_PERIOD_MS = 21 * 86_400_000
+"""Default time for which a validator set answers for what it signed, after its epoch (decisions.md, Trusting period)."""
+
+
 class Parameters(Agreed, tag="params", frozen=True):
-    """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers)."""
+    """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers).
+
+    `trusting_period_ms` is how old the newest header that a light client trusts may be by its own clock; with an older
+    one it believes nothing new before it is given a newer anchor (decisions.md, Trusting period).
+    """
 
     version: Literal[1]
     test_network: bool = False
@@ -53,6 +61,7 @@ class Parameters(Agreed, tag="params", frozen=True):
     validity_ms_min: Uint = 5_000
     validity_ms_max: Uint = 7 * 86_400_000
     epoch_ms: Positive = 3_600_000
+    trusting_period_ms: Positive = TRUSTING_PERIOD_MS
 
 
 class Genesis(Agreed, tag="genesis", frozen=True):

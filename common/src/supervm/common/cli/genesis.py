@@ -42,6 +42,9 @@ PARAMETERS = {
     "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "epoch_ms": OptionSpec(int, 3_600_000, "time after which an epoch ends, ms", 1, 365 * _DAY_MS),
+    "trusting_period_ms": OptionSpec(
+        int, 21 * _DAY_MS, "age of the newest trusted header from which a phone needs a newer anchor, ms", 60_000,
+        3_650 * _DAY_MS),
 }
 """Numbers that ``--param`` can set, besides ``fee_shares_bps``."""
 
