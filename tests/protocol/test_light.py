@@ -26,7 +26,7 @@ from supervm.protocol.light import (
     receipt_proof,
 )
 from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.trie import QuadTrie
 from supervm.protocol.trie_proof import TrieProof
@@ -371,8 +371,9 @@ def replaced(proof: ReceiptProof, **fields: object) -> ReceiptProof:
     (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, status=1 - p.receipt.status)), "bad-receipt"),
     (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, position=1)), "bad-receipt"),
     (lambda c, p: replaced(p, receipt=c.receipts[1][1]), "bad-receipt"),
-    (lambda c, p: replaced(p, count=3), None),
-    (lambda c, p: replaced(p, count=0), None),
+    (lambda c, p: replaced(p, sides=1), "bad-receipt"),
+    (lambda c, p: replaced(p, sides=2), "bad-receipt"),
+    (lambda c, p: replaced(p, sides=2**63 - 1), "bad-receipt"),
     (lambda c, p: replaced(p, path=()), None),
     (lambda c, p: replaced(p, path=(*p.path, bytes(32))), None),
     (lambda c, p: replaced(p, header=c.headers[2]), None),
@@ -389,6 +390,20 @@ def test_a_forged_receipt_is_refused(chain, client, attack, code):
     with pytest.raises(RemoteProtocolError) as caught:
         client.check_receipt(encode(attack(chain, honest)), chain.receipts[1][0].transfer_id, NOW_MS)
     assert code is None or caught.value.code == code
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_a_receipt_has_one_proof_whatever_the_number_of_receipts(size):
+    """Nothing in a proof is free: every other `sides` of any length, or path, leads elsewhere."""
+    leaves = [bytes([number]) for number in range(size)]
+    root = merkle_root(leaves, RECEIPTS)
+    for index in range(size):
+        path, leaf = merkle_path(leaves, index, RECEIPTS), RECEIPTS.leaf_hash(leaves[index])
+        good = [sides for sides in range(64) if sided_root(leaf, sides, path, RECEIPTS) == root]
+        assert good == [path_sides(index, size)]
+        assert sided_root(leaf, good[0], [*path, bytes(32)], RECEIPTS) != root
+        assert not path or sided_root(leaf, good[0], path[:-1], RECEIPTS) != root
+        assert not path or sided_root(leaf, good[0], [path[0][:31], *path[1:]], RECEIPTS) is None
 
 
 def test_a_receipt_for_another_transfer_is_refused(chain, client):

@@ -20,7 +20,7 @@ from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.receipts import RECEIPTS, merkle_path, path_sides
 from supervm.protocol.snapshot import SnapshotStart
 from supervm.protocol.trie import QuadTrie
 from supervm.protocol.trie_range import FIRST_KEY, prove_range
@@ -147,7 +147,7 @@ def agreed_samples() -> dict[str, Agreed]:
         ReceiptProof(
             1,
             result.receipts[2],
-            len(receipts),
+            path_sides(2, len(receipts)),
             tuple(merkle_path(receipts, 2, RECEIPTS)),
             headers[0],
             (history.prove(1),),

@@ -14,7 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from .account import EMPTY_ACCOUNT, Account, decode_account
 from .checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
@@ -24,7 +26,7 @@ from .execution import Receipt
 from .genesis import Chain
 from .hashing import ZERO_HASH
 from .mmr import MMRProof, verify_mmr
-from .receipts import RECEIPTS, verify_merkle_path
+from .receipts import RECEIPTS, path_sides, sided_root
 from .transition import proposed_set
 from .trie_proof import TrieProof, decode_trie_proof, verify
 from .validators import ValidatorList, ValidatorSet
@@ -36,6 +38,8 @@ ANSWER_BYTES_MAX = 64 << 20
 """Longest self-contained answer: a change of 64 validators takes about 12 kB."""
 CLOCK_DRIFT_MS_MAX = 2_000
 """How far ahead of our clock a header's time may be."""
+RECEIPT_PATH_MAX = 62
+"""Longest path to a receipts root: its sides are the bits of one integer, and no block has 2**62 receipts."""
 
 
 class Anchor(Agreed, tag="anchor", frozen=True):
@@ -70,14 +74,16 @@ class AccountAnswer(Agreed, tag="answer", frozen=True):
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
     """A receipt with its path to a block's receipts root, that block's header, and its place in history.
 
+    `path` leads from the receipt up to the root, and bit k of `sides` says whether its k-th hash stands on the left.
+    The receipt itself says its position in the block; how many the block has is not told, since nothing signed does.
     `header` is the checkpoint header of the block that executed the transfer; `history` proves it under the
     `history_root` of `checkpoint`, or is empty when `header` is `checkpoint`'s own.
     """
 
     version: Literal[1]
     receipt: Receipt
-    count: Uint
-    path: tuple[Hash, ...]
+    sides: Uint
+    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=RECEIPT_PATH_MAX)]
     header: CheckpointHeader
     history: tuple[MMRProof, ...]
     checkpoint: CertifiedCheckpoint
@@ -271,14 +277,8 @@ class LightClient:
             )
         elif answer.header != newest:
             raise RemoteProtocolError("the receipt's header is not proved", code="bad-receipt")
-        if not verify_merkle_path(
-            encode(answer.receipt),
-            answer.receipt.position,
-            answer.count,
-            list(answer.path),
-            answer.header.receipts_root,
-            RECEIPTS,
-        ):
+        leaf = RECEIPTS.leaf_hash(encode(answer.receipt))
+        if sided_root(leaf, answer.sides, answer.path, RECEIPTS) != answer.header.receipts_root:
             raise RemoteProtocolError("the receipt does not hash to its block's receipts root", code="bad-receipt")
         return answer.receipt
 
@@ -304,6 +304,12 @@ def receipt_proof(
     """Build the bytes of a `ReceiptProof`."""
     return encode(
         ReceiptProof(
-            1, receipts[position], len(receipts), tuple(path), header, () if history is None else (history,), checkpoint
+            1,
+            receipts[position],
+            path_sides(position, len(receipts)),
+            tuple(path),
+            header,
+            () if history is None else (history,),
+            checkpoint,
         )
     )
