@@ -322,12 +322,32 @@ def test_the_same_height_may_be_certified_by_others(chain, client):
 
 
 def test_two_certified_headers_of_one_height_are_a_fork(chain, client):
+    """Whoever brings the second of them is not to blame, and neither of the two is believed any more."""
     client.accept_checkpoint(encode(chain.certified()), NOW_MS)
     other = msgspec.structs.replace(chain.headers[-1], block_hash=bytes(32))
-    with pytest.raises(RemoteProtocolError) as caught:
-        client.accept_checkpoint(encode(chain.tools.certify_checkpoint(other)), NOW_MS)
-    assert (caught.value.code, caught.value.penalty) == ("fork", 100)
+    receipt = chain.receipts[1][0]
+    for use in (
+        lambda: client.accept_checkpoint(encode(chain.tools.certify_checkpoint(other)), NOW_MS),
+        lambda: client.accept_checkpoint(encode(chain.certified()), NOW_MS),
+        lambda: client.check_answer(encode(chain.answer(ALICE)), NOW_MS),
+        lambda: client.check_receipt(encode(chain.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS),
+    ):
+        with pytest.raises(RemoteProtocolError, match="two certified headers exist at height 3") as caught:
+            use()
+        assert (caught.value.code, caught.value.penalty) == ("fork", 0)
     assert client.header == chain.headers[-1]
+
+
+def test_a_receipt_of_a_header_that_contradicts_a_remembered_one_is_refused(chain, client):
+    """A later header can prove another past only if its validators lie; what was seen of that past stands."""
+    client.accept_checkpoint(encode(chain.certified(1)), NOW_MS)
+    liar = Chainlet()
+    liar.add([liar.tools.transfer("alice", BOB, 777, 10)])
+    liar.add()
+    liar.add()
+    receipt = liar.receipts[1][0]
+    with pytest.raises(RemoteProtocolError, match="contradicts one that was certified"):
+        client.check_receipt(encode(liar.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS)
 
 
 def test_an_anchor_whose_validators_are_not_its_headers_is_refused(chain):

@@ -72,7 +72,7 @@ def test_an_unknown_set_makes_it_ask_and_then_believe(world: EpochWorld, make: A
     (message,) = driver.take(world.phone, AccountProofs)
     client = LightClient(anchor_of(world.chain), verify)
     for change in world.epochs.changes():
-        client.follow(change)
+        client.follow(change, driver.now_us // 1000)
     client.accept_checkpoint(message.checkpoint, driver.now_us // 1000)
     assert driver.hung_up == {}
 
@@ -92,6 +92,7 @@ def test_a_long_absence_is_made_up_in_several_answers(world: EpochWorld, make: A
     driver, miner = make(), world.miners[0]
     for number in range(CHANGES_MAX + 2):
         world.change_to(*((0, 1, 2, 3) if number % 2 else (0, 1, 2, 4)))
+    driver.wait(5_000_000)  # so that no change is dated ahead of the clock
     driver.get(miner, ValidatorChanges(world.changes()[:CHANGES_MAX]))
     last = world.epochs.changes()[CHANGES_MAX - 1].checkpoint.header.height
     assert driver.take(miner, GetValidatorChanges) == [GetValidatorChanges(last)]

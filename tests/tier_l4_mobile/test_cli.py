@@ -52,11 +52,11 @@ BOB = encode_address(test_key("bob").public, test=True)
 EDGE_KEY = test_key("edge")
 
 
-def rich_network() -> Network:
-    """Return a network on which the wallet's first account has money."""
+def rich_network(name: str = "test") -> Network:
+    """Return a network, a minute old, on which the wallet's first account has money."""
     known = make_test_chain(4)
     genesis = make_genesis(
-        name="test", time_ms=known.chain.genesis.time_ms, validators=known.chain.genesis.validators,
+        name=name, time_ms=time.time_ns() // 1_000_000 - 60_000, validators=known.chain.genesis.validators,
         miners=known.chain.genesis.miners, allocations=(Allocation(1, OWN, 1_000_000),),
         parameters=Parameters(1, test_network=True),
     )
@@ -199,7 +199,7 @@ def test_an_answer_is_checked_with_an_exported_anchor_and_refused_by_another_net
     run(l4, "export-anchor", online_folder / "genesis.cbor", "--out", anchor)
     status, checked = run(verify_command, answer, "--anchor", anchor)
     assert (status, checked["balance"], checked["exists"], checked["address"]) == (0, 0, False, None)
-    other.write_bytes(encode(make_test_chain(4).chain.genesis))
+    other.write_bytes(encode(rich_network("other").chain.genesis))
     status, checked = run(verify_command, answer, "--anchor", other)
     assert (status, checked["code"]) == (1, "wrong-chain")
     answer.write_bytes(answer.read_bytes()[:-1])

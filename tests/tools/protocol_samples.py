@@ -17,6 +17,7 @@ from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.epoch import next_epoch
 from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
 from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.mmr import HistoryMMR
@@ -153,6 +154,10 @@ def agreed_samples() -> dict[str, Agreed]:
             (history.prove(1),),
             chain.certify_checkpoint(newest),
         ),
+        checkpoint_fork(
+            chain.certify_checkpoint(newest, (0, 1, 2)),
+            chain.certify_checkpoint(msgspec.structs.replace(newest, state_root=ZERO_HASH), (1, 2, 3)),
+        ),
         trie.prove(chain.account("nobody")),
         prove_range(trie.snapshot(), FIRST_KEY, leaves_max=2),
         history.prove(0),
@@ -195,6 +200,7 @@ def message_samples() -> dict[str, m.Message]:
         m.ReceiptAnswer(digest, blob["ReceiptProof"]),
         m.GetValidatorChanges(65_536),
         m.ValidatorChanges((blob["ValidatorChange"],)),
+        m.ForkMessage(blob["CheckpointFork"]),
         m.EdgeRegistration(blob["EdgeRecord"]),
         m.BatchMessage(blob["Batch"]),
         m.BatchVoteMessage(vote),  # type: ignore[arg-type]

@@ -50,6 +50,12 @@ class OptionSpec:
         return not self.choices or value in self.choices
 
 
+ANCHOR_OPTION: Final = OptionSpec(
+    str, "", "file with an anchor to trust from, newer than the genesis (`supervm l4 export-anchor`); empty: genesis"
+)
+"""Key ``anchor`` of every tier with a light client."""
+
+
 def whole_number(text: str) -> int | None:
     """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
 

@@ -40,7 +40,7 @@ class Allocation(Agreed, tag="alloc", frozen=True):
 
 
 TRUSTING_PERIOD_MS = 21 * 86_400_000
-"""Default time for which a validator set answers for what it signed, after its epoch (decisions.md, Trusting period)."""
+"""Default time for which validators answer for what they signed, after their epoch (decisions.md, Trusting period)."""
 
 
 class Parameters(Agreed, tag="params", frozen=True):

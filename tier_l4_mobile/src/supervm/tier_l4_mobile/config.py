@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from supervm.common.errors import InputError
-from supervm.common.options import OptionSpec
+from supervm.common.options import ANCHOR_OPTION, OptionSpec
 
 if TYPE_CHECKING:
     from supervm.common.config import NodeConfig
@@ -21,6 +22,7 @@ MOBILE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "accounts": OptionSpec(int, 1, "accounts of the wallet that this node opens, from number 0 on", 1, ACCOUNTS_MAX),
     "names": OptionSpec(str, "", "file with one name per account, in account order; empty: no names"),
     "validity_s": OptionSpec(int, 96 * 3600, "seconds that a payment may take to execute", 5, 7 * 86_400),
+    "anchor": ANCHOR_OPTION,
 }
 """Keys of the table ``[l4]``."""
 
@@ -32,6 +34,7 @@ class MobileOptions:
     accounts: int
     names: tuple[str, ...]
     validity_ms: int
+    anchor: Path | None = None
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
@@ -51,7 +54,8 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
             raise InputError(f"{path}: the file of account names cannot be read: {error}") from error
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
-    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000)
+    anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
+    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, anchor)
 
 
 def open_accounts(

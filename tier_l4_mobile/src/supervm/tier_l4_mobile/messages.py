@@ -108,10 +108,17 @@ class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
 
 
 class Info(MobileRequest, frozen=True, tag="info"):
-    """Ask how the node stands. Answer: accounts, edge, height, counts by status."""
+    """Ask how the node stands. Answer: accounts, edge, height, counts by status, ``"trust"`` (`LightMemory.info`)."""
 
 
-Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info
+class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
+    """Ask for the newest header that is trusted, for another client to start from.
+
+    Answer: ``{"anchor_hex", "chain_id", "height", "ts_ms"}``; refused while nothing is believed here.
+    """
+
+
+Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info | NewestAnchor
 """Every request; told apart by the field ``request``."""
 
 

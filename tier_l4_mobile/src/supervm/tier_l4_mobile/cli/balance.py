@@ -66,6 +66,8 @@ def balance(
     else:
         proved = "proved" if value["proof_verified"] else "NOT proved now"
         line = f"{value['balance']} grain, {proved} at height {value['height']}, {value['age_s']:.1f} s old"
+        if not value["proof_verified"] and value["reason"]:
+            line = f"{line}: {value['reason']}"
     emit(value, as_json=as_json, lines=[line])
     return 0 if value["proof_verified"] else 1
 

@@ -8,16 +8,17 @@ import click
 
 from supervm.common.cli.output import emit, json_option
 from supervm.common.config import load_config
+from supervm.common.errors import InputError
 from supervm.common.keyfile import create_file
 from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.codec import encode
-from supervm.protocol.light import anchor_of
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.light import Anchor, anchor_of
 
 from ..config import MOBILE_OPTIONS
-from ..messages import Request
+from ..messages import NewestAnchor, Request
 from ..node import MobileNode
 from ..tables import TABLES
-from .access import build_node, passphrase_of, passphrase_option
+from .access import NoOwner, RequestRefused, ask_owner, build_node, passphrase_of, passphrase_option
 
 
 @click.group()
@@ -40,13 +41,35 @@ def run(config_file: Path, passphrase_file: Path | None) -> int:
     return run_node(config, build, requests=Request, tables=TABLES)
 
 
-@l4.command("export-anchor", epilog="Example: supervm l4 export-anchor genesis.cbor --out anchor.cbor")
-@click.argument("genesis", type=click.Path(dir_okay=False, path_type=Path))
+@l4.command("export-anchor", epilog="Example: supervm l4 export-anchor --dir phone --out anchor.cbor")
+@click.argument("genesis", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path),
+              help="Take the newest header that the phone running in this folder trusts, instead of a genesis file.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @json_option
-def export_anchor(genesis: Path, out: Path, as_json: bool) -> None:
-    """Write the trusted start of a network's light clients: genesis header and validators, without the money."""
-    anchor = anchor_of(load_chain(genesis))
+def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_json: bool) -> int:
+    """Write a trusted start for light clients: a header and its validators, without the money.
+
+    Of the file GENESIS it is the network's first header. With --dir it is the newest that this phone trusts: give it,
+    over a channel that its receiver trusts, to whoever was away for longer than the trusting period.
+    """
+    if (genesis is None) == (directory is None):
+        raise InputError("give either the file of a genesis or --dir DIR of a running phone")
+    if genesis is not None:
+        anchor = anchor_of(load_chain(genesis))
+    else:
+        assert directory is not None
+        try:
+            value = ask_owner(directory, NewestAnchor())
+        except NoOwner as error:
+            raise InputError(f"{directory}: no phone runs there, and only a running one knows the present") from error
+        except RequestRefused as error:
+            emit({"file": None, "reason": str(error)}, as_json=as_json, lines=[str(error)])
+            return 1
+        anchor = decode(Anchor, bytes.fromhex(value["anchor_hex"]))
     create_file(out, encode(anchor))
     document = {"file": str(out), "chain_id": anchor.header.chain_id.hex(), "height": anchor.header.height}
-    emit(document, as_json=as_json, lines=[f"wrote {out}: the anchor of network {document['chain_id']}"])
+    emit(document, as_json=as_json, lines=[
+        f"wrote {out}: the anchor of height {anchor.header.height} of network {document['chain_id']}"
+    ])
+    return 0
