@@ -57,6 +57,10 @@ class CheckpointFork(Agreed, tag="ckptfork", frozen=True):
         return contradiction(self.first.header, self.second.header)
 
 
+FORK_HEAD = b"\x84\x68ckptfork"
+"""What every encoded fork begins with: array head and tag."""
+
+
 def checkpoint_fork(one: CertifiedCheckpoint, other: CertifiedCheckpoint) -> CheckpointFork:
     """Put two checkpoints into their agreed order; whether they prove anything is for `check_fork` to say."""
     first, second = sorted((one, other), key=lambda item: (item.header.height, item.header.hash))

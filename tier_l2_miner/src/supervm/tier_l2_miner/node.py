@@ -46,6 +46,7 @@ from supervm.protocol.wire.messages import (
     CheckpointMessage,
     ConsensusStatus,
     EdgeRegistration,
+    ForkMessage,
     GetAccounts,
     GetBatches,
     GetReceipt,
@@ -64,6 +65,7 @@ from .batcher import Batcher
 from .budgets import budgets
 from .config import MinerOptions
 from .errors import Diverged, MinerError
+from .forks import Forks
 from .intake import ExecutedIds, Intake, StatusLines
 from .mempool import Mempool
 from .messages import Info
@@ -130,6 +132,7 @@ class MinerNode:
         self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox, self.manners)
         self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines, self.manners)
         self.serving = Serving(self.replica, options, self._outbox, self.manners)
+        self._forks = Forks(chain, reader, self._outbox, self.replica.changes)
         self._rules = self.replica.voting_rules
         self._halted = False
 
@@ -276,6 +279,8 @@ class MinerNode:
         self.replica.snapshot.gone(now_us, peer)  # what was asked on an earlier connection is lost
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
+        if is_edge:
+            self._forks.tell(peer)
         is_validator = peer in self.replica.voting_rules.validators.index_of_node
         if is_validator or event.tier == VALIDATOR_TIER:
             ups = self._validators_up()
@@ -343,6 +348,8 @@ class MinerNode:
                 changes = self.replica.changes.answer(after_height)
                 self._outbox.send(peer, changes)
                 self.manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
+            case ForkMessage():
+                self._forks.take(now_us, message, [edge for edge in self.peering.of_tier(EDGE_TIER) if edge != peer])
             case GetReceipt(transfer_id):
                 self.serving.receipt(now_us, peer, transfer_id)
             case EdgeRegistration(raw):
