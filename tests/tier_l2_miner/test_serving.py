@@ -7,10 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from supervm.protocol.codec import encode
+from supervm.common.core import Command
+from supervm.protocol.codec import decode, encode
 from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.light import Anchor, LightClient, anchor_of
 from supervm.protocol.transfer import transfer_id
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
@@ -33,6 +34,7 @@ from supervm.protocol.wire.messages import (
 )
 from supervm.tier_l2_miner.intake import BAD_SIGNATURE, WRONG_CHAIN
 from supervm.tier_l2_miner.mempool import BUSY, CONFLICT
+from supervm.tier_l2_miner.messages import NewestAnchor
 
 PHONE = b"p" * 32
 
@@ -274,3 +276,15 @@ def test_a_fork_that_an_edge_shows_is_kept_and_passed_on_once(bench, net, kit):
     assert again.take(ForkMessage, third) == [message]
     bench.receive(other, ForkMessage(message.fork[:-1]))
     assert [item.peer for item in bench.hung_up] == [other]
+
+
+def test_a_miner_gives_the_anchor_that_a_light_client_starts_from(bench, net, kit):
+    bench.step(Command(1, NewestAnchor()))
+    value = bench.replies[-1].value
+    client = LightClient(decode(Anchor, bytes.fromhex(value["anchor_hex"])), verify)
+    assert (client.header, value["height"]) == (net.checkpoints[-1].header, 1)
+    net.block()
+    assert client.accept_checkpoint(encode(net.checkpoints[-1]), 10**9) == net.checkpoints[-1].header
+    fresh = kit.Bench(kit.Net())
+    fresh.step(Command(1, NewestAnchor()))
+    assert "nothing was certified" in fresh.replies[-1].error

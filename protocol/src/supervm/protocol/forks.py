@@ -113,14 +113,15 @@ def check_fork(
     if not fork.reason:
         raise RemoteProtocolError("one chain may contain both headers", penalty=100, code="bad-fork")
     sets = {validators.hash: validators for validators in known}
-    for checkpoint in (fork.first, fork.second):
-        validators = sets.get(checkpoint.header.validators_hash)
-        if validators is None:
+    both = (fork.first, fork.second)
+    for checkpoint in both:  # before any signature, because this costs the sender nothing
+        if checkpoint.header.validators_hash not in sets:
             raise RemoteProtocolError(
                 f"header {checkpoint.header.height} is signed by validators that are not known here", penalty=0,
                 code="unknown-set",
             )
-        check_certified_checkpoint(checkpoint, chain_id, validators, verify)
+    for checkpoint in both:
+        check_certified_checkpoint(checkpoint, chain_id, sets[checkpoint.header.validators_hash], verify)
     return double_signers(fork)
 
 

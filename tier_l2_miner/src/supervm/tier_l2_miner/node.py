@@ -34,11 +34,14 @@ from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.codec import encode
 from supervm.protocol.edge import read_edge_record
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
+from supervm.protocol.light import Anchor
+from supervm.protocol.validators import ValidatorList
 from supervm.protocol.wire.messages import (
     BatchMessage,
     BatchVoteMessage,
@@ -68,7 +71,7 @@ from .errors import Diverged, MinerError
 from .forks import Forks
 from .intake import ExecutedIds, Intake, StatusLines
 from .mempool import Mempool
-from .messages import Info
+from .messages import Info, NewestAnchor
 from .replica import Replica
 from .serving import Serving, checkpoint_age_ms
 
@@ -202,8 +205,12 @@ class MinerNode:
                 self.peering.dial_failed(now_us, event)
             case Command(token, Info()):
                 self._outbox.reply(token, self.info(now_us))
+            case Command(token, NewestAnchor()):
+                self._anchor(token)
             case Command(token, request):
-                self._outbox.refuse(token, f"an L2 takes no {type(request).__name__} request; only info is allowed")
+                self._outbox.refuse(
+                    token, f"an L2 takes no {type(request).__name__} request; info and newest_anchor are allowed"
+                )
             case Durable(token):
                 if self.replica.durable(now_us, token):
                     self.mempool.executed(now_us, self.replica.ledger.accounts, self.replica.ledger.header.ts_ms)
@@ -369,6 +376,22 @@ class MinerNode:
                 raise RemoteProtocolError(
                     f"an L2 takes no {type(message).__name__} from this peer", penalty=50, code="direction"
                 )
+
+    def _anchor(self, token: int) -> None:
+        """Give the newest certified header with those who signed it: this node has executed all of the chain to it."""
+        certified, rules = self.replica.certified, self.replica.voting_rules
+        sets = (rules.validators, *(() if rules.previous is None else (rules.previous,)))
+        for validators in sets if certified is not None else ():
+            assert certified is not None
+            if validators.hash == certified.header.validators_hash:
+                header = certified.header
+                anchor = Anchor(1, header, ValidatorList(1, validators.members))
+                self._outbox.reply(token, {
+                    "anchor_hex": encode(anchor).hex(), "chain_id": header.chain_id.hex(), "height": header.height,
+                    "ts_ms": header.ts_ms,
+                })
+                return
+        self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
 
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for its owner."""

@@ -6,19 +6,18 @@ from pathlib import Path
 
 import click
 
-from supervm.common.cli.output import emit, json_option
+from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
+from supervm.common.cli.output import json_option
 from supervm.common.config import load_config
 from supervm.common.errors import InputError
-from supervm.common.keyfile import create_file
 from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.light import Anchor, anchor_of
+from supervm.protocol.light import anchor_of
 
 from ..config import MOBILE_OPTIONS
 from ..messages import NewestAnchor, Request
 from ..node import MobileNode
 from ..tables import TABLES
-from .access import NoOwner, RequestRefused, ask_owner, build_node, passphrase_of, passphrase_option
+from .access import RequestRefused, build_node, passphrase_of, passphrase_option
 
 
 @click.group()
@@ -56,20 +55,9 @@ def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_js
     if (genesis is None) == (directory is None):
         raise InputError("give either the file of a genesis or --dir DIR of a running phone")
     if genesis is not None:
-        anchor = anchor_of(load_chain(genesis))
-    else:
-        assert directory is not None
-        try:
-            value = ask_owner(directory, NewestAnchor())
-        except NoOwner as error:
-            raise InputError(f"{directory}: no phone runs there, and only a running one knows the present") from error
-        except RequestRefused as error:
-            emit({"file": None, "reason": str(error)}, as_json=as_json, lines=[str(error)])
-            return 1
-        anchor = decode(Anchor, bytes.fromhex(value["anchor_hex"]))
-    create_file(out, encode(anchor))
-    document = {"file": str(out), "chain_id": anchor.header.chain_id.hex(), "height": anchor.header.height}
-    emit(document, as_json=as_json, lines=[
-        f"wrote {out}: the anchor of height {anchor.header.height} of network {document['chain_id']}"
-    ])
-    return 0
+        return write_anchor(anchor_of(load_chain(genesis)), out, as_json=as_json)
+    assert directory is not None
+    try:
+        return write_anchor(ask_anchor(directory, NewestAnchor()), out, as_json=as_json)
+    except RequestRefused as error:
+        return no_anchor(str(error), as_json=as_json)
