@@ -71,10 +71,19 @@ class PeerUp(msgspec.Struct, frozen=True):
 
 
 class PeerDown(msgspec.Struct, frozen=True):
-    """The connection to a peer that was up has ended."""
+    """The connection to a peer that was up has ended.
+
+    Attributes:
+        peer: its node id.
+        reason: why, for people.
+        code: if the driver ended it because the peer broke a rule of the link, that rule's word; else empty.
+        penalty: how grave that was, 0 to 100.
+    """
 
     peer: bytes
     reason: str
+    code: str = ""
+    penalty: int = 0
 
 
 class DialFailed(msgspec.Struct, frozen=True):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import InputError
+from .quoting import shorten
 
 OptionValue = int | str | bool
 _DIGITS_MAX: Final = 100  # far beyond every bound, and far below where `int` gives up
@@ -82,5 +83,5 @@ def parse_option(name: str, text: str, option: OptionSpec) -> OptionValue:
     elif option.kind is int:
         value = whole_number(text)
     if value is None or not option.accepts(value):
-        raise InputError(f"{name}={text} is not allowed: {option.allowed}")
+        raise InputError(f"{name}={shorten(text)} is not allowed: {option.allowed}")
     return value

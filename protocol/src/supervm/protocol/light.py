@@ -22,7 +22,7 @@ from .account import EMPTY_ACCOUNT, Account, decode_account
 from .checkpoint import CertifiedCheckpoint, CheckpointHeader
 from .codec import Agreed, Hash, Key, Uint, decode, encode
 from .errors import RemoteProtocolError
-from .execution import Receipt
+from .execution import RECEIPTS_MAX, Receipt
 from .genesis import TRUSTING_PERIOD_MS
 from .mmr import MMRProof, verify_mmr
 from .receipts import RECEIPTS, path_sides, sided_root
@@ -34,8 +34,10 @@ MAX_AGE_MS = 30_000
 """Default age up to which a header's balance is called current."""
 ANSWER_BYTES_MAX = 64 << 20
 """Longest self-contained answer: a change of 64 validators takes about 12 kB."""
-RECEIPT_PATH_MAX = 62
-"""Longest path to a receipts root: its sides are the bits of one integer, and no block has 2**62 receipts."""
+RECEIPT_PATH_MAX = (RECEIPTS_MAX - 1).bit_length()
+"""Longest path to a receipts root: a block has at most `RECEIPTS_MAX` receipts."""
+ANSWER_CHANGES_MAX = 1 << 17
+"""More changes of validators than `ANSWER_BYTES_MAX` holds of the shortest ones."""
 
 
 class AccountAnswer(Agreed, tag="answer", frozen=True):
@@ -48,7 +50,7 @@ class AccountAnswer(Agreed, tag="answer", frozen=True):
     checkpoint: CertifiedCheckpoint
     account: Key
     proof: TrieProof
-    changes: tuple[ValidatorChange, ...] = ()
+    changes: Annotated[tuple[ValidatorChange, ...], msgspec.Meta(max_length=ANSWER_CHANGES_MAX)] = ()
 
 
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
@@ -65,7 +67,7 @@ class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
     sides: Uint
     path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=RECEIPT_PATH_MAX)]
     header: CheckpointHeader
-    history: tuple[MMRProof, ...]
+    history: Annotated[tuple[MMRProof, ...], msgspec.Meta(max_length=1)]
     checkpoint: CertifiedCheckpoint
 
 
@@ -146,7 +148,11 @@ class LightClient(Trust):
         Raises:
             RemoteProtocolError: anything in it is wrong, or it is another transfer's (code ``bad-receipt``).
         """
-        answer = decode(ReceiptProof, data, bytes_max=1 << 20)
+        try:
+            answer = decode(ReceiptProof, data)
+        except RemoteProtocolError as error:
+            error.code = "bad-receipt"
+            raise
         if answer.receipt.transfer_id != transfer_id:
             raise RemoteProtocolError("the receipt is another transfer's", code="bad-receipt")
         newest = answer.checkpoint.header

@@ -85,7 +85,10 @@ class MobileNode:
         self._outbox = Outbox()
         self.peering = Peering(self._outbox, peers, rng)
         self.manners = Manners(self._outbox, BUDGETS, grave=1)  # there are other edges
-        self.queue = PaymentQueue(chain.chain_id, keys, reader, window=chain.parameters.window)
+        self.queue = PaymentQueue(
+            chain.chain_id, keys, reader, window=chain.parameters.window,
+            validity_ms_max=chain.parameters.validity_ms_max,
+        )
         self._memory = LightMemory(chain, reader, self._outbox, verify, anchor=anchor)
         self.client = self._memory.client
         self.uplink = Uplink()
@@ -127,7 +130,7 @@ class MobileNode:
                     if fork is not None and event.tier == EDGE_TIER:
                         self._outbox.send(event.peer, fork)
             case PeerDown():
-                self.manners.peer_down(event.peer)
+                self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)

@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import trio
 
+from supervm.protocol.errors import RemoteProtocolError
+
 from ..connection import Connection
 from .acknowledged import Acknowledged
 from .clock import Clock
@@ -111,6 +113,7 @@ class PeerLink:
         up_at_us: when.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
+        fault: the rule of the link that the peer broke, if that is why.
         orderly: what waits may still be sent at the end.
     """
 
@@ -126,6 +129,7 @@ class PeerLink:
     up_at_us: int = 0
     held_until_us: int = 0
     ended: str = ""
+    fault: RemoteProtocolError | None = None
     orderly: bool = True
 
     async def flush(self, clock: Clock) -> None:
