@@ -469,7 +469,7 @@ def test_a_clock_that_was_set_back_lowers_no_height_and_proves_no_balance():
     phone.crash()
     assert phone.node.client.header.height == 1
     value = phone.do(Balance())
-    assert (value["proof_verified"], value["age_s"]) == (False, 0)
+    assert (value["proof_verified"], value["age_s"]) == (False, None)
     assert "clock is" in value["reason"]
     edge_up(phone)
     phone.step(Received(EDGE, old))

@@ -71,10 +71,17 @@ class PeerUp(msgspec.Struct, frozen=True):
 
 
 class PeerDown(msgspec.Struct, frozen=True):
-    """The connection to a peer that was up has ended."""
+    """The connection to a peer that was up has ended.
+
+    Attributes:
+        peer: its node id.
+        reason: why, for people.
+        code: the word of the Goodbye that the peer said; empty if it said none.
+    """
 
     peer: bytes
     reason: str
+    code: str = ""
 
 
 class DialFailed(msgspec.Struct, frozen=True):
@@ -84,11 +91,13 @@ class DialFailed(msgspec.Struct, frozen=True):
         address: what was dialled.
         reason: why, for people.
         peer: who answered there, if that is a peer which is up over another connection; else None.
+        code: the word of the refusal, ours or the peer's; empty if nobody answered.
     """
 
     address: str
     reason: str
     peer: bytes | None = None
+    code: str = ""
 
 
 class Durable(msgspec.Struct, frozen=True):

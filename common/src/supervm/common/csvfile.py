@@ -10,6 +10,8 @@ from pathlib import Path
 from .errors import InputError
 from .options import whole_number
 
+_SHOWN_CHARS_MAX = 100
+
 
 @dataclass(frozen=True, slots=True)
 class CsvRow:
@@ -21,7 +23,9 @@ class CsvRow:
 
     def error(self, column: str, problem: str) -> InputError:
         """Return an error that names this row and `column`."""
-        return InputError(f"{self.path}, line {self.line}, {column} {self.values[column]!r}: {problem}")
+        value = self.values[column]
+        shown = repr(value if len(value) <= _SHOWN_CHARS_MAX else value[:_SHOWN_CHARS_MAX] + "...")
+        return InputError(f"{self.path}, line {self.line}, {column} {shown}: {problem}")
 
     def integer(self, column: str, minimum: int, maximum: int) -> int:
         """Return a whole number within the bounds.

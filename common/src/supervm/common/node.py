@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
 
 from supervm.protocol.address import encode_node_id
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.errors import LocalProtocolError, ProtocolError
 from supervm.protocol.genesis import Chain, load_genesis
 from supervm.protocol.keys import SigningKey, check_accept_set, verify
 
@@ -37,12 +37,15 @@ from .driver.failures import single
 from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
+from .options import hex_bytes
 from .parent import parent_gone, parent_to_follow
 from .records import TableSpec
 from .storage import DirectoryLock, LogDamaged
+from .storage.errors import DatabaseDamaged
 from .storage.files import sync_directory
 from .storage.sql import SqlStore
 from .storage.wal import WriteAheadLog
+from .streams import point_to_null
 
 EXIT_HALTED: Final = 3
 """Exit status after `Halt`: starting again would not help, a person has to look."""
@@ -56,6 +59,8 @@ INCARNATION_FILE: Final = "incarnation"
 LOG_FILE: Final = "node.log"
 _INCARNATION_BYTES: Final = 16
 _FILES_WANTED: Final = 16_384
+
+C = TypeVar("C", bound=Core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +88,13 @@ class NodeContext:
 
 
 def run_node(
-    config: NodeConfig, build: Callable[[NodeContext], Core], *, requests: Any = None, tables: Iterable[TableSpec] = (),
-    with_log: bool = False, features: tuple[str, ...] = (),
+    config: NodeConfig, build: Callable[[NodeContext], C], *, requests: Any = None, tables: Iterable[TableSpec] = (),
+    with_log: bool = False, features: tuple[str, ...] = (), about: Callable[[C], Mapping[str, Any]] | None = None,
 ) -> int:
     """Run a node until SIGINT or SIGTERM; return its exit status.
 
-    Prints one line of JSON when it is ready: ``{"event": "ready", "tier", "node_id", "listen", "pid"}``.
+    Prints one line of JSON when it is ready: ``{"event": "ready", "tier", "node_id", "listen", "pid"}``. What ends it
+    is in ``node.log`` in any case, since a node may have been started without anybody who reads standard error.
 
     Args:
         config: the node's configuration.
@@ -97,6 +103,7 @@ def run_node(
         tables: the tables of the core.
         with_log: whether it needs a write-ahead log.
         features: words for Hello.
+        about: further fields of that line, told by the core.
 
     Returns:
         0 after a clean stop, `EXIT_HALTED` or `EXIT_STORAGE`.
@@ -107,18 +114,19 @@ def run_node(
     """
     directory = config.directory
     with DirectoryLock(directory):
-        chain = load_chain(config.genesis)
-        node_key = load_key_file(directory / NODE_KEY_FILE)
         clock = SystemClock()
         log = Log(directory / LOG_FILE, config.log_level, now_ms=lambda: clock.now_us() // 1000)
         handler = LibraryHandler(log)
         logging.getLogger().addHandler(handler)
         try:
+            chain = load_chain(config.genesis)
+            node_key = load_key_file(directory / NODE_KEY_FILE)
             store, log_lost = open_store(config, tables, with_log=with_log, log=log)
             try:
                 context = NodeContext(
                     config, chain, node_key, store, log_lost, random.Random(os.urandom(32)), clock.now_us())  # noqa: S311
-                node = _Node(context, build(context), clock, log, requests, features)
+                core = _built(build, context, log)
+                node = _Node(context, core, clock, log, requests, features, {} if about is None else about(core))
                 _raise_file_limit()
                 gc.collect()
                 gc.freeze()  # what was loaded at start stays; the collector need not look at it again
@@ -129,13 +137,32 @@ def run_node(
             log("halted", {"reason": str(error)}, "error")
             return EXIT_HALTED
         except StorageFailed as error:
-            log("storage-failed", {"reason": str(error)}, "error")
+            log("storage-failed", {"reason": with_mend(error, config)}, "error")
+            return EXIT_STORAGE
+        except CommonError as error:
+            log.to_file("failed", {"reason": str(error)}, "error")
+            raise
+        except ProtocolError as error:
+            # only what was read back from the disk can be wrong so early; what breaks off a running node is our bug
+            damage = DatabaseDamaged(f"the database is damaged, or another network's: {error}")
+            log("storage-failed", {"reason": with_mend(damage, config)}, "error")
             return EXIT_STORAGE
         except KeyboardInterrupt:
             return 0  # before the signal handler stood: nothing was promised yet
         finally:
             logging.getLogger().removeHandler(handler)
             log.close()
+
+
+def _built(build: Callable[[NodeContext], C], context: NodeContext, log: Log) -> C:
+    """Make the core; what nobody expected is in the log, too, before the program shows it."""
+    try:
+        return build(context)
+    except (CommonError, ProtocolError):
+        raise
+    except Exception as error:
+        log.to_file("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
+        raise
 
 
 def _run_to_the_end(node: _Node, log: Log) -> int:
@@ -150,6 +177,32 @@ def _run_to_the_end(node: _Node, log: Log) -> int:
     except Exception as error:
         log("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
         raise RuntimeError("the node broke off; this is a bug, and what led to it stands above") from error
+
+
+MENDS: Final[Mapping[int, str]] = {
+    1: "stop the node and move {files} out of {folder}; it takes blocks or a snapshot from the other validators and "
+    "follows until it may vote again. Leave promises.log, incarnation and the keys where they are: they hold what it "
+    "has promised",
+    2: "stop the node and move {files} out of {folder}; it takes blocks or a snapshot from the validators",
+    3: "stop the node and move {files} out of {folder}; it begins anew, and phones submit again what it had "
+    "taken and what is not executed yet",
+    4: "do not delete it: only it knows which payments were signed. Keep {files}, and put the newest {folder}/backups/"
+    "NNNNNN.sqlite in the place of node.sqlite. Without a copy, wait until the validity of the payments that were under "
+    "way has passed ([l4] validity_s), then import the words into a new folder",
+}
+"""Tier -> what to do when the database is damaged. L1 to L3 may begin anew from their peers, a phone may not."""
+
+
+def with_mend(error: StorageFailed, config: NodeConfig) -> str:
+    """Return what failed and, if a damaged database did, what the owner of a node of that tier can do about it."""
+    if not isinstance(error, DatabaseDamaged):
+        return str(error)
+    if config.database_url and not config.database_url.startswith("sqlite"):
+        return f"{error}; restore the database with the tools of its server"
+    files = f"{DATABASE_FILE}, {DATABASE_FILE}-wal and {DATABASE_FILE}-shm"
+    if config.database_url:
+        files = "the database's files"
+    return f"{error}; " + MENDS[config.tier].format(files=files, folder=config.directory)
 
 
 def load_chain(path: Path) -> Chain:
@@ -185,11 +238,8 @@ def open_store(
     if not had_log and not new.exists():
         create_private_file(new, os.urandom(_INCARNATION_BYTES).hex().encode() + b"\n")
     source = path if had_log else new
-    try:
-        incarnation = bytes.fromhex(source.read_text(encoding="ascii", errors="replace").strip())
-    except ValueError:
-        incarnation = b""
-    if len(incarnation) != _INCARNATION_BYTES:
+    incarnation = hex_bytes(source.read_text(encoding="ascii", errors="replace").strip(), _INCARNATION_BYTES)
+    if incarnation is None:
         raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
     promises = config.directory / PROMISES_FILE
 
@@ -225,11 +275,13 @@ class _Node:
     """A node's event loop: driver, control socket, housekeeping, signals."""
 
     def __init__(
-        self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...]
+        self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...],
+        about: Mapping[str, Any],
     ) -> None:
         self._context = context
         self._clock = clock
         self._log = log
+        self._about = about
         self._events = Events()
         self._started_us = clock.now_us()
         config, chain = context.config, context.chain
@@ -281,11 +333,15 @@ class _Node:
     def _tell_ready(self, listens: list[str]) -> None:
         ready = {
             "tier": self._context.config.tier, "node_id": encode_node_id(self._context.node_key.public),
-            "listen": listens[0] if listens else None, "pid": os.getpid(),
+            "listen": listens[0] if listens else None, "pid": os.getpid(), **self._about,
         }
         self._publish("ready", ready, "info")
-        sys.stdout.write(msgspec.json.encode({"event": "ready", **ready}).decode() + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(msgspec.json.encode({"event": "ready", **ready}).decode() + "\n")
+            sys.stdout.flush()
+        except OSError as error:  # whoever wanted to read it has gone, or its disk is full: no reason to end
+            self._publish("ready-not-printed", {"reason": str(error.strerror or error)}, "warning")
+            point_to_null(sys.stdout)
 
     async def _run_driver(
         self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED

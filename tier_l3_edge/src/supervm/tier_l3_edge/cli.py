@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from supervm.common.config import load_config
-from supervm.common.errors import InputError
 from supervm.common.node import NodeContext, run_node
+from supervm.common.storage.errors import DatabaseDamaged
 from supervm.protocol.keys import verify
 
 from .config import EDGE_OPTIONS, edge_options
@@ -38,7 +38,7 @@ def build(context: NodeContext) -> EdgeNode:
     """Make the core of a configured edge.
 
     Raises:
-        InputError: its database belongs to another network.
+        DatabaseDamaged: its database belongs to another network, or is damaged.
     """
     config = context.config
     try:
@@ -53,4 +53,4 @@ def build(context: NodeContext) -> EdgeNode:
             options=edge_options(config),
         )
     except EdgeError as error:
-        raise InputError(f"{config.directory}: {error}") from error
+        raise DatabaseDamaged(f"{config.directory}: {error}") from error

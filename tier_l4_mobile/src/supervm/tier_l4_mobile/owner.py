@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from supervm.common.chain_clock import ClockWatch
+from supervm.common.connection import CLOCK_OFFSET_MS_MAX
 from supervm.common.core import Outbox
 from supervm.common.peering import Peering
 from supervm.protocol.address import decode_address, encode_address
@@ -41,7 +43,7 @@ class Commands:
 
     Args:
         outbox: where refusals go.
-        queue, courier, sync, uplink, peering: the node's parts.
+        queue, courier, sync, uplink, peering, clock: the node's parts.
         names: names that the configuration gives own accounts.
         test_network: which addresses are this network's.
         validity_ms: default validity of a payment.
@@ -50,7 +52,7 @@ class Commands:
 
     def __init__(
         self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, uplink: Uplink,
-        peering: Peering, *,
+        peering: Peering, clock: ClockWatch, *,
         names: Mapping[str, bytes], test_network: bool, validity_ms: int, validity_ms_max: int,
     ) -> None:
         self._outbox = outbox
@@ -59,6 +61,7 @@ class Commands:
         self._sync = sync
         self._uplink = uplink
         self._peering = peering
+        self._clock = clock
         self._names = dict(names)
         self._name_of = {account: name for name, account in names.items()}
         self._test = test_network
@@ -99,11 +102,12 @@ class Commands:
             case Balance(address, answer):
                 account = self._account(address) if address else self._source("")
                 self._sync.ask_balance(
-                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None
+                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None,
+                    problems=self._problems,
                 )
                 return None
             case Info():
-                return self._info()
+                return self._info(now_us)
             case _:
                 raise PaymentError(f"an L4 does not know the request {type(request).__name__}")
 
@@ -159,7 +163,19 @@ class Commands:
         ]
         return {"payments": [self._show(payment) for payment in found[-request.limit:]], "total": len(found)}
 
-    def _info(self) -> dict[str, Any]:
+    def _problems(self, now_us: int) -> list[str]:
+        """Return what the owner should know and do something about."""
+        found = [self._clock.problem(now_us), *self._peering.problems(now_us)]
+        edge = self._peering.up.get(self._uplink.active or b"")
+        if edge is not None and abs(edge.clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
+            side = "behind" if edge.clock_offset_ms > 0 else "ahead of"
+            found.append(
+                f"this machine's clock is {abs(edge.clock_offset_ms) / 1000:.0f} s {side} the edge's: payments and "
+                "proofs wait until the wrong one of the two is set"
+            )
+        return [text for text in found if text is not None]
+
+    def _info(self, now_us: int) -> dict[str, Any]:
         counts = Counter(payment.status for payment in self._queue.payments.values())
         edge = self._uplink.active
         return {
@@ -167,6 +183,7 @@ class Commands:
             "peers": len(self._peering.up),
             "edge": edge.hex() if edge else None,
             "height": self._sync.client.header.height,
+            "problems": self._problems(now_us),
             "payments": dict(sorted(counts.items())),
             "accounts": [
                 {

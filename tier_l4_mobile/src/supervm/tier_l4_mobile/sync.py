@@ -7,10 +7,11 @@ other people's balances are asked for once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from supervm.common.chain_clock import age_ms
 from supervm.common.core import Outbox
 from supervm.common.records import Put
 from supervm.common.validator_changes import ChangeStore
@@ -18,7 +19,7 @@ from supervm.protocol.address import encode_address
 from supervm.protocol.codec import INT_MAX, decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, LightClient, ProvedAccount, ValidatorChange, account_answer
+from supervm.protocol.light import LightClient, ProvedAccount, ValidatorChange, account_answer
 from supervm.protocol.wire.messages import (
     CHANGES_MAX,
     FORWARD_MAX,
@@ -73,6 +74,7 @@ class Sync:
         self._checkpoint = b""
         self._checkpoint_kept = b""
         self._changes_asked_us: int | None = None
+        self._problems: Callable[[int], list[str]] = lambda _now_us: []
         self.replies: list[tuple[int, dict[str, Any]]] = []
         """(command token, answer) for the node to send with this step's effects."""
 
@@ -110,8 +112,12 @@ class Sync:
         """Ask for proofs of `accounts` with this step's messages."""
         self._wanted.update(dict.fromkeys(accounts))
 
-    def ask_balance(self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool) -> None:
-        """Answer a `Balance` command once a proof is here, or when the time for it is over."""
+    def ask_balance(
+        self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool,
+        problems: Callable[[int], list[str]],
+    ) -> None:
+        """Answer a `Balance` command once a proof is here, or when the time for it is over, then with `problems`."""
+        self._problems = problems
         question = self._questions.get(account)
         if question is None:
             question = self._questions[account] = _Question(now_us + QUESTION_US_MAX)
@@ -133,7 +139,9 @@ class Sync:
                 self.want(self._questions)
                 overdue = True
         for account in [key for key, question in self._questions.items() if question.ends_us <= now_us]:
-            reason = "no edge answered in time" if online else "no edge is connected"
+            reason = "; ".join(
+                ["no edge answered in time" if online else "no edge is connected", *self._problems(now_us)]
+            )
             for token, wants_answer in self._questions.pop(account).asked:
                 if wants_answer:
                     self._outbox.refuse(token, f"{reason}, so there is no proof of {self._address(account)}")
@@ -225,7 +233,7 @@ class Sync:
     def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
         return {
             "address": self._address(account), "balance": proved.account.balance, "height": proved.header.height,
-            "age_s": max(0, now_us // 1000 - proved.header.ts_ms) / 1000, "proof_verified": True,
+            "age_s": _age_s(proved.header.ts_ms, now_us), "proof_verified": True,
             "exists": proved.exists, "next_seq": proved.account.next_seq, "reason": None,
         }
 
@@ -238,15 +246,19 @@ class Sync:
                 "address": self._address(account), "balance": None, "height": None, "age_s": None,
                 "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
             }
-        age_ms = now_us // 1000 - proved.ts_ms
-        if age_ms < -CLOCK_DRIFT_MS_MAX:
-            reason = f"{reason}; this machine's clock is {-age_ms / 1000:.0f} s or more behind the network's"
+        old_ms = age_ms(proved.ts_ms, now_us)
         return {
             "address": self._address(account), "balance": proved.balance, "height": proved.height,
-            "age_s": max(0, age_ms) / 1000, "exists": True,
-            "proof_verified": -CLOCK_DRIFT_MS_MAX <= age_ms <= self.client.max_age_ms,
+            "age_s": _age_s(proved.ts_ms, now_us), "exists": True,
+            "proof_verified": old_ms is not None and old_ms <= self.client.max_age_ms,
             "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
         }
+
+
+def _age_s(ts_ms: int, now_us: int) -> float | None:
+    """Return the age in seconds; None of what is dated ahead of our clock."""
+    old_ms = age_ms(ts_ms, now_us)
+    return None if old_ms is None else old_ms / 1000
 
 
 def _parts(accounts: list[bytes]) -> list[tuple[bytes, ...]]:
