@@ -99,7 +99,7 @@ WRONG: dict[str, tuple[Genesis, str]] = {
         "payout of miner .* is a pool",
     ),
     "a miner's node of small order": (
-        replace(GENESIS, miners=(replace(GENESIS.miners[0], node_id=bytes(32)),)), "node id of miner 0+, 0+: .*no usable"
+        replace(GENESIS, miners=(replace(GENESIS.miners[0], node_id=bytes(32)),)), "id of miner 0+, 0+: .*no usable"
     ),
     "shares below the whole": (parameters(fee_shares_bps=(1, 2, 3, 4)), "sum to 10000 bps"),
     "time-outs the wrong way round": (parameters(view_timeout_ms=60_001), "view_timeout_ms is 60001 to 60000"),

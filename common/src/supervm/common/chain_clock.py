@@ -43,8 +43,8 @@ def behind_text(what: str, ts_ms: int, now_us: int, *, drift_ms: int = DRIFT_MS_
     date = datetime.fromtimestamp(min(ts_ms, _ISO_MS_MAX) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return (
         f"this machine's clock is {ahead_ms / 1000:.0f} s behind {what}, which is dated {date} UTC: no new block is "
-        "made or believed here until the clock gets there. Set the clock; if it is right, the other time was made under "
-        "a clock that was ahead, and only waiting or a new network helps"
+        "made or believed here until the clock gets there. Set the clock; if it is right, the other time was made "
+        "under a clock that was ahead, and only waiting or a new network helps"
     )
 
 

@@ -186,9 +186,9 @@ MENDS: Final[Mapping[int, str]] = {
     2: "stop the node and move {files} out of {folder}; it takes blocks or a snapshot from the validators",
     3: "stop the node and move {files} out of {folder}; it begins anew, and phones submit again what it had "
     "taken and what is not executed yet",
-    4: "do not delete it: only it knows which payments were signed. Keep {files}, and put the newest {folder}/backups/"
-    "NNNNNN.sqlite in the place of node.sqlite. Without a copy, wait until the validity of the payments that were under "
-    "way has passed ([l4] validity_s), then import the words into a new folder",
+    4: "do not delete it: only it knows which payments were signed. Keep {files}, and put the newest copy of "
+    "{folder}/backups (NNNNNN.sqlite) in the place of node.sqlite. Without a copy, wait until the validity of the "
+    "payments that were under way has passed ([l4] validity_s), then import the words into a new folder",
 }
 """Tier -> what to do when the database is damaged. L1 to L3 may begin anew from their peers, a phone may not."""
 

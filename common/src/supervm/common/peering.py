@@ -4,10 +4,10 @@ A part that every node core composes. It decides when to dial whom and when a si
 the driver only carries out `Dial` and `HangUp`. Until discovery exists, whom to dial is configuration.
 
 A link counts once it has lasted: until then the back-off goes on growing, so that two nodes which keep losing each
-other find a pace at once. The pace is slowest where a peer ended the link as a "duplicate" again and again. That happens when
-two machines run with one node key - a folder that was copied, a backup that was restored while the first still runs:
-the peer can only think that one node has come back, and gives up the older link for the newer. No end can tell which of
-the two is meant, but both can see it and say so.
+other find a pace at once. The pace is slowest where a peer ended the link as a "duplicate" again and again. That
+happens when two machines run with one node key - a folder that was copied, a backup that was restored while the first
+still runs: the peer can only think that one node has come back, and gives up the older link for the newer. No end can
+tell which of the two is meant, but both can see it and say so.
 """
 
 from __future__ import annotations
