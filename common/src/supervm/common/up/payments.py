@@ -13,6 +13,8 @@ from typing import Any
 
 import trio
 
+from supervm.common.errors import CommonError
+
 from .rows import PaymentsFile, Row
 
 CHUNK_ROWS = 500
@@ -23,8 +25,12 @@ FATES = ("R4", "refused", "expired", "cancelled")
 FUNDING_GRAIN = 10**12
 FUNDING_FEE_GRAIN = 1_000
 
+class NodeLost(CommonError):
+    """A node has ended and is not started again; nobody answers for it."""
+
+
 Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
-"""(node name, request) -> answer of that node's control socket."""
+"""(node name, request) -> answer of that node's control socket; raises `NodeLost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +112,11 @@ class PaymentRun:
         return counts
 
     async def run(self) -> None:
-        """Fund, send, and follow until every row has a fate."""
-        await self._fund()
+        """Fund, send, and follow until every row has a fate; rows of a node that is lost wait for ever."""
+        try:
+            await self._fund()
+        except NodeLost:
+            await trio.sleep_forever()
         async with trio.open_nursery() as nursery:
             for node in dict.fromkeys(self._wallets[item.row.source].node for item in self.payments):
                 nursery.start_soon(self._send, node)
@@ -154,7 +163,10 @@ class PaymentRun:
                 }
                 for item in mine[start : start + CHUNK_ROWS]
             ]
-            answer = await self._call(node, {"request": "pay_many", "rows": rows})
+            try:
+                answer = await self._call(node, {"request": "pay_many", "rows": rows})
+            except NodeLost:
+                return
             for item, shown in zip(mine[start : start + CHUNK_ROWS], answer["payments"], strict=True):
                 if item.shown is None:
                     item.shown = shown
@@ -162,9 +174,12 @@ class PaymentRun:
     async def _poll(self) -> None:
         for node in dict.fromkeys(wallet.node for wallet in self._wallets.values()):
             while True:
-                answer = await self._call(
-                    node, {"request": "payments_since", "cursor": self._cursors.get(node, 0), "limit": 2_000}
-                )
+                try:
+                    answer = await self._call(
+                        node, {"request": "payments_since", "cursor": self._cursors.get(node, 0), "limit": 2_000}
+                    )
+                except NodeLost:
+                    break
                 self._cursors[node] = answer["cursor"]
                 for shown in answer["payments"]:
                     item = self._by_key.get(shown.get("key") or "")
