@@ -85,6 +85,19 @@ def test_people_see_the_chain_id(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "validators: 4" in out
 
 
+def test_a_network_that_is_dated_ahead_of_the_clock_is_made_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or behind it by years, which is a clock that nobody has set; JSON stays JSON (case 13)."""
+    assert main([*files(tmp_path), "--time", str(2**50), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time_ms"] == 2**50
+    assert "s behind the genesis file, which is dated" in told.err
+    monkeypatch.setattr("supervm.common.doctor.time.time", lambda: 0.0)
+    assert main(["genesis", "show", str(tmp_path / "genesis.cbor")]) == 0
+    assert "before this program was installed" in capsys.readouterr().err
+
+
 def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = files(tmp_path)
     (tmp_path / "genesis.cbor").write_text("mine")

@@ -88,8 +88,8 @@ WRONG: dict[str, tuple[Genesis, str]] = {
     "a validator whose key is zero": (validator(key=bytes(32)), "the key of validator 3, 0+: this is no usable"),
     "a validator whose node is no point": (validator(node_id=NO_POINT), "the node id of validator 3, 0200.*no usable"),
     "a payout of small order": (validator(payout=b"\x01" + bytes(31)), "payout of validator 3, 0100.*no usable"),
-    "a validator's key for its node, too": (
-        validator(node_id=GENESIS.validators[3].key), "the node id of validator 3 is the key of validator 3 too"
+    "another validator's key for its node": (
+        validator(node_id=GENESIS.validators[2].key), "the node id of validator 3 is the key of validator 2 too"
     ),
     "a miner that validates": (
         validator(node_id=GENESIS.miners[0].node_id), "the node id of miner .* is the node id of validator 3 too"

@@ -124,15 +124,19 @@ def check_genesis(genesis: Genesis) -> None:
 
 
 def check_roles(validators: Iterable[Validator], miners: Iterable[Miner]) -> None:
-    """Check that the keys of those who run a network are usable, each in one role; at most 50 us a key.
+    """Check that the keys of those who run a network are usable, each with one owner; at most 50 us a key.
+
+    A validator whose node has the vote key for its own works, so a file that says so stays readable; people are not let
+    make one (`supervm genesis new`).
 
     Raises:
         LocalProtocolError: whose key it is, and what is wrong with it.
     """
     roles: dict[bytes, str] = {}
     for index, validator in enumerate(validators):
-        for key, role in ((validator.key, "the key"), (validator.node_id, "the node id")):
-            _take_role(roles, key, f"{role} of validator {index}")
+        _take_role(roles, validator.key, f"the key of validator {index}")
+        if validator.node_id != validator.key:
+            _take_role(roles, validator.node_id, f"the node id of validator {index}")
         _check_payout(validator.payout, f"validator {index}")
     for miner in miners:
         _take_role(roles, miner.node_id, f"the node id of miner {miner.node_id.hex()[:16]}")

@@ -16,15 +16,17 @@ import click
 from supervm.protocol.address import encode_address, encode_node_id
 from supervm.protocol.errors import LocalProtocolError
 
+from ..chain_clock import behind_text
 from ..csvfile import CsvRow, read_csv
 from ..errors import InputError
 from ..keyfile import create_file
 from ..keyreader import KeyReader
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
-from .output import columns, emit, json_option
+from .output import columns, emit, json_option, note
 
 if TYPE_CHECKING:
+    from supervm.protocol.genesis import Genesis
     from supervm.protocol.validators import Validator
 
 VALIDATORS_HEADER = ("key", "node_id", "weight", "payout")
@@ -94,6 +96,7 @@ def new(
     create_file(out, encode(made))
     document = describe(made)
     emit({"file": str(out), **document}, as_json=as_json, lines=[f"made {out}", *_lines(document)])
+    _note_clock(made)
 
 
 @genesis.command(epilog="Example: supervm genesis show genesis.cbor --json")
@@ -104,10 +107,24 @@ def show(file: Path, as_json: bool) -> None:
     from supervm.protocol.genesis import load_genesis
 
     try:
-        document = describe(load_genesis(file.read_bytes()))
+        made = load_genesis(file.read_bytes())
+        document = describe(made)
     except LocalProtocolError as error:
         raise InputError(f"{file}: {error}") from None
     emit(document, as_json=as_json, lines=_lines(document))
+    _note_clock(made)
+
+
+def _note_clock(made: Genesis) -> None:
+    """Say on standard error that a network cannot begin yet, or that this machine's clock cannot be right."""
+    from ..doctor import is_clock_before_installation
+
+    now_us = time.time_ns() // 1_000
+    problem = behind_text("the genesis file", made.time_ms, now_us, drift_ms=made.parameters.clock_drift_ms)
+    if problem is not None:
+        note(problem)
+    if is_clock_before_installation():
+        note("this machine's clock shows a time before this program was installed: set it, it dates the network")
 
 
 def read_validators(path: Path, reader: KeyReader) -> tuple[Validator, ...]:
