@@ -15,6 +15,7 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.codec import encode
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import Validator, ValidatorList
+from supervm.tier_l1_super.cli import _approvable
 from supervm.tier_l1_super.messages import Approve, GetEpoch, Info
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
@@ -91,7 +92,8 @@ def test_a_genesis_ahead_of_the_clock_is_said_at_the_start_and_in_info() -> None
 
 
 def listed(*members: Validator) -> Approve:
-    return Approve(encode(ValidatorList(1, members)))
+    """As `supervm l1 approve` asks for a list in this order."""
+    return Approve(_approvable(members, CHAIN.rules.validators))
 
 
 def test_one_list_in_two_orders_is_one_approval_and_is_shown_with_its_weight() -> None:
@@ -127,7 +129,8 @@ def test_the_present_validators_in_another_order_are_no_change() -> None:
 )
 def test_a_list_with_keys_that_cannot_vote_is_refused_by_the_node_too(change: dict[str, Any], said: str) -> None:
     wrong = msgspec.structs.replace(CHAIN.member(6), **change)
-    reply = Operator(CHAIN, key=CHAIN.key(0)).ask(listed(*CHAIN.members(0, 1, 2), wrong))
+    raw = encode(ValidatorList(1, (*CHAIN.members(0, 1, 2), wrong)))
+    reply = Operator(CHAIN, key=CHAIN.key(0)).ask(Approve(raw))
     assert reply.value is None
     assert reply.error is not None
     assert re.search(said, reply.error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from supervm.protocol.address import encode_node_id
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.epoch import EpochRecord
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
 from .messages import Approve, GetEpoch, Request
@@ -120,8 +121,9 @@ def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json:
             taken=dict.fromkeys(chain.payout_of_miner, "the node id of a miner in genesis"),
         )
         members = read_validators(validators, reader)
+        record = decode(EpochRecord, bytes.fromhex(_ask(config_file, GetEpoch())["record"]))
         try:
-            wish = encode(ValidatorList(1, ValidatorSet(members).members))
+            wish = _approvable(members, ValidatorSet(record.validators.members))
         except LocalProtocolError as error:
             raise InputError(f"{validators}: {error}") from None
     info = _ask(config_file, Approve(validators=wish))
@@ -132,6 +134,15 @@ def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json:
     }
     emit(document, as_json=as_json, lines=_approve_lines(info, withdraw=withdraw))
     return 0
+
+
+def _approvable(members: Sequence[Validator], present: ValidatorSet) -> bytes:
+    """Return what `Approve` takes for a list as somebody wrote it, in whatever order.
+
+    Raises:
+        LocalProtocolError: these cannot be the validators of an epoch.
+    """
+    return encode(ValidatorList(1, ValidatorSet(canonical_members(members, present)).members))
 
 
 def _approve_lines(info: Any, *, withdraw: bool) -> list[str]:

@@ -41,7 +41,7 @@ from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.genesis import Chain, check_roles
 from supervm.protocol.hashing import ZERO_HASH, hasher
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import ValidatorList, ValidatorSet, canonical_members
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
@@ -584,9 +584,8 @@ class ValidatorNode:
         try:
             wish = None
             if raw:
-                members = canonical_members(decode(ValidatorList, raw).members, self.seat.rules.validators)
-                wish = ValidatorSet(members)
-                check_roles(members, self.chain.genesis.miners)
+                wish = ValidatorSet(decode(ValidatorList, raw).members)
+                check_roles(wish.members, self.chain.genesis.miners)
         except (RemoteProtocolError, LocalProtocolError) as error:
             self._outbox.refuse(token, f"these are no validators: {error}")
             return
