@@ -19,7 +19,7 @@ from supervm.common.driver.client import call_sync
 from supervm.common.errors import InputError
 from supervm.common.keyfile import make_key_file
 from supervm.common.log import LibraryHandler, Log
-from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
+from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, limits_for, load_chain, run_node
 from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError
@@ -205,6 +205,18 @@ def test_what_keeps_a_node_from_starting_is_in_its_log(place: Place) -> None:
         run_node(config, small.NoteCore, tables=small.TABLES)
     assert place.logged()[-1]["event"] == "failed"
     assert "none.cbor: the genesis file cannot be read" in place.logged()[-1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "strangers"),
+    [(None, 4096, 256), (1 << 20, 4096, 256), (1024, 924, 256), (256, 156, 78), (64, 16, 8)],
+)
+def test_strangers_cannot_use_up_the_descriptors_that_the_node_needs(
+    files: int | None, connections: int, strangers: int
+) -> None:
+    """Case 14: a small container allows 256."""
+    limits = limits_for(files, peers=4)
+    assert (limits.connections_max, limits.unauthenticated_max) == (connections, strangers)
 
 
 def test_descriptors_that_were_closed_at_the_start_never_become_files(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from .core import Core
 from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
 from .driver.control import SOCKET_FILE, Control, Events
 from .driver.failures import single
+from .driver.limits import Limits
 from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
@@ -59,6 +60,10 @@ INCARNATION_FILE: Final = "incarnation"
 LOG_FILE: Final = "node.log"
 _INCARNATION_BYTES: Final = 16
 _FILES_WANTED: Final = 16_384
+
+_FILES_OWN: Final = 96
+"""Descriptors that a node may need besides its connections: databases, logs, locks, workers, control, a backup."""
+_CONNECTIONS_MIN: Final = 16
 
 C = TypeVar("C", bound=Core)
 
@@ -126,8 +131,10 @@ def run_node(
                 context = NodeContext(
                     config, chain, node_key, store, log_lost, random.Random(os.urandom(32)), clock.now_us())  # noqa: S311
                 core = _built(build, context, log)
-                node = _Node(context, core, clock, log, requests, features, {} if about is None else about(core))
-                _raise_file_limit()
+                limits = limits_for(_raise_file_limit(), peers=len(config.peers))
+                node = _Node(
+                    context, core, clock, log, requests, features, {} if about is None else about(core), limits
+                )
                 gc.collect()
                 gc.freeze()  # what was loaded at start stays; the collector need not look at it again
                 return _run_to_the_end(node, log)
@@ -276,7 +283,7 @@ class _Node:
 
     def __init__(
         self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...],
-        about: Mapping[str, Any],
+        about: Mapping[str, Any], limits: Limits,
     ) -> None:
         self._context = context
         self._clock = clock
@@ -291,7 +298,7 @@ class _Node:
             core, store=context.store,
             identity=Identity(context.node_key, os.urandom(32), chain.chain_id),
             local=LocalNode(config.tier, features, _agent(), known),
-            listen=config.listen, workers=config.verify_workers, clock=clock, sink=self._publish,
+            listen=config.listen, workers=config.verify_workers, clock=clock, limits=limits, sink=self._publish,
         )
         self._control = Control(
             config.directory / SOCKET_FILE, requests=requests, command=self._driver.command, metrics=self.metrics,
@@ -405,8 +412,27 @@ def _resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _raise_file_limit() -> None:
-    """Ask for as many descriptors as connections may be open; what the system refuses, admission does without."""
+def limits_for(files: int | None, *, peers: int) -> Limits:
+    """Return bounds for connections that leave the node its own descriptors, where the system allows it few.
+
+    Strangers who could use up the last one would keep the database from opening its files, and that ends the node.
+
+    Args:
+        files: descriptors that this process may have open; None: any number.
+        peers: configured peers, whom the node dials.
+    """
+    standard = Limits()
+    if files is None:
+        return standard
+    room = max(_CONNECTIONS_MIN, files - _FILES_OWN - peers)
+    return Limits(
+        connections_max=min(standard.connections_max, room),
+        unauthenticated_max=min(standard.unauthenticated_max, max(_CONNECTIONS_MIN // 2, room // 2)),
+    )
+
+
+def _raise_file_limit() -> int | None:
+    """Ask for as many descriptors as connections may be open; return how many there may be, None without a bound."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -415,4 +441,6 @@ def _raise_file_limit() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError):
-            return
+            return soft
+        return wanted
+    return None if soft == resource.RLIM_INFINITY else soft
