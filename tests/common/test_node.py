@@ -16,10 +16,11 @@ import pytest
 
 from supervm.common.config import NodeConfig
 from supervm.common.driver.client import call_sync
+from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
 from supervm.common.keyfile import make_key_file
 from supervm.common.log import LibraryHandler, Log
-from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, limits_for, load_chain, run_node
+from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
 from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError

@@ -34,10 +34,11 @@ from .core import Core
 from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
 from .driver.control import SOCKET_FILE, Control, Events
 from .driver.failures import single
-from .driver.limits import Limits
+from .driver.limits import Limits, limits_for
 from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
+from .mend import DATABASE_FILE, with_mend
 from .options import hex_bytes
 from .parent import parent_gone, parent_to_follow
 from .records import TableSpec
@@ -52,7 +53,6 @@ EXIT_HALTED: Final = 3
 """Exit status after `Halt`: starting again would not help, a person has to look."""
 EXIT_STORAGE: Final = 4
 """Exit status after a failed write."""
-DATABASE_FILE: Final = "node.sqlite"
 PROMISES_FILE: Final = "promises.log"
 """The write-ahead log, of tiers that have one."""
 INCARNATION_FILE: Final = "incarnation"
@@ -60,10 +60,6 @@ INCARNATION_FILE: Final = "incarnation"
 LOG_FILE: Final = "node.log"
 _INCARNATION_BYTES: Final = 16
 _FILES_WANTED: Final = 16_384
-
-_FILES_OWN: Final = 96
-"""Descriptors that a node may need besides its connections: databases, logs, locks, workers, control, a backup."""
-_CONNECTIONS_MIN: Final = 16
 
 C = TypeVar("C", bound=Core)
 
@@ -184,32 +180,6 @@ def _run_to_the_end(node: _Node, log: Log) -> int:
     except Exception as error:
         log("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
         raise RuntimeError("the node broke off; this is a bug, and what led to it stands above") from error
-
-
-MENDS: Final[Mapping[int, str]] = {
-    1: "stop the node and move {files} out of {folder}; it takes blocks or a snapshot from the other validators and "
-    "follows until it may vote again. Leave promises.log, incarnation and the keys where they are: they hold what it "
-    "has promised",
-    2: "stop the node and move {files} out of {folder}; it takes blocks or a snapshot from the validators",
-    3: "stop the node and move {files} out of {folder}; it begins anew, and phones submit again what it had "
-    "taken and what is not executed yet",
-    4: "do not delete it: only it knows which payments were signed. Keep {files}, and put the newest copy of "
-    "{folder}/backups (NNNNNN.sqlite) in the place of node.sqlite. Without a copy, wait until the validity of the "
-    "payments that were under way has passed ([l4] validity_s), then import the words into a new folder",
-}
-"""Tier -> what to do when the database is damaged. L1 to L3 may begin anew from their peers, a phone may not."""
-
-
-def with_mend(error: StorageFailed, config: NodeConfig) -> str:
-    """Return what failed and, if a damaged database did, what the owner of a node of that tier can do about it."""
-    if not isinstance(error, DatabaseDamaged):
-        return str(error)
-    if config.database_url and not config.database_url.startswith("sqlite"):
-        return f"{error}; restore the database with the tools of its server"
-    files = f"{DATABASE_FILE}, {DATABASE_FILE}-wal and {DATABASE_FILE}-shm"
-    if config.database_url:
-        files = "the database's files"
-    return f"{error}; " + MENDS[config.tier].format(files=files, folder=config.directory)
 
 
 def load_chain(path: Path) -> Chain:
@@ -410,25 +380,6 @@ def _resident_bytes() -> int:
         import resource
 
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-def limits_for(files: int | None, *, peers: int) -> Limits:
-    """Return bounds for connections that leave the node its own descriptors, where the system allows it few.
-
-    Strangers who could use up the last one would keep the database from opening its files, and that ends the node.
-
-    Args:
-        files: descriptors that this process may have open; None: any number.
-        peers: configured peers, whom the node dials.
-    """
-    standard = Limits()
-    if files is None:
-        return standard
-    room = max(_CONNECTIONS_MIN, files - _FILES_OWN - peers)
-    return Limits(
-        connections_max=min(standard.connections_max, room),
-        unauthenticated_max=min(standard.unauthenticated_max, max(_CONNECTIONS_MIN // 2, room // 2)),
-    )
 
 
 def _raise_file_limit() -> int | None:

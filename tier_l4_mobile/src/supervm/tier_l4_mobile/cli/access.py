@@ -27,7 +27,8 @@ from supervm.common.driver.control import SOCKET_FILE
 from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
 from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
-from supervm.common.node import load_chain, open_store, with_mend
+from supervm.common.mend import with_mend
+from supervm.common.node import load_chain, open_store
 from supervm.common.records import Reader
 from supervm.common.storage import DirectoryLock
 from supervm.common.storage.errors import DatabaseDamaged
