@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.core import HangUp, Hold, Outbox, PeerUp, Publish
+from supervm.common.core import HangUp, Hold, Outbox, PeerDown, PeerUp, Publish
 from supervm.common.parts.buckets import DEBT_US_MAX, Bucket, Rate
 from supervm.common.parts.costs import CLASSES, COSTS
 from supervm.common.parts.manners import (
@@ -46,6 +46,9 @@ class Bench:
 
     def up(self, peer: bytes, rank: Rank = Rank.STRANGER, remote: str = "192.0.2.1") -> bool:
         return self.manners.peer_up(self.now_us, PeerUp(peer, 1, (), 0, None, remote), rank)
+
+    def down(self, peer: bytes, code: str = "", penalty: int = 0) -> None:
+        self.manners.peer_down(self.now_us, PeerDown(peer, "gone", code, penalty))
 
     def ask(self, peer: bytes, times: int = 1) -> list[bool]:
         return [self.manners.admit(self.now_us, peer, GetBlocks(1)) for _ in range(times)]
@@ -153,7 +156,7 @@ def test_coming_back_does_not_fill_the_bucket() -> None:
     bench = Bench()
     bench.up(A, Rank.NAMED)
     bench.ask(A, 30)
-    bench.manners.peer_down(A)
+    bench.down(A)
     bench.up(A, Rank.NAMED)
     bench.outbox.drain()
     bench.ask(A)
@@ -229,6 +232,14 @@ def test_a_ban_outlives_the_connection_and_grows() -> None:
     assert bench.up(A, Rank.NAMED)
 
 
+def test_a_rule_of_the_link_that_the_driver_saw_broken_bans_too() -> None:
+    bench = Bench()
+    bench.up(A)
+    bench.down(A, "direction", 100)
+    assert not bench.up(A)
+    assert [hang.code for hang in bench.effects(HangUp)] == ["direction", "banned"]
+
+
 @pytest.mark.parametrize("rank", list(Rank))
 def test_the_longest_ban_depends_on_who_it_is(rank: Rank) -> None:
     bench = Bench()
@@ -276,6 +287,6 @@ def test_what_is_remembered_is_bounded() -> None:
         peer = number.to_bytes(32, "big")
         bench.up(peer, Rank.NAMED)
         bench.fault(peer, 10)
-        bench.manners.peer_down(peer)
+        bench.down(peer)
     for held in (bench.manners._records, bench.manners._gone, bench.manners._reported):
         assert len(held) == REMEMBERED_MAX

@@ -148,9 +148,9 @@ def test_every_header_field_is_in_the_table_or_among_the_justification_rules() -
 NULLIFIED = CHAIN.nullification
 JUSTIFICATIONS: dict[str, tuple[tuple[Certificate, ...], tuple[Certificate, ...], str]] = {
     "no parent": ((), SECOND.just.nullifications, "parent's certificate is missing"),
-    "no nullification": (SECOND.just.parent, (), "0 nullifications for 2 skipped views"),
-    "one nullification missing": (SECOND.just.parent, SECOND.just.nullifications[:1], "1 nullifications for 2"),
-    "one too many": (SECOND.just.parent, (*SECOND.just.nullifications, NULLIFIED(4)), "3 nullifications for 2"),
+    "no nullification": (SECOND.just.parent, (), "end before view 2"),
+    "one nullification missing": (SECOND.just.parent, SECOND.just.nullifications[:1], "end before view 3"),
+    "one too many": (SECOND.just.parent, (*SECOND.just.nullifications, NULLIFIED(4)), "end before view 5"),
     "out of order": (SECOND.just.parent, SECOND.just.nullifications[::-1], "nullification of view 2 is missing"),
     "one twice": (SECOND.just.parent, (NULLIFIED(2), NULLIFIED(2)), "nullification of view 3 is missing"),
     "another view": (SECOND.just.parent, (NULLIFIED(2), NULLIFIED(9)), "nullification of view 3 is missing"),
@@ -162,7 +162,7 @@ JUSTIFICATIONS: dict[str, tuple[tuple[Certificate, ...], tuple[Certificate, ...]
     "a notarization for a nullification": (
         SECOND.just.parent,
         (NULLIFIED(2), CHAIN.certificate(VoteKind.NOTARIZE, 3)),
-        "NOTARIZE certificate stands where NULLIFY is required",
+        "NOTARIZE certificate stands among the nullifications",
     ),
     "a nullification without quorum": (
         SECOND.just.parent,
@@ -216,7 +216,7 @@ def test_a_huge_view_is_refused_without_walking_the_gap() -> None:
     view = 2**63 - 1
     header = replace(SECOND.header, view=view, proposer=CHAIN.rules.leader(view))
     assert_refused(
-        CHAIN.sign_block(header, SECOND.just, SECOND.body), FIRST.header, "2 nullifications for 92", "bad-justification"
+        CHAIN.sign_block(header, SECOND.just, SECOND.body), FIRST.header, "end before view 4", "bad-justification"
     )
 
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from range_vectors import range_vectors
 
+from supervm.protocol.account import ACCOUNT_BYTES_MIN
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
@@ -59,7 +60,8 @@ def change(proof: TrieRange, **fields: object) -> TrieRange:
     return msgspec.structs.replace(proof, **fields)
 
 
-MAPS = st.dictionaries(st.integers(0, 200).map(address), st.binary(min_size=1, max_size=9), max_size=70)
+VALUES = st.binary(min_size=ACCOUNT_BYTES_MIN, max_size=ACCOUNT_BYTES_MIN + 9)
+MAPS = st.dictionaries(st.integers(0, 200).map(address), VALUES, max_size=70)
 POSITIONS = st.binary(min_size=32, max_size=32) | st.sampled_from([FIRST_KEY, LAST_KEY, *KEYS, *map(after, KEYS)])
 
 

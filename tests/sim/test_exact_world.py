@@ -67,7 +67,7 @@ def trace(seed: int = 4, *, real_crypto: bool = False) -> bytes:
     world.run(400_000)
     world.crash(net.l1[1].public)
     net.host("l1-2").disk.slow(20)
-    world.partition([net.l1[3].public], [key.public for key in net.l1[:3]])
+    world.cut([net.l1[3].public], [key.public for key in net.l1[:3]])
     world.run(2_000_000)
     world.heal()
     world.start(net.l1[1].public)
@@ -236,7 +236,7 @@ def test_a_partition_without_a_quorum_stops_and_heals() -> None:
     net = Deployment(keep_events=False)
     net.start()
     left, right = [key.public for key in net.l1[:2]], [key.public for key in net.l1[2:]]
-    net.world.partition(left, right)
+    net.world.cut(left, right)
     net.world.run(2_000_000)
     before = net.validator_info()[0]["finalized_height"]
     net.world.run(20_000_000)
@@ -253,7 +253,7 @@ def test_a_short_partition_breaks_no_connection() -> None:
     net.start()
     ups: list[Event] = []
     net.world.observe(lambda event: ups.append(event) if isinstance(event, LinkUp) else None)
-    net.world.partition([net.l1[0].public], [key.public for key in net.l1[1:]])
+    net.world.cut([net.l1[0].public], [key.public for key in net.l1[1:]])
     load(net)
     net.world.run(5_000_000)
     net.world.heal()
@@ -269,9 +269,9 @@ def test_asymmetric_and_flapping_cuts(flaps: int) -> None:
     one, other = net.l1[0].public, net.l1[1].public
     load(net)
     for _ in range(flaps):
-        net.world.cut_one_way(one, other)
+        net.world.cut([one], [other], one_way=True)
         net.world.run(700_000)
-        net.world.mend(one, other)
+        net.world.mend()
         net.world.run(300_000)
     whole(net, 20)
 

@@ -44,7 +44,7 @@ def test_a_node_that_stays_behind_is_seen() -> None:
     deployment.start()
     one = deployment.id_of("l1-3")
     for name in ("l1-0", "l1-1", "l1-2"):
-        deployment.world.cut(one, deployment.id_of(name))
+        deployment.world.cut([one], [deployment.id_of(name)], cause=name, reset=True)
     monitor.calm(deployment.names(1))
     deployment.world.run(10_000_000)
     assert not monitor.liveness.caught_up()

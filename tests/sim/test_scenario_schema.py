@@ -8,6 +8,7 @@ import pytest
 
 from supervm.common.errors import InputError
 from supervm.sim.exact import ACTORS, Choices
+from supervm.sim.run import check_selections
 from supervm.sim.scenario import Change, keys, library_names, load_named, load_scenario, read_scenario
 from supervm.sim.scenario.expect import SUMMARY, holds
 from supervm.sim.scenario.naming import check_selector, select
@@ -76,6 +77,16 @@ CHANGE = "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1-0..2\"]\n"
         ("[sweep]\nkey = \"count\"\nvalues = [\"1\"]", 6, ("tiers.l1.count",)),
         ("[report]\nsample_s = 0.0000001", 6, ("at most 6 decimals",)),
         ("fault = 3", 5, ("scenario.fault", "no such key")),
+        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1:20%\"]", 8, ("'l1:20%' chooses nobody", "20% of 4 nodes")),
+        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l2\", \"l1:0\"]", 8, ("'l1:0' chooses nobody",)),
+        (
+            "[topology]\nregions = [\"us-east-1\", \"eu-central-1\"]\n[[fault]]\nkind = \"crash\"\nat_s = 1\n"
+            "who = [\"l3@eu-central-1\"]",
+            10, ("chooses nobody: l3 has no node in eu-central-1",),
+        ),
+        ("[tiers.l4]\ncount = 0\n[[fault]]\nkind = \"stop\"\nat_s = 1\nwho = [\"l4\"]", 10, ("l4 has no node",)),
+        ("[tiers.l1]\ncount = 3\n[[adversary]]\nkind = \"equivocator\"", 7, ("'f' chooses nobody", "f of 3 nodes")),
+        ("[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1:10%\"]", 8, ("'l1:10%' chooses nobody",)),
     ],
 )
 def test_mistake_is_named_with_line_and_what_is_allowed(rest: str, line: int, words: tuple[str, ...]) -> None:
@@ -213,3 +224,28 @@ def test_every_key_fault_and_metric_is_documented() -> None:
     names = [*SUMMARY, *ACTORS, *kinds, *(name for table in kinds.values() for name in table)]
     names += [name for table in (*keys.TABLES.values(), keys.tier_keys(1), keys.tier_keys(4)) for name in table]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_a_byte_order_mark_is_no_part_of_a_scenario(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"\xef\xbb\xbf" + HEAD.encode())
+    assert load_scenario(str(path)).name == "x"
+    assert read_scenario("\ufeff" + HEAD, "mine.toml").duration_us == 10_000_000
+
+
+def test_regions_that_follow_from_the_seed_are_looked_at_before_the_run() -> None:
+    """With some seeds both validators stand in one region, and a fault in the other strikes nobody."""
+    text = HEAD + (
+        "[topology]\nregions = [\"us-east-1\", \"eu-central-1\"]\nplacement = \"random\"\n[tiers.l1]\ncount = 2\n"
+        "[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1@eu-central-1\"]\n"
+    )
+    scenario = read_scenario(text, "mine.toml")
+    empty = []
+    for seed in range(12):
+        try:
+            check_selections(scenario, seed)
+        except InputError as error:
+            empty.append(str(error))
+    assert 0 < len(empty) < 12
+    assert empty[0].startswith("mine.toml, line 10, key fault.1.who: 'l1@eu-central-1' chooses nobody")
+    assert empty[0].endswith("of this seed")

@@ -20,12 +20,24 @@ from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import EMPTY_BODY, Block, FinalizedBlocks, check_finalized_chain, committed_part
+from supervm.protocol.block import (
+    EMPTY_BODY,
+    HEADERS_MAX,
+    Block,
+    BlockHeader,
+    CheckpointRef,
+    FinalizedBlocks,
+    FinalizedPrefix,
+    check_finalized_chain,
+    committed_part,
+    decode_finalized,
+)
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.transition import NO_PROGRESS
 from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
     BatchMessage,
@@ -41,6 +53,7 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 from supervm.tier_l1_super import early as early_messages
+from supervm.tier_l1_super import serving
 from supervm.tier_l1_super.budgets import BUDGETS
 from supervm.tier_l1_super.checkpoints import CheckpointTally
 from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEER_BYTES_MAX, PEERS_MAX, EarlyMessages
@@ -587,6 +600,62 @@ def test_a_piece_that_begins_at_the_sealing_block_brings_its_proof() -> None:
     assert ([block.header.height for block in found[0].blocks], found[1]) == ([3, 4, 5, 6, 7], 4)
     check_finalized_chain(found[0], blocks[1].header, chain.rules_of[0])
     assert served.part.chunk(4) is None
+
+
+@pytest.mark.parametrize("stored", [False, True], ids=["in memory", "after a restart"])
+def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
+    stored: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each piece proves itself, by headers that lead to the finalization; nothing is read twice for it."""
+    monkeypatch.setattr(serving, "CHUNK_BLOCKS_MAX", 7)
+    chain = EpochChain(4)
+    for _ in range(40):
+        chain.add()
+    served = Served(chain)
+    whole = chain.finalized(chain.blocks)
+    if stored:
+        for block in chain.blocks:
+            raw = encode(whole.finalization) if block is chain.blocks[-1] else None
+            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+        served.part.tip = 40
+    else:
+        served.part.committed(tuple(chain.blocks), whole.finalization, 0)
+    chunks = served.chunks()
+    assert [len(chunk.blocks) for chunk in chunks] == [7, 7, 7, 7, 7, 5]
+    assert [type(chunk) for chunk in chunks] == [FinalizedPrefix] * 5 + [FinalizedBlocks]
+    assert follow(chain, [decode_finalized(encode(chunk)) for chunk in chunks]) == list(range(1, 41))
+    head = chain.blocks[6].header
+    for headers in (chunks[1].headers[1:], chunks[1].headers[:-1], chunks[1].headers[::-1], chunks[2].headers):
+        with pytest.raises(RemoteProtocolError) as caught:
+            check_finalized_chain(replace(chunks[1], headers=headers), head, chain.rules_of[0])
+        assert caught.value.code == "bad-chain"
+    # a node takes the pieces one by one, also over restarts in between, and asks for the next
+    store = MemoryStore(TABLES)
+    node = Bench(chain, 1, store)
+    for place, chunk in enumerate(chunks):
+        node.up(0, 2, 3)
+        node.get(0, BlocksMessage(encode(chunk)))
+        assert node.core.serving.tip == chunk.blocks[-1].header.height
+        assert node.core.ledger.height == node.core.serving.tip
+        assert node.core.simplex.final.view == 40
+        if place < 5:
+            assert GetBlocks(node.core.serving.tip + 1) in [message for _, message in node.sent]
+        if place % 2:
+            store.reopen()
+            node = Bench(chain, 1, store, now_us=node.now_us)
+    assert (node.hung_up, node.halted) == ([], [])
+
+
+def test_the_longest_run_that_can_be_served_fits_into_a_message() -> None:
+    mask = b"\xff" * 32
+    header = BlockHeader(
+        1, mask, 1 << 20, 1 << 31, 1 << 31, mask, 1 << 31, 255, 1 << 42, mask, mask, CheckpointRef(1, 1 << 31, mask),
+        replace(NO_PROGRESS, next_validators_hash=mask, closers=mask, ready=mask, accused=mask[:4]),
+    )
+    block = EpochChain(4).add()
+    finalization = Certificate(1, VoteKind.FINALIZE, 1, 1, mask, tuple((index, bytes(64)) for index in range(255)))
+    piece = FinalizedPrefix(1, (block,), (header,) * HEADERS_MAX, finalization)
+    assert len(encode(piece)) + serving.CHUNK_BYTES_MAX <= 4 << 20
 
 
 # --- the node ---------------------------------------------------------------------------------------------------------

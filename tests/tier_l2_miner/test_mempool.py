@@ -163,6 +163,83 @@ def test_the_mempool_is_bounded_in_count_and_bytes():
         assert pool.pool.load_percent >= 70
 
 
+def stranger(number, seq=1, prev=ZERO_HASH, fee=1):
+    """A transfer of an account that does not exist, by default with a gap below it."""
+    key = SigningKey(number.to_bytes(2, "big") + b"\3" * 30)
+    return sign_transfer(key, chain_id=CHAIN_ID, seq=seq, prev=prev, to=bytes(32), amount=10, fee=fee,
+                         valid_until_ms=DAY_MS)
+
+
+@pytest.mark.parametrize("seq", [0, 1], ids=["unfunded", "gap"])
+def test_what_cannot_run_has_a_quarter_of_the_room_and_keeps_nothing_out_that_can(seq):
+    pool = Pool(mempool_transfers_max=40)
+    pool.add(*(stranger(number, seq) for number in range(100)))
+    assert len(pool.pool) == 10
+    assert [reason for _, _, reason in pool.news] == [BUSY] * 90
+    chains = [chain_of(who, 10) for who in range(4)]
+    assert pool.add(*(item for chain in chains for item in chain)) == [True] * 40
+    assert [reason for _, _, reason in pool.news] == [BUSY] * 100
+    assert len(pool.take()) == 40
+    assert pool.add(stranger(200, seq), transfer(0, 10, chains[0][-1].id)) == [False, False]
+
+
+def test_the_bytes_of_what_cannot_run_have_their_share_too():
+    pool = Pool(mempool_bytes_max=4_000)
+    pool.add(*(stranger(number) for number in range(100)))
+    assert 0 < pool.pool.bytes_held <= 1_000
+    assert all(pool.add(*chain_of(0, 10)))
+
+
+def test_the_sender_with_most_parked_gives_way_with_what_is_furthest_from_execution():
+    pool = Pool(mempool_transfers_max=40)
+    greedy = [stranger(7, seq) for seq in range(1, 11)]
+    assert all(pool.add(*greedy))
+    others = [stranger(number) for number in range(100, 109)]
+    assert pool.add(*others) == [True] * 9
+    assert [identity for identity, _, _ in pool.news] == [item.id for item in reversed(greedy[1:])]
+    assert pool.add(stranger(300)) == [False]  # all have one
+    assert pool.add(greedy[1]) == [False]
+
+
+def test_senders_with_money_come_before_those_without():
+    pool = Pool(mempool_transfers_max=40)
+    pool.add(*(stranger(number) for number in range(10)))
+    later = chain_of(0, 8)[1:]
+    assert pool.add(*later) == [True] * 7
+    assert len(pool.pool) == 10
+    assert pool.add(stranger(50)) == [False]
+    pool.execute(chain_of(0, 1)[0])
+    assert pool.take() == later
+
+
+def test_a_gap_is_filled_though_the_share_is_full_of_the_senders_own_transfers():
+    pool = Pool(mempool_transfers_max=40)
+    chain = chain_of(0, 12)
+    assert pool.add(*chain[2:]) == [True] * 10
+    assert pool.add(chain[1]) == [True]  # parked as well: the one furthest away gives way
+    assert pool.news == [(chain[11].id, LEVEL_REFUSED, BUSY)]
+    assert pool.add(chain[0]) == [True]
+    assert pool.take() == chain[:11]
+
+
+def test_a_full_mempool_of_what_can_run_is_busy_before_any_signature_is_checked():
+    pool = Pool(mempool_transfers_max=4)
+    pool.add(*chain_of(0, 4))
+    late = transfer(1, fee=100)
+    assert pool.pool.decided(late, (b"peer",))
+    assert pool.news == [(late.id, LEVEL_REFUSED, BUSY)]
+
+
+def test_money_that_comes_lets_a_parked_sender_keep_its_place():
+    pool = Pool(balance=0, mempool_transfers_max=16)
+    pool.add(*chain_of(0, 3)[1:], *chain_of(1, 3)[1:])
+    pool.accounts[KEYS[0].public] = Account(1_000, 0, ZERO_HASH, 0)
+    pool.pool.executed(1, [KEYS[0].public], 0)
+    pool.accounts[KEYS[2].public] = Account(1_000, 0, ZERO_HASH, 0)
+    assert pool.add(*chain_of(2, 3)[1:]) == [True, True]
+    assert {identity for identity, _, _ in pool.news} == {item.id for item in chain_of(1, 3)[1:]}
+
+
 def test_without_quorum_a_transfer_is_offered_again_after_fifty_ms_doubling_to_two_seconds():
     pool, item, now, waits = Pool(), transfer(0), 0, []
     pool.add(item)
@@ -289,6 +366,9 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
         assert len(mempool) <= 12
         assert mempool.bytes_held == sum(len(entry.transfer.raw) for entry in mempool._entries.values())
         assert mempool.queued == sum(entry.state == 1 for entry in mempool._entries.values())
+        parked = [entry for lane in mempool._lanes.values() for entry in lane.parked.values()]
+        assert mempool._parking.count == len(parked) <= 3
+        assert mempool._parking.size == sum(len(entry.transfer.raw) for entry in parked)
         for sender, lane in mempool._lanes.items():
             account = pool.accounts[sender]
             assert lane.chain or lane.parked
@@ -299,6 +379,10 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
                 assert (entry.transfer.body.seq, entry.transfer.body.prev) == (lane.base + position, head)
                 head = entry.transfer.id
             states = [entry.state for entry in lane.chain]
+            assert set(lane.parked.values()) == {
+                entry for entry in mempool._entries.values()
+                if entry.state == 0 and entry.transfer.body.sender == sender
+            }
             assert lane.cursor == (states.index(1) if 1 in states else len(states))
     pool.pool.executed(now, [], 10**9)
     assert sum(level != LEVEL_R1 for _, level, _ in pool.news) == attempts

@@ -343,3 +343,27 @@ def test_changes_are_read_from_a_cursor_on(desk):
     assert desk.queue.changed_since(cursor, 3) == ([], cursor)
     desk.release(1)
     assert desk.queue.changed_since(cursor, 3)[0] == payments[:1]
+
+
+@pytest.mark.parametrize(("heard", "expected"), [
+    ((), (9, 9, 9, 9)), ((LEVEL_R0,), (0, 9, 9, 9)), ((LEVEL_R1,), (0, 0, 9, 9)),
+    ((LEVEL_R0, LEVEL_R1), (0, 1, 9, 9)), ((LEVEL_R3,), (0, 0, 0, 9)), ((LEVEL_R0, LEVEL_R1, LEVEL_R3), (0, 1, 2, 9)),
+])
+def test_a_level_that_nobody_told_of_has_the_time_of_the_one_that_shows_it(desk, heard, expected):
+    """A proof by one miner may overtake the news of another: no level of a proved payment is without a time."""
+    payment = desk.pay()
+    desk.release()
+    for at_us, level in enumerate(heard):
+        desk.queue.claim(payment.id, level, "", NOW_US + 1_000 + at_us)
+    desk.network.seal([payment.raw])
+    desk.prove(NOW_US + 1_009)
+    times = (payment.r0_us, payment.r1_us, payment.r3_us, payment.r4_us)
+    assert tuple(at_us - NOW_US - 1_000 for at_us in times) == expected
+    assert payment.status == R4
+
+
+def test_a_refused_or_expired_payment_has_no_times_of_levels_it_never_reached(desk):
+    payment = desk.pay(valid_until_ms=NOW_MS + 10)
+    desk.network.seal(ts_ms=NOW_MS + 11)
+    desk.prove()
+    assert (payment.status, payment.r0_us, payment.r1_us, payment.r3_us, payment.r4_us) == (EXPIRED, 0, 0, 0, 0)

@@ -10,7 +10,7 @@ from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain,
 
 from supervm.protocol.account import AccountLeaf, encode_account
 from supervm.protocol.batch import NO_EDGE, Batch
-from supervm.protocol.block import FinalizedBlocks
+from supervm.protocol.block import FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import Agreed, encode
 from supervm.protocol.edge import sign_edge_record
@@ -127,6 +127,7 @@ def agreed_samples() -> dict[str, Agreed]:
         next_epoch(sealing.header, chain.rules, following),
         second,
         FinalizedBlocks(1, (first, second), chain.finalization(second.header)),
+        FinalizedPrefix(1, (first,), (second.header,), chain.finalization(second.header)),
         headers[0],
         checkpoint,
         chain.chain.genesis.miners[0],

@@ -26,6 +26,7 @@ from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Parameters
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.spans import Span, span_of
 from supervm.protocol.validators import Validator, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
@@ -35,11 +36,12 @@ from supervm.tier_l1_super.simplex.promises import (
     FinalizePromise,
     NotarizePromise,
     NullifyPromise,
+    SpanPromise,
     decode_promise,
 )
 
 CHAIN_ID = bytes([7]) * 32
-N, X, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
+N, X, F, S = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.NULLIFY_SPAN
 TIMES = Parameters(1, view_timeout_ms=100, view_timeout_ms_max=2_000, block_interval_ms=50)
 EMPTY = BlockBody(1, (), ())
 START_US = 1_000_000_000
@@ -93,12 +95,24 @@ class Monitor:
         self.signed: dict[tuple[int, VoteKind, int], bytes] = {}
         self.certified: dict[tuple[VoteKind, int], bytes] = {}
         self.final: dict[int, bytes] = {}
+        self.spans: dict[tuple[int, Span], None] = {}
+        self.certified_spans: dict[Span, None] = {}
         self.evidence: list[fx.EvidenceFound] = []
         self.blames: list[fx.Blame] = []
 
     def signature(self, index: int, kind: VoteKind, view: int, digest: bytes) -> None:
         if index not in self.honest:
             return
+        if kind is S:
+            span = span_of(view, digest)
+            assert span is not None
+            if (index, span) not in self.spans:
+                self.spans[index, span] = None
+                if any((index, F, below) in self.signed for below in range(span.first, span.last + 1)):
+                    raise Violation(f"S5: {index} signed a span up to {view} and Finalize of one of its views")
+            return
+        if kind is F and any(who == index and span.first <= view <= span.last for who, span in self.spans):
+            raise Violation(f"S5: {index} signed Finalize of view {view} and a span that holds it")
         if self.signed.setdefault((index, kind, view), digest) != digest:
             raise Violation(f"S5: {index} signed two {kind.name} in view {view}")
         rival = {X: F, F: X}.get(kind)
@@ -106,6 +120,16 @@ class Monitor:
             raise Violation(f"S5: {index} signed Nullify and Finalize in view {view}")
 
     def certificate(self, held: Certificate) -> None:
+        if held.kind is S:
+            span = span_of(held.number, held.digest)
+            assert span is not None
+            if span not in self.certified_spans:
+                self.certified_spans[span] = None
+                if any((F, view) in self.certified for view in range(span.first, span.last + 1)):
+                    raise Violation(f"S3: a span up to {held.number} holds a final view")
+            return
+        if held.kind is F and any(span.first <= held.number <= span.last for span in self.certified_spans):
+            raise Violation(f"S3: view {held.number} is final and in a certified span")
         if self.certified.setdefault((held.kind, held.number), held.digest) != held.digest:
             raise Violation(f"S4: two {held.kind.name} certificates in view {held.number}")
         rival = {X: F, F: X}.get(held.kind)
@@ -175,11 +199,14 @@ class Node:
         effects = self.simplex.step(cluster.now, event)
         payloads: list[bytes] = []
         commits: list[Block] = []
+        compact: int | None = None
         token = 0
         for effect in effects:
             if isinstance(effect, fx.PersistPromise):
                 payloads.append(effect.payload)
                 token = effect.token
+            elif isinstance(effect, fx.CompactLog):
+                compact = effect.view
             elif isinstance(effect, fx.Committed):
                 self.live_chain.extend(effect.blocks)
                 commits.extend(effect.blocks)
@@ -202,7 +229,10 @@ class Node:
                 if commits:
                     self.chain.extend(commits)
                     self.finalization = finalization
-                    self.disk = list(self.simplex.prune(self.chain[-1].header.view))
+                if commits or compact is not None:
+                    view = self.chain[-1].header.view if commits else compact
+                    assert view is not None
+                    self.disk = list(self.simplex.prune(view))
                     for payload in self.disk:  # the rewritten log holds what was still being appended, too
                         self.note(payload)
                 self.durable_token = max(self.durable_token, written)
@@ -228,6 +258,9 @@ class Node:
             self.durable_promises[X, promise.view, ZERO_HASH] = None
         elif isinstance(promise, FinalizePromise):
             self.durable_promises[F, promise.view, promise.digest] = None
+        elif isinstance(promise, SpanPromise):
+            span = Span(promise.view, promise.width)
+            self.durable_promises[S, span.last, span.digest] = None
 
     def arm(self) -> None:
         deadline = self.simplex.deadline_us

@@ -8,17 +8,19 @@ node's folder can be moved as a whole. docs/configuration.md lists every key.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from supervm.protocol.address import decode_address, decode_node_id, encode_node_id
 from supervm.protocol.errors import LocalProtocolError
 
+from . import toml_text
 from .errors import InputError
 from .options import OptionSpec, OptionValue
+from .quoting import quoted, shorten
 
 CONFIG_FILE: Final = "config.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -66,7 +68,7 @@ class NodeConfig:
         genesis: the network's genesis file.
         listen: ``host:port`` for other nodes; None does not listen.
         peers: nodes to stay connected to.
-        database_url: SQLAlchemy URL; None is SQLite in `directory`.
+        database_url: SQLAlchemy URL, an SQLite file's path absolute; None is SQLite in `directory`.
         verify_workers: processes that check signatures; 0 checks inside the node's own process.
         log_level: the least important level that is logged.
         payout: the 32-byte account that is paid; None is only right where nothing is earned.
@@ -104,7 +106,7 @@ def parse_endpoint(text: str) -> tuple[str, int]:
         ":" in host and not bracketed
     ) or "@" in host or any(character.isspace() for character in text):
         raise InputError(
-            f"{text!r:.100} is not an address; host:port is needed, for example 127.0.0.1:4101 or [::1]:4101"
+            f"{quoted(text)} is not an address; host:port is needed, for example 127.0.0.1:4101 or [::1]:4101"
         )
     return (host[1:-1] if bracketed else host), int(port)
 
@@ -136,17 +138,8 @@ def load_config(path: Path, *, tier: int, options: Mapping[str, OptionSpec]) -> 
     Raises:
         InputError: what is wrong, in which file and line, and what is allowed.
     """
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{path}: there is no such file; `supervm init l{tier} --dir DIR` makes one") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from None
-    try:
-        document = tomllib.loads(text)
-    except (ValueError, RecursionError) as error:  # also numbers of some thousand digits, and nesting without end
-        raise InputError(f"{path}: this is not TOML: {error}") from None
-    return _Reader(path, text, document).read(tier, options)
+    text = toml_text.read_text(path, f"`supervm init l{tier} --dir DIR` makes one")
+    return _Reader(path, text, toml_text.parse(text, str(path))).read(tier, options)
 
 
 def load_any_config(path: Path) -> NodeConfig:
@@ -157,10 +150,7 @@ def load_any_config(path: Path) -> NodeConfig:
     """
     from .cli.registry import PROFILES, tier_options  # the registry knows what is installed
 
-    try:
-        said = tomllib.loads(path.read_bytes().decode("utf-8")).get("tier")
-    except (OSError, ValueError, RecursionError):
-        said = None  # the strict reader below says what is wrong
+    said = toml_text.parse(toml_text.read_text(path, "`supervm init lN --dir DIR` makes one"), str(path)).get("tier")
     tier = said if type(said) is int and 1 <= said <= 4 else 1
     options = tier_options(tier)
     if not options and said == tier and tier != 4:
@@ -179,24 +169,24 @@ class _Reader:
     def read(self, tier: int, options: Mapping[str, OptionSpec]) -> NodeConfig:
         said = self._take("tier", int, None, "the number of the tier, 1 to 4")
         if said != tier:
-            raise self._error("", "tier", f"it is {said}; this program runs tier {tier}")
+            raise self._error("", "tier", f"it is {quoted(said)}; this program runs tier {tier}")
         base = self._path.parent
         directory = base / self._take("directory", str, ".", "a path in quotes")
         workers = self._take(
             "verify_workers", int, default_verify_workers(tier), f"a number from 0 to {VERIFY_WORKERS_MAX}"
         )
         if not 0 <= workers <= VERIFY_WORKERS_MAX:
-            raise self._error("", "verify_workers", f"it is {workers}; 0 to {VERIFY_WORKERS_MAX} are allowed")
+            raise self._error("", "verify_workers", f"it is {quoted(workers)}; 0 to {VERIFY_WORKERS_MAX} are allowed")
         level = self._take("log_level", str, "info", f"one of {', '.join(LOG_LEVELS)}")
         if level not in LOG_LEVELS:
-            raise self._error("", "log_level", f"it is {level!r}; one of {', '.join(LOG_LEVELS)} is allowed")
+            raise self._error("", "log_level", f"it is {quoted(level)}; one of {', '.join(LOG_LEVELS)} is allowed")
         config = NodeConfig(
             tier=tier,
             directory=directory,
             genesis=base / self._take("genesis", str, "genesis.cbor", "a path in quotes"),
             listen=self._parsed("listen", "host:port in quotes", _checked_endpoint),
             peers=self._peers(),
-            database_url=self._parsed("database_url", "an SQLAlchemy URL in quotes", _checked_url),
+            database_url=self._parsed("database_url", "an SQLAlchemy URL in quotes", partial(_checked_url, base=base)),
             verify_workers=workers,
             log_level=level,
             payout=self._parsed("payout", "an address in quotes", _account),
@@ -213,7 +203,7 @@ class _Reader:
         if value is None:
             raise InputError(f"{self._path}: the key {key} is missing; it must be {allowed}")
         if type(value) is not kind or (isinstance(value, str) and "\0" in value):
-            raise self._error("", key, f"it is {value!r}; {allowed} is allowed")
+            raise self._error("", key, f"it is {quoted(value)}; {allowed} is allowed")
         return value
 
     def _parsed(self, key: str, allowed: str, parse: Callable[[str], Any]) -> Any:
@@ -229,7 +219,7 @@ class _Reader:
         peers = []
         for text in self._take("peers", list, [], allowed):
             if not isinstance(text, str):
-                raise self._error("", "peers", f"it holds {text!r}; {allowed} is allowed")
+                raise self._error("", "peers", f"it holds {quoted(text)}; {allowed} is allowed")
             try:
                 peers.append(parse_peer(text))
             except InputError as error:
@@ -239,35 +229,20 @@ class _Reader:
     def _table(self, table: str, options: Mapping[str, OptionSpec]) -> dict[str, OptionValue]:
         given = self._document.pop(table, {})
         if not isinstance(given, dict):
-            raise self._error("", table, f"it is {given!r}; a table [{table}] is allowed")
+            raise self._error("", table, f"it is {quoted(given)}; a table [{table}] is allowed")
         for key in given:
             if key not in options:
                 known = ", ".join(options) or "none"
                 raise self._error(table, key, f"there is no such key in [{table}]; allowed: {known}")
         for key, option in options.items():
             if key in given and not option.accepts(given[key]):
-                raise self._error(table, key, f"it is {given[key]!r}; {option.allowed} is allowed")
+                raise self._error(table, key, f"it is {quoted(given[key])}; {option.allowed} is allowed")
         return {key: given.get(key, option.default) for key, option in options.items()}
 
     def _error(self, table: str, key: str, problem: str) -> InputError:
         name = f"{table}.{key}" if table else key
-        return InputError(f"{self._path}, line {find_line(self._text, table, key)}, key {name}: {problem}")
-
-
-def find_line(text: str, table: str, key: str) -> int:
-    """Return the line (from 1) where `key` of `table` ("" is the top) stands; the TOML reader does not tell it."""
-    here = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[+\s*([^]]*?)\s*]", line):
-            here = header[1].strip("\"'")
-            if not table and here.split(".")[0] == key:
-                return number
-            continue
-        dotted = rf"{re.escape(table)}\s*(\.\s*{re.escape(key)}\s*)?"  # l1.key = 1, or l1 = {key = 1}
-        patterns = [rf"[\"']?{re.escape(key)}[\"']?\s*[=.]"] if here == table else [rf"{dotted}="] if not here else []
-        if any(re.match(r"\s*" + pattern, line) for pattern in patterns):
-            return number
-    return 1
+        line = toml_text.find_line(self._text, table, key)
+        return InputError(f"{self._path}, line {line}, key {shorten(name)}: {problem}")
 
 
 def _checked_endpoint(text: str) -> str:
@@ -275,10 +250,21 @@ def _checked_endpoint(text: str) -> str:
     return text
 
 
-def _checked_url(text: str) -> str:
+def _checked_url(text: str, base: Path) -> str:
+    """Return a database URL with the path of an SQLite file made absolute: relative ones are relative to `base`.
+
+    Left relative it would follow the working directory, and a phone started elsewhere would find another, empty queue
+    and could sign a second transfer for a slot that it has used.
+    """
     if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
-        raise InputError(f"{text!r} is not a database URL; sqlite:///FILE or postgresql+DRIVER://... is needed")
-    return text
+        raise InputError(f"{quoted(text)} is not a database URL; sqlite:///FILE or postgresql+DRIVER://... is needed")
+    match = re.fullmatch(r"(sqlite(?:\+\w+)?:///)(file:)?([^?]+)(\?.*)?", text)
+    if match is None or match[3] == ":memory:":
+        return text  # no path in it: a server's, or one that opening refuses
+    path = str(base.absolute() / match[3])
+    if "?" in path:
+        raise InputError(f"the path {quoted(path)} holds a '?', which ends the path of a database URL")
+    return f"{match[1]}{match[2] or ''}{path}{match[4] or ''}"
 
 
 def _account(text: str) -> bytes:

@@ -76,12 +76,14 @@ class PeerDown(msgspec.Struct, frozen=True):
     Attributes:
         peer: its node id.
         reason: why, for people.
-        code: the word of the Goodbye that the peer said; empty if it said none.
+        code: the word for it: of the Goodbye that the peer said, or of the rule of the link that it broke; else empty.
+        penalty: 0 to 100, how grave that was; 0 if it broke none.
     """
 
     peer: bytes
     reason: str
     code: str = ""
+    penalty: int = 0
 
 
 class DialFailed(msgspec.Struct, frozen=True):

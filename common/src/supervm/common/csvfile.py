@@ -9,8 +9,8 @@ from pathlib import Path
 
 from .errors import InputError
 from .options import whole_number
-
-_SHOWN_CHARS_MAX = 100
+from .quoting import quoted
+from .textfile import read_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,9 +23,7 @@ class CsvRow:
 
     def error(self, column: str, problem: str) -> InputError:
         """Return an error that names this row and `column`."""
-        value = self.values[column]
-        shown = repr(value if len(value) <= _SHOWN_CHARS_MAX else value[:_SHOWN_CHARS_MAX] + "...")
-        return InputError(f"{self.path}, line {self.line}, {column} {shown}: {problem}")
+        return InputError(f"{self.path}, line {self.line}, {column} {quoted(self.values[column], 100)}: {problem}")
 
     def integer(self, column: str, minimum: int, maximum: int) -> int:
         """Return a whole number within the bounds.
@@ -45,11 +43,7 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[CsvRow]:
     Raises:
         InputError: the file cannot be read as UTF-8 text, the header is another, or a row has too few or many values.
     """
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path}: byte {error.start} is not UTF-8 text") from None
-    lines = text.splitlines()
+    lines = read_text(path).splitlines()
     seen_header = False
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
@@ -60,7 +54,9 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[CsvRow]:
             raise InputError(f"{path}, line {number}: this is not a line of a CSV file: {error}") from None
         if not seen_header:
             if values != list(header):
-                raise InputError(f"{path}, line {number}: the header is {line!r}; it must be {','.join(header)}")
+                raise InputError(
+                    f"{path}, line {number}: the header is {quoted(line, 100)}; it must be {','.join(header)}"
+                )
             seen_header = True
             continue
         if len(values) != len(header):

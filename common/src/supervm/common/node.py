@@ -25,7 +25,7 @@ import trio
 
 from supervm.protocol.address import encode_node_id
 from supervm.protocol.errors import LocalProtocolError, ProtocolError
-from supervm.protocol.genesis import Chain, load_genesis
+from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 from supervm.protocol.keys import SigningKey, check_accept_set, verify
 
 from .config import HOUSEKEEPING_OPTIONS, NodeConfig
@@ -190,7 +190,8 @@ def load_chain(path: Path) -> Chain:
     """
     try:
         check_accept_set()
-        return Chain(load_genesis(path.read_bytes()), verify)
+        with path.open("rb") as file:
+            return Chain(load_genesis(file.read(GENESIS_BYTES_MAX + 1)), verify)
     except LocalProtocolError as error:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:

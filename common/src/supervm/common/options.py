@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from .errors import InputError
+from .quoting import shorten
 
 OptionValue = int | str | bool
 _HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
@@ -85,5 +86,5 @@ def parse_option(name: str, text: str, option: OptionSpec) -> OptionValue:
     elif option.kind is int:
         value = whole_number(text)
     if value is None or not option.accepts(value):
-        raise InputError(f"{name}={text} is not allowed: {option.allowed}")
+        raise InputError(f"{name}={shorten(text)} is not allowed: {option.allowed}")
     return value

@@ -7,6 +7,7 @@ from typing import Literal, NamedTuple
 from . import memory
 from .codec import Agreed, Hash, Uint, Uint8, decode, encode
 from .hashing import ZERO_HASH, hash_pool
+from .reading import bytes_bounds
 
 FLAG_FAILED = 1
 """Set once a transfer of this account failed at execution, which needs more than f faults (consensus.md 3.5).
@@ -42,6 +43,10 @@ class AccountLeaf(Agreed, tag="account", frozen=True):
     flags: Uint8
 
 
+ACCOUNT_BYTES_MIN, ACCOUNT_BYTES_MAX = bytes_bounds(AccountLeaf)
+"""Shortest and longest leaf value."""
+
+
 def encode_account(account: Account) -> bytes:
     """Return the leaf value of `account`."""
     known = memory.active
@@ -60,7 +65,7 @@ def decode_account(value: bytes) -> Account:
     Raises:
         RemoteProtocolError: it is not the canonical bytes of an account.
     """
-    leaf = decode(AccountLeaf, value, bytes_max=128)
+    leaf = decode(AccountLeaf, value)
     return Account(leaf.balance, leaf.next_seq, leaf.head, leaf.flags)
 
 

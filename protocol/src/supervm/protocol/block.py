@@ -10,15 +10,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Annotated, Literal
 
+import cbor2
 import msgspec
 
 from .batch import BatchCertificate, certified_bits, check_batch_certificate
-from .codec import Agreed, Hash, Signature, encode
+from .codec import Agreed, Hash, Signature, decode, encode
 from .errors import RemoteProtocolError
 from .evidence import BlockEvidence, check_evidence
 from .hashing import hash_block_body, hash_justification
 from .header import (
-    GAP_VIEWS_MAX,
+    SKIP_SIGNATURES_MAX,
+    SKIPS_MAX,
     BlockHeader,
     ChainRules,
     CheckpointRef,
@@ -31,9 +33,27 @@ from .validators import ValidatorSet
 from .votes import Certificate, VoteKind, check_certificate
 
 __all__ = [
-    "BODY_BYTES_MAX", "CHECKPOINT_LAG_MAX", "EMPTY_BODY", "GAP_VIEWS_MAX", "REFS_MAX", "Block", "BlockBody",
-    "BlockHeader", "ChainRules", "CheckpointRef", "FinalizedBlocks", "Justification", "check_block",
-    "check_finalized_chain", "check_justification", "committed_part", "genesis_block_header",
+    "BODY_BYTES_MAX",
+    "CHECKPOINT_LAG_MAX",
+    "EMPTY_BODY",
+    "REFS_MAX",
+    "SKIPS_MAX",
+    "SKIP_SIGNATURES_MAX",
+    "Block",
+    "BlockBody",
+    "BlockHeader",
+    "ChainRules",
+    "CheckpointRef",
+    "FinalizedBlocks",
+    "FinalizedPrefix",
+    "Justification",
+    "check_block",
+    "check_finalized_chain",
+    "check_justification",
+    "committed_part",
+    "decode_finalized",
+    "genesis_block_header",
+    "glance",
 ]
 
 REFS_MAX = 64
@@ -59,6 +79,9 @@ class BlockBody(Agreed, tag="body", frozen=True):
     evidence: Annotated[tuple[BlockEvidence, ...], msgspec.Meta(max_length=EVIDENCE_MAX)] = ()
 
 
+HEADER_BYTES_MAX = 1_024
+"""More than any header takes: 5 hashes, 4 bit masks of 255 validators and some integers."""
+
 EMPTY_BODY = BlockBody(1, (), ())
 """The only body that a descendant of a sealing block may have."""
 
@@ -78,12 +101,85 @@ class Block(Agreed, tag="fullblock", frozen=True):
         return self.header.hash
 
 
+_BLOCK_HEAD = b"\x86" + cbor2.dumps(Block.__struct_config__.tag) + b"\x01"
+_SIGNATURE_HEAD = b"\x58\x40"
+
+
+def glance(data: bytes) -> tuple[BlockHeader, bytes]:
+    """Return header and proposer's signature of an encoded block without reading what lies between, megabytes maybe.
+
+    Whether the rest is a justification and a body, and the right ones, is left to `decode` and `check_block`.
+
+    Raises:
+        RemoteProtocolError: the bytes do not begin and end like a block.
+    """
+    if not data.startswith(_BLOCK_HEAD) or data[-66:-64] != _SIGNATURE_HEAD:
+        raise RemoteProtocolError("the bytes are no block: they do not begin and end like one")
+    start = len(_BLOCK_HEAD)
+    raw = data[start : start + HEADER_BYTES_MAX]
+    return decode(BlockHeader, raw[: _item_end(raw)]), data[-64:]
+
+
+def _item_end(data: bytes) -> int:
+    """Return where the first CBOR item in `data` ends, by the lengths in its heads.
+
+    Raises:
+        RemoteProtocolError: it does not end in `data`, or is of a kind that no agreed object has.
+    """
+    at, left = 0, 1
+    while left and at < len(data):
+        major, short = divmod(data[at], 32)
+        size = 1 << max(0, short - 24) if 24 <= short < 28 else 0
+        if short > 27 or major not in (0, 2, 3, 4, 7):
+            break
+        value = int.from_bytes(data[at + 1 : at + 1 + size], "big") if size else short
+        at += 1 + size
+        left -= 1
+        if major in (2, 3):
+            at += value
+        elif major == 4:
+            left += value
+    if left or at > len(data):
+        raise RemoteProtocolError(f"the header of a block does not end within {HEADER_BYTES_MAX} bytes")
+    return at
+
+
 class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
     """A hash chain of blocks in ascending height with a finalization of the last: one certificate proves them all."""
 
     version: Literal[1]
     blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
     finalization: Certificate
+
+
+HEADERS_MAX = 6_000
+"""Most headers in a `FinalizedPrefix`: with a piece of blocks they fit into a message of 4 MiB."""
+
+
+class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
+    """A piece of a run of blocks that became final through one finalization, too many for one message.
+
+    `headers` lead from the last of `blocks` to the block that is finalized; their blocks come in later pieces.
+    """
+
+    version: Literal[1]
+    blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
+    headers: Annotated[tuple[BlockHeader, ...], msgspec.Meta(min_length=1, max_length=HEADERS_MAX)]
+    finalization: Certificate
+
+
+_PREFIX_HEAD = b"\x85" + cbor2.dumps(FinalizedPrefix.__struct_config__.tag)
+
+
+def decode_finalized(data: bytes, *, bytes_max: int = 4 << 20) -> FinalizedBlocks | FinalizedPrefix:
+    """Read a piece of the finalized chain; `check_finalized_chain` checks it.
+
+    Raises:
+        RemoteProtocolError: it is neither of the two, or not in its canonical form.
+    """
+    if data.startswith(_PREFIX_HEAD):
+        return decode(FinalizedPrefix, data, bytes_max=bytes_max)
+    return decode(FinalizedBlocks, data, bytes_max=bytes_max)
 
 
 def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: ValidatorSet | None = None) -> None:
@@ -182,8 +278,10 @@ def _check_last_checkpoint(
     return epoch
 
 
-def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: ChainRules) -> None:
+def check_finalized_chain(chain: FinalizedBlocks | FinalizedPrefix, parent: BlockHeader, rules: ChainRules) -> None:
     """Check blocks obtained from one peer: of one epoch, hash-linked from `parent`, the last one finalized by a quorum.
+
+    Of a `FinalizedPrefix` it is the last of the headers that is finalized.
 
     The finalization proves the tip and the hash links prove the rest, so old signatures are not checked again
     (consensus.md 2.8). Blocks after a sealing block prove that one and are then discarded (`committed_part`).
@@ -207,6 +305,12 @@ def check_finalized_chain(chain: FinalizedBlocks, parent: BlockHeader, rules: Ch
             raise RemoteProtocolError(f"the body of block {following.height} is not its own", code="bad-chain")
         if hash_justification(encode(block.just)) != following.just_hash:
             raise RemoteProtocolError(f"the justification of block {following.height} is not its own", code="bad-chain")
+        header = following
+    for following in chain.headers if isinstance(chain, FinalizedPrefix) else ():
+        if following.epoch != rules.epoch or (
+            following.parent_hash, following.height
+        ) != (header.hash, header.height + 1):
+            raise RemoteProtocolError(f"header {following.height} does not link to {header.height}", code="bad-chain")
         header = following
     tip = chain.finalization
     if (tip.epoch, tip.number, tip.digest) != (header.epoch, header.view, header.hash):

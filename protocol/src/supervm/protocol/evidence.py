@@ -4,7 +4,7 @@ The faults have the numbers of consensus.md 2.10:
 
 * E1 two Notarize (or two Finalize) votes of one view for different blocks; a proposal's signature is its leader's
   Notarize, so two proposals are E1 as well;
-* E2 Nullify and Finalize of one view;
+* E2 Nullify and Finalize of one view, or of a span with that view;
 * E3 two checkpoint votes of one height for different headers;
 * E6 a Notarize of a block whose own justification does not prove that it may extend its parent;
 * E7 a miner's signature on a batch with an entry that is not a transfer of this chain signed by its sender.
@@ -39,13 +39,15 @@ from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_justification
 from .header import BlockHeader, ChainRules, Justification, check_justification
 from .receipts import TRANSACTIONS, merkle_path, verify_merkle_path
+from .spans import span_of
 from .transfer import parse_transfer
 from .votes import Vote, VoteKind
 
 EVIDENCE_BYTES_MAX = 1 << 18
 """Largest encoded evidence: 256 KiB, a quarter of a block's body. Two votes take at most 280 bytes and a
-batch's entry at most 10 KiB. A justification is as long as the gap that it covers: 256 KiB hold 86 skipped views of 64
-validators or 21 of 255. A longer bad one is refused by every validator like any other, but is no evidence."""
+batch's entry at most 10 KiB. A justification is as long as the gap that it covers: 256 KiB hold 86 skipped views or
+spans of 64 validators, or 21 of 255. A longer bad one is refused by every validator like any other, but is no
+evidence."""
 
 FaultKind: TypeAlias = Literal["E1", "E2", "E3", "E6", "E7"]
 """The faults of consensus.md 2.10 that can be proved in certificate-only mode."""
@@ -207,7 +209,12 @@ def check_evidence(evidence: Evidence, rules: ChainRules) -> Culprit:
 
 def _check_double_vote(evidence: DoubleVote, rules: ChainRules) -> Culprit:
     first, second = evidence.first, evidence.second
-    if (first.signer, first.epoch, first.number) != (second.signer, second.epoch, second.number):
+    view = first.number
+    if (first.kind, second.kind) == (VoteKind.FINALIZE, VoteKind.NULLIFY_SPAN):
+        span = span_of(second.number, second.digest)
+        if span is not None and span.first <= view <= span.last:
+            view = second.number
+    if (first.signer, first.epoch, view) != (second.signer, second.epoch, second.number):
         raise RemoteProtocolError("the two votes are not of one validator for one view or height of one epoch")
     if (first.kind, first.digest) >= (second.kind, second.digest):
         raise RemoteProtocolError("the two votes are for the same, or not in ascending order of kind and digest")
@@ -224,6 +231,8 @@ def _contradiction(first: Vote, second: Vote) -> FaultKind:
             return "E1"
         case (VoteKind.NULLIFY, VoteKind.FINALIZE) if first.digest == ZERO_HASH:
             return "E2"
+        case (VoteKind.FINALIZE, VoteKind.NULLIFY_SPAN):
+            return "E2"  # that the span holds the view was asked before
         case (VoteKind.CHECKPOINT, VoteKind.CHECKPOINT):
             return "E3"
     raise RemoteProtocolError(f"nobody is forbidden to sign these {first.kind.name} and {second.kind.name} votes both")

@@ -13,10 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from .account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
-from .batch import NO_EDGE, BatchHeader
+from .batch import BATCH_TRANSFERS_MAX, NO_EDGE, BatchHeader
+from .block import REFS_MAX
 from .codec import Agreed, Hash, Uint, Uint8, encode
 from .errors import LocalProtocolError
 from .fees import split_fee
@@ -24,6 +27,8 @@ from .receipts import RECEIPTS, merkle_root
 from .transfer import SignedTransfer
 
 STATUS_FAILED, STATUS_EXECUTED = 0, 1
+RECEIPTS_MAX = REFS_MAX * BATCH_TRANSFERS_MAX
+"""Most receipts of one block."""
 
 
 class Receipt(Agreed, tag="receipt", frozen=True):
@@ -146,4 +151,4 @@ class BlockReceipts(Agreed, tag="receipts", frozen=True):
     """All receipts of one block, as a node stores them."""
 
     version: Literal[1]
-    receipts: tuple[Receipt, ...]
+    receipts: Annotated[tuple[Receipt, ...], msgspec.Meta(max_length=RECEIPTS_MAX)]

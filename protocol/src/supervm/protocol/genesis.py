@@ -23,6 +23,8 @@ from .validators import VALIDATORS_MAX, Validator, ValidatorList, ValidatorSet
 from .votes import Verify
 
 GENESIS_BYTES_MAX = 64 << 20
+ALLOCATIONS_MAX = 1_600_000
+"""More than `GENESIS_BYTES_MAX` holds of the shortest ones."""
 
 
 class Miner(Agreed, tag="miner", frozen=True):
@@ -65,7 +67,7 @@ class Genesis(Agreed, tag="genesis", frozen=True):
     time_ms: Uint
     validators: Annotated[tuple[Validator, ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]
     miners: Annotated[tuple[Miner, ...], msgspec.Meta(max_length=4096)]
-    allocations: tuple[Allocation, ...]
+    allocations: Annotated[tuple[Allocation, ...], msgspec.Meta(max_length=ALLOCATIONS_MAX)]
     parameters: Parameters
 
 

@@ -1,12 +1,13 @@
 """Block headers, what justifies a proposal, and the rules of an epoch (consensus.md 2.4).
 
 A proposal carries its own proof that it may stand where it stands - the parent's certificate and a nullification of
-every view in between - so a voter never has to fetch anything in order to decide, and `just_hash` in the header makes a
-block without that proof provable misbehaviour.
+every view in between, alone or in a span - so a voter never has to fetch anything in order to decide, and `just_hash`
+in the header makes a block without that proof provable misbehaviour.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Annotated, Literal
@@ -16,13 +17,16 @@ import msgspec
 from .codec import INT_MAX, Agreed, Hash, Uint, Uint8, encode
 from .errors import RemoteProtocolError
 from .hashing import HASHES_REMEMBERED, ZERO_HASH, hash_block, hash_justification
+from .spans import span_of
 from .transition import NO_PROGRESS, EpochProgress, mask_weight, signers_mask
 from .validators import ValidatorSet
 from .votes import Certificate, Verify, VoteKind, check_certificate
 
-GAP_VIEWS_MAX = 4_096
-"""Most nullifications that a justification carries. At the longest view time-out that is 68 hours in which a quorum
-nullifies view after view; a wider gap cannot be proposed over, because the proof no longer fits into a message."""
+SKIPS_MAX = 256
+"""Most certificates of skipped views that a justification carries: 190 spans and single views prove any gap, and some
+views may be without their span yet."""
+SKIP_SIGNATURES_MAX = 40_000
+"""Most signatures in them, of 69 bytes: beside a body of 1 MiB they fit into a message of 4 MiB."""
 
 
 class CheckpointRef(Agreed, tag="ckptref", frozen=True):
@@ -65,12 +69,12 @@ class Justification(Agreed, tag="just", frozen=True):
     """Why a proposal may extend its parent: the parent's certificate, and a nullification of every skipped view.
 
     `parent` is empty only for a child of the block that the epoch starts from; nullifications come in ascending view
-    order.
+    order, each of one view or of a span. The first span may begin below the gap.
     """
 
     version: Literal[1]
     parent: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=1)]
-    nullifications: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=GAP_VIEWS_MAX)]
+    nullifications: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=SKIPS_MAX)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,13 +159,27 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
             ):
                 raise RemoteProtocolError("the parent's certificate is for another block")
             check_certificate(certificate, rules.chain_id, rules.validators, rules.verify)
-        skipped = range(parent_view + 1, header.view)
-        if len(just.nullifications) != len(skipped):
-            raise RemoteProtocolError(f"{len(just.nullifications)} nullifications for {len(skipped)} skipped views")
-        for view, nullification in zip(skipped, just.nullifications, strict=True):
-            if (nullification.epoch, nullification.number) != (header.epoch, view):
-                raise RemoteProtocolError(f"the nullification of view {view} is missing")
-            check_certificate(nullification, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.NULLIFY)
+        _check_skips(header, just.nullifications, parent_view + 1)
+        for nullification in just.nullifications:
+            check_certificate(nullification, rules.chain_id, rules.validators, rules.verify)
     except RemoteProtocolError as error:
         error.code = "bad-justification"
         raise
+
+
+def _check_skips(header: BlockHeader, nullifications: Sequence[Certificate], view: int) -> None:
+    """Check that these name every view from `view` up to the header's, in order, but not whether they are genuine."""
+    for nullification in nullifications:
+        first = last = nullification.number
+        if nullification.kind is VoteKind.NULLIFY_SPAN:
+            span = span_of(last, nullification.digest)
+            if span is None:
+                raise RemoteProtocolError(f"no span of views ends at {last} with the width that is named")
+            first = span.first
+        elif nullification.kind is not VoteKind.NULLIFY:
+            raise RemoteProtocolError(f"a {nullification.kind.name} certificate stands among the nullifications")
+        if nullification.epoch != header.epoch or not first <= view <= last:
+            raise RemoteProtocolError(f"the nullification of view {view} is missing")
+        view = last + 1
+    if view != header.view:
+        raise RemoteProtocolError(f"the nullifications end before view {view}, the block is of view {header.view}")

@@ -14,13 +14,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from .account import EMPTY_ACCOUNT, Account, decode_account
 from .checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
 from .codec import Agreed, Hash, Key, Uint, decode, encode
 from .errors import RemoteProtocolError
-from .execution import Receipt
+from .execution import RECEIPTS_MAX, Receipt
 from .genesis import Chain
 from .hashing import ZERO_HASH
 from .mmr import MMRProof, verify_mmr
@@ -34,6 +36,8 @@ MAX_AGE_MS = 30_000
 """Default age up to which a header's balance is called current."""
 ANSWER_BYTES_MAX = 64 << 20
 """Longest self-contained answer: a change of 64 validators takes about 12 kB."""
+ANSWER_CHANGES_MAX = 1 << 17
+"""More changes of validators than `ANSWER_BYTES_MAX` holds of the shortest ones."""
 CLOCK_DRIFT_MS_MAX = 2_000
 """How far ahead of our clock a header's time may be."""
 
@@ -64,7 +68,7 @@ class AccountAnswer(Agreed, tag="answer", frozen=True):
     checkpoint: CertifiedCheckpoint
     account: Key
     proof: TrieProof
-    changes: tuple[ValidatorChange, ...] = ()
+    changes: Annotated[tuple[ValidatorChange, ...], msgspec.Meta(max_length=ANSWER_CHANGES_MAX)] = ()
 
 
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
@@ -77,9 +81,9 @@ class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
     version: Literal[1]
     receipt: Receipt
     count: Uint
-    path: tuple[Hash, ...]
+    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=(RECEIPTS_MAX - 1).bit_length())]
     header: CheckpointHeader
-    history: tuple[MMRProof, ...]
+    history: Annotated[tuple[MMRProof, ...], msgspec.Meta(max_length=1)]
     checkpoint: CertifiedCheckpoint
 
 
@@ -131,7 +135,7 @@ class LightClient:
         """
         if data == self._accepted:
             return self.header
-        checkpoint = decode(CertifiedCheckpoint, data, bytes_max=1 << 20)
+        checkpoint = decode(CertifiedCheckpoint, data)
         header = checkpoint.header
         if header.height < self.header.height:
             raise RemoteProtocolError(
@@ -253,7 +257,11 @@ class LightClient:
         Raises:
             RemoteProtocolError: anything in it is wrong, or it is another transfer's (code ``bad-receipt``).
         """
-        answer = decode(ReceiptProof, data, bytes_max=1 << 20)
+        try:
+            answer = decode(ReceiptProof, data)
+        except RemoteProtocolError as error:
+            error.code = "bad-receipt"
+            raise
         if answer.receipt.transfer_id != transfer_id:
             raise RemoteProtocolError("the receipt is another transfer's", code="bad-receipt")
         newest = answer.checkpoint.header

@@ -29,6 +29,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from .account import ACCOUNT_BYTES_MIN
 from .codec import Agreed, Key, decode
 from .errors import LocalProtocolError, RemoteProtocolError
 from .hashing import HASH_BYTES, ZERO_HASH
@@ -49,7 +50,7 @@ _LEAF_OVERHEAD_BYTES = 32 + 1 + 2 + 3
 FIRST_KEY = bytes(HASH_BYTES)
 """The position before all leaves."""
 
-Leaf = tuple[Key, Annotated[bytes, msgspec.Meta(min_length=1, max_length=VALUE_BYTES_MAX)]]
+Leaf = tuple[Key, Annotated[bytes, msgspec.Meta(min_length=ACCOUNT_BYTES_MIN, max_length=VALUE_BYTES_MAX)]]
 """Address and value of one account."""
 _Masks = Annotated[bytes, msgspec.Meta(max_length=DEPTH_MAX)]
 _Siblings = Annotated[bytes, msgspec.Meta(max_length=3 * DEPTH_MAX * HASH_BYTES)]

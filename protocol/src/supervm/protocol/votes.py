@@ -19,6 +19,7 @@ from . import memory
 from .codec import Agreed, Hash, Signature, Uint, Uint8
 from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_vote
+from .spans import span_of
 from .validators import VALIDATORS_MAX, ValidatorSet
 
 STATEMENTS_REMEMBERED = 1_024
@@ -39,6 +40,8 @@ class VoteKind(IntEnum):
     EPOCH_CLOSE = 6
     SET_CHANGE = 7
     NEXT_READY = 8
+    NULLIFY_SPAN = 9
+    """Nullify of all views of a span (`spans`), which lie behind."""
 
 
 @lru_cache(maxsize=STATEMENTS_REMEMBERED)
@@ -51,7 +54,8 @@ class Vote(Agreed, tag="vote", frozen=True):
     """One validator's vote on a view, a checkpoint, or the end of the epoch.
 
     `number` is the view, the height of a checkpoint, or 0; `digest` is the hash of the block, the checkpoint or the
-    next validator set, zero for Nullify and EpochClose. A NextReady's `signer` is an index of the *next* set.
+    next validator set, the width of a span (`spans`), zero for Nullify and EpochClose. A NextReady's `signer` is an
+    index of the *next* set.
     """
 
     version: Literal[1]
@@ -132,6 +136,8 @@ def check_certificate(
             return
         if certificate.kind is VoteKind.NULLIFY and certificate.digest != ZERO_HASH:
             raise RemoteProtocolError("a nullification carries a hash; it must be zero")
+        if certificate.kind is VoteKind.NULLIFY_SPAN and span_of(certificate.number, certificate.digest) is None:
+            raise RemoteProtocolError(f"no span of views ends at {certificate.number} with the width that is named")
         what = f"{certificate.kind.name} certificate for {certificate.number}"
         weight = check_signers([index for index, _ in certificate.signatures], validators, what)
         if weight < validators.quorum:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from supervm.common.errors import InputError
 from supervm.protocol.codec import encode
 from supervm.protocol.validators import ValidatorList
 from supervm.tier_l1_super.messages import Approve
@@ -29,9 +28,6 @@ class ChangePlayer:
         names: tier -> names.
         honest: names of the nodes that are neither actors nor twins.
         zero_us: virtual time at which the run begins.
-
-    Raises:
-        InputError: with this seed a change chooses no node.
     """
 
     def __init__(
@@ -43,11 +39,7 @@ class ChangePlayer:
         self.episodes: list[Episode] = []
         for number, change in enumerate(scenario.changes, 1):
             draws = deployment.world.choices.stream(f"scenario/change/{number}")
-            who = select(change.who, names, region_of, draws)
-            if not who:
-                where = f"{scenario.source}, line {change.line}, key change.{number}.who"
-                raise InputError(f"{where}: it chooses no node with this seed; a set has at least one validator")
-            self._schedule(change, who, zero_us)
+            self._schedule(change, select(change.who, names, region_of, draws), zero_us)
 
     def _schedule(self, change: Change, who: list[str], zero_us: int) -> None:
         weights = change.weights * len(who) if len(change.weights) == 1 else change.weights

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option, note
 
 from .fuzz.cli import fuzz, replay
@@ -63,8 +64,8 @@ def show_command(name: str, as_json: bool) -> None:
 @sim.command("run", epilog="Example: supervm sim run global-baseline --set tiers.l4.count=100 --seeds 4 --out report")
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.option("--engine", type=click.Choice(["exact", "scale"]), default=None, help="Engine [default: the file's].")
-@click.option("--seed", type=click.IntRange(0, 2**63 - 1), default=1, show_default=True, help="Root of every draw.")
-@click.option("--seeds", type=click.IntRange(1, 10_000), default=1, show_default=True,
+@click.option("--seed", type=WholeNumber(0, 2**63 - 1), default=1, show_default=True, help="Root of every draw.")
+@click.option("--seeds", type=WholeNumber(1, 10_000), default=1, show_default=True,
               help="Run so many seeds from --seed on, one process each, on all cores.")
 @click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for result.json and report.html.")
@@ -78,16 +79,16 @@ def run_command(
 
     Exits with 0 if every expectation holds, 1 if one does not, 2 if the scenario cannot be read.
     """
-    from .run import jobs_of, merge, run_jobs
-    from .scenario.schema import library_text, load_scenario, read_scenario
+    from .run import check_selections, jobs_of, merge, run_jobs
+    from .scenario.schema import read_scenario, scenario_text
 
     if engine is not None:
         changes = (*changes, f'scenario.engine="{engine}"')
-    scenario = load_scenario(name, changes)
-    text = Path(name).read_text(encoding="utf-8") if _is_file(name) else library_text(name)
+    text, source = scenario_text(name)
+    scenario = read_scenario(text, source, changes)
     jobs = jobs_of(scenario, text, changes, range(seed, seed + seeds), real=real_crypto)
-    for job in jobs[1:]:  # a wrong value of a sweep is the user's to mend, and before hours of work
-        read_scenario(job.text, job.source, job.changes)
+    for job in jobs:  # a wrong value of a sweep is the user's to mend, and before hours of work
+        check_selections(read_scenario(job.text, job.source, job.changes), job.seed)
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     teller = _Teller(scenario.name, len(jobs))
@@ -103,10 +104,6 @@ def run_command(
     emit(document, as_json=as_json, lines=_lines(document))
     if not document["ok"]:
         raise click.exceptions.Exit(1)
-
-
-def _is_file(name: str) -> bool:
-    return name.endswith(".toml") or "/" in name
 
 
 def _lines(document: dict[str, Any]) -> list[str]:

@@ -16,6 +16,7 @@ from multiprocessing import get_context
 from time import perf_counter
 from typing import Any
 
+from supervm.common.errors import InputError
 from supervm.protocol.genesis import Parameters
 
 from .changes import ChangePlayer
@@ -36,9 +37,10 @@ from .exact import (
 from .faults import Episode, FaultPlayer
 from .metrics import Collector, quorum_delay_us, sample
 from .observing import Recorder
+from .restorer import RESTORER, Restorer
 from .scenario.expect import judge
-from .scenario.model import Scenario
-from .scenario.naming import select
+from .scenario.model import Adversary, Change, Fault, Scenario
+from .scenario.naming import choosing_nobody, node_names, region_of_each, select
 from .scenario.schema import read_scenario
 from .statistics import over_seeds
 from .workload import Work
@@ -121,6 +123,7 @@ class Stage:
         geography: delays.
         deployment: the network.
         recorder: watches it from the start.
+        restored: names of the validators whose database is restored again and again; they are honest.
     """
 
     scenario: Scenario
@@ -131,18 +134,16 @@ class Stage:
     geography: Geography
     deployment: Deployment
     recorder: Recorder
+    restored: tuple[str, ...] = ()
 
     def begin(self) -> tuple[list[Episode], Work]:
-        """Switch everything on, let the links come up, and plan faults, changes and work from now on.
-
-        Raises:
-            InputError: with this seed a change chooses no node.
-        """
+        """Switch everything on, let the links come up, and plan faults, changes and work from now on."""
         scenario, deployment = self.scenario, self.deployment
         deployment.start(scenario.settle_us)
         zero_us = deployment.world.now_us
         faults = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
         changes = ChangePlayer(scenario, deployment, self.region_of, self.names, self.honest, zero_us)
+        Restorer(deployment, self.restored, zero_us + scenario.duration_us)
         stream = self.choices.stream("scenario/senders")
         senders = [
             name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
@@ -153,17 +154,47 @@ class Stage:
 
 
 def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage:
-    """Build the network of a scenario; the same scenario and seed always give the same one."""
-    names = {tier: [f"l{tier}-{index}" for index in range(scenario.tier(tier).count)] for tier in range(1, 5)}
+    """Build the network of a scenario; the same scenario and seed always give the same one.
+
+    Raises:
+        InputError: with the regions that this seed draws a fault, a change or an adversary would strike nobody.
+    """
+    check_selections(scenario, seed)
+    names = node_names([plan.count for plan in scenario.tiers])
     choices = Choices(seed)
     region_of = _regions(scenario, names, choices)
-    actors, twins = _adversaries(scenario, names, region_of, choices)
+    actors, twins, restored = _adversaries(scenario, names, region_of, choices)
     geography = _geography(scenario)
     deployment = _deploy(scenario, seed, choices, region_of, geography, actors, twins, real_crypto=real_crypto)
     honest = {name: None for tier in names for name in names[tier] if name not in actors and name not in twins}
     return Stage(
-        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest)
+        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest), restored
     )
+
+
+def check_selections(scenario: Scenario, seed: int) -> None:
+    """Refuse faults, changes and adversaries that would strike nobody with the regions that this seed draws.
+
+    Raises:
+        InputError: which one, with its line.
+    """
+    names = node_names([plan.count for plan in scenario.tiers])
+    region_of = _regions(scenario, names, Choices(seed))
+    entries: list[tuple[str, int, Fault | Change | Adversary, int | None]] = [
+        *(("fault", number, fault, None) for number, fault in enumerate(scenario.faults, 1)),
+        *(("change", number, change, 1) for number, change in enumerate(scenario.changes, 1)),
+        *(("adversary", number, one, tier_of(one.kind)) for number, one in enumerate(scenario.adversaries, 1)),
+    ]
+    for table, number, entry, tier in entries:
+        problem = choosing_nobody(entry.who, names, region_of, tier)
+        if problem is not None:
+            where = f"{scenario.source}, line {entry.line}, key {table}.{number}.who"
+            raise InputError(f"{where}: {problem} with the regions of this seed")
+
+
+def tier_of(kind: str) -> int:
+    """Return the tier that an adversary plays."""
+    return ACTORS[kind].tier if kind in ACTORS else 1
 
 
 # --- building ---------------------------------------------------------------------------------------------------------
@@ -171,33 +202,31 @@ def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage
 
 def _regions(scenario: Scenario, names: dict[int, list[str]], choices: Choices) -> dict[str, str]:
     regions = scenario.topology.regions
-    if not regions:
-        return {}
+    if not regions or scenario.topology.placement != "random":
+        return region_of_each(names, regions)
     stream = choices.stream("scenario/placement")
-    drawn = scenario.topology.placement == "random"
-    return {
-        name: stream.pick(regions) if drawn else regions[index % len(regions)]
-        for tier in sorted(names)
-        for index, name in enumerate(names[tier])
-    }
+    return {name: stream.pick(regions) for tier in sorted(names) for name in names[tier]}
 
 
 def _adversaries(
     scenario: Scenario, names: dict[int, list[str]], region_of: dict[str, str], choices: Choices
-) -> tuple[dict[str, str], dict[str, Masks]]:
+) -> tuple[dict[str, str], dict[str, Masks], tuple[str, ...]]:
     actors: dict[str, str] = {}
     twins: dict[str, Masks] = {}
+    restored: dict[str, None] = {}
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
-        tier = 1 if adversary.kind == "twins" else ACTORS[adversary.kind].tier
-        for name in select(adversary.who, names, region_of, draws, tier):
-            if name in actors or name in twins:
+        for name in select(adversary.who, names, region_of, draws, tier_of(adversary.kind)):
+            if name in actors or name in twins or name in restored:
                 continue  # the first entry that names a node has it
+            if adversary.kind == RESTORER:
+                restored[name] = None
+                continue
             if adversary.kind == "twins":
                 twins[name] = _masks(len(names[1]), draws)
             else:
                 actors[name] = adversary.kind
-    return actors, twins
+    return actors, twins, tuple(restored)
 
 
 def _masks(validators: int, draws: Stream) -> Masks:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from supervm.common.cli.genesis import read_validators
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.config import load_config
 from supervm.common.driver.client import call_sync
@@ -171,7 +172,7 @@ def _approval_lines(answer: Any) -> list[str]:
 
 
 @l1.command(epilog="Example: supervm l1 epoch --config /srv/supervm/one/config.toml --out epoch.cbor")
-@click.option("--number", type=click.IntRange(0, 2**63 - 1), help="Which [default: the present one].")
+@click.option("--number", type=WholeNumber(0, 2**63 - 1), help="Which [default: the present one].")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="Write the record to this new file.")
 @_CONFIG
 @json_option

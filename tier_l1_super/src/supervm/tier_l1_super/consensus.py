@@ -29,6 +29,8 @@ from supervm.protocol.block import (
     FinalizedBlocks,
     check_block,
     check_finalized_chain,
+    decode_finalized,
+    glance,
 )
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -36,13 +38,14 @@ from supervm.protocol.evidence import bad_justification, double_vote
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate
+from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import GetBlock, Message
 
 from .accuse import Accuser
 from .epoch_end import EpochEnd
 from .executor import Executor
 from .pool import Pool
+from .recall import Floors
 from .seat import Seat
 from .serving import Serving
 from .simplex import Simplex
@@ -55,6 +58,8 @@ COMPACT_EVERY = 256
 LAG_BLOCKS_MAX = 64
 """Blocks that may wait for execution while this node still proposes batches, and whose bodies are kept in memory."""
 BLOCK_BYTES_MAX = 8 << 20
+PROPOSAL_BYTES_MAX = 4 << 20
+"""Of a block on its way: a body of 1 MiB and a justification (`SKIP_SIGNATURES_MAX`)."""
 
 
 class Consensus:
@@ -76,6 +81,7 @@ class Consensus:
         blame: told what a peer did wrong.
         fetch_chain: asks somebody for finalized blocks above the newest here.
         promises: the write-ahead log.
+        floors: says beside which tables the log means something.
     """
 
     def __init__(
@@ -96,7 +102,9 @@ class Consensus:
         blame: Callable[[bytes, RemoteProtocolError], None],
         fetch_chain: Callable[[], None],
         promises: Sequence[Promise],
+        floors: Floors,
     ) -> None:
+        self._floors = floors
         self._chain, self._seat, self._reader, self._ledger = chain, seat, reader, ledger
         self._pool, self._voter, self._executor, self._serving = pool, voter, executor, serving
         self._epoch_end, self._outbox, self._accuser = epoch_end, outbox, accuser
@@ -132,6 +140,8 @@ class Consensus:
         if isinstance(stored[1], bytes):
             return (header, decode(Certificate, stored[1])), ()
         proof = self._serving.seal(header.height)
+        if isinstance(proof, Certificate):
+            return (header, proof), ()
         if proof is None:
             raise LocalProtocolError(f"the database holds no finalization of block {row[0]}")
         return (header, proof.finalization), proof.blocks
@@ -165,7 +175,9 @@ class Consensus:
         self._tokens = {}
         if self._seat.index is not None or not self._seat.amnesia:
             # a node that had lost its log votes again from here on, so it begins a new one
-            self.promise_written = self._outbox.persist(Prune((), begin=self._seat.amnesia))
+            self.promise_written = self._outbox.persist(
+                Prune((self._floors.begin(),), begin=self._seat.amnesia)
+            )
             self._seat.amnesia = False
         self.simplex = Simplex(
             rules=self._seat.rules,
@@ -193,6 +205,10 @@ class Consensus:
                     self._tokens[token] = self.promise_written = self._outbox.persist(Append(payload))
                     if len(self._tokens) > 4 * COMPACT_EVERY:
                         del self._tokens[next(iter(self._tokens))]
+                case sx.CompactLog(view) if self._seat.index is None:
+                    simplex.prune(view)
+                case sx.CompactLog(view):
+                    self._compact(view)
                 case sx.Broadcast(message, after):
                     self.broadcast(message, self._tokens.get(after, 0))
                 case sx.SendTo(index, message, after):
@@ -265,8 +281,11 @@ class Consensus:
         if tail:  # the finalization is a descendant's: kept together they prove the sealing block to others
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
             records.append(Put("seals", (last.height,), (encode(FinalizedBlocks(1, tail, finalization)),)))
-        else:
+        elif finalization.digest == last.hash:
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), encode(finalization))))
+        else:  # a piece of a long run: until the next one comes, a restart needs to know what finalized it
+            records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
+            records.append(Put("seals", (last.height,), (encode(finalization),)))
         self._serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
         self._serving.committed(blocks, finalization, self._now_us, tail)
         self._executor.committed(blocks, self._now_us)
@@ -277,11 +296,35 @@ class Consensus:
 
     def _compact(self, view: int) -> None:
         """Rewrite the write-ahead log with what is still a promise; the commit itself is in the same write."""
-        keep = list(self.simplex.prune(view))
+        keep = [self._floors.begin(), *self.simplex.prune(view)]
         keep.extend(encode_promise(promise) for promise in self._executor.live_promises())
         keep.extend(encode_promise(promise) for promise in self._voter.live_promises())
         keep.extend(encode_promise(promise) for promise in self._epoch_end.live_promises())
         self._outbox.persist(Prune(tuple(keep)))
+
+    def proposal(self, now_us: int, sender: int, raw: bytes) -> None:
+        """Take a proposal from a validator, after a look at its header: what nobody would vote on is not read.
+
+        Args:
+            now_us: the time.
+            sender: the validator's index in this epoch.
+            raw: encoded `Block`.
+
+        Raises:
+            RemoteProtocolError: it is no block, or out of turn.
+        """
+        simplex = self.simplex
+        header, signature = glance(raw)
+        if simplex.wants(header):
+            self.step(now_us, sx.ProposalReceived(sender, decode(Block, raw, bytes_max=PROPOSAL_BYTES_MAX)))
+        elif header.epoch == self._seat.rules.epoch and not simplex.is_in_turn(header):
+            raise RemoteProtocolError(
+                f"its proposal for view {header.view} is of another chain, leader or order", penalty=50,
+                code="bad-proposal",
+            )
+        elif sender == header.proposer and simplex.is_rival(header):
+            vote = Vote(1, VoteKind.NOTARIZE, header.epoch, header.view, header.hash, sender, signature)
+            self.step(now_us, sx.VoteReceived(sender, vote))  # two proposals of one view are evidence
 
     def chain(self, now_us: int, raw: bytes) -> bool:
         """Take finalized blocks from a peer; return whether they brought something.
@@ -289,7 +332,7 @@ class Consensus:
         Raises:
             RemoteProtocolError: they do not follow from what is final here.
         """
-        chain = decode(FinalizedBlocks, raw, bytes_max=BLOCK_BYTES_MAX)
+        chain = decode_finalized(raw, bytes_max=BLOCK_BYTES_MAX)
         committed = self.simplex.committed
         above = tuple(block for block in chain.blocks if block.header.height > committed.height)
         if not above:
@@ -304,7 +347,7 @@ class Consensus:
             return False  # descendants of our root, which proved it before its checkpoint was certified here
         if self.simplex.sealed or above[0].header.height > committed.height + 1:
             return False
-        chain = FinalizedBlocks(1, above, chain.finalization)
+        chain = replace(chain, blocks=above)
         check_finalized_chain(chain, committed, self._seat.rules)
         self.step(now_us, sx.FinalizedChain(chain))
         return True

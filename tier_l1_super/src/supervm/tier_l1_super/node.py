@@ -29,12 +29,12 @@ from supervm.common.core import (
 from supervm.common.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
-from supervm.common.records import Reader
+from supervm.common.records import Append, Reader
 from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import Batch, BatchCertificate, certified_bits, check_batch_certificate
-from supervm.protocol.block import Block, ChainRules
+from supervm.protocol.block import ChainRules, glance
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -78,6 +78,7 @@ from .executor import BATCH_MESSAGE_BYTES_MAX, Executor
 from .guard import DoubleRun, DoubleRunGuard
 from .messages import Approve, GetEpoch, Info
 from .pool import Pool
+from .recall import NOTHING_HELD, Floors, Recalled, held_by, recall
 from .seat import Seat
 from .serving import Serving
 from .simplex import Simplex
@@ -87,7 +88,7 @@ from .simplex.promises import (
     CheckpointPromise,
     ClosePromise,
     ConsensusPromise,
-    decode_promise,
+    encode_promise,
     epoch_of,
     view_of,
 )
@@ -140,11 +141,18 @@ class ValidatorNode:
         self.ledger = Ledger(chain, reader)
         rules = self._consensus_rules()
         epoch = rules.epoch
-        promises = [] if observer else [decode_promise(payload) for payload in reader.log()]
-        if any(isinstance(item, ConsensusPromise) and epoch_of(item) > epoch for item in promises):
-            # the database is older than the log: it was restored, and what else is missing nobody knows
-            observer, promises = True, []
-        self.seat = Seat(node_id, key, rules, amnesia=observer)
+        recalled = Recalled((), "", None) if observer else recall(reader, self.ledger, epoch)
+        promises = recalled.promises
+        if recalled.doubt:  # it was restored, and what this node promised since nobody knows
+            self._outbox.publish("database-older-than-log", level="error", reason=recalled.doubt)
+        self.seat = Seat(node_id, key, rules, amnesia=observer or bool(recalled.doubt))
+        floors = Floors(
+            self.ledger, lambda: self.serving.tip, lambda: self.executor.tally.height, recalled.floor
+        )
+        held = held_by(reader, self.ledger)
+        if key is not None and not self.seat.amnesia and recalled.floor is None and held != NOTHING_HELD:
+            # written before there were floors: what it lacks rests at most on what the tables hold now
+            self._outbox.persist(Append(encode_promise(held)))
         self._slots = Slots(self.ledger.accounts, chain.parameters)
         self._slots.executed_ts_ms = self.ledger.block_header.ts_ms
         self.pool = Pool(self.ledger.accounts, self.seat)
@@ -158,6 +166,7 @@ class ValidatorNode:
             reader,
             [promise for promise in promises if isinstance(promise, BatchPromise)],
             self.accuser,
+            floors.news,
             self.manners,
         )
         self.bodies = Bodies(reader, self._outbox)
@@ -201,6 +210,7 @@ class ValidatorNode:
             blame=self._blame,
             fetch_chain=lambda: self._whereabouts.ask_anyone(),
             promises=promises,
+            floors=floors,
         )
         if self.executor.tally.certified is not None:
             self.serving.certified(self.executor.tally.certified)
@@ -337,7 +347,7 @@ class ValidatorNode:
                     self.peering.peer_up(now_us, event)
                     self._whereabouts.up(now_us, event.peer)
             case PeerDown():
-                self.manners.peer_down(event.peer)
+                self.manners.peer_down(now_us, event)
                 self._chosen.pop(event.peer, None)
                 self.peering.peer_down(now_us, event)
                 self.serving.gone(event.peer)
@@ -420,11 +430,11 @@ class ValidatorNode:
             case ProposalMessage(raw):
                 if sender is None and not self.epoch_end.closing:
                     return  # a stranger's, and no epoch begins: not worth reading
-                block = decode(Block, raw, bytes_max=4 << 20)
-                if block.header.epoch > self.seat.rules.epoch:
-                    self._keep_early(peer, block.header.epoch, message)
+                epoch = glance(raw)[0].epoch
+                if epoch > self.seat.rules.epoch:
+                    self._keep_early(peer, epoch, message)
                 elif sender is not None:
-                    self.consensus.step(now_us, sx.ProposalReceived(sender, block))
+                    self.consensus.proposal(now_us, sender, raw)
             case CertificateMessage(certificates):
                 for certificate in certificates:
                     if certificate.epoch > self.seat.rules.epoch:

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+import cbor2
+
 from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Reader
-from supervm.protocol.block import Block, FinalizedBlocks
+from supervm.protocol.block import HEADERS_MAX, Block, BlockHeader, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.votes import Certificate
@@ -37,6 +39,8 @@ SEAL_BYTES_MAX = 64 << 20
 """Our own record of a sealing block's descendants, which no peer bounds."""
 CHUNK_BLOCKS_MAX = 64
 CHUNK_BYTES_MAX = 1 << 20
+PROVED_BYTES_MAX = 3 << 20
+"""Bytes of a piece with a sealing block's descendants, beyond which only the headers of these are sent."""
 PUMP_CHUNKS = 4
 """Pieces sent to one follower at a time; the next ones follow at once unless the driver is busy."""
 PUMP_US = 20_000
@@ -44,6 +48,10 @@ BODIES_BYTES_MAX = 8 << 20
 """Batch bodies in one answer: half of what a peer's outgoing queue holds, which closes the link when it is full."""
 PIECES_MAX = 8
 """Encoded pieces that are remembered."""
+
+_Run = tuple[int, tuple[BlockHeader, ...], Certificate]
+"""Height of the first header, headers up to a finalized one, and its finalization."""
+_CERTIFICATE_HEAD = b"\x87" + cbor2.dumps(Certificate.__struct_config__.tag)
 
 
 class Serving:
@@ -56,6 +64,7 @@ class Serving:
         self._recent: OrderedDict[int, tuple[Block, Certificate | None]] = OrderedDict()
         self._followers: dict[bytes, int] = {}
         self._pump_at_us: int | None = None
+        self._run: _Run | None = None  # the newest that was served in pieces
         self._seal: tuple[int, FinalizedBlocks] | None = None  # the newest, which may not be on disk yet
         self.tip = 0
         """Height of the last finalized block."""
@@ -78,7 +87,7 @@ class Serving:
         last = blocks[-1]
         if tail:
             self._seal = (last.header.height, FinalizedBlocks(1, tail, finalization))
-        else:
+        elif finalization.digest == last.hash:
             self._recent[last.header.height] = (last, finalization)
         self.tip = last.header.height
         while len(self._recent) > RECENT_BLOCKS:
@@ -155,19 +164,26 @@ class Serving:
             self._pieces.popitem(last=False)
         return piece, chunk[1]
 
-    def seal(self, height: int) -> FinalizedBlocks | None:
-        """Return the descendants through which the sealing block at this height became final, or None."""
+    def seal(self, height: int) -> FinalizedBlocks | Certificate | None:
+        """Return what made the block at this height final if it has no finalization of its own, as far as is known.
+
+        Of a sealing block these are its descendants with the finalization of the last. Of the last block of a piece of
+        a long run it is the finalization alone, which is of use at a restart, but proves nothing to others.
+        """
         if self._seal is not None and self._seal[0] == height:
             return self._seal[1]
         row = self._reader.get("seals", (height,))
         if row is None or not isinstance(row[0], bytes):
             return None
+        if row[0].startswith(_CERTIFICATE_HEAD):
+            return decode(Certificate, row[0])
         return decode(FinalizedBlocks, row[0], bytes_max=SEAL_BYTES_MAX)
 
-    def chunk(self, from_height: int) -> tuple[FinalizedBlocks, int] | None:
+    def chunk(self, from_height: int) -> tuple[FinalizedBlocks | FinalizedPrefix, int] | None:
         """Return blocks of one epoch from a height on, up to the last finalization that fits, and the height to go on.
 
-        A sealing block without a finalization of its own is followed by the descendants that prove it.
+        A sealing block without a finalization of its own is followed by the descendants that prove it. Where more
+        blocks than fit became final through one later finalization, headers lead to it from the last that does fit.
         """
         if not 0 < from_height <= self.tip:
             return None
@@ -175,18 +191,23 @@ class Serving:
         size = 0
         end: tuple[int, Certificate, int] | None = None  # blocks, their finalization, height to go on
         height = from_height
-        while height <= self.tip and (end is None or (len(blocks) < CHUNK_BLOCKS_MAX and size < CHUNK_BYTES_MAX)):
+        while height <= self.tip:
             found = self._block(height)
             if found is None or (blocks and found[0].header.epoch != blocks[0].header.epoch):
                 break
             block, finalization = found
-            blocks.append(block)
             size += len(encode(block))
-            if end is not None and size > CHUNK_BYTES_MAX:
+            if blocks and (len(blocks) >= CHUNK_BLOCKS_MAX or size > CHUNK_BYTES_MAX):
+                if end is None:
+                    return self._cut(blocks, height)
                 break
+            blocks.append(block)
             if finalization is not None:
                 end = (len(blocks), finalization, height + 1)
-            elif block.header.progress.closers and (proof := self.seal(height)) is not None:
+            elif block.header.progress.closers and isinstance(proof := self.seal(height), FinalizedBlocks):
+                if size + sum(len(encode(item)) for item in proof.blocks) > PROVED_BYTES_MAX:
+                    headers = tuple(item.header for item in proof.blocks)
+                    return FinalizedPrefix(1, tuple(blocks), headers, proof.finalization), height + 1
                 blocks.extend(proof.blocks)
                 end = (len(blocks), proof.finalization, height + 1)
                 break
@@ -194,6 +215,31 @@ class Serving:
         if end is None:
             return None
         return FinalizedBlocks(1, tuple(blocks[: end[0]]), end[1]), end[2]
+
+    def _cut(self, blocks: list[Block], height: int) -> tuple[FinalizedPrefix, int] | None:
+        """Return blocks with the headers from `height` on that lead to the finalization of their run."""
+        run = self._run
+        if run is None or not run[0] <= height < run[0] + len(run[1]):
+            run = self._run = self._run_from(height)
+        if run is None:
+            return None
+        first, headers, finalization = run
+        return FinalizedPrefix(1, tuple(blocks), headers[height - first :], finalization), height
+
+    def _run_from(self, height: int) -> _Run | None:
+        """Return the headers from a height on up to one that is finalized, and its finalization."""
+        headers: list[BlockHeader] = []
+        for at in range(height, min(self.tip, height + HEADERS_MAX - 1) + 1):
+            found = self._block(at)
+            if found is None or (headers and found[0].header.epoch != headers[0].epoch):
+                return None
+            headers.append(found[0].header)
+            if found[1] is not None:
+                return height, tuple(headers), found[1]
+            if headers[-1].progress.closers and isinstance(proof := self.seal(at), FinalizedBlocks):
+                headers.extend(block.header for block in proof.blocks)
+                return (height, tuple(headers), proof.finalization) if len(headers) <= HEADERS_MAX else None
+        return None
 
     def _block(self, height: int) -> tuple[Block, Certificate | None] | None:
         found = self._recent.get(height)

@@ -20,6 +20,7 @@ from supervm.protocol.wire.messages import Heartbeat
 from .executor import Executor
 from .seat import Seat
 from .serving import Serving
+from .simplex.promises import LogFloor
 from .slots import Slots
 
 
@@ -72,7 +73,7 @@ class Swap:
             Put("ledger", ("certified_height",), (height,)),
             Put("ledger", ("finalized_height",), (height,)),
             *self._snapshot.records(),
-            *([] if self._seat.amnesia else [Prune(())]),
+            *([] if self._seat.amnesia else [Prune((encode(LogFloor(1, height, height, height)),))]),
         )
 
     def wait(self, now_us: int, event: Input) -> CertifiedCheckpoint | None:

@@ -11,7 +11,7 @@ bits. A body that no executed block of its epoch refers to leaves with the epoch
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervm.common.core import Outbox
@@ -67,6 +67,7 @@ class BatchVoter:
         reader: durable bodies.
         promises: batch promises from the write-ahead log, in the order they were made; those of other epochs are void.
         accuser: told of miners that broke the rules.
+        floor_news: says beside which tables a promise means something (`recall.Floors.news`).
         manners: told what was of use, and of miners that broke the rules.
     """
 
@@ -80,13 +81,15 @@ class BatchVoter:
         reader: Reader,
         promises: list[BatchPromise],
         accuser: Accuser,
+        floor_news: Callable[[], tuple[Append, ...]],
         manners: Manners,
     ) -> None:
         self._chain = chain
         self._manners = manners
-        self._good: OrderedDict[bytes, None] = OrderedDict()
+        self._good: dict[bytes, None] = {}
         self._seat = seat
         self._accuser = accuser
+        self._floor_news = floor_news
         self.closed = False
         """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
         self._slots = slots
@@ -222,11 +225,11 @@ class BatchVoter:
                 self._pool.put(digest, body)
                 self._outbox.persist(*body_records(body.batch))
             promise = BatchPromise(1, epoch, digest, count, bitmap)
-            self._written[digest] = self._outbox.persist(Append(encode_promise(promise)))
+            self._written[digest] = self._outbox.persist(*self._floor_news(), Append(encode_promise(promise)))
         elif not stored:  # it promises nothing, so nothing need be kept
             self._good[digest] = None
             if len(self._good) > GOOD_MAX:
-                self._good.popitem(last=False)
+                del self._good[next(iter(self._good))]
         statement = batch_vote_statement(self._chain.chain_id, epoch, digest, count, bitmap)
         vote = BatchVote(1, epoch, digest, count, bitmap, index, key.sign(statement))
         self._outbox.send(peer, BatchVoteMessage(vote), after=self._written.get(digest, 0))

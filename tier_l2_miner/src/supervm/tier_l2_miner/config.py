@@ -14,7 +14,8 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds and delays of one miner; times in microseconds, rates per second.
 
     Attributes:
-        mempool_transfers_max: transfers held at once, whatever their state; more are refused as "busy".
+        mempool_transfers_max: transfers held at once, whatever their state; more are refused as "busy". A quarter of
+            this and of the bytes is for those that cannot be batched yet.
         mempool_bytes_max: their canonical bytes together.
         batch_transfers_max: transfers per batch, 1 .. 2,000.
         batch_wait_us: how long the first waiting transfer waits for company.
@@ -45,7 +46,9 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 OPTIONS: Mapping[str, OptionSpec] = {
-    "mempool_transfers_max": OptionSpec(int, 100_000, "transfers held at once; more are refused as busy", 1, 10**7),
+    "mempool_transfers_max": OptionSpec(
+        int, 100_000, "transfers held at once, at most a quarter of them unable to run; more are busy", 1, 10**7
+    ),
     "mempool_bytes_max": OptionSpec(int, 64 << 20, "bytes of transfers held at once", 1 << 16, 1 << 34),
     "batch_transfers_max": OptionSpec(int, BATCH_TRANSFERS_MAX, "transfers per batch", 1, BATCH_TRANSFERS_MAX),
     "batch_wait_us": OptionSpec(int, 50_000, "microseconds that a first transfer waits for company", 0, 10_000_000),

@@ -7,6 +7,7 @@ unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT
 leaves when its slot is executed or the executed time passes its validity. Only a lane's first QUEUED entry is offered
 to the batcher, so a sender's transfers are batched in order of seq; between lanes the higher fee goes first, then the
 earlier arrival, but whatever has waited for two seconds goes before everything else (decisions.md, Transactions).
+What is parked may never run, so it has a share of the room only and gives way to what can run now (`parking`).
 
 Everything here is this miner's view. A refusal binds nobody: the sender may go to another miner.
 """
@@ -24,6 +25,7 @@ from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LE
 
 from .config import MinerOptions
 from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact
+from .parking import PARKED_SHARE, Parking
 
 PREDECESSOR_US_MAX = 5_000_000
 """How long a transfer waits for its predecessor (decisions.md, Transactions)."""
@@ -52,6 +54,7 @@ class _Lane:
     chain: list[Entry] = field(default_factory=list)
     parked: dict[int, Entry] = field(default_factory=dict)
     debit: int = 0
+    is_poor: bool = False  # its account does not cover the first parked transfer
     cursor: int = 0  # first QUEUED entry of the chain, or its length
 
 
@@ -85,7 +88,10 @@ class Mempool:
         self._order = 0
         self.offers = Offers(self._is_next)
         """What may be batched next."""
-        self._parking: Heap = []
+        self._patience: Heap = []
+        self._parking = Parking(
+            options.mempool_transfers_max // PARKED_SHARE, options.mempool_bytes_max // PARKED_SHARE
+        )
         self._expiry: Heap = []
         self.queued = 0
         """Entries that wait for a batch, those backing off included."""
@@ -116,9 +122,9 @@ class Mempool:
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
         wake_us = self.offers.wake_us
-        if not self._parking:
+        if not self._patience:
             return wake_us
-        return self._parking[0][0] if wake_us is None else min(wake_us, self._parking[0][0])
+        return self._patience[0][0] if wake_us is None else min(wake_us, self._patience[0][0])
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -136,6 +142,8 @@ class Mempool:
     def decided(self, transfer: SignedTransfer, peers: tuple[bytes, ...]) -> bool:
         """Answer a transfer whose fate needs no signature check to tell; return whether it is answered."""
         verdict = self._verdict(transfer)
+        if verdict is None and not self._makes_room(transfer, try_only=True):
+            verdict = LEVEL_REFUSED, BUSY
         if verdict is None:
             return False
         self._tell(peers, transfer.id, *verdict)
@@ -156,16 +164,22 @@ class Mempool:
         if body.seq < lane.base + len(lane.chain) or body.seq in lane.parked:
             self._tell(peers, transfer.id, LEVEL_REFUSED, CONFLICT)
             return False
+        if not self._makes_room(transfer):
+            self._tell(peers, transfer.id, LEVEL_REFUSED, BUSY)
+            self._forget_if_empty(body.sender)
+            return False
+        lane = self._lanes.setdefault(body.sender, lane)  # its last parked transfer may have given way
         self._order += 1
         entry = Entry(transfer, edge, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
         self._entries[transfer.id] = entry
         self._bytes += len(transfer.raw)
-        lane.parked[body.seq] = entry
+        lane.is_poor = self._is_poor(lane, transfer)
+        self._park(body.sender, lane, entry)
         heapq.heappush(self._expiry, (body.valid_until_ms, entry.order, entry))
         self._place(now_us, body.sender, lane)
         if entry.state == PARKED:
             patience_us = FUNDS_US_MAX if entry.waits_for == OVERDRAFT else PREDECESSOR_US_MAX
-            heapq.heappush(self._parking, (now_us + patience_us, entry.order, entry))
+            heapq.heappush(self._patience, (now_us + patience_us, entry.order, entry))
         return entry.state != DONE
 
     def _verdict(self, transfer: SignedTransfer) -> tuple[int, str] | None:
@@ -188,13 +202,71 @@ class Mempool:
             return LEVEL_EXPIRED, ""
         if remaining_ms > self._parameters.validity_ms_max:
             return LEVEL_REFUSED, TOO_LONG
-        options = self._options
-        if (
-            len(self._entries) >= options.mempool_transfers_max
-            or self._bytes + len(transfer.raw) > options.mempool_bytes_max
-        ):
-            return LEVEL_REFUSED, BUSY
         return None
+
+    # --- room ---------------------------------------------------------------------------------------------------
+
+    def _is_full(self, size: int) -> bool:
+        options = self._options
+        return len(self._entries) >= options.mempool_transfers_max or self._bytes + size > options.mempool_bytes_max
+
+    def _is_poor(self, lane: _Lane | None, transfer: SignedTransfer) -> bool:
+        balance = self._accounts.get(transfer.body.sender, EMPTY_ACCOUNT).balance
+        return balance - (lane.debit if lane is not None else 0) < transfer.debit
+
+    def _runs(self, lane: _Lane | None, transfer: SignedTransfer) -> bool:
+        """Return whether a transfer can be batched as things stand: it is its sender's next, and the money is there."""
+        body = transfer.body
+        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        chain = lane.chain if lane is not None else []
+        follows = (
+            (body.seq, body.prev) == (chain[-1].transfer.body.seq + 1, chain[-1].transfer.id) if chain
+            else (body.seq, body.prev) == (account.next_seq, account.head)
+        )
+        return follows and not self._is_poor(lane, transfer)
+
+    def _makes_room(self, transfer: SignedTransfer, *, try_only: bool = False) -> bool:
+        """Return whether there is a place for a transfer; parked ones that come behind it give theirs up.
+
+        Args:
+            transfer: what is to be held.
+            try_only: say only whether one would.
+        """
+        size, sender = len(transfer.raw), transfer.body.sender
+        if not (self._is_full(size) or self._parking.is_full(size)):
+            return True
+        lane = self._lanes.get(sender)
+        runs = self._runs(lane, transfer)
+        is_poor = self._is_poor(lane, transfer)
+        while self._is_full(size) or (not runs and self._parking.is_full(size)):
+            victim = self._parking.first()
+            if victim is None:
+                return False
+            seq = max(self._lanes[victim].parked)
+            is_own = victim == sender and seq > transfer.body.seq
+            if not (runs or is_own or self._parking.gives_way(victim, sender, is_poor=is_poor)):
+                return False
+            if try_only:
+                return True
+            self._drop(self._unpark(victim, self._lanes[victim], seq), LEVEL_REFUSED, BUSY)
+            self._forget_if_empty(victim)
+        return True
+
+    def _park(self, sender: bytes, lane: _Lane, entry: Entry) -> None:
+        lane.parked[entry.transfer.body.seq] = entry
+        self._parking.change(sender, len(lane.parked), len(entry.transfer.raw), is_poor=lane.is_poor)
+
+    def _unpark(self, sender: bytes, lane: _Lane, seq: int) -> Entry:
+        entry = lane.parked.pop(seq)
+        self._parking.change(sender, len(lane.parked), -len(entry.transfer.raw), is_poor=lane.is_poor)
+        return entry
+
+    def _forget_if_empty(self, sender: bytes) -> None:
+        lane = self._lanes.get(sender)
+        if lane is not None and not lane.chain and not lane.parked:
+            del self._lanes[sender]
+
+    # --- order --------------------------------------------------------------------------------------------------
 
     def _place(self, now_us: int, sender: bytes, lane: _Lane) -> None:
         """Move parked transfers onto the chain for as long as they fit."""
@@ -207,22 +279,20 @@ class Mempool:
                 break
             transfer = entry.transfer
             if transfer.body.prev != (chain[-1].transfer.id if chain else account.head):
-                del parked[transfer.body.seq]
-                self._drop(entry, LEVEL_REFUSED, CONFLICT)
+                self._drop(self._unpark(sender, lane, transfer.body.seq), LEVEL_REFUSED, CONFLICT)
                 break
             if account.balance - lane.debit < transfer.debit:
                 entry.waits_for = OVERDRAFT
                 break
-            del parked[transfer.body.seq]
-            chain.append(entry)
+            lane.is_poor = False
+            chain.append(self._unpark(sender, lane, transfer.body.seq))
             lane.debit += transfer.debit
             entry.state = QUEUED
             entry.due_us = now_us
             self.queued += 1
         if not offered:
             self._offer(now_us, lane)
-        if not chain and not parked:
-            self._lanes.pop(sender, None)
+        self._forget_if_empty(sender)
 
     # --- out to batches -----------------------------------------------------------------------------------------
 
@@ -239,15 +309,13 @@ class Mempool:
     def tick(self, now_us: int) -> None:
         """Offer what has backed off long enough, and refuse what has been parked for too long."""
         self.offers.wake(now_us)
-        while self._parking and self._parking[0][0] <= now_us:
-            entry = heapq.heappop(self._parking)[2]
+        while self._patience and self._patience[0][0] <= now_us:
+            entry = heapq.heappop(self._patience)[2]
             if entry.state == PARKED:
                 body = entry.transfer.body
-                lane = self._lanes[body.sender]
-                del lane.parked[body.seq]
+                self._unpark(body.sender, self._lanes[body.sender], body.seq)
                 self._drop(entry, LEVEL_REFUSED, entry.waits_for)
-                if not lane.chain and not lane.parked:
-                    del self._lanes[body.sender]
+                self._forget_if_empty(body.sender)
 
     def take(self, now_us: int, count_max: int, bytes_max: int) -> list[Entry]:
         """Take the next transfers for a batch: they are IN_FLIGHT from now on."""
@@ -270,7 +338,7 @@ class Mempool:
             self.offers.waiting_since_us = None
         items_max = 2 * len(self._entries) + 1_024
         self.offers.tidy(items_max)
-        compact(self._parking, items_max, lambda entry: entry.state == PARKED)
+        compact(self._patience, items_max, lambda entry: entry.state == PARKED)
         compact(self._expiry, items_max, lambda entry: entry.state != DONE)
         return taken
 
@@ -321,14 +389,17 @@ class Mempool:
         for sender in changed:
             lane = self._lanes.get(sender)
             if lane is not None:
-                self._consume(lane, self._accounts[sender])
+                self._consume(sender, lane, self._accounts[sender])
                 self._place(now_us, sender, lane)
+                if lane.parked:  # money came or went
+                    lane.is_poor = self._is_poor(lane, lane.parked[min(lane.parked)].transfer)
+                    self._parking.change(sender, len(lane.parked), 0, is_poor=lane.is_poor)
         while self._expiry and self._expiry[0][0] < ts_ms:
             entry = heapq.heappop(self._expiry)[2]
             if entry.state != DONE:
                 self._expire(now_us, entry)
 
-    def _consume(self, lane: _Lane, account: Account) -> None:
+    def _consume(self, sender: bytes, lane: _Lane, account: Account) -> None:
         consumed = account.next_seq - lane.base
         if consumed <= 0:
             return
@@ -345,7 +416,7 @@ class Mempool:
         lane.cursor = max(0, lane.cursor - consumed)
         self._advance(lane)
         for seq in [seq for seq in lane.parked if seq < lane.base]:
-            self._finish(lane.parked.pop(seq), account, sure=False)
+            self._finish(self._unpark(sender, lane, seq), account, sure=False)
 
     def _finish(self, entry: Entry, account: Account, *, sure: bool) -> None:
         identity = entry.transfer.id
@@ -358,7 +429,7 @@ class Mempool:
         body = entry.transfer.body
         lane = self._lanes[body.sender]
         if entry.state == PARKED:
-            del lane.parked[body.seq]
+            self._unpark(body.sender, lane, body.seq)
             self._drop(entry, LEVEL_EXPIRED, "")
         else:
             position = body.seq - lane.base

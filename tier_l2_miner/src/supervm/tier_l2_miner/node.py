@@ -195,7 +195,7 @@ class MinerNode:
                     )
             case PeerUp():
                 self._peer_up(now_us, event)
-            case PeerDown(peer, _):
+            case PeerDown():
                 self._peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)
@@ -287,7 +287,7 @@ class MinerNode:
 
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         peer = event.peer
-        self.manners.peer_down(peer)
+        self.manners.peer_down(now_us, event)
         self.peering.peer_down(now_us, event)
         self.replica.snapshot.gone(now_us, peer)
         self.serving.client_down(peer)

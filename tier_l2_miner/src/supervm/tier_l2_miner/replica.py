@@ -29,13 +29,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 
+from msgspec import structs
+
 from supervm.common.core import Outbox
 from supervm.common.ledger import Applied, Ledger, short_id
 from supervm.common.records import Reader
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.batch import certified_bits
-from supervm.protocol.block import Block, BlockHeader, FinalizedBlocks, check_finalized_chain, committed_part
+from supervm.protocol.block import Block, BlockHeader, check_finalized_chain, committed_part, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.epoch import next_epoch
@@ -205,7 +207,7 @@ class Replica:
         """
         if peer != self._source or self.snapshot.is_taking:
             return  # a validator followed earlier: the present one sends the same
-        chain = decode(FinalizedBlocks, raw)
+        chain = decode_finalized(raw)
         height = self._tip.height
         # what is left of an epoch that is over descends from its sealing block, proves it, and is no part of the chain
         new = tuple(
@@ -218,7 +220,7 @@ class Replica:
             if self._refollow_at_us <= now_us and not is_full:
                 self._follow(now_us, peer)
             return
-        check_finalized_chain(FinalizedBlocks(1, new, chain.finalization), self._tip, self._rules)
+        check_finalized_chain(structs.replace(chain, blocks=new), self._tip, self._rules)
         share_bytes = len(raw) // len(chain.blocks)
         new = new[: committed_part(new, self._rules)]
         self._queue.extend((block, share_bytes) for block in new)

@@ -214,7 +214,7 @@ class EdgeNode:
 
     def _peer_down(self, now_us: int, event: PeerDown) -> None:
         self._peering.peer_down(now_us, event)
-        self._manners.peer_down(event.peer)
+        self._manners.peer_down(now_us, event)
         self._intake.forget(event.peer)
         self._proofs.client_down(event.peer)
         if event.peer in self._routes.up:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from supervm.common.errors import InputError
 from supervm.common.options import OptionSpec
+from supervm.common.textfile import read_text
 
 if TYPE_CHECKING:
     from supervm.common.config import NodeConfig
@@ -45,10 +46,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
     names: tuple[str, ...] = ()
     if values["names"]:
         path = config.directory / str(values["names"])
-        try:
-            names = tuple(path.read_text(encoding="utf-8").splitlines())
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{path}: the file of account names cannot be read: {error}") from error
+        names = tuple(read_text(path, what="the file of account names").splitlines())
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
     return MobileOptions(accounts, names, int(values["validity_s"]) * 1000)

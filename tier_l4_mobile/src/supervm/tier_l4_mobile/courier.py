@@ -96,6 +96,12 @@ class Courier:
         if in_flight < IN_FLIGHT_MAX:
             for payment in self._queue.release(IN_FLIGHT_MAX - in_flight, now_us // 1000):
                 self._outgoing[payment.number] = payment
+            for payment in self._queue.take_untimely():
+                watch = self._watched.setdefault(payment.number, _Watch(0))
+                if watch.sent_us + RETRY_US <= now_us:
+                    watch.sent_us = now_us
+                    self.questions[payment.account] = None
+                self._set(payment.number, watch, watch.sent_us + RETRY_US)
 
     def tick(self, now_us: int, *, online: bool, news_us: int) -> bool:
         """Act on what is due; return whether the edge leaves payments without news or without progress.
@@ -132,6 +138,7 @@ class Courier:
             return False
         if not payment.released:
             self.watch(payment)
+            self._queue.pending[payment.account] = None  # it may be one that waits for a proof of chain time
             return False
         wait_us = (RETRY_US if payment.status == QUEUED else RETRY_CLAIMED_US) << min(watch.tries, BACKOFF_MAX // 2)
         moved_us = max(watch.sent_us, lane.progress_us)

@@ -84,7 +84,10 @@ class MobileNode:
         self._reader = reader
         self.peering = Peering(self._outbox, peers, rng)
         self.manners = Manners(self._outbox, BUDGETS, grave=1)  # there are other edges
-        self.queue = PaymentQueue(chain.chain_id, keys, reader, window=chain.parameters.window)
+        self.queue = PaymentQueue(
+            chain.chain_id, keys, reader, window=chain.parameters.window,
+            validity_ms_max=chain.parameters.validity_ms_max,
+        )
         self.client = LightClient(anchor_of(chain), verify)
         self._clock = ClockWatch(self._outbox)
         self.uplink = Uplink()
@@ -123,7 +126,7 @@ class MobileNode:
                 if self.manners.peer_up(now_us, event, rank):
                     self.peering.peer_up(now_us, event)
             case PeerDown():
-                self.manners.peer_down(event.peer)
+                self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
             case DialFailed():
                 self.peering.dial_failed(now_us, event)

@@ -33,6 +33,7 @@ from .payments import Payment, check_logged, printable
 from .queue import PaymentQueue
 from .sync import Sync
 from .uplink import Uplink
+from .validity import validity_ms_allowed
 
 VALIDITY_MS = 96 * 3_600_000
 """How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
@@ -46,7 +47,7 @@ class Commands:
         queue, courier, sync, uplink, peering, clock: the node's parts.
         names: names that the configuration gives own accounts.
         test_network: which addresses are this network's.
-        validity_ms: default validity of a payment.
+        validity_ms: default validity of a payment; the longest that may be signed, if that is less.
         validity_ms_max: longest validity that the network allows.
     """
 
@@ -65,8 +66,8 @@ class Commands:
         self._names = dict(names)
         self._name_of = {account: name for name, account in names.items()}
         self._test = test_network
-        self._validity_ms = validity_ms
-        self._validity_ms_max = validity_ms_max
+        self._validity_ms_max = validity_ms_allowed(validity_ms_max)
+        self._validity_ms = min(validity_ms, self._validity_ms_max)
         self.replies: list[tuple[int, Any]] = []
         """(command token, answer) for the node to send with this step's effects."""
 
@@ -117,7 +118,10 @@ class Commands:
             return known
         validity_ms = self._validity_ms if row.validity_ms is None else row.validity_ms
         if validity_ms > self._validity_ms_max:
-            raise PaymentError(f"the validity is {validity_ms} ms; at most {self._validity_ms_max} are allowed")
+            raise PaymentError(
+                f"the validity is {validity_ms} ms; at most {self._validity_ms_max} are allowed, so that no node whose "
+                "clock is behind calls it too long"
+            )
         try:
             payload = bytes.fromhex(row.payload_hex)
         except ValueError:

@@ -14,6 +14,8 @@ from supervm.protocol.transfer import PAYLOAD_BYTES_MAX
 from .errors import PaymentError
 
 QUEUED, R0, R1, R3, R4 = "queued", "R0", "R1", "R3", "R4"
+LEVELS = (R0, R1, R3, R4)
+"""How far a payment has come, in order: each implies those before it."""
 REFUSED, EXPIRED, CANCELLED = "refused", "expired", "cancelled"
 FATES = (R4, REFUSED, EXPIRED, CANCELLED)
 """Statuses that end a payment (decisions.md, Statuses)."""
@@ -51,7 +53,7 @@ class Payment:
         status: one of decisions.md, Statuses.
         reason: why it was refused, expired or waits; empty when there is nothing to say.
         result: `EXECUTED`, `FAILED` or empty.
-        r0_us, r1_us, r3_us, r4_us: when it was first seen at each level; 0 for never.
+        r0_us, r1_us, r3_us, r4_us: when it was first seen at each level or above; 0 for never.
         kept: its owner wants it to stay on this device for now, and so what comes after it.
     """
 
@@ -114,16 +116,21 @@ class Payment:
         }
 
     def reached(self, status: str, now_us: int) -> None:
-        """Set `status` and, for a level, the time it was first seen."""
+        """Set `status` and, for a level, the time it was first seen; it shows the levels below it as well.
+
+        A proof may overtake the news of lower levels: they come from the miner that batched the payment, the proof
+        from any. Without a time for these levels their percentiles would be those of the other payments only.
+        """
         self.status = status
-        if status == R0:
+        if status in LEVELS:
+            height = LEVELS.index(status)
             self.r0_us = self.r0_us or now_us
-        elif status == R1:
-            self.r1_us = self.r1_us or now_us
-        elif status == R3:
-            self.r3_us = self.r3_us or now_us
-        elif status == R4:
-            self.r4_us = self.r4_us or now_us
+            if height >= 1:
+                self.r1_us = self.r1_us or now_us
+            if height >= 2:
+                self.r3_us = self.r3_us or now_us
+            if height >= 3:
+                self.r4_us = self.r4_us or now_us
 
 
 def check_request(to: bytes, amount: int, fee: int, valid_until_ms: int, payload: bytes, key: str) -> None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from supervm.common.records import Put, Reader
+from supervm.protocol.codec import INT_MAX
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, ProvedAccount
 from supervm.protocol.transfer import sign_transfer
@@ -47,10 +48,15 @@ from .payments import (
     check_request,
     printable,
 )
+from .validity import is_timely
 
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
 _DEAD = "a payment before it can no longer execute, so this one never can"
 _TAKEN = "its slot was used by a transaction that is not in this wallet's log: another device holds the same words"
+_UNTIMELY = (
+    "it waits for a proof of the network's time that is near enough to its validity; if that stays so, this device's "
+    "clock is ahead"
+)
 _UNKNOWN = "its slot is used; only its receipt can tell whether by this payment"
 
 
@@ -62,13 +68,19 @@ class PaymentQueue(PaymentLog):
         keys: account id -> key.
         reader: what is durable.
         window: most slots ahead of the proved one that may be released (decisions.md, Numbers).
+        validity_ms_max: longest validity that the chain allows.
     """
 
-    def __init__(self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader, *, window: int) -> None:
+    def __init__(
+        self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader, *, window: int,
+        validity_ms_max: int = INT_MAX,
+    ) -> None:
         super().__init__(reader)
         self._chain_id = chain_id
         self._keys = keys
         self._window = window
+        self._validity_ms_max = validity_ms_max
+        self._untimely: list[Payment] = []
         self.lanes = {account: Lane(account) for account in keys}
         """Account id -> lane, in the order of the keys."""
         self.awaiting: dict[bytes, Payment] = {}
@@ -170,7 +182,8 @@ class PaymentQueue(PaymentLog):
     def release(self, count_max: int, now_ms: int) -> list[Payment]:
         """Mark up to `count_max` payments as released, in slot order per account; they may leave once that is durable.
 
-        A payment past its validity is left for a proof to expire.
+        A payment past its validity is left for a proof to expire, and one that chain time is not near enough for yet
+        (`validity.is_timely`) for a newer proof; `take_untimely` tells which.
         """
         released: list[Payment] = []
         for account in list(self.pending):
@@ -182,6 +195,14 @@ class PaymentQueue(PaymentLog):
                     or payment.valid_until_ms <= now_ms or payment.kept
                 ):
                     break
+                if not is_timely(payment.valid_until_ms, lane.proved.ts_ms, self._validity_ms_max):
+                    if payment.reason != _UNTIMELY:
+                        payment.reason = _UNTIMELY
+                        self._touch(payment, write=False)
+                    self._untimely.append(payment)
+                    break
+                if payment.reason == _UNTIMELY:
+                    payment.reason = ""
                 lane.sent.append(lane.held.popleft())
                 payment.released = True
                 self._touch(payment)
@@ -190,6 +211,11 @@ class PaymentQueue(PaymentLog):
                 break
             del self.pending[account]  # comes back with the next payment or proof of the account
         return released
+
+    def take_untimely(self) -> list[Payment]:
+        """Return and forget the payments that a newer proof of chain time is needed for."""
+        found, self._untimely = self._untimely, []
+        return found
 
     # --- what is heard -----------------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import click
 
 from ..commands import BENCHMARKS
 from ..errors import InputError
+from .numbers import WholeNumber
 from .output import Progress, columns, emit, json_option
 from .registry import BENCHMARKS_GROUP, Offer, offers
 
@@ -19,7 +20,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--list", "as_list", is_flag=True, help="List the benchmarks and stop.")
 @click.option("--quick", is_flag=True, help="Smaller sizes, for a first look.")
-@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True,
+@click.option("--rounds", type=WholeNumber(1, 100), default=5, show_default=True,
               help="Interleaved rounds per case.")
 @click.option("--dir", "directory", type=_FOLDER, help="Folder on the disk to measure [default: the temporary folder].")
 @json_option

@@ -6,10 +6,11 @@ import click
 
 from ..detect import GIB, Hardware, as_labelled, choose_tier, measure
 from ..home import home_directory
+from .numbers import WholeNumber
 from .output import emit, json_option
 
-_AT_LEAST_ONE = click.IntRange(1, 1 << 20)
-_FROM_ZERO = click.IntRange(0, 1 << 30)
+_AT_LEAST_ONE = WholeNumber(1, 1 << 20)
+_FROM_ZERO = WholeNumber(0, 1 << 30)
 
 
 @click.command(epilog="Example: supervm detect --cores 16 --memory-gib 64 --disk-gib 500 --json")

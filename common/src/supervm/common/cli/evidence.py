@@ -26,6 +26,7 @@ from supervm.protocol.evidence import (
 )
 from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 from supervm.protocol.keys import verify
+from supervm.protocol.reading import bytes_bounds
 
 from ..errors import InputError
 from .output import emit, json_option
@@ -104,7 +105,8 @@ def _deed(found: Evidence, culprit: Culprit) -> str:
 
 def _read_epoch(path: Path) -> EpochRecord:
     try:
-        return decode(EpochRecord, path.read_bytes())
+        with path.open("rb") as file:
+            return decode(EpochRecord, file.read(bytes_bounds(EpochRecord)[1] + 1))
     except OSError as error:
         raise InputError(f"{path}: the file cannot be read: {error.strerror}") from error
     except RemoteProtocolError as error:

@@ -8,6 +8,8 @@ from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
 
 from ..errors import InputError
 from ..options import whole_number
+from ..quoting import quoted
+from .numbers import WholeNumber
 from .output import columns, emit, json_option
 
 
@@ -17,7 +19,7 @@ def fee() -> None:
 
 
 @fee.command(epilog="Example: supervm fee split 1001 --shares 4000,3000,2000,1000 --json")
-@click.argument("amount", type=int)
+@click.argument("amount", type=WholeNumber())
 @click.option("--shares", default=",".join(map(str, DEFAULT_SHARES_BPS)), show_default=True,
               help="Basis points of L1, L2, L3, L4; they sum to 10000.")
 @json_option
@@ -40,7 +42,7 @@ def parse_shares(text: str) -> tuple[int, ...]:
         share = whole_number(part.strip())
         if share is None:
             raise InputError(
-                f"shares {text!r:.100} are not allowed: four whole numbers of basis points, for example "
+                f"shares {quoted(text)} are not allowed: four whole numbers of basis points, for example "
                 "4000,3000,2000,1000"
             )
         shares.append(share)

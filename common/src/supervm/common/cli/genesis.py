@@ -23,6 +23,7 @@ from ..keyfile import create_file
 from ..keyreader import KeyReader
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
+from .numbers import WholeNumber
 from .output import columns, emit, json_option, note
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--alloc", type=_READ, required=True, help="CSV account,amount in grain.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to make.")
 @click.option("--name", default="supervm", show_default=True, help="Name of the network, 1 to 64 characters.")
-@click.option("--time", "time_ms", type=click.IntRange(0, _INT_MAX), help="Unix time in ms [default: now].")
+@click.option("--time", "time_ms", type=WholeNumber(0, _INT_MAX), help="Unix time in ms [default: now].")
 @click.option("--test-network", is_flag=True, help="Addresses begin with tsvm1.")
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; may be given many times.")
 @json_option
@@ -104,10 +105,11 @@ def new(
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """Show what a genesis FILE says, its chain id and the anchor of its light clients."""
-    from supervm.protocol.genesis import load_genesis
+    from supervm.protocol.genesis import GENESIS_BYTES_MAX, load_genesis
 
     try:
-        made = load_genesis(file.read_bytes())
+        with file.open("rb") as stream:
+            made = load_genesis(stream.read(GENESIS_BYTES_MAX + 1))
         document = describe(made)
     except LocalProtocolError as error:
         raise InputError(f"{file}: {error}") from None

@@ -27,6 +27,8 @@ EXIT_INPUT: Final = 2
 EXIT_BUG: Final = 70
 EXIT_INTERRUPTED: Final = 130
 EXIT_PIPE: Final = 141
+WORD_CHARACTERS_MAX: Final = 400
+"""Longest run without a blank that an error line shows in full."""
 
 
 class LazyProgram(click.Group):
@@ -162,4 +164,12 @@ def _line_of(error: BaseException) -> str | None:
         if database is None or not isinstance(error, database.OperationalError):
             return None
         text = f"the database: {error.orig}"
-    return " ".join(text.split())
+    return " ".join(_shortened(word) for word in text.split())
+
+
+def _shortened(word: str) -> str:
+    """Return a word of a message, without its middle if it is longer than any path or key: input shown in full.
+
+    What a message quotes it shortens itself; this holds for the library's own messages, too.
+    """
+    return word if len(word) <= WORD_CHARACTERS_MAX else f"{word[:60]}...({len(word)} characters)...{word[-20:]}"

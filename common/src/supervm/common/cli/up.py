@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
 import click
 
 from ..errors import CommonError, InputError
+from .numbers import DecimalNumber, WholeNumber
 from .output import columns, emit, json_option, note
 
-_COUNT = click.IntRange(1, 64)
+_COUNT = WholeNumber(1, 64)
 
 
 @click.command(epilog="Example: supervm up --payments examples/payments.csv --exit-when-done --json")
@@ -30,8 +30,12 @@ _COUNT = click.IntRange(1, 64)
     type=click.Path(dir_okay=False, path_type=Path),
     help="CSV with the header from,to,amount,fee. Default: a built-in set.",
 )
+@click.option(
+    "--send-new", is_flag=True,
+    help="With --dir: send the rows that are new although others, sent before, are gone from the file.",
+)
 @click.option("--exit-when-done", is_flag=True, help="Stop once every payment has its fate.")
-@click.option("--timeout", "timeout_s", type=click.FloatRange(min=1), help="Seconds after which to stop in any case.")
+@click.option("--timeout", "timeout_s", type=DecimalNumber(min=1), help="Seconds after which to stop in any case.")
 @json_option
 def up(
     l1: int | None,
@@ -40,6 +44,7 @@ def up(
     l4: int | None,
     directory: Path | None,
     payments: Path | None,
+    send_new: bool,
     exit_when_done: bool,
     timeout_s: float | None,
     as_json: bool,
@@ -49,8 +54,6 @@ def up(
     Sends a file of payments through it and shows each one reaching a state that a phone has proved for itself.
     Exits with 0 when every payment is proved (R4) or refused with a reason, else with 1.
     """
-    if timeout_s is not None and not math.isfinite(timeout_s):
-        raise click.UsageError(f"--timeout {timeout_s} is not allowed: seconds, at least 1", ctx=None)
     from ..up.layout import Counts
     from ..up.session import UpOptions, run_up
 
@@ -59,7 +62,9 @@ def up(
         standard = Counts()
         counts = Counts(l1 or standard.l1, l2 or standard.l2, l3 or standard.l3, l4 or standard.l4)
     try:
-        document, ok = run_up(UpOptions(counts, directory, payments, exit_when_done, timeout_s, quiet=False))
+        document, ok = run_up(UpOptions(
+            counts, directory, payments, exit_when_done, timeout_s, quiet=False, send_new=send_new
+        ))
     except InputError:
         raise
     except CommonError as error:  # the input was right, the network did not do what was asked

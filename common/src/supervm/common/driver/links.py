@@ -225,7 +225,8 @@ class Links:
             del self._peers[peer]
             self._gone(peer)
             self._sink("peer-down", {"peer": peer.hex(), "reason": link.ended}, "info")
-            self._feed([PeerDown(peer, link.ended, link.code)])
+            fault = link.fault
+            self._feed([PeerDown(peer, link.ended, fault.code if fault else link.code, fault.penalty if fault else 0)])
 
     def _is_second(self, link: PeerLink, peer: bytes) -> bool:
         """Return whether there is another connection to the peer that is the one to keep."""
@@ -398,6 +399,7 @@ class Links:
             "code": error.code, "reason": error.reason}, "info" if peer is not None else "debug")
         reason = f"{error.code}: {error.reason}"
         if link.up:
+            link.fault = error
             link.end(reason, orderly=connection.alive, last=encode_message(goodbye(error.code, error.reason)))
             return
         link.code = error.code

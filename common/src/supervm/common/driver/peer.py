@@ -8,6 +8,8 @@ from typing import Final, Literal
 
 import trio
 
+from supervm.protocol.errors import RemoteProtocolError
+
 from ..connection import Connection
 from .acknowledged import Acknowledged
 from .clock import Clock
@@ -112,6 +114,7 @@ class PeerLink:
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
         code: the word for it: the peer's Goodbye, or our refusal of a peer that was not up; "" if there is none.
+        fault: the rule of the link that the peer broke, if that is why.
         orderly: what waits may still be sent at the end.
     """
 
@@ -128,6 +131,7 @@ class PeerLink:
     held_until_us: int = 0
     ended: str = ""
     code: str = ""
+    fault: RemoteProtocolError | None = None
     orderly: bool = True
 
     async def flush(self, clock: Clock) -> None:

@@ -29,7 +29,7 @@ from typing import Final
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.messages import AnyMessage, Message
 
-from ..core import Outbox, PeerUp
+from ..core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
 from .costs import ANSWER_KIB, CLASSES, COSTS, CostClass
 
@@ -157,8 +157,17 @@ class Manners:
         known.held_until_us = 0
         return True
 
-    def peer_down(self, peer: bytes) -> None:
-        """Note that a peer is gone; what it owes and what it did wrong is remembered for a while."""
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Note that a peer is gone; what it owes and what it did wrong is remembered for a while.
+
+        If it broke a rule of the link, it is blamed for that: the driver has hung up on it already.
+        """
+        if event.penalty:
+            error = RemoteProtocolError(event.reason, penalty=event.penalty, code=event.code)
+            self.blame(now_us, event.peer, error)
+        self._forget(event.peer)
+
+    def _forget(self, peer: bytes) -> None:
         known = self._peers.pop(peer, None)
         if known is not None:
             self._count[known.rank] -= 1
@@ -264,9 +273,10 @@ class Manners:
 
     def _hold(self, now_us: int, peer: bytes, known: _Peer) -> None:
         """Keep a peer waiting until it owes nothing more in any class."""
-        until_us = max(bucket.ready_us(now_us) for bucket in known.buckets.values())
-        if known.together is not None:
-            until_us = max(until_us, known.together.ready_us(now_us))
+        debt: str
+        until_us, debt = max((bucket.ready_us(now_us), name) for name, bucket in known.buckets.items())
+        if known.together is not None and (ready_us := known.together.ready_us(now_us)) > until_us:
+            until_us, debt = ready_us, "together"
         if until_us <= max(now_us, known.held_until_us):
             return
         known.held_until_us = until_us
@@ -274,7 +284,7 @@ class Manners:
         repeated = self._report(now_us, peer, "throttled", 10 * REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "throttled", level="info", peer=self._name(peer), rank=known.rank.name.lower(),
+                "throttled", level="info", peer=self._name(peer), rank=known.rank.name.lower(), debt=debt,
                 for_ms=(until_us - now_us) // 1000, times=repeated + 1)
 
     # --- what they do wrong -----------------------------------------------------------------------------------------
@@ -304,7 +314,7 @@ class Manners:
         rank = Rank.STRANGER if known is None else known.rank
         self._extend(now_us, record, rank)
         if known is not None:
-            self.peer_down(peer)
+            self._forget(peer)
             self._outbox.hang_up(peer, error.code, error.reason[:256])
             if rank is Rank.STRANGER and _can_ban(known.remote):
                 address = self._record(now_us, known.remote)

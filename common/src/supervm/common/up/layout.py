@@ -249,9 +249,9 @@ def _write_node(network: Network, name: str, account_of: dict[str, bytes]) -> No
         # each phone prefers another edge, and knows all
         edges = counts.names(3)
         peers = edges[index % len(edges) :] + edges[: index % len(edges)]
-        names = network.accounts[name]
+        names = network.accounts[name]  # of a phone that no name lives on: its one account has none
         (directory / name / NAMES_FILE).write_text("".join(f"{item}\n" for item in names))
-        options = {"accounts": len(names), "names": NAMES_FILE}
+        options = {"accounts": max(1, len(names)), "names": NAMES_FILE}
     else:
         peers = counts.names(tier - 1)
     node = network.nodes[name]

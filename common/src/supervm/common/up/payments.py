@@ -1,7 +1,8 @@
 """Sending the rows of a payments file through the phones, and following each to its fate.
 
 Every row has a name that lasts - hash of the file and row number - which the phone keeps in its journal beside the
-payment, so that a second `supervm up --dir` never sends a row twice. Rows of one payer go to one phone, in file order.
+payment, and a row that an earlier version of the file held is found by what it says (`history`), so that a second
+`supervm up --dir` never sends a row twice. Rows of one payer go to one phone, in file order.
 A name that is new to an existing network is first funded from its reserve by an ordinary transfer.
 """
 
@@ -13,12 +14,15 @@ from typing import Any
 
 import trio
 
-from supervm.common.errors import CommonError
+from supervm.common.errors import CommonError, InputError
 
+from .history import doubts, recall
 from .rows import PaymentsFile, Row
 
 CHUNK_ROWS = 500
 """Rows in one request to a phone."""
+CHANGED_MAX = 2_000
+"""Payments in one answer of a phone."""
 POLL_S = 0.2
 FATES = ("R4", "refused", "expired", "cancelled")
 """Statuses that end a payment (decisions.md, Statuses)."""
@@ -47,6 +51,7 @@ class Followed:
 
     row: Row
     key: str
+    sent_before: bool = False
     shown: Mapping[str, Any] | None = None
 
     @property
@@ -71,6 +76,7 @@ class Followed:
             "status": self.status,
             "reason": shown.get("reason"),
             "proof_verified": bool(shown.get("proof_verified", False)),
+            "sent_before": self.sent_before,
             "created_us": shown.get("created_us"),
             "latency_ms": shown.get("latency_ms") or {"r0": None, "r1": None, "r3": None, "r4": None},
         }
@@ -94,6 +100,7 @@ class PaymentRun:
         self._wallets = wallets
         self._unfunded = list(unfunded)
         self._reserve = reserve
+        self._digest = file.digest
         self.payments = [Followed(row, f"{file.digest}:{row.number}") for row in file.rows]
         self._by_key = {item.key: item for item in self.payments}
         self._cursors: dict[str, int] = {}
@@ -127,6 +134,30 @@ class PaymentRun:
                     return
                 await trio.sleep(POLL_S)
 
+    async def recall(self, *, send_new: bool) -> int:
+        """Find the rows that earlier runs have sent, before `run`; return how many they are.
+
+        Args:
+            send_new: go on also where new rows may correct rows that were sent.
+
+        Raises:
+            InputError: they may, and nothing is sent.
+        """
+        journal = [shown for node in self._nodes() for shown in await self._changed(node)]
+        journal.sort(key=lambda shown: (shown["created_us"], shown["number"]))
+        addresses = {name: wallet.address for name, wallet in self._wallets.items()}
+        contents = [
+            (addresses[item.row.source], addresses[item.row.to], item.row.amount, item.row.fee)
+            for item in self.payments
+        ]
+        recalled = recall(contents, self._digest, journal)
+        if recalled.is_doubtful and not send_new:
+            raise InputError(doubts(recalled, contents, {address: name for name, address in addresses.items()}))
+        for item, name, sent in zip(self.payments, recalled.names, recalled.sent, strict=True):
+            item.key, item.shown, item.sent_before = name, sent, sent is not None
+        self._by_key = {item.key: item for item in self.payments}
+        return len(self.payments) - len(recalled.new)
+
     async def _fund(self) -> None:
         reserve = self._wallets[self._reserve]
         rows = [
@@ -151,7 +182,9 @@ class PaymentRun:
                 await trio.sleep(POLL_S)
 
     async def _send(self, node: str) -> None:
-        mine = [item for item in self.payments if self._wallets[item.row.source].node == node]
+        mine = [
+            item for item in self.payments if self._wallets[item.row.source].node == node and not item.sent_before
+        ]
         for start in range(0, len(mine), CHUNK_ROWS):
             rows = [
                 {
@@ -172,18 +205,27 @@ class PaymentRun:
                     item.shown = shown
 
     async def _poll(self) -> None:
-        for node in dict.fromkeys(wallet.node for wallet in self._wallets.values()):
-            while True:
-                try:
-                    answer = await self._call(
-                        node, {"request": "payments_since", "cursor": self._cursors.get(node, 0), "limit": 2_000}
-                    )
-                except NodeLost:
-                    break
-                self._cursors[node] = answer["cursor"]
-                for shown in answer["payments"]:
-                    item = self._by_key.get(shown.get("key") or "")
-                    if item is not None:
-                        item.shown = shown
-                if len(answer["payments"]) < 2_000:
-                    break
+        for node in self._nodes():
+            try:
+                changed = await self._changed(node)
+            except NodeLost:
+                continue
+            for shown in changed:
+                item = self._by_key.get(shown.get("key") or "")
+                if item is not None:
+                    item.shown = shown
+
+    def _nodes(self) -> list[str]:
+        return list(dict.fromkeys(wallet.node for wallet in self._wallets.values()))
+
+    async def _changed(self, node: str) -> list[Mapping[str, Any]]:
+        """Return the payments of a phone that changed since they were asked for last."""
+        found: list[Mapping[str, Any]] = []
+        while True:
+            answer = await self._call(
+                node, {"request": "payments_since", "cursor": self._cursors.get(node, 0), "limit": CHANGED_MAX}
+            )
+            self._cursors[node] = answer["cursor"]
+            found += answer["payments"]
+            if len(answer["payments"]) < CHANGED_MAX:
+                return found

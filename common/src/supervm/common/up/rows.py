@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supervm.common.errors import InputError
+from supervm.common.options import whole_number
+from supervm.common.quoting import quoted
+from supervm.common.textfile import decode_text
 from supervm.protocol.codec import INT_MAX
 
 HEADER = ["from", "to", "amount", "fee"]
@@ -77,14 +80,11 @@ def parse_payments(data: bytes, name: str) -> PaymentsFile:
     Raises:
         InputError: as `read_payments`.
     """
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: byte {error.start} is not UTF-8 text") from error
-    lines = _lines(text, name)
+    lines = _lines(decode_text(data, name), name)
     _, header = next(lines, (1, None))
     if header is None or [cell.strip() for cell in header] != HEADER:
-        raise InputError(f"{name}, line 1: the header is {','.join(header or [])!r}; it must be {','.join(HEADER)!r}")
+        found = quoted(",".join(header or []))
+        raise InputError(f"{name}, line 1: the header is {found}; it must be {','.join(HEADER)!r}")
     rows: list[Row] = []
     for number, cells in lines:
         where = f"{name}, line {number}"
@@ -112,13 +112,14 @@ def _lines(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
 def _name(text: str, where: str) -> str:
     if not 0 < len(text) <= NAME_CHARS_MAX or not text.isprintable() or text.startswith(RESERVED_PREFIX):
         raise InputError(
-            f"{where}: {text!r} is no name; 1 to {NAME_CHARS_MAX} printable characters, not starting with "
+            f"{where}: {quoted(text)} is no name; 1 to {NAME_CHARS_MAX} printable characters, not starting with "
             f"{RESERVED_PREFIX!r}, are allowed"
         )
     return text
 
 
 def _grain(text: str, column: str, where: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 1 <= int(text[:20]) <= INT_MAX or len(text) > 19:
-        raise InputError(f"{where}: {column} is {text!r}; a whole number from 1 to {INT_MAX} is required")
-    return int(text)
+    value = whole_number(text)
+    if value is None or not 1 <= value <= INT_MAX:
+        raise InputError(f"{where}: {column} is {quoted(text)}; a whole number from 1 to {INT_MAX} is required")
+    return value

@@ -48,6 +48,7 @@ class UpOptions:
     exit_when_done: bool
     timeout_s: float | None
     quiet: bool
+    send_new: bool = False
 
 
 def check_profiles() -> None:
@@ -167,6 +168,10 @@ class _Session:
                     await self._processes.run(nursery)
                     await self._wait_ready()
                     self._view.say(f"all nodes are up after {self._elapsed():.1f} s")
+                    if not self._network.fresh:
+                        before = await self._run.recall(send_new=self._options.send_new)
+                        new = len(self._run.payments) - before
+                        self._view.say(f"{before} rows were sent before and are not sent again; {new} are new")
                     nursery.start_soon(self._show)
                     await self._run.run()
                     self._finished = True

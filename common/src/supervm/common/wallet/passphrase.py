@@ -16,6 +16,8 @@ PASSPHRASE_VARIABLE: Final = "SUPERVM_PASSPHRASE"  # noqa: S105 - the name of th
 """Environment variable that may hold the passphrase."""
 PASSPHRASE_BYTES_MAX: Final = 4096
 """Longest passphrase, in UTF-8 bytes after NFKD."""
+BYTE_ORDER_MARK: Final = "\ufeff"
+"""What some editors put before a file's text. Wallets made before it was dropped have it in theirs."""
 KEY_BYTES: Final = 32
 """Length of a stretched key."""
 
@@ -70,7 +72,8 @@ def read_passphrase(
     """Return the passphrase from the first place that is given: `file`, the environment, the `prompt`.
 
     Args:
-        file: what ``--passphrase-file`` names: one line of UTF-8, its line end not part of the passphrase.
+        file: what ``--passphrase-file`` names: one line of UTF-8; a byte-order mark before it and its line end are no
+            part of the passphrase.
         environ: searched for ``SUPERVM_PASSPHRASE``.
         prompt: asks a person, given the question; None where nobody can be asked.
 
@@ -87,6 +90,7 @@ def read_passphrase(
         raise InputError(
             f"the wallet needs a passphrase: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
         )
+    passphrase = passphrase.removeprefix(BYTE_ORDER_MARK)  # an editor's mark, also where a shell read the file
     if not passphrase:
         raise InputError(f"{source} is empty; a wallet needs a passphrase")
     return passphrase
@@ -96,10 +100,11 @@ def _read_line(file: Path) -> str:
     what = f"the passphrase file {file}"
     try:
         with file.open("rb") as stream:
-            data = stream.read(PASSPHRASE_BYTES_MAX + 3)  # room for a line end, and to see that there is more
+            # room for a byte-order mark, a line end, and to see that there is more
+            data = stream.read(PASSPHRASE_BYTES_MAX + 6)
     except OSError as error:
         raise InputError(f"{what} cannot be read: {error.strerror}") from error
-    line = data.removesuffix(b"\n").removesuffix(b"\r")
+    line = data.removeprefix(BYTE_ORDER_MARK.encode()).removesuffix(b"\n").removesuffix(b"\r")
     if len(line) > PASSPHRASE_BYTES_MAX:
         raise InputError(_too_long(what))
     if b"\n" in line:

@@ -2,8 +2,12 @@
 
 Theory of operation. The file holds one canonical CBOR array: how the key was stretched from the passphrase
 (argon2id, its cost and salt) and the words sealed with XSalsa20-Poly1305. Nothing outside the seal needs a
-check of its own: a changed cost or salt gives another key, which opens nothing. The cost is bounded before it
-is spent, so a planted file cannot take the machine's memory. The sealed words are padded to one length.
+check of its own: a changed cost or salt gives another key, which opens nothing. (The library counts memory in
+whole KiB and ignores the bytes beyond, so only whole KiB are a cost: a file has one form.) The cost is bounded
+before it is spent, so a planted file cannot take the machine's memory. The sealed words are padded to one length.
+
+A passphrase file with a byte-order mark once gave the mark to the passphrase. No passphrase has it now, so one that
+opens nothing is tried with the mark before it is called wrong: nobody is locked out of a wallet made then.
 
 The words are the wallet; everything else follows from them: the BIP-39 seed (empty BIP-39 passphrase), then
 the account keys by SLIP-0010 (`supervm.protocol.derivation`). Any BIP-39 program can keep the words, and
@@ -28,12 +32,13 @@ from supervm.protocol.derivation import INDEX_MAX, account_seed
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.keys import SigningKey
 
-from .passphrase import INTERACTIVE, Stretching, stretch
+from .passphrase import BYTE_ORDER_MARK, INTERACTIVE, Stretching, stretch
 from .words import bip39_seed, checked_words, words_of
 
 WALLET_FILE: Final = "wallet.cbor"
 """Name of the wallet in its directory."""
 
+_KIB = 1 << 10
 _FILE_BYTES_MAX = 1024
 _SALT_BYTES = 16
 _NONCE_BYTES = 24
@@ -45,7 +50,7 @@ class _WalletFile(Agreed, frozen=True):
     kind: Literal["svm.wallet"]
     version: Literal[1]
     passes: Annotated[int, msgspec.Meta(ge=1, le=16)]
-    memory_bytes: Annotated[int, msgspec.Meta(ge=8 << 10, le=1 << 30)]
+    memory_bytes: Annotated[int, msgspec.Meta(ge=8 << 10, le=1 << 30, multiple_of=_KIB)]
     salt: Annotated[bytes, msgspec.Meta(min_length=_SALT_BYTES, max_length=_SALT_BYTES)]
     nonce: Annotated[bytes, msgspec.Meta(min_length=_NONCE_BYTES, max_length=_NONCE_BYTES)]
     sealed: Annotated[bytes, msgspec.Meta(min_length=_SEALED_BYTES, max_length=_SEALED_BYTES)]
@@ -105,8 +110,8 @@ def create_wallet(
         words = words_of(entropy)
     else:
         raise CommonError("a wallet is made from words or from entropy: give exactly one of them")
-    if not (1 <= cost.passes <= 16 and 8 << 10 <= cost.memory_bytes <= 1 << 30):
-        raise CommonError(f"{cost} is not allowed; 1 to 16 passes over 8 KiB to 1 GiB are")
+    if not (1 <= cost.passes <= 16 and 8 << 10 <= cost.memory_bytes <= 1 << 30) or cost.memory_bytes % _KIB:
+        raise CommonError(f"{cost} is not allowed; 1 to 16 passes over 8 KiB to 1 GiB, in whole KiB, are")
     if os.path.lexists(path):
         raise InputError(_occupied(path))
     salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
@@ -149,14 +154,13 @@ def unlock_wallet(path: Path, passphrase: str) -> Wallet:
         file = decode(_WalletFile, data, bytes_max=_FILE_BYTES_MAX)
     except RemoteProtocolError as error:
         raise InputError(f"{path} is damaged or is not a SuperVM wallet of version 1") from error
-    key = stretch(passphrase, file.salt, Stretching(file.passes, file.memory_bytes))
-    try:
-        words = crypto_secretbox_open(file.sealed, file.nonce, key).decode("ascii").rstrip(" ")
-    except CryptoError:
-        raise InputError(
-            f"the passphrase does not open {path}: it is wrong, or the file is damaged"
-        ) from None
-    return Wallet(words)
+    for candidate in (passphrase, BYTE_ORDER_MARK + passphrase):
+        key = stretch(candidate, file.salt, Stretching(file.passes, file.memory_bytes))
+        try:
+            return Wallet(crypto_secretbox_open(file.sealed, file.nonce, key).decode("ascii").rstrip(" "))
+        except CryptoError:
+            continue
+    raise InputError(f"the passphrase does not open {path}: it is wrong, or the file is damaged")
 
 
 def _occupied(path: Path) -> str:

@@ -17,6 +17,7 @@ WORD_COUNTS: Final = (12, 15, 18, 21, 24)
 
 _ENTROPY_BYTES = (16, 20, 24, 28, 32)
 _SEED_ROUNDS = 2048
+_BLANK_LETTERS = "\u115f\u1160"  # fillers of the Korean script, letters by their class
 
 
 def bip39_seed(words: str) -> bytes:
@@ -42,8 +43,37 @@ def words_of(entropy: bytes) -> str:
     return words
 
 
+def split_words(text: str) -> list[str]:
+    """Return the words of `text` as people paste them, in small letters, their spelling unchecked.
+
+    Blanks and line breaks of every kind and the punctuation of lists part words; marks that nobody sees (zero-width
+    blanks, a byte-order mark) and full-width forms are what they stand for; numbers before words ("1.", "2)") go.
+
+    Raises:
+        InputError: the words are numbered, but not from 1 on and in order.
+    """
+    spaced = "".join(
+        letter if unicodedata.category(letter)[0] in "LNM" and letter not in _BLANK_LETTERS else " "
+        for letter in unicodedata.normalize("NFKD", text).lower()
+        if unicodedata.category(letter) != "Cf"
+    )
+    words, numbers = [], []
+    for piece in spaced.split():
+        word = piece.lstrip("0123456789")
+        if word != piece:
+            numbers.append(piece.removesuffix(word).lstrip("0"))
+        if word:
+            words.append(word)
+    if numbers and numbers != [str(place) for place in range(1, len(words) + 1)]:
+        raise InputError("the words are numbered, but not from 1 on and each once in order: write them in order")
+    return words
+
+
 def checked_words(words: str) -> str:
     """Return `words` in small letters with single spaces, if they are a BIP-39 English mnemonic.
+
+    Args:
+        words: as `split_words` takes them.
 
     Raises:
         InputError: the number of words, a word, or the checksum is wrong. No message repeats a word: it may
@@ -52,12 +82,14 @@ def checked_words(words: str) -> str:
     from mnemonic import Mnemonic
 
     book = Mnemonic("english")
-    split = unicodedata.normalize("NFKD", words).lower().split()
+    split = split_words(words)
     if len(split) not in WORD_COUNTS:
         allowed = ", ".join(map(str, WORD_COUNTS))
         raise InputError(f"there are {len(split)} words; BIP-39 allows {allowed}")
     known = set(book.wordlist)
     for place, word in enumerate(split, 1):
+        if not (word.isascii() and word.isalpha()):
+            raise InputError(f"word {place} holds something else than the letters a to z")
         if word not in known:
             raise InputError(f"word {place} is not in the BIP-39 English list; check its spelling")
     tidy = " ".join(split)

@@ -185,7 +185,7 @@ class GetBlocks(Message, tag=34, frozen=True):
 
 
 class BlocksMessage(Message, tag=35, frozen=True):
-    """Finalized blocks with the finalization of the last (`FinalizedBlocks`)."""
+    """Final blocks with the finalization of the last (`FinalizedBlocks`), or a part of it (`FinalizedPrefix`)."""
 
     blocks: BigBlob
 

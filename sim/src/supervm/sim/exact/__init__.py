@@ -8,6 +8,7 @@ from .adversaries import ACTORS
 from .choices import PPM, Choice, Choices, Stream
 from .clock import HostClock
 from .crypto import MemoVerify, RealVerify
+from .cuts import BY_HAND, Cause, Cut
 from .disk import KEPT, LOST, TORN, DiskProfile, Snapshot, VirtualDisk
 from .driver import Cpu
 from .events import Delivered, Event, HostStarted, HostStopped, LinkDown, LinkUp, Persisted, Sent, Stepped
@@ -34,10 +35,10 @@ from .twins import BOTH, FIRST, NEITHER, SECOND, Masks, Twins
 from .world import ExactWorld
 
 __all__ = [
-    "ACCESS", "ACTORS", "BOTH", "BOUNDARIES", "CITIES", "FATES", "FIRST", "GENESIS_MS", "GRANT", "KEPT", "LOST",
-    "NEITHER", "PPM", "REGIONS", "RTT_MS_P50", "RTT_MS_P90", "SECOND", "START_US", "TORN", "UPLINKS", "WORLD",
-    "Access", "Actor", "ActorContext", "ActorSpec", "BucketQueue", "Choice", "Choices", "Cpu", "Delivered",
-    "Deployment", "DiskProfile", "Event", "ExactWorld", "Geography", "Host", "HostClock", "HostStarted",
+    "ACCESS", "ACTORS", "BOTH", "BOUNDARIES", "BY_HAND", "CITIES", "FATES", "FIRST", "GENESIS_MS", "GRANT", "KEPT",
+    "LOST", "NEITHER", "PPM", "REGIONS", "RTT_MS_P50", "RTT_MS_P90", "SECOND", "START_US", "TORN", "UPLINKS", "WORLD",
+    "Access", "Actor", "ActorContext", "ActorSpec", "BucketQueue", "Cause", "Choice", "Choices", "Cpu", "Cut",
+    "Delivered", "Deployment", "DiskProfile", "Event", "ExactWorld", "Geography", "Host", "HostClock", "HostStarted",
     "HostStopped", "LinkDown", "LinkUp", "Masks", "MemoVerify", "Network", "Persisted", "Place", "RealVerify",
     "Rules", "Sent", "Snapshot", "Stepped", "Stream", "Twins", "VirtualDisk", "fair_rates", "key", "lan",
     "one_way_us",

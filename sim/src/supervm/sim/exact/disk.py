@@ -20,6 +20,7 @@ from supervm.common.storage.memory import MemoryStore
 
 from ..errors import SimulationError
 from .choices import Stream
+from .cuts import BY_HAND, Cause
 
 LOST, TORN, KEPT = 0, 1, 2
 """What a crash makes of the group under way: nothing of it, its tables without its log, or all of it."""
@@ -62,8 +63,9 @@ class VirtualDisk(MemoryStore):
     Attributes:
         log_lost: what the node finds at its next start: its write-ahead log is gone or damaged. It stays so until the
             node begins a new one (`Prune.begin`).
-        full: whether the next write fails.
-        factor: how many times slower than its profile it is now.
+        full_for: causes for which the next write fails.
+        slow_for: cause -> how many times slower than its profile it is for that; the slowest holds.
+        tables_old: whether older tables were put back beside the present log (`restore_tables`) since it began.
         under_way: tokens of the group that is being written.
         waiting: writes that were asked for since, as (token, records).
     """
@@ -74,8 +76,9 @@ class VirtualDisk(MemoryStore):
         self._names = tuple(spec.name for spec in specs)
         self.profile = profile or DiskProfile()
         self.log_lost = False
-        self.full = False
-        self.factor = 1
+        self.full_for: dict[Cause, None] = {}
+        self.slow_for: dict[Cause, int] = {}
+        self.tables_old = False
         self.under_way: tuple[tuple[int, tuple[Record, ...]], ...] = ()
         self.waiting: list[tuple[int, tuple[Record, ...]]] = []
         self._ends: list[int] = []  # length of the log after each of its groups
@@ -111,7 +114,7 @@ class VirtualDisk(MemoryStore):
         before = len(self._log)
         super()._apply_log(records)
         if any(isinstance(record, Prune) and record.begin for record in records):
-            self.log_lost = False
+            self.log_lost = self.tables_old = False
         if any(isinstance(record, Prune) for record in records):
             self._ends = [len(self._log)] if self._log else []
         elif len(self._log) > before:
@@ -133,19 +136,41 @@ class VirtualDisk(MemoryStore):
 
     # --- faults -------------------------------------------------------------------------------------------------------
 
-    def slow(self, factor: int) -> None:
-        """Take `factor` times as long from the next write on; 1 is the usual speed."""
+    @property
+    def full(self) -> bool:
+        """Whether the next write fails."""
+        return bool(self.full_for)
+
+    @property
+    def factor(self) -> int:
+        """How many times slower than its profile it is now: as slow as the strongest cause makes it."""
+        return max(self.slow_for.values(), default=1)
+
+    def slow(self, factor: int, cause: Cause = BY_HAND) -> None:
+        """Take `factor` times as long from the next write on; 1: that cause is over.
+
+        Raises:
+            SimulationError: it is below 1.
+        """
         if factor < 1:
             raise SimulationError(f"a disk can be 1 or more times slower, not {factor} times")
-        self.factor = factor
+        if factor == 1:
+            self.slow_for.pop(cause, None)
+        else:
+            self.slow_for[cause] = factor
 
-    def fill(self) -> None:
+    def fill(self, cause: Cause = BY_HAND) -> None:
         """Become full: the next write fails, and with it the process."""
-        self.full = True
+        self.full_for[cause] = None
 
-    def free(self) -> None:
-        """Have room again."""
-        self.full = False
+    def free(self, cause: Cause = BY_HAND) -> None:
+        """End a cause; there is room again when the last one ends."""
+        self.full_for.pop(cause, None)
+
+    def mend(self) -> None:
+        """End every cause: have room, and the usual speed."""
+        self.full_for.clear()
+        self.slow_for.clear()
 
     def snapshot(self) -> Snapshot:
         """Take a backup of everything durable, the log included."""
@@ -154,14 +179,30 @@ class VirtualDisk(MemoryStore):
 
     def restore(self, backup: Snapshot) -> None:
         """Put an older state in place of the present one, of a host that is off: nothing shows it."""
+        self._restore_rows(backup)
+        self._log = list(backup.log)
+        self._recovered = list(backup.log)
+        self._ends = list(backup.ends)
+
+    def restore_tables(self, backup: Snapshot) -> None:
+        """Put older tables beside the present log, of a host that is off: a database that was restored from a backup.
+
+        What this promised since is in the log, as far as the log was not pruned by what the tables held.
+        """
+        self._restore_rows(backup)
+        self.tables_old = True
+
+    def lose_all(self) -> None:
+        """Lose tables and log, of a host that is off; what its folder says of there having been a log is kept."""
+        self._restore_rows(Snapshot({name: {} for name in self._names}, (), ()))
+        self.lose_log()
+
+    def _restore_rows(self, backup: Snapshot) -> None:
         for name in self._names:
             fresh = type(self._tables[name])()
             for key, value in backup.rows[name].items():
                 fresh.put(key, value)
             self._tables[name] = fresh
-        self._log = list(backup.log)
-        self._recovered = list(backup.log)
-        self._ends = list(backup.ends)
 
     def lose_log(self) -> None:
         """Lose the write-ahead log, of a host that is off: amnesia, which its next start sees."""

@@ -146,6 +146,8 @@ class Driver:
                     return
             else:
                 dst.down_free_us = now_us
+        if lane.held is not None and self._network.catch(lane, parcel):
+            return
         if lane.held_until_us and (lane.waiting is not None or lane.held_until_us > self._queue.now_us):
             self._wait(lane, parcel)
         else:

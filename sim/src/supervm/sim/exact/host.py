@@ -14,6 +14,7 @@ from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 
 from .choices import Stream
 from .clock import HostClock
+from .cuts import Cause
 from .disk import VirtualDisk
 from .geography import Place
 
@@ -70,7 +71,11 @@ class Lane:
         up_bps: the sender's rate, 0: no limit.
         down_bps: the receiver's rate.
         last_us: when the newest message arrives; later ones do not come before it.
-        held: messages that wait for a path that is cut; None while it is not.
+        cut: nothing passes here now.
+        held: messages that wait for a path that is cut, or was a moment ago; None: nothing has to wait.
+        caught: how many of them, the first ones, were on their way when it was cut.
+        resume_us: when what is held goes on at the earliest.
+        afterwards: called once what was held has gone on.
         bulk: messages that wait for their share of the bandwidth, the first being sent.
         left: of the first of `bulk`, what is not sent yet, in bytes times 10**6.
         rate: its present share in bytes per second.
@@ -84,9 +89,10 @@ class Lane:
     """
 
     __slots__ = (
-        "back", "base_us", "bulk", "datagram", "down_bps", "draw_losses", "dst", "duplicate_ppm", "extra_us",
-        "frame_bytes_max", "held", "held_until_us", "kinds", "last_us", "left", "link", "loss_ppm", "name", "open",
-        "queued_bytes", "rate", "reorder_ppm", "spread_us", "src", "up_bps", "waiting", "waiting_bytes",
+        "afterwards", "back", "base_us", "bulk", "caught", "cut", "datagram", "down_bps", "draw_losses", "dst",
+        "duplicate_ppm", "extra_us", "frame_bytes_max", "held", "held_until_us", "kinds", "last_us", "left", "link",
+        "loss_ppm", "name", "open", "queued_bytes", "rate", "reorder_ppm", "resume_us", "spread_us", "src", "up_bps",
+        "waiting", "waiting_bytes",
     )
 
     back: Lane
@@ -107,7 +113,11 @@ class Lane:
         self.up_bps = src.place.access.up_bps
         self.down_bps = dst.place.access.down_bps
         self.last_us = 0
+        self.cut = False
         self.held: list[Parcel] | None = None
+        self.caught = 0
+        self.resume_us = 0
+        self.afterwards: Callable[[], None] | None = None
         self.bulk: deque[Parcel] = deque()
         self.left = 0
         self.rate = 0
@@ -145,9 +155,9 @@ class Link:
         return self.forth if self.forth.src is host else self.back
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Trap:
-    """A crash that waits for the nth time a boundary is reached."""
+    """A crash that waits for the nth time a boundary is reached, and then is the cause that holds the host off."""
 
     left: int
     restart_after_us: int | None
@@ -172,7 +182,7 @@ class Host:
         halted: why it stopped by itself; None: it did not.
         replies: answers to commands by token.
         events: what it published, with the local time.
-        group: its side of a partition, None: it reaches every side.
+        down_for: causes that hold it off; it is switched on again when the last of them ends.
         busy_us: with a CPU model, until when it is busy.
     """
 
@@ -191,7 +201,7 @@ class Host:
     halted: str | None = None
     replies: dict[int, Reply] = field(default_factory=dict)
     events: list[tuple[int, Publish]] = field(default_factory=list)
-    group: int | None = None
+    down_for: dict[Cause, None] = field(default_factory=dict)
     busy_us: int = 0
     links: dict[bytes, Lane] = field(default_factory=dict)
     """Peers that are up -> the lane to them."""
@@ -208,7 +218,8 @@ class Host:
     """Sends and replies that wait for a write."""
     lanes: dict[bytes, int] = field(default_factory=dict)
     """Lane of work -> when it is free."""
-    traps: dict[str, Trap] = field(default_factory=dict)
+    traps: dict[str, list[Trap]] = field(default_factory=dict)
+    """Boundary -> crashes that wait for it; they outlive the host's lives."""
     up_free_us: int = 0
     down_free_us: int = 0
     backlog: deque[Input] = field(default_factory=deque)

@@ -2,11 +2,13 @@
 
 Theory of operation. A dial takes TCP's handshake, Noise XX's three messages and a Hello each way: the answering end
 is up after five one-way delays, the dialling end after six. Whoever is not there refuses after a round trip; over a
-cut path nothing answers within `DIAL_TIMEOUT_US`. Of two connections made at about the same time from both sides the
-one that the lower node id dialled is kept; a later one replaces an earlier one.
+path that is cut, or is cut before that is done, nothing answers within `DIAL_TIMEOUT_US`. Of two connections made at
+about the same time from both sides the one that the lower node id dialled is kept; a later one replaces an earlier
+one.
 
 When one end goes down its core is told at once; what it had sent still arrives, in order, and then the other end goes
-down. Everything a core is told goes through the queue, so no core is ever entered twice.
+down; a cut holds that news up like anything else. Everything a core is told goes through the queue, so no core is
+ever entered twice.
 """
 
 from __future__ import annotations
@@ -69,12 +71,21 @@ class Links:
             else:
                 self._fail(host, address, "no answer within 5 s", DIAL_TIMEOUT_US)
             return
-        life = host.life
+        life, began_us = host.life, self._queue.now_us
+
+        def no_answer() -> None:
+            left_us = max(0, began_us + DIAL_TIMEOUT_US - self._queue.now_us)
+            if self._network.refuses(host, peer):
+                self._fail(host, address, "connection refused", delay_us)
+            else:
+                self._fail(host, address, "no answer within 5 s", left_us)
 
         def knock() -> None:
             if host.life != life:
                 return
-            if peer.core is None:
+            if self._is_cut(host, peer):
+                no_answer()
+            elif peer.core is None:
                 self._fail(host, address, "connection refused", delay_us)
             elif expected is not None and expected != peer.node_id:
                 self._fail(host, address, "another node answers there", 3 * delay_us)
@@ -85,7 +96,10 @@ class Links:
         def answer(there: int) -> None:
             if host.life != life:
                 return
-            if peer.life != there or self._is_cut(host, peer):
+            if self._is_cut(host, peer):
+                no_answer()
+                return
+            if peer.life != there:
                 self._fail(host, address, "the connection is lost", delay_us)
                 return
             refusal = self._accept(host, peer, address, delay_us)
@@ -123,6 +137,9 @@ class Links:
         def confirmed() -> None:
             if host.life != life or link.number not in host.made:
                 return
+            if link.back.held is not None:  # the answer's Hello is held up; nobody waits for it that long
+                self._call(DIAL_TIMEOUT_US, lambda: self.end(link.forth, "no answer within 5 s"))
+                return
             older = host.links.get(peer.node_id)
             if older is not None:
                 self.end(older, "a newer connection between the two nodes is kept")
@@ -142,13 +159,23 @@ class Links:
     def end(self, lane: Lane, reason: str) -> None:
         """Take the connection down at the end where `lane` begins; the other end follows when the news gets there."""
         self.close(lane, reason)
-        other, link = lane.back, lane.link
-        if other.src.made.get(link.number) is not link:
-            return
+        if lane.dst.made.get(lane.link.number) is lane.link:
+            self._tell_other(lane, reason)
+
+    def _tell_other(self, lane: Lane, reason: str) -> None:
+        """Have the other end go down when the news that this one is down gets there, behind what was sent before."""
         if lane.held is not None:
-            return  # the path is cut: the other end notices by itself
+            lane.afterwards = lambda: self._tell_other(lane, reason)
+            return
+
+        def arrive() -> None:
+            if lane.held is not None:
+                lane.afterwards = lambda: self._tell_other(lane, reason)
+            else:
+                self.close(lane.back, reason)
+
         at_us = max(self._queue.now_us + self._network.delay_us(lane.src, lane.dst), lane.last_us)
-        self._queue.push(at_us, (CALL, lambda: self.close(other, reason)))
+        self._queue.push(at_us, (CALL, arrive))
 
     def close(self, lane: Lane, reason: str) -> None:
         """Take down one end; its core is told if the end was up."""
@@ -184,14 +211,11 @@ class Links:
             del host.made[link.number]
             lane.open = False
             host.links.pop(lane.dst.node_id, None)
-            other = lane.back
-            if silent_us is None and lane.held is None:
-                at_us = max(self._queue.now_us + self._network.delay_us(host, lane.dst), lane.last_us)
-            elif lane.held is not None:
-                at_us = self._queue.now_us + self._network.dead_after_us
+            if silent_us is None:
+                self._tell_other(lane, reason)
             else:
-                at_us = self._queue.now_us + silent_us  # type: ignore[operator]  # one of the two above is taken else
-            self._queue.push(max(at_us, 0), (CALL, lambda other=other: self.close(other, reason)))
+                at_us = self._queue.now_us + silent_us
+                self._queue.push(at_us, (CALL, lambda other=lane.back: self.close(other, reason)))
             if link.number not in lane.dst.made:
                 self._network.close(link)
 

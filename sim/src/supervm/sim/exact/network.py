@@ -12,17 +12,20 @@ burst of packets: it waits its turn at both ends, first come, first served, at l
 whose rate is the max-min fair share among all flows (`flows`), recomputed whenever one begins or ends. Bursts are not
 taken off the flows' shares. Whatever follows a flow on its connection waits for it.
 
-A cut path delivers nothing. What is sent there is held, as TCP would hold it, and goes on when the path is mended; if
-that takes longer than `dead_after_us`, both ends give the connection up.
+A cut path delivers nothing: what is sent there is held, as TCP would hold it, and so is what was on its way when the
+path was cut. A retransmission time after the path is mended, and once nothing older is on its way any more, it goes
+on in order. If nothing is acknowledged for `dead_after_us` from the first cut on, both ends give the connection up.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from .choices import Choices, Stream
+from .cuts import Cause, Cut, Cuts
 from .flows import fair_rates
 from .geography import Geography
 from .host import CALL, DELIVER, LATE, SHARE, Host, Lane, Link, Parcel
@@ -88,9 +91,8 @@ class Network:
         self._links: dict[int, Link] = {}
         self._delays_us: dict[tuple[int, int], int] = {}
         self._rules: dict[tuple[int | None, int | None], Rules] = {}
-        self._cut: dict[tuple[int, int], str] = {}
-        self._divided = False
-        self._grouped: list[Host] = []
+        self._impaired: dict[int, dict[Cause, Rules]] = {}
+        self._cuts = Cuts()
         self._flows: dict[Lane, None] = {}
         self._flows_at_us = 0
         self._generation = 0
@@ -122,6 +124,20 @@ class Network:
         self._rules[None if src is None else src.index, None if dst is None else dst.index] = rules
         self._refresh()
 
+    def impair(self, cause: Cause, hosts: Iterable[Host], rules: Rules | None) -> None:
+        """Let everything from and to some hosts be lost or late for a cause; None: that cause is over.
+
+        Beside what `set_rules` says the strongest of all causes holds, at either end of a path: the greatest loss and
+        the greatest delay (other rules are not taken from here).
+        """
+        for host in hosts:
+            causes = self._impaired.setdefault(host.index, {})
+            if rules is None:
+                causes.pop(cause, None)
+            else:
+                causes[cause] = rules
+        self._refresh()
+
     def rules_of(self, src: Host, dst: Host) -> Rules:
         """Return the rules of a directed path."""
         for name in ((src.index, dst.index), (src.index, None), (None, dst.index), (None, None)):
@@ -135,8 +151,7 @@ class Network:
         self._links[link.number] = link
         for lane in (link.forth, link.back):
             self._set(lane)
-            if self.is_cut(lane.src, lane.dst):
-                lane.held = []
+        self._look_at(link)
 
     def close(self, link: Link) -> None:
         """Forget a connection that is down at both ends, and what waits in it."""
@@ -145,7 +160,7 @@ class Network:
             if self._flows.pop(lane, self) is None:
                 self._share_soon()
             lane.bulk.clear()
-            lane.held = None
+            lane.held = lane.afterwards = None
             lane.queued_bytes = 0
 
     def _refresh(self) -> None:
@@ -157,10 +172,14 @@ class Network:
         src, dst = lane.src, lane.dst
         rules = self.rules_of(src, dst)
         fixed = (src.index, dst.index) in self._delays_us
+        loss_ppm, extra_us = rules.loss_ppm, rules.extra_us
+        for host in (src, dst):
+            for worse in self._impaired.get(host.index, _NOTHING).values():
+                loss_ppm, extra_us = max(loss_ppm, worse.loss_ppm), max(extra_us, worse.extra_us)
         lane.base_us = self.delay_us(src, dst)
-        lane.extra_us = rules.extra_us
+        lane.extra_us = extra_us
         lane.spread_us = 0 if fixed else self.geography.spread_us(src.place.region, dst.place.region)
-        lane.loss_ppm = rules.loss_ppm + src.place.access.loss_ppm + dst.place.access.loss_ppm
+        lane.loss_ppm = loss_ppm + src.place.access.loss_ppm + dst.place.access.loss_ppm
         lane.draw_losses = losses(lane.loss_ppm)
         lane.duplicate_ppm = rules.duplicate_ppm
         lane.reorder_ppm = rules.reorder_ppm
@@ -170,66 +189,76 @@ class Network:
 
     def is_cut(self, src: Host, dst: Host) -> bool:
         """Return whether nothing gets from one host to another now."""
-        if self._cut and (src.index, dst.index) in self._cut:
-            return True
-        return self._divided and src.group is not None and dst.group is not None and src.group != dst.group
+        return self._cuts.stop(src, dst)
 
     def refuses(self, src: Host, dst: Host) -> bool:
-        """Return whether the cut of a path is one that answers a dial with a refusal, instead of silence."""
-        return self._cut.get((src.index, dst.index)) == "refused"
+        """Return whether the cuts between two hosts answer a dial with a refusal, instead of silence."""
+        return self._cuts.refuse(src, dst)
 
-    def cut(self, src: Host, dst: Host, *, refused: bool = False) -> None:
-        """Cut one direction of a path; a dial over it gets no answer, or a refusal."""
-        self._cut[src.index, dst.index] = "refused" if refused else "silent"
-        self._review()
-
-    def mend(self, src: Host, dst: Host) -> None:
-        """Mend one direction of a path; a partition still holds."""
-        self._cut.pop((src.index, dst.index), None)
-        self._review()
-
-    def partition(self, *groups: Iterable[Host]) -> None:
-        """Cut every path between hosts of different groups; hosts in none still reach all. Replaces a partition."""
-        self._undivide()
-        self._divided = True
-        for number, group in enumerate(groups):
-            for host in group:
-                host.group = number
-                self._grouped.append(host)
+    def set_cut(self, cause: Cause, cut: Cut | None) -> None:
+        """Say what a cause cuts from now on, instead of what it cut before; None: it cuts nothing any more."""
+        if cut is None:
+            if self._cuts.by_cause.pop(cause, None) is None:
+                return
+        else:
+            self._cuts.by_cause[cause] = cut
         self._review()
 
     def heal(self) -> None:
-        """Mend every path."""
-        self._undivide()
-        self._cut.clear()
+        """End every cut."""
+        self._cuts.by_cause.clear()
         self._review()
 
-    def _undivide(self) -> None:
-        for host in self._grouped:
-            host.group = None
-        self._grouped = []
-        self._divided = False
-
     def _review(self) -> None:
-        """Hold what waits for paths that are cut, let go what waits for others."""
         for link in list(self._links.values()):
-            was_cut = link.forth.held is not None or link.back.held is not None
-            for lane in (link.forth, link.back):
-                cut = self.is_cut(lane.src, lane.dst)
-                if cut and lane.held is None:
-                    lane.held = list(lane.bulk)
-                    lane.bulk.clear()
-                    if self._flows.pop(lane, self) is None:
-                        self._share_soon()
-                elif not cut and lane.held is not None:
-                    held, lane.held = lane.held, None
-                    lane.queued_bytes = 0
-                    for parcel in held:
-                        self.carry(lane, parcel, retransmitted=True)
-            is_cut = link.forth.held is not None or link.back.held is not None
-            if is_cut and not was_cut:
-                link.cut_number += 1
-                self.watch(link)
+            self._look_at(link)
+
+    def _look_at(self, link: Link) -> None:
+        """Hold what waits for paths that are cut, let go what waits for others."""
+        was_held = link.forth.held is not None or link.back.held is not None
+        for lane in (link.forth, link.back):
+            cut = self.is_cut(lane.src, lane.dst)
+            if cut == lane.cut:
+                continue
+            lane.cut = cut
+            if not cut:
+                lane.resume_us = self._queue.now_us + RETRANSMISSION_US_MIN
+                self._queue.push(lane.resume_us, (CALL, partial(self._resume, lane)))
+            elif lane.held is None:
+                lane.held, lane.caught = list(lane.bulk), 0
+                lane.bulk.clear()
+                if self._flows.pop(lane, self) is None:
+                    self._share_soon()
+        if not was_held and (link.forth.held is not None or link.back.held is not None):
+            link.cut_number += 1
+            self.watch(link)
+
+    def _resume(self, lane: Lane) -> None:
+        """Let go what was held by a cut that is mended, unless something older is still on its way."""
+        now_us = self._queue.now_us
+        if lane.cut or lane.held is None or now_us < lane.resume_us:
+            return
+        if lane.last_us > now_us:
+            self._queue.push(lane.last_us, (CALL, partial(self._resume, lane)))
+            return
+        held, lane.held = lane.held, None
+        lane.queued_bytes = 0
+        for parcel in held:
+            if lane.link.number not in self._links:
+                return  # one of them broke the connection
+            self.carry(lane, parcel, held=True)
+        afterwards, lane.afterwards = lane.afterwards, None
+        if afterwards is not None:
+            afterwards()
+
+    def catch(self, lane: Lane, parcel: Parcel) -> bool:
+        """Hold a message that was on its way when its path was cut, or lose it on a datagram path; False: it passes."""
+        if lane.held is None or lane.datagram:
+            return lane.cut
+        lane.held.insert(lane.caught, parcel)
+        lane.caught += 1
+        lane.queued_bytes += parcel.size_bytes
+        return True
 
     def watch(self, link: Link) -> None:
         """Give a connection up if its path stays cut for `dead_after_us` from now."""
@@ -246,13 +275,13 @@ class Network:
 
     # --- messages -----------------------------------------------------------------------------------------------------
 
-    def carry(self, lane: Lane, parcel: Parcel, *, retransmitted: bool = False) -> bool:
+    def carry(self, lane: Lane, parcel: Parcel, *, held: bool = False) -> bool:
         """Take a message; return False if too much waits there already: it was dropped, or the connection has to be.
 
         Args:
             lane: an open direction of a connection.
             parcel: the message.
-            retransmitted: it was held by a cut that is mended, and waits for TCP's next try first.
+            held: it was held by a cut that is mended, and was counted then.
         """
         now_us = self._queue.now_us
         size = parcel.size_bytes
@@ -262,11 +291,11 @@ class Network:
             lane.held.append(parcel)
             lane.queued_bytes += size
             return True
-        left_us = now_us + RETRANSMISSION_US_MIN if retransmitted else now_us
+        left_us = now_us
         rate = lane.up_bps
         if rate or lane.down_bps:
             if lane.bulk or size >= self.fair_from_bytes:
-                if self._too_much(lane, size):
+                if not held and self._too_much(lane, size):
                     return False
                 lane.queued_bytes += size
                 lane.bulk.append(parcel)
@@ -371,6 +400,7 @@ class Network:
 
 
 _PLAIN: Final = Rules()
+_NOTHING: Final[dict[Cause, Rules]] = {}
 
 
 def losses(loss_ppm: int) -> Callable[[Stream], int]:

@@ -1,8 +1,16 @@
-"""Hosts that go on and off: starts, crashes, orderly stops, and traps that crash a host where it hurts most."""
+"""Hosts that go on and off: starts, crashes, orderly stops, and traps that crash a host where it hurts most.
+
+Theory of operation. Several faults may keep one host off, and each of them ends by itself. So whoever switches a host
+off for a time gives a cause and ends it later; the host comes back when its last cause has ended and its disk has
+room, whatever the order. Nothing else brings a host back: scenario faults, churn, damage, traps and the fuzzer all do
+it here. What a host does to itself (`Halt`, a disk that is full) is no cause: it stays off until it is started, or
+until a cause that struck it meanwhile has ended, as a machine that is switched on again starts its programs.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from supervm.common.core import Input, Started
@@ -10,6 +18,7 @@ from supervm.common.records import Record
 
 from ..errors import SimulationError
 from .choices import Choices, Stream
+from .cuts import Cause
 from .disk import KEPT, LOST, TORN
 from .events import HostStarted, HostStopped, Persisted, Watchers
 from .host import CALL, Host, Trap
@@ -42,14 +51,46 @@ class Power:
         self._watchers = watchers
         self._take = take
 
+    def hold(self, host: Host, cause: Cause, *, orderly: bool = False, silent_us: int | None = None) -> None:
+        """Switch a host off, if it is on, and keep it off until `let_go`.
+
+        Args:
+            host: the host.
+            cause: why; one that holds it already goes on holding it.
+            orderly: as `stop`; else as `crash`.
+            silent_us: see `crash`.
+        """
+        host.down_for[cause] = None
+        if orderly:
+            self.stop(host)
+        else:
+            self.crash(host, "connection reset", silent_us=silent_us)
+
+    def let_go(self, host: Host, cause: Cause) -> None:
+        """End a cause; switch the host on if it was the last. A cause that does not hold it changes nothing."""
+        if cause in host.down_for:
+            del host.down_for[cause]
+            self._revive(host)
+
+    def free_disk(self, host: Host, cause: Cause) -> None:
+        """End a cause for which a host's disk is full; switch the host on if nothing else keeps it off."""
+        if cause in host.disk.full_for:
+            host.disk.free(cause)
+            self._revive(host)
+
+    def _revive(self, host: Host) -> None:
+        if host.core is None and not host.down_for and not host.disk.full:
+            self.on(host)
+
     def on(self, host: Host) -> None:
-        """Switch a host on.
+        """Switch a host on, whatever held it off: all causes are over.
 
         Raises:
             SimulationError: it runs.
         """
         if host.core is not None:
             raise SimulationError(f"{host.name} runs already")
+        host.down_for.clear()
         host.life += 1
         host.halted = None
         host.asked = host.durable = 0
@@ -97,7 +138,6 @@ class Power:
         host.gate.clear()
         host.lanes.clear()
         host.backlog.clear()
-        host.traps.clear()
         host.busy_us = 0
         outcome = LOST
         if crashed and host.disk.under_way:
@@ -113,20 +153,27 @@ class Power:
         """Crash a host the nth time from now that it reaches a boundary; see `ExactWorld.crash_at`."""
         if boundary not in BOUNDARIES:
             raise SimulationError(f"there is no boundary {boundary!r}; allowed are {', '.join(BOUNDARIES)}")
-        host.traps[boundary] = Trap(nth, restart_after_us)
+        host.traps.setdefault(boundary, []).append(Trap(nth, restart_after_us))
 
     def trapped(self, host: Host, boundary: str) -> bool:
         """Note that a host is at a boundary; return whether that crashed it."""
-        trap = host.traps.get(boundary)
-        if trap is None:
+        waiting = host.traps.get(boundary)
+        if waiting is None:
             return False
-        trap.left -= 1
-        if trap.left > 0:
+        for trap in waiting:
+            trap.left -= 1
+        sprung = [trap for trap in waiting if trap.left <= 0]
+        if not sprung:
             return False
+        host.traps[boundary] = [trap for trap in waiting if trap.left > 0]
+        if not host.traps[boundary]:
+            del host.traps[boundary]
+        for trap in sprung:
+            host.down_for[trap] = None
+            if trap.restart_after_us is not None:
+                at_us = self._queue.now_us + trap.restart_after_us
+                self._queue.push(at_us, (CALL, partial(self.let_go, host, trap)))
         self._off(host, f"crash {boundary}", crashed=True)
-        if trap.restart_after_us is not None:
-            at_us = self._queue.now_us + trap.restart_after_us
-            self._queue.push(at_us, (CALL, lambda: None if host.core is not None else self.on(host)))
         return True
 
 

@@ -31,6 +31,7 @@ from ..errors import SimulationError
 from .choices import Choices
 from .clock import HostClock
 from .crypto import MemoVerify, RealVerify
+from .cuts import BY_HAND, Cause, Cut
 from .disk import DiskProfile, VirtualDisk
 from .driver import Cpu, Driver
 from .events import Event, Watchers
@@ -134,7 +135,7 @@ class ExactWorld:
     # --- hosts --------------------------------------------------------------------------------------------------------
 
     def start(self, node_id: bytes) -> None:
-        """Switch a host on.
+        """Switch a host on, whatever held it off: all causes are over.
 
         Raises:
             SimulationError: it runs.
@@ -156,6 +157,28 @@ class ExactWorld:
         """Switch a host off in good order: what was asked to be written is written, its peers are told."""
         self._power.stop(self.host(node_id))
 
+    def hold_off(self, node_id: bytes, cause: Cause, *, orderly: bool = False, power: bool = False) -> None:
+        """Switch a host off and keep it off until `let_on` has been called for every cause that holds it.
+
+        Args:
+            node_id: the host; it may be off already.
+            cause: why.
+            orderly: as `stop`; else as `crash`.
+            power: see `crash`.
+        """
+        silent_us = self.network.dead_after_us if power else None
+        self._power.hold(self.host(node_id), cause, orderly=orderly, silent_us=silent_us)
+
+    def let_on(self, node_id: bytes, cause: Cause) -> None:
+        """End a cause that holds a host off; it comes back when no cause is left and its disk has room."""
+        with remembering(self._memory):
+            self._power.let_go(self.host(node_id), cause)
+
+    def free_disk(self, node_id: bytes, cause: Cause) -> None:
+        """End a cause for which a host's disk is full; it comes back when nothing else keeps it off."""
+        with remembering(self._memory):
+            self._power.free_disk(self.host(node_id), cause)
+
     def crash_at(self, node_id: bytes, boundary: str, nth: int = 1, *, restart_after_us: int | None = None) -> None:
         """Crash a host the nth time from now that it reaches a boundary, one of `BOUNDARIES`.
 
@@ -163,7 +186,7 @@ class ExactWorld:
             node_id: the host.
             boundary: where.
             nth: from 1.
-            restart_after_us: switch it on again so much later; None: it stays off.
+            restart_after_us: the crash is over so much later; None: the host stays off.
         """
         self._power.set_trap(self.host(node_id), boundary, nth, restart_after_us)
 
@@ -179,38 +202,35 @@ class ExactWorld:
 
     # --- paths --------------------------------------------------------------------------------------------------------
 
-    def cut(self, one: bytes, other: bytes, *, reset: bool = True) -> None:
-        """Break the path between two hosts until `mend`.
+    def cut(
+        self, *sides: Sequence[bytes], cause: Cause = BY_HAND, one_way: bool = False, reset: bool = False
+    ) -> None:
+        """Cut every path between hosts of different sides until `mend`; hosts of no side still reach everybody.
+
+        What other causes cut stays cut. What the same cause cut before is cut no more, unless it is again; that is one
+        step, in which nothing gets through.
 
         Args:
-            one: a host.
-            other: another one.
-            reset: their connection breaks at once and dials are refused; else nothing gets through, silently.
+            sides: the sides.
+            cause: why.
+            one_way: nothing leaves the first side, and everything else passes.
+            reset: connections break at once and dials are refused; else nothing gets through, silently.
         """
-        a, b = self.host(one), self.host(other)
-        self.network.cut(a, b, refused=reset)
-        self.network.cut(b, a, refused=reset)
+        side_of = {self.host(node_id): number for number, side in enumerate(sides) for node_id in side}
+        cut = Cut({host.index: side for host, side in side_of.items()}, one_way, reset)
+        self.network.set_cut(cause, cut)
         if reset:
-            for lane in (a.links.get(other), b.links.get(one)):
-                if lane is not None:
-                    self._links.close(lane, "connection reset")
+            for host in side_of:
+                for lane in list(host.links.values()):
+                    if cut.stops(host, lane.dst) or cut.stops(lane.dst, host):
+                        self._links.give_up(lane, "connection reset")
 
-    def mend(self, one: bytes, other: bytes) -> None:
-        """Let two hosts reach each other again."""
-        a, b = self.host(one), self.host(other)
-        self.network.mend(a, b)
-        self.network.mend(b, a)
-
-    def cut_one_way(self, src: bytes, dst: bytes) -> None:
-        """Let nothing through from `src` to `dst` until `mend`; the other way still works."""
-        self.network.cut(self.host(src), self.host(dst))
-
-    def partition(self, *groups: Sequence[bytes]) -> None:
-        """Cut every path between hosts of different groups; hosts in no group still reach everybody."""
-        self.network.partition(*([self.host(node_id) for node_id in group] for group in groups))
+    def mend(self, cause: Cause = BY_HAND) -> None:
+        """End what a cause cuts; what another one cuts stays cut."""
+        self.network.set_cut(cause, None)
 
     def heal(self) -> None:
-        """Mend every path."""
+        """End every cut."""
         self.network.heal()
 
     def set_delay(self, one: bytes, other: bytes, delay_us: int) -> None:
@@ -244,15 +264,20 @@ class ExactWorld:
             raise SimulationError(reply.error)
         return reply.value
 
+    def reaches(self, sender: bytes, receiver: bytes) -> bool:
+        """Return whether the receiver has a connection to the sender, and nothing cuts the way there."""
+        peer = self.host(receiver)
+        return sender in peer.links and not self.network.is_cut(self.host(sender), peer)
+
     def inject(self, sender: bytes, receiver: bytes, message: Message) -> None:
         """Deliver a message as if `sender` had sent it, now: what a hostile program with its key could do.
 
         Raises:
-            SimulationError: the two are not connected.
+            SimulationError: the two are not connected, or nothing gets through between them.
         """
         peer = self.host(receiver)
-        if sender not in peer.links:
-            raise SimulationError(f"{peer.name} is not connected to that sender")
+        if not self.reaches(sender, receiver):
+            raise SimulationError(f"{peer.name} is not connected to that sender, or cut off from it")
         self._driver.take(peer, Received(sender, decode_message(encode_message(message))))
 
     # --- running ------------------------------------------------------------------------------------------------------

@@ -62,7 +62,10 @@ class Report:
         return {
             "runs": self.runs, "failures": self.failures, "reached": self.reached, "unreached": self.unreached,
             "repeated": self.repeated,
-            "cpu_s": {"median": times[len(times) // 2] if times else 0.0, "max": times[-1] if times else 0.0},
+            "cpu_s": {
+                "median": times[len(times) // 2] if times else 0.0, "max": times[-1] if times else 0.0,
+                "total": sum(times),
+            },
         }
 
 

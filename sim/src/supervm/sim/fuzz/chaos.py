@@ -5,7 +5,8 @@ hit. What comes back is an integer that says everything about the fault - how lo
 a minimiser can delete it or make it smaller. Payments are asked for in the same way: they are not faults, but a shorter
 failure has fewer of them.
 
-Time that a fault needs to end is planned when it begins; `heal` ends all of them at once.
+Time that a fault needs to end is planned when it begins; `heal` ends all of them at once. Each fault is a cause of its
+own, so faults that overlap add up and none ends another (`exact.power`, `exact.cuts`, `exact.disk`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 
 from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, Rules, Stream
+from ..exact.disk import Snapshot
 from ..invariants import Monitor
 from .config import Config
 from .noise import Noise
@@ -57,9 +59,9 @@ class Chaos:
         self._rows = 0
         self._batches: dict[str, int] = {}
         self._backups: dict[str, object] = {}
+        self._tables: dict[str, Snapshot] = {}
         self.hosts = list(self._world.hosts.values())
-        self.down: dict[str, None] = {}
-        """Hosts that stay off because they lost what they must not lose."""
+        self._causes = 0
         self.asked_twice = 0
         """Times that an owner asked again."""
         on = config.classes
@@ -67,7 +69,7 @@ class Chaos:
             "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
             "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
             "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage, "noise": self._noise,
-            "set-change": self._set_change,
+            "set-change": self._set_change, "database-only": self._database_only,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
         self.noise = Noise(deployment, monitor) if "noise" in on else None
@@ -103,17 +105,17 @@ class Chaos:
         return self._choices.fault(
             kind, subject, self._world.now_us, lambda stream: draw(stream) if stream.chance_ppm(ppm) else 0)
 
+    def _cause(self) -> tuple[str, int]:
+        """Return a cause that no other fault has."""
+        self._causes += 1
+        return "chaos", self._causes
+
     # --- machines -----------------------------------------------------------------------------------------------------
 
     def _off_on(self, host: Host, span_ms: int, *, power: bool = False) -> None:
-        if host.core is not None:
-            self._world.crash(host.node_id, power=power)
-        self._later(span_ms, partial(self._on, host))
-
-    def _on(self, host: Host) -> None:
-        if host.core is None and host.name not in self.down:
-            host.disk.free()
-            self._world.start(host.node_id)
+        cause = self._cause()
+        self._world.hold_off(host.node_id, cause, power=power)
+        self._later(span_ms, partial(self._world.let_on, host.node_id, cause))
 
     def _crash(self) -> None:
         for host in self.hosts:
@@ -149,21 +151,24 @@ class Chaos:
     def _pair(self, stream: Stream) -> int:
         return 1 + stream.below(len(self.hosts) * stream.pick(SPANS))
 
+    def _divide(self, *sides: list[bytes], span_ms: int, one_way: bool = False, reset: bool = False) -> None:
+        cause = self._cause()
+        self._world.cut(*sides, cause=cause, one_way=one_way, reset=reset)
+        self._later(span_ms, partial(self._world.mend, cause))
+
     def _cut(self) -> None:
         for host in self.hosts:
             value = self._fault("cut", host.name, self._pair)
             if value:
                 peer, span_ms = self._other(host, value)
-                self._world.cut(host.node_id, peer.node_id, reset=value % 2 == 0)
-                self._later(span_ms, partial(self._world.mend, host.node_id, peer.node_id))
+                self._divide([host.node_id], [peer.node_id], span_ms=span_ms, reset=value % 2 == 0)
 
     def _one_way(self) -> None:
         for host in self.hosts:
             value = self._fault("one-way", host.name, self._pair)
             if value:
                 peer, span_ms = self._other(host, value)
-                self._world.cut_one_way(host.node_id, peer.node_id)
-                self._later(span_ms, partial(self._world.mend, host.node_id, peer.node_id))
+                self._divide([host.node_id], [peer.node_id], span_ms=span_ms, one_way=True)
 
     def _partition(self) -> None:
         bits = len(self.hosts)
@@ -172,10 +177,9 @@ class Chaos:
             sides: list[list[bytes]] = [[], []]
             for place, host in enumerate(self.hosts):
                 sides[value >> place & 1].append(host.node_id)
-            self._world.partition(*sides)
             span = self._choices.fault(
                 "partition-span", "all", self._world.now_us, lambda stream: stream.between(1, stream.pick(SPANS)))
-            self._later(max(1, span) * STEP_MS, self._world.heal)
+            self._divide(*sides, span_ms=max(1, span) * STEP_MS)
 
     def _slow(self) -> None:
         for host in self.hosts:
@@ -204,16 +208,17 @@ class Chaos:
         for host in self.hosts:
             value = self._fault("disk-slow", host.name, lambda stream: stream.between(1, 100), rare=2)
             if value:
-                host.disk.slow(1 + value)
-                self._later(40 * STEP_MS, partial(host.disk.slow, 1))
+                cause = self._cause()
+                host.disk.slow(1 + value, cause)
+                self._later(40 * STEP_MS, partial(host.disk.slow, 1, cause))
 
     def _disk_full(self) -> None:
         for host in self.hosts:
             value = self._fault("disk-full", host.name, lambda stream: stream.between(1, 40), rare=4)
             if value:
-                host.disk.fill()
-                self._later(value * STEP_MS, partial(self._on, host))
-                self._later(value * STEP_MS, host.disk.free)
+                cause = self._cause()
+                host.disk.fill(cause)
+                self._later(value * STEP_MS, partial(self._world.free_disk, host.node_id, cause))
 
     def _may_lose(self, host: Host) -> bool:
         """Return whether a validator's vote may be lost; if so it counts as lost from now on."""
@@ -236,10 +241,8 @@ class Chaos:
                 continue
             value = self._fault("amnesia", host.name, lambda stream: stream.between(1, 20), rare=2)
             if value and self._may_lose(host):
-                if host.core is not None:
-                    self._world.crash(host.node_id)
+                self._off_on(host, value * STEP_MS)
                 host.disk.lose_log()
-                self._later(value * STEP_MS, partial(self._on, host))
 
     def _damage(self) -> None:
         """A disk that lies: the newest records are gone, or an old backup is put in its place, and nothing shows it."""
@@ -253,13 +256,25 @@ class Chaos:
                 self._backups[host.name] = host.disk.snapshot()
             elif self._may_lose(host):
                 self._monitor.mark_faulty(host.name, "its disk lied")
-                if host.core is not None:
-                    self._world.crash(host.node_id)
+                self._off_on(host, value * STEP_MS)
                 if value % 2:
                     host.disk.lose_suffix(value)
                 else:
                     host.disk.restore(self._backups[host.name])  # type: ignore[arg-type]
-                self._later(value * STEP_MS, partial(self._on, host))
+
+    def _database_only(self) -> None:
+        """The database-restorer: an old database comes back beside today's log, again and again; it stays honest."""
+        for host in self.hosts:
+            if host.tier != 1:
+                continue
+            value = self._fault("database-only", host.name, lambda stream: stream.between(1, 24))
+            if not value:
+                continue
+            if host.name not in self._tables or value % 6 == 0:
+                self._tables[host.name] = host.disk.snapshot()
+            elif self._may_lose(host):
+                self._off_on(host, value * STEP_MS)
+                host.disk.restore_tables(self._tables[host.name])
 
     def _busy(self) -> None:
         """Every disk is slow from the beginning."""
@@ -324,8 +339,7 @@ class Chaos:
         world.network.set_rules(Rules())
         wanted = dict.fromkeys(core)
         for host in self.hosts:
-            host.disk.slow(1)
-            host.disk.free()
+            host.disk.mend()
             host.traps.clear()
             for other in self.hosts:
                 if other is not host:
@@ -333,8 +347,8 @@ class Chaos:
             delta_us = self._clocks_us.pop(host.name, 0)
             if delta_us:
                 world.step_clock(host.node_id, -delta_us)
-            if host.name in wanted and host.core is None:
+            if host.name not in wanted:
+                world.hold_off(host.node_id, "calm")
+            elif host.core is None:
                 world.start(host.node_id)
-            elif host.name not in wanted and host.core is not None:
-                world.crash(host.node_id)
         self.acknowledge()

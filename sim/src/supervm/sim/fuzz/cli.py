@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import Any
 
 import click
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
+from supervm.common.quoting import quoted
 
 from ..progress import ProgressLine
 
@@ -17,15 +20,15 @@ DEFAULT_SEEDS = 100
 
 
 @click.command("fuzz", epilog="Example: supervm sim fuzz --minutes 30 --out failures")
-@click.option("--seeds", type=click.IntRange(1, 10_000_000), default=None,
+@click.option("--seeds", type=WholeNumber(1, 10_000_000), default=None,
               help=f"How many seeds [default: {DEFAULT_SEEDS}, or no limit with --minutes].")
 @click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="How long.")
-@click.option("--first", type=click.IntRange(0, 2**62), default=0, show_default=True, help="The first seed.")
+@click.option("--first", type=WholeNumber(0, 2**62), default=0, show_default=True, help="The first seed.")
 @click.option("--mutate", "mutation", metavar="RULE", default=None,
               help="Break a rule of the shipped code on purpose; 'list' lists them. Ends at the first finding.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("fuzz-failures"),
               show_default=True, help="Folder for failures; made when there is one.")
-@click.option("--workers", type=click.IntRange(1, 1_024), default=None, help="Processes at a time [default: cores].")
+@click.option("--workers", type=WholeNumber(1, 1_024), default=None, help="Processes at a time [default: cores].")
 @click.option("--no-minimise", is_flag=True, help="Keep failures as they were found.")
 @json_option
 def fuzz(
@@ -45,7 +48,9 @@ def fuzz(
         emit(rows, as_json=as_json, lines=[f"{row['name']:26} {row['rule']}" for row in rows])
         return
     if mutation is not None and mutation not in MUTATIONS:
-        raise InputError(f"--mutate: there is no rule {mutation!r}; allowed are list, {', '.join(MUTATIONS)}")
+        raise InputError(f"--mutate: there is no rule {quoted(mutation)}; allowed are list, {', '.join(MUTATIONS)}")
+    if minutes is not None and not isfinite(minutes):
+        raise InputError("--minutes: a number of minutes is needed; without it and with --seeds there is no limit")
     if seeds is None and minutes is None:
         seeds = DEFAULT_SEEDS
     teller = _Teller(seeds)
@@ -65,7 +70,7 @@ def _lines(document: dict[str, Any], mutation: str | None) -> list[str]:
     failures, cpu_s = document["failures"], document["cpu_s"]
     lines = [
         f"{document['runs']} runs, {document['repeated']} of them twice; {len(failures)} findings; "
-        f"CPU time of a run: median {cpu_s['median']:.2f} s, longest {cpu_s['max']:.2f} s"
+        f"CPU time of a run: median {cpu_s['median']:.2f} s, longest {cpu_s['max']:.2f} s; all {cpu_s['total']:.0f} s"
     ]
     if mutation is not None:
         found = f"noticed in seed {failures[0]['seed']} ({failures[0]['rule']})" if failures else "NOT noticed"

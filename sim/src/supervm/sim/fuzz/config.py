@@ -20,7 +20,7 @@ from .actors import OWN_ACTORS
 CLASSES: Final = (
     "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
     "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy", "noise",
-    "set-change",
+    "set-change", "database-only",
 )
 """Classes of faults; each is on in about every other run."""
 EPOCH_MS: Final = Parameters(1).epoch_ms
@@ -111,7 +111,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "validity_ms_min": stream.pick((500, 2_000)),
         "chaos_ms": stream.pick((3_000, 6_000, 6_000, 10_000, 22_000)),
         "tick_ms": stream.pick((100, 250, 250, 600)),
-        "classes": tuple(name for name in CLASSES if stream.chance_ppm(400_000)),
+        "classes": tuple(name for name in CLASSES[:-1] if stream.chance_ppm(400_000)),
         "rate_ppm": stream.pick((8_000, 20_000, 60_000)),
         "loss_ppm": stream.pick((5_000, 30_000, 150_000)),
         "write_us": stream.pick((100, 300, 3_000, 20_000)),
@@ -124,6 +124,8 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "listen_us": stream.pick((0, 0, 0, 400_000)),
         "compact_every": stream.pick((8, 8, 256)),
     }
+    if Choices(seed).stream("swarm/database").chance_ppm(250_000):
+        drawn["classes"] += ("database-only",)
     actors: list[str] = []
     for tier in (1, 2, 3, 4):
         names = [name for name, spec in {**ACTORS, **OWN_ACTORS}.items() if spec.tier == tier]

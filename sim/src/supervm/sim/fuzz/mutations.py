@@ -20,9 +20,10 @@ from supervm.common.records import Append
 from supervm.protocol import block as block_rules
 from supervm.protocol import epoch, execution, fees, header, light, transition, validators
 from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
+from supervm.protocol.spans import spans_within
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import VoteKind
-from supervm.tier_l1_super import epoch_end, executor, node, pool, slots, voting
+from supervm.tier_l1_super import epoch_end, executor, node, pool, recall, slots, voting
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import rounds, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
@@ -227,6 +228,23 @@ def _amnesia(patcher: Patcher) -> None:
         original(self, **{**options, "observer": False})
 
     patcher.wrap(node.ValidatorNode, "__init__", init)
+
+
+@_mutation("database-floor", "a database older than the log makes an observer (2.8)",
+           on=("database-only", "cut", "power"), compact_every=8, rate_ppm=60_000, epoch_ms=1_500)
+def _database_floor(patcher: Patcher) -> None:
+    patcher.set(recall, "_doubt", lambda *_: "")
+
+
+@_mutation("span-over-finalize", "who has finalized a view signs no span over it (2.5)",
+           on=("loss", "cut", "crash"), loss_ppm=150_000, block_interval_ms=200)
+def _span_over_finalize(patcher: Patcher) -> None:
+    def cast(original: Any, self: Any) -> None:
+        self._finalize_view = 0
+        original(self)
+
+    patcher.wrap(simplex_voting.Voting, "_cast_spans", cast)
+    patcher.set(simplex_voting.Voting, "_spans_wanted", lambda self: spans_within(self._final.view + 1, self._view - 1))
 
 
 # --- epochs -----------------------------------------------------------------------------------------------------------

@@ -67,7 +67,7 @@ class Noise:
         """Let a host say some things to its peers; `value` decides which."""
         rng = random.Random(value)  # noqa: S311 - a choice's value stands for all of it
         for _ in range(rng.randint(1, MESSAGES_MAX)):
-            lanes = [lane for lane in host.links.values() if lane.back.open]
+            lanes = [lane for lane in host.links.values() if lane.back.open and lane.held is None]
             if not lanes:
                 return
             lane = rng.choice(lanes)

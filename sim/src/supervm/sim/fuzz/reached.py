@@ -31,6 +31,7 @@ STATES: Final = {
     "contradiction-seen": "evidence of Nullify and Finalize (E2) was published",
     "unjustified-block-seen": "evidence of a block without proof of its place (E6) was published",
     "bad-batch-seen": "evidence of a bad sender's signature in a batch (E7) was published",
+    "database-restored": "a validator started with an older database beside its log",
     "observer-entered": "a validator started without its log, as an observer",
     "l2-failover": "an edge sent transfers to another miner than before",
     "l3-failover": "a phone sent transfers to another edge than before",
@@ -189,6 +190,8 @@ class ReachedWatch:
 
     def _started(self, event: HostStarted) -> None:
         host = event.host
+        if host.tier == 1 and host.disk.tables_old:
+            self.note("database-restored")
         if host.tier == 1 and host.disk.log_lost:
             self.note("observer-entered")
         if host.tier == 1 and host.life > 2 and host.disk.log():

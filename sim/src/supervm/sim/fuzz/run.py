@@ -189,7 +189,9 @@ class Run:
         stream = self.choices.stream("core")
         deployment, faulty = self.deployment, self.monitor.facts.faulty
         good = [
-            name for name in deployment.names(1) if name not in faulty and not deployment.host(name).disk.log_lost
+            name for name in deployment.names(1)
+            if name not in faulty and not deployment.host(name).disk.log_lost
+            and not deployment.host(name).disk.tables_old
         ]
         lost = [name for name in deployment.names(1) if name not in good]
         stream.shuffle(good)

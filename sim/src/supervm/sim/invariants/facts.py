@@ -12,6 +12,7 @@ from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.spans import span_of
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.votes import Certificate, VoteKind, statement
 
@@ -150,6 +151,8 @@ class Facts:
         if len(dict.fromkeys(indices)) != len(indices) or any(index >= len(members.keys) for index in indices):
             return False
         if certificate.kind is VoteKind.NULLIFY and certificate.digest != ZERO_HASH:
+            return False
+        if certificate.kind is VoteKind.NULLIFY_SPAN and span_of(certificate.number, certificate.digest) is None:
             return False
         if members.weight_of(indices) < members.quorum:
             return False

@@ -7,6 +7,7 @@ and the rules about certificates are judged at that moment.
 from __future__ import annotations
 
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.spans import Span
 from supervm.protocol.votes import VoteKind
 
 from .facts import Facts
@@ -25,6 +26,9 @@ class Finality:
         self._weights: dict[tuple[VoteKind, int, int, bytes], int] = {}
         self.certified: dict[tuple[VoteKind, int, int], bytes] = {}
         """(kind, epoch, number) -> digest of the first certificate that exists."""
+        self.spans: dict[tuple[int, Span], None] = {}
+        """Certified spans by epoch."""
+        self._span_signers: dict[tuple[int, Span], dict[int, None]] = {}
         self._unplaced: dict[bytes, None] = {}
         self._epoch_parents: dict[int, bytes] = {}
         self.final_views: list[tuple[int, int]] = []
@@ -44,6 +48,20 @@ class Finality:
         weight = self._weights[key] = before + members.weights[signer]
         if before < members.quorum <= weight:
             self._exists(kind, epoch, number, digest)
+
+    def span(self, epoch: int, span: Span, signer: int) -> None:
+        """Count a genuine signature of a span, once per signer."""
+        members = self._facts.epochs.members.get(epoch)
+        if members is None or (epoch, span) in self.spans:
+            return
+        signers = self._span_signers.setdefault((epoch, span), {})
+        signers[signer] = None
+        if members.weight_of(list(signers)) >= members.quorum:
+            del self._span_signers[epoch, span]
+            self.spans[epoch, span] = None
+            for kind, at, view in self.certified:
+                if kind is VoteKind.FINALIZE and at == epoch and span.first <= view <= span.last:
+                    self._facts.book.note("S3", f"view {view} is finalized, and nullified in a span")
 
     def signers(self, kind: VoteKind, epoch: int, number: int, digest: bytes) -> tuple[int, ...]:
         """Return who has signed a statement, ascending."""
@@ -70,6 +88,10 @@ class Finality:
         rival = {VoteKind.FINALIZE: VoteKind.NULLIFY, VoteKind.NULLIFY: VoteKind.FINALIZE}.get(kind)
         if rival is not None and (rival, epoch, number) in self.certified:
             note("S3", f"view {number} is finalized and nullified")
+        if kind is VoteKind.FINALIZE and any(
+            at == epoch and span.first <= number <= span.last for at, span in self.spans
+        ):
+            note("S3", f"view {number} is finalized, and nullified in a span")
         self.place()
 
     def _time_certified(self, height: int, digest: bytes) -> None:

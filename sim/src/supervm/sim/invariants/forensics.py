@@ -6,8 +6,8 @@ signers of weight f + 1 at least, none of whom followed the rules:
 
 * c is in view v and is another block than a. Either both were notarized - the two quorums share signers of two Notarize
   of one view (E1) - or one was finalized without a notarization, by signers of two Finalize.
-* c's proof of its place contains the nullification of v. Its signers and those who finalized a share signers of both
-  (E2).
+* c's proof of its place contains the nullification of v, alone or in a span. Its signers and those who finalized a
+  share signers of both (E2).
 * c's proof lacks it, or it is not genuine. Whoever notarized c signed a block with an invalid proof (E6): a quorum.
 
 An honest validator signs neither pair, and notarizes no such block, so it is never named.
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from supervm.protocol.block import Block
+from supervm.protocol.spans import span_of
 from supervm.protocol.votes import Certificate, VoteKind
 
 Signers = Callable[[VoteKind, int, int, bytes], tuple[int, ...]]
@@ -83,8 +84,11 @@ def accuse(
                 return Verdict("E1", view, both, f"they signed {kind.name} for two blocks of view {view}")
         return None
     for item in block.just.nullifications:
-        if item.kind is VoteKind.NULLIFY and item.number == view and genuine(item):
-            nullifiers = who(VoteKind.NULLIFY, item.digest) | dict.fromkeys(signer for signer, _ in item.signatures)
+        span = span_of(item.number, item.digest) if item.kind is VoteKind.NULLIFY_SPAN else None
+        alone = item.kind is VoteKind.NULLIFY and item.number == view
+        if (alone or (span is not None and span.first <= view <= span.last)) and genuine(item):
+            nullifiers = who(item.kind, item.digest, item.number)
+            nullifiers |= dict.fromkeys(signer for signer, _ in item.signatures)
             both = _both(who(VoteKind.FINALIZE, a.digest), nullifiers)
             return Verdict("E2", view, both, f"they signed Nullify and Finalize of view {view}")
     guilty = who(VoteKind.NOTARIZE, digest, header.view)

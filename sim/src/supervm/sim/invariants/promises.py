@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from supervm.common.records import Append, Prune
 from supervm.protocol.batch import BatchVote, bitmap_bits
-from supervm.protocol.block import Block, FinalizedBlocks
+from supervm.protocol.block import Block, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_justification
+from supervm.protocol.spans import Span, span_of
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (
@@ -39,6 +40,7 @@ from supervm.tier_l1_super.simplex.promises import (
     HeldCertificate,
     NotarizePromise,
     NullifyPromise,
+    SpanPromise,
     decode_promise,
 )
 
@@ -48,6 +50,7 @@ from .finality import Finality
 from .slots import SlotWatch
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
+NULLIFY_SPAN = VoteKind.NULLIFY_SPAN
 Statement = tuple[VoteKind, int, int, bytes]
 """(kind, epoch, number, digest); the epoch of a checkpoint vote counts as 0, its record names none."""
 
@@ -60,6 +63,7 @@ class Witness:
     bits: dict[bytes, int] = field(default_factory=dict)
     said: dict[tuple[VoteKind, int, int], bytes] = field(default_factory=dict)
     slots: dict[tuple[int, bytes, int, bytes], SignedTransfer] = field(default_factory=dict)
+    spans: dict[tuple[int, Span], None] = field(default_factory=dict)
 
 
 class PromiseWatch:
@@ -141,6 +145,9 @@ class PromiseWatch:
                 self._facts.blocks.setdefault(promise.digest, block)
         elif isinstance(promise, NullifyPromise):
             promised[NULLIFY, promise.epoch, promise.view, ZERO_HASH] = None
+        elif isinstance(promise, SpanPromise):
+            span = Span(promise.view, promise.width)
+            promised[NULLIFY_SPAN, promise.epoch, span.last, span.digest] = None
         elif isinstance(promise, FinalizePromise):
             promised[FINALIZE, promise.epoch, promise.view, promise.digest] = None
         elif isinstance(promise, CheckpointPromise):
@@ -206,7 +213,7 @@ class PromiseWatch:
 
     def _chain(self, sender: Host, raw: bytes, honest: bool) -> None:
         try:
-            chain = decode(FinalizedBlocks, raw, bytes_max=BYTES_MAX)
+            chain = decode_finalized(raw, bytes_max=BYTES_MAX)
         except RemoteProtocolError:
             return
         for block in chain.blocks:
@@ -230,6 +237,9 @@ class PromiseWatch:
         if host is None:
             return
         witness = self._witness(host)
+        if kind is NULLIFY_SPAN:
+            self._say_span(host, witness, epoch, span_of(number, digest), signer)
+            return
         known = witness.said.get((kind, epoch, number))
         if known == digest:
             return
@@ -237,6 +247,23 @@ class PromiseWatch:
             self._judge(witness, kind, epoch, number, digest, host)
         witness.said[kind, epoch, number] = digest
         self._finality.vote(kind, epoch, number, digest, signer)
+
+    def _say_span(self, host: Host, witness: Witness, epoch: int, span: Span | None, signer: int) -> None:
+        """A genuine signature of a span is in the world."""
+        if span is None or (epoch, span) in witness.spans:
+            return
+        witness.spans[epoch, span] = None
+        if self._facts.is_honest(host):
+            note, what = self._facts.book.note, f"{host.name}: the span of {span.width} views up to {span.last}"
+            outlived = _outlived(host, NULLIFY_SPAN, epoch, span.last)
+            if (NULLIFY_SPAN, epoch, span.last, span.digest) not in witness.promised and not outlived:
+                note("S6", f"{what} leaves before its record is durable")
+            if epoch <= self._lost_in.get(host.name, -1) and not outlived:
+                note("S6", f"{what} leaves although its log was lost: it cannot know what it promised before")
+            for kind, earlier, view in witness.said:
+                if kind is FINALIZE and earlier == epoch and span.first <= view <= span.last:
+                    note("S5", f"{what} and a Finalize of view {view} are both signed")
+        self._finality.span(epoch, span, signer)
 
     def _judge(self, witness: Witness, kind: VoteKind, epoch: int, number: int, digest: bytes, host: Host) -> None:
         facts, note = self._facts, self._facts.book.note
@@ -254,6 +281,10 @@ class PromiseWatch:
             other = FINALIZE if kind is NULLIFY else NULLIFY
             if (other, epoch, number) in witness.said:
                 note("S5", f"{host.name} signed both NULLIFY and FINALIZE of view {number}")
+        if kind is FINALIZE:
+            for in_epoch, span in witness.spans:
+                if in_epoch == epoch and span.first <= number <= span.last:
+                    note("S5", f"{host.name} signed both FINALIZE of view {number} and a span up to {span.last}")
         if kind is NOTARIZE:
             block = facts.blocks.get(digest)
             if block is not None and not self._well_placed(digest, block):
@@ -292,11 +323,16 @@ class PromiseWatch:
                 header.parent_view, header.parent_hash
             ):
                 return False
-        skipped = {item.number: item for item in just.nullifications if item.kind is NULLIFY}
-        return all(
-            view in skipped and skipped[view].epoch == header.epoch and facts.genuine(skipped[view])
-            for view in range(header.parent_view + 1, header.view)
-        )
+        skipped: dict[int, None] = {}
+        for item in just.nullifications:
+            if item.epoch != header.epoch or not facts.genuine(item):
+                continue
+            if item.kind is NULLIFY:
+                skipped[item.number] = None
+            elif item.kind is NULLIFY_SPAN and (span := span_of(item.number, item.digest)) is not None:
+                views = range(max(span.first, header.parent_view + 1), min(span.last + 1, header.view))
+                skipped.update(dict.fromkeys(views))
+        return all(view in skipped for view in range(header.parent_view + 1, header.view))
 
     # --- batch votes --------------------------------------------------------------------------------------------------
 

@@ -165,7 +165,7 @@ class Voter:
         self.voter = BatchVoter(
             chain, seat, self.slots, self.pool, self.outbox, self.disk,
             [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
-            Manners(self.outbox, {}),
+            lambda: (), Manners(self.outbox, {}),
         )
 
     def take(self, event: Hashable) -> None:
@@ -255,10 +255,9 @@ def voter_mirror() -> Mirror:
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
-            "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool", "BatchVoter._outbox",
-            "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser", "BatchVoter._good",
-            "BatchVoter._manners",
-            "Slots._expiry",
+            "BatchVoter._floor_news", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool",
+            "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser",
+            "BatchVoter._good", "BatchVoter._manners", "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )

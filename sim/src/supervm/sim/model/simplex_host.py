@@ -30,6 +30,7 @@ from supervm.tier_l1_super.simplex.pacing import Timers
 from supervm.tier_l1_super.simplex.promises import decode_promise
 from supervm.tier_l1_super.simplex.resend import certificates_to_repeat
 from supervm.tier_l1_super.simplex.rounds import Round, Tally
+from supervm.tier_l1_super.simplex.skips import Skips
 from supervm.tier_l1_super.simplex.state import LastFinal
 from supervm.tier_l1_super.simplex.tree import BlockTree
 
@@ -359,12 +360,13 @@ def host_mirror(*, signers: bool) -> Mirror:
     if not signers:
         view[LastFinal] = _final_anonymous
     return Mirror(
-        mutable=(Host, Simplex, Round, Tally, BlockTree, Timers),
+        mutable=(Host, Simplex, Round, Tally, BlockTree, Timers, Skips),
         shared=(ModelKey,),
         view=view,
         omit=(
             "Host.setup", "Host._places", "Simplex.rules", "Simplex._key", "Simplex._parameters", "Simplex._timers",
             "Simplex._now_us", "Simplex._told_us", "Simplex._heard_view", "Simplex._wanted", "Simplex._token",
-            "Simplex._effects", "Simplex._records",
+            "Simplex._effects", "Simplex._records", "Simplex._repeats", "Simplex._void_records",
+            "Skips._rules",
         ),
     )

@@ -191,6 +191,9 @@ FAULTS: Final[Mapping[str, Mapping[str, Key]]] = {
                     "records": Key("int", 1, "how many of the log's newest records are gone", 1, 1_000_000)},
     "old-backup": {"at_s": AT, "who": WHO, "down_s": DOWN,
                    "age_s": Key("seconds", 5_000_000, "age of the backup that is put back", 0, 366 * DAY_S)},
+    "database-only": {"at_s": AT, "who": WHO, "down_s": DOWN,
+                      "age_s": Key("seconds", 5_000_000, "age of the tables put beside today's log", 0, 366 * DAY_S)},
+    "database-and-log": {"at_s": AT, "who": WHO, "down_s": DOWN},
     "clock": {"at_s": AT, "for_s": FOR, "who": WHO,
               "step_ms": Key("int", None, "how far the clock jumps; taken back at the end", -DAY_MS, DAY_MS)},
     "churn": {

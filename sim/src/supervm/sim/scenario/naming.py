@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
+from supervm.common.quoting import quoted
+
 _PATTERN = re.compile(
     r"(?P<base>all|f|l(?P<tier>[1-4])(-(?P<first>\d{1,6})(\.\.(?P<last>\d{1,6}))?)?)"
     r"(:(?P<share>f|\d{1,3}%|\d{1,6}))?(@(?P<region>[a-z0-9-]+))?"
@@ -52,7 +54,7 @@ def check_selector(
     found = _match(selector)
     allowed_tiers = list(tiers)
     if found is None or (found["base"] == "f" and (not bare_share or found["share"])):
-        return f"{selector!r} names no nodes; allowed: {ALLOWED}"
+        return f"{quoted(selector)} names no nodes; allowed: {ALLOWED}"
     if found["tier"] and int(found["tier"]) not in allowed_tiers:
         return f"{selector!r} names tier {found['tier']}; only l{', l'.join(map(str, allowed_tiers))} is allowed here"
     if found["base"] == "all" and len(allowed_tiers) < 4:
@@ -66,6 +68,54 @@ def check_selector(
         there = ", ".join(regions) or "none: all nodes are in one LAN"
         return f"{selector!r}: no node is in that region; regions of this scenario: {there}"
     return None
+
+
+def node_names(counts: Sequence[int]) -> dict[int, list[str]]:
+    """Return tier -> names of its nodes, for the nodes of tiers 1 to 4."""
+    return {tier: [f"l{tier}-{index}" for index in range(count)] for tier, count in enumerate(counts, 1)}
+
+
+def region_of_each(names: Mapping[int, Sequence[str]], regions: Sequence[str]) -> dict[str, str]:
+    """Return name -> region of nodes that are spread in turn; empty in a LAN."""
+    if not regions:
+        return {}
+    return {
+        name: regions[index % len(regions)] for tier in sorted(names) for index, name in enumerate(names[tier])
+    }
+
+
+def choosing_nobody(
+    selectors: Sequence[str], names: Mapping[int, Sequence[str]], region_of: Mapping[str, str] | None,
+    tier: int | None = None,
+) -> str | None:
+    """Return what is wrong with the first of checked `selectors` that chooses no node, or None.
+
+    Args:
+        selectors: as checked by `check_selector`.
+        names: tier -> names of its nodes in order.
+        region_of: name -> region; None: not known, so that selectors with a region are passed over.
+        tier: what ``f`` alone means.
+    """
+    for selector in selectors:
+        found = _match(selector)
+        if found is None or (region_of is None and found["region"]):
+            continue
+        if not select([selector], names, region_of or {}, _NoDraws(), tier):
+            base = found["base"] if found["base"] != "f" else f"l{tier or 1}"
+            where = f" in {found['region']}" if found["region"] else ""
+            pool = select([re.sub(r":[^@]*", "", re.sub(r"^f", base, re.sub(r"^region:", "all@", selector)))], names,
+                          region_of or {}, _NoDraws(), tier)
+            share = found["share"] or ("f" if found["base"] == "f" else "")
+            of = f"the share {share} of {len(pool)} nodes is none" if pool else f"{base} has no node{where}"
+            return f"{quoted(selector)} chooses nobody: {of}"
+    return None
+
+
+class _NoDraws:
+    """Draws for questions whose answer does not depend on them."""
+
+    def shuffle(self, items: list[str]) -> None:
+        """Leave them as they are."""
 
 
 def select(

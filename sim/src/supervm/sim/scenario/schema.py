@@ -7,20 +7,21 @@ ignored in silence makes a run answer another question than the one that was ask
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from supervm.common.config import find_line
+from supervm.common import toml_text
 from supervm.common.errors import InputError
+from supervm.common.options import whole_number
+from supervm.common.quoting import quoted, shorten
 
 from . import expect, keys
 from .keys import Key
 from .model import Adversary, Bound, Change, Fault, Hardware, Scenario, Sweep, TierPlan, Topology, Workload
-from .naming import NAMED, check_selector, select
+from .naming import NAMED, check_selector, choosing_nobody, node_names, region_of_each, select
 
 _ARRAYS: Final = ("fault", "change", "adversary")
 _TOP: Final = (*keys.TABLES, "tiers", "expect")
@@ -39,7 +40,8 @@ def library_text(name: str) -> str:
         InputError: there is none of that name.
     """
     if name not in library_names():
-        raise InputError(f"there is no scenario {name!r}; there are {', '.join(library_names())}, or give a FILE.toml")
+        known = ", ".join(library_names())
+        raise InputError(f"there is no scenario {quoted(name)}; there are {known}, or give a FILE.toml")
     return (files(__package__) / "library" / f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -58,17 +60,19 @@ def load_scenario(name: str, changes: Sequence[str] = ()) -> Scenario:
     Raises:
         InputError: what is wrong, where, and what is allowed.
     """
+    text, source = scenario_text(name)
+    return read_scenario(text, source, changes)
+
+
+def scenario_text(name: str) -> tuple[str, str]:
+    """Return the text of the scenario `name`, as `load_scenario` takes it, and what errors call it.
+
+    Raises:
+        InputError: there is none, or its file cannot be read.
+    """
     if not name.endswith(".toml") and "/" not in name:
-        return load_named(name, changes)
-    try:
-        text = Path(name).read_bytes().decode("utf-8")
-    except FileNotFoundError:
-        raise InputError(f"{name}: there is no such file; the library has {', '.join(library_names())}") from None
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: byte {error.start} is not UTF-8 text") from None
-    except OSError as error:
-        raise InputError(f"{name}: {error.strerror}") from None
-    return read_scenario(text, name, changes)
+        return library_text(name), f"{name}.toml"
+    return toml_text.read_text(Path(name), f"the library has {', '.join(library_names())}"), name
 
 
 def read_scenario(text: str, source: str, changes: Sequence[str] = ()) -> Scenario:
@@ -82,47 +86,39 @@ def read_scenario(text: str, source: str, changes: Sequence[str] = ()) -> Scenar
     Raises:
         InputError: what is wrong, in which file, line and key, and what is allowed.
     """
-    try:
-        document = tomllib.loads(text, parse_float=Decimal)
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{source}: this is not TOML: {error}") from None
+    text = text.removeprefix("\ufeff")
+    document = toml_text.parse(text, source, decimals=True)
     changed = {}
     for change in changes:
         changed[_apply(document, change)] = change
     return _Reader(source, text, document, changed).read()
 
 
-def parse_value(text: str) -> Any:
-    """Return a TOML value; what is none is the text itself, so that ``--set scenario.name=x`` needs no quotes."""
-    try:
-        parsed = tomllib.loads(f"value = {text}", parse_float=Decimal)
-    except tomllib.TOMLDecodeError:
-        return text
-    return parsed["value"] if list(parsed) == ["value"] else text
-
-
 def _apply(document: dict[str, Any], change: str) -> str:
     path, separator, value = change.partition("=")
     path = path.strip()
     parts = path.split(".")
+    source = f"--set {shorten(change)}"
     if separator and path in _ARRAYS:  # a whole list: fault=[{kind="crash", ...}]
-        document[path] = parse_value(value.strip())
+        document[path] = toml_text.parse_value(value.strip(), source)
         return path
-    if not separator or len(parts) < 2 or not all(parts):
-        raise InputError(f"--set {change}: table.key=value is needed, for example --set tiers.l4.count=100")
+    if not separator or not 2 <= len(parts) <= toml_text.KEY_PARTS_MAX or not all(parts):
+        raise InputError(f"{source}: table.key=value is needed, for example --set tiers.l4.count=100")
     here: Any = document
     for place, part in enumerate(parts[:-1]):
         if isinstance(here, list):
-            if not (part.isascii() and part.isdigit() and 1 <= int(part) <= len(here)):
-                raise InputError(f"--set {change}: {parts[place - 1]} has entries 1 to {len(here)}, not {part!r}")
-            here = here[int(part) - 1]
+            entry = whole_number(part)
+            if entry is None or not 1 <= entry <= len(here):
+                problem = f"{parts[place - 1]} has entries 1 to {len(here)}, not {quoted(part)}"
+                raise InputError(f"{source}: {problem}")
+            here = here[entry - 1]
         else:
             here = here.setdefault(part, {})
         if not isinstance(here, dict | list):
-            raise InputError(f"--set {change}: {'.'.join(parts[: place + 1])} is no table")
+            raise InputError(f"{source}: {shorten('.'.join(parts[: place + 1]))} is no table")
     if isinstance(here, list):
-        raise InputError(f"--set {change}: say which entry of {parts[-2]}, for example {parts[-2]}.1.KEY=value")
-    here[parts[-1]] = parse_value(value.strip())
+        raise InputError(f"{source}: say which entry of {parts[-2]}, for example {parts[-2]}.1.KEY=value")
+    here[parts[-1]] = toml_text.parse_value(value.strip(), source)  # what is no TOML is a text without quotes
     return path
 
 
@@ -134,6 +130,8 @@ class _Reader:
         self._text = text
         self._document = document
         self._changed = changed
+        self._lines = text.splitlines()
+        self._heads: dict[str, list[int]] = {}
 
     def read(self) -> Scenario:
         for key in self._document:
@@ -183,7 +181,7 @@ class _Reader:
         for part in name.split("."):
             given = given.get(part, {}) if isinstance(given, dict) else None
         if not isinstance(given, dict):
-            raise self._error("", name, f"it is {given!r}; a table [{name}] is allowed")
+            raise self._error("", name, f"it is {quoted(given)}; a table [{name}] is allowed")
         return self._keys(name, 0, given, known)
 
     def _keys(self, table: str, entry: int, given: Mapping[str, Any], known: Mapping[str, Key]) -> dict[str, Any]:
@@ -231,7 +229,7 @@ class _Reader:
         for region in topology["regions"]:
             if region not in REGIONS:
                 allowed = ", ".join(REGIONS)
-                raise self._error("topology", "regions", f"there is no region {region!r}; allowed: {allowed}")
+                raise self._error("topology", "regions", f"there is no region {quoted(region)}; allowed: {allowed}")
 
     def _check_workload(self, work: Mapping[str, Any], duration_us: int) -> None:
         for name in ("amount", "fee"):
@@ -264,7 +262,7 @@ class _Reader:
         for number, given, kind, line in self._entries("fault"):
             if kind not in keys.FAULTS:
                 allowed = ", ".join(keys.FAULTS)
-                raise self._error("fault", "kind", f"there is no fault {kind!r}; allowed: {allowed}", number)
+                raise self._error("fault", "kind", f"there is no fault {quoted(kind)}; allowed: {allowed}", number)
             values = self._keys("fault", number, given, keys.FAULTS[kind])
             who = self._who("fault", number, values.pop("who"), topology, tiers)
             at_us, for_us = values.pop("at_s"), values.pop("for_s", 0)
@@ -276,12 +274,12 @@ class _Reader:
     def _changes(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan], duration_us: int) -> tuple[Change, ...]:
         from ..exact import Choices
 
-        names = {1: [f"l1-{index}" for index in range(tiers[0].count)]}
+        names = node_names([plan.count for plan in tiers])
         found = []
         for number, given, kind, line in self._entries("change"):
             if kind not in keys.CHANGES:
                 allowed = ", ".join(keys.CHANGES)
-                raise self._error("change", "kind", f"there is no change {kind!r}; allowed: {allowed}", number)
+                raise self._error("change", "kind", f"there is no change {quoted(kind)}; allowed: {allowed}", number)
             values = self._keys("change", number, given, keys.CHANGES[kind])
             who, weights = self._who("change", number, values["who"], topology, tiers, only=1), values["weights"]
             if values["at_s"] > duration_us:
@@ -301,14 +299,17 @@ class _Reader:
 
     def _adversaries(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan]) -> tuple[Adversary, ...]:
         from ..exact import ACTORS
+        from ..restorer import RESTORER
 
+        others = ("twins", RESTORER)
         found = []
         for number, given, kind, line in self._entries("adversary"):
-            if kind not in ACTORS and kind != "twins":
-                allowed = ", ".join((*ACTORS, "twins"))
-                raise self._error("adversary", "kind", f"there is no adversary {kind!r}; allowed: {allowed}", number)
+            if kind not in ACTORS and kind not in others:
+                allowed = ", ".join((*ACTORS, *others))
+                problem = f"there is no adversary {quoted(kind)}; allowed: {allowed}"
+                raise self._error("adversary", "kind", problem, number)
             values = self._keys("adversary", number, given, keys.ADVERSARY)
-            tier = 1 if kind == "twins" else ACTORS[kind].tier
+            tier = 1 if kind in others else ACTORS[kind].tier
             who = self._who("adversary", number, values.pop("who"), topology, tiers, only=tier)
             found.append(Adversary(kind, who, values, line))
         return tuple(found)
@@ -326,6 +327,12 @@ class _Reader:
             )
             if problem is not None:
                 raise self._error(table, "who", problem, number)
+        names = node_names([plan.count for plan in tiers])
+        spread = topology["placement"] == "spread"  # else the regions follow from the seed: the run looks again
+        region_of = region_of_each(names, topology["regions"]) if spread else None
+        nobody = choosing_nobody(who, names, region_of, only)
+        if nobody is not None:
+            raise self._error(table, "who", nobody, number)
         return who
 
     def _sweep(self) -> Sweep | None:
@@ -359,16 +366,22 @@ class _Reader:
     def _line(self, table: str, key: str, entry: int = 0) -> int:
         """Return the line of a key; of the entry's head if the entry does not hold it."""
         if not entry:
-            line = find_line(self._text, table, key)
+            line = toml_text.find_line(self._text, table, key)
             return line if line > 1 or not table else self._head(table)
-        lines = self._text.splitlines()
-        heads = [number for number, line in enumerate(lines) if re.match(rf"\s*\[\[\s*{re.escape(table)}\s*]]", line)]
+        lines, heads = self._lines, self._heads_of(table)
         if entry > len(heads):
-            return find_line(self._text, "", table)
+            return toml_text.find_line(self._text, "", table)
         first = heads[entry - 1]
         after = (number for number in range(first + 1, len(lines)) if re.match(r"\s*\[", lines[number]))
         part = "\n".join(lines[first : next(after, len(lines))])
-        return first + find_line(part, table, key)
+        return first + toml_text.find_line(part, table, key)
+
+    def _heads_of(self, table: str) -> list[int]:
+        """Return where the entries of a list begin, from 0."""
+        if table not in self._heads:
+            pattern = re.compile(rf"\s*\[\[\s*{re.escape(table)}\s*]]")
+            self._heads[table] = [number for number, line in enumerate(self._lines) if pattern.match(line)]
+        return self._heads[table]
 
     def _head(self, table: str) -> int:
         for number, line in enumerate(self._text.splitlines(), 1):
@@ -380,9 +393,9 @@ class _Reader:
         where = ".".join(part for part in (table, str(entry) if entry else "", key) if part)
         for path, change in self._changed.items():
             if path == where or (path in _ARRAYS and where.startswith(path)):
-                return InputError(f"--set {change}: {problem}")
-        return InputError(f"{self._source}, line {self._line(table, key, entry)}, key {where}: {problem}")
+                return InputError(f"--set {shorten(change)}: {problem}")
+        return InputError(f"{self._source}, line {self._line(table, key, entry)}, key {shorten(where)}: {problem}")
 
 
 def _shown(value: Any) -> str:
-    return str(value) if isinstance(value, Decimal) else repr(value)[:120]
+    return shorten(str(value)) if isinstance(value, Decimal) else quoted(value)

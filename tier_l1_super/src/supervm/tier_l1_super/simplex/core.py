@@ -8,9 +8,10 @@ sign Nullify; a quorum of those is a nullification, and the view is over as well
 
 Three rules make it safe, all else is liveness: (R1) one Notarize per view; (R2) never both Nullify and Finalize in a
 view; (R3) Notarize only with the parent's certificate and a nullification of every view skipped in between. R1 and R2
-stand in `Round.may`, asked by `Voting._promise`, the one place where this validator commits itself; R3 stands in
-`State._well_placed`. Nothing is forgotten above the last finalized view, so neither a repeat nor a restart finds
-another way to a vote (pitfall P1).
+stand in `Round.may`, asked by `Voting._promise`, where this validator commits itself to one view, and in
+`Voting._cast_spans`, where it commits itself to many (`skips`); R3 stands in `State._well_placed`. Nothing is forgotten
+above the last finalized view but where nothing is signed any more, so neither a repeat nor a restart finds another way
+to a vote (pitfall P1).
 
 Blocks may arrive after the certificates that name them. A vote or a build that needs an absent parent stays pending and
 is tried again whenever something arrives (P7: there is no verdict "absent"); a commit waits in the same way, and the
@@ -26,10 +27,11 @@ the current view.
 
 from __future__ import annotations
 
-from supervm.protocol.block import GAP_VIEWS_MAX, Block, BlockBody, BlockHeader, Justification
+from supervm.protocol.block import SKIP_SIGNATURES_MAX, SKIPS_MAX, Block, BlockBody, BlockHeader, Justification
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.spans import Span, span_of
 from supervm.protocol.transition import progress_after
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import VoteMessage
@@ -55,9 +57,11 @@ from .promises import (
     HeldCertificate,
     NotarizePromise,
     NullifyPromise,
+    SpanPromise,
     view_of,
 )
-from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, Round
+from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, NULLIFY_SPAN, Round
+from .skips import SPAN_DELAY_VIEWS
 from .voting import Voting
 
 VIEWS_AHEAD_MAX = 8
@@ -68,6 +72,36 @@ LAG_VIEWS = 4
 
 class Simplex(Voting):
     """One epoch's consensus at one node: takes events, answers with effects; `State` describes the arguments."""
+
+    def wants(self, header: BlockHeader) -> bool:
+        """Return whether a proposal with this header is worth reading: it could be voted on, or was asked for."""
+        view, block_hash = header.view, header.hash
+        if self._sealed or not self._is_open(header) or self._tree.get(block_hash) is not None:
+            return False
+        if block_hash in self._wanted:
+            return True
+        if not self._final.view < view <= self._view + VIEWS_AHEAD_MAX or not self.is_in_turn(header):
+            return False
+        round_ = self._rounds.get(view)
+        if round_ is None:
+            return self._skips.covering(view) is None
+        return round_.proposal is None or self._is_certified(round_, block_hash)
+
+    def is_rival(self, header: BlockHeader) -> bool:
+        """Return whether this is the header of another proposal than the one that is held for its view."""
+        round_ = self._rounds.get(header.view) if self._is_open(header) else None
+        return round_ is not None and round_.proposal is not None and round_.proposal_hash != header.hash
+
+    def _is_open(self, header: BlockHeader) -> bool:
+        return header.epoch == self.rules.epoch and header.view > self._tree.committed_view
+
+    def is_in_turn(self, header: BlockHeader) -> bool:
+        """Return whether a header of this epoch is of this chain, by its view's leader, and above its parent."""
+        rules = self.rules
+        return (
+            header.chain_id == rules.chain_id and header.proposer == rules.leader(header.view)
+            and header.parent_view < header.view
+        )
 
     # --- events ----------------------------------------------------------------------------------------------------
 
@@ -108,7 +142,11 @@ class Simplex(Voting):
         for record in sorted(self._records, key=view_of):
             if isinstance(record, HeldCertificate):
                 certificate = record.certificate
-                self._round(certificate.number).certificates.setdefault(certificate.kind, certificate)
+                span = span_of(certificate.number, certificate.digest)
+                if certificate.kind is not NULLIFY_SPAN:
+                    self._round(certificate.number).certificates.setdefault(certificate.kind, certificate)
+                elif span is not None and not self._skips.is_covered(span):
+                    self._skips.certify(span, certificate)
             elif isinstance(record, NotarizePromise):
                 for block in record.block:
                     self._tree.add(record.digest, block)
@@ -118,9 +156,16 @@ class Simplex(Voting):
                 self._recall(record.view, NOTARIZE, record.digest)
             elif isinstance(record, NullifyPromise):
                 self._recall(record.view, NULLIFY, ZERO_HASH)
+            elif isinstance(record, SpanPromise):
+                self._recall_span(Span(record.view, record.width))
             else:
                 self._recall(record.view, FINALIZE, record.digest)
+        for span in list(self._skips.certificates):  # records that it made void may be in the log still
+            self._forget_skipped(span)
         certified = [view for view, round_ in sorted(self._rounds.items()) if round_.certificates]
+        self._notarized_view = max(
+            (view for view, round_ in self._rounds.items() if NOTARIZE in round_.certificates), default=0)
+        certified.extend(span.last for span in self._skips.certificates)
         self._timers.retry_us = self._now_us + RETRY_US
         if self._sealed:
             self._running = True
@@ -134,6 +179,8 @@ class Simplex(Voting):
                 self._cast_finalize(round_)
             for kind, vote in list(round_.own.items()):
                 self._settle(round_, kind, vote.digest)
+        for span in list(self._skips.own):
+            self._settle_span(span)
         self._progress()
 
     def _when_sealed(self, event: Event) -> None:
@@ -158,7 +205,7 @@ class Simplex(Voting):
             self._repeat()
 
     def _on_vote(self, sender: int, vote: Vote) -> None:
-        if vote.kind not in KINDS:
+        if vote.kind not in KINDS and vote.kind is not NULLIFY_SPAN:
             raise LocalProtocolError(f"a {vote.kind.name} vote was handed to consensus")
         if vote.signer != sender or sender >= len(self.rules.validators):
             self._blame(sender, f"it sent a vote of validator {vote.signer}", "bad-vote")
@@ -176,6 +223,15 @@ class Simplex(Voting):
         if vote.number > self._view + VIEWS_AHEAD_MAX:
             return
         self._heard(sender, vote.number)
+        if vote.kind is NULLIFY_SPAN:
+            span = span_of(vote.number, vote.digest)
+            if span is None:
+                self._blame(sender, f"there is no span up to view {vote.number} with the width in its vote", "bad-vote")
+            elif not self._skips.is_covered(span):
+                self._count_span(span, vote)
+            return
+        if vote.number not in self._rounds and self._skips.covering(vote.number) is not None:
+            return  # nothing can come of it any more
         self._count(self._round(vote.number), vote, checked=False)
         if vote.kind is NULLIFY and vote.number == self._view and sender == self.rules.leader(vote.number):
             self._cast_nullify(vote.number)  # nobody need wait for a leader that has given up
@@ -183,7 +239,7 @@ class Simplex(Voting):
     def _on_certificate(self, sender: int, certificate: Certificate) -> None:
         if certificate.epoch != self.rules.epoch or certificate.number <= self._final.view:
             return
-        if certificate.kind not in KINDS:
+        if certificate.kind not in KINDS and certificate.kind is not NULLIFY_SPAN:
             self._blame(sender, f"a {certificate.kind.name} certificate is not one of consensus", "bad-certificate")
         elif self._admit(sender, certificate):
             self._progress()
@@ -191,12 +247,12 @@ class Simplex(Voting):
     def _on_proposal(self, sender: int, block: Block) -> None:
         header, block_hash, rules = block.header, block.hash, self.rules
         view = header.view
-        if header.epoch != rules.epoch or view <= self._tree.committed_view or self._tree.get(block_hash) is not None:
+        if not self._is_open(header) or self._tree.get(block_hash) is not None:
             return
         wanted = block_hash in self._wanted
         if not wanted and not self._final.view < view <= self._view + VIEWS_AHEAD_MAX:
             return
-        if header.chain_id != rules.chain_id or header.proposer != rules.leader(view) or header.parent_view >= view:
+        if not self.is_in_turn(header):
             self._blame(sender, f"its proposal for view {view} is of another chain, leader or order", "bad-proposal")
             return
         if (hash_block_body(encode(block.body)) != header.body_hash
@@ -220,7 +276,8 @@ class Simplex(Voting):
             if vote.signer != self.index:
                 self._count(round_, vote, checked=True)
             for certificate in (block.just.parent + block.just.nullifications) if known else ():
-                self._admit(sender, certificate)
+                if not (self._is_past(certificate) or self._is_held(certificate) or self._admit(sender, certificate)):
+                    break  # one bad certificate is enough
         else:
             self._tree.add(block_hash, block)
         self._wanted.pop(block_hash, None)
@@ -286,7 +343,7 @@ class Simplex(Voting):
         self._finalize(chain.finalization)
         self._hand_out(fresh, chain.finalization)
         self._commit()
-        self._enter(tip.view + 1)
+        self._enter(chain.finalization.number + 1)
         self._progress()
 
     # --- the current view ------------------------------------------------------------------------------------------
@@ -301,6 +358,7 @@ class Simplex(Voting):
         leader = self.rules.leader(view)
         if leader in self._round(view).tallies[NULLIFY].votes or self._is_silent(leader):
             self._cast_nullify(view)
+        self._cast_spans()
 
     def _is_silent(self, leader: int) -> bool:
         """Return whether a leader has said nothing for as many views as there are validators (2.6, local skip).
@@ -340,7 +398,7 @@ class Simplex(Voting):
         if self._building is not None:
             return
         place = self._parent_for(self._view)
-        if place is None or self._view - place[0] - 1 > GAP_VIEWS_MAX:
+        if place is None or not self._is_provable(place[0]):
             return
         parent = self._tree.header(place[1])
         if parent is None:
@@ -348,6 +406,13 @@ class Simplex(Voting):
             return
         self._building = (self._view, parent)
         self._emit(AskBuild(self._view, place[1], parent))
+
+    def _is_provable(self, parent_view: int) -> bool:
+        """Return whether the proof of what a proposal skips fits into it; if not, spans will soon make it short."""
+        if self._view - parent_view - 1 <= SPAN_DELAY_VIEWS:
+            return True
+        skips = self._skips_between(parent_view, self._view)
+        return len(skips) <= SKIPS_MAX and sum(len(item.signatures) for item in skips) <= SKIP_SIGNATURES_MAX
 
     def _may_notarize(self, round_: Round, block: Block) -> bool:
         return (

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from supervm.common.core import Started, Tick
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks
+from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import Message
 
@@ -21,7 +21,7 @@ from supervm.protocol.wire.messages import Message
 
 
 class VoteReceived(msgspec.Struct, frozen=True):
-    """A Notarize, Nullify or Finalize vote came over the authenticated link of validator `from_index`."""
+    """A Notarize, Nullify, Finalize or span vote came over the authenticated link of validator `from_index`."""
 
     from_index: int
     vote: Vote
@@ -35,7 +35,7 @@ class ProposalReceived(msgspec.Struct, frozen=True):
 
 
 class CertificateReceived(msgspec.Struct, frozen=True):
-    """A notarization, nullification or finalization came from validator `from_index`."""
+    """A notarization, nullification, finalization or certified span came from validator `from_index`."""
 
     from_index: int
     certificate: Certificate
@@ -67,7 +67,7 @@ class BlockVerified(msgspec.Struct, frozen=True):
 class FinalizedChain(msgspec.Struct, frozen=True):
     """Finalized blocks that the host fetched and checked with `check_finalized_chain`."""
 
-    chain: FinalizedBlocks
+    chain: FinalizedBlocks | FinalizedPrefix
 
 
 Event = (
@@ -82,6 +82,15 @@ class PersistPromise(msgspec.Struct, frozen=True):
 
     token: int
     payload: bytes
+
+
+class CompactLog(msgspec.Struct, frozen=True):
+    """Many records are void, since a certified span stands for them: rewrite the log with what `prune(view)` returns.
+
+    `view` is that of the last block handed out in `Committed` before this.
+    """
+
+    view: int
 
 
 class Broadcast(msgspec.Struct, frozen=True):
@@ -117,6 +126,8 @@ class AskVerify(msgspec.Struct, frozen=True):
 class Committed(msgspec.Struct, frozen=True):
     """These blocks are final, in ascending consecutive heights; `finalization` is for the last of them, or of `tail`.
 
+    When a run of blocks comes in pieces, `finalization` is that of a later block; the next pieces follow.
+
     A `tail` comes only with a sealing block: its descendants, of which the last is finalized. They are no part of the
     chain; kept with `finalization` they prove the sealing block to others.
 
@@ -131,7 +142,10 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class EvidenceFound(msgspec.Struct, frozen=True):
-    """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10)."""
+    """One validator signed both votes: E1 two blocks in one view, E2 Nullify and Finalize (consensus.md 2.10).
+
+    The Nullify may be that of a span.
+    """
 
     kind: Literal["E1", "E2"]
     first: Vote
@@ -169,12 +183,12 @@ class ForkFound(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    PersistPromise | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame | FetchBlock
-    | FetchFinalized | ForkFound
+    PersistPromise | CompactLog | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame
+    | FetchBlock | FetchFinalized | ForkFound
 )
 
 __all__ = [
     "AskBuild", "AskVerify", "Blame", "BlockVerified", "Broadcast", "Built", "CertificateReceived", "Committed",
-    "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
+    "CompactLog", "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
     "PersistPromise", "ProposalReceived", "SendTo", "Started", "Tick", "VoteReceived",
 ]

@@ -10,6 +10,9 @@ proposer; but if all validators crash at once and the proposer stays away, a not
 correct voters, or no later block could ever extend it. For the same reason certificates are recorded too, although
 nothing waits for them: without them, the votes of a faulty validator that once completed a certificate might not
 come again.
+
+A log is pruned by what the tables hold, so it means something only beside tables that are as new. `LogFloor` says how
+new; `supervm.tier_l1_super.recall` asks at the start.
 """
 
 from __future__ import annotations
@@ -56,6 +59,15 @@ class FinalizePromise(Agreed, frozen=True, tag="w3"):
     digest: Hash
 
 
+class SpanPromise(Agreed, frozen=True, tag="ws"):
+    """W2 of a whole span: never finalize in any of the `width` views up to `view` (`supervm.protocol.spans`)."""
+
+    version: Literal[1]
+    epoch: Uint
+    view: Uint
+    width: Uint
+
+
 class CheckpointPromise(Agreed, frozen=True, tag="w4"):
     """W4: at this height, this checkpoint header and no other."""
 
@@ -82,26 +94,43 @@ class ClosePromise(Agreed, frozen=True, tag="w8"):
 
 
 class HeldCertificate(Agreed, frozen=True, tag="wc"):
-    """Not a promise: a notarization or nullification this node holds, so that a restart finds its view again."""
+    """Not a promise: a notarization, nullification or certified span that is held, so that a restart finds its view."""
 
     version: Literal[1]
     certificate: Certificate
+
+
+class LogFloor(Agreed, frozen=True, tag="wf"):
+    """Not a promise: how far the tables had come when this was written, as three heights.
+
+    What the log lacks - because it was pruned, or because it was never promised in this place - rests on tables that
+    hold at least this much. Every rewrite of the log begins with one, and another is appended with a batch vote when
+    execution has gone on since; the highest of each height counts.
+    """
+
+    version: Literal[1]
+    finalized_height: Uint
+    certified_height: Uint
+    executed_height: Uint
 
 
 Promise = (
     NotarizePromise
     | NullifyPromise
     | FinalizePromise
+    | SpanPromise
     | CheckpointPromise
     | BatchPromise
     | ClosePromise
     | HeldCertificate
+    | LogFloor
 )
-ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate
+ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | SpanPromise | HeldCertificate
 """The records that `Simplex` writes and wants back."""
 
 _KINDS: tuple[type[Promise], ...] = (
-    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate
+    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate,
+    SpanPromise, LogFloor,
 )
 _KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 
@@ -135,5 +164,8 @@ def epoch_of(promise: ConsensusPromise) -> int:
 
 
 def view_of(promise: ConsensusPromise) -> int:
-    """Return the view that a consensus record is about; it may be pruned once that view is durably finalized."""
+    """Return the view that a consensus record is about; it may be pruned once that view is durably finalized.
+
+    Of a span this is the last.
+    """
     return promise.certificate.number if isinstance(promise, HeldCertificate) else promise.view

@@ -17,8 +17,9 @@ from supervm.protocol.block import Block, ChainRules
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
+NULLIFY_SPAN = VoteKind.NULLIFY_SPAN
 KINDS = (NOTARIZE, NULLIFY, FINALIZE)
-"""The kinds of votes that consensus itself counts."""
+"""The kinds of votes that consensus counts view by view; `skips` counts those for spans."""
 
 
 class Tally:
@@ -117,6 +118,11 @@ class Round:
             return False
         self.accused[kind, signer] = None
         return True
+
+    @property
+    def is_void(self) -> bool:
+        """Whether nothing here is needed once a certified span covers the view: no block can be certified by it."""
+        return NOTARIZE not in self.certificates and NOTARIZE not in self.own and FINALIZE not in self.own
 
     def is_accused(self, kind: str, signer: int) -> bool:
         """Return whether this evidence has been found already, so that nothing more need be verified for it."""

@@ -23,11 +23,13 @@ from .promises import (
     NotarizePromise,
     NullifyPromise,
     Promise,
+    SpanPromise,
     encode_promise,
     epoch_of,
     view_of,
 )
 from .rounds import NOTARIZE, NULLIFY, Round, new_round
+from .skips import Skips
 from .tree import BlockTree
 
 
@@ -90,6 +92,11 @@ class State:
         self._sealed = rules.is_sealed(header)
         self._view = 0
         self._rounds: dict[int, Round] = {}
+        self._skips = Skips(rules)
+        self._notarized_view = 0  # newest view with a notarization, or 0
+        self._finalize_view = 0  # newest view in which this validator has signed Finalize, or 0
+        self._void_records = 0  # records that a certified span has made void since the last `prune`
+        self._repeats = 0
         self._timers = Timers()
         self._building: tuple[int, BlockHeader] | None = None
         self._wanted: dict[bytes, int] = {}
@@ -101,7 +108,7 @@ class State:
         self._effects: list[Effect] = []
         self._records: list[ConsensusPromise] = [
             record for record in promises
-            if isinstance(record, NotarizePromise | NullifyPromise | FinalizePromise | HeldCertificate)
+            if isinstance(record, NotarizePromise | NullifyPromise | FinalizePromise | SpanPromise | HeldCertificate)
             and epoch_of(record) == rules.epoch and view_of(record) > self._final.view
         ]
         for block in blocks:
@@ -147,6 +154,7 @@ class State:
                 restart would lack what it needs. Records of this step are among those to keep.
         """
         self._records = [record for record in self._records if view_of(record) > view]
+        self._void_records = 0
         return tuple(encode_promise(record) for record in self._records)
 
     # --- where a block may stand -----------------------------------------------------------------------------------
@@ -163,22 +171,32 @@ class State:
             parent = self._rounds.get(parent_view)
             if parent is None or not self._is_certified(parent, header.parent_hash):
                 return False
-        return all(self._is_nullified(view) for view in range(parent_view + 1, header.view))
+        return self._skipped_from(header.view) <= parent_view + 1
+
+    def _skipped_from(self, view: int) -> int:
+        """Return the lowest view above the last final one from which on all views below `view` are nullified."""
+        below = view - 1
+        while below > self._final.view:
+            span = self._skips.covering(below)
+            if span is not None:
+                below = span.first - 1
+            elif self._is_nullified(below):
+                below -= 1
+            else:
+                break
+        return max(below, self._final.view) + 1
 
     def _parent_for(self, view: int) -> tuple[int, bytes] | None:
         """Return view and hash of the newest block that a proposal for `view` may extend, or None.
 
         A notarized block that is absent is passed over if its view is nullified too: any allowed parent will do.
         """
-        for below in range(view - 1, self._final.view, -1):
-            round_ = self._rounds.get(below)
-            certificate = None if round_ is None else round_.certificates.get(NOTARIZE)
-            nullified = self._is_nullified(below)
-            if certificate is not None and (not nullified or self._tree.get(certificate.digest) is not None):
+        lowest = self._skipped_from(view) - 1  # the newest view that must not be skipped
+        for below in sorted((below for below in self._rounds if lowest <= below < view), reverse=True):
+            certificate = self._rounds[below].certificates.get(NOTARIZE)
+            if certificate is not None and (below == lowest or self._tree.get(certificate.digest) is not None):
                 return below, certificate.digest
-            if not nullified:
-                return None
-        return self._final.view, self._final.hash
+        return (self._final.view, self._final.hash) if lowest == self._final.view else None
 
     def _justify(self, view: int, parent: BlockHeader) -> Justification | None:
         """Return the proof that a block of `view` may extend `parent`, or None if it no longer may."""
@@ -186,8 +204,25 @@ class State:
         if parent_view < self._final.view:
             return None
         certificate = None if parent_view == 0 else self._certificate_of(parent_view)
-        skips = [self._rounds[below].certificates[NULLIFY] for below in range(parent_view + 1, view)]
+        skips = self._skips_between(parent_view, view)
         return Justification(1, () if certificate is None else (certificate,), tuple(skips))
+
+    def _skips_between(self, parent_view: int, view: int) -> list[Certificate]:
+        """Return the proof that all views between the two are nullified, which they are: as few certificates as can be.
+
+        A span may reach below `parent_view`.
+        """
+        found = []
+        below = parent_view + 1
+        while below < view:
+            span = self._skips.covering(below)
+            if span is None:
+                found.append(self._rounds[below].certificates[NULLIFY])
+                below += 1
+            else:
+                found.append(self._skips.certificates[span])
+                below = span.last + 1
+        return found
 
     # --- small things ----------------------------------------------------------------------------------------------
 

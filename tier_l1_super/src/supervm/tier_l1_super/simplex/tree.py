@@ -40,6 +40,10 @@ class BlockTree:
         """Keep a block whose header, justification and body have been matched with `block_hash`."""
         self._blocks[block_hash] = block
 
+    def discard(self, block_hash: bytes) -> None:
+        """Forget a block that nothing builds on."""
+        self._blocks.pop(block_hash, None)
+
     def get(self, block_hash: bytes) -> Block | None:
         """Return a block that is not committed yet, or None."""
         return self._blocks.get(block_hash)

@@ -8,6 +8,8 @@ repeats - waits for the newest promise. With a single validator this is all ther
 
 Finalization moves `State.final`; commits follow in height order as soon as the path of blocks is complete (P6, P11).
 Views at or below it are forgotten: no vote there could matter any more.
+
+While nothing becomes final, `skips` does the same for views that a certified span covers.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from supervm.protocol.block import Block, committed_part
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.spans import SPAN_BASE, Span, span_of, spans_within
 from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate, statement
 from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, VoteMessage
 
@@ -25,6 +28,7 @@ from .effects import (
     Blame,
     Broadcast,
     Committed,
+    CompactLog,
     EvidenceFound,
     FetchBlock,
     FetchFinalized,
@@ -39,15 +43,20 @@ from .promises import (
     HeldCertificate,
     NotarizePromise,
     NullifyPromise,
+    SpanPromise,
     encode_promise,
+    view_of,
 )
 from .resend import certificates_to_repeat, proposal_pause_us, votes_to_repeat
-from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, Round, Tally
+from .rounds import FINALIZE, KINDS, NOTARIZE, NULLIFY, NULLIFY_SPAN, Round, Tally
+from .skips import SPAN_DELAY_VIEWS
 from .state import LastFinal, State
 from .tree import Missing
 
 FETCH_BLOCKS_MAX = 8
 """Heights up to which absent ancestors are asked one by one; beyond, a finalized chain is asked for."""
+VOID_RECORDS_MAX = 256
+"""Void records in the log beyond which it is rewritten although nothing becomes final."""
 
 
 class Voting(State, ABC):
@@ -82,6 +91,8 @@ class Voting(State, ABC):
                 self._blame(vote.signer, f"its NOTARIZE of view {vote.number} is not signed by it", "bad-signature")
             elif round_.accuse("E1", vote.signer):
                 self._emit(EvidenceFound("E1", earlier, vote))
+                if vote.signer == self.rules.leader(vote.number):
+                    round_.poisoned = True
 
     def _check_rivals(self, round_: Round, vote: Vote) -> None:
         """Report E2: one validator signed both Nullify and Finalize of a view."""
@@ -90,6 +101,15 @@ class Voting(State, ABC):
         if (vote.kind is not NOTARIZE and signer in nulls.votes and signer in finals.votes
                 and nulls.genuine(signer) and finals.genuine(signer) and round_.accuse("E2", signer)):
             self._emit(EvidenceFound("E2", nulls.votes[signer], finals.votes[signer]))
+        if vote.kind is FINALIZE and self._skips.tallies and finals.genuine(signer):
+            for span, tally in self._skips.tallies.items():
+                if span.first <= vote.number <= span.last and signer in tally.votes and tally.genuine(signer):
+                    self._accuse_span(round_, tally.votes[signer])
+
+    def _accuse_span(self, round_: Round, vote: Vote) -> None:
+        """Report E2: one validator signed Finalize of a view and Nullify of a span that holds it; both are genuine."""
+        if round_.accuse("E2", vote.signer):
+            self._emit(EvidenceFound("E2", round_.tallies[FINALIZE].votes[vote.signer], vote))
 
     def _settle(self, round_: Round, kind: VoteKind, digest: bytes) -> None:
         """Make the certificate if the bucket is full."""
@@ -104,17 +124,40 @@ class Voting(State, ABC):
 
     def _admit(self, sender: int, certificate: Certificate) -> bool:
         """Check and hold a certificate from elsewhere unless one of its kind is held; return whether it was new."""
-        if certificate.number <= self._final.view or certificate.epoch != self.rules.epoch:
+        if self._is_past(certificate):
             return False
-        held = self._rounds.get(certificate.number)
-        if certificate.kind not in KINDS or (held is not None and certificate.kind in held.certificates):
+        if (certificate.kind not in KINDS and certificate.kind is not NULLIFY_SPAN) or self._is_held(certificate):
             return False
+        if not self._is_good(sender, certificate):
+            return False
+        if certificate.kind is NULLIFY_SPAN:
+            self._hold_span(certificate)
+        else:
+            self._hold(self._round(certificate.number), certificate)
+        return True
+
+    def _is_past(self, certificate: Certificate) -> bool:
+        """Return whether a certificate is of a view that is final, or of another epoch."""
+        return certificate.number <= self._final.view or certificate.epoch != self.rules.epoch
+
+    def _is_held(self, certificate: Certificate) -> bool:
+        """Return whether a certificate says nothing new."""
+        view = certificate.number
+        if certificate.kind is NULLIFY_SPAN:
+            span = span_of(view, certificate.digest)
+            return span is not None and self._skips.is_covered(span)
+        held = self._rounds.get(view)
+        if held is not None and certificate.kind in held.certificates:
+            return True
+        return certificate.kind is NULLIFY and self._skips.covering(view) is not None
+
+    def _is_good(self, sender: int, certificate: Certificate) -> bool:
+        """Check a certificate, and blame its sender if it is bad."""
         try:
             check_certificate(certificate, self.rules.chain_id, self.rules.validators, self.rules.verify)
         except RemoteProtocolError as error:
             self._emit(Blame(sender, error.reason, error.penalty, error.code))
             return False
-        self._hold(self._round(certificate.number), certificate)
         return True
 
     def _hold(self, round_: Round, certificate: Certificate) -> None:
@@ -126,6 +169,7 @@ class Voting(State, ABC):
             self._record(HeldCertificate(1, certificate))
         self._emit(Broadcast(CertificateMessage((certificate,)), self._after(certificate)))
         if certificate.kind is NOTARIZE:
+            self._notarized_view = max(self._notarized_view, certificate.number)
             self._cast_finalize(round_)
         elif certificate.kind is FINALIZE:
             self._finalize(certificate)
@@ -138,6 +182,7 @@ class Voting(State, ABC):
         self._final = LastFinal(certificate.number, certificate.digest, certificate)
         self._timers.retry_us = self._now_us + RETRY_US
         self._rounds = {view: round_ for view, round_ in self._rounds.items() if view > certificate.number}
+        self._skips.forget(certificate.number)
 
     def _commit(self) -> None:
         """Hand out the blocks up to the last finalization if all of them are here; ask for what is missing."""
@@ -169,6 +214,79 @@ class Voting(State, ABC):
             self._timers.stop_view()
             self._building = None
 
+    # --- spans of skipped views --------------------------------------------------------------------------------------
+
+    def _spans_wanted(self) -> list[Span]:
+        """Return the spans that prove what lies between the newest notarized view and those just skipped."""
+        first = max(self._final.view, self._notarized_view) + 1
+        last = self._view - 1 - SPAN_DELAY_VIEWS
+        return spans_within(first, last) if last - first + 1 >= SPAN_BASE else []
+
+    def _cast_spans(self) -> None:
+        """Sign the spans that are wanted, unless this validator has finalized one of their views (R2)."""
+        if self.index is None or self._key is None or self._sealed:
+            return
+        for span in self._spans_wanted():
+            if span in self._skips.own or self._skips.is_covered(span) or span.first <= self._finalize_view:
+                continue
+            self._record(SpanPromise(1, self.rules.epoch, span.last, span.width))
+            vote = self._own_vote(span.last, NULLIFY_SPAN, span.digest)
+            self._skips.promise(span, vote)
+            self._emit(Broadcast(VoteMessage((vote,)), self._token))
+            self._skips.count(span, vote, checked=True)
+            self._settle_span(span)
+
+    def _count_span(self, span: Span, vote: Vote) -> None:
+        """Count another validator's vote for a span."""
+        tally = self._skips.count(span, vote, checked=False)
+        if tally is None:
+            return
+        for view in [view for view in self._rounds if span.first <= view <= span.last]:
+            finals = self._rounds[view].tallies[FINALIZE]
+            if vote.signer in finals.votes and finals.genuine(vote.signer) and tally.genuine(vote.signer):
+                self._accuse_span(self._rounds[view], vote)
+        self._settle_span(span)
+
+    def _settle_span(self, span: Span) -> None:
+        """Make the certificate if there are votes enough."""
+        tally = self._skips.tallies.get(span)
+        if tally is None:
+            return
+        certificate, bad = tally.certificate(span.digest)
+        for signer in bad:
+            self._skips.uncount(span, signer)
+            self._blame(signer, f"its vote for the span up to view {span.last} is not signed by it", "bad-signature")
+        if certificate is not None:
+            self._hold_span(certificate)
+            self._progress()
+
+    def _hold_span(self, certificate: Certificate) -> None:
+        """Store a valid certificate of a span, pass it on once, and forget what it stands for."""
+        span = span_of(certificate.number, certificate.digest)
+        assert span is not None  # it was checked
+        for signer, _ in certificate.signatures:
+            self._heard(signer, certificate.number)
+        after = self._after(certificate)
+        self._forget_skipped(span)
+        self._skips.certify(span, certificate)
+        self._record(HeldCertificate(1, certificate))
+        self._emit(Broadcast(CertificateMessage((certificate,)), after))
+        if self._void_records > VOID_RECORDS_MAX:
+            self._emit(CompactLog(self._tree.committed_view))
+        self._enter(span.last + 1)
+
+    def _forget_skipped(self, span: Span) -> None:
+        """Forget rounds and records in a certified span, but those of blocks on which one may still build."""
+        for view in [view for view in self._rounds if span.first <= view <= span.last]:
+            round_ = self._rounds[view]
+            if round_.is_void:
+                if round_.proposal is not None:
+                    self._tree.discard(round_.proposal_hash)
+                del self._rounds[view]
+        kept = [record for record in self._records if not _is_void(record, span)]
+        self._void_records += len(self._records) - len(kept)
+        self._records = kept
+
     # --- promises --------------------------------------------------------------------------------------------------
 
     def _cast_nullify(self, view: int) -> None:
@@ -185,7 +303,7 @@ class Voting(State, ABC):
 
     def _promise(self, round_: Round, kind: VoteKind, digest: bytes, block: Block | None = None) -> bool:
         """Record and sign a vote if the rules still allow it: the only way to a new signature."""
-        if self.index is None or self._sealed or not round_.may(kind):
+        if self.index is None or self._sealed or not round_.may(kind) or self._skips.binds(round_.view):
             return False
         epoch, view = self.rules.epoch, round_.view
         if kind is NOTARIZE:
@@ -194,6 +312,7 @@ class Voting(State, ABC):
             self._record(NullifyPromise(1, epoch, view))
         else:
             self._record(FinalizePromise(1, epoch, view, digest))
+            self._finalize_view = max(self._finalize_view, view)
         round_.own[kind] = self._own_vote(view, kind, digest)
         return True
 
@@ -206,10 +325,19 @@ class Voting(State, ABC):
         """Take up a promise from before the restart, and count it again (commonware #4275)."""
         if self.index is None:
             return
+        if kind is FINALIZE:
+            self._finalize_view = max(self._finalize_view, view)
         round_ = self._round(view)
         vote = round_.own.setdefault(kind, self._own_vote(view, kind, digest))
         if self.index not in round_.tallies[kind].votes:
             round_.tallies[kind].put(vote, checked=True)
+
+    def _recall_span(self, span: Span) -> None:
+        """Take up the promise of a span from before the restart, and count it again."""
+        if self.index is not None:
+            vote = self._own_vote(span.last, NULLIFY_SPAN, span.digest)
+            self._skips.promise(span, vote)
+            self._skips.count(span, vote, checked=True)
 
     def _count_own(self, round_: Round, kind: VoteKind) -> None:
         vote = round_.own[kind]
@@ -230,12 +358,18 @@ class Voting(State, ABC):
 
     def _repeat(self) -> None:
         """Say again what peers may have missed, and ask again for what is missing here."""
-        certificates = certificates_to_repeat(self._final.certificate, {} if self._sealed else self._rounds)
+        certificates = certificates_to_repeat(
+            self._final.certificate, {} if self._sealed else self._rounds,
+            () if self._sealed else self._skips.certificates.values(), self._repeats,
+        )
+        self._repeats += 1
         if certificates:
             self._emit(Broadcast(CertificateMessage(certificates), self._token))
         if self._sealed:
             return
-        votes = votes_to_repeat(self._rounds)
+        self._cast_spans()
+        own = self._skips.own
+        votes = tuple(own[span] for span in self._spans_wanted() if span in own) + votes_to_repeat(self._rounds)
         if votes:
             self._emit(Broadcast(VoteMessage(votes), self._token))
         newest = self._rounds.get(self._view)
@@ -277,3 +411,17 @@ class Voting(State, ABC):
 
     def _want_chain(self) -> None:
         self._emit(FetchFinalized(self._tree.committed.height + 1))
+
+
+def _is_void(record: ConsensusPromise, span: Span) -> bool:
+    """Return whether a certified span stands for a record: `Skips.binds` forbids what the record would."""
+    view = view_of(record)
+    if not span.first <= view <= span.last:
+        return False
+    if isinstance(record, HeldCertificate):
+        kind = record.certificate.kind
+        held = span_of(view, record.certificate.digest) if kind is NULLIFY_SPAN else None
+        return kind is NULLIFY or (held is not None and span.holds(held))
+    if isinstance(record, SpanPromise):
+        return span.holds(Span(record.view, record.width))
+    return isinstance(record, NullifyPromise)

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
 from supervm.protocol.address import decode_address
@@ -32,7 +33,7 @@ from .access import (
 @click.argument("address", default="")
 @click.option("--answer", "answer_file", type=click.Path(dir_okay=False, path_type=Path),
               help="Also write the proof, for `supervm verify`.")
-@click.option("--timeout", type=click.IntRange(1, 3600), default=10, show_default=True,
+@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
               help="Seconds to wait for an edge where no node runs.")
 @passphrase_option
 @json_option

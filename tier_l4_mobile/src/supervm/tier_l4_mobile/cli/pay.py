@@ -9,6 +9,7 @@ from typing import Any
 import click
 import trio
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.protocol.address import decode_address
 
@@ -30,12 +31,12 @@ from .access import (
 @click.command(epilog="Example: supervm pay --dir phone --to svm1... --amount 1000 --fee 10")
 @directory_option
 @click.option("--to", required=True, help="Address of the receiver.")
-@click.option("--amount", type=click.IntRange(1, 2**63 - 1), required=True, help="Grain to pay.")
-@click.option("--fee", type=click.IntRange(1, 2**63 - 1), required=True, help="Grain for the network.")
+@click.option("--amount", type=WholeNumber(1, 2**63 - 1), required=True, help="Grain to pay.")
+@click.option("--fee", type=WholeNumber(1, 2**63 - 1), required=True, help="Grain for the network.")
 @click.option("--from", "source", default="", help="Address or name of the paying account [default: account 0].")
-@click.option("--validity", type=click.IntRange(5, 7 * 86_400), help="Seconds it may take [default: as configured].")
+@click.option("--validity", type=WholeNumber(5, 7 * 86_400), help="Seconds it may take [default: as configured].")
 @click.option("--offline", is_flag=True, help="Only queue it; a running node keeps it until `supervm queue flush`.")
-@click.option("--timeout", type=click.IntRange(1, 3600), default=10, show_default=True,
+@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
               help="Seconds to wait for an edge where no node runs.")
 @passphrase_option
 @json_option

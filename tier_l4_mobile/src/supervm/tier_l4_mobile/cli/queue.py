@@ -8,6 +8,7 @@ from typing import Any
 import click
 import trio
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 
 from ..messages import ROWS_MAX, Cancel, Flush, Info, MobileRequest, QueueList
@@ -51,7 +52,7 @@ def queue() -> None:
 @click.option("--status", "statuses", multiple=True, type=click.Choice((*PROGRESS, *FATES)),
               help="Only this status; may be given several times.")
 @click.option("--from", "source", default="", help="Only this account: an address or a name.")
-@click.option("--limit", type=click.IntRange(1, ROWS_MAX), default=100, show_default=True, help="Only the newest.")
+@click.option("--limit", type=WholeNumber(1, ROWS_MAX), default=100, show_default=True, help="Only the newest.")
 @passphrase_option
 @json_option
 def list_(
@@ -69,7 +70,7 @@ def list_(
 
 @queue.command(epilog="Example: supervm queue --dir phone flush")
 @directory_option
-@click.option("--timeout", type=click.IntRange(1, 3600), default=10, show_default=True,
+@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
               help="Seconds to wait for an edge where no node runs.")
 @passphrase_option
 @json_option

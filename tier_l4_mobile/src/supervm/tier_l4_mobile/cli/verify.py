@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
 from supervm.protocol.address import encode_address
@@ -23,8 +24,8 @@ _FILE_BYTES_MAX = 64 << 20
 @click.argument("answer_file", metavar="ANSWER", type=click.Path(dir_okay=False, path_type=Path))
 @click.option("--anchor", "anchor_file", type=click.Path(dir_okay=False, path_type=Path), required=True,
               help="What is trusted: genesis.cbor, or an anchor of `supervm l4 export-anchor`.")
-@click.option("--now", "now_s", type=click.IntRange(0, 2**40), help="Unix time in seconds [default: this machine's].")
-@click.option("--max-age", "max_age_s", type=click.IntRange(1, 2**40), default=MAX_AGE_MS // 1000, show_default=True,
+@click.option("--now", "now_s", type=WholeNumber(0, 2**40), help="Unix time in seconds [default: this machine's].")
+@click.option("--max-age", "max_age_s", type=WholeNumber(1, 2**40), default=MAX_AGE_MS // 1000, show_default=True,
               help="Seconds that the proved state may be old.")
 @json_option
 def verify(answer_file: Path, anchor_file: Path, now_s: int | None, max_age_s: int, as_json: bool) -> int:

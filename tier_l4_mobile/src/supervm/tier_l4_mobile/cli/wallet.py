@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.config import CONFIG_FILE
 from supervm.common.errors import InputError
 from supervm.common.node import load_chain
+from supervm.common.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
 from supervm.protocol.address import encode_address
 
@@ -19,6 +21,7 @@ from ..config import ACCOUNTS_MAX, mobile_options
 from .access import config_of, passphrase_of, passphrase_option
 
 _ENTROPY_BYTES = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}
+_WORDS_BYTES_MAX = 1 << 16
 
 _WORDS_CHARS_MAX = 4_096
 
@@ -70,20 +73,17 @@ def import_(
     if words_file is None:
         words = _typed_words()
     else:
-        try:
-            words = words_file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{words_file}: the words cannot be read: {error}") from error
+        words = read_text(words_file, what="the words", bytes_max=_WORDS_BYTES_MAX)
     test = _is_test(directory, test)
     passphrase = passphrase_of(passphrase_file, new=True)
-    taken = create_wallet(directory / WALLET_FILE, passphrase, words=" ".join(words.split()), entropy=None)
+    taken = create_wallet(directory / WALLET_FILE, passphrase, words=words, entropy=None)
     address = _address(Wallet(taken), 0, test)
     emit({"address": address}, as_json=as_json, lines=[f"imported; address of account 0: {address}"])
 
 
 @wallet.command(epilog="Example: supervm wallet address --dir phone --account 1")
 @_folder
-@click.option("--account", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Account number.")
+@click.option("--account", type=WholeNumber(0, 2**31 - 1), default=0, show_default=True, help="Account number.")
 @passphrase_option
 @_test
 @json_option
@@ -96,7 +96,7 @@ def address(directory: Path, account: int, passphrase_file: Path | None, test: b
 
 @wallet.command(epilog="Example: supervm wallet show --dir phone --json")
 @_folder
-@click.option("--accounts", type=click.IntRange(1, ACCOUNTS_MAX), help="How many accounts [default: as configured].")
+@click.option("--accounts", type=WholeNumber(1, ACCOUNTS_MAX), help="How many accounts [default: as configured].")
 @passphrase_option
 @_test
 @json_option
