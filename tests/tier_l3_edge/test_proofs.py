@@ -169,6 +169,17 @@ def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any)
     assert driver.core.statistics()["cache"]["entries"] == 0
 
 
+def test_a_chain_ahead_of_the_clock_blames_no_miner_and_is_said(world: Any, make: Any) -> None:
+    """However often the miner shows it (case 13); age is unknown then, not zero."""
+    driver = make(miners=1)
+    for height in range(1, 30):
+        driver.get(world.miners[0], CheckpointMessage(world.checkpoint(height, driver.now_us + 3_600_000_000)))
+    assert driver.hung_up == {}
+    info = driver.core.info(driver.now_us)
+    assert info["miners"] != []
+    assert ["s behind block 29" in text for text in info["problems"]] == [True]
+
+
 def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any) -> None:
     driver = make(miners=1)
     driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us + 2_001_000)))

@@ -290,6 +290,30 @@ def test_a_wallet_is_made_once_and_shows_its_words_on_demand(tmp_path, monkeypat
     assert len({item["address"] for item in shown}) == 3
 
 
+def test_without_a_terminal_words_come_from_standard_input_or_the_error_says_how(tmp_path):
+    """No warning of a library's, no path in the library, no question into the void."""
+    runner = CliRunner()
+    folder = str(tmp_path / "new")
+    done = runner.invoke(wallet, ["import", "--dir", folder], input="")
+    assert isinstance(done.exception, InputError)
+    assert "--words-file FILE or a line on standard input" in str(done.exception)
+    assert "--passphrase-file FILE or SUPERVM_PASSPHRASE" in str(done.exception)
+    done = runner.invoke(wallet, ["import", "--dir", folder], input=WORDS + "\n")
+    assert "give --passphrase-file FILE or set SUPERVM_PASSPHRASE" in str(done.exception)
+    assert not (tmp_path / "new").exists()
+    done = runner.invoke(
+        wallet, ["import", "--dir", folder, "--json"], input=WORDS + "\n", env={"SUPERVM_PASSPHRASE": "secret"}
+    )
+    assert (done.exit_code, json.loads(done.output)["address"]) == (0, encode_address(OWN, test=False))
+
+
+def test_a_damaged_database_says_what_a_phone_must_not_do(folder):
+    (folder / "node.sqlite").write_bytes(b"no database" * 500)
+    with pytest.raises(InputError, match="is damaged: file is not a database; do not delete it") as error:
+        run(queue, "--dir", folder, "list")
+    assert f"{folder}/backups" in str(error.value)
+
+
 def test_words_are_imported_and_a_genesis_says_which_network_it_is(tmp_path, folder, monkeypatch):
     monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
     (tmp_path / "words").write_text(WORDS + "\n")

@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from supervm.common.chain_clock import ClockWatch, age_ms
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -73,7 +74,7 @@ from .intake import ExecutedIds, Intake, StatusLines
 from .mempool import Mempool
 from .messages import Info, NewestAnchor
 from .replica import Replica
-from .serving import Serving, checkpoint_age_ms
+from .serving import Serving
 
 VALIDATOR_TIER, EDGE_TIER = 1, 3
 BAD_SIGNATURE_PENALTY = 20
@@ -137,6 +138,7 @@ class MinerNode:
         self.serving = Serving(self.replica, options, self._outbox, self.manners)
         self._forks = Forks(chain, reader, self._outbox, self.replica.changes)
         self._rules = self.replica.voting_rules
+        self._clock = ClockWatch(self._outbox, drift_ms=chain.parameters.clock_drift_ms)
         self._halted = False
 
     def _own_body(self, digest: bytes) -> CertifiedBatch | None:
@@ -216,7 +218,7 @@ class MinerNode:
                     self.mempool.executed(now_us, self.replica.ledger.accounts, self.replica.ledger.header.ts_ms)
                     self.batcher.settle()
             case Started() | Tick():
-                pass
+                self._look_at_clock(now_us)
 
     def _go_on(self, now_us: int) -> None:
         replica, mempool, batcher = self.replica, self.mempool, self.batcher
@@ -393,6 +395,15 @@ class MinerNode:
                 return
         self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
 
+    def _look_at_clock(self, now_us: int) -> None:
+        header = self.replica.ledger.header
+        self._clock.look(now_us, header.height, header.ts_ms)
+
+    def _problems(self, now_us: int) -> list[str]:
+        self._look_at_clock(now_us)
+        found = (self._clock.problem(now_us), *self.peering.problems(now_us))
+        return [text for text in found if text is not None]
+
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for its owner."""
         ledger, certified = self.replica.ledger, self.replica.certified
@@ -403,7 +414,8 @@ class MinerNode:
             "height": ledger.height,
             "certified_height": self.replica.certified_height,
             "state_root": (certified.header if certified is not None else ledger.header).state_root.hex(),
-            "checkpoint_age_ms": checkpoint_age_ms(certified, now_us),
+            "checkpoint_age_ms": None if certified is None else age_ms(certified.header.ts_ms, now_us),
+            "problems": self._problems(now_us),
             "blocks_waiting": self.replica.queued_blocks,
             "mempool": len(self.mempool),
             "mempool_bytes": self.mempool.bytes_held,

@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from supervm.common.config import load_config
-from supervm.common.errors import InputError
 from supervm.common.light_memory import load_anchor
 from supervm.common.node import NodeContext, run_node
+from supervm.common.storage.errors import DatabaseDamaged
 from supervm.protocol.keys import verify
 
 from .config import EDGE_OPTIONS, anchor_file, edge_options
@@ -39,7 +39,8 @@ def build(context: NodeContext) -> EdgeNode:
     """Make the core of a configured edge.
 
     Raises:
-        InputError: its database belongs to another network, or the anchor is none of this one.
+        InputError: the anchor is none of this network.
+        DatabaseDamaged: its database belongs to another network, or is damaged.
     """
     config = context.config
     anchor = anchor_file(config)
@@ -56,4 +57,4 @@ def build(context: NodeContext) -> EdgeNode:
             anchor=None if anchor is None else load_anchor(anchor, context.chain),
         )
     except EdgeError as error:
-        raise InputError(f"{config.directory}: {error}") from error
+        raise DatabaseDamaged(f"{config.directory}: {error}") from error

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from supervm.common.chain_clock import ClockWatch, age_ms
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -35,6 +36,7 @@ from supervm.common.parts.manners import SCORE_MAX, Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.errors import RemoteProtocolError
@@ -129,6 +131,7 @@ class EdgeNode:
         self._light = light = self._memory.client
         self._saved_us = 0
         self._changes_asked_us: int | None = None
+        self._clock = ClockWatch(self._outbox)
         self._headers = Headers(light)
         self._cache = ProofCache(options.cache_bytes_max)
         self._proofs = Proofs(
@@ -210,7 +213,9 @@ class EdgeNode:
         self._tick(now_us)
 
     def _tick(self, now_us: int) -> None:
-        self._peering.height = self._headers.newest_header.height
+        newest = self._headers.newest_header
+        self._clock.look(now_us, newest.height, newest.ts_ms)
+        self._peering.height = newest.height
         self._peering.load_percent = min(100, 100 * len(self._store) // self._options.store_max)
         self._peering.tick(now_us)
         self._relay.tick(now_us)
@@ -278,7 +283,11 @@ class EdgeNode:
         except RemoteProtocolError as error:
             if error.code == "unknown-set":
                 self._ask_changes(now_us, peer)
-            elif error.code not in ("future", "fork", "expired"):  # the faults that may be our own clock's, or nobody's
+            elif error.code == "future":  # the one fault that may be our own clock's: nobody is blamed for it
+                header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
+                self._clock.look(now_us, header.height, header.ts_ms)
+                return
+            elif error.code not in ("fork", "expired"):  # whoever brings these may be right
                 self._routes.lied(peer)
                 error.penalty = SCORE_MAX
             raise
@@ -364,12 +373,15 @@ class EdgeNode:
     def info(self, now_us: int) -> dict[str, Any]:
         """Return how the node stands."""
         header = self._headers.newest_header
+        old_ms = age_ms(header.ts_ms, now_us)
+        problems = (self._clock.problem(now_us), *self._peering.problems(now_us))
         return {
             "tier": 3,
             "node_id": encode_node_id(self._key.public),
             "chain_id": self._chain.chain_id.hex(),
             "height": header.height,
-            "age_s": max(0, now_us // 1000 - header.ts_ms) / 1000,
+            "age_s": None if old_ms is None else old_ms / 1000,
+            "problems": [text for text in problems if text is not None],
             "peers": len(self._peering.up),
             "miners": [encode_node_id(peer) for peer in self._routes.up],
             "pending": len(self._store),

@@ -94,6 +94,7 @@ class Balance(MobileRequest, frozen=True, tag="balance"):
     Answer: ``{"address", "balance", "height", "age_s", "proof_verified", "exists", "next_seq", "reason"}`` and, with
     `answer`, ``"answer_hex"``: the self-contained proof that ``supervm verify`` reads. Without an edge it is the last
     proof of an own account, `proof_verified` only while that is young enough; `balance` is null if there is none.
+    `age_s` is null for what is dated ahead of this machine's clock.
     """
 
     address: Name = ""
@@ -108,7 +109,10 @@ class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
 
 
 class Info(MobileRequest, frozen=True, tag="info"):
-    """Ask how the node stands. Answer: accounts, edge, height, counts by status, ``"trust"`` (`LightMemory.info`)."""
+    """Ask how the node stands.
+
+    Answer: accounts, edge, height, counts by status, ``"trust"`` (`LightMemory.info`), problems for the owner.
+    """
 
 
 class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):

@@ -13,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 
+from supervm.common.chain_clock import ClockWatch
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -32,6 +33,8 @@ from supervm.common.light_memory import LightMemory
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
@@ -91,12 +94,13 @@ class MobileNode:
         )
         self._memory = LightMemory(chain, reader, self._outbox, verify, anchor=anchor)
         self.client = self._memory.client
+        self._clock = ClockWatch(self._outbox)
         self.uplink = Uplink()
         test = chain.parameters.test_network
         self._courier = Courier(self._outbox, self.queue)
         self._sync = Sync(self._outbox, self.queue, self._memory, test_network=test)
         self._commands = Commands(
-            self._outbox, self.queue, self._courier, self._sync, self._memory, self.uplink, self.peering,
+            self._outbox, self.queue, self._courier, self._sync, self._memory, self.uplink, self.peering, self._clock,
             names=names or {},
             test_network=test, validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
         )
@@ -145,11 +149,13 @@ class MobileNode:
         self.queue.changes.start(now_us)
         self._memory.start()
         self._saved_us = now_us
+        self._look_at_clock(now_us)
         self._courier.start()
         self.peering.tick(now_us)
 
     def _tick(self, now_us: int) -> None:
         self.peering.tick(now_us)
+        self._look_at_clock(now_us)
         online = self.uplink.active is not None
         silent = self._courier.tick(now_us, online=online, news_us=self.uplink.news_us)
         overdue = self._sync.tick(now_us, online=online)
@@ -168,6 +174,8 @@ class MobileNode:
         except RemoteProtocolError as error:
             if error.code == "unknown-set":
                 self._sync.followers.ask(peer, now_us)
+            elif error.code == "future" and isinstance(message, AccountProofs):
+                self._from_the_future(now_us, message.checkpoint)
             else:
                 self._blame(now_us, peer, error)
 
@@ -217,6 +225,15 @@ class MobileNode:
             error.penalty = 0
         if self.manners.blame(now_us, peer, error):
             self.uplink.punish(peer, error.penalty)
+
+    def _from_the_future(self, now_us: int, checkpoint: bytes) -> None:
+        """Say that an edge shows what is dated ahead of our clock; which of the two is wrong, nobody here knows."""
+        header = decode(CertifiedCheckpoint, checkpoint, bytes_max=1 << 20).header
+        self._clock.look(now_us, header.height, header.ts_ms)
+
+    def _look_at_clock(self, now_us: int) -> None:
+        header = self.client.header
+        self._clock.look(now_us, header.height, header.ts_ms)
 
     def _edges(self) -> list[bytes]:
         return [edge for edge in self.peering.of_tier(EDGE_TIER) if self.manners.is_up(edge)]

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from supervm.common.chain_clock import ClockWatch
+from supervm.common.connection import CLOCK_OFFSET_MS_MAX
 from supervm.common.core import Outbox
 from supervm.common.light_memory import LightMemory
 from supervm.common.peering import Peering
@@ -45,7 +47,7 @@ class Commands:
 
     Args:
         outbox: where refusals go.
-        queue, courier, sync, memory, uplink, peering: the node's parts.
+        queue, courier, sync, memory, uplink, peering, clock: the node's parts.
         names: names that the configuration gives own accounts.
         test_network: which addresses are this network's.
         validity_ms: default validity of a payment; the longest that may be signed, if that is less.
@@ -54,7 +56,7 @@ class Commands:
 
     def __init__(
         self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, memory: LightMemory, uplink: Uplink,
-        peering: Peering, *,
+        peering: Peering, clock: ClockWatch, *,
         names: Mapping[str, bytes], test_network: bool, validity_ms: int, validity_ms_max: int,
     ) -> None:
         self._outbox = outbox
@@ -65,6 +67,7 @@ class Commands:
         self._doubt = ""  # why nothing is believed at the moment of the request
         self._uplink = uplink
         self._peering = peering
+        self._clock = clock
         self._names = dict(names)
         self._name_of = {account: name for name, account in names.items()}
         self._test = test_network
@@ -106,7 +109,8 @@ class Commands:
             case Balance(address, answer):
                 account = self._account(address) if address else self._source("")
                 self._sync.ask_balance(
-                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None
+                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None,
+                    problems=self._problems,
                 )
                 return None
             case Info():
@@ -180,6 +184,18 @@ class Commands:
             "height": anchor.header.height, "ts_ms": anchor.header.ts_ms,
         }
 
+    def _problems(self, now_us: int) -> list[str]:
+        """Return what the owner should know and do something about."""
+        found = [self._clock.problem(now_us), *self._peering.problems(now_us)]
+        edge = self._peering.up.get(self._uplink.active or b"")
+        if edge is not None and abs(edge.clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
+            side = "behind" if edge.clock_offset_ms > 0 else "ahead of"
+            found.append(
+                f"this machine's clock is {abs(edge.clock_offset_ms) / 1000:.0f} s {side} the edge's: payments and "
+                "proofs wait until the wrong one of the two is set"
+            )
+        return [text for text in found if text is not None]
+
     def _info(self, now_us: int) -> dict[str, Any]:
         counts = Counter(payment.status for payment in self._queue.payments.values())
         edge = self._uplink.active
@@ -189,6 +205,7 @@ class Commands:
             "edge": edge.hex() if edge else None,
             "height": self._sync.client.header.height,
             "trust": self._memory.info(now_us // 1000),
+            "problems": self._problems(now_us),
             "payments": dict(sorted(counts.items())),
             "accounts": [
                 {

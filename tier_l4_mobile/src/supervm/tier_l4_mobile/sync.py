@@ -7,15 +7,16 @@ other people's balances are asked for once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from supervm.common.chain_clock import age_ms
 from supervm.common.core import Outbox
 from supervm.common.light_memory import LightMemory
 from supervm.protocol.address import encode_address
 from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, ProvedAccount, account_answer
+from supervm.protocol.light import ProvedAccount, account_answer
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
 
 from .followers import SetFollower
@@ -53,6 +54,7 @@ class Sync:
         self._ask_again_us = 0
         self._wanted: dict[bytes, None] = {}
         self._questions: dict[bytes, _Question] = {}
+        self._problems: Callable[[int], list[str]] = lambda _now_us: []
         self.replies: list[tuple[int, dict[str, Any]]] = []
         """(command token, answer) for the node to send with this step's effects."""
 
@@ -79,8 +81,12 @@ class Sync:
         """Ask for proofs of `accounts` with this step's messages."""
         self._wanted.update(dict.fromkeys(accounts))
 
-    def ask_balance(self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool) -> None:
-        """Answer a `Balance` command once a proof is here, or when the time for it is over."""
+    def ask_balance(
+        self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool,
+        problems: Callable[[int], list[str]],
+    ) -> None:
+        """Answer a `Balance` command once a proof is here, or when the time for it is over, then with `problems`."""
+        self._problems = problems
         question = self._questions.get(account)
         if question is None:
             question = self._questions[account] = _Question(now_us + QUESTION_US_MAX)
@@ -102,8 +108,10 @@ class Sync:
                 self.want(self._questions)
                 overdue = True
         for account in [key for key, question in self._questions.items() if question.ends_us <= now_us]:
-            reason = "no edge answered in time" if online else "no edge is connected"
-            reason = self.client.doubt(now_us // 1000) or reason
+            reason = self.client.doubt(now_us // 1000) or (
+                "no edge answered in time" if online else "no edge is connected"
+            )
+            reason = "; ".join([reason, *self._problems(now_us)])
             for token, wants_answer in self._questions.pop(account).asked:
                 if wants_answer:
                     self._outbox.refuse(token, f"{reason}, so there is no proof of {self._address(account)}")
@@ -168,7 +176,7 @@ class Sync:
     def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
         return {
             "address": self._address(account), "balance": proved.account.balance, "height": proved.header.height,
-            "age_s": max(0, now_us // 1000 - proved.header.ts_ms) / 1000, "proof_verified": True,
+            "age_s": _age_s(proved.header.ts_ms, now_us), "proof_verified": True,
             "exists": proved.exists, "next_seq": proved.account.next_seq, "reason": None,
         }
 
@@ -181,17 +189,21 @@ class Sync:
                 "address": self._address(account), "balance": None, "height": None, "age_s": None,
                 "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
             }
-        age_ms = now_us // 1000 - proved.ts_ms
-        if age_ms < -CLOCK_DRIFT_MS_MAX:
-            reason = f"{reason}; this machine's clock is {-age_ms / 1000:.0f} s or more behind the network's"
+        old_ms = age_ms(proved.ts_ms, now_us)
         return {
             "address": self._address(account), "balance": proved.balance, "height": proved.height,
-            "age_s": max(0, age_ms) / 1000, "exists": True,
+            "age_s": _age_s(proved.ts_ms, now_us), "exists": True,
             "proof_verified": (
-                -CLOCK_DRIFT_MS_MAX <= age_ms <= self.client.max_age_ms and self.client.is_trusting(now_us // 1000)
+                old_ms is not None and old_ms <= self.client.max_age_ms and self.client.is_trusting(now_us // 1000)
             ),
             "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
         }
+
+
+def _age_s(ts_ms: int, now_us: int) -> float | None:
+    """Return the age in seconds; None of what is dated ahead of our clock."""
+    old_ms = age_ms(ts_ms, now_us)
+    return None if old_ms is None else old_ms / 1000
 
 
 def _parts(accounts: list[bytes]) -> list[tuple[bytes, ...]]:
