@@ -15,8 +15,6 @@ from supervm.common.cli.program import program
 from supervm.common.quoting import quoted
 
 NO_NUMBERS = ["1_5", "+5", " 5", "5 ", "٥", "५", "５", "0x5", "1e1", "5.0", "", "--5", "9" * 5_000, "²", "1,000"]
-OWN_TYPES = ("sim",)
-"""Commands whose options their own member's tests cover."""
 
 
 def parameters(command: click.Command, path: str = "") -> Iterator[tuple[str, click.Parameter]]:
@@ -26,7 +24,7 @@ def parameters(command: click.Command, path: str = "") -> Iterator[tuple[str, cl
         context = click.Context(command)
         for name in command.list_commands(context):
             found = command.get_command(context, name)
-            if found is not None and name not in OWN_TYPES:
+            if found is not None:
                 yield from parameters(found, f"{path} {name}")
 
 

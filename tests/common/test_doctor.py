@@ -7,12 +7,15 @@ import sqlite3
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
+from chain_tools import make_test_chain
 
 from supervm.common import doctor
 from supervm.common.cli import main
 from supervm.common.detect import Hardware
 from supervm.common.doctor import ADVICE, OK, WRONG, Finding, examine
+from supervm.protocol.codec import encode
 
 
 def test_every_check_answers_and_only_troubles_have_a_mend(tmp_path: Path) -> None:
@@ -37,6 +40,23 @@ def test_something_wrong_is_exit_status_1(
     home = next(finding for finding in document["findings"] if finding["name"] == "home")
     assert home["state"] == "wrong"
     assert "SUPERVM_HOME" in home["mend"]
+
+
+def test_a_node_whose_genesis_is_ahead_of_the_clock_is_wrong(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its tier is known from its configuration; a node that does not run is no fault."""
+    monkeypatch.setenv("SUPERVM_HOME", str(tmp_path))
+    assert main(["init", "l4", "--dir", str(tmp_path / "phone")]) == 0
+    genesis = msgspec.structs.replace(make_test_chain(4).chain.genesis, time_ms=2**50)
+    (tmp_path / "phone" / "genesis.cbor").write_bytes(encode(genesis))
+    capsys.readouterr()
+    assert main(["doctor", "--config", str(tmp_path / "phone" / "config.toml"), "--json"]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["tier"] == "l4"
+    found = {finding["name"]: finding for finding in document["findings"]}
+    assert "behind the genesis file" in found["genesis"]["mend"]
+    assert (found["node"]["state"], found["node"]["found"][-11:]) == ("ok", "not running")
 
 
 def test_advice_alone_is_exit_status_0(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: 
     assert [event.message.transfers[0][0] for event in edge.core.of(c.Received)] == list(range(100))
     await edge.driver.stop()
     down = await phone.core.until(lambda: phone.core.of(c.PeerDown))
-    assert down == [c.PeerDown(edge.id, "the peer said shutdown: the node is stopping")]
+    assert down == [c.PeerDown(edge.id, "the peer said shutdown: the node is stopping", "shutdown")]
     await phone.driver.stop()
 
 

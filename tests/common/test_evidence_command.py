@@ -6,17 +6,21 @@ import io
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from chain_tools import make_test_chain
 from evidence_samples import evidence_samples
-from protocol_samples import sample_chain
+from msgspec.structs import replace
+from protocol_samples import agreed_samples, sample_chain
+from trust_tools import chain_of, forged
 
 from supervm.common.cli import main
 from supervm.common.log import Log
 from supervm.protocol.address import encode_node_id
 from supervm.protocol.codec import encode
 from supervm.protocol.evidence import bad_batch, double_vote
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.votes import VoteKind
 
 CHAIN = sample_chain()
@@ -173,3 +177,46 @@ def test_files_are_named_when_they_are_wrong(tmp_path: Path, genesis: str, capsy
     assert "nothing" in capsys.readouterr().err
     assert main(["evidence", str(path)]) == 2
     assert "--genesis" in capsys.readouterr().err
+
+
+FORK = agreed_samples()["CheckpointFork"]
+
+
+def test_a_fork_is_proved_and_names_who_signed_both(
+    tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fork"
+    path.write_text(encode(FORK).hex())
+    said = shown(path, genesis, capsys)
+    assert (said.proved, said.kind, said.height, said.epoch) == (True, "fork", 2, 0)
+    assert said.what == "two certified headers exist at height 2"
+    assert (said.validators, said.node_ids) == ([1, 2], [encode_node_id(CHAIN.node_keys[i].public) for i in (1, 2)])
+    path.write_text(json.dumps({"event": "evidence", "kind": "fork", "evidence": encode(FORK).hex()}))
+    assert main(["evidence", str(path), "--genesis", genesis]) == 0
+    assert capsys.readouterr().out == f"proved (fork): {said.what}; validators 1, 2 signed both\n"
+
+
+@pytest.mark.parametrize(("change", "reason"), [
+    (lambda fork: replace(fork, second=fork.first), "not in ascending order"),
+    (lambda fork: replace(fork, first=replace(fork.first, signatures=fork.first.signatures[:2])), "weight 2"),
+])
+def test_what_is_no_fork_is_not_proved(
+    change: Any, reason: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "fork"
+    path.write_bytes(encode(change(FORK)))
+    assert reason in shown(path, genesis, capsys, 1).reason
+
+
+def test_a_fork_of_later_validators_needs_their_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    chain = chain_of((4, 5, 6, 7))
+    genesis, record, path = tmp_path / "g", tmp_path / "epoch", tmp_path / "fork"
+    genesis.write_bytes(encode(chain.chain.genesis))
+    record.write_bytes(encode(chain.ledger.epoch))
+    rival = forged(chain, chain.checkpoints[-1], 1, state_root=b"x" * 32)
+    path.write_bytes(encode(checkpoint_fork(chain.certified(), rival)))
+    assert "--epoch gives the record" in shown(path, str(genesis), capsys, 1).reason
+    assert main(["evidence", str(path), "--genesis", str(genesis), "--epoch", str(record)]) == 0
+    assert "validators 0, 1, 2, 3 signed both" in capsys.readouterr().out

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli import main
+from supervm.protocol.account import pool_account
 from supervm.protocol.address import encode_address, encode_node_id
 from supervm.protocol.genesis import Chain, load_genesis
 from supervm.protocol.keys import SigningKey, verify
@@ -16,8 +17,13 @@ from supervm.protocol.keys import SigningKey, verify
 KEYS = [SigningKey(bytes([number]) * 32).public for number in range(1, 16)]
 
 
+WALLETS = [SigningKey(bytes([100 + number]) * 32).public for number in range(1, 16)]
+ZERO, SMALL_ORDER, NO_POINT = "00" * 32, "01" + "00" * 31, "02" + "00" * 31
+POOL = pool_account("treasury").hex()
+
+
 def account(number: int, *, test: bool = False) -> str:
-    return encode_address(KEYS[number], test=test)
+    return encode_address(WALLETS[number], test=test)
 
 
 def files(folder: Path, *, test: bool = False) -> list[str]:
@@ -25,8 +31,8 @@ def files(folder: Path, *, test: bool = False) -> list[str]:
         f"{KEYS[n].hex()},{encode_node_id(KEYS[n + 4])},{n + 1},{account(n, test=test)}" for n in range(4)
     ]
     miners = ["node_id,payout", f"{encode_node_id(KEYS[9])},{account(9, test=test)}",
-              f"{KEYS[8].hex()},{KEYS[8].hex()}"]
-    alloc = ["# who has what", "account,amount", f"{account(12, test=test)},5", "", f"{KEYS[11].hex()},{10**15}"]
+              f"{KEYS[8].hex()},{WALLETS[8].hex()}"]
+    alloc = ["# who has what", "account,amount", f"{account(12, test=test)},5", "", f"{WALLETS[11].hex()},{10**15}"]
     for name, lines in (("v.csv", validators), ("m.csv", miners), ("a.csv", alloc)):
         (folder / name).write_text("\n".join(lines) + "\n")
     return ["genesis", "new", "--validators", str(folder / "v.csv"), "--miners", str(folder / "m.csv"), "--alloc",
@@ -47,8 +53,8 @@ def test_the_file_holds_what_the_lists_say(tmp_path: Path, capsys: pytest.Captur
     assert [validator.key for validator in genesis.validators] == KEYS[:4]
     assert [validator.node_id for validator in genesis.validators] == KEYS[4:8]
     assert [validator.weight for validator in genesis.validators] == [1, 2, 3, 4]
-    assert {miner.node_id: miner.payout for miner in genesis.miners} == {KEYS[9]: KEYS[9], KEYS[8]: KEYS[8]}
-    assert {item.account: item.amount for item in genesis.allocations} == {KEYS[12]: 5, KEYS[11]: 10**15}
+    assert {miner.node_id: miner.payout for miner in genesis.miners} == {KEYS[9]: WALLETS[9], KEYS[8]: WALLETS[8]}
+    assert {item.account: item.amount for item in genesis.allocations} == {WALLETS[12]: 5, WALLETS[11]: 10**15}
     assert genesis.parameters.test_network
     assert genesis.parameters.block_interval_ms == 250
     assert genesis.parameters.fee_shares_bps == (1000, 2000, 3000, 4000)
@@ -79,6 +85,19 @@ def test_people_see_the_chain_id(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "validators: 4" in out
 
 
+def test_a_network_that_is_dated_ahead_of_the_clock_is_made_and_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or behind it by years, which is a clock that nobody has set; JSON stays JSON (case 13)."""
+    assert main([*files(tmp_path), "--time", str(2**50), "--json"]) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["time_ms"] == 2**50
+    assert "s behind the genesis file, which is dated" in told.err
+    monkeypatch.setattr("supervm.common.doctor.time.time", lambda: 0.0)
+    assert main(["genesis", "show", str(tmp_path / "genesis.cbor")]) == 0
+    assert "before this program was installed" in capsys.readouterr().err
+
+
 def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = files(tmp_path)
     (tmp_path / "genesis.cbor").write_text("mine")
@@ -93,17 +112,36 @@ def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
         ("v.csv", "key,node_id", "key,node", "v.csv, line 1: the header is"),
         ("v.csv", KEYS[1].hex(), "12", "v.csv, line 3, key '12': 64 hexadecimal digits"),
         ("v.csv", f"{encode_node_id(KEYS[4])},1,", f"{encode_node_id(KEYS[4])},0,", "v.csv, line 2, weight '0'"),
-        ("v.csv", KEYS[1].hex(), KEYS[0].hex(), "two validators share one key"),
+        ("v.csv", KEYS[1].hex(), KEYS[0].hex(),
+         f"v.csv, line 3, key '{KEYS[0].hex()}': this is a validator's key (v.csv, line 2) already"),
+        ("v.csv", KEYS[1].hex(), "ab " * 20 + "abcd", "v.csv, line 3, key 'ab ab ab"),
+        ("v.csv", KEYS[1].hex(), "\uff11" * 64, "64 hexadecimal digits"),
+        ("v.csv", KEYS[1].hex(), ZERO, f"v.csv, line 3, key '{ZERO}': this is no usable ed25519 key"),
+        ("v.csv", KEYS[1].hex(), SMALL_ORDER, "this is no usable ed25519 key"),
+        ("v.csv", KEYS[1].hex(), NO_POINT, "this is no usable ed25519 key"),
+        ("v.csv", encode_node_id(KEYS[5]), SMALL_ORDER, "v.csv, line 3, node_id"),
+        ("v.csv", encode_node_id(KEYS[5]), encode_node_id(bytes(32)), "this is no usable ed25519 key"),
+        ("v.csv", encode_node_id(KEYS[5]), KEYS[1].hex(), "this is a validator's key (v.csv, line 3) already"),
+        ("v.csv", account(1), KEYS[1].hex(), "an account is a wallet's"),
+        ("v.csv", account(1), POOL, "this is a pool of the protocol"),
+        ("v.csv", account(1), NO_POINT, "v.csv, line 3, payout"),
+        ("m.csv", encode_node_id(KEYS[9]), KEYS[4].hex(), "the node id of a validator (v.csv, line 2) already"),
+        ("m.csv", encode_node_id(KEYS[9]), WALLETS[0].hex(), "m.csv, line 2, node_id"),
+        ("m.csv", account(9), POOL, "m.csv, line 2, payout"),
+        ("m.csv", account(9), KEYS[9].hex(), "this is the node id of a miner (m.csv, line 2)"),
+        ("a.csv", account(12), ZERO, "a.csv, line 3, account"),
+        ("a.csv", account(12), encode_address(bytes(32), test=False), "this is no usable ed25519 key"),
         ("v.csv", encode_node_id(KEYS[5]), "svmnode1x", "v.csv, line 3, node_id 'svmnode1x'"),
         ("m.csv", account(9), account(9, test=True), "m.csv, line 2, payout"),
         ("m.csv", account(9), account(9) + ",1", "m.csv, line 2: 3 values; 2 are needed"),
-        ("m.csv", KEYS[8].hex() + ",", encode_node_id(KEYS[9]) + ",", "is double or out of order"),
+        ("m.csv", KEYS[8].hex() + ",", encode_node_id(KEYS[9]) + ",",
+         "this is the node id of a miner (m.csv, line 2) already"),
         ("a.csv", ",5", ",5.0", "a.csv, line 3, amount '5.0': a whole number from 1"),
         ("a.csv", ",5", ",-5", "a.csv, line 3, amount '-5'"),
         ("a.csv", ",5", f",{'9' * 5000}", "a.csv, line 3, amount '999"),
         ("a.csv", ",5", f",{'9' * 200_000}", "a.csv, line 3: this is not a line of a CSV file"),
         ("a.csv", ",5", f",{2**63 - 1}", "the allocations sum to"),
-        ("a.csv", account(12), KEYS[11].hex(), "is double or out of order"),
+        ("a.csv", account(12), WALLETS[11].hex(), "a.csv, line 5, account"),
         ("a.csv", account(12), account(12)[:-1] + "q", "a.csv, line 3, account"),
     ],
 )

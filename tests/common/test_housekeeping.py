@@ -6,12 +6,15 @@ import logging
 import os
 import sqlite3
 import threading
+import time
 from contextlib import closing
+from datetime import UTC, datetime
 
 import pytest
 import trio
 from apscheduler.events import EVENT_JOB_EXECUTED
 
+from supervm.common.agenda import AGENDA_FILE
 from supervm.common.errors import CommonError, InputError
 from supervm.common.housekeeping import (
     HousekeepingConfig,
@@ -177,6 +180,31 @@ async def test_all_jobs_run_beside_a_node(tmp_path, store, nursery):
     assert list((tmp_path / "backups").glob("*.sqlite"))
 
 
+async def test_what_was_due_while_the_node_was_off_is_done_at_its_start_and_noted(tmp_path, store, nursery):
+    """A backup each day on a node that was started a day after its last one."""
+    old = {"backup": {"at_s": 1.6e9, "ran_s": 0.0}, "maintenance": {"at_s": 9e9, "ran_s": 0.0}}
+    (tmp_path / AGENDA_FILE).write_text(json.dumps(old))
+    done, ran = trio.Event(), []
+
+    def note(event):
+        ran.append(event.job_id)
+        done.set()
+
+    with trio.fail_after(20):
+        scheduler = await nursery.start(
+            lambda task_status: run_housekeeping(
+                HousekeepingConfig(backup_interval_s=86_400), tmp_path, store=store, task_status=task_status)
+        )
+        scheduler.add_listener(note, EVENT_JOB_EXECUTED)
+        waits = {job.id: (job.next_run_time - datetime.now(UTC)).total_seconds() for job in scheduler.get_jobs()}
+        await done.wait()
+    assert ran == ["backup"]
+    assert waits["backup"] <= 1 < 590 < waits["maintenance"] <= 600  # that date is ahead of the clock: from now on
+    nursery.cancel_scope.cancel()
+    noted = json.loads((tmp_path / AGENDA_FILE).read_text())
+    assert abs(noted["backup"]["at_s"] - time.time()) < 20
+
+
 async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog):
     tries, again = [], trio.Event()
 
@@ -194,7 +222,7 @@ async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog
         )
         await again.wait()
     nursery.cancel_scope.cancel()
-    assert "job metrics failed, next try at its next time: [Errno 28] No space left" in caplog.text
+    assert "job metrics failed, next try in 0.01 s: [Errno 28] No space left" in caplog.text
 
 
 async def test_a_failed_store_ends_housekeeping_with_its_error(tmp_path, store):

@@ -13,6 +13,7 @@ from supervm.common.cli.registry import tier_options
 from supervm.common.config import DEFAULT_PORTS, load_config
 from supervm.common.keyfile import load_key_file
 from supervm.protocol.address import decode_node_id, encode_address
+from supervm.protocol.keys import SigningKey
 
 
 @pytest.mark.parametrize("tier", ["l1", "l2", "l3", "l4"])
@@ -39,7 +40,7 @@ def test_it_writes_a_configuration_and_keys_and_nothing_else(
 
 
 def test_options_reach_the_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    payout = encode_address(bytes(32), test=True)
+    payout = encode_address(SigningKey(bytes(32)).public, test=True)
     assert main(["init", "l2", "--dir", str(tmp_path / "n"), "--listen", "127.0.0.1:9", "--payout", payout]) == 0
     assert "node id" in capsys.readouterr().out
     text = (tmp_path / "n" / "config.toml").read_text()

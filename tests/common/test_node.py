@@ -14,13 +14,16 @@ from typing import Any
 
 import pytest
 
+from supervm.common.config import NodeConfig
 from supervm.common.driver.client import call_sync
+from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
 from supervm.common.keyfile import make_key_file
 from supervm.common.log import LibraryHandler, Log
-from supervm.common.node import EXIT_HALTED, load_chain
+from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
 from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
 from supervm.protocol.codec import encode
+from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.genesis import make_genesis
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import Validator
@@ -162,6 +165,73 @@ def test_halt_ends_the_process_with_its_own_status_and_the_reason_in_the_log(pla
     assert json.loads(errors)["reason"] == "a divergence, says the test"
     assert "Traceback" not in errors
     assert place.logged()[-1]["event"] == "halted"
+
+
+@pytest.mark.parametrize(
+    ("tier", "mend"),
+    [
+        (1, "Leave promises.log, incarnation and the keys where they are"),
+        (2, "takes blocks or a snapshot from the validators"),
+        (3, "it begins anew"),
+        (4, "do not delete it: only it knows which payments were signed"),
+    ],
+)
+def test_a_damaged_database_ends_a_node_for_good_with_the_mend_of_its_tier(
+    place: Place, tier: int, mend: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the exit status that tells an init system not to try again."""
+    (place.folder / "node.sqlite").write_bytes(b"no database" * 500)
+    config = NodeConfig(tier=tier, directory=place.folder, genesis=place.genesis)
+    assert run_node(config, small.NoteCore, tables=small.TABLES, with_log=tier == 1) == EXIT_STORAGE
+    reason = place.logged()[-1]["reason"]
+    assert place.logged()[-1]["event"] == "storage-failed"
+    assert "node.sqlite is damaged: file is not a database; " in reason
+    assert mend in reason
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_rows_that_no_node_has_written_are_damage_too(place: Place) -> None:
+    def build(_context: Any) -> Any:
+        raise LocalProtocolError("the table epochs is damaged")
+
+    config = NodeConfig(tier=2, directory=place.folder, genesis=place.genesis)
+    assert run_node(config, build, tables=small.TABLES) == EXIT_STORAGE
+    assert "damaged, or another network's: the table epochs is damaged; stop the node" in place.logged()[-1]["reason"]
+
+
+def test_what_keeps_a_node_from_starting_is_in_its_log(place: Place) -> None:
+    """Nobody may be there to read standard error."""
+    config = NodeConfig(tier=3, directory=place.folder, genesis=place.folder / "none.cbor")
+    with pytest.raises(InputError, match="cannot be read"):
+        run_node(config, small.NoteCore, tables=small.TABLES)
+    assert place.logged()[-1]["event"] == "failed"
+    assert "none.cbor: the genesis file cannot be read" in place.logged()[-1]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("files", "connections", "strangers"),
+    [(None, 4096, 256), (1 << 20, 4096, 256), (1024, 924, 256), (256, 156, 78), (64, 16, 8)],
+)
+def test_strangers_cannot_use_up_the_descriptors_that_the_node_needs(
+    files: int | None, connections: int, strangers: int
+) -> None:
+    """Case 14: a small container allows 256."""
+    limits = limits_for(files, peers=4)
+    assert (limits.connections_max, limits.unauthenticated_max) == (connections, strangers)
+
+
+def test_descriptors_that_were_closed_at_the_start_never_become_files(tmp_path: Path) -> None:
+    """Case 04: what C libraries print to descriptor 2 must not land in a database, and printing is no error."""
+    program = (
+        "import os, sys; from supervm.common.streams import open_standard_streams as o; o(); "
+        "fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT); print('x', flush=True); print('y', file=sys.stderr); "
+        "sys.stdin.read(); os.write(fd, ' '.join([str(fd > 2), *(os.readlink(f'/proc/self/fd/{n}') for n in range(3))])"
+        ".encode())"
+    )
+    command = 'exec "$0" -c "$1" "$2" <&- >&- 2>&-'
+    done = subprocess.run(["sh", "-c", command, sys.executable, program, str(tmp_path / "out")], check=False)
+    assert done.returncode == 0
+    assert (tmp_path / "out").read_text() == "True /dev/null /dev/null /dev/null"
 
 
 @pytest.mark.processes

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import random
 
-from supervm.common.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Send
+from supervm.common.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
 from supervm.common.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
     DIAL_TIMEOUT_US,
+    DUPLICATE_TEXT,
     HEARTBEAT_US,
+    LASTED_US,
     SILENCE_US_MAX,
     Peering,
 )
@@ -49,8 +51,8 @@ def test_targets_are_dialled_at_once_and_again_after_an_unanswered_dial() -> Non
     assert dials == [(at, Dial(*target)) for at in (0, DIAL_TIMEOUT_US) for target in (("one:1", A), ("two:2", None))]
 
 
-def test_back_off_doubles_to_its_bound_with_jitter_and_starts_anew_after_success() -> None:
-    """Each wait is between half and all of the back-off."""
+def test_back_off_doubles_to_its_bound_with_jitter_and_starts_anew_after_a_link_that_lasted() -> None:
+    """Each wait is between half and all of the back-off; a link that ends at once is no success."""
     part, outbox = peering((A, "one:1"))
     run(part, outbox, 0, 0)
     now_us, expected = 0, BACKOFF_US_MIN
@@ -62,11 +64,65 @@ def test_back_off_doubles_to_its_bound_with_jitter_and_starts_anew_after_success
         expected = min(2 * expected, BACKOFF_US_MAX)
         now_us = deadline
         part.tick(now_us)
-    part.peer_up(now_us, up(A, "one:1"))
-    part.peer_down(now_us, PeerDown(A, "reset"))
-    deadline = part.deadline_us
-    assert deadline is not None
-    assert deadline - now_us <= BACKOFF_US_MIN
+    for lasted_us, least_us, most_us in (
+        (LASTED_US - 1, BACKOFF_US_MAX // 2, BACKOFF_US_MAX), (LASTED_US, 0, BACKOFF_US_MIN)
+    ):
+        part.peer_up(now_us, up(A, "one:1"))
+        now_us += lasted_us
+        part.peer_down(now_us, PeerDown(A, "reset"))
+        deadline = part.deadline_us
+        assert deadline is not None
+        assert least_us <= deadline - now_us <= most_us
+        now_us = deadline
+        part.tick(now_us)
+
+
+def test_two_nodes_with_one_key_settle_and_both_say_so() -> None:
+    """The peer keeps the newer link each time; few connections, and the reason for both owners (case 15)."""
+    nodes = [peering((B, "edge:1")) for _ in range(2)]
+    holder: int | None = None
+    ups, named = [0, 0], [0, 0]
+    for now_us in range(0, 60 * SECOND, SECOND // 20):
+        for number, (part, outbox) in enumerate(nodes):
+            part.tick(now_us)
+            dialled = False
+            for effect in outbox.drain():
+                dialled = dialled or isinstance(effect, Dial)
+                named[number] += isinstance(effect, Publish) and effect.name == "node-key-in-use"
+            if dialled:
+                if holder is not None:
+                    nodes[holder][0].peer_down(now_us, PeerDown(B, "a newer connection is kept", "duplicate"))
+                part.peer_up(now_us, up(B, "edge:1", tier=3))
+                holder = number
+                ups[number] += now_us < 20 * SECOND
+    assert all(1 <= count < 8 for count in ups), ups
+    assert all(named), named
+    for part, _ in nodes:
+        assert part.problems(60 * SECOND) == [DUPLICATE_TEXT]
+        assert part.problems(3600 * SECOND) == []
+
+
+def test_a_duplicate_by_chance_is_not_named() -> None:
+    """Two dials at once, now and then, with links that last in between."""
+    part, outbox = peering((A, "one:1"))
+    now_us = 0
+    for code in ("duplicate", "", "duplicate", "duplicate", ""):
+        part.tick(now_us)
+        part.peer_up(now_us, up(A, "one:1"))
+        now_us += LASTED_US
+        part.peer_down(now_us, PeerDown(A, "over", code))
+        now_us = part.deadline_us or 0
+    assert not [effect for effect in outbox.drain() if isinstance(effect, Publish)]
+    assert part.problems(now_us) == []
+
+
+def test_a_link_refused_for_the_clock_is_a_problem_until_it_stands() -> None:
+    """Whichever of the two clocks is wrong, and whoever refused."""
+    part, _ = peering((A, "one:1"))
+    part.dial_failed(0, DialFailed("one:1", "the peer said clock: 40000 ms", None, "clock"))
+    assert part.problems(1) == ["no link to one:1: the peer said clock: 40000 ms"]
+    part.peer_up(2, up(A, "one:1"))
+    assert part.problems(3) == []
 
 
 def test_a_target_that_dialled_us_is_not_dialled() -> None:

@@ -30,7 +30,7 @@ from supervm.common.records import (
     TableSpec,
 )
 from supervm.common.storage.connect import database_url, shown
-from supervm.common.storage.errors import LogDamaged, StorageFailed
+from supervm.common.storage.errors import DatabaseDamaged, LogDamaged, StorageFailed
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.net import net_change
 from supervm.common.storage.sql import SqlStore
@@ -396,7 +396,7 @@ def test_databases_that_cannot_be_used_are_named_without_their_password(database
 def test_a_file_that_is_no_database_or_a_missing_directory_is_named(tmp_path):
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"this is no database, whatever its name says" * 50)
-    with pytest.raises(InputError, match=r"a\.sqlite: file is not a database"):
+    with pytest.raises(DatabaseDamaged, match=r"a\.sqlite is damaged: file is not a database"):
         SqlStore(path, TABLES)
     with pytest.raises(InputError, match="unable to open"):
         SqlStore(tmp_path / "none" / "a.sqlite", TABLES)

@@ -54,6 +54,16 @@ async def test_an_interval_job_runs_again_and_again_in_the_loop(scheduler):
     assert all(earlier.scheduled_run_time < later.scheduled_run_time for earlier, later in itertools.pairwise(events))
 
 
+async def test_jobs_keep_their_intervals_when_the_clock_is_set(scheduler):
+    """An hour back or a year ahead: what was due in ten minutes still is. NTP's small corrections change nothing."""
+    job = scheduler.add_job(print, "interval", seconds=600)
+    due, offset_s = job.next_run_time, scheduler._offset_s
+    for moved_s in (-3_600.0, 0.0, 0.4, 366 * 86_400.0):
+        scheduler.follow_clock(offset_s + moved_s)
+        shift_s = moved_s if moved_s != 0.4 else 0.0
+        assert abs((job.next_run_time - due).total_seconds() - shift_s) < 0.01
+
+
 async def test_a_plain_function_runs_in_a_thread_one_at_a_time(scheduler):
     listener = Listener(scheduler, EVENT_JOB_EXECUTED)
     running = []

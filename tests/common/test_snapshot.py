@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from snapshot_tools import EVERY, TABLES, Answer, Offering, Taking, known_changes, many_accounts
+from snapshot_tools import EVERY, START_US, TABLES, Answer, Offering, Taking, known_changes, many_accounts
 
 from supervm.common.core import Persist, Send
 from supervm.common.ledger import Ledger, SupplyMismatch
@@ -59,7 +59,7 @@ def same_state(ledger: Ledger, source: Offering, height: int) -> None:
 
 def test_a_snapshot_is_taken_and_blocks_follow_from_there(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert node.run()
     assert len(node.asked) > 3
     assert (node.ledger.height, node.taker.is_taking) == (0, True)
@@ -86,7 +86,7 @@ def test_receipts_are_proved_from_the_snapshot_on_and_are_not_here_below(source:
     for step in STEPS[:3]:  # history of its own, which ends before the snapshot
         store.commit(ledger.apply(step[0], step[1]).records)
     node = Taking(CHAIN, {b"a": peer_of(source)}, store=store)
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert node.run()
     node.adopt()
     for step in STEPS[24:]:
@@ -102,14 +102,14 @@ def test_receipts_are_proved_from_the_snapshot_on_and_are_not_here_below(source:
 
 def test_a_second_snapshot_takes_the_place_of_the_first() -> None:
     node = Taking(CHAIN, {b"a": peer_of(Offering(CHAIN, STEPS[:17]))})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     assert node.run()
     node.adopt()
     assert node.ledger.base_height == 16
     more_chain, more_steps = many_accounts(40)
     assert more_chain.chain_id == CHAIN.chain_id
     node.peers = {b"a": peer_of(Offering(more_chain, more_steps))}
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     assert node.run()
     node.adopt()
     assert node.ledger.base_height == 40
@@ -124,16 +124,16 @@ def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> 
             store.commit(ledger.apply(step[0], step[1]).records)
         taker = SnapshotTaker(
             CHAIN.chain, source.outbox, store, ChangeStore(store, source.outbox), lambda: [b"a"], 5)
-        taker.behind(0, FAR, b"a")
+        taker.behind(START_US, FAR, b"a")
         while taker.finished is None:
             effects = source.outbox.drain()
             store.commit([record for effect in effects if isinstance(effect, Persist) for record in effect.records])
             [request] = [effect.message for effect in effects if isinstance(effect, Send)]
             if isinstance(request, GetValidatorChanges):
-                taker.followed(0, b"a", source.changes.answer(request.after_height))
+                taker.followed(START_US, b"a", source.changes.answer(request.after_height))
             else:
                 assert isinstance(request, GetSnapshot)
-                taker.chunk(0, b"a", source.answer(0, request))
+                taker.chunk(START_US, b"a", source.answer(0, request))
         store.commit([record for effect in source.outbox.drain() if isinstance(effect, Persist)
                       for record in effect.records])
         store.commit(taker.records())
@@ -213,7 +213,7 @@ def test_a_bad_chunk_is_its_sender_s_fault_and_is_asked_elsewhere(
         return spoil(chunk) if served == place + 1 else chunk
 
     node = Taking(CHAIN, {b"bad": bad, b"good": peer_of(source)})
-    node.taker.behind(0, FAR, b"bad")
+    node.taker.behind(START_US, FAR, b"bad")
     assert node.run()
     assert [peer for peer, _ in node.errors] == [b"bad"]
     assert node.errors[0][1].penalty == 100
@@ -228,7 +228,7 @@ def test_a_start_that_is_not_certified_begins_nothing(
     source: Offering, spoil: Callable[[SnapshotChunk], SnapshotChunk]
 ) -> None:
     node = Taking(CHAIN, {b"bad": lambda request: spoil(source.answer(0, request))})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     assert not node.run()
     assert [peer for peer, _ in node.errors] == [b"bad"]
     assert not node.taker.is_taking
@@ -248,9 +248,9 @@ def test_a_peer_that_stops_answering_is_passed_over(source: Offering, rest: Snap
         return None if rest is None else replace(rest, first_key=request.first_key)
 
     node = Taking(CHAIN, {b"tired": tired, b"good": peer_of(source)})
-    node.taker.behind(0, FAR, b"tired")
+    node.taker.behind(START_US, FAR, b"tired")
     assert node.run()
-    assert node.now_us == (ANSWER_US if rest is None else 0)
+    assert node.now_us - START_US == (ANSWER_US if rest is None else 0)
     assert node.errors == []
     node.adopt()
     same_state(node.ledger, source, 24)
@@ -258,26 +258,26 @@ def test_a_peer_that_stops_answering_is_passed_over(source: Offering, rest: Snap
 
 def test_a_peer_that_goes_away_is_followed_by_another_at_once(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": lambda _: None, b"b": peer_of(source)})
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     node.effects()
     del node.peers[b"a"]
-    node.taker.gone(0, b"a")
+    node.taker.gone(START_US, b"a")
     assert node.run()
-    assert node.now_us == 0
+    assert node.now_us == START_US
     assert [peer for peer, _ in node.asked][:2] == [b"a", b"b"]
 
 
 def test_answers_that_nobody_asked_for_or_that_come_late_change_nothing(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source), b"b": peer_of(source)})
     first = source.answer(0, GetSnapshot(0, FIRST_KEY, 0))
-    node.taker.chunk(0, b"a", first)
+    node.taker.chunk(START_US, b"a", first)
     assert node.effects() == []
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     node.effects()
-    node.taker.chunk(0, b"b", first)
+    node.taker.chunk(START_US, b"b", first)
     assert not node.taker.is_taking
-    node.taker.chunk(0, b"a", first)
-    node.taker.chunk(0, b"a", first)
+    node.taker.chunk(START_US, b"a", first)
+    node.taker.chunk(START_US, b"a", first)
     assert node.taker.is_taking
     assert len(node.effects()) == 1
 
@@ -285,22 +285,22 @@ def test_answers_that_nobody_asked_for_or_that_come_late_change_nothing(source: 
 def test_an_answer_that_comes_late_is_taken_and_its_sender_asked_on(source: Offering) -> None:
     """On slow links everybody is passed over: what comes in the end is as good as if it had come in time."""
     node = Taking(CHAIN, {b"a": peer_of(source), b"b": peer_of(source)})
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     node.run(1)
     [(_, second)] = node.effects()
-    node.taker.tick(ANSWER_US)
+    node.taker.tick(START_US + ANSWER_US)
     assert node.effects() == [(b"b", second)]
-    node.taker.chunk(ANSWER_US, b"a", source.answer(0, second))
+    node.taker.chunk(START_US + ANSWER_US, b"a", source.answer(0, second))
     [(peer, third)] = node.effects()
     assert peer == b"a"
     assert third.first_key > second.first_key
-    node.taker.chunk(ANSWER_US, b"b", source.answer(0, second))
+    node.taker.chunk(START_US + ANSWER_US, b"b", source.answer(0, second))
     assert node.effects() == []
-    node.taker.tick(2 * ANSWER_US)
+    node.taker.tick(START_US + 2 * ANSWER_US)
     with pytest.raises(RemoteProtocolError):
-        node.taker.chunk(2 * ANSWER_US, b"a", garbage(source.answer(0, third)))
+        node.taker.chunk(START_US + 2 * ANSWER_US, b"a", garbage(source.answer(0, third)))
     assert node.effects() == [(b"b", third)]
-    node.taker.chunk(2 * ANSWER_US, b"b", source.answer(0, third))
+    node.taker.chunk(START_US + 2 * ANSWER_US, b"b", source.answer(0, third))
     assert node.run()
     node.adopt()
     same_state(node.ledger, source, 24)
@@ -310,22 +310,22 @@ def test_a_node_that_is_not_far_behind_takes_none(source: Offering) -> None:
     """Neither the claim nor the offer may be too near; the claim of a liar leads to nothing but a pause."""
     near = Offering(CHAIN, STEPS[:10])
     node = Taking(CHAIN, {b"a": peer_of(near), b"b": lambda request: near.answer(0, replace(request, above=0))})
-    node.taker.behind(0, 10, b"a")
+    node.taker.behind(START_US, 10, b"a")
     assert node.effects() == []
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert not node.run()
     assert not node.taker.is_taking
     assert node.errors == []
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert node.effects() == []
     node.peers = {b"a": peer_of(source)}
-    node.taker.behind(SEEK_AGAIN_US, FAR, b"a")
+    node.taker.behind(START_US + SEEK_AGAIN_US, FAR, b"a")
     assert node.run()
 
 
 def test_a_node_that_got_the_blocks_meanwhile_drops_the_snapshot(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     node.run(3)
     assert node.taker.is_taking
     node.taker.reached(23)
@@ -347,10 +347,10 @@ def test_a_peer_that_offers_what_it_does_not_serve_is_not_asked_first_for_ever(s
         b"b": peer_of(source),
     })
     source.offers._offers.pop(16)
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert node.run()
     assert node.taker.height == 24
-    assert node.now_us == ANSWER_US
+    assert node.now_us - START_US == ANSWER_US
     node.adopt()
     same_state(node.ledger, source, 24)
 
@@ -358,7 +358,7 @@ def test_a_peer_that_offers_what_it_does_not_serve_is_not_asked_first_for_ever(s
 def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
     old = Offering(CHAIN, STEPS[:17])
     node = Taking(CHAIN, {b"a": peer_of(old)})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     node.run(3)
     assert node.taker.height == 16
     assert {key[0] for key, _ in node.store.scan("accounts")} == {16}
@@ -375,10 +375,10 @@ def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
 
 def test_with_nobody_connected_it_waits_and_goes_on(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     node.run(2)
     peers, node.peers = node.peers, {}
-    node.taker.gone(0, b"a")
+    node.taker.gone(START_US, b"a")
     assert not node.run(5)
     assert node.taker.is_taking
     node.peers = peers
@@ -400,7 +400,7 @@ def test_changes_of_validators_are_followed_first_and_kept(source: Offering) -> 
         CHAIN, {b"a": peer_of(source)},
         ratchet=lambda _, request: ValidatorChanges(changes_after(request.after_height)[:1]),
     )
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert node.run()
     assert node.asked_changes == [(b"a", 0), (b"a", 16), (b"a", 32)]
     node.adopt()
@@ -410,7 +410,7 @@ def test_changes_of_validators_are_followed_first_and_kept(source: Offering) -> 
     # they are on disk: after a restart they are not asked for again
     node.start()
     node.asked_changes.clear()
-    node.taker.behind(0, FAR + 24, b"a")
+    node.taker.behind(START_US, FAR + 24, b"a")
     node.effects()
     assert node.asked_changes == [(b"a", 32)]
 
@@ -419,14 +419,14 @@ def test_a_peer_that_hides_changes_is_passed_over_and_its_snapshot_not_believed(
     node = Taking(
         CHAIN, {b"a": peer_of(source)}, ratchet=lambda peer, request: ValidatorChanges(())
     )
-    node.taker.behind(0, FAR, b"a")
+    node.taker.behind(START_US, FAR, b"a")
     assert not node.run()
     assert [(peer, error.code, error.penalty) for peer, error in node.errors] == [(b"a", "unknown-set", 0)]
     assert not node.taker.is_taking
     # another peer that gives them is enough
     node.peers = {b"a": peer_of(source)}
     node.ratchet = known_changes
-    node.taker.behind(SEEK_AGAIN_US, FAR, b"a")
+    node.taker.behind(START_US + SEEK_AGAIN_US, FAR, b"a")
     assert node.run()
 
 
@@ -439,7 +439,7 @@ def test_a_false_change_of_validators_is_its_sender_s_fault(source: Offering) ->
         return ValidatorChanges((encode(replace(change, validators=mine)),))
 
     node = Taking(CHAIN, {b"bad": peer_of(source), b"good": peer_of(source)}, ratchet=ratchet)
-    node.taker.behind(0, FAR, b"bad")
+    node.taker.behind(START_US, FAR, b"bad")
     assert node.run()
     assert [(peer, error.code) for peer, error in node.errors] == [(b"bad", "bad-change")]
     node.adopt()
@@ -448,11 +448,11 @@ def test_a_false_change_of_validators_is_its_sender_s_fault(source: Offering) ->
 
 def test_changes_that_nobody_asked_for_are_not_looked_at(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.followed(0, b"a", ValidatorChanges((b"\xff",)))
-    node.taker.behind(0, FAR, b"a")
-    node.taker.followed(0, b"b", ValidatorChanges((b"\xff",)))
+    node.taker.followed(START_US, b"a", ValidatorChanges((b"\xff",)))
+    node.taker.behind(START_US, FAR, b"a")
+    node.taker.followed(START_US, b"b", ValidatorChanges((b"\xff",)))
     assert node.run()
-    node.taker.followed(0, b"a", ValidatorChanges((b"\xff",)))
+    node.taker.followed(START_US, b"a", ValidatorChanges((b"\xff",)))
     assert node.errors == []
 
 
@@ -462,12 +462,12 @@ def test_changes_that_nobody_asked_for_are_not_looked_at(source: Offering) -> No
 def test_a_crash_after_any_write_goes_on_from_what_is_on_disk(source: Offering) -> None:
     """No leaf that is stored is asked for again, and what arrives is the state, wherever the power failed."""
     whole = Taking(CHAIN, {b"a": peer_of(source)})
-    whole.taker.behind(0, FAR)
+    whole.taker.behind(START_US, FAR)
     assert whole.run()
     positions = [request.first_key for _, request in whole.asked]
     for written in range(1, len(positions) + 1):
         node = Taking(CHAIN, {b"a": peer_of(source)})
-        node.taker.behind(0, FAR)
+        node.taker.behind(START_US, FAR)
         node.run(written)
         node.effects() if written < len(positions) else node.run()
         node.durable = False
@@ -491,7 +491,7 @@ def test_a_crash_at_the_swap_leaves_the_old_state_or_the_new_one(source: Offerin
     for step in STEPS[:5]:
         store.commit(ledger.apply(step[0], step[1]).records)
     node = Taking(CHAIN, {b"a": peer_of(source)}, store=store)
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     assert node.run()
     store.stage(node.taker.records())
     if flushed:
@@ -507,7 +507,7 @@ def test_a_crash_at_the_swap_leaves_the_old_state_or_the_new_one(source: Offerin
 
 def test_a_snapshot_on_disk_that_the_state_has_passed_is_removed_at_start(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     node.run(3)
     for step in STEPS:
         node.store.commit(node.ledger.apply(step[0], step[1]).records)
@@ -520,7 +520,7 @@ def test_a_snapshot_on_disk_that_the_state_has_passed_is_removed_at_start(source
 
 def test_leaves_that_rotted_on_disk_stop_the_node(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
-    node.taker.behind(0, FAR)
+    node.taker.behind(START_US, FAR)
     assert node.run()
     node.store.commit([Put("accounts", (24, CHAIN.account("alice")), (encode_account(Account(1, 0, bytes(32), 0)),))])
     with pytest.raises(SupplyMismatch):

@@ -296,16 +296,22 @@ def test_timeout_stops_a_run_that_takes_longer_and_exits_with_1(tmp_path: Path) 
     assert leftovers(tmp_path) == []
 
 
-def test_a_node_that_cannot_be_kept_running_is_named_with_its_last_words(tmp_path: Path) -> None:
-    """After a few restarts there is no use in more: exit status 1, and the line says which node and why."""
+def test_a_node_that_no_start_can_mend_ends_the_run_with_its_summary_and_the_mend(tmp_path: Path) -> None:
+    """It is not started six times: exit status 1, what is known of the payments, and which node, why, what to do."""
     status, _ = up("--dir", tmp_path / "net", "--l1", 1, "--l4", 1)
     assert status == 0
-    (tmp_path / "net" / "l2-0" / "node.key").write_text("nonsense")
-    done = run("up", "--dir", tmp_path / "net", "--exit-when-done", "--timeout", 60, "--json")
-    assert (done.returncode, done.stdout) == (1, "")
+    (tmp_path / "net" / "l2-0" / "node.sqlite").write_bytes(b"no database" * 500)
+    payments = tmp_path / "more.csv"
+    payments.write_text("from,to,amount,fee\nalice,bob,1,1\n")
+    done = run("up", "--dir", tmp_path / "net", "--payments", payments, "--exit-when-done", "--timeout", 60, "--json")
+    assert done.returncode == 1
+    document = json.loads(done.stdout)
+    assert document["payments"][0]["status"] != "R4"
+    assert document["checkpoint"]["height"] >= 1
     last = done.stderr.splitlines()[-1]
-    assert last.startswith("supervm: l2-0 ended 6 times, last with 2")
-    assert "node.key" in last
+    assert last == f"supervm: {document['problems'][-1]}"
+    assert last.startswith("supervm: l2-0 ended with 4, which a new start cannot mend: ")
+    assert "move node.sqlite, node.sqlite-wal and node.sqlite-shm out of" in last
     assert "Traceback" not in done.stderr
     assert leftovers(tmp_path) == []
 

@@ -18,14 +18,15 @@ from supervm.protocol.address import (
     to_values,
 )
 from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.keys import SigningKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 BIP350 = json.loads((VECTORS / "third_party" / "bip350" / "vectors.json").read_text())
 IDENTITIES = json.loads((VECTORS / "identities.json").read_text())
-ACCOUNT = bytes(range(32))
+ACCOUNT = SigningKey(bytes(range(32))).public
 ADDRESS = encode_address(ACCOUNT, test=False)
 CHARSET = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-accounts = st.binary(min_size=32, max_size=32)
+accounts = st.binary(min_size=32, max_size=32).map(lambda seed: SigningKey(seed).public)
 
 
 @pytest.mark.parametrize("text", BIP350["valid"])
@@ -85,6 +86,15 @@ def test_a_node_id_reads_back_and_is_no_address(node_id):
         decode_address(text)
     with pytest.raises(LocalProtocolError, match="is not a node id: it begins with svm1"):
         decode_node_id(encode_address(node_id, test=False))
+
+
+@pytest.mark.parametrize("key", ["00" * 32, "01" + "00" * 31, "02" + "00" * 31, "ee" + "ff" * 30 + "7f", "ff" * 32])
+def test_what_is_no_usable_key_is_neither_an_address_nor_a_node_id(key):
+    raw = bytes.fromhex(key)
+    with pytest.raises(LocalProtocolError, match="is not an address: this is no usable ed25519 key"):
+        decode_address(encode_address(raw, test=True))
+    with pytest.raises(LocalProtocolError, match="is not a node id: this is no usable ed25519 key"):
+        decode_node_id(encode_node_id(raw))
 
 
 @given(accounts, st.data())

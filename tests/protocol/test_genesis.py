@@ -10,7 +10,7 @@ from chain_tools import make_test_chain, test_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.account import encode_account
+from supervm.protocol.account import encode_account, pool_account
 from supervm.protocol.codec import INT_MAX, encode
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.genesis import (
@@ -61,6 +61,15 @@ def test_validators_keep_the_order_of_their_indices() -> None:
     assert Chain(turned, verify).chain_id != CHAIN.chain_id
 
 
+NO_POINT = b"\x02" + bytes(31)  # y = 2 is the height of no point of the curve
+
+
+def validator(**changes: Any) -> Genesis:
+    """Genesis with a wrong last validator."""
+    members = GENESIS.validators
+    return replace(GENESIS, validators=(*members[:-1], replace(members[-1], **changes)))
+
+
 def parameters(**changes: Any) -> Genesis:
     return replace(GENESIS, parameters=replace(GENESIS.parameters, **changes))
 
@@ -76,6 +85,22 @@ WRONG: dict[str, tuple[Genesis, str]] = {
     "a miner twice": (replace(GENESIS, miners=GENESIS.miners[:1] * 2), "genesis: miner"),
     "miners out of order": (replace(GENESIS, miners=GENESIS.miners[::-1]), "genesis: miner"),
     "a validator twice": (replace(GENESIS, validators=GENESIS.validators[:1] * 2), "two validators share one key"),
+    "a validator whose key is zero": (validator(key=bytes(32)), "the key of validator 3, 0+: this is no usable"),
+    "a validator whose node is no point": (validator(node_id=NO_POINT), "the node id of validator 3, 0200.*no usable"),
+    "a payout of small order": (validator(payout=b"\x01" + bytes(31)), "payout of validator 3, 0100.*no usable"),
+    "another validator's key for its node": (
+        validator(node_id=GENESIS.validators[2].key), "the node id of validator 3 is the key of validator 2 too"
+    ),
+    "a miner that validates": (
+        validator(node_id=GENESIS.miners[0].node_id), "the node id of miner .* is the node id of validator 3 too"
+    ),
+    "a miner that a pool is paid for": (
+        replace(GENESIS, miners=(replace(GENESIS.miners[0], payout=pool_account("treasury")),)),
+        "payout of miner .* is a pool",
+    ),
+    "a miner's node of small order": (
+        replace(GENESIS, miners=(replace(GENESIS.miners[0], node_id=bytes(32)),)), "id of miner 0+, 0+: .*no usable"
+    ),
     "shares below the whole": (parameters(fee_shares_bps=(1, 2, 3, 4)), "sum to 10000 bps"),
     "time-outs the wrong way round": (parameters(view_timeout_ms=60_001), "view_timeout_ms is 60001 to 60000"),
     "validity the wrong way round": (parameters(validity_ms_max=4_999), "validity_ms is 5000 to 4999"),
@@ -145,7 +170,7 @@ def test_every_field_is_under_the_chain_id() -> None:
             remake(parameters=replace(Parameters(1), **{field.name: value}))
             for field, value in zip(
                 msgspec.structs.fields(Parameters)[1:],
-                (True, (2_500,) * 4, 1, 70_000, 1, 0, 1, 0, 5_000, 1),
+                (True, (2_500,) * 4, 1, 70_000, 1, 0, 1, 0, 5_000, 1, 1),
                 strict=True,
             )
         ),

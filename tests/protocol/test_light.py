@@ -26,7 +26,7 @@ from supervm.protocol.light import (
     receipt_proof,
 )
 from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.trie import QuadTrie
 from supervm.protocol.trie_proof import TrieProof
@@ -322,12 +322,32 @@ def test_the_same_height_may_be_certified_by_others(chain, client):
 
 
 def test_two_certified_headers_of_one_height_are_a_fork(chain, client):
+    """Whoever brings the second of them is not to blame, and neither of the two is believed any more."""
     client.accept_checkpoint(encode(chain.certified()), NOW_MS)
     other = msgspec.structs.replace(chain.headers[-1], block_hash=bytes(32))
-    with pytest.raises(RemoteProtocolError) as caught:
-        client.accept_checkpoint(encode(chain.tools.certify_checkpoint(other)), NOW_MS)
-    assert (caught.value.code, caught.value.penalty) == ("fork", 100)
+    receipt = chain.receipts[1][0]
+    for use in (
+        lambda: client.accept_checkpoint(encode(chain.tools.certify_checkpoint(other)), NOW_MS),
+        lambda: client.accept_checkpoint(encode(chain.certified()), NOW_MS),
+        lambda: client.check_answer(encode(chain.answer(ALICE)), NOW_MS),
+        lambda: client.check_receipt(encode(chain.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS),
+    ):
+        with pytest.raises(RemoteProtocolError, match="two certified headers exist at height 3") as caught:
+            use()
+        assert (caught.value.code, caught.value.penalty) == ("fork", 0)
     assert client.header == chain.headers[-1]
+
+
+def test_a_receipt_of_a_header_that_contradicts_a_remembered_one_is_refused(chain, client):
+    """A later header can prove another past only if its validators lie; what was seen of that past stands."""
+    client.accept_checkpoint(encode(chain.certified(1)), NOW_MS)
+    liar = Chainlet()
+    liar.add([liar.tools.transfer("alice", BOB, 777, 10)])
+    liar.add()
+    liar.add()
+    receipt = liar.receipts[1][0]
+    with pytest.raises(RemoteProtocolError, match="contradicts one that was certified"):
+        client.check_receipt(encode(liar.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS)
 
 
 def test_an_anchor_whose_validators_are_not_its_headers_is_refused(chain):
@@ -371,8 +391,9 @@ def replaced(proof: ReceiptProof, **fields: object) -> ReceiptProof:
     (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, status=1 - p.receipt.status)), "bad-receipt"),
     (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, position=1)), "bad-receipt"),
     (lambda c, p: replaced(p, receipt=c.receipts[1][1]), "bad-receipt"),
-    (lambda c, p: replaced(p, count=3), None),
-    (lambda c, p: replaced(p, count=0), None),
+    (lambda c, p: replaced(p, sides=1), "bad-receipt"),
+    (lambda c, p: replaced(p, sides=2), "bad-receipt"),
+    (lambda c, p: replaced(p, sides=2**63 - 1), "bad-receipt"),
     (lambda c, p: replaced(p, path=()), None),
     (lambda c, p: replaced(p, path=(*p.path, bytes(32))), None),
     (lambda c, p: replaced(p, header=c.headers[2]), None),
@@ -389,6 +410,20 @@ def test_a_forged_receipt_is_refused(chain, client, attack, code):
     with pytest.raises(RemoteProtocolError) as caught:
         client.check_receipt(encode(attack(chain, honest)), chain.receipts[1][0].transfer_id, NOW_MS)
     assert code is None or caught.value.code == code
+
+
+@pytest.mark.parametrize("size", range(1, 18))
+def test_a_receipt_has_one_proof_whatever_the_number_of_receipts(size):
+    """Nothing in a proof is free: every other `sides` of any length, or path, leads elsewhere."""
+    leaves = [bytes([number]) for number in range(size)]
+    root = merkle_root(leaves, RECEIPTS)
+    for index in range(size):
+        path, leaf = merkle_path(leaves, index, RECEIPTS), RECEIPTS.leaf_hash(leaves[index])
+        good = [sides for sides in range(64) if sided_root(leaf, sides, path, RECEIPTS) == root]
+        assert good == [path_sides(index, size)]
+        assert sided_root(leaf, good[0], [*path, bytes(32)], RECEIPTS) != root
+        assert not path or sided_root(leaf, good[0], path[:-1], RECEIPTS) != root
+        assert not path or sided_root(leaf, good[0], [path[0][:31], *path[1:]], RECEIPTS) is None
 
 
 def test_a_receipt_for_another_transfer_is_refused(chain, client):

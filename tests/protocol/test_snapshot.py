@@ -33,8 +33,8 @@ SEALING = CHAIN.block(
 ).header
 HISTORY = HistoryMMR([bytes([number]) * 32 for number in range(5)])
 HEADER = replace(
-    CHAIN.chain.anchor, height=5, block_hash=SEALING.hash, history_root=HISTORY.root, prev_hash=b"p" * 32,
-    next_validators_hash=FOLLOWING.hash,
+    CHAIN.chain.anchor, height=5, ts_ms=SEALING.ts_ms, block_hash=SEALING.hash, history_root=HISTORY.root,
+    prev_hash=b"p" * 32, next_validators_hash=FOLLOWING.hash,
 )
 START = SnapshotStart(
     1, CHAIN.certify_checkpoint(HEADER), tuple(HISTORY.peaks()), next_epoch(SEALING, CHAIN.rules, FOLLOWING)
@@ -54,19 +54,20 @@ def test_a_start_reads_back_and_holds() -> None:
 
 def test_it_holds_for_whoever_has_followed_the_change_that_it_makes_too() -> None:
     ahead = client()
-    assert ahead.follow(ValidatorChange(1, START.checkpoint, EPOCH.validators))
+    assert ahead.follow(ValidatorChange(1, START.checkpoint, EPOCH.validators), HEADER.ts_ms)
     check_snapshot_start(START, ahead)
 
 
 def test_of_validators_that_were_not_followed_it_is_nobody_s_fault() -> None:
-    header = replace(HEADER, epoch=1, validators_hash=FOLLOWING.hash)
+    before = CHAIN.certify_checkpoint(replace(HEADER, height=4, ts_ms=HEADER.ts_ms - 1))
+    header = replace(HEADER, epoch=1, validators_hash=FOLLOWING.hash, prev_hash=before.header.hash)
     epoch = replace(EPOCH, number=2, previous=(EPOCH.validators,))
     start = replace(START, checkpoint=CHAIN.certify_checkpoint(header), epoch=epoch)
     with pytest.raises(RemoteProtocolError) as caught:
         check_snapshot_start(start, client())
     assert (caught.value.code, caught.value.penalty) == ("unknown-set", 0)
     ahead = client()
-    ahead.follow(ValidatorChange(1, CHAIN.certify_checkpoint(replace(HEADER, height=4)), EPOCH.validators))
+    ahead.follow(ValidatorChange(1, before, EPOCH.validators), HEADER.ts_ms)
     check_snapshot_start(start, ahead)
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import VALIDATORS_MAX, Validator, ValidatorSet, leader_permutation
+from supervm.protocol.validators import VALIDATORS_MAX, Validator, ValidatorSet, canonical_members, leader_permutation
 
 
 def members(weights: list[int]) -> list[Validator]:
@@ -97,3 +97,12 @@ def test_every_order_of_four_occurs_about_equally_often() -> None:
     assert len(counts) == 24
     assert min(counts) > 60
     assert max(counts) < 150
+
+
+@given(st.permutations(range(6)))
+def test_a_wished_set_is_one_set_in_whatever_order_it_is_listed(order: list[int]) -> None:
+    present = ValidatorSet(members([1] * 4)[::-1])
+    wished = members([1, 1, 1, 1, 2, 3])
+    assert canonical_members([wished[place] for place in order], present) == tuple(wished)
+    same = [present.members[place] for place in order if place < 4]
+    assert canonical_members(same, present) == present.members

@@ -16,6 +16,7 @@ from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_vote
 from supervm.protocol.keys import verify
+from supervm.protocol.spans import Span
 from supervm.protocol.votes import (
     Certificate,
     Vote,
@@ -48,19 +49,26 @@ def test_statements_of_different_things_differ() -> None:
             (bytes(32), CHAIN.chain_id), VoteKind, (0, 1), (0, 1, 2**63 - 1), (ZERO_HASH, DIGEST)
         )
     }
-    assert len(seen) == 2 * 8 * 2 * 3 * 2
+    assert len(seen) == 2 * len(VoteKind) * 2 * 3 * 2
 
 
 @pytest.mark.parametrize("kind", VoteKind)
 def test_honest_votes_and_certificates_are_accepted(kind: VoteKind) -> None:
-    digest = ZERO_HASH if kind is VoteKind.NULLIFY else DIGEST
-    vote = CHAIN.vote(1, kind, 7, digest)
+    digests = {VoteKind.NULLIFY: ZERO_HASH, VoteKind.NULLIFY_SPAN: Span(16, 16).digest}
+    digest, number = digests.get(kind, DIGEST), 16
+    vote = CHAIN.vote(1, kind, number, digest)
     assert verify(CHAIN.validators.keys[1], vote.statement(CHAIN.chain_id), vote.signature)
-    check(CHAIN.certificate(kind, 7, digest), kind)
-    check(CHAIN.certificate(kind, 7, digest, signers=range(4)))
+    check(CHAIN.certificate(kind, number, digest), kind)
+    check(CHAIN.certificate(kind, number, digest, signers=range(4)))
 
 
-@pytest.mark.parametrize("kind", [0, 9, -1, 255, "NOTARIZE", True, None])
+@pytest.mark.parametrize(("number", "width"), [(7, 4), (16, 8), (16, 5), (16, 1), (0, 4), (16, 0), (16, 64)])
+def test_a_certificate_of_no_span_is_refused(number: int, width: int) -> None:
+    with pytest.raises(RemoteProtocolError, match="no span"):
+        check(CHAIN.certificate(VoteKind.NULLIFY_SPAN, number, width.to_bytes(32, "big")))
+
+
+@pytest.mark.parametrize("kind", [0, 10, -1, 255, "NOTARIZE", True, None])
 def test_unknown_kinds_are_refused(kind: object) -> None:
     raw = cbor2.loads(encode(NOTARIZATION))
     raw[2] = kind

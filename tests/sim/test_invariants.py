@@ -16,7 +16,7 @@ from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.execution import BlockReceipts
 from supervm.sim.exact import Deployment, Persisted, Sent
-from supervm.sim.invariants import Monitor, scan_cores
+from supervm.sim.invariants import Monitor, Violation, scan_cores
 from supervm.sim.invariants.determinism import faults_in
 
 Tamper = Callable[[Any], Any]
@@ -72,7 +72,12 @@ def replayed(good: tuple[Deployment, list[Any], Monitor], tamper: Tamper) -> set
     monitor = Monitor(Deployment(seed=5))
     for event in good[1]:
         monitor._on(tamper(event))
-    return {violation.name for violation in monitor.violations}
+    return {violation.name for violation in seen_of(monitor)}
+
+
+def seen_of(monitor: Monitor) -> list[Violation]:
+    """What a monitor noted of a run that is over, but for what it saw on disks: those are as they were at the end."""
+    return [violation for violation in monitor.violations if "on its disk" not in violation.detail]
 
 
 def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
@@ -195,10 +200,10 @@ def test_a_replay_that_gives_another_root_is_seen(good: tuple[Deployment, list[A
         monitor._on(event)
     host = deployment.host("l1-0")
     assert monitor.execution.replay(host) > 10
-    assert not monitor.broken
+    assert not seen_of(monitor)
     monitor.facts.headers[4] = b"another"
     monitor.execution.replay(host)
-    assert [violation.name for violation in monitor.violations] == ["S16"]
+    assert [violation.name for violation in seen_of(monitor)] == ["S16"]
 
 
 def test_cores_use_no_clock_randomness_or_set_order() -> None:

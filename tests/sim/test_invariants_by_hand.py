@@ -16,6 +16,7 @@ from supervm.protocol.block import Justification
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import encode
 from supervm.protocol.evidence import double_vote
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.transfer import sign_transfer
@@ -226,6 +227,20 @@ def test_evidence_of_something_else_is_none(fields: dict[str, Any]) -> None:
     pair = double_vote(scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B))
     published("evidence", **fields, evidence=encode(pair).hex())(scene)
     assert scene.broken == {"A2"}
+
+
+@pytest.mark.parametrize(("signers", "rule"), [((0, 1, 2), "S8"), ((0, 1), "A2")])
+def test_a_fork_that_somebody_publishes_must_prove_itself_and_then_is_one(signers: tuple[int, ...], rule: str) -> None:
+    """S8 whoever finds it; A2 when it proves nothing."""
+    scene = Scene()
+    anchor = scene.chain.anchor
+    headers = [msgspec.structs.replace(anchor, height=2, ts_ms=anchor.ts_ms + later) for later in (1, 2)]
+    one, other = (
+        CertifiedCheckpoint(1, header, scene.certificate(CHECKPOINT, 2, header.hash, signers).signatures)
+        for header in headers
+    )
+    published("evidence", kind="fork", evidence=encode(checkpoint_fork(one, other)).hex())(scene)
+    assert scene.broken == {rule}
 
 
 @pytest.mark.parametrize(("host", "actor", "kind"), [

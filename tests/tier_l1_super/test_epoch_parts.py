@@ -339,9 +339,40 @@ def test_a_wish_is_withdrawn_or_replaced() -> None:
         end.sent.clear()
         end.wait()
         said = [vote.digest for votes, _ in end.sent for vote in votes]
-        assert said == ([instead.hash] if instead is not None and instead is not chain.rules.validators else [])
+        # a withdrawal is an approval of no set, so that it takes the place of what was said before
+        assert said == [ZERO_HASH if instead is None or instead is chain.rules.validators else instead.hash]
         assert end.part.content(chain.head)[1] == ()
     assert End(chain, store=end.store).part.wish is not None
+
+
+def test_a_withdrawal_reaches_the_others_and_outlives_a_restart() -> None:
+    """It counts no more where it was counted, and is said again until the epoch ends - not in the next one."""
+    chain = EpochChain(4)
+    end, other = End(chain), End(chain, 1)
+    wish = ValidatorSet(chain.members(*OTHERS))
+
+    def hear() -> None:
+        for votes, _ in end.sent:
+            for vote in votes:
+                other.part.vote(chain.node_id(0), vote)
+        end.sent.clear()
+
+    other.part.want(wish, 0)
+    other.part.vote(chain.node_id(2), chain.vote(2, VoteKind.SET_CHANGE, 0, wish.hash))
+    end.part.want(wish, 0)
+    hear()
+    assert other.part.approvals() == [
+        {"validators_hash": wish.hash.hex(), "weight": 3, "validators": [0, 1, 2], "own": True}
+    ]
+    assert len(other.part.content(chain.head)[1]) == 1
+    end.part.want(None, 0)
+    end.drain()
+    end = again = End(chain, store=end.store)
+    hear()
+    assert [item["validators"] for item in other.part.approvals()] == [[1, 2]]
+    assert other.part.content(chain.head)[1] == ()
+    chain.end_epoch()
+    assert End(chain, store=again.store).kinds() == []
 
 
 def test_a_leader_gathers_what_the_chain_lacks() -> None:

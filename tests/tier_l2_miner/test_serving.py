@@ -5,10 +5,13 @@ from __future__ import annotations
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
-from supervm.protocol.codec import encode
+from supervm.common.core import Command
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.light import Anchor, LightClient, anchor_of
 from supervm.protocol.transfer import transfer_id
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
@@ -20,6 +23,7 @@ from supervm.protocol.wire.messages import (
     BlocksMessage,
     CheckpointMessage,
     EdgeRegistration,
+    ForkMessage,
     GetAccounts,
     GetReceipt,
     ReceiptAnswer,
@@ -30,6 +34,7 @@ from supervm.protocol.wire.messages import (
 )
 from supervm.tier_l2_miner.intake import BAD_SIGNATURE, WRONG_CHAIN
 from supervm.tier_l2_miner.mempool import BUSY, CONFLICT
+from supervm.tier_l2_miner.messages import NewestAnchor
 
 PHONE = b"p" * 32
 
@@ -52,7 +57,7 @@ class Phone:
         """Verify every account proof sent to `peer`: (height, account, balance or None) in order."""
         out = []
         for message in self.bench.take(AccountProofs, peer):
-            header = self.light.accept_checkpoint(message.checkpoint, 10**12)
+            header = self.light.accept_checkpoint(message.checkpoint, 10**9)
             if not message.proofs:
                 out.append((header.height, None, None))
             for account, proof in message.proofs:
@@ -143,7 +148,7 @@ def test_receipts_are_proved_and_unknown_ones_answered_with_nothing(bench, phone
     for identity in (transfer.id, b"n" * 32):
         bench.receive(PHONE, GetReceipt(identity))
     answer, nothing = bench.take(ReceiptAnswer, PHONE)
-    assert phone.light.check_receipt(answer.proof, transfer.id, 10**12).status == 1
+    assert phone.light.check_receipt(answer.proof, transfer.id, 10**9).status == 1
     assert nothing == ReceiptAnswer(b"n" * 32, b"")
 
 
@@ -253,3 +258,33 @@ def test_bytes_around_real_objects_are_refused_too(bench):
     bench.receive(bench.source, BlocksMessage(finalized))
     bench.receive(bench.source, CheckpointMessage(checkpoint))
     assert bench.node.replica.certified_height == 2
+
+
+def test_a_fork_that_an_edge_shows_is_kept_and_passed_on_once(bench, net, kit):
+    """Others' phones hear of it through their edges; what proves nothing ends the link."""
+    other, third = kit.key(9, 1).public, kit.key(9, 2).public
+    bench.up(other, 3)
+    honest = net.checkpoints[0]
+    message = ForkMessage(encode(checkpoint_fork(honest, net.certify(replace(honest.header, state_root=bytes(32))))))
+    bench.receive(net.edge, message)
+    assert bench.peers_sent(ForkMessage) == [other]
+    assert [event.fields["kind"] for event in bench.events if event.name == "evidence"] == ["fork"]
+    bench.receive(other, message)
+    assert bench.take(ForkMessage) == [message]
+    again = kit.Bench(net, store=bench.store)
+    again.up(third, 3)
+    assert again.take(ForkMessage, third) == [message]
+    bench.receive(other, ForkMessage(message.fork[:-1]))
+    assert [item.peer for item in bench.hung_up] == [other]
+
+
+def test_a_miner_gives_the_anchor_that_a_light_client_starts_from(bench, net, kit):
+    bench.step(Command(1, NewestAnchor()))
+    value = bench.replies[-1].value
+    client = LightClient(decode(Anchor, bytes.fromhex(value["anchor_hex"])), verify)
+    assert (client.header, value["height"]) == (net.checkpoints[-1].header, 1)
+    net.block()
+    assert client.accept_checkpoint(encode(net.checkpoints[-1]), 10**9) == net.checkpoints[-1].header
+    fresh = kit.Bench(kit.Net())
+    fresh.step(Command(1, NewestAnchor()))
+    assert "nothing was certified" in fresh.replies[-1].error

@@ -73,6 +73,7 @@ class World:
             allocations=tuple(Allocation(1, key.public, 10_000) for key in self.senders),
         )
         self.chain = Chain(genesis, verify)
+        self.headers = {0: self.chain.anchor}
         self.trie = QuadTrie()
         self.trie.update({name: encode_account(account) for name, account in self.chain.accounts.items()})
 
@@ -93,10 +94,13 @@ class World:
         self.trie.update({account: encode_account(state)})
 
     def checkpoint(self, height: int, at_us: int, signers: int = 3) -> bytes:
+        before = self.headers.get(height - 1)
         header = CheckpointHeader(
-            1, self.chain.chain_id, 0, height, bytes([height % 256]) * 32, ZERO_HASH, at_us // 1000, self.trie.root,
-            ZERO_HASH, ZERO_HASH, self.chain.validators.hash, ZERO_HASH, self.chain.supply,
+            1, self.chain.chain_id, 0, height, bytes([height % 256]) * 32, ZERO_HASH if before is None else before.hash,
+            at_us // 1000, self.trie.root, ZERO_HASH, ZERO_HASH, self.chain.validators.hash, ZERO_HASH,
+            self.chain.supply,
         )
+        self.headers[height] = header
         message = statement(self.chain.chain_id, VoteKind.CHECKPOINT, 0, height, header.hash)
         signatures = tuple((index, self.validators[index].sign(message)) for index in range(signers))
         return encode(CertifiedCheckpoint(1, header, signatures))

@@ -9,9 +9,11 @@ import msgspec
 import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
+from trust_tools import forged
 
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import encode
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.keys import verify
 from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
 from supervm.protocol.validators import ValidatorList
@@ -19,6 +21,8 @@ from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import (
     CHANGES_MAX,
     AccountProofs,
+    CheckpointMessage,
+    ForkMessage,
     GetAccounts,
     GetValidatorChanges,
     Subscribe,
@@ -72,7 +76,7 @@ def test_an_unknown_set_makes_it_ask_and_then_believe(world: EpochWorld, make: A
     (message,) = driver.take(world.phone, AccountProofs)
     client = LightClient(anchor_of(world.chain), verify)
     for change in world.epochs.changes():
-        client.follow(change)
+        client.follow(change, driver.now_us // 1000)
     client.accept_checkpoint(message.checkpoint, driver.now_us // 1000)
     assert driver.hung_up == {}
 
@@ -92,6 +96,7 @@ def test_a_long_absence_is_made_up_in_several_answers(world: EpochWorld, make: A
     driver, miner = make(), world.miners[0]
     for number in range(CHANGES_MAX + 2):
         world.change_to(*((0, 1, 2, 3) if number % 2 else (0, 1, 2, 4)))
+    driver.wait(5_000_000)  # so that no change is dated ahead of the clock
     driver.get(miner, ValidatorChanges(world.changes()[:CHANGES_MAX]))
     last = world.epochs.changes()[CHANGES_MAX - 1].checkpoint.header.height
     assert driver.take(miner, GetValidatorChanges) == [GetValidatorChanges(last)]
@@ -149,3 +154,83 @@ def test_a_client_cannot_tell_an_edge_who_validates(world: EpochWorld, make: Any
     driver.get(world.phone, ValidatorChanges(world.changes()))
     driver.get(world.phone, GetValidatorChanges(0))
     assert driver.take(world.phone, ValidatorChanges) == [ValidatorChanges(())]
+
+
+# --- forks and old trust --------------------------------------------------------------------------------------------
+
+
+def fork_of(world: EpochWorld, height: int) -> ForkMessage:
+    rival = forged(world.epochs, world.epochs.checkpoints[height], 0, state_root=b"x" * 32)
+    return ForkMessage(encode(checkpoint_fork(world.epochs.certified(height), rival)))
+
+
+def test_a_rival_in_the_stale_branch_stops_belief_serving_and_is_passed_on(world: EpochWorld, make: Any) -> None:
+    """The miner that brings the second header is not to blame; phones and the other miner hear of it."""
+    driver = make()
+    one, other = world.miners[0], test_key("m1").public
+    for _ in range(3):
+        world.epochs.add()
+    driver.get(world.phone, Subscribe((ALICE,)))
+    for height in (1, 3):
+        driver.get(one, CheckpointMessage(encode(world.epochs.certified(height))))
+    rival = forged(world.epochs, world.epochs.checkpoints[1], 0, state_root=b"x" * 32)
+    driver.sent.clear()
+    driver.get(one, CheckpointMessage(encode(rival)))
+    assert one not in driver.hung_up
+    (message,) = driver.take(world.phone, ForkMessage)
+    assert message == fork_of(world, 1)
+    assert driver.take(one, ForkMessage) == [message]
+    info = driver.core.info(driver.now_us)
+    assert info["trust"]["believing"] is False
+    assert "contradict themselves" in info["trust"]["reason"]
+    driver.get(one, world.proofs())
+    driver.get(world.phone, GetAccounts(()))
+    driver.get(world.phone, GetAccounts((ALICE,)))
+    driver.wait(10_000_000)
+    assert driver.take(world.phone, AccountProofs) == []
+    assert driver.hung_up == {}
+    again = make(store=driver.store)
+    assert again.core.info(again.now_us)["trust"]["believing"] is False
+    again.up(other, 4)
+    assert again.take(other, ForkMessage) == [message]
+
+
+def test_a_fork_that_a_phone_shows_stops_an_edge_and_a_false_one_ends_the_link(world: EpochWorld, make: Any) -> None:
+    driver, miner = make(), world.miners[0]
+    for _ in range(2):
+        world.epochs.add()
+    one, another = test_key("another").public, test_key("third").public
+    driver.up(one, 4)
+    driver.up(another, 4)
+    driver.get(one, ForkMessage(fork_of(world, 1).fork[:-1]))
+    assert list(driver.hung_up) == [one]
+    driver.get(world.phone, fork_of(world, 1))
+    assert driver.take(miner, ForkMessage) == driver.take(another, ForkMessage) == [fork_of(world, 1)]
+    assert driver.core.info(driver.now_us)["trust"]["fork"]["height"] == 1
+    driver.get(another, fork_of(world, 2))
+    assert driver.take(miner, ForkMessage) == []
+
+
+def test_past_the_trusting_period_an_edge_believes_and_serves_nothing(world: EpochWorld, make: Any) -> None:
+    driver, miner = make(), world.miners[0]
+    world.epochs.add()
+    driver.get(world.phone, Subscribe((ALICE,)))
+    driver.get(miner, world.proofs())
+    assert len(driver.take(world.phone, AccountProofs)) == 1
+    driver.now_us += 21 * 86_400_000_000
+    driver.get(world.phone, GetAccounts((ALICE,)))
+    driver.get(miner, world.proofs())
+    assert driver.take(world.phone, AccountProofs) == []
+    assert "a newer anchor is needed" in driver.core.info(driver.now_us)["trust"]["reason"]
+    assert miner not in driver.hung_up
+
+
+def test_a_change_dated_ahead_of_the_clock_is_not_followed(world: EpochWorld, make: Any) -> None:
+    driver, miner = make(), world.miners[0]
+    world.epochs.add(ts_ms=GENESIS_TIME_MS + 3_600_000)
+    world.change_to(4, 5, 6, 7)
+    driver.get(miner, ValidatorChanges(world.changes()))
+    assert list(driver.store.scan("validator_changes")) == []
+    driver.now_us += 3_700_000_000
+    driver.get(miner, ValidatorChanges(world.changes()))
+    assert len(list(driver.store.scan("validator_changes"))) == 1

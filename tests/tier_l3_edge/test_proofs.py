@@ -101,7 +101,7 @@ def test_nothing_is_sent_below_a_height_that_was_sent(world: Any, make: Any) -> 
     driver.get(PHONE_2, GetAccounts((account,)))
     driver.get(miner, world.proofs(1, driver.now_us, account))
     driver.get(world.phone, Subscribe((NOBODY,)))
-    driver.get(miner, world.proofs(2, driver.now_us, NOBODY))
+    driver.get(miner, world.proofs(2, driver.now_us + 1_000, NOBODY))
     driver.take(world.phone, AccountProofs)
     driver.take(miner, GetAccounts)
     driver.get(world.phone, GetAccounts((account,)))  # cached, but under height 1
@@ -169,6 +169,17 @@ def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any)
     assert driver.core.statistics()["cache"]["entries"] == 0
 
 
+def test_a_chain_ahead_of_the_clock_blames_no_miner_and_is_said(world: Any, make: Any) -> None:
+    """However often the miner shows it (case 13); age is unknown then, not zero."""
+    driver = make(miners=1)
+    for height in range(1, 30):
+        driver.get(world.miners[0], CheckpointMessage(world.checkpoint(height, driver.now_us + 3_600_000_000)))
+    assert driver.hung_up == {}
+    info = driver.core.info(driver.now_us)
+    assert info["miners"] != []
+    assert ["s behind block 29" in text for text in info["problems"]] == [True]
+
+
 def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any) -> None:
     driver = make(miners=1)
     driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us + 2_001_000)))
@@ -178,14 +189,15 @@ def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any
 
 def test_an_answer_of_a_miner_one_block_behind_is_verified_and_used(world: Any, make: Any) -> None:
     driver = make()
+    behind = world.proofs(4, driver.now_us - 1_000, NOBODY)
     driver.get(world.miners[0], CheckpointMessage(world.checkpoint(5, driver.now_us)))
     driver.get(world.phone, GetAccounts((NOBODY,)))
-    driver.get(world.miners[1], world.proofs(4, driver.now_us, NOBODY))
+    driver.get(world.miners[1], behind)
     (answer,) = driver.take(world.phone, AccountProofs)
     assert proved(world, answer, driver.now_us) == {NOBODY: (0, False)}
     assert driver.core.info(driver.now_us)["height"] == 5
     driver.get(world.phone, GetAccounts((world.payee,)))
-    driver.get(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us, signers=2), ()))
+    driver.get(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us - 2_000, signers=2), ()))
     assert list(driver.hung_up) == [world.miners[1]]
 
 

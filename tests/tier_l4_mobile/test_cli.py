@@ -52,11 +52,11 @@ BOB = encode_address(test_key("bob").public, test=True)
 EDGE_KEY = test_key("edge")
 
 
-def rich_network() -> Network:
-    """Return a network on which the wallet's first account has money."""
+def rich_network(name: str = "test") -> Network:
+    """Return a network, a minute old, on which the wallet's first account has money."""
     known = make_test_chain(4)
     genesis = make_genesis(
-        name="test", time_ms=known.chain.genesis.time_ms, validators=known.chain.genesis.validators,
+        name=name, time_ms=time.time_ns() // 1_000_000 - 60_000, validators=known.chain.genesis.validators,
         miners=known.chain.genesis.miners, allocations=(Allocation(1, OWN, 1_000_000),),
         parameters=Parameters(1, test_network=True),
     )
@@ -199,7 +199,7 @@ def test_an_answer_is_checked_with_an_exported_anchor_and_refused_by_another_net
     run(l4, "export-anchor", online_folder / "genesis.cbor", "--out", anchor)
     status, checked = run(verify_command, answer, "--anchor", anchor)
     assert (status, checked["balance"], checked["exists"], checked["address"]) == (0, 0, False, None)
-    other.write_bytes(encode(make_test_chain(4).chain.genesis))
+    other.write_bytes(encode(rich_network("other").chain.genesis))
     status, checked = run(verify_command, answer, "--anchor", other)
     assert (status, checked["code"]) == (1, "wrong-chain")
     answer.write_bytes(answer.read_bytes()[:-1])
@@ -288,6 +288,30 @@ def test_a_wallet_is_made_once_and_shows_its_words_on_demand(tmp_path, monkeypat
     shown = run(wallet, "show", "--dir", tmp_path, "--accounts", 3)[1]["accounts"]
     assert [item["account"] for item in shown] == [0, 1, 2]
     assert len({item["address"] for item in shown}) == 3
+
+
+def test_without_a_terminal_words_come_from_standard_input_or_the_error_says_how(tmp_path):
+    """No warning of a library's, no path in the library, no question into the void."""
+    runner = CliRunner()
+    folder = str(tmp_path / "new")
+    done = runner.invoke(wallet, ["import", "--dir", folder], input="")
+    assert isinstance(done.exception, InputError)
+    assert "--words-file FILE or a line on standard input" in str(done.exception)
+    assert "--passphrase-file FILE or SUPERVM_PASSPHRASE" in str(done.exception)
+    done = runner.invoke(wallet, ["import", "--dir", folder], input=WORDS + "\n")
+    assert "give --passphrase-file FILE or set SUPERVM_PASSPHRASE" in str(done.exception)
+    assert not (tmp_path / "new").exists()
+    done = runner.invoke(
+        wallet, ["import", "--dir", folder, "--json"], input=WORDS + "\n", env={"SUPERVM_PASSPHRASE": "secret"}
+    )
+    assert (done.exit_code, json.loads(done.output)["address"]) == (0, encode_address(OWN, test=False))
+
+
+def test_a_damaged_database_says_what_a_phone_must_not_do(folder):
+    (folder / "node.sqlite").write_bytes(b"no database" * 500)
+    with pytest.raises(InputError, match="is damaged: file is not a database; do not delete it") as error:
+        run(queue, "--dir", folder, "list")
+    assert f"{folder}/backups" in str(error.value)
 
 
 def test_words_are_imported_and_a_genesis_says_which_network_it_is(tmp_path, folder, monkeypatch):

@@ -9,15 +9,24 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 from mobile_tools import SECOND_US, Phone
+from trust_tools import forged
 
-from supervm.common.core import PeerUp, Received
+from supervm.common.core import PeerDown, PeerUp, Received
 from supervm.protocol.address import encode_address
-from supervm.protocol.codec import encode
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.forks import CheckpointFork, check_fork, checkpoint_fork
 from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
-from supervm.protocol.validators import ValidatorList
-from supervm.protocol.wire.messages import AccountProofs, GetAccounts, GetValidatorChanges, Subscribe, ValidatorChanges
-from supervm.tier_l4_mobile.messages import Balance, Pay, PaymentRow
+from supervm.protocol.light import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    ForkMessage,
+    GetAccounts,
+    GetValidatorChanges,
+    Subscribe,
+    ValidatorChanges,
+)
+from supervm.tier_l4_mobile.messages import Balance, Info, NewestAnchor, Pay, PaymentRow, ShowPayment
 
 EDGE = b"\xe1" * 32
 ALICE = test_key("alice").public
@@ -120,7 +129,7 @@ def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone)
     get(phone, net.proofs())
     assert phone.take(GetValidatorChanges) == []
     assert phone.node.client.header == net.epochs.checkpoints[-1]
-    assert [event for event in phone.events if event.name == "stored checkpoint ignored"] == []
+    assert [event for event in phone.events if event.name == "stored trust ignored"] == []
 
 
 def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone: Phone) -> None:
@@ -128,12 +137,12 @@ def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone:
     get(phone, net.proofs())
     bob = encode_address(test_key("bob").public, test=False)
     phone.do(Pay(row=PaymentRow(to=bob, amount=1, fee=1)))  # with it, what is believed is written
-    assert phone.store.get("trusted", ("newest",)) is not None
+    assert [key for key, _ in phone.store.scan("certified")] == [(net.epochs.head.height,)]
     net.change_to(4, 5, 6, 7)
     get(phone, net.changes())
     phone.crash()
     assert phone.node.client.header == net.epochs.changes()[0].checkpoint.header
-    assert [event for event in phone.events if event.name == "stored checkpoint ignored"] == []
+    assert [event for event in phone.events if event.name == "stored trust ignored"] == []
 
 
 def test_an_answer_proves_itself_from_genesis_on(net: Net, phone: Phone) -> None:
@@ -148,3 +157,180 @@ def test_an_answer_proves_itself_from_genesis_on(net: Net, phone: Phone) -> None
     proved = client.check_answer(answer, GENESIS_TIME_MS + 10_000)
     assert (proved.account.balance, client.changes) == (1_000_000, net.epochs.changes())
     assert proved.header.height == net.epochs.head.height
+
+
+# --- a second edge, forks and old trust -----------------------------------------------------------------------------
+
+OTHER = b"\xe2" * 32
+BOB = encode_address(test_key("bob").public, test=False)
+
+
+@pytest.fixture
+def two(net: Net, phone: Phone) -> Phone:
+    """A phone with a second edge."""
+    phone.step(PeerUp(OTHER, 3, (), 0, "127.0.0.1:9001"))
+    phone.sent.clear()
+    return phone
+
+
+def hear(phone: Phone, edge: bytes, message: Any) -> None:
+    phone.step(Received(edge, message))
+    phone.disk()
+
+
+def rival_change(net: Net, height: int) -> ValidatorChanges:
+    """A change to others that the validators of epoch 0 sign for a height beside what they really did there."""
+    others = ValidatorSet(net.epochs.members(8, 9, 10, 11))
+    seal = forged(net.epochs, net.epochs.checkpoints[height], 0, epoch=0, next_validators_hash=others.hash)
+    return ValidatorChanges((encode(ValidatorChange(1, seal, ValidatorList(1, others.members))),))
+
+
+def shown(phone: Phone) -> dict[str, Any]:
+    return phone.do(Info())["trust"]
+
+
+def test_a_second_edge_is_asked_before_a_change_is_followed(net: Net, two: Phone) -> None:
+    net.change_to(4, 5, 6, 7)
+    hear(two, EDGE, net.changes())
+    assert [(peer, message) for peer, message in two.sent if type(message) in (GetValidatorChanges, GetAccounts)] == [
+        (OTHER, GetValidatorChanges(0)), (OTHER, GetAccounts(()))]
+    assert two.node.client.changes == []
+    hear(two, OTHER, net.changes())
+    assert two.node.client.changes == net.epochs.changes()
+    assert shown(two)["believing"]
+
+
+@pytest.mark.parametrize("answer", ["nothing", "silence", "gone"])
+def test_a_second_edge_that_does_not_help_costs_three_seconds(net: Net, two: Phone, answer: str) -> None:
+    net.change_to(4, 5, 6, 7)
+    hear(two, EDGE, net.changes())
+    if answer == "nothing":
+        hear(two, OTHER, ValidatorChanges(()))
+    elif answer == "gone":
+        two.step(PeerDown(OTHER, "test"))
+    two.wait(SECOND_US * 3 - 1)
+    assert two.node.client.changes == []
+    two.wait(1)
+    assert two.node.client.changes == net.epochs.changes()
+    assert two.take(GetAccounts)[-1] == GetAccounts((ALICE,))
+
+
+def test_an_invented_change_asks_nobody_and_ends_its_link(net: Net, two: Phone) -> None:
+    net.change_to(4, 5, 6, 7)
+    (change,) = net.epochs.changes()
+    few = msgspec.structs.replace(change, checkpoint=net.epochs.certified(change.checkpoint.header.height, (0, 3)))
+    hear(two, EDGE, ValidatorChanges((encode(few),)))
+    assert [item.peer for item in two.hung_up] == [EDGE]
+    assert two.take(GetValidatorChanges) == []
+
+
+def test_two_edges_with_two_changes_of_one_height_stop_belief(net: Net, two: Phone) -> None:
+    """The late forker: its edge is the phone's own, and the honest one is asked in time."""
+    net.change_to(4, 5, 6, 7)
+    height = net.epochs.changes()[0].checkpoint.header.height
+    hear(two, EDGE, rival_change(net, height))
+    hear(two, OTHER, net.changes())
+    trust = shown(two)
+    assert (trust["believing"], trust["fork"]["height"]) == (False, height)
+    assert {peer for peer, message in two.sent if isinstance(message, ForkMessage)} == {EDGE, OTHER}
+    assert [event.fields["kind"] for event in two.events if event.name == "evidence"] == ["fork"]
+    assert two.hung_up == []
+    fork = decode(CheckpointFork, bytes.fromhex(trust["fork"]["evidence"]))
+    assert check_fork(fork, net.chain.chain_id, [net.chain.validators], verify) == (0, 1, 2, 3)
+
+
+def test_a_change_below_what_the_second_edge_shows_is_a_fork(net: Net, two: Phone) -> None:
+    """The honest edge knows no change; its newest checkpoint, of the old validators, is the contradiction."""
+    for _ in range(4):
+        net.epochs.add()
+    hear(two, EDGE, rival_change(net, 2))
+    hear(two, OTHER, ValidatorChanges(()))
+    hear(two, OTHER, net.proofs())
+    two.wait(3 * SECOND_US)
+    assert shown(two)["fork"]["height"] == 2
+    assert [event.name for event in two.events if event.name == "nothing believed"] == ["nothing believed"]
+
+
+def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_decides(net: Net, phone: Phone) -> None:
+    get(phone, net.proofs())
+    phone.do(Pay(row=PaymentRow(to=BOB, amount=1, fee=1)))
+    paid = phone.node.queue.payments[1]
+    phone.node.queue._finish(paid, "executed", phone.now_us)  # as a proof of the account does
+    assert phone.do(ShowPayment(paid.label))["proof_verified"]
+    net.epochs.add()
+    net.epochs.add()
+    rival = forged(net.epochs, net.epochs.checkpoints[1], 0, state_root=b"x" * 32)
+    get(phone, AccountProofs(encode(rival), ()))
+    for _ in range(2):
+        after = phone.do(ShowPayment(paid.label))
+        assert (after["status"], after["proof_verified"]) == ("R4", False)
+        assert "contradict themselves" in after["reason"]
+        value = phone.do(Balance())
+        assert (value["proof_verified"], value["balance"]) == (False, 1_000_000)
+        assert "until a newer anchor decides" in value["reason"]
+        phone.submitted()
+        new = phone.do(Pay(row=PaymentRow(to=BOB, amount=2, fee=1)))
+        assert new["status"] == "queued"
+        assert "contradict themselves" in new["reason"]
+        get(phone, net.proofs())
+        assert phone.submitted() == []
+        assert phone.hung_up == []
+        phone.crash()
+        phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+        assert len(phone.take(ForkMessage)) == 1
+    anchor = Anchor(1, net.epochs.checkpoints[-1], ValidatorList(1, net.epochs.rules.validators.members))
+    phone.crash(anchor=anchor)
+    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    net.epochs.add()
+    get(phone, net.proofs())
+    assert phone.do(ShowPayment(paid.label))["proof_verified"]
+    assert len(phone.submitted()) == 2
+
+
+def test_a_fork_that_an_edge_passes_on_stops_a_phone_and_a_false_one_ends_the_link(net: Net, two: Phone) -> None:
+    net.epochs.add()
+    rival = forged(net.epochs, net.epochs.checkpoints[1], 0, state_root=b"x" * 32)
+    raw = encode(checkpoint_fork(net.epochs.certified(1), rival))
+    hear(two, OTHER, ForkMessage(raw[:-1]))
+    assert [item.peer for item in two.hung_up] == [OTHER]
+    assert shown(two)["believing"]
+    hear(two, EDGE, ForkMessage(raw))
+    assert not shown(two)["believing"]
+
+
+def test_past_the_trusting_period_a_phone_says_what_it_needs(net: Net, phone: Phone) -> None:
+    get(phone, net.proofs())
+    phone.now_us += 21 * 86_400 * SECOND_US
+    get(phone, net.proofs())
+    value = phone.do(Balance())
+    assert (value["proof_verified"], value["balance"]) == (False, 1_000_000)
+    assert "is 21 days old by this machine's clock" in value["reason"]
+    assert "a newer anchor is needed" in value["reason"]
+    assert [event.fields["code"] for event in phone.events if event.name == "nothing believed"] == ["expired"]
+    assert phone.hung_up == []
+    token = phone.ask(NewestAnchor())
+    phone.disk()
+    assert "no anchor to give" in str(phone.replies[token].error)
+
+
+def test_a_phone_gives_the_anchor_that_another_one_starts_from(net: Net, phone: Phone) -> None:
+    net.change_to(4, 5, 6, 7)
+    get(phone, net.changes())
+    get(phone, net.proofs())
+    given = phone.do(NewestAnchor())
+    anchor = decode(Anchor, bytes.fromhex(given["anchor_hex"]))
+    assert (given["height"], anchor.header) == (net.epochs.head.height, net.epochs.checkpoints[-1])
+    fresh = Phone(net, anchor=anchor)  # type: ignore[arg-type]
+    fresh.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    net.epochs.add()
+    get(fresh, net.proofs())
+    assert fresh.node.queue.lanes[ALICE].proved is not None
+    assert shown(fresh)["anchor_height"] == given["height"]
+
+
+def test_a_phone_that_is_only_watched_still_keeps_what_it_saw(net: Net, phone: Phone) -> None:
+    for wait_s, stored in ((0, 1), (599, 1), (1, 3)):
+        phone.now_us += wait_s * SECOND_US
+        get(phone, net.proofs())
+        net.epochs.add()
+        assert len(list(phone.store.scan("certified"))) == stored

@@ -13,7 +13,7 @@ from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.codec import encode
 from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.light import LightClient, ProvedAccount, anchor_of
+from supervm.protocol.light import Anchor, LightClient, ProvedAccount, anchor_of
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import (
     AccountProofs,
@@ -90,8 +90,11 @@ class Network:
 class Phone:
     """A `MobileNode` on a store in memory, stepped by hand; the disk answers when `disk()` is called."""
 
-    def __init__(self, network: Network, names: Sequence[str] = ("alice",), *, peers: int = 1) -> None:
+    def __init__(
+        self, network: Network, names: Sequence[str] = ("alice",), *, peers: int = 1, anchor: Anchor | None = None
+    ) -> None:
         self.network = network
+        self.anchor = anchor
         self.names = names
         self.peers = peers
         self.store = MemoryStore(TABLES, with_log=False)
@@ -104,7 +107,7 @@ class Phone:
         self.node = MobileNode(
             self.network.chain, keys, peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
             reader=self.store, verify=verify, rng=random.Random(7),
-            names={name: self.network.account(name) for name in self.names},
+            names={name: self.network.account(name) for name in self.names}, anchor=self.anchor,
         )
         self.tokens: list[int] = []
         self.waiting: list[Send | Reply] = []
@@ -115,8 +118,9 @@ class Phone:
         self.command_token = 0
         self.step(Started())
 
-    def crash(self) -> None:
-        """Lose power and start again."""
+    def crash(self, anchor: Anchor | None = None) -> None:
+        """Lose power and start again, with what its owner gives to trust from."""
+        self.anchor = anchor or self.anchor
         self.store.crash()
         self.boot()
 

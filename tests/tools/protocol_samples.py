@@ -17,10 +17,11 @@ from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.epoch import next_epoch
 from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
 from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path
+from supervm.protocol.receipts import RECEIPTS, merkle_path, path_sides
 from supervm.protocol.snapshot import SnapshotStart
 from supervm.protocol.trie import QuadTrie
 from supervm.protocol.trie_range import FIRST_KEY, prove_range
@@ -148,11 +149,15 @@ def agreed_samples() -> dict[str, Agreed]:
         ReceiptProof(
             1,
             result.receipts[2],
-            len(receipts),
+            path_sides(2, len(receipts)),
             tuple(merkle_path(receipts, 2, RECEIPTS)),
             headers[0],
             (history.prove(1),),
             chain.certify_checkpoint(newest),
+        ),
+        checkpoint_fork(
+            chain.certify_checkpoint(newest, (0, 1, 2)),
+            chain.certify_checkpoint(msgspec.structs.replace(newest, state_root=ZERO_HASH), (1, 2, 3)),
         ),
         trie.prove(chain.account("nobody")),
         prove_range(trie.snapshot(), FIRST_KEY, leaves_max=2),
@@ -196,6 +201,7 @@ def message_samples() -> dict[str, m.Message]:
         m.ReceiptAnswer(digest, blob["ReceiptProof"]),
         m.GetValidatorChanges(65_536),
         m.ValidatorChanges((blob["ValidatorChange"],)),
+        m.ForkMessage(blob["CheckpointFork"]),
         m.EdgeRegistration(blob["EdgeRecord"]),
         m.BatchMessage(blob["Batch"]),
         m.BatchVoteMessage(vote),  # type: ignore[arg-type]

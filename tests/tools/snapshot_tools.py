@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 
 import msgspec
-from chain_tools import TestChain, make_test_chain
+from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
 from supervm.common.core import Effect, Outbox, Persist, Send
 from supervm.common.ledger import LEDGER_TABLES, Ledger
@@ -123,6 +123,10 @@ def _all_changes() -> ChangeStore:
     return Offering(*many_accounts(5 * EVERY)).changes
 
 
+START_US = (GENESIS_TIME_MS + 3_600_000) * 1_000
+"""When every node of these tests starts: after all blocks were made."""
+
+
 def known_changes(peer: bytes, request: GetValidatorChanges) -> ValidatorChanges | None:
     """Answer as every honest peer does: with all changes there are."""
     return _all_changes().answer(request.after_height)
@@ -139,7 +143,7 @@ class Taking:
     peers: dict[bytes, Answer]
     store: MemoryStore = field(default_factory=lambda: MemoryStore(TABLES))
     ratchet: Callable[[bytes, GetValidatorChanges], ValidatorChanges | None] = known_changes
-    now_us: int = 0
+    now_us: int = START_US
     asked: list[tuple[bytes, GetSnapshot]] = field(default_factory=list)
     asked_changes: list[tuple[bytes, int]] = field(default_factory=list)
     errors: list[tuple[bytes, RemoteProtocolError]] = field(default_factory=list)

@@ -142,6 +142,22 @@ def load_config(path: Path, *, tier: int, options: Mapping[str, OptionSpec]) -> 
     return _Reader(path, text, toml_text.parse(text, str(path))).read(tier, options)
 
 
+def load_any_config(path: Path) -> NodeConfig:
+    """Read the configuration of a node of whichever tier it names, if that tier's profile is installed.
+
+    Raises:
+        InputError: as `load_config`, or the profile is not installed.
+    """
+    from .cli.registry import PROFILES, tier_options  # the registry knows what is installed
+
+    said = toml_text.parse(toml_text.read_text(path, "`supervm init lN --dir DIR` makes one"), str(path)).get("tier")
+    tier = said if type(said) is int and 1 <= said <= 4 else 1
+    options = tier_options(tier)
+    if not options and said == tier and tier != 4:
+        raise InputError(f"{path}: it is of tier {tier}, which is not installed here: install {PROFILES[f'l{tier}']}")
+    return load_config(path, tier=tier, options=options)
+
+
 class _Reader:
     """One pass over a parsed file; takes keys out of the document, so that what is left over is unknown."""
 

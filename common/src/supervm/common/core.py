@@ -76,8 +76,8 @@ class PeerDown(msgspec.Struct, frozen=True):
     Attributes:
         peer: its node id.
         reason: why, for people.
-        code: if the driver ended it because the peer broke a rule of the link, that rule's word; else empty.
-        penalty: how grave that was, 0 to 100.
+        code: the word for it: of the Goodbye that the peer said, or of the rule of the link that it broke; else empty.
+        penalty: 0 to 100, how grave that was; 0 if it broke none.
     """
 
     peer: bytes
@@ -93,11 +93,13 @@ class DialFailed(msgspec.Struct, frozen=True):
         address: what was dialled.
         reason: why, for people.
         peer: who answered there, if that is a peer which is up over another connection; else None.
+        code: the word of the refusal, ours or the peer's; empty if nobody answered.
     """
 
     address: str
     reason: str
     peer: bytes | None = None
+    code: str = ""
 
 
 class Durable(msgspec.Struct, frozen=True):

@@ -13,10 +13,14 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from .detect import NEEDS, as_labelled, measure, shortfalls
+from .errors import CommonError
 from .home import nearest_folder
+
+if TYPE_CHECKING:
+    from .config import NodeConfig
 
 OK: Final = "ok"
 ADVICE: Final = "advice"
@@ -153,15 +157,43 @@ def check_open_files() -> Finding:
 def check_clock() -> Finding:
     """The wall clock is not older than this program's own files and walks in step with the steady clock."""
     started, started_wall = time.monotonic_ns(), time.time_ns()
-    written = Path(__file__).stat().st_mtime
     mend = "set the clock and keep it with an NTP service, for example systemd-timesyncd or chrony"
-    if time.time() < written - 86_400:
+    if is_clock_before_installation():
         return Finding("clock", WRONG, f"{_iso(time.time())}, before this program was installed", mend)
     time.sleep(0.02)
     steady, wall = time.monotonic_ns() - started, time.time_ns() - started_wall
     if abs(steady - wall) > 500_000_000:
         return Finding("clock", WRONG, f"the wall clock jumped by {(wall - steady) // 1_000_000} ms meanwhile", mend)
     return Finding("clock", OK, f"{_iso(time.time())} UTC")
+
+
+def is_clock_before_installation() -> bool:
+    """Return whether the wall clock says a time more than a day before this program's own files were written."""
+    return time.time() < Path(__file__).stat().st_mtime - 86_400
+
+
+def check_network(config: NodeConfig) -> list[Finding]:
+    """The clock is not behind the node's genesis file; a running node has nothing to tell its owner."""
+    from .chain_clock import genesis_problem
+    from .driver.client import call_sync
+    from .driver.control import SOCKET_FILE
+    from .driver.lines import NoOwner
+
+    problem = genesis_problem(config.genesis)
+    findings = [
+        Finding("genesis", OK, f"{config.genesis}: not dated ahead of the clock") if problem is None
+        else Finding("genesis", WRONG, str(config.genesis), problem)
+    ]
+    try:
+        info = call_sync(config.directory / SOCKET_FILE, {"request": "info"})
+    except NoOwner:
+        return [*findings, Finding("node", OK, f"{config.directory}: not running")]
+    except CommonError as error:
+        return [*findings, Finding("node", ADVICE, str(config.directory), f"it does not answer: {error}")]
+    problems = info.get("problems", ()) if isinstance(info, dict) else ()
+    if not problems:
+        return [*findings, Finding("node", OK, f"{config.directory}: running")]
+    return [*findings, *(Finding("node", WRONG, str(config.directory), text) for text in problems)]
 
 
 def check_home(home: Path) -> list[Finding]:

@@ -1,8 +1,10 @@
 """What a node does for itself at intervals: database upkeep, backups, metrics to a file, rotation of its log.
 
 Nothing here belongs to the protocol: a node whose housekeeping fails is as correct as before, so a failing job is
-logged and tried again at its next time. One exception speaks louder: `StorageFailed` is handed to whoever runs the
-node, because the process must end.
+logged and tried again after its interval, ten minutes at most. One exception speaks louder: `StorageFailed` is handed
+to whoever runs the node, because the process must end.
+
+What restarts more often than an interval still does its work: an interval begins with the last success (`agenda`).
 
 About backups: one is a copy of the database as of one moment, and a copy of the write-ahead log *for inspection*. A
 validator that is restored from a backup has forgotten promises it made since; therefore the copied log carries the
@@ -15,14 +17,18 @@ import json
 import logging
 import os
 import sqlite3
+import time
 from collections.abc import Callable, Mapping
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from .agenda import AGENDA_FILE, Agenda
+from .driver.clock import steady_s
 from .errors import CommonError, InputError
 from .storage.errors import StorageFailed
 from .storage.files import replace_file, sync_data, sync_directory
@@ -38,6 +44,11 @@ METRICS_FILE: Final = "metrics.json"
 """Newest snapshot of the metrics, in a node's directory."""
 NODE_LOG: Final = "node.log"
 """The node's log; older ones are ``node.log.1`` (the newest of them) and up."""
+
+_RETRY_S: Final = 600.0
+"""Longest pause after a job that failed."""
+_START_S: Final = 1.0
+"""What is due when a node starts waits as long, so that it does not hold up the start."""
 
 _LOGGER: Final = logging.getLogger("supervm.housekeeping")
 
@@ -187,21 +198,29 @@ def add_jobs(
     store: SqlStore | None = None,
     metrics: Callable[[], Mapping[str, Any]] | None = None,
     reopen_log: Callable[[], object] | None = None,
+    agenda: Agenda | None = None,
 ) -> None:
     """Add the jobs of a node: ``maintenance``, ``backup``, ``metrics`` and ``log``.
 
     Args:
-        scheduler: where to; jobs begin one interval after it starts.
+        scheduler: where to.
         config: which and how often.
         directory: the node's directory.
         store: what to keep up and back up; a database other than SQLite is left to its own tools.
         metrics: gives the snapshot; called in the event loop, so it may read the node's state.
         reopen_log: see `rotate_log`.
+        agenda: when each was done last; without one, jobs begin one interval after now.
     """
 
     async def snapshot() -> None:
         if metrics is not None:
             await trio.to_thread.run_sync(write_metrics, directory, metrics())
+            if agenda is not None:
+                agenda.succeeded("metrics")  # written with the next of the others: it is no loss
+
+    def maintain() -> None:
+        if store is not None:
+            store.maintain()
 
     def backup() -> None:
         if store is not None and store.sqlite_path is not None:
@@ -210,17 +229,29 @@ def add_jobs(
     def log() -> None:
         rotate_log(directory / NODE_LOG, bytes_max=config.log_bytes_max, keep=config.logs_kept, reopen=reopen_log)
 
+    def noted(name: str, job: Callable[[], object]) -> Callable[[], None]:
+        def run() -> None:
+            job()
+            if agenda is not None:
+                agenda.succeeded(name)
+                agenda.save()
+
+        return run
+
     is_sqlite = store is not None and store.sqlite_path is not None
     for name, wanted, interval_s, job in (
-        ("maintenance", is_sqlite, config.maintenance_interval_s, store.maintain if store is not None else None),
-        ("backup", is_sqlite, config.backup_interval_s, backup),
+        ("maintenance", is_sqlite, config.maintenance_interval_s, noted("maintenance", maintain)),
+        ("backup", is_sqlite, config.backup_interval_s, noted("backup", backup)),
         ("metrics", metrics is not None, config.metrics_interval_s, snapshot),
-        ("log", True, config.log_interval_s, log),
+        ("log", True, config.log_interval_s, noted("log", log)),
     ):
         if wanted and interval_s > 0:
+            wait_s = interval_s if agenda is None else agenda.wait_s(name, interval_s)
+            first = datetime.now(UTC) + timedelta(seconds=max(wait_s, min(interval_s, _START_S)))
             # coalesce and no grace: after a pause of the machine every job runs once, none is missed
             scheduler.add_job(
-                job, "interval", seconds=interval_s, id=name, coalesce=True, misfire_grace_time=None, max_instances=1
+                job, "interval", seconds=interval_s, id=name, coalesce=True, misfire_grace_time=None, max_instances=1,
+                next_run_time=first,
             )
 
 
@@ -235,25 +266,46 @@ async def run_housekeeping(
 ) -> None:
     """Run a node's housekeeping until cancelled; parameters as `add_jobs`.
 
+    When each job succeeded last is kept in `AGENDA_FILE` in the node's directory.
+
     Raises:
         StorageFailed: upkeep found the database failed; the process must end.
     """
-    from apscheduler.events import EVENT_JOB_ERROR  # here: only nodes that keep house load APScheduler
+    # here: only nodes that keep house load APScheduler
+    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
 
     from .scheduler import TrioScheduler
 
     scheduler = TrioScheduler()
+    agenda = Agenda(directory / AGENDA_FILE, wall_s=time.time, steady_s=steady_s)
+    intervals_s = {
+        "maintenance": config.maintenance_interval_s, "backup": config.backup_interval_s,
+        "metrics": config.metrics_interval_s, "log": config.log_interval_s,
+    }
     failures: list[StorageFailed] = []
 
     def note(event: Any) -> None:
         if isinstance(event.exception, StorageFailed):
             failures.append(event.exception)
             scheduler.shutdown()
-        else:
-            _LOGGER.error("job %s failed, next try at its next time: %s", event.job_id, event.exception)
+            return
+        wait_s = intervals_s[event.job_id]
+        if event.exception is not None:
+            wait_s = min(wait_s, _RETRY_S)
+            _LOGGER.error("job %s failed, next try in %g s: %s", event.job_id, wait_s, event.exception)
+        # from the end of the work on, however long it took
+        scheduler.modify_job(event.job_id, next_run_time=datetime.now(UTC) + timedelta(seconds=wait_s))
 
-    scheduler.add_listener(note, EVENT_JOB_ERROR)
-    add_jobs(scheduler, config, directory, store=store, metrics=metrics, reopen_log=reopen_log)
-    await scheduler.run(task_status=task_status)
+    scheduler.add_listener(note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
+    add_jobs(
+        scheduler, config, directory, store=store, metrics=metrics, reopen_log=reopen_log, agenda=agenda
+    )
+    try:
+        with suppress(OSError):
+            agenda.save()  # the first start counts, if nothing was ever done
+        await scheduler.run(task_status=task_status)
+    finally:
+        with suppress(OSError):
+            agenda.save()
     if failures:
         raise failures[0]

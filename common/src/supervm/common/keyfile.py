@@ -14,6 +14,7 @@ from typing import Final
 from supervm.protocol.keys import SEED_BYTES, SigningKey
 
 from .errors import InputError
+from .options import hex_bytes
 
 NODE_KEY_FILE: Final = "node.key"
 VALIDATOR_KEY_FILE: Final = "validator.key"
@@ -70,10 +71,7 @@ def load_key_file(path: Path) -> SigningKey:
         raise InputError(f"{path}: there is no such key file; `supervm init` makes one") from None
     if os.name == "posix" and stat.S_IMODE(mode) & 0o077:
         raise InputError(f"{path}: others may read this key (mode {stat.S_IMODE(mode):04o}); run: chmod 600 {path}")
-    try:
-        seed = bytes.fromhex(text)
-    except ValueError:
-        seed = b""
-    if len(seed) != SEED_BYTES:
+    seed = hex_bytes(text, SEED_BYTES)
+    if seed is None:
         raise InputError(f"{path}: this is not a key file; one line of {2 * SEED_BYTES} hexadecimal digits is expected")
     return SigningKey(seed)

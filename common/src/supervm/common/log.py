@@ -56,8 +56,8 @@ class Log:
         rank = LEVELS.get(level, 40)
         if rank < self._least:
             return
-        at = datetime.fromtimestamp(self._now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
-        line = _encoded({"time": at, "level": level, "event": name, **_hexed(fields)}) + b"\n"
+        at = self._time()
+        line = _line(at, name, fields, level)
         with suppress(OSError, ValueError):
             if self._file is not None:
                 os.write(self._file, line)
@@ -67,6 +67,15 @@ class Log:
             elif rank >= LEVELS["warning"]:
                 self._stream.write(line.decode())
                 self._stream.flush()
+
+    def to_file(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+        """Write an event to the file alone: what ends the program, which prints it itself."""
+        with suppress(OSError, ValueError):
+            if self._file is not None:
+                os.write(self._file, _line(self._time(), name, fields, level))
+
+    def _time(self) -> str:
+        return datetime.fromtimestamp(self._now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
 
     def reopen(self) -> None:
         """Open the file anew, after it was renamed."""
@@ -87,6 +96,10 @@ class Log:
         text = f"{at[11:23]} {name} {words}".rstrip()
         colour = _COLOURS.get(level)
         return f"\x1b[{colour}m{text}\x1b[0m\n" if self._colour and colour else f"{text}\n"
+
+
+def _line(at: str, name: str, fields: Mapping[str, Any], level: str) -> bytes:
+    return _encoded({"time": at, "level": level, "event": name, **_hexed(fields)}) + b"\n"
 
 
 def _hexed(fields: Mapping[str, Any]) -> dict[str, Any]:

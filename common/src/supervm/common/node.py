@@ -18,13 +18,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import trio
 
 from supervm.protocol.address import encode_node_id
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.errors import LocalProtocolError, ProtocolError
 from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 from supervm.protocol.keys import SigningKey, check_accept_set, verify
 
@@ -34,21 +34,25 @@ from .core import Core
 from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
 from .driver.control import SOCKET_FILE, Control, Events
 from .driver.failures import single
+from .driver.limits import Limits, limits_for
 from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
+from .mend import DATABASE_FILE, with_mend
+from .options import hex_bytes
 from .parent import parent_gone, parent_to_follow
 from .records import TableSpec
 from .storage import DirectoryLock, LogDamaged
+from .storage.errors import DatabaseDamaged
 from .storage.files import sync_directory
 from .storage.sql import SqlStore
 from .storage.wal import WriteAheadLog
+from .streams import point_to_null
 
 EXIT_HALTED: Final = 3
 """Exit status after `Halt`: starting again would not help, a person has to look."""
 EXIT_STORAGE: Final = 4
 """Exit status after a failed write."""
-DATABASE_FILE: Final = "node.sqlite"
 PROMISES_FILE: Final = "promises.log"
 """The write-ahead log, of tiers that have one."""
 INCARNATION_FILE: Final = "incarnation"
@@ -56,6 +60,8 @@ INCARNATION_FILE: Final = "incarnation"
 LOG_FILE: Final = "node.log"
 _INCARNATION_BYTES: Final = 16
 _FILES_WANTED: Final = 16_384
+
+C = TypeVar("C", bound=Core)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +89,13 @@ class NodeContext:
 
 
 def run_node(
-    config: NodeConfig, build: Callable[[NodeContext], Core], *, requests: Any = None, tables: Iterable[TableSpec] = (),
-    with_log: bool = False, features: tuple[str, ...] = (),
+    config: NodeConfig, build: Callable[[NodeContext], C], *, requests: Any = None, tables: Iterable[TableSpec] = (),
+    with_log: bool = False, features: tuple[str, ...] = (), about: Callable[[C], Mapping[str, Any]] | None = None,
 ) -> int:
     """Run a node until SIGINT or SIGTERM; return its exit status.
 
-    Prints one line of JSON when it is ready: ``{"event": "ready", "tier", "node_id", "listen", "pid"}``.
+    Prints one line of JSON when it is ready: ``{"event": "ready", "tier", "node_id", "listen", "pid"}``. What ends it
+    is in ``node.log`` in any case, since a node may have been started without anybody who reads standard error.
 
     Args:
         config: the node's configuration.
@@ -97,6 +104,7 @@ def run_node(
         tables: the tables of the core.
         with_log: whether it needs a write-ahead log.
         features: words for Hello.
+        about: further fields of that line, told by the core.
 
     Returns:
         0 after a clean stop, `EXIT_HALTED` or `EXIT_STORAGE`.
@@ -107,19 +115,22 @@ def run_node(
     """
     directory = config.directory
     with DirectoryLock(directory):
-        chain = load_chain(config.genesis)
-        node_key = load_key_file(directory / NODE_KEY_FILE)
         clock = SystemClock()
         log = Log(directory / LOG_FILE, config.log_level, now_ms=lambda: clock.now_us() // 1000)
         handler = LibraryHandler(log)
         logging.getLogger().addHandler(handler)
         try:
+            chain = load_chain(config.genesis)
+            node_key = load_key_file(directory / NODE_KEY_FILE)
             store, log_lost = open_store(config, tables, with_log=with_log, log=log)
             try:
                 context = NodeContext(
                     config, chain, node_key, store, log_lost, random.Random(os.urandom(32)), clock.now_us())  # noqa: S311
-                node = _Node(context, build(context), clock, log, requests, features)
-                _raise_file_limit()
+                core = _built(build, context, log)
+                limits = limits_for(_raise_file_limit(), peers=len(config.peers))
+                node = _Node(
+                    context, core, clock, log, requests, features, {} if about is None else about(core), limits
+                )
                 gc.collect()
                 gc.freeze()  # what was loaded at start stays; the collector need not look at it again
                 return _run_to_the_end(node, log)
@@ -129,13 +140,32 @@ def run_node(
             log("halted", {"reason": str(error)}, "error")
             return EXIT_HALTED
         except StorageFailed as error:
-            log("storage-failed", {"reason": str(error)}, "error")
+            log("storage-failed", {"reason": with_mend(error, config)}, "error")
+            return EXIT_STORAGE
+        except CommonError as error:
+            log.to_file("failed", {"reason": str(error)}, "error")
+            raise
+        except ProtocolError as error:
+            # only what was read back from the disk can be wrong so early; what breaks off a running node is our bug
+            damage = DatabaseDamaged(f"the database is damaged, or another network's: {error}")
+            log("storage-failed", {"reason": with_mend(damage, config)}, "error")
             return EXIT_STORAGE
         except KeyboardInterrupt:
             return 0  # before the signal handler stood: nothing was promised yet
         finally:
             logging.getLogger().removeHandler(handler)
             log.close()
+
+
+def _built(build: Callable[[NodeContext], C], context: NodeContext, log: Log) -> C:
+    """Make the core; what nobody expected is in the log, too, before the program shows it."""
+    try:
+        return build(context)
+    except (CommonError, ProtocolError):
+        raise
+    except Exception as error:
+        log.to_file("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
+        raise
 
 
 def _run_to_the_end(node: _Node, log: Log) -> int:
@@ -186,11 +216,8 @@ def open_store(
     if not had_log and not new.exists():
         create_private_file(new, os.urandom(_INCARNATION_BYTES).hex().encode() + b"\n")
     source = path if had_log else new
-    try:
-        incarnation = bytes.fromhex(source.read_text(encoding="ascii", errors="replace").strip())
-    except ValueError:
-        incarnation = b""
-    if len(incarnation) != _INCARNATION_BYTES:
+    incarnation = hex_bytes(source.read_text(encoding="ascii", errors="replace").strip(), _INCARNATION_BYTES)
+    if incarnation is None:
         raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
     promises = config.directory / PROMISES_FILE
 
@@ -226,11 +253,13 @@ class _Node:
     """A node's event loop: driver, control socket, housekeeping, signals."""
 
     def __init__(
-        self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...]
+        self, context: NodeContext, core: Core, clock: SystemClock, log: Log, requests: Any, features: tuple[str, ...],
+        about: Mapping[str, Any], limits: Limits,
     ) -> None:
         self._context = context
         self._clock = clock
         self._log = log
+        self._about = about
         self._events = Events()
         self._started_us = clock.now_us()
         config, chain = context.config, context.chain
@@ -240,7 +269,7 @@ class _Node:
             core, store=context.store,
             identity=Identity(context.node_key, os.urandom(32), chain.chain_id),
             local=LocalNode(config.tier, features, _agent(), known),
-            listen=config.listen, workers=config.verify_workers, clock=clock, sink=self._publish,
+            listen=config.listen, workers=config.verify_workers, clock=clock, limits=limits, sink=self._publish,
         )
         self._control = Control(
             config.directory / SOCKET_FILE, requests=requests, command=self._driver.command, metrics=self.metrics,
@@ -282,11 +311,15 @@ class _Node:
     def _tell_ready(self, listens: list[str]) -> None:
         ready = {
             "tier": self._context.config.tier, "node_id": encode_node_id(self._context.node_key.public),
-            "listen": listens[0] if listens else None, "pid": os.getpid(),
+            "listen": listens[0] if listens else None, "pid": os.getpid(), **self._about,
         }
         self._publish("ready", ready, "info")
-        sys.stdout.write(msgspec.json.encode({"event": "ready", **ready}).decode() + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(msgspec.json.encode({"event": "ready", **ready}).decode() + "\n")
+            sys.stdout.flush()
+        except OSError as error:  # whoever wanted to read it has gone, or its disk is full: no reason to end
+            self._publish("ready-not-printed", {"reason": str(error.strerror or error)}, "warning")
+            point_to_null(sys.stdout)
 
     async def _run_driver(
         self, scope: trio.CancelScope, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
@@ -350,8 +383,8 @@ def _resident_bytes() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def _raise_file_limit() -> None:
-    """Ask for as many descriptors as connections may be open; what the system refuses, admission does without."""
+def _raise_file_limit() -> int | None:
+    """Ask for as many descriptors as connections may be open; return how many there may be, None without a bound."""
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -360,4 +393,6 @@ def _raise_file_limit() -> None:
         try:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
         except (OSError, ValueError):
-            return
+            return soft
+        return wanted
+    return None if soft == resource.RLIM_INFINITY else soft

@@ -10,6 +10,7 @@ from .errors import InputError
 from .quoting import shorten
 
 OptionValue = int | str | bool
+_HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _DIGITS_MAX: Final = 100  # far beyond every bound, and far below where `int` gives up
 
 
@@ -51,6 +52,12 @@ class OptionSpec:
         return not self.choices or value in self.choices
 
 
+ANCHOR_OPTION: Final = OptionSpec(
+    str, "", "file with an anchor to trust from, newer than the genesis (`supervm l4 export-anchor`); empty: genesis"
+)
+"""Key ``anchor`` of every tier with a light client."""
+
+
 def whole_number(text: str) -> int | None:
     """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
 
@@ -58,6 +65,14 @@ def whole_number(text: str) -> int | None:
     """
     digits = text.removeprefix("-")
     return int(text) if digits.isascii() and digits.isdigit() and len(digits) <= _DIGITS_MAX else None
+
+
+def hex_bytes(text: str, count: int) -> bytes | None:
+    """Return the `count` bytes that twice as many hexadecimal digits stand for; None for anything else.
+
+    `bytes.fromhex` alone would also take blanks between the digits.
+    """
+    return bytes.fromhex(text) if len(text) == 2 * count and set(text) <= _HEX_DIGITS else None
 
 
 def defaults(options: Mapping[str, OptionSpec]) -> dict[str, OptionValue]:

@@ -2,6 +2,12 @@
 
 A part that every node core composes. It decides when to dial whom and when a silent peer is given up (network.md 3);
 the driver only carries out `Dial` and `HangUp`. Until discovery exists, whom to dial is configuration.
+
+A link counts once it has lasted: until then the back-off goes on growing, so that two nodes which keep losing each
+other find a pace at once. The pace is slowest where a peer ended the link as a "duplicate" again and again. That
+happens when two machines run with one node key - a folder that was copied, a backup that was restored while the first
+still runs: the peer can only think that one node has come back, and gives up the older link for the newer. No end can
+tell which of the two is meant, but both can see it and say so.
 """
 
 from __future__ import annotations
@@ -19,8 +25,21 @@ HEARTBEAT_US = 10_000_000
 SILENCE_US_MAX = 15_000_000
 """1.5 heartbeats without any message: the peer counts as lost (network.md 3)."""
 BACKOFF_US_MIN, BACKOFF_US_MAX = 200_000, 5_000_000
+BACKOFF_US_MAX_DUPLICATE = 60_000_000
+"""Longest pause where another node with our key seems to be connected."""
+LASTED_US = 10_000_000
+"""A link that stood as long begins its back-off anew when it ends."""
+DUPLICATES_NAMED = 3
+"""Ends of links as duplicates, none of which had lasted in between, after which they are not taken for chance."""
+DUPLICATE_SHOWN_US = 600_000_000
+"""How long after the last of them it is still shown to the owner."""
 DIAL_TIMEOUT_US = 15_000_000
 """A dial that is answered neither way by then is started again."""
+
+DUPLICATE_TEXT = (
+    "another device or process runs with this node's key, and each pushes the other's link out: stop one of the two, "
+    "or give one a node.key of its own (a copied folder is no second node)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +60,9 @@ class _Target:
     dial_at_us: int | None = 0  # None: connected
     peer: bytes | None = None
     known: bytes | None = None  # who answered there last; while it is up, dialling would only replace its connection
+    up_at_us: int = 0
+    duplicates: int = 0  # ends as a duplicate, one after the other
+    clock: str = ""  # why it refused us, or we it, if that was for the clock
 
 
 class Peering:
@@ -62,6 +84,7 @@ class Peering:
         self._counter = 0
         self._dials_changed = True
         self._dial_at_us: int | None = None  # the earliest of the targets', if they have not changed
+        self._duplicate_at_us: int | None = None  # when another node with our key was last noticed
         self.up: dict[bytes, PeerInfo] = {}
         """Peers that are up, in the order they came."""
         self.height = 0
@@ -122,8 +145,8 @@ class Peering:
         self._dials_changed = True
         for target in self._targets:
             if target.node_id == event.peer or (target.node_id is None and target.address == event.address):
-                target.dial_at_us, target.peer, target.backoff_us = None, event.peer, BACKOFF_US_MIN
-                target.known = event.peer
+                target.dial_at_us, target.peer, target.known = None, event.peer, event.peer
+                target.up_at_us, target.clock = now_us, ""
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer and plan to dial it again if it is a target."""
@@ -133,6 +156,10 @@ class Peering:
         for target in self._targets:
             if target.peer == event.peer:
                 target.peer = None
+                if event.code == "duplicate":
+                    self._pushed_out(target, now_us, event.peer)
+                elif target.up_at_us + LASTED_US <= now_us:
+                    target.backoff_us, target.duplicates = BACKOFF_US_MIN, 0
                 self._retry(target, now_us)
 
     def dial_failed(self, now_us: int, event: DialFailed) -> None:
@@ -140,6 +167,7 @@ class Peering:
         self._dials_changed = True
         for target in self._targets:
             if target.address == event.address and target.peer is None:
+                target.clock = event.reason if event.code == "clock" else ""
                 if event.peer is not None and event.peer in self.up and target.node_id in (None, event.peer):
                     target.dial_at_us, target.peer, target.known = None, event.peer, event.peer
                 else:
@@ -159,7 +187,24 @@ class Peering:
         """Return the node ids of peers of a tier that are up, in the order they came."""
         return [info.node_id for info in self.up.values() if info.tier == tier]
 
+    def problems(self, now_us: int) -> list[str]:
+        """Return what the owner should know of the links: another node with our key, clocks that are too far apart."""
+        found = [f"no link to {target.address}: {target.clock}" for target in self._targets if target.clock]
+        if self._duplicate_at_us is not None and now_us < self._duplicate_at_us + DUPLICATE_SHOWN_US:
+            found.append(DUPLICATE_TEXT)
+        return found
+
+    def _pushed_out(self, target: _Target, now_us: int, peer: bytes) -> None:
+        """Count a link that its peer gave up for a newer one with the same node key."""
+        target.duplicates += 1
+        if target.duplicates >= DUPLICATES_NAMED:
+            self._duplicate_at_us = now_us
+            self._outbox.publish(
+                "node-key-in-use", level="warning", peer=peer.hex(), times=target.duplicates, reason=DUPLICATE_TEXT
+            )
+
     def _retry(self, target: _Target, now_us: int) -> None:
         self._dials_changed = True
         target.dial_at_us = now_us + target.backoff_us // 2 + self._rng.randrange(target.backoff_us // 2 + 1)
-        target.backoff_us = min(target.backoff_us * 2, BACKOFF_US_MAX)
+        most_us = BACKOFF_US_MAX_DUPLICATE if target.duplicates >= DUPLICATES_NAMED else BACKOFF_US_MAX
+        target.backoff_us = min(target.backoff_us * (4 if target.duplicates > 1 else 2), most_us)

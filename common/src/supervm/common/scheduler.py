@@ -9,26 +9,34 @@ coroutine function runs in the loop. Everything ends with the nursery the schedu
 APScheduler's own coroutine runner catches every exception, and so would keep `trio.Cancelled`, which must travel on;
 hence jobs are run here.
 
-The scheduler follows the wall clock and therefore serves housekeeping only: nothing of the protocol may be a job.
-Import this module only where a scheduler is made: nothing else needs APScheduler.
+APScheduler writes down when a job is due as a time of day. A machine's clock that is set would make every job late by
+as much as it was set back, or due at once, so the scheduler compares it with a steady clock, once a minute at least,
+and moves all jobs by as much as the clock was moved: intervals stay what they are. Housekeeping is all that may be a
+job; nothing of the protocol is. Import this module only where a scheduler is made: nothing else needs APScheduler.
 """
 
 from __future__ import annotations
 
 import contextlib
 import inspect
-import math
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from traceback import format_tb
-from typing import Any
+from typing import Any, Final
 
 import trio
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.base import STATE_STOPPED, BaseScheduler
 
+from .driver.clock import steady_s
 from .errors import CommonError
+
+LOOK_S: Final = 60.0
+"""The clock is looked at as often at least."""
+CLOCK_STEP_S: Final = 1.0
+"""A change of the clock by less is left alone: clocks that are kept by NTP are moved a little all the time."""
 
 
 class TrioExecutor(BaseExecutor):  # type: ignore[misc]
@@ -90,6 +98,7 @@ class TrioScheduler(BaseScheduler):  # type: ignore[misc]
         self._token: trio.lowlevel.TrioToken | None = None
         self._nursery: trio.Nursery | None = None
         self._wake = trio.Event()
+        self._offset_s: float | None = None  # wall clock minus steady clock, as the jobs' times have it
         super().__init__(timezone=UTC)
 
     def start(self, paused: bool = False) -> None:
@@ -134,14 +143,29 @@ class TrioScheduler(BaseScheduler):  # type: ignore[misc]
                 super().start(paused)
                 task_status.started(self)
                 while True:
+                    self.follow_clock(time.time() - steady_s())
                     self._wake = trio.Event()  # before looking, so that a job added meanwhile is not slept over
                     wait_s = self._process_jobs()
-                    with trio.move_on_after(math.inf if wait_s is None else wait_s):
+                    with trio.move_on_after(LOOK_S if wait_s is None else min(wait_s, LOOK_S)):
                         await self._wake.wait()
         finally:
             self._nursery = None
             if self.state != STATE_STOPPED:
                 super().shutdown(wait=False)
+
+    def follow_clock(self, offset_s: float) -> None:
+        """Move every job by as much as the wall clock was set since the last look.
+
+        Args:
+            offset_s: the wall clock minus the steady clock now, in seconds.
+        """
+        moved_s = 0.0 if self._offset_s is None else offset_s - self._offset_s
+        if self._offset_s is None or abs(moved_s) >= CLOCK_STEP_S:
+            self._offset_s = offset_s
+        if abs(moved_s) >= CLOCK_STEP_S:
+            for job in self.get_jobs():
+                if job.next_run_time is not None:
+                    job.modify(next_run_time=job.next_run_time + timedelta(seconds=moved_s))
 
     def _create_default_executor(self) -> TrioExecutor:
         return TrioExecutor(threads=self._threads)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError
@@ -10,7 +12,7 @@ from supervm.protocol.validators import ValidatorList
 from supervm.protocol.wire.messages import CHANGES_MAX, ValidatorChanges
 
 from .core import Outbox
-from .records import Column, Put, Reader, TableSpec
+from .records import Column, Delete, Put, Reader, TableSpec
 
 CHANGE_TABLES = (
     # by the height of the sealing checkpoint that hands over to other validators
@@ -46,6 +48,13 @@ class ChangeStore:
         if height not in self._changes:
             self._changes[height] = encode(change)
             self._outbox.persist(Put("validator_changes", (height,), (self._changes[height],)))
+
+    def forget_all_but(self, changes: Sequence[ValidatorChange], *, above: int) -> None:
+        """Forget those above a height that are not among `changes`: they do not lead on from the anchor there."""
+        kept = {change.checkpoint.header.height for change in changes}
+        for height in [height for height in self._changes if height >= above and height not in kept]:
+            del self._changes[height]
+            self._outbox.persist(Delete("validator_changes", (height,)))
 
     def all(self) -> list[ValidatorChange]:
         """Return every change, oldest first."""

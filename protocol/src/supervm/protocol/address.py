@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Final
 
 from .errors import LocalProtocolError
+from .keys import key_problem
 
 HRP_MAIN: Final = "svm"
 """Prefix of addresses on the main network."""
@@ -143,6 +144,9 @@ def _read(text: str, hrps: tuple[str, ...]) -> tuple[str, bytes]:
         raise LocalProtocolError(f"it has version {data[0]}; this program knows version {_VERSION_KEY}")
     if len(data) != 1 + _KEY_BYTES:
         raise LocalProtocolError(f"it carries {len(data) - 1} bytes; a key has {_KEY_BYTES}")
+    problem = key_problem(data[1:])
+    if problem is not None:
+        raise LocalProtocolError(problem)
     return hrp, data[1:]
 
 

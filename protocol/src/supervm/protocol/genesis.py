@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
 
-from .account import Account, encode_account
+from .account import POOL_ACCOUNTS, Account, encode_account
 from .block import BlockHeader, ChainRules, genesis_block_header
 from .checkpoint import CheckpointHeader
 from .codec import INT_MAX, Agreed, Key, Positive, Uint, Uint16, decode, encode
@@ -15,6 +16,7 @@ from .epoch import EpochRecord, rules_of
 from .errors import LocalProtocolError, RemoteProtocolError
 from .fees import DEFAULT_SHARES_BPS, check_shares
 from .hashing import ZERO_HASH, hash_genesis
+from .keys import key_problem
 from .mmr import HistoryMMR
 from .trie import QuadTrie
 from .validators import VALIDATORS_MAX, Validator, ValidatorList, ValidatorSet
@@ -41,8 +43,16 @@ class Allocation(Agreed, tag="alloc", frozen=True):
     amount: Positive
 
 
+TRUSTING_PERIOD_MS = 21 * 86_400_000
+"""Default time for which validators answer for what they signed, after their epoch (decisions.md, Trusting period)."""
+
+
 class Parameters(Agreed, tag="params", frozen=True):
-    """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers)."""
+    """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers).
+
+    `trusting_period_ms` is how old the newest header that a light client trusts may be by its own clock; with an older
+    one it believes nothing new before it is given a newer anchor (decisions.md, Trusting period).
+    """
 
     version: Literal[1]
     test_network: bool = False
@@ -55,6 +65,7 @@ class Parameters(Agreed, tag="params", frozen=True):
     validity_ms_min: Uint = 5_000
     validity_ms_max: Uint = 7 * 86_400_000
     epoch_ms: Positive = 3_600_000
+    trusting_period_ms: Positive = TRUSTING_PERIOD_MS
 
 
 class Genesis(Agreed, tag="genesis", frozen=True):
@@ -97,7 +108,10 @@ def make_genesis(
 
 
 def check_genesis(genesis: Genesis) -> None:
-    """Check what types cannot: distinct ids, order, supply below 2**63 and shares that sum to the whole."""
+    """Check what types cannot: usable keys in one role each, order, supply below 2**63, shares that sum to the whole.
+
+    Accounts of allocations are not checked: there may be a million, and money that nobody can spend harms nobody else.
+    """
     ValidatorSet(genesis.validators)
     check_shares(genesis.parameters.fee_shares_bps)
     for name, keys in (
@@ -117,6 +131,44 @@ def check_genesis(genesis: Genesis) -> None:
     supply = sum(item.amount for item in genesis.allocations)
     if supply > INT_MAX:
         raise LocalProtocolError(f"genesis: the allocations sum to {supply} grain; at most {INT_MAX} are allowed")
+    check_roles(genesis.validators, genesis.miners)
+
+
+def check_roles(validators: Iterable[Validator], miners: Iterable[Miner]) -> None:
+    """Check that the keys of those who run a network are usable, each with one owner; at most 50 us a key.
+
+    A validator whose node has the vote key for its own works, so a file that says so stays readable; people are not let
+    make one (`supervm genesis new`).
+
+    Raises:
+        LocalProtocolError: whose key it is, and what is wrong with it.
+    """
+    roles: dict[bytes, str] = {}
+    for index, validator in enumerate(validators):
+        _take_role(roles, validator.key, f"the key of validator {index}")
+        if validator.node_id != validator.key:
+            _take_role(roles, validator.node_id, f"the node id of validator {index}")
+        _check_payout(validator.payout, f"validator {index}")
+    for miner in miners:
+        _take_role(roles, miner.node_id, f"the node id of miner {miner.node_id.hex()[:16]}")
+        _check_payout(miner.payout, f"miner {miner.node_id.hex()[:16]}")
+
+
+def _take_role(roles: dict[bytes, str], key: bytes, role: str) -> None:
+    problem = key_problem(key)
+    if problem is not None:
+        raise LocalProtocolError(f"{role}, {key.hex()}: {problem}")
+    if key in roles:
+        raise LocalProtocolError(f"{role} is {roles[key]} too, {key.hex()}; each key has one role only")
+    roles[key] = role
+
+
+def _check_payout(account: bytes, whose: str) -> None:
+    if account in POOL_ACCOUNTS:
+        raise LocalProtocolError(f"the payout of {whose} is a pool of the protocol, which cannot be paid")
+    problem = key_problem(account)
+    if problem is not None:
+        raise LocalProtocolError(f"the payout of {whose}, {account.hex()}: {problem}")
 
 
 def load_genesis(data: bytes) -> Genesis:

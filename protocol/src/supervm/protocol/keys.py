@@ -117,6 +117,19 @@ def verify_many(items: Sequence[tuple[bytes, bytes, bytes]]) -> list[bool]:
     ]
 
 
+def key_problem(public: bytes) -> str | None:
+    """Return what is wrong with 32 bytes that are to be somebody's public key; None if signatures of it can count.
+
+    A usable key is the canonical encoding of a point of the prime-order group (RFC 8032 5.1.3): on the curve, not
+    of small order - so not the identity, and not zero - and without a component of small order, which every signing
+    program avoids and which would make most signatures fail. This is for keys that are given by people; what a
+    signature is worth, `verify` alone decides. It costs about 50 us.
+    """
+    if len(public) == PUBLIC_BYTES and lib.crypto_core_ed25519_is_valid_point(public) == 1:
+        return None
+    return "this is no usable ed25519 key: not a point of the curve, or one of small order, to which no signature fits"
+
+
 _A = "03a107bff3ce10be1d70dd18e74bc09967e4d6309ba50d5f1ddc8664125531b8"
 _A_PLUS_T8 = "b502ff3d92e31d8190b4aa4ea0414005167fad089c4de9dac8a2fc850fed4f58"
 _T8 = "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a"

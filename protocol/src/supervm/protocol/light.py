@@ -19,49 +19,31 @@ from typing import Annotated, Literal
 import msgspec
 
 from .account import EMPTY_ACCOUNT, Account, decode_account
-from .checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from .checkpoint import CertifiedCheckpoint, CheckpointHeader
 from .codec import Agreed, Hash, Key, Uint, decode, encode
 from .errors import RemoteProtocolError
 from .execution import RECEIPTS_MAX, Receipt
-from .genesis import Chain
-from .hashing import ZERO_HASH
+from .genesis import TRUSTING_PERIOD_MS
 from .mmr import MMRProof, verify_mmr
-from .receipts import RECEIPTS, verify_merkle_path
-from .transition import proposed_set
+from .receipts import RECEIPTS, path_sides, sided_root
 from .trie_proof import TrieProof, decode_trie_proof, verify
-from .validators import ValidatorList, ValidatorSet
+from .trust import CLOCK_DRIFT_MS_MAX, Anchor, Trust, ValidatorChange, anchor_of
 from .votes import Verify
 
 MAX_AGE_MS = 30_000
 """Default age up to which a header's balance is called current."""
 ANSWER_BYTES_MAX = 64 << 20
 """Longest self-contained answer: a change of 64 validators takes about 12 kB."""
+RECEIPT_PATH_MAX = (RECEIPTS_MAX - 1).bit_length()
+"""Longest path to a receipts root: a block has at most `RECEIPTS_MAX` receipts."""
 ANSWER_CHANGES_MAX = 1 << 17
 """More changes of validators than `ANSWER_BYTES_MAX` holds of the shortest ones."""
-CLOCK_DRIFT_MS_MAX = 2_000
-"""How far ahead of our clock a header's time may be."""
-
-
-class Anchor(Agreed, tag="anchor", frozen=True):
-    """What a light client starts from: a trusted header and the validators in force after it."""
-
-    version: Literal[1]
-    header: CheckpointHeader
-    validators: ValidatorList
-
-
-class ValidatorChange(Agreed, tag="valchange", frozen=True):
-    """One step of the ratchet: a certified sealing checkpoint and the validators that it hands over to."""
-
-    version: Literal[1]
-    checkpoint: CertifiedCheckpoint
-    validators: ValidatorList
 
 
 class AccountAnswer(Agreed, tag="answer", frozen=True):
     """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads.
 
-    `changes` are the changes of validators from genesis on, oldest first.
+    `changes` are the changes of validators from the prover's anchor on, oldest first.
     """
 
     version: Literal[1]
@@ -74,14 +56,16 @@ class AccountAnswer(Agreed, tag="answer", frozen=True):
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
     """A receipt with its path to a block's receipts root, that block's header, and its place in history.
 
+    `path` leads from the receipt up to the root, and bit k of `sides` says whether its k-th hash stands on the left.
+    The receipt itself says its position in the block; how many the block has is not told, since nothing signed does.
     `header` is the checkpoint header of the block that executed the transfer; `history` proves it under the
     `history_root` of `checkpoint`, or is empty when `header` is `checkpoint`'s own.
     """
 
     version: Literal[1]
     receipt: Receipt
-    count: Uint
-    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=(RECEIPTS_MAX - 1).bit_length())]
+    sides: Uint
+    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=RECEIPT_PATH_MAX)]
     header: CheckpointHeader
     history: Annotated[tuple[MMRProof, ...], msgspec.Meta(max_length=1)]
     checkpoint: CertifiedCheckpoint
@@ -96,119 +80,26 @@ class ProvedAccount:
     header: CheckpointHeader
 
 
-def anchor_of(chain: Chain) -> Anchor:
-    """Return the anchor that a genesis file is."""
-    return Anchor(1, chain.anchor, ValidatorList(1, chain.genesis.validators))
-
-
-class LightClient:
+class LightClient(Trust):
     """Verifies checkpoints, accounts and receipts from an anchor on; holds the newest header it has accepted.
 
     Args:
         anchor: trusted start.
         verify: signature verification.
         max_age_ms: how old a header may be to be called current.
+        trusting_period_ms: as `Trust` takes it.
     """
 
-    def __init__(self, anchor: Anchor, verify: Verify, *, max_age_ms: int = MAX_AGE_MS) -> None:
-        self.validators = ValidatorSet(anchor.validators.members)
-        """The newest set that is trusted."""
-        self.changes: list[ValidatorChange] = []
-        """The changes followed since the anchor, oldest first."""
-        if self.validators.hash != anchor.header.validators_hash:
-            raise RemoteProtocolError("the anchor's validators are not the ones its header names", code="bad-anchor")
-        self.chain_id: bytes = anchor.header.chain_id
-        self.header = anchor.header
-        self._anchor_height = anchor.header.height
+    def __init__(
+        self,
+        anchor: Anchor,
+        verify: Verify,
+        *,
+        max_age_ms: int = MAX_AGE_MS,
+        trusting_period_ms: int | None = TRUSTING_PERIOD_MS,
+    ) -> None:
+        super().__init__(anchor, verify, trusting_period_ms=trusting_period_ms)
         self.max_age_ms = max_age_ms
-        self._verify = verify
-        self._accepted: bytes | None = None  # the newest checkpoint's bytes: a repeated one costs no signature checks
-        self._former: list[tuple[ValidatorSet, int]] = []  # sets that have handed over, and the height of that
-
-    def accept_checkpoint(self, data: bytes, now_ms: int) -> CheckpointHeader:
-        """Check a `CertifiedCheckpoint` and make it the newest if it is; return its header.
-
-        Raises:
-            RemoteProtocolError: malformed, not signed by a quorum of the trusted set, from the future, below the
-                highest height seen (code ``stale``), or of validators that `follow` must bring first (code
-                ``unknown-set``).
-        """
-        if data == self._accepted:
-            return self.header
-        checkpoint = decode(CertifiedCheckpoint, data)
-        header = checkpoint.header
-        if header.height < self.header.height:
-            raise RemoteProtocolError(
-                f"checkpoint {header.height} is below {self.header.height}, the highest seen", penalty=0, code="stale"
-            )
-        self.check_checkpoint(checkpoint, now_ms)
-        if header.height == self.header.height and header != self.header:
-            raise RemoteProtocolError(
-                f"two certified checkpoints exist at height {header.height}", penalty=100, code="fork"
-            )
-        self.header = header
-        self._accepted = data
-        return header
-
-    def check_checkpoint(self, checkpoint: CertifiedCheckpoint, now_ms: int) -> None:
-        """Check a checkpoint of any height that a trusted set may speak for; nothing is remembered of it.
-
-        Raises:
-            RemoteProtocolError: as `accept_checkpoint`, but never ``stale``.
-        """
-        header = checkpoint.header
-        if header.ts_ms > now_ms + CLOCK_DRIFT_MS_MAX:
-            raise RemoteProtocolError(
-                f"the checkpoint's time is {header.ts_ms - now_ms} ms ahead; at most "
-                f"{CLOCK_DRIFT_MS_MAX} ms are allowed",
-                code="future",
-            )
-        check_certified_checkpoint(checkpoint, self.chain_id, self._set_for(header), self._verify)
-
-    def _set_for(self, header: CheckpointHeader) -> ValidatorSet:
-        """Return the trusted set that speaks at this height."""
-        for validators, height in self._former:
-            if header.height <= height:
-                return validators
-        if header.chain_id == self.chain_id and header.validators_hash != self.validators.hash:
-            raise RemoteProtocolError(
-                f"checkpoint {header.height} is signed by validators that this client does not know yet; ask for the "
-                f"changes since height {self.changed_height}",
-                penalty=0,
-                code="unknown-set",
-            )
-        return self.validators
-
-    @property
-    def changed_height(self) -> int:
-        """Height of the newest change of validators that was followed; 0 before the first."""
-        return self._former[-1][1] if self._former else 0
-
-    def follow(self, change: ValidatorChange) -> bool:
-        """Take the next change of validators; return False if it is one that was followed already.
-
-        Raises:
-            RemoteProtocolError: the trusted set has not signed it, it hands over to other validators than those listed,
-                or it is no sealing checkpoint (code ``bad-change``).
-        """
-        header = change.checkpoint.header
-        if header.height < self._anchor_height or header.height <= self.changed_height:
-            return False
-        if header.next_validators_hash in (ZERO_HASH, header.validators_hash):
-            raise RemoteProtocolError(f"checkpoint {header.height} does not hand over to others", code="bad-change")
-        check_certified_checkpoint(change.checkpoint, self.chain_id, self.validators, self._verify)
-        following = proposed_set(change.validators)
-        if following.hash != header.next_validators_hash:
-            raise RemoteProtocolError(
-                f"checkpoint {header.height} does not hand over to these validators", penalty=100, code="bad-change"
-            )
-        self._former.append((self.validators, header.height))
-        self.validators = following
-        self.changes.append(change)
-        if header.height > self.header.height:
-            self.header = header
-            self._accepted = None
-        return True
 
     def age_ms(self, now_ms: int) -> int:
         """Return how old the newest header is, at least 0."""
@@ -246,7 +137,7 @@ class LightClient:
         """
         answer = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX)
         for change in answer.changes:
-            self.follow(change)
+            self.follow(change, now_ms)
         header = self.accept_checkpoint(encode(answer.checkpoint), now_ms)
         self.check_fresh(header, now_ms)
         return self._prove(header, answer.account, answer.proof)
@@ -279,14 +170,10 @@ class LightClient:
             )
         elif answer.header != newest:
             raise RemoteProtocolError("the receipt's header is not proved", code="bad-receipt")
-        if not verify_merkle_path(
-            encode(answer.receipt),
-            answer.receipt.position,
-            answer.count,
-            list(answer.path),
-            answer.header.receipts_root,
-            RECEIPTS,
-        ):
+        if self.remembered.rival(answer.header) is not None:
+            raise RemoteProtocolError("the receipt's header contradicts one that was certified", code="bad-receipt")
+        leaf = RECEIPTS.leaf_hash(encode(answer.receipt))
+        if sided_root(leaf, answer.sides, answer.path, RECEIPTS) != answer.header.receipts_root:
             raise RemoteProtocolError("the receipt does not hash to its block's receipts root", code="bad-receipt")
         return answer.receipt
 
@@ -312,6 +199,18 @@ def receipt_proof(
     """Build the bytes of a `ReceiptProof`."""
     return encode(
         ReceiptProof(
-            1, receipts[position], len(receipts), tuple(path), header, () if history is None else (history,), checkpoint
+            1,
+            receipts[position],
+            path_sides(position, len(receipts)),
+            tuple(path),
+            header,
+            () if history is None else (history,),
+            checkpoint,
         )
     )
+
+
+__all__ = [
+    "ANSWER_BYTES_MAX", "CLOCK_DRIFT_MS_MAX", "MAX_AGE_MS", "RECEIPT_PATH_MAX", "AccountAnswer", "Anchor",
+    "LightClient", "ProvedAccount", "ReceiptProof", "ValidatorChange", "account_answer", "anchor_of", "receipt_proof",
+]

@@ -105,7 +105,7 @@ def _bounds(kind: inspect.Type) -> tuple[int, int]:
             return (len(cbor2.dumps(value)),) * 2
         case inspect.BoolType():
             return 1, 1
-        case inspect.IntType(ge=int(low), le=int(high)) if 0 <= low <= high < 2**64:
+        case inspect.IntType(gt=None, lt=None, ge=int(low), le=int(high)) if 0 <= low <= high < 2**64:
             return len(cbor2.dumps(low)), len(cbor2.dumps(high))
         case inspect.EnumType():
             numbers = [member.value for member in kind.cls]
@@ -212,8 +212,12 @@ class _Source:
                 self._put(f"if not {name} and data[at] != 0xf4: {self._wanted('true or false')}")
                 self._put("at += 1")
                 return name
-            case inspect.IntType(ge=int(low), le=int(high)):
-                return self._count(_UINT, low, high, f"an integer of {low} to {high}")
+            case inspect.IntType(ge=int(low), le=int(high), multiple_of=step):
+                what = f"an integer of {low} to {high}" + (f", a multiple of {step}" if step else "")
+                name = self._count(_UINT, low, high, what)
+                if step:
+                    self._put(f"if {name} % {step}: {self._wanted(what)}")
+                return name
             case inspect.EnumType():
                 members = {member.value: member for member in kind.cls}
                 name, wanted = self._name(), self._wanted(f"one of {', '.join(map(str, members))}")

@@ -117,6 +117,46 @@ def path_root(
     return None if last else current
 
 
+def path_sides(index: int, size: int) -> int:
+    """Return on which side each hash of `merkle_path` stands: bit k is 1 if the k-th from the leaf up is on the left.
+
+    Args:
+        index: position of the leaf, 0-based, below `size`.
+        size: number of leaves.
+    """
+    sides, place, last = 0, 0, size - 1
+    while last:
+        if index & 1:
+            sides |= 1 << place
+        if index & 1 or index < last:  # else a last node without neighbour, lifted as it is: no hash of the path
+            place += 1
+        index >>= 1
+        last >>= 1
+    return sides
+
+
+def sided_root(leaf_hash: bytes, sides: int, path: Sequence[bytes], scheme: MerkleScheme) -> bytes | None:
+    """Return the root that `path` leads to from a leaf's hash, or None if `sides` has bits beyond it.
+
+    This asks for no number of leaves. A root does not say how many it has, so a proof that has no signed place to take
+    the number from proves that the leaf is in the list, and nothing about its position: that stands in the leaf, where
+    it matters. For a leaf that is in the list once, one path with one `sides` leads to the root and no other.
+
+    Args:
+        leaf_hash: 32-byte digest of the leaf.
+        sides: as `path_sides` gives it.
+        path: the hashes of `merkle_path`; anything may be in it.
+        scheme: the hash functions.
+    """
+    if sides >> len(path) or any(len(beside) != len(scheme.empty_root) for beside in path):
+        return None
+    current = leaf_hash
+    for beside in path:
+        current = scheme.node_hash(beside + current if sides & 1 else current + beside)
+        sides >>= 1
+    return current
+
+
 def verify_merkle_path(
     leaf: bytes,
     index: int,

@@ -75,6 +75,19 @@ class ValidatorSet:
         return sum(weights[index] for index in indices)
 
 
+def canonical_members(members: Iterable[Validator], present: ValidatorSet) -> tuple[Validator, ...]:
+    """Return a wished set in the one order that everybody who wishes for it agrees on.
+
+    A set's order is its members' indices, so it is part of what an approval signs; two operators who list the same
+    validators in another order would approve two sets. Members stand by node id - except that the validators of the
+    present epoch, wished for again, keep the order they have: nothing changes.
+    """
+    ordered = tuple(sorted(members, key=lambda member: member.node_id))
+    if ordered == tuple(sorted(present.members, key=lambda member: member.node_id)):
+        return present.members
+    return ordered
+
+
 def leader_permutation(count: int, seed: bytes) -> tuple[int, ...]:
     """Fisher-Yates shuffle of 0..count-1 from the BLAKE2b stream of `seed` (consensus.md 2.6).
 

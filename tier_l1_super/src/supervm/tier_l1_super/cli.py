@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,31 +12,32 @@ from supervm.common.cli.genesis import read_validators
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.config import load_config
-from supervm.common.core import Core
 from supervm.common.driver.client import call_sync
 from supervm.common.driver.control import SOCKET_FILE
 from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
 from supervm.common.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
+from supervm.common.keyreader import KeyReader
 from supervm.common.node import NodeContext, load_chain, run_node
 from supervm.protocol.address import encode_node_id
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.epoch import EpochRecord
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
 from .messages import Approve, GetEpoch, Request
 from .node import ValidatorNode
+from .seat import WrongKeys
 from .tables import TABLES
 
 
-def build(context: NodeContext) -> Core:
+def build(context: NodeContext) -> ValidatorNode:
     """Make the core of the node that `context` describes; without ``validator.key`` it follows and serves only.
 
     Raises:
         InputError: the keys are not those of a validator of this genesis.
-        SupplyMismatch: the stored state is not one this chain can have.
+        LocalProtocolError: the stored state is not one this chain can have.
     """
     config = context.config
     path = config.directory / VALIDATOR_KEY_FILE
@@ -50,7 +52,7 @@ def build(context: NodeContext) -> Core:
             observer=context.log_lost,
             listen_us=int(config.tier_options["double_run_listen_s"]) * 1_000_000,
         )
-    except LocalProtocolError as error:
+    except WrongKeys as error:
         raise InputError(f"{config.directory}: {error}") from error
 
 
@@ -73,7 +75,7 @@ def run(path: Path) -> int:
     SIGKILL loses nothing: every vote is on disk before it leaves, and a restart says again what was said.
     """
     config = load_config(path, tier=1, options=OPTIONS)
-    return run_node(config, build, requests=Request, tables=TABLES, with_log=True)
+    return run_node(config, build, requests=Request, tables=TABLES, with_log=True, about=ValidatorNode.about_seat)
 
 
 def _ask(config_file: Path, request: Request) -> Any:
@@ -103,21 +105,70 @@ _CONFIG = click.option(
 def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json: bool) -> int:
     """Approve the VALIDATORS of the next epoch: CSV key,node_id,weight,payout, as for `supervm genesis new`.
 
-    Once operators of quorum weight have approved the same list and its members are up and in step, it is in force from
-    the end of the epoch on. The wish stands, also over restarts, until it is in force or withdrawn.
+    The order of the lines does not matter. Once operators of quorum weight have approved the same list and its members
+    are up and in step, it is in force from the end of the epoch on. The wish stands, also over restarts, until it is in
+    force or withdrawn; `supervm l1 epoch` shows who approves what.
+
+    --withdraw tells the other validators, too, who then no longer count the approval. It is too late once the chain
+    itself proposes the list: then the list takes over at the end of the epoch.
     """
     if (validators is None) is not withdraw:
         raise InputError("name a file of validators, or give --withdraw")
     wish = b""
     if validators is not None:
-        config = load_config(config_file, tier=1, options=OPTIONS)
-        members = read_validators(validators, test_network=load_chain(config.genesis).parameters.test_network)
-        wish = encode(ValidatorList(1, ValidatorSet(members).members))
+        chain = load_chain(load_config(config_file, tier=1, options=OPTIONS).genesis)
+        reader = KeyReader(
+            test_network=chain.parameters.test_network,
+            taken=dict.fromkeys(chain.payout_of_miner, "the node id of a miner in genesis"),
+        )
+        members = read_validators(validators, reader)
+        record = decode(EpochRecord, bytes.fromhex(_ask(config_file, GetEpoch())["record"]))
+        try:
+            wish = _approvable(members, ValidatorSet(record.validators.members))
+        except LocalProtocolError as error:
+            raise InputError(f"{validators}: {error}") from None
     info = _ask(config_file, Approve(validators=wish))
-    document = {"epoch": info["epoch"], "wish": info["wish"], "validators_hash": info["validators_hash"]}
-    line = "the approval is withdrawn" if withdraw else f"approved {info['wish']} for the epoch after {info['epoch']}"
-    emit(document, as_json=as_json, lines=[line])
+    document = {
+        "epoch": info["epoch"], "wish": info["wish"], "validators_hash": info["validators_hash"],
+        "proposed": info["proposed"], "approvals": info["approvals"], "quorum": info["quorum"],
+        "no_seat": info["no_seat"],
+    }
+    emit(document, as_json=as_json, lines=_approve_lines(info, withdraw=withdraw))
     return 0
+
+
+def _approvable(members: Sequence[Validator], present: ValidatorSet) -> bytes:
+    """Return what `Approve` takes for a list as somebody wrote it, in whatever order.
+
+    Raises:
+        LocalProtocolError: these cannot be the validators of an epoch.
+    """
+    return encode(ValidatorList(1, ValidatorSet(canonical_members(members, present)).members))
+
+
+def _approve_lines(info: Any, *, withdraw: bool) -> list[str]:
+    if withdraw:
+        lines = ["the approval is withdrawn, and the other validators are told so"]
+    elif info["wish"] == info["validators_hash"]:
+        lines = [f"these are the validators of epoch {info['epoch']}: nothing is to change"]
+    else:
+        lines = [f"approved {info['wish']} for the epoch after {info['epoch']}"]
+    if info["no_seat"]:
+        lines.append(f"this node has no vote now, so its approval counts only once it has: {info['no_seat']}")
+    if info["proposed"] is not None and info["proposed"] != info["wish"]:
+        lines.append(f"too late for this epoch: the chain already proposes {info['proposed']}")
+    return lines + _approval_lines(info)
+
+
+def _approval_lines(answer: Any) -> list[str]:
+    """Say who approves which list; only what this node has heard."""
+    lines = []
+    for item in answer.get("approvals", ()):
+        who = ", ".join(map(str, item["validators"]))
+        own = " (this operator's wish)" if item["own"] else ""
+        weight = f"weight {item['weight']} of {answer['quorum']}"
+        lines.append(f"  {item['validators_hash']}{own}: {weight}, validators {who}")
+    return ["approved for the next epoch:", *lines] if lines else []
 
 
 @l1.command(epilog="Example: supervm l1 epoch --config /srv/supervm/one/config.toml --out epoch.cbor")
@@ -126,7 +177,10 @@ def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json:
 @_CONFIG
 @json_option
 def epoch(number: int | None, out: Path | None, config_file: Path, as_json: bool) -> int:
-    """Show an epoch: where it starts, and who votes in it; `supervm evidence --epoch` reads the record."""
+    """Show an epoch: where it starts, who votes in it, and for the present one who approves which next validators.
+
+    `supervm evidence --epoch` reads the record.
+    """
     answer = _ask(config_file, GetEpoch(number))
     record = decode(EpochRecord, bytes.fromhex(answer["record"]))
     if out is not None:
@@ -135,6 +189,7 @@ def epoch(number: int | None, out: Path | None, config_file: Path, as_json: bool
     document = {
         "number": record.number, "root_height": record.root.height, "start_ms": record.root.ts_ms,
         "quorum": members.quorum, "validators_hash": members.hash.hex(), "file": None if out is None else str(out),
+        "wish": answer.get("wish"), "proposed": answer.get("proposed"), "approvals": answer.get("approvals", []),
         "validators": [
             {"index": index, "key": item.key.hex(), "node_id": encode_node_id(item.node_id), "weight": item.weight}
             for index, item in enumerate(members.members)
@@ -144,5 +199,7 @@ def epoch(number: int | None, out: Path | None, config_file: Path, as_json: bool
         f"epoch {record.number} starts from block {record.root.height}; quorum {members.quorum}",
         *columns([(f"  {index}", f"{encode_node_id(item.node_id)} weight {item.weight}")
                   for index, item in enumerate(members.members)]),
+        *_approval_lines(answer),
+        *([f"the chain proposes {answer['proposed']} for the next epoch"] if answer.get("proposed") else []),
     ])
     return 0

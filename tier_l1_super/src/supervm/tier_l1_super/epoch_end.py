@@ -9,6 +9,11 @@ verified when they come, and offered to whoever leads next. None of them says an
 
 An operator's approval is a standing wish: it is signed anew in each epoch until the set it names is in force or the
 operator withdraws it, because a set whose members are not up in time lapses with the epoch.
+
+A withdrawal is said as loudly as an approval: it is an approval of no set (a zero hash, which no set has), and since
+only the newest approval of a validator counts, whoever has it no longer counts the one before. It is repeated until the
+epoch ends, also after a restart. What it cannot undo is a change that already stands in the chain, and signatures that
+a dishonest validator has kept: within this epoch it may still show them.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from collections.abc import Callable
 
 from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
-from supervm.common.records import Append, Delete, Put, Reader
+from supervm.common.records import Append, Delete, Put, Reader, Record
 from supervm.protocol.block import BlockBody, BlockHeader
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
@@ -34,6 +39,7 @@ REPEAT_US = 1_000_000
 """Own signatures that are not in the executed chain yet are repeated this often."""
 KINDS = (VoteKind.EPOCH_CLOSE, VoteKind.SET_CHANGE, VoteKind.NEXT_READY)
 _WISH = ("validators",)
+_WITHDRAWN = ("withdrawn",)  # the number of the epoch in which an approval was taken back
 
 
 class EpochEnd:
@@ -72,6 +78,8 @@ class EpochEnd:
         """The set that the operator wants next."""
         if row is not None and isinstance(row[0], bytes):
             self.wish = ValidatorSet(decode(ValidatorList, row[0]).members)
+        row = reader.get("wishes", _WITHDRAWN)
+        self._withdrawn = row is not None and row[0] == _epoch_bytes(seat.rules.epoch)
 
     @property
     def deadline_us(self) -> int | None:
@@ -91,6 +99,7 @@ class EpochEnd:
         for table in (self._closes, self._approvals, self._ready, self._own):
             table.clear()
         self._repeat_at_us = None
+        self._withdrawn = False
         if self.wish is not None and self.wish.hash == self._seat.rules.validators.hash:
             self.wish = None
             self._outbox.persist(Delete("wishes", _WISH))
@@ -98,19 +107,31 @@ class EpochEnd:
 
     def want(self, wish: ValidatorSet | None, now_us: int) -> None:
         """Take the operator's wish for the next set; None withdraws it."""
+        index, present = self._seat.index, self._seat.rules.validators.hash
+        said = index in self._approvals or (self.wish is not None and self.wish.hash != present)
         self.wish = wish
         self._own.pop(VoteKind.SET_CHANGE, None)  # of the wish before
-        if self._seat.index is not None:
-            self._approvals.pop(self._seat.index, None)
-        if wish is None:
-            self._written = self._outbox.persist(Delete("wishes", _WISH))
+        if index is not None:
+            self._approvals.pop(index, None)
+        records: list[Record] = [Delete("wishes", _WISH)]
+        if wish is not None:
+            records = [Put("wishes", _WISH, (encode(ValidatorList(1, wish.members)),))]
+        if wish is None or wish.hash == present:
+            self._withdrawn = index is not None and (self._withdrawn or said)
+            if self._withdrawn:
+                records.append(Put("wishes", _WITHDRAWN, (_epoch_bytes(self._seat.rules.epoch),)))
         else:
-            self._written = self._outbox.persist(Put("wishes", _WISH, (encode(ValidatorList(1, wish.members)),)))
-            self._approve(now_us)
+            self._withdrawn = False
+            records.append(Delete("wishes", _WITHDRAWN))
+        self._written = self._outbox.persist(*records)
+        self._approve(now_us)
 
     def _approve(self, now_us: int) -> None:
+        """Say what the operator wants; to stay with the present validators is to approve nothing."""
         if self.wish is not None and self.wish.hash != self._seat.rules.validators.hash:
             self._sign(VoteKind.SET_CHANGE, self.wish.hash, self._seat.index, now_us)
+        elif self._withdrawn:
+            self._sign(VoteKind.SET_CHANGE, ZERO_HASH, self._seat.index, now_us)
 
     def executed(self, header: BlockHeader, now_us: int) -> None:
         """Follow an executed block: it may be time to close the epoch, or we may be ready for the next one."""
@@ -194,6 +215,26 @@ class EpochEnd:
         self._keep(vote)
         return True
 
+    def approvals(self) -> list[dict[str, object]]:
+        """Return the sets that validators approve now, the one of most weight first, for people.
+
+        Each is ``{"validators_hash", "weight", "validators", "own"}``: whose approvals are known here, by index, and
+        whether it is this operator's wish.
+        """
+        by_set: dict[bytes, list[int]] = {}
+        for index, (digest, _) in sorted(self._approvals.items()):
+            if digest != ZERO_HASH:
+                by_set.setdefault(digest, []).append(index)
+        weight_of = self._seat.rules.validators.weight_of
+        found = [(weight_of(indices), digest, indices) for digest, indices in by_set.items()]
+        return [
+            {
+                "validators_hash": digest.hex(), "weight": weight, "validators": indices,
+                "own": self.wish is not None and self.wish.hash == digest,
+            }
+            for weight, digest, indices in sorted(found, key=lambda item: (-item[0], item[1]))
+        ]
+
     def content(self, parent: BlockHeader) -> tuple[OwnSignatures, tuple[SetChange, ...], OwnSignatures]:
         """Return what a block on `parent` can add: EpochCloses, a set change, NextReadys."""
         rules = self._seat.rules
@@ -236,6 +277,10 @@ class EpochEnd:
     def live_promises(self) -> list[ClosePromise]:
         """Return the promise that a compacted write-ahead log must keep."""
         return [ClosePromise(1, self._seat.rules.epoch)] if self.closing and self._seat.index is not None else []
+
+
+def _epoch_bytes(epoch: int) -> bytes:
+    return epoch.to_bytes(8, "big")
 
 
 def _absent(signatures: dict[int, bytes], held: bytes) -> OwnSignatures:

@@ -10,7 +10,11 @@ class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_
 
 
 class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="request", forbid_unknown_fields=True):
-    """Approve a set of validators for the next epoch: agreed bytes of a `ValidatorList`; empty bytes withdraw."""
+    """Approve a set of validators for the next epoch: agreed bytes of a `ValidatorList`; empty bytes withdraw.
+
+    The order of the list is part of what is approved: whoever reads one from a person puts it into the one order first
+    (`supervm.protocol.validators.canonical_members`).
+    """
 
     validators: bytes
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
+from supervm.common.chain_clock import ClockWatch
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -37,7 +38,7 @@ from supervm.protocol.block import ChainRules, glance
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import Chain
+from supervm.protocol.genesis import Chain, check_roles
 from supervm.protocol.hashing import ZERO_HASH, hasher
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import ValidatorList, ValidatorSet
@@ -255,8 +256,10 @@ class ValidatorNode:
         self._vote_from_us: int | None = None  # None: not started, or voting already
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
+        self._clock = ClockWatch(self._outbox, drift_ms=chain.parameters.clock_drift_ms)
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
+        self._seat_said: str | None = None
 
     def _consensus_rules(self) -> ChainRules:
         """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
@@ -368,10 +371,14 @@ class ValidatorNode:
                         f"is {present}",
                     )
                 else:
-                    self._outbox.reply(token, {"number": record.number, "record": encode(record).hex()})
+                    answer: dict[str, object] = {"number": record.number, "record": encode(record).hex()}
+                    if record.number == self.seat.rules.epoch:
+                        answer |= self._wishes()
+                    self._outbox.reply(token, answer)
             case Command(token, request):
                 self._outbox.refuse(token, f"unknown request {type(request).__name__}")
             case Started():
+                self._say_seat()
                 if self._guard is None:
                     self._begin()
                 else:
@@ -392,6 +399,7 @@ class ValidatorNode:
     def _tick(self) -> None:
         now_us = self._now_us
         self.peering.tick(now_us)
+        self._clock.look(now_us, self.ledger.height, self.ledger.header.ts_ms)
         if self._guard is not None:
             if self._vote_from_us is not None and self._vote_from_us <= now_us:
                 self._begin()
@@ -584,12 +592,15 @@ class ValidatorNode:
     def _approve(self, token: int, raw: bytes) -> None:
         """Take the operator's wish for the validators of the next epoch; no bytes withdraw it."""
         try:
-            wish = ValidatorSet(decode(ValidatorList, raw).members) if raw else None
+            wish = None
+            if raw:
+                wish = ValidatorSet(decode(ValidatorList, raw).members)
+                check_roles(wish.members, self.chain.genesis.miners)
         except (RemoteProtocolError, LocalProtocolError) as error:
             self._outbox.refuse(token, f"these are no validators: {error}")
             return
         self.epoch_end.want(wish, self._now_us)
-        self._outbox.reply(token, self.info())
+        self._outbox.reply(token, self.info(), after=self._outbox.persist())
 
     def _next_epoch(self, root: CertifiedCheckpoint) -> None:
         """Leave the epoch that `root` seals. What was promised, voted or certified in it counts no more."""
@@ -612,6 +623,7 @@ class ValidatorNode:
             validator=self.seat.index,
         )
         self.manners.rerank(self._now_us, self._rank)
+        self._say_seat()
         self.epoch_end.enter_epoch(self._now_us)
         self.consensus.enter_epoch(self._now_us)
         # whoever is still at the end of the epoch before can follow at once
@@ -626,6 +638,12 @@ class ValidatorNode:
                     self._receive(peer, early)
                 except RemoteProtocolError as error:
                     self._blame(peer, error)
+
+    def _say_seat(self) -> None:
+        reason = self.seat.why_none
+        if reason is not None and reason != self._seat_said:
+            self._outbox.publish("no-seat", level="warning", epoch=self.seat.rules.epoch, reason=reason)
+        self._seat_said = reason
 
     # --- news of the parts --------------------------------------------------------------------------------------------
 
@@ -659,6 +677,30 @@ class ValidatorNode:
             self._epoch_due = checkpoint
             self._changes.sealed(checkpoint, self.ledger.epoch.validators)
 
+    def about_seat(self) -> dict[str, object]:
+        """Return what the line ``ready`` says of the seat: the index in the epoch's set, or why there is none."""
+        return {"validator": self.seat.index, "no_seat": self.seat.why_none}
+
+    def _problems(self) -> list[str]:
+        """Return what the owner should know and do something about."""
+        self._clock.look(self._now_us, self.ledger.height, self.ledger.header.ts_ms)
+        found = (
+            None if self.seat.why_none is None else f"this node has no seat and only follows: {self.seat.why_none}",
+            self._clock.problem(self._now_us),
+            *self.peering.problems(self._now_us),
+        )
+        return [text for text in found if text is not None]
+
+    def _wishes(self) -> dict[str, object]:
+        """Return what is known of the validators of the next epoch."""
+        wish, proposed = self.epoch_end.wish, self.ledger.proposed
+        return {
+            "wish": None if wish is None else wish.hash.hex(),
+            "approvals": self.epoch_end.approvals(),
+            "quorum": self.seat.rules.validators.quorum,
+            "proposed": None if proposed is None else proposed.hash.hex(),
+        }
+
     def info(self) -> dict[str, object]:
         """Where the node stands, for `supervm up` and for people."""
         certified = self.executor.tally.certified
@@ -666,11 +708,12 @@ class ValidatorNode:
         return {
             "tier": 1,
             "node_id": self.node_id.hex(),
-            "validator": self.seat.index,
+            **self.about_seat(),
+            "problems": self._problems(),
             "epoch": self.seat.rules.epoch,
             "validators": len(self.seat.rules.validators),
             "validators_hash": self.seat.rules.validators.hash.hex(),
-            "wish": None if self.epoch_end.wish is None else self.epoch_end.wish.hash.hex(),
+            **self._wishes(),
             "view": self.consensus.simplex.view,
             "finalized_height": self.serving.tip,
             "executed_height": header.height,

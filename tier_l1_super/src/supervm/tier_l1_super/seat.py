@@ -20,6 +20,10 @@ Standing = tuple[int, bool]
 """Epoch of a validator, and whether it has executed that epoch's sealing block."""
 
 
+class WrongKeys(LocalProtocolError):
+    """The keys given to a node are not those of one validator."""
+
+
 class Seat:
     """Rules of the present epoch and this node's index in them.
 
@@ -30,8 +34,8 @@ class Seat:
         amnesia: the write-ahead log is lost or damaged.
 
     Raises:
-        LocalProtocolError: genesis lists this node with another key, or the key for another node. Where a later set
-            does, its makers erred, not whoever runs this node: it has no seat then.
+        WrongKeys: genesis lists this node with another key, or the key for another node. Where a later set does, its
+            makers erred, not whoever runs this node: it has no seat then.
     """
 
     def __init__(self, node_id: bytes, key: SigningKey | None, rules: ChainRules, *, amnesia: bool) -> None:
@@ -49,7 +53,7 @@ class Seat:
         if key is not None and rules.previous is None and self.place_in(rules.validators) is None:
             index = rules.validators.index_of_node.get(node_id)
             if index is not None or key.public in rules.validators.keys:
-                raise LocalProtocolError("the validator key and node key are not those of one validator of this chain")
+                raise WrongKeys("the validator key and node key are not those of one validator of this chain")
         self.enter(rules)
 
     def enter(self, rules: ChainRules) -> None:
@@ -66,6 +70,26 @@ class Seat:
         if index is None or self.own_key is None or validators.keys[index] != self.own_key.public:
             return None
         return index
+
+    @property
+    def why_none(self) -> str | None:
+        """Why this node has no seat in the present epoch and only follows; None if it has one."""
+        if self.index is not None:
+            return None
+        validators = self.rules.validators
+        listed = validators.index_of_node.get(self.node_id)
+        if self.own_key is None:
+            if listed is None:
+                return "it has no validator.key, and the validators of this epoch do not list its node"
+            return f"its validator.key is gone: it is validator {listed} of this epoch, and cannot vote without the key"
+        if listed is None:
+            return "the validators of this epoch do not list its node; they may list it for a later epoch"
+        if validators.keys[listed] != self.own_key.public:
+            return f"it is validator {listed} of this epoch, but with another validator key than the one here"
+        return (
+            "its promises.log is lost or damaged, so it cannot know what it has signed; it votes again from the first "
+            "epoch on that began after the loss"
+        )
 
     def may_vote_in(self, epoch: int) -> bool:
         """Return whether no promise of ours for this epoch can be forgotten."""

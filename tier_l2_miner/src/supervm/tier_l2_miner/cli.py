@@ -6,12 +6,15 @@ from pathlib import Path
 
 import click
 
+from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
+from supervm.common.cli.output import json_option
 from supervm.common.config import load_config
 from supervm.common.core import Core
+from supervm.common.driver.lines import RequestRefused
 from supervm.common.node import NodeContext, run_node
 
 from .config import OPTIONS, miner_options
-from .messages import Request
+from .messages import NewestAnchor, Request
 from .node import MinerNode
 from .tables import MINER_TABLES
 
@@ -53,3 +56,19 @@ def run(path: Path) -> int:
     """
     config = load_config(path, tier=2, options=OPTIONS)
     return run_node(config, build, requests=Request, tables=MINER_TABLES)
+
+
+@l2.command("export-anchor", epilog="Example: supervm l2 export-anchor --dir /srv/supervm/miner --out anchor.cbor")
+@click.option("--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path), required=True,
+              help="The folder of a miner that runs.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
+@json_option
+def export_anchor(directory: Path, out: Path, as_json: bool) -> int:
+    """Write the newest certified header with its validators, for phones and edges that were away for too long.
+
+    A miner follows the whole chain, so it can give an anchor also where every light client's trust has grown too old.
+    """
+    try:
+        return write_anchor(ask_anchor(directory, NewestAnchor()), out, as_json=as_json)
+    except RequestRefused as error:
+        return no_anchor(str(error), as_json=as_json)

@@ -9,4 +9,11 @@ class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_
     """Where the node stands: heights, mempool, batches, peers and fees."""
 
 
-Request = Info
+class NewestAnchor(msgspec.Struct, frozen=True, tag="newest_anchor", tag_field="request", forbid_unknown_fields=True):
+    """The newest certified header with its validators, for light clients to start from.
+
+    Answer: ``{"anchor_hex", "chain_id", "height", "ts_ms"}``; refused before anything was certified since the start.
+    """
+
+
+Request = Info | NewestAnchor

@@ -14,6 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
+from supervm.common.chain_clock import ClockWatch, age_ms
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -34,11 +35,14 @@ from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.codec import encode
 from supervm.protocol.edge import read_edge_record
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
+from supervm.protocol.light import Anchor
+from supervm.protocol.validators import ValidatorList
 from supervm.protocol.wire.messages import (
     BatchMessage,
     BatchVoteMessage,
@@ -46,6 +50,7 @@ from supervm.protocol.wire.messages import (
     CheckpointMessage,
     ConsensusStatus,
     EdgeRegistration,
+    ForkMessage,
     GetAccounts,
     GetBatches,
     GetReceipt,
@@ -64,11 +69,12 @@ from .batcher import Batcher
 from .budgets import budgets
 from .config import MinerOptions
 from .errors import Diverged, MinerError
+from .forks import Forks
 from .intake import ExecutedIds, Intake, StatusLines
 from .mempool import Mempool
-from .messages import Info
+from .messages import Info, NewestAnchor
 from .replica import Replica
-from .serving import Serving, checkpoint_age_ms
+from .serving import Serving
 
 VALIDATOR_TIER, EDGE_TIER = 1, 3
 BAD_SIGNATURE_PENALTY = 20
@@ -130,7 +136,9 @@ class MinerNode:
         self.batcher = Batcher(chain, self.replica.voting_rules, key, self.mempool, options, self._outbox, self.manners)
         self.intake = Intake(chain, self.mempool, options, self._outbox, self._lines, self.manners)
         self.serving = Serving(self.replica, options, self._outbox, self.manners)
+        self._forks = Forks(chain, reader, self._outbox, self.replica.changes)
         self._rules = self.replica.voting_rules
+        self._clock = ClockWatch(self._outbox, drift_ms=chain.parameters.clock_drift_ms)
         self._halted = False
 
     def _own_body(self, digest: bytes) -> CertifiedBatch | None:
@@ -199,14 +207,18 @@ class MinerNode:
                 self.peering.dial_failed(now_us, event)
             case Command(token, Info()):
                 self._outbox.reply(token, self.info(now_us))
+            case Command(token, NewestAnchor()):
+                self._anchor(token)
             case Command(token, request):
-                self._outbox.refuse(token, f"an L2 takes no {type(request).__name__} request; only info is allowed")
+                self._outbox.refuse(
+                    token, f"an L2 takes no {type(request).__name__} request; info and newest_anchor are allowed"
+                )
             case Durable(token):
                 if self.replica.durable(now_us, token):
                     self.mempool.executed(now_us, self.replica.ledger.accounts, self.replica.ledger.header.ts_ms)
                     self.batcher.settle()
             case Started() | Tick():
-                pass
+                self._look_at_clock(now_us)
 
     def _go_on(self, now_us: int) -> None:
         replica, mempool, batcher = self.replica, self.mempool, self.batcher
@@ -276,6 +288,8 @@ class MinerNode:
         self.replica.snapshot.gone(now_us, peer)  # what was asked on an earlier connection is lost
         self.serving.client_down(peer)  # a connection that replaces another starts without subscriptions
         self.serving.client_up(now_us, peer, is_edge=is_edge)
+        if is_edge:
+            self._forks.tell(peer)
         is_validator = peer in self.replica.voting_rules.validators.index_of_node
         if is_validator or event.tier == VALIDATOR_TIER:
             ups = self._validators_up()
@@ -343,6 +357,8 @@ class MinerNode:
                 changes = self.replica.changes.answer(after_height)
                 self._outbox.send(peer, changes)
                 self.manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
+            case ForkMessage():
+                self._forks.take(now_us, message, [edge for edge in self.peering.of_tier(EDGE_TIER) if edge != peer])
             case GetReceipt(transfer_id):
                 self.serving.receipt(now_us, peer, transfer_id)
             case EdgeRegistration(raw):
@@ -363,6 +379,31 @@ class MinerNode:
                     f"an L2 takes no {type(message).__name__} from this peer", penalty=50, code="direction"
                 )
 
+    def _anchor(self, token: int) -> None:
+        """Give the newest certified header with those who signed it: this node has executed all of the chain to it."""
+        certified, rules = self.replica.certified, self.replica.voting_rules
+        sets = (rules.validators, *(() if rules.previous is None else (rules.previous,)))
+        for validators in sets if certified is not None else ():
+            assert certified is not None
+            if validators.hash == certified.header.validators_hash:
+                header = certified.header
+                anchor = Anchor(1, header, ValidatorList(1, validators.members))
+                self._outbox.reply(token, {
+                    "anchor_hex": encode(anchor).hex(), "chain_id": header.chain_id.hex(), "height": header.height,
+                    "ts_ms": header.ts_ms,
+                })
+                return
+        self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
+
+    def _look_at_clock(self, now_us: int) -> None:
+        header = self.replica.ledger.header
+        self._clock.look(now_us, header.height, header.ts_ms)
+
+    def _problems(self, now_us: int) -> list[str]:
+        self._look_at_clock(now_us)
+        found = (self._clock.problem(now_us), *self.peering.problems(now_us))
+        return [text for text in found if text is not None]
+
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for its owner."""
         ledger, certified = self.replica.ledger, self.replica.certified
@@ -373,7 +414,8 @@ class MinerNode:
             "height": ledger.height,
             "certified_height": self.replica.certified_height,
             "state_root": (certified.header if certified is not None else ledger.header).state_root.hex(),
-            "checkpoint_age_ms": checkpoint_age_ms(certified, now_us),
+            "checkpoint_age_ms": None if certified is None else age_ms(certified.header.ts_ms, now_us),
+            "problems": self._problems(now_us),
             "blocks_waiting": self.replica.queued_blocks,
             "mempool": len(self.mempool),
             "mempool_bytes": self.mempool.bytes_held,

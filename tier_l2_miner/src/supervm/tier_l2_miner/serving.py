@@ -17,7 +17,6 @@ from itertools import islice
 from supervm.common.core import Outbox, earliest
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
-from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer, ValidatorChanges
@@ -243,8 +242,3 @@ class Serving:
         if missing:
             known.update(self._replica.ledger.prove_accounts(height, missing) or ())
         return [(account, known[account]) for account in accounts]
-
-
-def checkpoint_age_ms(checkpoint: CertifiedCheckpoint | None, now_us: int) -> int | None:
-    """Return how old the newest certified state is by our clock, or None before the first."""
-    return None if checkpoint is None else max(0, now_us // 1000 - checkpoint.header.ts_ms)

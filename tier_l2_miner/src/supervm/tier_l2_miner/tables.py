@@ -1,4 +1,4 @@
-"""Tables of a miner's database: those of the ledger, and the changes of validators.
+"""Tables of a miner's database: those of the ledger, the changes of validators, and forks that edges have shown.
 
 The mempool and open batches are not stored. An L2 promises nothing when it takes a transfer - R0 is the edge's, which
 keeps the transfer on disk and submits it again - and whatever a lost batch held is batched again (consensus.md 3.9.5).
@@ -10,5 +10,7 @@ from __future__ import annotations
 from supervm.common.ledger import LEDGER_TABLES
 from supervm.common.validator_changes import CHANGE_TABLES
 
-MINER_TABLES = (*LEDGER_TABLES, *CHANGE_TABLES)
+from .forks import FORK_TABLE
+
+MINER_TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
 """Every table of an L2 node."""

@@ -7,11 +7,12 @@ from pathlib import Path
 import click
 
 from supervm.common.config import load_config
-from supervm.common.errors import InputError
+from supervm.common.light_memory import load_anchor
 from supervm.common.node import NodeContext, run_node
+from supervm.common.storage.errors import DatabaseDamaged
 from supervm.protocol.keys import verify
 
-from .config import EDGE_OPTIONS, edge_options
+from .config import EDGE_OPTIONS, anchor_file, edge_options
 from .errors import EdgeError
 from .messages import Request
 from .node import EdgeNode
@@ -38,9 +39,11 @@ def build(context: NodeContext) -> EdgeNode:
     """Make the core of a configured edge.
 
     Raises:
-        InputError: its database belongs to another network.
+        InputError: the anchor is none of this network.
+        DatabaseDamaged: its database belongs to another network, or is damaged.
     """
     config = context.config
+    anchor = anchor_file(config)
     try:
         return EdgeNode(
             chain=context.chain,
@@ -51,6 +54,7 @@ def build(context: NodeContext) -> EdgeNode:
             rng=context.rng,
             verify=verify,
             options=edge_options(config),
+            anchor=None if anchor is None else load_anchor(anchor, context.chain),
         )
     except EdgeError as error:
-        raise InputError(f"{config.directory}: {error}") from error
+        raise DatabaseDamaged(f"{config.directory}: {error}") from error

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from supervm.common.config import NodeConfig
-from supervm.common.options import OptionSpec, OptionValue
+from supervm.common.options import ANCHOR_OPTION, OptionSpec, OptionValue
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import CostClass
 
@@ -37,6 +38,7 @@ EDGE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     **_rate_options("transfers", "transfers"),
     **_rate_options("accounts", "accounts"),
     **_rate_options("receipts", "receipts"),
+    "anchor": ANCHOR_OPTION,
 }
 """Keys of the table ``[l3]``."""
 
@@ -56,3 +58,9 @@ def edge_options(config: NodeConfig) -> EdgeOptions:
             kind: Rate(number(f"{kind}_per_s"), number(f"{kind}_burst")) for kind in EACH
         },
     )
+
+
+def anchor_file(config: NodeConfig) -> Path | None:
+    """Return the file of the anchor that a checked configuration names, or None."""
+    name = config.tier_options.get("anchor", "")
+    return config.directory / str(name) if name else None

@@ -40,8 +40,10 @@ class Headers:
         """Return the verified checkpoint that `data` is.
 
         Raises:
-            RemoteProtocolError: it is wrong, from the future, or below the newest and too old to serve.
+            RemoteProtocolError: it is wrong, from the future, or below the newest and too old to serve; it contradicts
+                another one, or nothing is believed any more (`Trust.check_trust`).
         """
+        self._light.check_trust(now_ms)
         shared = self._recent.pop(data, None)
         if shared is None:
             shared = SharedCheckpoint(self._check(data, now_ms), data)

@@ -14,6 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from supervm.common.chain_clock import ClockWatch, age_ms
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -29,18 +30,19 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
+from supervm.common.light_memory import LightMemory
 from supervm.common.parts.costs import ACCOUNT
 from supervm.common.parts.manners import SCORE_MAX, Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
-from supervm.common.validator_changes import ChangeStore
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light import Anchor, ValidatorChange
 from supervm.protocol.votes import Verify
 from supervm.protocol.wire.messages import (
     CHANGES_MAX,
@@ -51,6 +53,7 @@ from supervm.protocol.wire.messages import (
     AnyMessage,
     CheckpointMessage,
     EdgeRegistration,
+    ForkMessage,
     GetAccounts,
     GetReceipt,
     GetValidatorChanges,
@@ -79,6 +82,9 @@ from .store import Store
 
 CHANGES_US = 1_000_000
 """Shortest time between two questions for changes of validators."""
+SAVE_US = 10_000_000
+"""Shortest time between two writes of the checkpoints that are remembered."""
+CLIENT_TIERS = (0, 4)
 BAD_SIGNATURE_PENALTY = 20
 """Points for a transfer whose signature is not its sender's."""
 
@@ -95,6 +101,7 @@ class EdgeNode:
         rng: jitter of dials and draws between equal miners.
         verify: signature verification, for checkpoints.
         options: bounds.
+        anchor: what the operator gives to trust from instead of genesis.
     """
 
     def __init__(
@@ -108,6 +115,7 @@ class EdgeNode:
         rng: random.Random,
         verify: Verify,
         options: EdgeOptions | None = None,
+        anchor: Anchor | None = None,
     ) -> None:
         options = options or EdgeOptions()
         self._options = options
@@ -119,12 +127,11 @@ class EdgeNode:
         self._peering = Peering(self._outbox, targets, rng)
         self._routes = Routes(chain.payout_of_miner, self._peering.loads, rng)
         self._news = News(self._outbox)
-        light = LightClient(anchor_of(chain), verify)
-        self._light = light
-        self._changes = ChangeStore(reader, self._outbox)
-        for change in self._changes.all():
-            light.follow(change)
+        self._memory = LightMemory(chain, reader, self._outbox, verify, anchor=anchor)
+        self._light = light = self._memory.client
+        self._saved_us = 0
         self._changes_asked_us: int | None = None
+        self._clock = ClockWatch(self._outbox)
         self._headers = Headers(light)
         self._cache = ProofCache(options.cache_bytes_max)
         self._proofs = Proofs(
@@ -177,7 +184,22 @@ class EdgeNode:
         self._relay.forward(now_us)
         self._proofs.flush()
         self._news.flush()
+        self._remember(now_us)
         return self._outbox.drain()
+
+    def _remember(self, now_us: int) -> None:
+        """Write what the light client remembers now and then, and pass on a fork that was found."""
+        if self._saved_us + SAVE_US <= now_us:
+            self._saved_us = now_us
+            records = self._memory.take_records()
+            if records:
+                self._outbox.persist(*records)
+        self._memory.tell_doubt(now_us // 1000)
+        found = self._memory.take_fork()
+        if found is not None:
+            for peer, info in self._peering.up.items():
+                if peer in self._routes.up or info.tier in CLIENT_TIERS:
+                    self._outbox.send(peer, found[1], after=found[0])
 
     # --- peers -------------------------------------------------------------------------------------------------------
 
@@ -186,10 +208,14 @@ class EdgeNode:
             # the time as counter: a restarted edge replaces its older record without keeping anything
             record = sign_edge_record(self._key, self._chain.chain_id, self._payout, now_us)
             self._registration = EdgeRegistration(encode(record))
+        self._memory.start()
+        self._saved_us = now_us
         self._tick(now_us)
 
     def _tick(self, now_us: int) -> None:
-        self._peering.height = self._headers.newest_header.height
+        newest = self._headers.newest_header
+        self._clock.look(now_us, newest.height, newest.ts_ms)
+        self._peering.height = newest.height
         self._peering.load_percent = min(100, 100 * len(self._store) // self._options.store_max)
         self._peering.tick(now_us)
         self._relay.tick(now_us)
@@ -200,6 +226,9 @@ class EdgeNode:
         if not self._manners.peer_up(now_us, event, Rank.NAMED if is_miner else Rank.STRANGER):
             return
         self._peering.peer_up(now_us, event)
+        fork = self._memory.fork_message
+        if fork is not None and (is_miner or event.tier in CLIENT_TIERS):
+            self._outbox.send(event.peer, fork)
         if is_miner:
             self._routes.add(now_us, event.peer)
             if self._registration is not None:
@@ -239,7 +268,9 @@ class EdgeNode:
             case ReceiptAnswer():
                 self._proofs.receipt(message)
             case ValidatorChanges(changes):
-                self._validators_changed(peer, changes)
+                self._validators_changed(now_us, peer, changes)
+            case ForkMessage():
+                self._memory.fork(message, now_us // 1000)
             case _:
                 self._from_anybody(peer, message)
 
@@ -252,7 +283,11 @@ class EdgeNode:
         except RemoteProtocolError as error:
             if error.code == "unknown-set":
                 self._ask_changes(now_us, peer)
-            elif error.code != "future":  # the one fault that may be our own clock's
+            elif error.code == "future":  # the one fault that may be our own clock's: nobody is blamed for it
+                header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
+                self._clock.look(now_us, header.height, header.ts_ms)
+                return
+            elif error.code not in ("fork", "expired"):  # whoever brings these may be right
                 self._routes.lied(peer)
                 error.penalty = SCORE_MAX
             raise
@@ -263,14 +298,13 @@ class EdgeNode:
             self._changes_asked_us = now_us
             self._outbox.send(miner, GetValidatorChanges(self._light.changed_height))
 
-    def _validators_changed(self, miner: bytes, changes: Sequence[bytes]) -> None:
+    def _validators_changed(self, now_us: int, miner: bytes, changes: Sequence[bytes]) -> None:
         """Follow the validators, step by step."""
         followed = False
         for raw in changes:
             change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-            if self._light.follow(change):
+            if self._memory.follow(change, now_us // 1000):
                 followed = True
-                self._changes.add(change)
                 self._proofs.validators_changed(ValidatorChanges((raw,)))
         if followed and len(changes) == CHANGES_MAX:
             self._outbox.send(miner, GetValidatorChanges(self._light.changed_height))
@@ -290,9 +324,11 @@ class EdgeNode:
                 granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
                 self._proofs.get(now_us, peer, accounts[:granted])
             case GetValidatorChanges(after_height):
-                changes = self._changes.answer(after_height)
+                changes = self._memory.answer(after_height)
                 self._outbox.send(peer, changes)
                 self._manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
+            case ForkMessage():
+                self._memory.fork(message, now_us // 1000)
             case GetReceipt(transfer_id):
                 if self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
                     self._proofs.get_receipt(now_us, peer, transfer_id)
@@ -337,16 +373,20 @@ class EdgeNode:
     def info(self, now_us: int) -> dict[str, Any]:
         """Return how the node stands."""
         header = self._headers.newest_header
+        old_ms = age_ms(header.ts_ms, now_us)
+        problems = (self._clock.problem(now_us), *self._peering.problems(now_us))
         return {
             "tier": 3,
             "node_id": encode_node_id(self._key.public),
             "chain_id": self._chain.chain_id.hex(),
             "height": header.height,
-            "age_s": max(0, now_us // 1000 - header.ts_ms) / 1000,
+            "age_s": None if old_ms is None else old_ms / 1000,
+            "problems": [text for text in problems if text is not None],
             "peers": len(self._peering.up),
             "miners": [encode_node_id(peer) for peer in self._routes.up],
             "pending": len(self._store),
             "proofs_cached": len(self._cache),
+            "trust": self._memory.info(now_us // 1000),
         }
 
     def statistics(self) -> dict[str, Any]:

@@ -184,6 +184,8 @@ class Proofs:
 
     def get(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
         """Answer `peer` from the cache, or ask a miner; no accounts ask for the newest checkpoint alone."""
+        if not self._light.is_trusting(now_us // 1000):
+            return  # nobody knows whether what is cached is the network's
         client = self._client(peer)
         newest = self._headers.newest
         if not accounts and newest is not None and newest.header.height >= client.floor:
@@ -327,7 +329,8 @@ class Proofs:
                 self._outbox.send(peer, ReceiptAnswer(transfer_id, b""))
         if self._bare_us and self._bare_us <= now_us:
             self._bare_us = 0
-            self._send_bare()
+            if self._light.is_trusting(now_us // 1000):
+                self._send_bare()
 
     def _send_bare(self) -> None:
         newest = self._headers.newest

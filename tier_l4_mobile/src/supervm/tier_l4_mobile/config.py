@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from supervm.common.errors import InputError
-from supervm.common.options import OptionSpec
+from supervm.common.options import ANCHOR_OPTION, OptionSpec
 from supervm.common.textfile import read_text
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ MOBILE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "accounts": OptionSpec(int, 1, "accounts of the wallet that this node opens, from number 0 on", 1, ACCOUNTS_MAX),
     "names": OptionSpec(str, "", "file with one name per account, in account order; empty: no names"),
     "validity_s": OptionSpec(int, 96 * 3600, "seconds that a payment may take to execute", 5, 7 * 86_400),
+    "anchor": ANCHOR_OPTION,
 }
 """Keys of the table ``[l4]``."""
 
@@ -33,6 +35,7 @@ class MobileOptions:
     accounts: int
     names: tuple[str, ...]
     validity_ms: int
+    anchor: Path | None = None
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
@@ -49,7 +52,8 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         names = tuple(read_text(path, what="the file of account names").splitlines())
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
-    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000)
+    anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
+    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, anchor)
 
 
 def open_accounts(

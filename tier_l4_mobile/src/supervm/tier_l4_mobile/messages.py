@@ -94,6 +94,7 @@ class Balance(MobileRequest, frozen=True, tag="balance"):
     Answer: ``{"address", "balance", "height", "age_s", "proof_verified", "exists", "next_seq", "reason"}`` and, with
     `answer`, ``"answer_hex"``: the self-contained proof that ``supervm verify`` reads. Without an edge it is the last
     proof of an own account, `proof_verified` only while that is young enough; `balance` is null if there is none.
+    `age_s` is null for what is dated ahead of this machine's clock.
     """
 
     address: Name = ""
@@ -108,10 +109,20 @@ class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
 
 
 class Info(MobileRequest, frozen=True, tag="info"):
-    """Ask how the node stands. Answer: accounts, edge, height, counts by status."""
+    """Ask how the node stands.
+
+    Answer: accounts, edge, height, counts by status, ``"trust"`` (`LightMemory.info`), problems for the owner.
+    """
 
 
-Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info
+class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
+    """Ask for the newest header that is trusted, for another client to start from.
+
+    Answer: ``{"anchor_hex", "chain_id", "height", "ts_ms"}``; refused while nothing is believed here.
+    """
+
+
+Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info | NewestAnchor
 """Every request; told apart by the field ``request``."""
 
 

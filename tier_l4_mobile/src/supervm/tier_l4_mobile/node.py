@@ -4,7 +4,8 @@ Theory of operation. The parts share one outbox and never call the driver. A ste
 concerns and then closes the books: choose an edge, release what may go, write every changed row in one record list,
 and only then send - submissions and answers wait for that write. `PaymentQueue` alone decides about slots,
 `Sync` alone believes proofs, `Courier` alone submits; so a restart, which rebuilds the queue from its rows, cannot
-release a second transaction for a slot.
+release a second transaction for a slot. While nothing can be believed (`LightMemory`: a fork, or trust that has grown
+too old), payments are queued and nothing new is released.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 
+from supervm.common.chain_clock import ClockWatch
 from supervm.common.core import (
     Command,
     DialFailed,
@@ -27,20 +29,23 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
+from supervm.common.light_memory import LightMemory
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
-from supervm.common.validator_changes import ChangeStore
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.light import Anchor
 from supervm.protocol.votes import Verify
 from supervm.protocol.wire.messages import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,
     AccountProofs,
     AnyMessage,
+    ForkMessage,
     Goodbye,
     Heartbeat,
     ReceiptAnswer,
@@ -56,6 +61,8 @@ from .sync import Sync
 from .uplink import Uplink
 
 EDGE_TIER = 3
+SAVE_US = 600_000_000
+"""Checkpoints that are remembered are written with the next payment's row, or after this time."""
 
 
 class MobileNode:
@@ -70,32 +77,35 @@ class MobileNode:
         verify: signature verification.
         rng: jitter of the dialling.
         validity_ms: default validity of a payment in ms.
+        anchor: what the owner gives to start from instead of genesis.
     """
 
     def __init__(
         self, chain: Chain, keys: Mapping[bytes, SigningKey], *, peers: Iterable[tuple[bytes | None, str]],
         reader: Reader, verify: Verify, rng: random.Random, names: Mapping[str, bytes] | None = None,
-        validity_ms: int = VALIDITY_MS,
+        validity_ms: int = VALIDITY_MS, anchor: Anchor | None = None,
     ) -> None:
         self._outbox = Outbox()
-        self._reader = reader
         self.peering = Peering(self._outbox, peers, rng)
         self.manners = Manners(self._outbox, BUDGETS, grave=1)  # there are other edges
         self.queue = PaymentQueue(
             chain.chain_id, keys, reader, window=chain.parameters.window,
             validity_ms_max=chain.parameters.validity_ms_max,
         )
-        self.client = LightClient(anchor_of(chain), verify)
+        self._memory = LightMemory(chain, reader, self._outbox, verify, anchor=anchor)
+        self.client = self._memory.client
+        self._clock = ClockWatch(self._outbox)
         self.uplink = Uplink()
         test = chain.parameters.test_network
         self._courier = Courier(self._outbox, self.queue)
-        changes = ChangeStore(reader, self._outbox)
-        self._sync = Sync(self._outbox, self.queue, self.client, changes, test_network=test)
+        self._sync = Sync(self._outbox, self.queue, self._memory, test_network=test)
         self._commands = Commands(
-            self._outbox, self.queue, self._courier, self._sync, self.uplink, self.peering, names=names or {},
+            self._outbox, self.queue, self._courier, self._sync, self._memory, self.uplink, self.peering, self._clock,
+            names=names or {},
             test_network=test, validity_ms=validity_ms, validity_ms_max=chain.parameters.validity_ms_max,
         )
         self._unwritten = 0  # token of the newest write that is not durable yet
+        self._saved_us = 0
 
     @property
     def deadline_us(self) -> int | None:
@@ -120,6 +130,9 @@ class MobileNode:
                 rank = Rank.STRANGER if event.address is None else Rank.NAMED
                 if self.manners.peer_up(now_us, event, rank):
                     self.peering.peer_up(now_us, event)
+                    fork = self._memory.fork_message
+                    if fork is not None and event.tier == EDGE_TIER:
+                        self._outbox.send(event.peer, fork)
             case PeerDown():
                 self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
@@ -134,17 +147,23 @@ class MobileNode:
 
     def _start(self, now_us: int) -> None:
         self.queue.changes.start(now_us)
-        stored = self._reader.get("trusted", ("newest",))
-        if stored is not None and isinstance(stored[0], bytes):
-            self._sync.trust_stored(stored[0])
+        self._memory.start()
+        self._saved_us = now_us
+        self._look_at_clock(now_us)
         self._courier.start()
         self.peering.tick(now_us)
 
     def _tick(self, now_us: int) -> None:
         self.peering.tick(now_us)
+        self._look_at_clock(now_us)
         online = self.uplink.active is not None
         silent = self._courier.tick(now_us, online=online, news_us=self.uplink.news_us)
         overdue = self._sync.tick(now_us, online=online)
+        followed, fault = self._sync.followers.tick(now_us)
+        if followed:
+            self._sync.validators_changed()
+        if fault is not None:
+            self._blame(now_us, *fault)
         if (silent or overdue) and self.uplink.rotate(self._edges(), now_us):
             self._outbox.publish("edge changed", level="info", reason="the one before gave no news")
             self._edge_changed(now_us)
@@ -154,7 +173,9 @@ class MobileNode:
             self._received(now_us, peer, message)
         except RemoteProtocolError as error:
             if error.code == "unknown-set":
-                self._sync.ask_changes(peer, now_us)
+                self._sync.followers.ask(peer, now_us)
+            elif error.code == "future" and isinstance(message, AccountProofs):
+                self._from_the_future(now_us, message.checkpoint)
             else:
                 self._blame(now_us, peer, error)
 
@@ -177,7 +198,11 @@ class MobileNode:
                 if self._sync.receipt(message, now_us):
                     self.uplink.news(peer, now_us)
             case ValidatorChanges(changes):
-                self._sync.validators_changed(peer, changes)
+                others = [edge for edge in self._edges() if edge != peer]
+                if self._sync.followers.received(peer, changes, others, now_us):
+                    self._sync.validators_changed()
+            case ForkMessage():
+                self._memory.fork(message, now_us // 1000)
             case Heartbeat():
                 self.peering.heartbeat(peer, message)
             case Goodbye(code, reason):
@@ -193,11 +218,22 @@ class MobileNode:
             self._sync.want((payment.account,))
 
     def _blame(self, now_us: int, peer: bytes, error: RemoteProtocolError) -> None:
+        if error.code in ("fork", "expired"):
+            return  # nobody's fault, and told once by `tell_doubt`
         # A checkpoint from the future may as well mean that our own clock is late: such a link stays (network.md 3).
         if error.code == "future":
             error.penalty = 0
         if self.manners.blame(now_us, peer, error):
             self.uplink.punish(peer, error.penalty)
+
+    def _from_the_future(self, now_us: int, checkpoint: bytes) -> None:
+        """Say that an edge shows what is dated ahead of our clock; which of the two is wrong, nobody here knows."""
+        header = decode(CertifiedCheckpoint, checkpoint, bytes_max=1 << 20).header
+        self._clock.look(now_us, header.height, header.ts_ms)
+
+    def _look_at_clock(self, now_us: int) -> None:
+        header = self.client.header
+        self._clock.look(now_us, header.height, header.ts_ms)
 
     def _edges(self) -> list[bytes]:
         return [edge for edge in self.peering.of_tier(EDGE_TIER) if self.manners.is_up(edge)]
@@ -212,11 +248,19 @@ class MobileNode:
         if self.uplink.choose(self._edges(), now_us):
             self._edge_changed(now_us)
         edge = self.uplink.active
-        if edge is not None:
+        self._memory.tell_doubt(now_us // 1000)
+        fork = self._memory.take_fork()
+        if fork is not None:
+            for peer in self._edges():
+                self._outbox.send(peer, fork[1], after=fork[0])
+        if edge is not None and self.client.is_trusting(now_us // 1000):
             self._courier.pump(now_us)
         records = self.queue.take_records()
+        if records or now_us >= self._saved_us + SAVE_US:
+            self._saved_us = now_us
+            records += self._memory.take_records()
         if records:
-            self._unwritten = self._outbox.persist(*records, *self._sync.take_records())
+            self._unwritten = self._outbox.persist(*records)
         if edge is not None:
             self._courier.flush(edge, now_us, after=self._unwritten)
             self._sync.want(self._courier.questions)

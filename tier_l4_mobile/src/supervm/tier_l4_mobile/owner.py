@@ -8,9 +8,13 @@ from typing import Any
 
 import msgspec
 
+from supervm.common.chain_clock import ClockWatch
+from supervm.common.connection import CLOCK_OFFSET_MS_MAX
 from supervm.common.core import Outbox
+from supervm.common.light_memory import LightMemory
 from supervm.common.peering import Peering
 from supervm.protocol.address import decode_address, encode_address
+from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError
 
 from .courier import Courier
@@ -20,6 +24,7 @@ from .messages import (
     Cancel,
     Flush,
     Info,
+    NewestAnchor,
     Pay,
     PayMany,
     PaymentRow,
@@ -27,7 +32,7 @@ from .messages import (
     QueueList,
     ShowPayment,
 )
-from .payments import Payment, check_logged, printable
+from .payments import CLOSED, R4, Payment, check_logged, printable
 from .queue import PaymentQueue
 from .sync import Sync
 from .uplink import Uplink
@@ -42,7 +47,7 @@ class Commands:
 
     Args:
         outbox: where refusals go.
-        queue, courier, sync, uplink, peering: the node's parts.
+        queue, courier, sync, memory, uplink, peering, clock: the node's parts.
         names: names that the configuration gives own accounts.
         test_network: which addresses are this network's.
         validity_ms: default validity of a payment; the longest that may be signed, if that is less.
@@ -50,16 +55,19 @@ class Commands:
     """
 
     def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, uplink: Uplink,
-        peering: Peering, *,
+        self, outbox: Outbox, queue: PaymentQueue, courier: Courier, sync: Sync, memory: LightMemory, uplink: Uplink,
+        peering: Peering, clock: ClockWatch, *,
         names: Mapping[str, bytes], test_network: bool, validity_ms: int, validity_ms_max: int,
     ) -> None:
         self._outbox = outbox
         self._queue = queue
         self._courier = courier
         self._sync = sync
+        self._memory = memory
+        self._doubt = ""  # why nothing is believed at the moment of the request
         self._uplink = uplink
         self._peering = peering
+        self._clock = clock
         self._names = dict(names)
         self._name_of = {account: name for name, account in names.items()}
         self._test = test_network
@@ -70,6 +78,7 @@ class Commands:
 
     def handle(self, now_us: int, token: int, request: msgspec.Struct) -> None:
         """Do what `request` asks and answer `token` now or later."""
+        self._doubt = self._memory.client.doubt(now_us // 1000)
         try:
             value = self._answer(now_us, token, request)
         except (PaymentError, LocalProtocolError) as error:
@@ -100,11 +109,14 @@ class Commands:
             case Balance(address, answer):
                 account = self._account(address) if address else self._source("")
                 self._sync.ask_balance(
-                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None
+                    token, account, answer=answer, now_us=now_us, online=self._uplink.active is not None,
+                    problems=self._problems,
                 )
                 return None
             case Info():
-                return self._info()
+                return self._info(now_us)
+            case NewestAnchor():
+                return self._anchor()
             case _:
                 raise PaymentError(f"an L4 does not know the request {type(request).__name__}")
 
@@ -163,7 +175,28 @@ class Commands:
         ]
         return {"payments": [self._show(payment) for payment in found[-request.limit:]], "total": len(found)}
 
-    def _info(self) -> dict[str, Any]:
+    def _anchor(self) -> dict[str, Any]:
+        if self._doubt:
+            raise PaymentError(f"this node has no anchor to give: {self._doubt}")
+        anchor = self._memory.client.newest_anchor()
+        return {
+            "anchor_hex": encode(anchor).hex(), "chain_id": anchor.header.chain_id.hex(),
+            "height": anchor.header.height, "ts_ms": anchor.header.ts_ms,
+        }
+
+    def _problems(self, now_us: int) -> list[str]:
+        """Return what the owner should know and do something about."""
+        found = [self._clock.problem(now_us), *self._peering.problems(now_us)]
+        edge = self._peering.up.get(self._uplink.active or b"")
+        if edge is not None and abs(edge.clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
+            side = "behind" if edge.clock_offset_ms > 0 else "ahead of"
+            found.append(
+                f"this machine's clock is {abs(edge.clock_offset_ms) / 1000:.0f} s {side} the edge's: payments and "
+                "proofs wait until the wrong one of the two is set"
+            )
+        return [text for text in found if text is not None]
+
+    def _info(self, now_us: int) -> dict[str, Any]:
         counts = Counter(payment.status for payment in self._queue.payments.values())
         edge = self._uplink.active
         return {
@@ -171,6 +204,8 @@ class Commands:
             "peers": len(self._peering.up),
             "edge": edge.hex() if edge else None,
             "height": self._sync.client.header.height,
+            "trust": self._memory.info(now_us // 1000),
+            "problems": self._problems(now_us),
             "payments": dict(sorted(counts.items())),
             "accounts": [
                 {
@@ -186,7 +221,16 @@ class Commands:
         }
 
     def _show(self, payment: Payment | dict[str, Any]) -> dict[str, Any]:
-        return payment if isinstance(payment, dict) else payment.show(test_network=self._test)
+        if isinstance(payment, dict):
+            return payment
+        shown = payment.show(test_network=self._test)
+        if self._memory.client.fork is not None and payment.status == R4:
+            # it was proved under one of two histories, and nobody knows which is the network's
+            shown["proof_verified"] = False
+            shown["reason"] = self._doubt
+        elif self._doubt and payment.place != CLOSED and shown["reason"] is None:
+            shown["reason"] = self._doubt
+        return shown
 
     def _find(self, identity: str) -> Payment:
         payment = self._queue.find(identity)

@@ -7,34 +7,23 @@ other people's balances are asked for once.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from supervm.common.chain_clock import age_ms
 from supervm.common.core import Outbox
-from supervm.common.records import Put
-from supervm.common.validator_changes import ChangeStore
+from supervm.common.light_memory import LightMemory
 from supervm.protocol.address import encode_address
-from supervm.protocol.codec import INT_MAX, decode
-from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, LightClient, ProvedAccount, ValidatorChange, account_answer
-from supervm.protocol.wire.messages import (
-    CHANGES_MAX,
-    FORWARD_MAX,
-    AccountProofs,
-    GetAccounts,
-    GetValidatorChanges,
-    ReceiptAnswer,
-    Subscribe,
-)
+from supervm.protocol.light import ProvedAccount, account_answer
+from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
 
+from .followers import SetFollower
 from .queue import PaymentQueue
 
 ANSWER_US = 3_000_000
 """How long an edge may take for an account proof before it counts as silent."""
-CHANGES_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
 QUESTION_US_MAX = 10_000_000
 """How long a question for a balance waits in all."""
 
@@ -51,28 +40,21 @@ class Sync:
     Args:
         outbox: where effects go.
         queue: takes what is proved of own accounts.
-        client: verifies.
-        changes: the changes of validators that were followed so far.
+        memory: the light client that verifies.
         test_network: which addresses to print.
     """
 
-    def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, client: LightClient, changes: ChangeStore, *, test_network: bool
-    ) -> None:
+    def __init__(self, outbox: Outbox, queue: PaymentQueue, memory: LightMemory, *, test_network: bool) -> None:
         self._outbox = outbox
         self._queue = queue
-        self.client = client
-        self._changes = changes
-        for change in changes.all():
-            client.follow(change)
+        self.client = memory.client
+        self.followers = SetFollower(outbox, memory)
         self._test = test_network
         self._missing: dict[bytes, None] = {}
         self._ask_again_us = 0
         self._wanted: dict[bytes, None] = {}
         self._questions: dict[bytes, _Question] = {}
-        self._checkpoint = b""
-        self._checkpoint_kept = b""
-        self._changes_asked_us: int | None = None
+        self._problems: Callable[[int], list[str]] = lambda _now_us: []
         self.replies: list[tuple[int, dict[str, Any]]] = []
         """(command token, answer) for the node to send with this step's effects."""
 
@@ -82,20 +64,9 @@ class Sync:
         times = [question.ends_us for question in self._questions.values()]
         if self._missing or self._questions:
             times.append(self._ask_again_us)
+        if self.followers.deadline_us is not None:
+            times.append(self.followers.deadline_us)
         return min(times, default=None)
-
-    def trust_stored(self, checkpoint: bytes) -> None:
-        """Go on from the checkpoint that an earlier run had accepted, whatever the clock says now.
-
-        A clock that was set back must not let an edge show this phone a state below one that it has seen.
-        """
-        try:
-            self.client.accept_checkpoint(checkpoint, INT_MAX)
-        except RemoteProtocolError as error:  # our own record: the file is damaged, or another network's
-            if error.code != "stale":  # not so if it is below a change of validators that was followed after it
-                self._outbox.publish("stored checkpoint ignored", level="warning", reason=error.reason)
-        else:
-            self._checkpoint = self._checkpoint_kept = checkpoint
 
     def edge_changed(self, edge: bytes, now_us: int) -> None:
         """Subscribe all own accounts at a new edge and ask it what is still open."""
@@ -110,30 +81,37 @@ class Sync:
         """Ask for proofs of `accounts` with this step's messages."""
         self._wanted.update(dict.fromkeys(accounts))
 
-    def ask_balance(self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool) -> None:
-        """Answer a `Balance` command once a proof is here, or when the time for it is over."""
+    def ask_balance(
+        self, token: int, account: bytes, *, answer: bool, now_us: int, online: bool,
+        problems: Callable[[int], list[str]],
+    ) -> None:
+        """Answer a `Balance` command once a proof is here, or when the time for it is over, then with `problems`."""
+        self._problems = problems
         question = self._questions.get(account)
         if question is None:
             question = self._questions[account] = _Question(now_us + QUESTION_US_MAX)
             self._ask_again_us = max(self._ask_again_us, now_us + ANSWER_US)
         question.asked.append((token, answer))
-        if online:
+        if online and self.client.is_trusting(now_us // 1000):
             self.want((account,))
         else:
             question.ends_us = now_us
-            self.tick(now_us, online=False)
+            self.tick(now_us, online=online)
 
     def tick(self, now_us: int, *, online: bool) -> bool:
         """Repeat questions and give up old ones; return whether proofs are overdue."""
         overdue = False
         if (self._missing or self._questions) and self._ask_again_us <= now_us:
             self._ask_again_us = now_us + ANSWER_US
-            if online:
+            if online and self.client.is_trusting(now_us // 1000):
                 self.want(self._missing)
                 self.want(self._questions)
                 overdue = True
         for account in [key for key, question in self._questions.items() if question.ends_us <= now_us]:
-            reason = "no edge answered in time" if online else "no edge is connected"
+            reason = self.client.doubt(now_us // 1000) or (
+                "no edge answered in time" if online else "no edge is connected"
+            )
+            reason = "; ".join([reason, *self._problems(now_us)])
             for token, wants_answer in self._questions.pop(account).asked:
                 if wants_answer:
                     self._outbox.refuse(token, f"{reason}, so there is no proof of {self._address(account)}")
@@ -155,7 +133,6 @@ class Sync:
         """
         now_ms = now_us // 1000
         header = self.client.accept_checkpoint(message.checkpoint, now_ms)
-        self._checkpoint = message.checkpoint
         own = 0
         for account, proof in message.proofs:
             question = self._questions.get(account)
@@ -177,28 +154,9 @@ class Sync:
                     self.replies.append((token, value))
         return own
 
-    def ask_changes(self, edge: bytes, now_us: int) -> None:
-        """Ask who validates now, at most once a second: an answer came that our validators have not signed."""
-        if self._changes_asked_us is None or now_us - self._changes_asked_us >= CHANGES_US:
-            self._changes_asked_us = now_us
-            self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
-
-    def validators_changed(self, edge: bytes, changes: Sequence[bytes]) -> None:
-        """Follow the validators step by step, and ask again for what could not be believed before.
-
-        Raises:
-            RemoteProtocolError: the validators that are trusted have not handed over to these.
-        """
-        followed = False
-        for raw in changes:
-            change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-            if self.client.follow(change):
-                followed = True
-                self._changes.add(change)
-        if followed:
-            if len(changes) == CHANGES_MAX:
-                self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
-            self.want((*self._queue.lanes, *self._questions))
+    def validators_changed(self) -> None:
+        """Ask again for what could not be believed before."""
+        self.want((*self._queue.lanes, *self._questions))
 
     def receipt(self, message: ReceiptAnswer, now_us: int) -> bool:
         """Check a receipt that a payment waits for; return whether one was settled.
@@ -212,20 +170,13 @@ class Sync:
         executed = receipt.status == STATUS_EXECUTED
         return self._queue.receipt(message.transfer_id, executed=executed, now_us=now_us) is not None
 
-    def take_records(self) -> list[Put]:
-        """Return the newest checkpoint's record if it is not written yet; worth joining to a write, not one alone."""
-        if self._checkpoint == self._checkpoint_kept:
-            return []
-        self._checkpoint_kept = self._checkpoint
-        return [Put("trusted", ("newest",), (self._checkpoint,))]
-
     def _address(self, account: bytes) -> str:
         return encode_address(account, test=self._test)
 
     def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
         return {
             "address": self._address(account), "balance": proved.account.balance, "height": proved.header.height,
-            "age_s": max(0, now_us // 1000 - proved.header.ts_ms) / 1000, "proof_verified": True,
+            "age_s": _age_s(proved.header.ts_ms, now_us), "proof_verified": True,
             "exists": proved.exists, "next_seq": proved.account.next_seq, "reason": None,
         }
 
@@ -238,15 +189,21 @@ class Sync:
                 "address": self._address(account), "balance": None, "height": None, "age_s": None,
                 "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
             }
-        age_ms = now_us // 1000 - proved.ts_ms
-        if age_ms < -CLOCK_DRIFT_MS_MAX:
-            reason = f"{reason}; this machine's clock is {-age_ms / 1000:.0f} s or more behind the network's"
+        old_ms = age_ms(proved.ts_ms, now_us)
         return {
             "address": self._address(account), "balance": proved.balance, "height": proved.height,
-            "age_s": max(0, age_ms) / 1000, "exists": True,
-            "proof_verified": -CLOCK_DRIFT_MS_MAX <= age_ms <= self.client.max_age_ms,
+            "age_s": _age_s(proved.ts_ms, now_us), "exists": True,
+            "proof_verified": (
+                old_ms is not None and old_ms <= self.client.max_age_ms and self.client.is_trusting(now_us // 1000)
+            ),
             "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
         }
+
+
+def _age_s(ts_ms: int, now_us: int) -> float | None:
+    """Return the age in seconds; None of what is dated ahead of our clock."""
+    old_ms = age_ms(ts_ms, now_us)
+    return None if old_ms is None else old_ms / 1000
 
 
 def _parts(accounts: list[bytes]) -> list[tuple[bytes, ...]]:

@@ -1,7 +1,7 @@
 """What an L4 keeps on disk: its payments, what it has proved, and the names its payments had before.
 
-A payment's row is written whole. `trusted` holds the newest checkpoint, so that a restarted phone does not go below a
-height it has already seen, and `validator_changes` the way to who signs it now (consensus.md 5).
+A payment's row is written whole. The light client's tables (`light_memory`) see to it that a restarted phone does not
+go below a height it has already seen, nor forget whom it has followed and what contradicted it (consensus.md 5).
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from supervm.common.light_memory import TRUST_TABLES
 from supervm.common.records import Column, Put, TableSpec
-from supervm.common.validator_changes import CHANGE_TABLES
 
 from .payments import Payment
 
@@ -31,8 +31,7 @@ TABLES = (
          Column("height", "int"), Column("ts_ms", "int")),
     ),
     TableSpec("former_ids", (Column("tx_id", "bytes"),), (Column("number", "int"),)),
-    TableSpec("trusted", (Column("name", "text"),), (Column("checkpoint", "bytes"),)),
-    *CHANGE_TABLES,
+    *TRUST_TABLES,
 )
 """Tables of an L4 node."""
 

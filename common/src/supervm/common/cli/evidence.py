@@ -24,9 +24,11 @@ from supervm.protocol.evidence import (
     check_evidence,
     decode_evidence,
 )
+from supervm.protocol.forks import FORK_BYTES_MAX, FORK_HEAD, CheckpointFork, check_fork
 from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 from supervm.protocol.keys import verify
 from supervm.protocol.reading import bytes_bounds
+from supervm.protocol.validators import ValidatorSet
 
 from ..errors import InputError
 from .output import emit, json_option
@@ -51,7 +53,11 @@ def evidence(file: Path, genesis_file: Path, epoch_file: Path | None, as_json: b
     """
     chain = _read_chain(genesis_file)
     try:
-        found = decode_evidence(_evidence_bytes(_read(file), str(file)))
+        data = _evidence_bytes(_read(file), str(file))
+        if data.startswith(FORK_HEAD):
+            fork = decode(CheckpointFork, data, bytes_max=FORK_BYTES_MAX)
+            return _fork(fork, chain, None if epoch_file is None else _read_epoch(epoch_file), as_json=as_json)
+        found = decode_evidence(data)
     except RemoteProtocolError as error:
         raise InputError(f"{file}: this is no evidence: {error.reason}") from error
     try:
@@ -62,6 +68,30 @@ def evidence(file: Path, genesis_file: Path, epoch_file: Path | None, as_json: b
         emit({"proved": False, "reason": error.reason}, as_json=as_json, lines=[f"not proved: {error.reason}"])
         return 1
     emit(document, as_json=as_json, lines=[f"proved ({culprit.kind}): {document['who']} {document['what']}"])
+    return 0
+
+
+def _fork(fork: CheckpointFork, chain: Chain, epoch: EpochRecord | None, *, as_json: bool) -> int:
+    """Check two certified checkpoints that contradict each other, and say which of them and who signed both."""
+    lists = [] if epoch is None else [epoch.validators, *epoch.previous]
+    known = [chain.validators, *(ValidatorSet(item.members) for item in lists)]
+    try:
+        both = check_fork(fork, chain.chain_id, known, chain.verify)
+    except RemoteProtocolError as error:
+        hint = "; --epoch gives the record of theirs" if error.code == "unknown-set" else ""
+        emit({"proved": False, "reason": f"{error.reason}{hint}"}, as_json=as_json,
+             lines=[f"not proved: {error.reason}{hint}"])
+        return 1
+    header = fork.first.header
+    signers = next(item for item in known if item.hash == header.validators_hash)
+    names = [encode_node_id(signers.node_ids[index]) for index in both]
+    document = {
+        "proved": True, "reason": None, "kind": "fork", "what": fork.reason, "height": header.height,
+        "epoch": fork.epoch, "hashes": [header.hash.hex(), fork.second.header.hash.hex()],
+        "validators": list(both), "node_ids": names,
+    }
+    who = f"; validators {', '.join(map(str, both))} signed both" if both else ""
+    emit(document, as_json=as_json, lines=[f"proved (fork): {fork.reason}{who}"])
     return 0
 
 

@@ -13,18 +13,21 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervm.protocol.address import decode_address, decode_node_id, encode_address, encode_node_id
+from supervm.protocol.address import encode_address, encode_node_id
 from supervm.protocol.errors import LocalProtocolError
 
+from ..chain_clock import behind_text
 from ..csvfile import CsvRow, read_csv
 from ..errors import InputError
 from ..keyfile import create_file
+from ..keyreader import KeyReader
 from ..options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
 from .numbers import WholeNumber
-from .output import columns, emit, json_option
+from .output import columns, emit, json_option, note
 
 if TYPE_CHECKING:
+    from supervm.protocol.genesis import Genesis
     from supervm.protocol.validators import Validator
 
 VALIDATORS_HEADER = ("key", "node_id", "weight", "payout")
@@ -43,6 +46,9 @@ PARAMETERS = {
     "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "epoch_ms": OptionSpec(int, 3_600_000, "time after which an epoch ends, ms", 1, 365 * _DAY_MS),
+    "trusting_period_ms": OptionSpec(
+        int, 21 * _DAY_MS, "age of the newest trusted header from which a phone needs a newer anchor, ms", 60_000,
+        3_650 * _DAY_MS),
 }
 """Numbers that ``--param`` can set, besides ``fee_shares_bps``."""
 
@@ -77,23 +83,24 @@ def new(
     from supervm.protocol.codec import encode
     from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
 
-    reader = _Keys(test_network)
+    reader = KeyReader(test_network=test_network)
     made = make_genesis(
         name=_checked_name(name),
         time_ms=time.time_ns() // 1_000_000 if time_ms is None else time_ms,
-        validators=read_validators(validators, test_network=test_network),
+        validators=read_validators(validators, reader),
         miners=tuple(
-            Miner(1, reader.node(row), reader.account(row, "payout")) for row in _rows(miners, MINERS_HEADER)
+            Miner(1, reader.node_id(row, "node_id", "a miner"), reader.account(row, "payout"))
+            for row in read_csv(miners, MINERS_HEADER)
         ),
         allocations=tuple(
-            Allocation(1, reader.account(row, "account"), row.integer("amount", 1, _INT_MAX))
-            for row in _rows(alloc, ALLOCATIONS_HEADER)
+            Allocation(1, account, row.integer("amount", 1, _INT_MAX)) for row, account in _allocated(alloc, reader)
         ),
         parameters=Parameters(1, test_network=test_network, **_parameters(params)),
     )
     create_file(out, encode(made))
     document = describe(made)
     emit({"file": str(out), **document}, as_json=as_json, lines=[f"made {out}", *_lines(document)])
+    _note_clock(made)
 
 
 @genesis.command(epilog="Example: supervm genesis show genesis.cbor --json")
@@ -105,26 +112,50 @@ def show(file: Path, as_json: bool) -> None:
 
     try:
         with file.open("rb") as stream:
-            document = describe(load_genesis(stream.read(GENESIS_BYTES_MAX + 1)))
+            made = load_genesis(stream.read(GENESIS_BYTES_MAX + 1))
+        document = describe(made)
     except LocalProtocolError as error:
         raise InputError(f"{file}: {error}") from None
     emit(document, as_json=as_json, lines=_lines(document))
+    _note_clock(made)
 
 
-def read_validators(path: Path, *, test_network: bool) -> tuple[Validator, ...]:
-    """Read a CSV file of validators, ``key,node_id,weight,payout``; their order is their index.
+def _note_clock(made: Genesis) -> None:
+    """Say on standard error that a network cannot begin yet, or that this machine's clock cannot be right."""
+    from ..doctor import is_clock_before_installation
+
+    now_us = time.time_ns() // 1_000
+    problem = behind_text("the genesis file", made.time_ms, now_us, drift_ms=made.parameters.clock_drift_ms)
+    if problem is not None:
+        note(problem)
+    if is_clock_before_installation():
+        note("this machine's clock shows a time before this program was installed: set it, it dates the network")
+
+
+def read_validators(path: Path, reader: KeyReader) -> tuple[Validator, ...]:
+    """Read a CSV file of validators, ``key,node_id,weight,payout``, in its order.
 
     Raises:
         InputError: the file is not such a list; where, and what is allowed.
     """
     from supervm.protocol.validators import Validator
 
-    reader = _Keys(test_network)
     return tuple(
-        Validator(1, reader.key(row, "key"), reader.node(row), row.integer("weight", 1, _INT_MAX),
-                  reader.account(row, "payout"))
-        for row in _rows(path, VALIDATORS_HEADER)
+        Validator(1, reader.vote_key(row, "key"), reader.node_id(row, "node_id", "a validator"),
+                  row.integer("weight", 1, _INT_MAX), reader.account(row, "payout"))
+        for row in read_csv(path, VALIDATORS_HEADER)
     )
+
+
+def _allocated(path: Path, reader: KeyReader) -> Iterator[tuple[CsvRow, bytes]]:
+    """Yield the rows of an allocations file with their accounts, each of which stands there once."""
+    lines: dict[bytes, int] = {}
+    for row in read_csv(path, ALLOCATIONS_HEADER):
+        account = reader.account(row, "account")
+        if account in lines:
+            raise row.error("account", f"line {lines[account]} is about it already; one line for each is allowed")
+        lines[account] = row.line
+        yield row, account
 
 
 def describe(made: Any) -> dict[str, Any]:
@@ -179,10 +210,6 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _rows(path: Path, header: tuple[str, ...]) -> Iterator[CsvRow]:
-    return read_csv(path, header)
-
-
 def _parameters(params: tuple[str, ...]) -> dict[str, Any]:
     values: dict[str, OptionValue | tuple[int, ...]] = {}
     for text in params:
@@ -195,48 +222,3 @@ def _parameters(params: tuple[str, ...]) -> dict[str, Any]:
             known = ", ".join([*PARAMETERS, "fee_shares_bps"])
             raise InputError(f"--param {text} is not allowed: KEY=VALUE with a key of {known}")
     return values
-
-
-class _Keys:
-    """Reads keys of CSV rows; addresses must belong to the kind of network that is made."""
-
-    def __init__(self, test_network: bool) -> None:
-        self._test = test_network
-
-    def key(self, row: CsvRow, column: str) -> bytes:
-        """64 hexadecimal digits."""
-        found = self._hex(row.values[column])
-        if found is None:
-            raise row.error(column, "64 hexadecimal digits are needed")
-        return found
-
-    def node(self, row: CsvRow) -> bytes:
-        """A node id, ``svmnode1...`` or hexadecimal."""
-        text = row.values["node_id"]
-        try:
-            return self._hex(text) or decode_node_id(text)
-        except LocalProtocolError as error:
-            raise row.error("node_id", str(error)) from None
-
-    def account(self, row: CsvRow, column: str) -> bytes:
-        """An address of the right network, or hexadecimal."""
-        text = row.values[column]
-        if found := self._hex(text):
-            return found
-        try:
-            account, test = decode_address(text)
-        except LocalProtocolError as error:
-            raise row.error(column, str(error)) from None
-        if test is not self._test:
-            raise row.error(column, f"an address of {'a test' if test else 'the main'} network; "
-                            f"this one is {'a test' if self._test else 'a main'} network (see --test-network)")
-        return account
-
-    @staticmethod
-    def _hex(text: str) -> bytes | None:
-        if len(text) != 64:
-            return None
-        try:
-            return bytes.fromhex(text)
-        except ValueError:
-            return None

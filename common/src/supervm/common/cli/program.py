@@ -8,7 +8,6 @@ traceback; 130 is Ctrl-C; 141 is a reader that went away.
 from __future__ import annotations
 
 import io
-import os
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ import click
 from supervm.protocol.errors import ProtocolError
 
 from ..errors import CommonError
+from ..streams import open_standard_streams, point_to_null
 from .registry import COMMAND_HOMES, COMMANDS_GROUP, Offer, offers
 
 EXIT_OK: Final = 0
@@ -95,14 +95,14 @@ def program() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``supervm`` with `argv` (default: the process's arguments) and return its exit status."""
+    open_standard_streams()  # before anything opens a file
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             # a file's name may hold what the terminal's encoding cannot write; it is shown escaped, as JSON would
             stream.reconfigure(errors="backslashreplace")
     try:
         status = program.main(args=None if argv is None else list(argv), prog_name="supervm", standalone_mode=False)
-        if sys.stdout is not None:  # None: it was closed before we began
-            sys.stdout.flush()
+        sys.stdout.flush()
     except BaseException as error:
         return _status_of(error)
     return status if isinstance(status, int) else EXIT_OK
@@ -116,7 +116,7 @@ def _status_of(error: BaseException) -> int:
         return EXIT_INTERRUPTED
     if all(isinstance(leaf, BrokenPipeError) for leaf in leaves):
         # the reader of our output is gone; keep the interpreter from complaining about it at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        point_to_null(sys.stdout)
         return EXIT_PIPE
     if isinstance(error, SystemExit):
         return error.code if isinstance(error.code, int) else EXIT_OK if error.code is None else EXIT_NO

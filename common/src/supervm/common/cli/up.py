@@ -72,6 +72,8 @@ def up(
         raise click.exceptions.Exit(1) from None
     emit(document, as_json=as_json, lines=_summary(document))
     if not ok:
+        for text in document.get("problems", ()):
+            note(f"supervm: {text}")
         raise click.exceptions.Exit(1)
 
 

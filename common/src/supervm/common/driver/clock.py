@@ -10,6 +10,11 @@ import trio
 _STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # goes on while the machine sleeps, where there is one
 
 
+def steady_s() -> float:
+    """Return seconds that pass evenly however the machine's clock is set, also while it sleeps if that is known."""
+    return time.clock_gettime(_STEADY)
+
+
 class Clock(Protocol):
     """What a driver reads the time from."""
 

@@ -10,6 +10,10 @@ from ..parts.buckets import Rate
 HANDSHAKES: Final = Rate(200, 1_024)
 """Pieces of handshakes from one address: a tenth of a core at most, and a thousand nodes of a machine at once."""
 
+_FILES_OWN: Final = 96
+"""Descriptors that a node may need besides its connections: databases, logs, locks, workers, control, a backup."""
+_CONNECTIONS_MIN: Final = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -57,3 +61,22 @@ class Limits:
     goodbye_s: float = 1.0
     unacknowledged_s: float = 2.0
     drain_s: float = 5.0
+
+
+def limits_for(files: int | None, *, peers: int) -> Limits:
+    """Return bounds for connections that leave the node its own descriptors, where the system allows it few.
+
+    Strangers who could use up the last one would keep the database from opening its files, and that ends the node.
+
+    Args:
+        files: descriptors that this process may have open; None: any number.
+        peers: configured peers, whom the node dials.
+    """
+    standard = Limits()
+    if files is None:
+        return standard
+    room = max(_CONNECTIONS_MIN, files - _FILES_OWN - peers)
+    return Limits(
+        connections_max=min(standard.connections_max, room),
+        unauthenticated_max=min(standard.unauthenticated_max, max(_CONNECTIONS_MIN // 2, room // 2)),
+    )

@@ -181,7 +181,8 @@ class Links:
         await self._run(link)
         if not link.up:
             found = link.connection.peer_id
-            self._feed([DialFailed(address, link.ended, found if found is not None and self.is_up(found) else None)])
+            there = found if found is not None and self.is_up(found) else None
+            self._feed([DialFailed(address, link.ended, there, link.code)])
 
     # --- inside ------------------------------------------------------------------------------------------------------
 
@@ -225,7 +226,7 @@ class Links:
             self._gone(peer)
             self._sink("peer-down", {"peer": peer.hex(), "reason": link.ended}, "info")
             fault = link.fault
-            self._feed([PeerDown(peer, link.ended, fault.code if fault else "", fault.penalty if fault else 0)])
+            self._feed([PeerDown(peer, link.ended, fault.code if fault else link.code, fault.penalty if fault else 0)])
 
     def _is_second(self, link: PeerLink, peer: bytes) -> bool:
         """Return whether there is another connection to the peer that is the one to keep."""
@@ -336,6 +337,7 @@ class Links:
             if messages:
                 await self._deliver(link, messages)
             if parting is not None:
+                link.code = parting.code
                 link.end(f"the peer said {parting.code}: {parting.reason}", orderly=False)
                 return
             self._check_partial(link)
@@ -400,6 +402,7 @@ class Links:
             link.fault = error
             link.end(reason, orderly=connection.alive, last=encode_message(goodbye(error.code, error.reason)))
             return
+        link.code = error.code
         connection.refuse(error.code, error.reason)
         with trio.move_on_after(self._limits.goodbye_s):
             await self._flush(link)

@@ -113,6 +113,7 @@ class PeerLink:
         up_at_us: when.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
+        code: the word for it: the peer's Goodbye, or our refusal of a peer that was not up; "" if there is none.
         fault: the rule of the link that the peer broke, if that is why.
         orderly: what waits may still be sent at the end.
     """
@@ -129,6 +130,7 @@ class PeerLink:
     up_at_us: int = 0
     held_until_us: int = 0
     ended: str = ""
+    code: str = ""
     fault: RemoteProtocolError | None = None
     orderly: bool = True
 

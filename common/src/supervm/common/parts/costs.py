@@ -106,6 +106,7 @@ COSTS: Final[Mapping[type[m.Message], Cost]] = {
     m.EdgeRegistration: _bytes("link", 200, 100, "record"),
     m.GetValidatorChanges: Cost("history", 200),
     m.ValidatorChanges: Cost("answers", 50, kib=600, size=_change_bytes),
+    m.ForkMessage: _bytes("link", 300, 300, "fork"),  # two certificates; a bad one ends the link
     m.BatchMessage: _bytes("batches", 100, 220, "batch"),
     m.BatchVoteMessage: Cost("batches", 10 + SIGNATURE),
     m.BatchCertificateMessage: _bytes("batches", 50, 600, "certificate"),

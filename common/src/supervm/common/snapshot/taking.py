@@ -67,7 +67,8 @@ class SnapshotTaker:
     ) -> None:
         self._chain, self._outbox, self._reader = chain, outbox, reader
         self._changes, self._peers = changes, peers
-        self._client = LightClient(anchor_of(chain), chain.verify)
+        # whoever runs a node that follows the whole chain answers for its peers, whatever the age of its genesis
+        self._client = LightClient(anchor_of(chain), chain.verify, trusting_period_ms=None)
         self._start: SnapshotStart | None = None
         self._position: bytes | None = FIRST_KEY
         self._seeking = False
@@ -157,7 +158,7 @@ class SnapshotTaker:
         try:
             for raw in message.changes:
                 change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-                if self._client.follow(change):
+                if self._client.follow(change, now_us // 1000):
                     self._changes.add(change)
                     is_new = True
         except RemoteProtocolError:
@@ -241,8 +242,7 @@ class SnapshotTaker:
 
     def _seek(self, now_us: int, peer: bytes | None) -> None:
         self._seeking = True
-        for change in self._changes.all():  # what the node has seen itself since the last time
-            self._client.follow(change)
+        self._client.resume(self._changes.all(), ())  # what the node has seen itself since the last time
         self._ask(now_us, peer)
 
     def _pass_over(self, now_us: int, peer: bytes) -> None:

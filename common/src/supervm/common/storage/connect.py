@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sqlite3
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
-from supervm.common.errors import InputError
+from supervm.common.errors import CommonError, InputError
+
+from .errors import DatabaseDamaged
 
 AUTOCHECKPOINT_PAGES: Final = 20_000
 """Pages in SQLite's journal at which a commit moves them into the database."""
@@ -137,7 +140,21 @@ def _set_up_postgresql(connection: Any, _record: object) -> None:
     connection.commit()
 
 
-def open_failed(url: URL, error: SQLAlchemyError) -> InputError:
-    """Return the error for a database that cannot be opened."""
-    reason = str(getattr(error, "orig", None) or error).strip().splitlines() or ["unknown reason"]
-    return InputError(f"cannot open the database {shown(url)}: {reason[0]}")
+def open_failed(url: URL, error: SQLAlchemyError) -> CommonError:
+    """Return the error for a database that cannot be opened: `InputError`, or `DatabaseDamaged`."""
+    if is_damage(error):
+        return DatabaseDamaged(f"the database {shown(url)} is damaged: {reason_of(error)}")
+    return InputError(f"cannot open the database {shown(url)}: {reason_of(error)}")
+
+
+def is_damage(error: Exception) -> bool:
+    """Return whether SQLite says that the file itself is wrong, not the disk under it or whoever uses it."""
+    original = error.orig if isinstance(error, DBAPIError) else error
+    code = getattr(original, "sqlite_errorcode", None)  # extended: the primary code is its low byte
+    return isinstance(code, int) and code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
+
+
+def reason_of(error: Exception) -> str:
+    """Return the first line of what a database said."""
+    text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    return text.splitlines()[0] if text else type(error).__name__

@@ -13,5 +13,9 @@ class StorageFailed(CommonError):
     """
 
 
+class DatabaseDamaged(StorageFailed):
+    """The database holds what no node has written: starting again does not help, a person has to mend it."""
+
+
 class LogDamaged(CommonError):
     """The write-ahead log cannot be trusted to hold every promise: the node becomes an observer (consensus.md 2.8)."""

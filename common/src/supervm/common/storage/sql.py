@@ -21,14 +21,14 @@ from pathlib import Path
 from typing import Any, Final, cast
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from supervm.common.errors import InputError
 from supervm.common.records import Key, Record, TableSpec, Value, by_name, check_records, declared
 from supervm.protocol.errors import LocalProtocolError
 
-from .connect import check_durable, database_url, open_engine, open_failed, shown
-from .errors import StorageFailed
+from .connect import check_durable, database_url, is_damage, open_engine, open_failed, reason_of, shown
+from .errors import DatabaseDamaged, StorageFailed
 from .files import sync_directory
 from .log_format import check_group
 from .net import TableChange, net_change
@@ -61,6 +61,7 @@ class SqlStore:
 
     Raises:
         InputError: the database cannot be opened, is of another schema version or has other columns, or is in use.
+        DatabaseDamaged: the file is no database, or a damaged one.
         LogDamaged: see `WriteAheadLog`; open again without a log to read the tables as an observer.
     """
 
@@ -257,9 +258,11 @@ class SqlStore:
             except BaseException as error:
                 self._failed = True
                 if isinstance(error, SQLAlchemyError):
+                    if is_damage(error):
+                        raise self._damaged(error) from error
                     raise StorageFailed(
-                        f"could not commit to the database {shown(self.url)}: {_reason(error)}; the process must end. "
-                        "Make room or mend the disk, then start the node again"
+                        f"could not commit to the database {shown(self.url)}: {reason_of(error)}; the process must "
+                        "end. Make room or mend the disk, then start the node again"
                     ) from error
                 raise
 
@@ -300,7 +303,9 @@ class SqlStore:
                     connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").all()
         except (SQLAlchemyError, sqlite3.Error) as error:
             self._failed = True
-            raise StorageFailed(f"maintenance of {shown(self.url)} failed: {_reason(error)}") from error
+            if is_damage(error):
+                raise self._damaged(error) from error
+            raise StorageFailed(f"maintenance of {shown(self.url)} failed: {reason_of(error)}") from error
 
     def close(self) -> None:
         """Close everything; what was committed is durable already."""
@@ -323,12 +328,12 @@ class SqlStore:
             raise StorageFailed(f"the store {shown(self.url)} failed before or is closed; start the node again")
 
     def _read_failed(self, table: str, error: SQLAlchemyError) -> StorageFailed:
-        return StorageFailed(f"cannot read the table {table} of {shown(self.url)}: {_reason(error)}")
+        if is_damage(error):
+            return self._damaged(error)
+        return StorageFailed(f"cannot read the table {table} of {shown(self.url)}: {reason_of(error)}")
 
-
-def _reason(error: Exception) -> str:
-    text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-    return text.splitlines()[0] if text else type(error).__name__
+    def _damaged(self, error: Exception) -> DatabaseDamaged:
+        return DatabaseDamaged(f"the database {shown(self.url)} is damaged: {reason_of(error)}")
 
 
 def _other_schema(where: str, found: int, expected: int) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import trio
 
-from supervm.common.errors import InputError
+from supervm.common.errors import CommonError, InputError
 
 from .history import doubts, recall
 from .rows import PaymentsFile, Row
@@ -29,8 +29,12 @@ FATES = ("R4", "refused", "expired", "cancelled")
 FUNDING_GRAIN = 10**12
 FUNDING_FEE_GRAIN = 1_000
 
+class NodeLost(CommonError):
+    """A node has ended and is not started again; nobody answers for it."""
+
+
 Call = Callable[[str, Mapping[str, Any]], Awaitable[Any]]
-"""(node name, request) -> answer of that node's control socket."""
+"""(node name, request) -> answer of that node's control socket; raises `NodeLost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +119,11 @@ class PaymentRun:
         return counts
 
     async def run(self) -> None:
-        """Fund, send, and follow until every row has a fate."""
-        await self._fund()
+        """Fund, send, and follow until every row has a fate; rows of a node that is lost wait for ever."""
+        try:
+            await self._fund()
+        except NodeLost:
+            await trio.sleep_forever()
         async with trio.open_nursery() as nursery:
             for node in dict.fromkeys(self._wallets[item.row.source].node for item in self.payments):
                 nursery.start_soon(self._send, node)
@@ -189,14 +196,21 @@ class PaymentRun:
                 }
                 for item in mine[start : start + CHUNK_ROWS]
             ]
-            answer = await self._call(node, {"request": "pay_many", "rows": rows})
+            try:
+                answer = await self._call(node, {"request": "pay_many", "rows": rows})
+            except NodeLost:
+                return
             for item, shown in zip(mine[start : start + CHUNK_ROWS], answer["payments"], strict=True):
                 if item.shown is None:
                     item.shown = shown
 
     async def _poll(self) -> None:
         for node in self._nodes():
-            for shown in await self._changed(node):
+            try:
+                changed = await self._changed(node)
+            except NodeLost:
+                continue
+            for shown in changed:
                 item = self._by_key.get(shown.get("key") or "")
                 if item is not None:
                     item.shown = shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import shutil
 import signal
 import tempfile
@@ -15,14 +16,15 @@ from typing import Any
 
 import trio
 
+from supervm.common.chain_clock import genesis_problem
 from supervm.common.cli.registry import COMMANDS_GROUP, PROFILES, offers
 from supervm.common.errors import CommonError, InputError
 from supervm.common.storage.lock import DirectoryLock
 
 from ..driver.client import call
 from ..driver.lines import NoOwner
-from .layout import PASSPHRASE_FILE, Counts, Network, open_network
-from .payments import PaymentRun
+from .layout import GENESIS_FILE, PASSPHRASE_FILE, Counts, Network, open_network
+from .payments import NodeLost, PaymentRun
 from .processes import NodeProcess, Processes
 from .rows import PaymentsFile, read_payments
 from .view import Picture, View
@@ -32,6 +34,8 @@ FRESH_TIMEOUT_S = 10.0
 """How long a balance may take to be proved at the height that the document names."""
 PICTURE_S = 0.5
 LINE_S = 2.0
+LOOK_LINES = 3
+"""Where there is no live picture, nodes are asked how they stand every so many lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +91,8 @@ class _Session:
     def __init__(self, network: Network, file: PaymentsFile, options: UpOptions, view: View) -> None:
         self._network, self._options, self._view = network, options, view
         self._processes = Processes(
-            network.processes(), {4: ["--passphrase-file", str(network.directory / PASSPHRASE_FILE)]}
+            network.processes(), {4: ["--passphrase-file", str(network.directory / PASSPHRASE_FILE)]},
+            say=view.say, on_lost=self._node_lost,
         )
         self._nodes: dict[str, NodeProcess] = {node.name: node for node in self._processes.nodes}
         self._names = file.names
@@ -98,15 +103,41 @@ class _Session:
         self._started = time.monotonic()
         self._interrupted = False
         self._finished = False
+        self._work = trio.CancelScope()
+        self._problems: dict[str, str] = {}  # without their numbers -> what was said
         self._infos: dict[str, Mapping[str, Any]] = {}
 
     async def _call(self, name: str, request: Mapping[str, Any]) -> Any:
         """Ask a node; one that is being restarted is waited for."""
         while True:
+            if self._nodes[name].lost:
+                raise NodeLost(self._nodes[name].lost)
             try:
                 return await call(self._nodes[name].socket, request)
             except NoOwner:
                 await trio.sleep(0.2)
+
+    def _node_lost(self, node: NodeProcess) -> None:
+        """Go on without a node if that is possible, else end with the summary of what there is."""
+        self._problems[node.name] = node.lost
+        why = self._why_over()
+        if why and not self._finished:
+            self._view.say(f"the network cannot go on: {why}")
+            self._work.cancel()
+
+    def _why_over(self) -> str:
+        """Return why the payments cannot go on without the nodes that are lost; empty if they can."""
+        counts = self._network.counts
+        lost = {tier: [name for name in counts.names(tier) if self._nodes[name].lost] for tier in range(1, 5)}
+        if counts.l1 - len(lost[1]) < 2 * counts.l1 // 3 + 1:
+            return f"{len(lost[1])} of {counts.l1} validators are lost, so there is no quorum"
+        if len(lost[2]) == counts.l2:
+            return "no miner is left"
+        if len(lost[3]) == counts.l3:
+            return "no edge is left"
+        payers = {self._network.wallets[item.row.source].node for item in self._run.payments if not item.done}
+        waiting = [name for name in lost[4] if name in payers]
+        return f"{waiting[0]}, which pays, is lost" if waiting else ""
 
     async def run(self) -> tuple[dict[str, Any], bool]:
         """Run until done, interrupted or out of time."""
@@ -126,10 +157,11 @@ class _Session:
             f"{counts.l3} L3, {counts.l4} L4"
         )
         document: dict[str, Any] = {}
+        self._say_problem("this network", genesis_problem(self._network.directory / GENESIS_FILE))
         async with trio.open_nursery() as nursery:
-            work = trio.CancelScope(
-                deadline=trio.current_time() + self._options.timeout_s if self._options.timeout_s else float("inf")
-            )
+            work = self._work
+            if self._options.timeout_s:
+                work.deadline = trio.current_time() + self._options.timeout_s
             nursery.start_soon(self._watch_signals, signals, work)
             try:
                 with work:
@@ -177,16 +209,35 @@ class _Session:
             raise CommonError(f"{waiting[0]} did not start: {self._nodes[waiting[0]].last_line()}")
 
     async def _info(self, name: str) -> None:
-        self._infos[name] = await self._call(name, {"request": "info"})
+        try:
+            info = await self._call(name, {"request": "info"})
+        except NodeLost:
+            return
+        self._infos[name] = info
+        for text in info.get("problems", ()):
+            self._say_problem(name, text)
+
+    def _say_problem(self, name: str, text: str | None) -> None:
+        """Say what a node has to tell its owner, once: nodes of one machine have the same clock."""
+        if text is None:
+            return
+        kind = re.sub(r"[0-9]+", "#", text)
+        if kind not in self._problems:
+            self._view.say(f"{name}: {text}")
+        self._problems[kind] = f"{name}: {text}"
+
+    async def _look(self) -> None:
+        """Ask every node how it stands, for a second at most."""
+        with trio.move_on_after(1.0):
+            async with trio.open_nursery() as nursery:
+                for name in self._nodes:
+                    nursery.start_soon(self._info, name)
 
     async def _show(self) -> None:
         pause = PICTURE_S if self._view.live else LINE_S
-        while True:
-            if self._view.live:
-                with trio.move_on_after(1.0):
-                    async with trio.open_nursery() as nursery:
-                        for name in self._nodes:
-                            nursery.start_soon(self._info, name)
+        for turn in itertools.count():
+            if self._view.live or turn % LOOK_LINES == 0:
+                await self._look()
             self._view.show(
                 Picture(self._run.counts(), len(self._run.payments), sorted(self._infos.items()), self._elapsed())
             )
@@ -205,17 +256,21 @@ class _Session:
         with trio.move_on_after(FRESH_TIMEOUT_S):
             for pause_s in itertools.chain((0.0, 0.0), itertools.repeat(0.1)):
                 await trio.sleep(pause_s)
-                answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
+                try:
+                    answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
+                except NodeLost:
+                    break
                 if answer["proof_verified"] and answer["height"] >= height:
                     break
         return answer
 
     async def _document(self) -> dict[str, Any]:
         """The document of surface.md, its balances proved by the phones' light clients."""
-        info = max(
-            [await self._call(name, {"request": "info"}) for name in self._network.counts.names(1)],
-            key=lambda info: int(info["certified_height"]),
-        )
+        await self._look()
+        validators = [self._infos[name] for name in self._network.counts.names(1) if name in self._infos]
+        if not validators:
+            raise CommonError("no validator answers; see node.out in the node folders under --dir")
+        info = max(validators, key=lambda info: int(info["certified_height"]))
         balances: dict[str, int] = {}
         unproved: list[str] = []
         limiter = trio.CapacityLimiter(8)
@@ -246,6 +301,8 @@ class _Session:
         }
         if unproved:
             document["unproved"] = sorted(unproved)
+        if self._problems:
+            document["problems"] = list(self._problems.values())
         return document
 
 

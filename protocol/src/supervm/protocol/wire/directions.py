@@ -18,9 +18,9 @@ ANY_LINK: Final[Kinds] = frozenset({m.Heartbeat, m.Goodbye})
 """Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
 
 REQUESTS: Final[Kinds] = frozenset(
-    {m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt, m.GetValidatorChanges})
+    {m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt, m.GetValidatorChanges, m.ForkMessage})
 ANSWERS: Final[Kinds] = frozenset(
-    {m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage, m.ValidatorChanges})
+    {m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage, m.ValidatorChanges, m.ForkMessage})
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
     {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetSnapshot, m.GetAccounts,
      m.GetReceipt, m.GetValidatorChanges})

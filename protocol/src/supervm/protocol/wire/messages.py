@@ -16,6 +16,7 @@ import msgspec
 
 from ..batch import BatchVote
 from ..codec import Hash, Key, Uint, Uint16
+from ..forks import FORK_BYTES_MAX
 from ..transfer import TRANSFER_BYTES_MAX
 from ..validators import VALIDATORS_MAX
 from ..votes import Certificate, Vote
@@ -151,6 +152,12 @@ class ValidatorChanges(Message, tag=20, frozen=True):
     changes: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=CHANGES_MAX)]
 
 
+class ForkMessage(Message, tag=21, frozen=True):
+    """Two certified checkpoints that no one chain contains (`forks.CheckpointFork`), so that others stop as well."""
+
+    fork: Annotated[bytes, msgspec.Meta(max_length=FORK_BYTES_MAX)]
+
+
 # --- L2 - L1 --------------------------------------------------------------------------------------------------------
 
 
@@ -281,6 +288,7 @@ AnyMessage = (
     | EdgeRegistration
     | GetValidatorChanges
     | ValidatorChanges
+    | ForkMessage
     | BatchMessage
     | BatchVoteMessage
     | BatchCertificateMessage

@@ -15,7 +15,7 @@ from supervm.protocol.execution import STATUS_EXECUTED, Receipt
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import ReceiptProof, ValidatorChange
 from supervm.protocol.mmr import MMRProof
-from supervm.protocol.receipts import RECEIPTS, merkle_root
+from supervm.protocol.receipts import RECEIPTS, merkle_root, path_sides
 from supervm.protocol.transfer import transfer_id
 from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.wire.messages import (
@@ -72,7 +72,7 @@ class ReceiptForger(Actor):
 
     def _unplaced(self, name: bytes, checkpoint: CertifiedCheckpoint) -> bytes:
         """A receipt that is in no tree, of a block that exists."""
-        return encode(ReceiptProof(1, _executed(name), 1, (), checkpoint.header, (), checkpoint))
+        return encode(ReceiptProof(1, _executed(name), path_sides(0, 1), (), checkpoint.header, (), checkpoint))
 
     def _without_history(self, name: bytes, checkpoint: CertifiedCheckpoint) -> bytes:
         """A receipt that is in the tree of a block that does not exist."""
@@ -81,7 +81,7 @@ class ReceiptForger(Actor):
             checkpoint.header, height=max(0, checkpoint.header.height - 1),
             receipts_root=merkle_root([encode(receipt)], RECEIPTS))
         history = MMRProof(1, checkpoint.header.height, header.height, (ZERO_HASH,))
-        return encode(ReceiptProof(1, receipt, 1, (), header, (history,), checkpoint))
+        return encode(ReceiptProof(1, receipt, path_sides(0, 1), (), header, (history,), checkpoint))
 
 
 def _checkpoint_of(message: AccountProofs) -> CertifiedCheckpoint | None:

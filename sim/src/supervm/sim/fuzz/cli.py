@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from supervm.common.cli.numbers import WholeNumber
+from supervm.common.cli.numbers import DecimalNumber, WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
 from supervm.common.quoting import quoted
@@ -22,7 +22,7 @@ DEFAULT_SEEDS = 100
 @click.command("fuzz", epilog="Example: supervm sim fuzz --minutes 30 --out failures")
 @click.option("--seeds", type=WholeNumber(1, 10_000_000), default=None,
               help=f"How many seeds [default: {DEFAULT_SEEDS}, or no limit with --minutes].")
-@click.option("--minutes", type=click.FloatRange(0, min_open=True), default=None, help="How long.")
+@click.option("--minutes", type=DecimalNumber(0, min_open=True), default=None, help="How long.")
 @click.option("--first", type=WholeNumber(0, 2**62), default=0, show_default=True, help="The first seed.")
 @click.option("--mutate", "mutation", metavar="RULE", default=None,
               help="Break a rule of the shipped code on purpose and end at the first finding; 'list' lists them, 'all' "

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.evidence import Culprit, Evidence, check_evidence, decode_evidence
+from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
+from supervm.protocol.validators import ValidatorSet
 
 from ..exact import Host
 from .facts import Facts
@@ -33,6 +36,9 @@ class EvidenceWatch:
         """
         facts = self._facts
         kind = str(fields.get("kind"))
+        if kind == "fork":
+            self._fork(host, fields)
+            return
         evidence = _read(fields)
         accused = self._accused(fields, facts.epochs.newest if evidence is None else evidence.epoch)
         if accused is None:
@@ -53,6 +59,18 @@ class EvidenceWatch:
         miner = accused.node_id if "miner" in fields else None
         if (proved.kind, proved.validator, proved.miner) != (kind, fields.get("validator"), miner):
             facts.book.note("A2", f"{host.name}'s evidence of {kind} against {accused.name} proves {proved} instead")
+
+    def _fork(self, host: Host, fields: Mapping[str, Any]) -> None:
+        """Look at a fork that a phone, an edge or a miner has published: it accuses sets, and must prove itself too."""
+        facts = self._facts
+        try:
+            fork = decode(CheckpointFork, bytes.fromhex(str(fields.get("evidence", ""))), bytes_max=FORK_BYTES_MAX)
+            sets = [ValidatorSet(members.listed) for members in facts.epochs.members.values()]
+            check_fork(fork, facts.chain.chain_id, sets, facts.chain.verify)
+        except (RemoteProtocolError, ValueError) as error:
+            facts.book.note("A2", f"{host.name}'s evidence of a fork proves nothing: {error}")
+        else:
+            facts.book.note("S8", f"{host.name} has proof that {fork.reason}")
 
     def _accused(self, fields: Mapping[str, Any], epoch: int) -> Host | None:
         facts = self._facts

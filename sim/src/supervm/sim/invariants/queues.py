@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.core import Received
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode
 from supervm.protocol.light import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.wire.messages import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.lane import Lane
@@ -172,8 +170,5 @@ class QueueWatch:
 
 
 def _stored_height(host: Host) -> int:
-    """Return the height of the checkpoint on a phone's disk, 0 if there is none."""
-    row = host.disk.get("trusted", ("newest",))
-    if row is None or not isinstance(row[0], bytes):
-        return 0
-    return decode(CertifiedCheckpoint, row[0], bytes_max=1 << 20).header.height
+    """Return the height of the newest checkpoint on a phone's disk, 0 if there is none."""
+    return max((height for (height,), _ in host.disk.scan("certified") if isinstance(height, int)), default=0)

@@ -27,9 +27,12 @@ from supervm.common.driver.control import SOCKET_FILE
 from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
 from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.light_memory import load_anchor
+from supervm.common.mend import with_mend
 from supervm.common.node import load_chain, open_store
 from supervm.common.records import Reader
 from supervm.common.storage import DirectoryLock
+from supervm.common.storage.errors import DatabaseDamaged
 from supervm.common.storage.sql import SqlStore
 from supervm.common.wallet import WALLET_FILE, read_passphrase, unlock_wallet
 from supervm.protocol.genesis import Chain
@@ -86,13 +89,14 @@ def build_node(
     """Unlock the wallet and make the core; `offline` gives it no peers.
 
     Raises:
-        InputError: there is no wallet, or the passphrase does not open it.
+        InputError: there is no wallet, the passphrase does not open it, or the anchor is none of this network.
     """
     options = mobile_options(config)
     keys, names = open_accounts(unlock_wallet(config.directory / WALLET_FILE, passphrase), options)
     peers = [] if offline else [(peer.node_id, peer.address) for peer in config.peers]
     return MobileNode(
-        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng, names=names, validity_ms=options.validity_ms
+        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng, names=names, validity_ms=options.validity_ms,
+        anchor=None if options.anchor is None else load_anchor(options.anchor, chain),
     )
 
 
@@ -111,11 +115,14 @@ def _owned(directory: Path) -> Iterator[tuple[NodeConfig, Chain, SqlStore]]:
     config = config_of(directory)
     with DirectoryLock(config.directory):
         chain = load_chain(config.genesis)
-        store, _ = open_store(config, TABLES, with_log=False)
         try:
-            yield config, chain, store
-        finally:
-            store.close()
+            store, _ = open_store(config, TABLES, with_log=False)
+            try:
+                yield config, chain, store
+            finally:
+                store.close()
+        except DatabaseDamaged as error:
+            raise InputError(with_mend(error, config)) from error
 
 
 def ask_offline(directory: Path, request: MobileRequest, passphrase_file: Path | None) -> Any:

@@ -66,7 +66,10 @@ def balance(
         line = f"no proof: {value['reason']}"
     else:
         proved = "proved" if value["proof_verified"] else "NOT proved now"
-        line = f"{value['balance']} grain, {proved} at height {value['height']}, {value['age_s']:.1f} s old"
+        age = "dated ahead of this machine's clock" if value["age_s"] is None else f"{value['age_s']:.1f} s old"
+        line = f"{value['balance']} grain, {proved} at height {value['height']}, {age}"
+        if value["reason"]:
+            line += f" ({value['reason']})"
     emit(value, as_json=as_json, lines=[line])
     return 0 if value["proof_verified"] else 1
 

@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from supervm.common.cli.output import emit, json_option
+from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
+from supervm.common.cli.output import json_option
 from supervm.common.config import load_config
-from supervm.common.keyfile import create_file
+from supervm.common.errors import InputError
 from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.codec import encode
 from supervm.protocol.light import anchor_of
 
 from ..config import MOBILE_OPTIONS
-from ..messages import Request
+from ..messages import NewestAnchor, Request
 from ..node import MobileNode
 from ..tables import TABLES
-from .access import build_node, passphrase_of, passphrase_option
+from .access import RequestRefused, build_node, passphrase_of, passphrase_option
 
 
 @click.group()
@@ -40,13 +40,24 @@ def run(config_file: Path, passphrase_file: Path | None) -> int:
     return run_node(config, build, requests=Request, tables=TABLES)
 
 
-@l4.command("export-anchor", epilog="Example: supervm l4 export-anchor genesis.cbor --out anchor.cbor")
-@click.argument("genesis", type=click.Path(dir_okay=False, path_type=Path))
+@l4.command("export-anchor", epilog="Example: supervm l4 export-anchor --dir phone --out anchor.cbor")
+@click.argument("genesis", type=click.Path(dir_okay=False, path_type=Path), required=False)
+@click.option("--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path),
+              help="Take the newest header that the phone running in this folder trusts, instead of a genesis file.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @json_option
-def export_anchor(genesis: Path, out: Path, as_json: bool) -> None:
-    """Write the trusted start of a network's light clients: genesis header and validators, without the money."""
-    anchor = anchor_of(load_chain(genesis))
-    create_file(out, encode(anchor))
-    document = {"file": str(out), "chain_id": anchor.header.chain_id.hex(), "height": anchor.header.height}
-    emit(document, as_json=as_json, lines=[f"wrote {out}: the anchor of network {document['chain_id']}"])
+def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_json: bool) -> int:
+    """Write a trusted start for light clients: a header and its validators, without the money.
+
+    Of the file GENESIS it is the network's first header. With --dir it is the newest that this phone trusts: give it,
+    over a channel that its receiver trusts, to whoever was away for longer than the trusting period.
+    """
+    if (genesis is None) == (directory is None):
+        raise InputError("give either the file of a genesis or --dir DIR of a running phone")
+    if genesis is not None:
+        return write_anchor(anchor_of(load_chain(genesis)), out, as_json=as_json)
+    assert directory is not None
+    try:
+        return write_anchor(ask_anchor(directory, NewestAnchor()), out, as_json=as_json)
+    except RequestRefused as error:
+        return no_anchor(str(error), as_json=as_json)

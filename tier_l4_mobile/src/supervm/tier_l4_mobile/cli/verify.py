@@ -13,7 +13,7 @@ from supervm.common.errors import InputError
 from supervm.protocol.address import encode_address
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import Chain, load_genesis
+from supervm.protocol.genesis import TRUSTING_PERIOD_MS, Chain, load_genesis
 from supervm.protocol.keys import verify as verify_signature
 from supervm.protocol.light import ANSWER_BYTES_MAX, MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
 
@@ -27,14 +27,26 @@ _FILE_BYTES_MAX = 64 << 20
 @click.option("--now", "now_s", type=WholeNumber(0, 2**40), help="Unix time in seconds [default: this machine's].")
 @click.option("--max-age", "max_age_s", type=WholeNumber(1, 2**40), default=MAX_AGE_MS // 1000, show_default=True,
               help="Seconds that the proved state may be old.")
+@click.option("--trusting-period", "period_s", type=WholeNumber(1, 2**40),
+              help="Seconds that the anchor may be old [default: as genesis.cbor says; 21 days for an anchor].")
 @json_option
-def verify(answer_file: Path, anchor_file: Path, now_s: int | None, max_age_s: int, as_json: bool) -> int:
-    """Check the file ANSWER, offline; exit status 1 and the reason when it proves nothing."""
+def verify(
+    answer_file: Path, anchor_file: Path, now_s: int | None, max_age_s: int, period_s: int | None, as_json: bool
+) -> int:
+    """Check the file ANSWER, offline; exit status 1 and the reason when it proves nothing.
+
+    Validators answer for what they signed for the trusting period. An anchor that is older proves nothing any more:
+    take a newer one from somebody you trust.
+    """
     now_ms = time.time_ns() // 1_000_000 if now_s is None else now_s * 1000
-    anchor, test_network = _read_anchor(anchor_file)
+    anchor, test_network, period_ms = _read_anchor(anchor_file)
+    if period_s is not None:
+        period_ms = period_s * 1000
     data = _read(answer_file)
     try:
-        client = LightClient(anchor, verify_signature, max_age_ms=max_age_s * 1000)
+        client = LightClient(
+            anchor, verify_signature, max_age_ms=max_age_s * 1000, trusting_period_ms=period_ms
+        )
         proved = client.check_answer(data, now_ms)
         account = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX).account
     except RemoteProtocolError as error:
@@ -63,15 +75,15 @@ def _read(path: Path) -> bytes:
         raise InputError(f"{path}: the file cannot be read: {error.strerror}") from error
 
 
-def _read_anchor(path: Path) -> tuple[Anchor, bool | None]:
-    """Return the anchor, and whether it is a test network's where the file tells."""
+def _read_anchor(path: Path) -> tuple[Anchor, bool | None, int]:
+    """Return the anchor, whether it is a test network's where the file tells, and the trusting period in ms."""
     data = _read(path)
     try:
-        return decode(Anchor, data), None
+        return decode(Anchor, data), None, TRUSTING_PERIOD_MS
     except RemoteProtocolError:
         pass
     try:
         chain = Chain(load_genesis(data), verify_signature)
     except LocalProtocolError as error:
         raise InputError(f"{path} is neither an anchor nor a genesis file: {error}") from error
-    return anchor_of(chain), chain.parameters.test_network
+    return anchor_of(chain), chain.parameters.test_network, chain.parameters.trusting_period_ms

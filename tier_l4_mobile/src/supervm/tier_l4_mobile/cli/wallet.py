@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 
 import click
@@ -10,6 +11,7 @@ import click
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.config import CONFIG_FILE
+from supervm.common.errors import InputError
 from supervm.common.node import load_chain
 from supervm.common.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
@@ -20,6 +22,8 @@ from .access import config_of, passphrase_of, passphrase_option
 
 _ENTROPY_BYTES = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}
 _WORDS_BYTES_MAX = 1 << 16
+
+_WORDS_CHARS_MAX = 4_096
 
 _folder = click.option(
     "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), required=True,
@@ -67,7 +71,7 @@ def import_(
 ) -> None:
     """Take over a wallet from its BIP-39 words."""
     if words_file is None:
-        words = click.prompt("Words, all in one line", hide_input=True, err=True)
+        words = _typed_words()
     else:
         words = read_text(words_file, what="the words", bytes_max=_WORDS_BYTES_MAX)
     test = _is_test(directory, test)
@@ -122,6 +126,23 @@ def export(directory: Path, passphrase_file: Path | None, as_json: bool) -> None
     """Show the words of the wallet: whoever sees them has the money."""
     words = unlock_wallet(directory / WALLET_FILE, passphrase_of(passphrase_file)).words()
     emit({"words": words}, as_json=as_json, lines=[words])
+
+
+def _typed_words() -> str:
+    """Ask for the words on a terminal, or take one line of standard input; nothing is echoed."""
+    if sys.stdin.isatty():
+        text: str = click.prompt("Words", hide_input=True, err=True)
+        return text
+    try:
+        line = sys.stdin.readline(_WORDS_CHARS_MAX)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"standard input: the words cannot be read: {error}") from error
+    if not line.strip():
+        raise InputError(
+            "there is no terminal to ask for the words: give --words-file FILE or a line on standard input, and the "
+            "passphrase by --passphrase-file FILE or SUPERVM_PASSPHRASE"
+        )
+    return line
 
 
 def _is_test(directory: Path, test: bool) -> bool:

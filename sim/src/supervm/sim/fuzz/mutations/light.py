@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from supervm.protocol import light
+from supervm.protocol import light, trust
 from supervm.protocol.account import decode_account
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.tier_l1_super import executor
-from supervm.tier_l4_mobile import sync
 
 from .switch import Patcher, mutation, nothing
 
@@ -64,29 +63,32 @@ def _highest(patcher: Patcher) -> None:
 
 @mutation("stored-header", "a restart goes on from the highest header (5)", on=("crash",), rate_ppm=60_000)
 def _stored(patcher: Patcher) -> None:
-    patcher.set(sync.Sync, "trust_stored", nothing)
+    def resume(original: Any, self: Any, changes: Any, _stored: Any) -> Any:
+        return original(self, changes, ())
+
+    patcher.wrap(light.LightClient, "resume", resume)
 
 
 @mutation("fresh", "a balance is current only while its header is young (5)", classes=("power",), l1=4, weights=(),
           rate_ppm=900_000, tick_ms=100, chaos_ms=40_000, pay_ppm=0, ask_ppm=100_000, spread=False)
 def _fresh(patcher: Patcher) -> None:
-    def init(original: Any, self: Any, anchor: Any, verify: Any, **_: Any) -> None:
-        original(self, anchor, verify, max_age_ms=1 << 40)
+    def init(original: Any, self: Any, anchor: Any, verify: Any, **others: Any) -> None:
+        original(self, anchor, verify, **{**others, "max_age_ms": 1 << 40})
 
     patcher.wrap(light.LightClient, "__init__", init)
 
 
 @mutation("future-header", "no header is ahead of the clock (5)", classes=("clock",), rate_ppm=300_000, tick_ms=100)
 def _future(patcher: Patcher) -> None:
-    patcher.set(light, "CLOCK_DRIFT_MS_MAX", 1 << 50)
+    patcher.set(trust, "CLOCK_DRIFT_MS_MAX", 1 << 50)
 
 
 @mutation("change-check", "a change of validators is signed by those that it replaces (5)", on=("bad-edge",),
           actors=("change-forger",), l3=2)
 def _change(patcher: Patcher) -> None:
-    def follow(original: Any, self: Any, change: Any) -> Any:
-        with patch.object(light, "check_certified_checkpoint", nothing):
-            return original(self, change)
+    def follow(original: Any, self: Any, change: Any, now_ms: int) -> Any:
+        with patch.object(trust, "check_certified_checkpoint", nothing):
+            return original(self, change, now_ms)
 
     patcher.wrap(light.LightClient, "follow", follow)
 
@@ -94,7 +96,13 @@ def _change(patcher: Patcher) -> None:
 @mutation("receipt-path", "a receipt is in the receipts of its block (5)", on=("bad-edge", "same-wallet"),
           actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
 def _receipt_path(patcher: Patcher) -> None:
-    patcher.set(light, "verify_merkle_path", lambda *_: True)
+    class Whatever:
+        """Differs from nothing."""
+
+        def __ne__(self, other: object) -> bool:
+            return False
+
+    patcher.set(light, "sided_root", lambda *_: Whatever())
 
 
 @mutation("receipt-history", "the block of a receipt is in the chain (5)", on=("bad-edge", "same-wallet"),

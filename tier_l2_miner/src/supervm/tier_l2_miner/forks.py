@@ -1,0 +1,78 @@
+"""Forks that edges show: kept, told to the owner, and passed on to the other edges (consensus.md 5, 2.10).
+
+A miner executes the chain itself and compares every certified checkpoint with its own, so a fork does not lead it
+astray; what it can do is see to it that the edges of others, and their phones, hear of it. One fork per height is
+looked at, and `FORKS_MAX` in all: one is enough to stop whoever believes certificates alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from supervm.common.core import Outbox
+from supervm.common.records import Column, Put, Reader, TableSpec
+from supervm.common.validator_changes import ChangeStore
+from supervm.protocol.codec import decode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
+from supervm.protocol.genesis import Chain
+from supervm.protocol.transition import proposed_set
+from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.wire.messages import ForkMessage
+
+FORK_TABLE = TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),))
+FORKS_MAX = 16
+"""Forks that are kept."""
+
+
+class Forks:
+    """The forks that a miner knows.
+
+    Args:
+        chain: the network.
+        reader: durable state, with `FORK_TABLE`.
+        outbox: where effects go.
+        changes: the changes of validators, which lead to everybody who ever validated.
+    """
+
+    def __init__(self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore) -> None:
+        self._chain, self._outbox, self._changes = chain, outbox, changes
+        self._known = {height: raw for (height,), (raw,) in reader.scan("forks") if isinstance(raw, bytes)}
+
+    def take(self, now_us: int, message: ForkMessage, edges: Iterable[bytes]) -> None:
+        """Check a fork that a peer shows; keep it and pass it on to `edges` if it is news.
+
+        Raises:
+            RemoteProtocolError: it proves nothing, which costs its sender the connection.
+        """
+        try:
+            fork = decode(CheckpointFork, message.fork, bytes_max=FORK_BYTES_MAX)
+            if fork.height in self._known or len(self._known) >= FORKS_MAX:
+                return
+            check_fork(fork, self._chain.chain_id, self._answerable(now_us // 1000), self._chain.verify)
+        except RemoteProtocolError as error:
+            error.penalty = error.penalty and 100
+            raise
+        self._known[fork.height] = message.fork
+        token = self._outbox.persist(Put("forks", (fork.height,), (message.fork,)))
+        self._outbox.publish(
+            "evidence", level="critical", kind="fork", height=fork.height, reason=fork.reason,
+            evidence=message.fork.hex(),
+        )
+        for edge in edges:
+            self._outbox.send(edge, message, after=token)
+
+    def tell(self, edge: bytes) -> None:
+        """Tell an edge that comes what is known."""
+        for raw in self._known.values():
+            self._outbox.send(edge, ForkMessage(raw))
+
+    def _answerable(self, now_ms: int) -> list[ValidatorSet]:
+        """Return the sets that answer for what they signed: the present one, and those of a trusting period ago."""
+        period_ms = self._chain.parameters.trusting_period_ms
+        found, validators = [], self._chain.validators
+        for change in self._changes.all():
+            if change.checkpoint.header.ts_ms + period_ms > now_ms:
+                found.append(validators)
+            validators = proposed_set(change.validators)
+        return [*found, validators]
