@@ -29,9 +29,11 @@ SECOND = 1_000_000
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 ASK = charged(GetBlocks(1))[1]
 """What one question for blocks costs."""
+VOTES = VoteMessage(())
+VOTE = charged(VOTES)[1]
 BUDGETS = {
-    Rank.MEMBER: Budget({"history": Rate(100 * ASK, 100 * ASK)}),
-    Rank.NAMED: Budget({"history": Rate(10 * ASK, 10 * ASK)}),
+    Rank.MEMBER: Budget({"history": Rate(100 * ASK, 100 * ASK), "consensus": Rate(100 * VOTE, 100 * VOTE)}),
+    Rank.NAMED: Budget({"history": Rate(10 * ASK, 10 * ASK), "consensus": Rate(10 * VOTE, 10 * VOTE)}),
     Rank.STRANGER: Budget({"history": Rate(2 * ASK, 4 * ASK)}, together=Rate(3 * ASK, 6 * ASK), peers_max=3),
 }
 
@@ -52,6 +54,9 @@ class Bench:
 
     def ask(self, peer: bytes, times: int = 1) -> list[bool]:
         return [self.manners.admit(self.now_us, peer, GetBlocks(1)) for _ in range(times)]
+
+    def vote(self, peer: bytes, times: int = 1) -> list[bool]:
+        return [self.manners.admit(self.now_us, peer, VOTES) for _ in range(times)]
 
     def fault(self, peer: bytes, penalty: int, code: str = "malformed") -> bool:
         return self.manners.blame(self.now_us, peer, RemoteProtocolError("it is wrong", penalty=penalty, code=code))
@@ -119,22 +124,45 @@ def test_every_message_has_a_cost_and_no_other_has() -> None:
 def test_a_peer_beyond_its_budget_is_held_until_it_owes_nothing_and_nothing_is_lost() -> None:
     bench = Bench()
     assert bench.up(A, Rank.NAMED)
-    assert bench.ask(A, 10) == [True] * 10
+    assert bench.vote(A, 10) == [True] * 10
     assert bench.effects(Hold) == []
-    assert bench.ask(A) == [True], "what has come is taken, and paid for later"
+    assert bench.vote(A) == [True], "what has come is taken, and paid for later"
     assert bench.effects(Hold) == [Hold(A, SECOND + SECOND // 10)]
     bench.now_us += SECOND // 10
-    assert bench.ask(A) == [True]
+    assert bench.vote(A) == [True]
     assert bench.effects(Hold) == [Hold(A, bench.now_us + SECOND // 10)]
+
+
+def test_questions_for_history_wait_one_of_a_kind_while_the_rest_goes_on() -> None:
+    bench = Bench()
+    bench.up(A, Rank.NAMED)
+    assert bench.ask(A, 30) == [True] * 11 + [False] * 19
+    assert bench.vote(A, 5) == [True] * 5
+    assert bench.effects(Hold) == []
+    assert bench.manners.due(bench.now_us) == []
+    assert bench.manners.deadline_us == bench.now_us + SECOND // 10
+    bench.now_us += SECOND // 10
+    assert bench.manners.due(bench.now_us) == [(A, GetBlocks(1))]
+    assert (bench.manners.due(bench.now_us), bench.manners.deadline_us) == ([], None)
+    assert bench.ask(A) == [False], "the one before it is not paid for yet"
+    bench.down(A)
+    assert bench.manners.due(bench.now_us + SECOND) == []
+
+
+def test_even_questions_that_wait_have_a_price() -> None:
+    bench = Bench()
+    bench.up(A, Rank.MEMBER)
+    bench.ask(A, 3_000)
+    assert {hold.peer for hold in bench.effects(Hold)} == {A}
 
 
 def test_members_have_more_and_one_peer_does_not_cost_another() -> None:
     bench = Bench()
     bench.up(A, Rank.MEMBER)
     bench.up(B, Rank.NAMED)
-    bench.ask(B, 50)
+    bench.vote(B, 50)
     assert {hold.peer for hold in bench.effects(Hold)} == {B}
-    bench.ask(A, 100)
+    bench.vote(A, 100)
     assert bench.effects(Hold) == []
 
 
@@ -155,11 +183,11 @@ def test_strangers_share_a_budget_whatever_their_number_and_members_do_not_notic
 def test_coming_back_does_not_fill_the_bucket() -> None:
     bench = Bench()
     bench.up(A, Rank.NAMED)
-    bench.ask(A, 30)
+    bench.vote(A, 30)
     bench.down(A)
     bench.up(A, Rank.NAMED)
     bench.outbox.drain()
-    bench.ask(A)
+    bench.vote(A)
     (hold,) = bench.effects(Hold)
     assert hold.until_us > bench.now_us + 2 * SECOND
 
@@ -173,7 +201,7 @@ def test_what_is_of_use_is_refunded_and_what_is_answered_is_charged() -> None:
     assert bench.effects(Hold) == []
     assert bench.manners.can_afford(bench.now_us, A, "history")
     bench.manners.answered(bench.now_us, A, "history", 1 << 20)
-    assert len(bench.effects(Hold)) == 1
+    assert bench.ask(A) == [False]
     assert not bench.manners.can_afford(bench.now_us, A, "history")
 
 

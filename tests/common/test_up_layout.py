@@ -8,11 +8,9 @@ from typing import Any
 
 import pytest
 
-from supervm.common.config import load_config
 from supervm.common.errors import InputError
-from supervm.common.up.layout import NETWORK_FILE, Counts, open_network
+from supervm.common.up.layout import NETWORK_FILE, open_network
 from supervm.common.up.rows import parse_payments
-from supervm.tier_l4_mobile.config import MOBILE_OPTIONS, mobile_options
 
 WHOLE: dict[str, Any] = {
     "counts": {"l1": 1, "l2": 1, "l3": 1, "l4": 1},
@@ -55,16 +53,3 @@ def test_a_wrong_payments_file_is_named_with_its_line(data: bytes, said: str) ->
         parse_payments(data, "p.csv")
     assert str(caught.value).startswith("p.csv")
     assert said in str(caught.value)
-
-
-@pytest.mark.parametrize("phones", [3])
-def test_a_phone_that_no_name_lives_on_has_an_account_without_a_name(tmp_path: Path, phones: int) -> None:
-    """One name, a payment to oneself, and more phones than names: every phone's configuration is one it can read."""
-    network = open_network(tmp_path, Counts(1, 1, 1, phones), ["alice"])
-    for phone in network.counts.names(4):
-        options = mobile_options(load_config(tmp_path / phone / "config.toml", tier=4, options=MOBILE_OPTIONS))
-        assert options.accounts == max(1, len(network.accounts[phone]))
-        assert list(options.names) == network.accounts[phone]
-    again = open_network(tmp_path, None, ["alice", "bob", "carol"])
-    assert len({again.wallets[name].address for name in ("alice", "bob", "carol")}) == 3
-    assert again.accounts["l4-1"] == ["bob"]

@@ -81,6 +81,10 @@ def test_an_attack_costs_no_more_than_this_and_payments_go_on(name: str) -> None
     found = {key: spent for key, spent in monitor.costs.spent.items() if key[1] in attack.actors and key[0][:2] == "l1"}
     assert found, "it got nowhere near an honest node"
     total_s = (net.world.now_us - min(spent.first_us for spent in found.values())) // 1_000_000
+    worst = max(found.values(), key=lambda spent: spent.units)
+    ratio = p99(r4_ms(net)) / calm_p99_ms(l1, attack.members, attack.epoch_ms)
+    print(f"{name}: {worst.units // total_s} units/s, {worst.checks // total_s} signatures/s, "
+          f"{worst.sent_bytes // total_s} B/s sent, {worst.written_bytes // total_s} B/s written, R4 p99 x {ratio:.2f}")
     for key, spent in found.items():
         assert spent.units <= attack.units_per_s * total_s + 2_000_000, key
         assert spent.sent_bytes <= attack.sent_bytes_per_s * total_s + (16 << 20), key

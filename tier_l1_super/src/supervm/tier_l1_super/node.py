@@ -284,6 +284,7 @@ class ValidatorNode:
             return earliest(self.peering.deadline_us, self._vote_from_us)
         return earliest(
             self.peering.deadline_us,
+            self.manners.deadline_us,
             self.consensus.deadline_us,
             self.executor.deadline_us,
             self.serving.deadline_us,
@@ -325,13 +326,9 @@ class ValidatorNode:
             return
         match event:
             case Received(peer, message):
-                if not self.manners.admit(now_us, peer, message):
-                    return
                 self.peering.heard(now_us, peer)
-                try:
-                    self._receive(peer, message)
-                except RemoteProtocolError as error:
-                    self._blame(peer, error)
+                if self.manners.admit(now_us, peer, message):
+                    self._take(peer, message)
             case WorkDone(token, result):
                 if self.voter.verified(now_us, token, result):
                     self.executor.run(self._now_us)
@@ -404,6 +401,8 @@ class ValidatorNode:
             if self._vote_from_us is not None and self._vote_from_us <= now_us:
                 self._begin()
             return
+        for peer, message in self.manners.due(now_us):
+            self._take(peer, message)
         self.executor.tick(now_us)
         self.serving.tick(now_us)
         self.epoch_end.tick(now_us)
@@ -414,6 +413,12 @@ class ValidatorNode:
         self._whereabouts.tick(now_us)
 
     # --- messages -----------------------------------------------------------------------------------------------------
+
+    def _take(self, peer: bytes, message: Message) -> None:
+        try:
+            self._receive(peer, message)
+        except RemoteProtocolError as error:
+            self._blame(peer, error)
 
     def _receive(self, peer: bytes, message: Message) -> None:
         sender = self.seat.rules.validators.index_of_node.get(peer)
@@ -634,10 +639,7 @@ class ValidatorNode:
         self._whereabouts.enter_epoch(self._now_us)
         for peer, early in self._early.take(self.seat.rules.epoch):
             if peer in self.peering.up:
-                try:
-                    self._receive(peer, early)
-                except RemoteProtocolError as error:
-                    self._blame(peer, error)
+                self._take(peer, early)
 
     def _say_seat(self) -> None:
         reason = self.seat.why_none

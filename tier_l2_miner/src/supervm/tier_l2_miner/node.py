@@ -156,6 +156,7 @@ class MinerNode:
             return None
         return earliest(
             self.peering.deadline_us,
+            self.manners.deadline_us,
             self.replica.deadline_us,
             self.mempool.deadline_us,
             self.batcher.deadline_us,
@@ -184,8 +185,8 @@ class MinerNode:
     def _handle(self, now_us: int, event: Input) -> None:
         match event:
             case Received(peer, message):
+                self.peering.heard(now_us, peer)
                 if self.manners.admit(now_us, peer, message):
-                    self.peering.heard(now_us, peer)
                     self._receive(now_us, peer, message)
             case WorkDone(token, result):
                 culprit = self.intake.verified(now_us, token, result)
@@ -222,6 +223,11 @@ class MinerNode:
 
     def _go_on(self, now_us: int) -> None:
         replica, mempool, batcher = self.replica, self.mempool, self.batcher
+        for peer, question in self.manners.due(now_us):
+            try:
+                self._receive(now_us, peer, question)
+            except RemoteProtocolError as error:
+                self._blame(now_us, peer, error)
         replica.tick(now_us)
         blocks = replica.pump(now_us)
         for applied in blocks:

@@ -3,10 +3,11 @@
 Theory of operation. One rule for all tiers. Everything a peer sends is charged, *before* any work, to a bucket of that
 peer and of the message's class (`costs`). A peer that owes is *held*: the driver reads nothing more from it until the
 debt is paid off, so its own connection fills up and pressure goes back to where it came from; nothing is lost, and a
-flood costs its sender the link. What turns out to be of use to the network may be refunded. Peers have one of three
-ranks: members of the validator set come before those that the node works with otherwise, and these before strangers.
-Peers of a rank may have a budget *together*, too: a thousand keys of one stranger get no more than one. While that
-common budget is in debt, what peers of that rank say is not looked at.
+flood costs its sender the link. Only questions for history wait apart, one of a kind per peer, so that a peer that
+catches up, or floods, goes on with everything else it has to say. What turns out to be of use to the network may be
+refunded. Peers have one of three ranks: members of the validator set come before those that the node works with
+otherwise, and these before strangers. Peers of a rank may have a budget *together*, too: a thousand keys of one
+stranger get no more than one. While that common budget is in debt, what peers of that rank say is not looked at.
 
 What breaks a rule is blamed: it is published, and its penalty is added to the peer's score, which is forgiven with
 time. A grave fault, or a full score, ends the connection and bans the peer for a while, longer each time; the ban
@@ -22,12 +23,12 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
 from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
 
 from ..core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
@@ -91,6 +92,8 @@ class _Peer:
     buckets: dict[CostClass, Bucket]
     together: Bucket | None
     held_until_us: int = 0
+    open: dict[type[Message], AnyMessage] = field(default_factory=dict)
+    """Questions for history that wait until they can be paid for, the newest of each kind."""
 
 
 @dataclass(slots=True)
@@ -125,6 +128,7 @@ class Manners:
         self._gone: OrderedDict[bytes, _Peer] = OrderedDict()  # who comes back owes what it owed
         self._together: dict[Rank, Bucket] = {}
         self._count = dict.fromkeys(Rank, 0)
+        self._waiting: dict[bytes, None] = {}  # peers with open questions
         self._records: OrderedDict[bytes | str, _Record] = OrderedDict()
         self._reported: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()  # when, and how many since
 
@@ -171,6 +175,7 @@ class Manners:
         known = self._peers.pop(peer, None)
         if known is not None:
             self._count[known.rank] -= 1
+            known.open.clear()
             self._gone[peer] = known
             if len(self._gone) > REMEMBERED_MAX:
                 self._gone.popitem(last=False)
@@ -216,11 +221,40 @@ class Manners:
             bucket.charge(now_us, cost.message)
             self._hold(now_us, peer, known)
             return False
-        if not bucket.charge(now_us, units):
+        if cost.cost_class == "history" and known.rank is not Rank.STRANGER:
+            if known.open or bucket.is_short(now_us):
+                known.open[type(message)] = message
+                self._waiting[peer] = None
+                if not known.buckets["link"].charge(now_us, COSTS[Heartbeat].message):
+                    self._hold(now_us, peer, known)
+                return False
+            bucket.charge(now_us, units)
+        elif not bucket.charge(now_us, units):
             self._hold(now_us, peer, known)
         if together is not None and not together.charge(now_us, units):
             self._hold(now_us, peer, known)
         return True
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When an open question can be paid for."""
+        return min(
+            (known.buckets["history"].ready_us(0) for peer in self._waiting if (known := self._peers.get(peer))),
+            default=None,
+        )
+
+    def due(self, now_us: int) -> list[tuple[bytes, AnyMessage]]:
+        """Return the open questions that can be paid for now, one of each peer, and charge them."""
+        found = []
+        for peer in list(self._waiting):
+            known = self._peers.get(peer)
+            if known is not None and known.open and not known.buckets["history"].is_short(now_us):
+                message = known.open.pop(next(iter(known.open)))
+                known.buckets["history"].charge(now_us, COSTS[type(message)].of(message))
+                found.append((peer, message))
+            if known is None or not known.open:
+                del self._waiting[peer]
+        return found
 
     def spend(self, now_us: int, peer: bytes, cost_class: CostClass, units: int) -> None:
         """Charge work that a peer has caused and whose size shows only now; it is held if that was too much."""
@@ -229,6 +263,7 @@ class Manners:
             return
         together = known.together
         is_short = not known.buckets[cost_class].charge(now_us, units)
+        is_short = is_short and (cost_class != "history" or known.rank is Rank.STRANGER)  # questions wait apart
         if together is not None:
             is_short = not together.charge(now_us, units) or is_short
         if is_short:
@@ -274,7 +309,11 @@ class Manners:
     def _hold(self, now_us: int, peer: bytes, known: _Peer) -> None:
         """Keep a peer waiting until it owes nothing more in any class."""
         debt: str
-        until_us, debt = max((bucket.ready_us(now_us), name) for name, bucket in known.buckets.items())
+        until_us, debt = max(
+            (bucket.ready_us(now_us), name)
+            for name, bucket in known.buckets.items()
+            if name != "history" or known.rank is Rank.STRANGER
+        )
         if known.together is not None and (ready_us := known.together.ready_us(now_us)) > until_us:
             until_us, debt = ready_us, "together"
         if until_us <= max(now_us, known.held_until_us):
