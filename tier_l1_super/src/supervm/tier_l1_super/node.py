@@ -441,17 +441,26 @@ class ValidatorNode:
                 elif sender is not None:
                     self.consensus.proposal(now_us, sender, raw)
             case CertificateMessage(certificates):
+                known = 0
                 for certificate in certificates:
                     if certificate.epoch > self.seat.rules.epoch:
                         self._keep_early(peer, certificate.epoch, message)
                         return
                     if sender is None or not self.manners.is_up(peer):
                         return  # one bad certificate is enough
+                    known += self.consensus.simplex.knows(certificate) * (1 + len(certificate.signatures))
                     self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
+                if known:
+                    # everybody passes on each certificate, and repeats many in a standstill: only reading them cost us
+                    total = sum(1 + len(certificate.signatures) for certificate in certificates)
+                    self.manners.refund(peer, message, part=7 * known, of=8 * total)
             case BatchMessage(raw):
+                is_answer = sender is not None and self.executor.is_answer(peer, raw)
                 if self.executor.body(raw, now_us):
                     self.manners.refund(peer, message)
                     self.consensus.build(now_us)
+                elif is_answer:
+                    self.manners.refund(peer, message)  # somebody was quicker
                 elif sender is None and not self._is_early(peer, message):
                     # from a validator it would answer a request that another has answered before
                     self.voter.batch(peer, message)
