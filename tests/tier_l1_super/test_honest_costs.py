@@ -1,4 +1,4 @@
-"""What honest validators say to each other is not held against them, however often it is said (decisions.md, Manners)."""
+"""What honest validators say to each other is not held against them, however often it is said."""
 
 from __future__ import annotations
 
