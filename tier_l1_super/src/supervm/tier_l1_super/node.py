@@ -260,6 +260,7 @@ class ValidatorNode:
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
         self._seat_said: str | None = None
+        self._ranked_for = self._next_sets()
 
     def _consensus_rules(self) -> ChainRules:
         """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
@@ -583,8 +584,18 @@ class ValidatorNode:
             or peer in self._chosen
             or peer in self.chain.rules.validators.index_of_node
             or any(member.node_id == peer for member in self.ledger.epoch.validators.members)
+            # who is to join has to catch up first, whatever strangers do
+            or any(peer in next_set.index_of_node for next_set in self._next_sets())
         )
         return Rank.NAMED if named else Rank.STRANGER
+
+    def _next_sets(self) -> tuple[ValidatorSet, ...]:
+        """Return the sets that the chain proposes, and that our operator wants, for the next epoch."""
+        return tuple(found for found in (self.ledger.proposed, self.epoch_end.wish) if found is not None)
+
+    def _rerank(self) -> None:
+        self._ranked_for = self._next_sets()
+        self.manners.rerank(self._now_us, self._rank)
 
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
         self.manners.blame(self._now_us, peer, error)
@@ -614,6 +625,7 @@ class ValidatorNode:
             self._outbox.refuse(token, f"these are no validators: {error}")
             return
         self.epoch_end.want(wish, self._now_us)
+        self._rerank()
         self._outbox.reply(token, self.info(), after=self._outbox.persist())
 
     def _next_epoch(self, root: CertifiedCheckpoint) -> None:
@@ -636,9 +648,9 @@ class ValidatorNode:
             changed=former.hash != self.seat.rules.validators.hash,
             validator=self.seat.index,
         )
-        self.manners.rerank(self._now_us, self._rank)
         self._say_seat()
         self.epoch_end.enter_epoch(self._now_us)
+        self._rerank()
         self.consensus.enter_epoch(self._now_us)
         # whoever is still at the end of the epoch before can follow at once
         message = CheckpointMessage(encode(root))
@@ -668,6 +680,8 @@ class ValidatorNode:
         dead = self.pool.forget_dead(applied.header.ts_ms, keep, self._slots.anchored)
         self.voter.forget(dead)
         self.epoch_end.executed(self.ledger.block_header, self._now_us)
+        if self._next_sets() != self._ranked_for:
+            self._rerank()
         self.voter.closed = self.epoch_end.closing
         self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
         self._whereabouts.executed()
