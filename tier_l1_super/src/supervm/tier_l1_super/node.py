@@ -216,7 +216,9 @@ class ValidatorNode:
             self.serving.certified(self.executor.tally.certified)
             self.peering.height = self.executor.tally.height
         self._changes = ChangeStore(reader, self._outbox)
-        self.offers = SnapshotOffers(self._outbox)
+        self.offers = SnapshotOffers(
+            self._outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size)
+        )
         self.snapshot = SnapshotTaker(
             chain, self._outbox, reader, self._changes, lambda: sorted(self.peering.of_tier(1)), self.serving.tip
         )
@@ -507,7 +509,8 @@ class ValidatorNode:
                 self.snapshot.followed(now_us, peer, message)
             case SnapshotChunk():
                 self.snapshot.reached(self.serving.tip)
-                self.snapshot.chunk(now_us, peer, message)
+                if self.snapshot.chunk(now_us, peer, message):
+                    self.manners.refund(peer, message)
                 self._swap.begin()
             case _:
                 raise RemoteProtocolError(f"an L1 takes no {type(message).__name__} from this peer", code="direction")
