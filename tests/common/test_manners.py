@@ -261,6 +261,15 @@ def test_a_ban_outlives_the_connection_and_grows() -> None:
     assert bench.up(A, Rank.NAMED)
 
 
+def test_two_faults_in_one_message_are_one_ban_of_the_peers_own_rank() -> None:
+    bench = Bench()
+    bench.up(A, Rank.MEMBER)
+    assert bench.fault(A, 50)
+    assert bench.fault(A, 50)
+    bench.now_us += BAN_US_MIN[Rank.MEMBER]
+    assert bench.up(A, Rank.MEMBER)
+
+
 def test_a_rule_of_the_link_that_the_driver_saw_broken_bans_too() -> None:
     bench = Bench()
     bench.up(A)

@@ -351,6 +351,9 @@ class Manners:
 
     def _ban(self, now_us: int, peer: bytes, record: _Record, error: RemoteProtocolError) -> None:
         known = self._peers.get(peer)
+        if known is None and record.until_us > now_us:
+            record.points = 0
+            return  # what it had sent before it was hung up on; that is no further ban, nor one of a stranger
         rank = Rank.STRANGER if known is None else known.rank
         self._extend(now_us, record, rank)
         if known is not None:
