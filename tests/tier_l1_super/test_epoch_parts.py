@@ -956,3 +956,23 @@ def test_who_is_to_validate_next_is_no_stranger_while_it_catches_up(by: str) -> 
     if by == "wish":
         bench.step(c.Command(2, Approve(b"")))
         assert rank_of[4]() is Rank.STRANGER
+
+
+def test_an_observer_leaves_whom_it_follows_only_if_that_one_stays_behind() -> None:
+    """Who was followed once goes on sending: with a change at each lead, all of them sent all blocks in the end."""
+    chain = EpochChain(4)
+    for _ in range(8):
+        chain.add()
+    bench = Bench(chain, 9)
+    bench.up(1, 2)
+    (follow,) = [(peer, message) for peer, message in bench.sent if isinstance(message, Follow)]
+    followed = bench.number(follow[0])
+    other = 3 - followed  # type: ignore[operator]
+    bench.take(Follow)
+    for height in range(1, 7):  # in turn one is ahead of the other by a block
+        bench.now_us += 400_000
+        bench.get(followed if height % 2 else other, bench.finalized(height, height))  # type: ignore[arg-type]
+    assert bench.take(Follow) == []
+    bench.now_us += 2_000_000
+    bench.get(other, bench.finalized(7, 7))
+    assert bench.take(Follow, other) == [Follow(7)]
