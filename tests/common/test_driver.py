@@ -26,6 +26,7 @@ from supervm.common.driver.acknowledged import Acknowledged
 from supervm.common.driver.listener import Admission, join_address, split_address
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
+from supervm.common.parts.buckets import Rate
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import GetReceipt, Goodbye, Heartbeat, Status, StatusItem, Submit, VoteMessage
@@ -533,6 +534,18 @@ def test_admission_counts_and_bounds() -> None:
         admission.leave(key)
     assert (admission.unauthenticated, admission.connections) == (0, 0)
     assert admission.refusal("192.0.2.1") is None
+
+
+def test_admission_counts_a_network_of_ipv6_as_one_address() -> None:
+    """One machine has 2**64 addresses there: with a bound for each, it had as many handshakes as it liked."""
+    admission: Admission[int] = Admission(Limits(per_address_max=2, handshakes=Rate(1, 2)))
+    assert [admission.handshake_us(f"2001:db8::{number}", 0) for number in range(3)] == [0, 0, 1_000_000]
+    assert admission.handshake_us("2001:db8:0:1::1", 0) == 0
+    for key in range(2):
+        admission.enter(key, f"2001:db8::{key}")
+        admission.up(key)
+    assert admission.refusal("2001:db8::9") == "2 connections from 2001:db8::/64 are open"
+    assert admission.refusal("2001:db8:0:1::1") is None
 
 
 @pytest.mark.parametrize(("text", "parts"), [

@@ -22,6 +22,7 @@ from supervm.common.parts.manners import (
     Rank,
     charged,
 )
+from supervm.common.parts.sources import source_of
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.wire.messages import AnyMessage, GetBlocks, Heartbeat, VoteMessage
 
@@ -260,6 +261,15 @@ def test_a_ban_outlives_the_connection_and_grows() -> None:
     assert bench.up(A, Rank.NAMED)
 
 
+def test_two_faults_in_one_message_are_one_ban_of_the_peers_own_rank() -> None:
+    bench = Bench()
+    bench.up(A, Rank.MEMBER)
+    assert bench.fault(A, 50)
+    assert bench.fault(A, 50)
+    bench.now_us += BAN_US_MIN[Rank.MEMBER]
+    assert bench.up(A, Rank.MEMBER)
+
+
 def test_a_rule_of_the_link_that_the_driver_saw_broken_bans_too() -> None:
     bench = Bench()
     bench.up(A)
@@ -289,7 +299,28 @@ def test_many_keys_of_one_address_are_banned_with_it_and_named_peers_there_are_n
     assert bench.up(A, Rank.NAMED)
 
 
-@pytest.mark.parametrize("remote", ["127.0.0.1", "::1", "", "somewhere"])
+def test_fresh_addresses_of_one_ipv6_network_are_one_source() -> None:
+    """Whoever has one address there has 2**64 of them."""
+    bench = Bench()
+    for number in range(KEYS_BANNED):
+        assert bench.up(bytes([number]) * 32, remote=f"2001:db8::{number:x}")
+        bench.fault(bytes([number]) * 32, 100)
+    assert not bench.up(A, remote="2001:db8::ffff:1")
+    assert bench.up(A, remote="2001:db8:0:1::1")
+
+
+@pytest.mark.parametrize(
+    ("remote", "source"),
+    [
+        ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("::1", "::1"), ("", ""), ("a pipe", "a pipe"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"),
+    ],
+)
+def test_whom_an_address_counts_for(remote: str, source: str) -> None:
+    assert source_of(remote) == source
+
+
+@pytest.mark.parametrize("remote", ["127.0.0.1", "::1", "::ffff:127.0.0.1", "", "somewhere"])
 def test_an_address_that_honest_nodes_share_is_not_banned(remote: str) -> None:
     bench = Bench()
     for number in range(3 * KEYS_BANNED):

@@ -274,12 +274,20 @@ def test_answers_that_nobody_asked_for_or_that_come_late_change_nothing(source: 
     assert node.effects() == []
     node.taker.behind(START_US, FAR, b"a")
     node.effects()
-    node.taker.chunk(START_US, b"b", first)
+    assert not node.taker.chunk(START_US, b"b", first)
     assert not node.taker.is_taking
-    node.taker.chunk(START_US, b"a", first)
-    node.taker.chunk(START_US, b"a", first)
+    assert node.taker.chunk(START_US, b"a", first)
+    assert not node.taker.chunk(START_US, b"a", first), "whoever says it twice is not refunded"
     assert node.taker.is_taking
     assert len(node.effects()) == 1
+
+
+def test_who_asks_for_a_chunk_pays_for_its_bytes(source: Offering) -> None:
+    """Else a stranger has each validator prove and send ten pieces of up to a MiB a second."""
+    before = len(source.answered)
+    chunk = source.answer(0, GetSnapshot(0, FIRST_KEY, 0))
+    assert [(peer, size) for _, peer, size in source.answered[before:]] == [
+        (b"taker", len(chunk.start) + len(chunk.leaves))]
 
 
 def test_an_answer_that_comes_late_is_taken_and_its_sender_asked_on(source: Offering) -> None:

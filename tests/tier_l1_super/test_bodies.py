@@ -26,3 +26,14 @@ def test_a_body_whose_block_is_not_durable_yet_stays() -> None:
     assert [record.key for record in records if isinstance(record, Delete) and record.table == "batches"] == [
         (loose.digest,)
     ]
+
+
+def test_a_body_that_came_again_after_its_block_stays_also_after_a_restart() -> None:
+    header = batch_header(bytes(32), 0, bytes(32), (), (b"one",), b"\xff")
+    store, outbox = MemoryStore(TABLES), Outbox()
+    Bodies(store, outbox).executed((header,))
+    store.commit([record for effect in outbox.drain() if isinstance(effect, Persist) for record in effect.records])
+    store.commit(_stored(0, header.digest))
+    Bodies(store, outbox).enter_epoch(1)
+    records = [record for effect in outbox.drain() if isinstance(effect, Persist) for record in effect.records]
+    assert [record for record in records if isinstance(record, Delete) and record.table == "batches"] == []

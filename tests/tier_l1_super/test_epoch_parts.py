@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from supervm.common import core as c
 from supervm.common.core import Outbox, Persist
 from supervm.common.ledger import LEDGER_TABLES, Ledger
-from supervm.common.parts.manners import Manners
+from supervm.common.parts.manners import Manners, Rank
 from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.block import (
@@ -36,7 +36,7 @@ from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.transition import NO_PROGRESS
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
@@ -58,6 +58,7 @@ from supervm.tier_l1_super.budgets import BUDGETS
 from supervm.tier_l1_super.checkpoints import CheckpointTally
 from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEER_BYTES_MAX, PEERS_MAX, EarlyMessages
 from supervm.tier_l1_super.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.pool import Pool
 from supervm.tier_l1_super.seat import Seat
@@ -932,3 +933,46 @@ def test_a_restart_past_the_epochs_time_votes_on_no_batch() -> None:
     again = Bench(chain, store=bench.store, now_us=bench.now_us)
     assert again.core.epoch_end.closing
     assert again.core.voter.closed
+
+
+# --- who is to join ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("by", ["wish", "proposal"])
+def test_who_is_to_validate_next_is_no_stranger_while_it_catches_up(by: str) -> None:
+    """Strangers share a twentieth of a core and 64 places: hostile ones could keep a future validator from its set."""
+    chain = EpochChain(4)
+    bench = Bench(chain, 0)
+    bench.up(1, 4, 9)
+    rank_of = {node: lambda node=node: bench.core.manners._peers[chain.node_id(node)].rank for node in (1, 4, 9)}
+    assert [rank_of[node]() for node in (1, 4, 9)] == [Rank.MEMBER, Rank.STRANGER, Rank.STRANGER]
+    members = chain.members(*OTHERS)
+    if by == "wish":
+        bench.step(c.Command(1, Approve(encode(ValidatorList(1, members)))))
+    else:
+        chain.add(change=chain.change(members))
+        bench.get(1, bench.finalized(1, 1))
+    assert [rank_of[node]() for node in (1, 4, 9)] == [Rank.MEMBER, Rank.NAMED, Rank.STRANGER]
+    if by == "wish":
+        bench.step(c.Command(2, Approve(b"")))
+        assert rank_of[4]() is Rank.STRANGER
+
+
+def test_an_observer_leaves_whom_it_follows_only_if_that_one_stays_behind() -> None:
+    """Who was followed once goes on sending: with a change at each lead, all of them sent all blocks in the end."""
+    chain = EpochChain(4)
+    for _ in range(8):
+        chain.add()
+    bench = Bench(chain, 9)
+    bench.up(1, 2)
+    (follow,) = [(peer, message) for peer, message in bench.sent if isinstance(message, Follow)]
+    followed = bench.number(follow[0])
+    other = 3 - followed  # type: ignore[operator]
+    bench.take(Follow)
+    for height in range(1, 7):  # in turn one is ahead of the other by a block
+        bench.now_us += 400_000
+        bench.get(followed if height % 2 else other, bench.finalized(height, height))  # type: ignore[arg-type]
+    assert bench.take(Follow) == []
+    bench.now_us += 2_000_000
+    bench.get(other, bench.finalized(7, 7))
+    assert bench.take(Follow, other) == [Follow(7)]

@@ -6,7 +6,9 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, Network, Phone
 
-from supervm.common.core import Command, DialFailed, PeerDown, PeerUp, Received
+from supervm.common.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
+from supervm.common.parts.buckets import Rate
+from supervm.common.parts.manners import Budget, Rank
 from supervm.protocol.address import encode_address
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.keys import verify
@@ -30,6 +32,7 @@ from supervm.protocol.wire.messages import (
     Submit,
     Subscribe,
 )
+from supervm.tier_l4_mobile import node as mobile_node
 from supervm.tier_l4_mobile.messages import (
     Balance,
     Cancel,
@@ -525,3 +528,21 @@ def test_an_unknown_command_type_never_stops_the_node():
     phone = online()
     phone.step(Command(99, MobileRequest()))
     assert phone.replies[99].error is not None
+
+
+def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With thousands of accounts each block brings thousands of proofs; an edge that is held falls behind for good."""
+    budget = Budget({"link": Rate(5_000, 100_000), "answers": Rate(1, 1_000)})
+    monkeypatch.setattr(mobile_node, "BUDGETS", dict(mobile_node.BUDGETS) | {Rank.NAMED: budget})
+    phone = Phone(Network())
+    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    holds = []
+    for _ in range(20):
+        phone.network.seal()
+        holds += [
+            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)]
+    assert holds == []
+    for _ in range(20):
+        holds += [
+            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)]
+    assert [hold.peer for hold in holds][:1] == [EDGE]

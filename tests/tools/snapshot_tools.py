@@ -84,7 +84,8 @@ class Offering:
         self.ledger = Ledger(chain.chain, self.store)
         self.changes = ChangeStore(self.store, Outbox())
         self.checkpoints: dict[int, CertifiedCheckpoint] = {}
-        self.offers = SnapshotOffers(self.outbox)
+        self.answered: list[tuple[int, bytes, int]] = []
+        self.offers = SnapshotOffers(self.outbox, lambda *answer: self.answered.append(answer))
         for step in steps:
             self.apply(step)
 

@@ -58,7 +58,8 @@ class Bodies:
         for key, _ in self._reader.scan("loose"):
             if not isinstance(key[0], int) or key[0] >= epoch:
                 break
-            if key[1] not in self._spent:
+            # a body that was fetched once more after its block is loose and spent
+            if key[1] not in self._spent and self._reader.get("spent", key) is None:
                 self._outbox.persist(Delete("batches", (key[1],)))
         self._spent.clear()
         self._outbox.persist(DeleteBelow("loose", epoch), DeleteBelow("spent", epoch))

@@ -37,6 +37,8 @@ FETCH_RETRY_US = 1_000_000
 FETCH_BYTES_MAX = 8 << 20
 """Bodies on their way at a time, in bytes: less than a peer's outgoing queue holds."""
 FETCH_DIGESTS_MAX = 64
+ANSWERS_MAX = 2 * FETCH_DIGESTS_MAX
+"""Bodies per peer that it was asked for and has not sent; of older ones nothing is known any more."""
 RUN_BLOCKS_MAX = 64
 """Blocks executed in one step: catching up must not keep peers and votes waiting."""
 REPEAT_US = 1_000_000
@@ -85,6 +87,7 @@ class Executor:
         self._queue: deque[Block] = deque()
         self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
         self._asked: dict[bytes, int] = {}  # wanted digest -> when to ask again
+        self._owed: dict[bytes, dict[bytes, None]] = {}  # peer -> bodies that it was asked for and has not sent
         self._fetch_round = 0
         self._run_at_us: int | None = None
         self._repeat_at_us: int | None = None
@@ -176,6 +179,23 @@ class Executor:
         self._forget_wanted(digest)
         self.run(now_us)
         self._fetch(now_us)
+        return True
+
+    def is_answer(self, peer: bytes, raw: bytes) -> bool:
+        """Return whether a peer was asked for this body and has not sent it before, be it wanted still or not.
+
+        Another signer, or the batch's miner, may have been quicker: whoever answers late is not to pay for that.
+
+        Raises:
+            RemoteProtocolError: it is no batch.
+        """
+        owed = self._owed.get(peer)
+        if not owed:
+            return False
+        digest = decode(Batch, raw, bytes_max=BATCH_MESSAGE_BYTES_MAX).header.digest
+        if digest not in owed:
+            return False
+        del owed[digest]
         return True
 
     def run(self, now_us: int) -> None:
@@ -293,12 +313,14 @@ class Executor:
         # every block of the epoch is executed: bodies that only its dead proposals named are of no use any more, and
         # their signers' indices mean others now
         self._wanted.clear()
+        self._owed.clear()
         self._asked.clear()
 
     def jump(self, checkpoint: CertifiedCheckpoint) -> None:
         """Go on above this certified checkpoint, whose state the ledger holds now: nothing below is executed here."""
         self._queue.clear()
         self._wanted.clear()
+        self._owed.clear()
         self._asked = {}
         self._run_at_us = self._repeat_at_us = None
         self.tally = CheckpointTally(self._seat, checkpoint)
@@ -351,6 +373,10 @@ class Executor:
         if asked:
             self._fetch_round += 1
         for peer, digests in asked.items():
+            owed = self._owed.setdefault(peer, {})
+            owed.update(dict.fromkeys(digests))
+            while len(owed) > ANSWERS_MAX:
+                del owed[next(iter(owed))]
             self._outbox.send(peer, GetBatches(tuple(digests)))
 
     def _forget_wanted(self, digest: bytes) -> None:

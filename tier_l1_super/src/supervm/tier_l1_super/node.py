@@ -216,7 +216,9 @@ class ValidatorNode:
             self.serving.certified(self.executor.tally.certified)
             self.peering.height = self.executor.tally.height
         self._changes = ChangeStore(reader, self._outbox)
-        self.offers = SnapshotOffers(self._outbox)
+        self.offers = SnapshotOffers(
+            self._outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size)
+        )
         self.snapshot = SnapshotTaker(
             chain, self._outbox, reader, self._changes, lambda: sorted(self.peering.of_tier(1)), self.serving.tip
         )
@@ -260,6 +262,7 @@ class ValidatorNode:
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
         self._seat_said: str | None = None
+        self._ranked_for = self._next_sets()
 
     def _consensus_rules(self) -> ChainRules:
         """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
@@ -441,17 +444,26 @@ class ValidatorNode:
                 elif sender is not None:
                     self.consensus.proposal(now_us, sender, raw)
             case CertificateMessage(certificates):
+                known = 0
                 for certificate in certificates:
                     if certificate.epoch > self.seat.rules.epoch:
                         self._keep_early(peer, certificate.epoch, message)
                         return
                     if sender is None or not self.manners.is_up(peer):
                         return  # one bad certificate is enough
+                    known += self.consensus.simplex.knows(certificate) * (1 + len(certificate.signatures))
                     self.consensus.step(now_us, sx.CertificateReceived(sender, certificate))
+                if known:
+                    # everybody passes on each certificate, and repeats many in a standstill: only reading them cost us
+                    total = sum(1 + len(certificate.signatures) for certificate in certificates)
+                    self.manners.refund(peer, message, part=7 * known, of=8 * total)
             case BatchMessage(raw):
+                is_answer = sender is not None and self.executor.is_answer(peer, raw)
                 if self.executor.body(raw, now_us):
                     self.manners.refund(peer, message)
                     self.consensus.build(now_us)
+                elif is_answer:
+                    self.manners.refund(peer, message)  # somebody was quicker
                 elif sender is None and not self._is_early(peer, message):
                     # from a validator it would answer a request that another has answered before
                     self.voter.batch(peer, message)
@@ -497,7 +509,8 @@ class ValidatorNode:
                 self.snapshot.followed(now_us, peer, message)
             case SnapshotChunk():
                 self.snapshot.reached(self.serving.tip)
-                self.snapshot.chunk(now_us, peer, message)
+                if self.snapshot.chunk(now_us, peer, message):
+                    self.manners.refund(peer, message)
                 self._swap.begin()
             case _:
                 raise RemoteProtocolError(f"an L1 takes no {type(message).__name__} from this peer", code="direction")
@@ -574,8 +587,18 @@ class ValidatorNode:
             or peer in self._chosen
             or peer in self.chain.rules.validators.index_of_node
             or any(member.node_id == peer for member in self.ledger.epoch.validators.members)
+            # who is to join has to catch up first, whatever strangers do
+            or any(peer in next_set.index_of_node for next_set in self._next_sets())
         )
         return Rank.NAMED if named else Rank.STRANGER
+
+    def _next_sets(self) -> tuple[ValidatorSet, ...]:
+        """Return the sets that the chain proposes, and that our operator wants, for the next epoch."""
+        return tuple(found for found in (self.ledger.proposed, self.epoch_end.wish) if found is not None)
+
+    def _rerank(self) -> None:
+        self._ranked_for = self._next_sets()
+        self.manners.rerank(self._now_us, self._rank)
 
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
         self.manners.blame(self._now_us, peer, error)
@@ -605,6 +628,7 @@ class ValidatorNode:
             self._outbox.refuse(token, f"these are no validators: {error}")
             return
         self.epoch_end.want(wish, self._now_us)
+        self._rerank()
         self._outbox.reply(token, self.info(), after=self._outbox.persist())
 
     def _next_epoch(self, root: CertifiedCheckpoint) -> None:
@@ -627,9 +651,9 @@ class ValidatorNode:
             changed=former.hash != self.seat.rules.validators.hash,
             validator=self.seat.index,
         )
-        self.manners.rerank(self._now_us, self._rank)
         self._say_seat()
         self.epoch_end.enter_epoch(self._now_us)
+        self._rerank()
         self.consensus.enter_epoch(self._now_us)
         # whoever is still at the end of the epoch before can follow at once
         message = CheckpointMessage(encode(root))
@@ -659,6 +683,8 @@ class ValidatorNode:
         dead = self.pool.forget_dead(applied.header.ts_ms, keep, self._slots.anchored)
         self.voter.forget(dead)
         self.epoch_end.executed(self.ledger.block_header, self._now_us)
+        if self._next_sets() != self._ranked_for:
+            self._rerank()
         self.voter.closed = self.epoch_end.closing
         self._blame_bad_votes()  # found while our own vote was counted; in the next epoch their indices mean others
         self._whereabouts.executed()

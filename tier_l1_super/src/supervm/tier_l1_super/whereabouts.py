@@ -35,6 +35,9 @@ STATUS_US = 2_000_000
 REMIND_US = 1_000_000
 COMPARE_US = 500_000
 """Time between two questions to others than the one that is followed."""
+BEHIND_US = 2_000_000
+"""A followed validator is left for another that knows more only if it has brought nothing new for this long: whoever
+was followed once goes on sending, and a lead of some milliseconds changes from block to block."""
 FOLLOW_SILENCE_US = 4_000_000
 """A followed validator that brings no block for this long is replaced by another."""
 
@@ -74,6 +77,7 @@ class Whereabouts:
         self._reminded_us: dict[bytes, int] = {}
         self._following: bytes | None = None
         self._follow_until_us = 0
+        self._followed_us = 0  # when it was followed, or last brought something new
         self._status_at_us = 0
         self._compare_at_us = 0
 
@@ -183,14 +187,17 @@ class Whereabouts:
     def brought_blocks(self, now_us: int, peer: bytes) -> None:
         """A peer has sent blocks that count: whoever is followed goes on by itself, another is asked for more.
 
-        If another knows more than the one that is followed, it is followed from now on.
+        If another knows more than the one that is followed, which has brought nothing for a while, it is followed from
+        now on.
         """
         if self._following is None:
             self.ask_anyone()
             return
         self._follow_until_us = now_us + FOLLOW_SILENCE_US
-        if peer != self._following:
-            self._following = peer
+        if peer == self._following:
+            self._followed_us = now_us
+        elif now_us - self._followed_us >= BEHIND_US:
+            self._following, self._followed_us = peer, now_us
             self._outbox.send(peer, Follow(self._serving.tip))
 
     def executed(self) -> None:
@@ -222,5 +229,5 @@ class Whereabouts:
             # the one after the silent one, at first any
             place = ups.index(self._following) + 1 if self._following in ups else now_us
             self._following = ups[place % len(ups)]
-            self._follow_until_us = now_us + FOLLOW_SILENCE_US
+            self._follow_until_us, self._followed_us = now_us + FOLLOW_SILENCE_US, now_us
             self._outbox.send(self._following, Follow(self._serving.tip))

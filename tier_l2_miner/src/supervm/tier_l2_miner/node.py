@@ -340,7 +340,8 @@ class MinerNode:
             case BatchMessage(raw) if may_tell:
                 self.replica.body(raw)
             case SnapshotChunk():
-                self.replica.snapshot.chunk(now_us, peer, message)
+                if self.replica.snapshot.chunk(now_us, peer, message):
+                    self.manners.refund(peer, message)
             case ValidatorChanges():
                 self.replica.snapshot.followed(now_us, peer, message)
             case GetBatches(digests) if signer is not None:

@@ -190,9 +190,11 @@ class MobileNode:
                     elif item.level == LEVEL_EXPIRED:
                         self._look_again(item.transfer_id)
             case AccountProofs():
-                own = self._sync.proofs(message, now_us)
+                own, news = self._sync.proofs(message, now_us)
                 if own:
                     self.uplink.news(peer, now_us)
+                    # a phone may have thousands of accounts that each block touches
+                    self.manners.refund(peer, message, part=news, of=len(message.proofs))
                 self.peering.height = self.client.header.height
             case ReceiptAnswer():
                 if self._sync.receipt(message, now_us):

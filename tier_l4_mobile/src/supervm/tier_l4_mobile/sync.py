@@ -125,15 +125,17 @@ class Sync:
             self._outbox.send(edge, GetAccounts(part))
         self._wanted = {}
 
-    def proofs(self, message: AccountProofs, now_us: int) -> int:
-        """Check the proofs of a message and take what they say; return how many there were of own accounts.
+    def proofs(self, message: AccountProofs, now_us: int) -> tuple[int, int]:
+        """Check the proofs of a message and take what they say.
+
+        Returns how many there were of own accounts, and how many of those are of a newer header than the last.
 
         Raises:
             RemoteProtocolError: anything in it is wrong; what was checked before it stays.
         """
         now_ms = now_us // 1000
         header = self.client.accept_checkpoint(message.checkpoint, now_ms)
-        own = 0
+        own = news = 0
         for account, proof in message.proofs:
             question = self._questions.get(account)
             if account not in self._queue.lanes and question is None:
@@ -141,6 +143,8 @@ class Sync:
             proved = self.client.prove_account(header, account, proof)
             if account in self._queue.lanes:
                 own += 1
+                known = self._queue.lanes[account].proved
+                news += known is None or known.height < header.height
                 self._missing.pop(account, None)
                 self._queue.prove(account, proved, now_us)
             if question is not None and now_ms - header.ts_ms <= self.client.max_age_ms:
@@ -152,7 +156,7 @@ class Sync:
                             message.checkpoint, account, proof, self.client.changes
                         ).hex()
                     self.replies.append((token, value))
-        return own
+        return own, news
 
     def validators_changed(self) -> None:
         """Ask again for what could not be believed before."""

@@ -11,6 +11,7 @@ from typing import Generic, TypeVar
 import trio
 
 from ..parts.buckets import Bucket
+from ..parts.sources import source_of
 from .failures import ListenFailed
 from .limits import Limits
 
@@ -49,7 +50,7 @@ def _is_loopback(address: str) -> bool:
 
 
 class Admission(Generic[K]):
-    """Counts inbound connections and says which go.
+    """Counts inbound connections, by what `source_of` says of their addresses, and says which go.
 
     A newcomer beyond the bound of unauthenticated connections pushes out the oldest of them, never itself: an honest
     peer needs milliseconds to be up, so whoever fills the bound with silence only pushes out silence.
@@ -77,8 +78,9 @@ class Admission(Generic[K]):
         if len(self._address_of) >= self._limits.connections_max and not self._waiting:
             return f"{len(self._address_of)} connections are open"
         bound = self._limits.per_address_max
-        if bound and self._of_address.get(address, 0) >= bound and not _is_loopback(address):
-            return f"{bound} connections from {address} are open"
+        source = source_of(address)
+        if bound and self._of_address.get(source, 0) >= bound and not _is_loopback(source):
+            return f"{bound} connections from {source} are open"
         return None
 
     def handshake_us(self, address: str, now_us: int) -> int:
@@ -87,19 +89,20 @@ class Admission(Generic[K]):
         A handshake comes in two pieces and costs this node half a millisecond. Addresses that ask for more than their
         share wait for it, as connections that may be pushed out.
         """
-        bucket = self._handshakes.get(address)
+        source = source_of(address)
+        bucket = self._handshakes.get(source)
         if bucket is None:
-            bucket = self._handshakes[address] = Bucket(self._limits.handshakes, now_us)
+            bucket = self._handshakes[source] = Bucket(self._limits.handshakes, now_us)
             if len(self._handshakes) > ADDRESSES_MAX:
                 self._handshakes.popitem(last=False)
-        self._handshakes.move_to_end(address)
+        self._handshakes.move_to_end(source)
         bucket.charge(now_us, 1)
         return bucket.ready_us(now_us)
 
     def enter(self, key: K, address: str) -> K | None:
         """Count a connection; return the one that has to go for it, if any."""
-        self._address_of[key] = address
-        self._of_address[address] = self._of_address.get(address, 0) + 1
+        source = self._address_of[key] = source_of(address)
+        self._of_address[source] = self._of_address.get(source, 0) + 1
         oldest = next(iter(self._waiting), None)
         self._waiting[key] = None
         if (

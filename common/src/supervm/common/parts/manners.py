@@ -33,6 +33,7 @@ from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
 from ..core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
 from .costs import ANSWER_KIB, CLASSES, COSTS, CostClass
+from .sources import source_of
 
 SCORE_MAX: Final = 100
 """Penalty points at which a peer is hung up on and banned."""
@@ -350,13 +351,16 @@ class Manners:
 
     def _ban(self, now_us: int, peer: bytes, record: _Record, error: RemoteProtocolError) -> None:
         known = self._peers.get(peer)
+        if known is None and record.until_us > now_us:
+            record.points = 0
+            return  # what it had sent before it was hung up on; that is no further ban, nor one of a stranger
         rank = Rank.STRANGER if known is None else known.rank
         self._extend(now_us, record, rank)
         if known is not None:
             self._forget(peer)
             self._outbox.hang_up(peer, error.code, error.reason[:256])
             if rank is Rank.STRANGER and _can_ban(known.remote):
-                address = self._record(now_us, known.remote)
+                address = self._record(now_us, source_of(known.remote))
                 address.points += SCORE_MAX // KEYS_BANNED + 1
                 if address.points >= SCORE_MAX:
                     self._extend(now_us, address, rank)
@@ -367,7 +371,7 @@ class Manners:
         record.points = 0
 
     def _banned_until_us(self, now_us: int, peer: bytes, remote: str, rank: Rank) -> int:
-        names: tuple[bytes | str, ...] = (peer, remote) if rank is Rank.STRANGER else (peer,)
+        names: tuple[bytes | str, ...] = (peer, source_of(remote)) if rank is Rank.STRANGER else (peer,)
         latest_us = max((self._records[name].until_us for name in names if name in self._records), default=0)
         return latest_us if latest_us > now_us else 0
 
@@ -401,7 +405,7 @@ class Manners:
 def _can_ban(remote: str) -> bool:
     """Return whether an address may be banned: one that is known, and not this machine's own."""
     try:
-        return not ipaddress.ip_address(remote.partition("%")[0]).is_loopback
+        return not ipaddress.ip_network(source_of(remote)).is_loopback
     except ValueError:
         return False
 

@@ -14,6 +14,7 @@ after the other, and each peer has at most one request waiting: a new one replac
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervm.protocol.checkpoint import CertifiedCheckpoint
@@ -47,10 +48,12 @@ class SnapshotOffers:
 
     Args:
         outbox: where answers go.
+        answered: told of each answer: (now_us, peer, bytes), so that whoever asks pays for it.
     """
 
-    def __init__(self, outbox: Outbox) -> None:
+    def __init__(self, outbox: Outbox, answered: Callable[[int, bytes, int], None]) -> None:
         self._outbox = outbox
+        self._answered = answered
         self._offers: OrderedDict[int, _Offer] = OrderedDict()
         self._waiting: OrderedDict[bytes, GetSnapshot] = OrderedDict()
         self._next_us = 0
@@ -98,7 +101,9 @@ class SnapshotOffers:
         if self._waiting and self._next_us <= now_us:
             self._next_us = now_us + CHUNK_US
             peer, request = self._waiting.popitem(last=False)
-            self._outbox.send(peer, self._chunk(request), after=self.after)
+            chunk = self._chunk(request)
+            self._outbox.send(peer, chunk, after=self.after)
+            self._answered(now_us, peer, len(chunk.start) + len(chunk.leaves))
 
     def _find(self, request: GetSnapshot) -> tuple[int, _Offer] | None:
         heights = self.heights

@@ -171,15 +171,15 @@ class SnapshotTaker:
             self._due_us = now_us + ANSWER_US
             self._outbox.send(peer, GetSnapshot(0, FIRST_KEY, self._height + SNAPSHOT_LAG))
 
-    def chunk(self, now_us: int, peer: bytes, message: SnapshotChunk) -> None:
-        """Take an answer; one that was not asked of this peer, or for leaves that are here already, is ignored.
+    def chunk(self, now_us: int, peer: bytes, message: SnapshotChunk) -> bool:
+        """Take an answer, return whether it was of use; one that was not asked of this peer, or is late, is ignored.
 
         Raises:
             RemoteProtocolError: the answer is wrong; the question has gone to another peer.
         """
         late = peer in self._passed_over  # it proves itself all the same
         if (peer != self._asked and not late) or self._position is None or message.first_key != self._position:
-            return
+            return False
         try:
             taken = bool(message.leaves) and self._take(now_us, peer, message)
         except RemoteProtocolError:
@@ -189,6 +189,7 @@ class SnapshotTaker:
             raise
         if not taken and peer == self._asked:
             self._pass_over(now_us, peer)
+        return taken
 
     def _take(self, now_us: int, peer: bytes, message: SnapshotChunk) -> bool:
         """Check and store a chunk and ask for the next one; return False if it is of no use."""

@@ -138,7 +138,8 @@ class PromiseWatch:
         kept = Witness()
         for payload in record.keep:
             self._promise(host, kept, payload)
-        epoch = core.seat.rules.epoch
+        taken = core.snapshot.finished  # written with this log: the node is about to stand at the root of its epoch
+        epoch = core.seat.rules.epoch if taken is None else taken.epoch.number
         for kind, said_epoch, number in witness.said:
             digest = witness.said[kind, said_epoch, number]
             subject = (kind, 0 if kind is VoteKind.CHECKPOINT else said_epoch, number, digest)

@@ -87,6 +87,10 @@ class Simplex(Voting):
             return self._skips.covering(view) is None
         return round_.proposal is None or self._is_certified(round_, block_hash)
 
+    def knows(self, certificate: Certificate) -> bool:
+        """Return whether a certificate says nothing new, so that its signatures are not checked."""
+        return self._sealed or self._is_past(certificate) or self._is_held(certificate)
+
     def is_rival(self, header: BlockHeader) -> bool:
         """Return whether this is the header of another proposal than the one that is held for its view."""
         round_ = self._rounds.get(header.view) if self._is_open(header) else None
