@@ -29,7 +29,8 @@ def approve(net: Deployment, nodes: Sequence[int]) -> None:
     raw = encode(ValidatorList(1, tuple(net.member(node) for node in nodes)))
     for node in net.l1:
         if net.world.host(node.public).core is not None:
-            net.world.call(node.public, Approve(raw))
+            net.world.command(node.public, Approve(raw))  # who falls before it is written answers nothing
+    net.world.run(100_000)
 
 
 def crash(net: Deployment, *nodes: int) -> None:

@@ -54,6 +54,8 @@ def survive(net: Deployment, phones: tuple[int, ...], within_s: int, prefix: str
 
 COMPANIONS = {"body-withholder": {"l2-0": "batch-withholder"}}
 """Actors that only matter beside another one."""
+HUNG_UP = ("vote-repeater", "early-filler")
+"""Actors that nobody talks to for most of the time, so that their own core falls behind."""
 EPOCHS = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
 """Parameters of a network with short epochs."""
 
@@ -92,7 +94,8 @@ def test_they_go_on_in_later_epochs(name: str) -> None:
     assert [info["validator"] for info in infos] == [3, 1, None, 0]
     actor = net.host("l1-0").core
     assert isinstance(actor, Actor)
-    assert actor.index == 2
+    if name not in HUNG_UP:
+        assert actor.index == 2
     before = actor.acted
     rounds = 0
     while rounds == 0 or (actor.acted == before and rounds < 12):

@@ -35,7 +35,7 @@ from .payment_host import Execute, ModelBatch, ModelBlock, Offered, Restart, Vot
 from .simplex_adversary import KEYS
 
 SENDER = SigningKey(bytes([42]) * 32)
-RECEIVER, MINER, PAYOUT = bytes([50]) * 32, bytes([51]) * 32, bytes([52]) * 32
+RECEIVER, MINER, PAYOUT = (SigningKey(bytes([number]) * 32).public for number in (50, 51, 52))
 FUNDS = 106
 SOON_MS, LATE_MS, END_MS = 10_000, 400_000, 500_000
 """A is valid until SOON_MS, everything else until LATE_MS; at END_MS all is over."""
@@ -73,7 +73,7 @@ def _transfer(chain: Chain, seq: int, prev: bytes, debit: int, valid_until_ms: i
 def model_chain() -> Chain:
     """Return the network of the model."""
     validators = tuple(
-        Validator(1, key.public, bytes([100 + index]) * 32, 1, bytes([110 + index]) * 32)
+        Validator(1, key.public, SigningKey(bytes([100 + index]) * 32).public, 1, PAYOUT)
         for index, key in enumerate(KEYS)
     )
     genesis = make_genesis(

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from supervm.protocol.block import Block, BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.codec import encode
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import Validator, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 
@@ -20,7 +21,7 @@ from .simplex_host import EMPTY, ModelKey, model_verify
 CHAIN_ID = bytes([9]) * 32
 BYZANTINE = 3
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
-KEYS = tuple(ModelKey(bytes([1 + index]) * 32) for index in range(4))
+KEYS = tuple(ModelKey(SigningKey(bytes([1 + index]) * 32).public) for index in range(4))
 
 Statement = tuple[int, VoteKind, bytes]
 """View, kind and digest: what a quorum may have signed."""
