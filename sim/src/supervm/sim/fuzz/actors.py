@@ -46,6 +46,7 @@ from .actors_chain import (
     TurnThief,
 )
 from .actors_edges import BackwardEdge, ChangeForger, ReceiptForger, RefusingEdge, SwappingEdge, TwoFacedMiner
+from .actors_headers import DoubleCertifier, DoubleVoter, HeaderForger, LateSpender, UnjustifiedLeader
 
 
 class CertificateForger(Actor):
@@ -242,6 +243,10 @@ OWN_ACTORS: Final = {
         ("certificate-forger", 1, CertificateForger), ("reckless-validator", 1, RecklessValidator),
         ("turn-thief", 1, TurnThief), ("evidence-forger", 1, EvidenceForger),
         ("signature-repeater", 1, SignatureRepeater), ("header-tamperer", 1, HeaderTamperer),
+        ("double-certifier", 1, DoubleCertifier), ("double-voter", 1, DoubleVoter),
+        ("unjustified-leader", 1, UnjustifiedLeader),
+        ("header-forging-miner", 2, HeaderForger), ("header-forging-edge", 3, HeaderForger),
+        ("late-spender", 4, LateSpender),
         ("reckless-miner", 2, RecklessMiner), ("two-faced-miner", 2, TwoFacedMiner),
         ("false-balance-edge", 3, FalseBalanceEdge), ("receipt-forger", 3, ReceiptForger),
         ("refusing-edge", 3, RefusingEdge), ("swapping-edge", 3, SwappingEdge), ("backward-edge", 3, BackwardEdge),

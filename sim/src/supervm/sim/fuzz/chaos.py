@@ -342,7 +342,7 @@ class Chaos:
                 fee=stream.between(1, 60),
                 source=self._deployment.address(phone, stream.below(self._config.accounts)),
                 key=f"f{number}.{row}",
-                validity_ms=stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
+                validity_ms=self._config.validity_ms or stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
             ))
         if not rows:
             return

@@ -55,6 +55,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         listen_us: how long validators listen for their own key at a start.
         window: sequence numbers that may be promised ahead, of the genesis.
         calm_s: longest calm time.
+        validity_ms: of payments, all of which must then be executed in the calm time (3.9.5); 0: drawn for each.
+        stay_miners: faulty miners stay on in the calm time.
         compact_every: blocks between two compactions of a validator's write-ahead log.
     """
 
@@ -87,6 +89,8 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     listen_us: int = 0
     window: int = 1_024
     calm_s: int = 240
+    validity_ms: int = 0
+    stay_miners: bool = False
     compact_every: int = 256
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 
-from .mutations import FOUND, mutated
+from .mutations import FOUND, MUTATIONS, mutated
 from .mutations.table import SEEDS_MAX
 from .run import run_seed
 
@@ -66,18 +66,20 @@ def _notice(job: tuple[str, int, bool]) -> Noticed:
 
 
 def play(
-    names: Iterable[str] = tuple(FOUND), *, seeds_max: int = SEEDS_MAX, hinted: bool = True,
+    names: Iterable[str] | None = None, *, seeds_max: int = SEEDS_MAX, hinted: bool = True,
     workers: int | None = None, tell: Callable[[Noticed], None] = lambda noticed: None,
 ) -> list[Noticed]:
     """Play every switch, on all cores; return what became of each, in the order of `names`.
 
     Args:
-        names: of the switches.
+        names: of the switches; None: those that are known to be noticed, the costly ones apart.
         seeds_max: see `notice`.
         hinted: whether to begin where each was noticed last.
         workers: processes at a time; None: one per core.
         tell: told of each as its turn comes.
     """
+    if names is None:
+        names = [name for name in FOUND if not MUTATIONS[name].is_costly]
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__])

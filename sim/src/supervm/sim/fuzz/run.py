@@ -19,7 +19,7 @@ import msgspec
 from supervm.protocol.genesis import Parameters
 from supervm.tier_l1_super import consensus as validator
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import AWAITING, FATES
+from supervm.tier_l4_mobile.payments import AWAITING, EXPIRED, FATES
 
 from ..exact import Choice, Choices, Deployment, DiskProfile, LateTwins, lan
 from ..invariants import Monitor, Violation
@@ -162,12 +162,23 @@ class Run:
         if self.chaos.noise is not None and self.chaos.noise.said:
             self.reached.note("noise-heard")
         if settled and not self.monitor.broken:
+            self._demand_carried()
             self._renew()
         if not self.monitor.broken:
             self.monitor.finish()
             if not self.config.classes and self.config.epoch_ms == EPOCH_MS:
                 self.reached.note("failure-free")
                 self.monitor.liveness.failure_free(self._delay_us())
+
+    def _demand_carried(self) -> None:
+        """Where all payments are valid far into the calm time, demand that none of them has expired (3.9.5)."""
+        for name in self.deployment.names(4) if self.config.validity_ms else ():
+            core = self.deployment.host(name).core
+            if not isinstance(core, MobileNode) or name in self.monitor.facts.faulty:
+                continue
+            lost = [item.number for item in core.queue.payments.values() if item.status == EXPIRED and item.released]
+            if lost:
+                self.monitor.book.note("3.9.5", f"{name}: payments {lost} have expired, nobody carried them")
 
     def _renew(self) -> None:
         """Demand that slots which were lost or have expired can be filled again (L10)."""
@@ -233,6 +244,8 @@ class Run:
             stream.shuffle(names)
             keep = len(names) if tier == 4 else stream.between(1, len(names))
             chosen += names[:keep]
+            if tier == 2 and self.config.stay_miners:
+                chosen += [name for name in deployment.names(tier) if name in faulty]
         return sorted(chosen)
 
     def _settled(self) -> bool:

@@ -14,11 +14,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from supervm.common.core import Persist, Received, Send, Work
-from supervm.common.parts.costs import SIGNATURE
-from supervm.common.parts.manners import Budget, Rank
+from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
+from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
 from supervm.common.records import Append, Put
+from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.frames import encode_message
+from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
+from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l3_edge.budgets import DEFAULT_RATES
@@ -34,6 +37,10 @@ SENT_KIB: Final = 15
 """A KiB sealed and sent."""
 WRITTEN_KIB: Final = 15
 """A KiB written."""
+CERTIFYING_CHECKS_MAX: Final = 1_024
+"""Signature checks for one hostile validator's checkpoint votes: a few windows of them (consensus.md 2.7)."""
+CERTIFYING_CHECKS_PER_S: Final = 40
+"""Of those that its vote may complete."""
 BUDGETS: Final[Mapping[int, Mapping[Rank, Budget]]] = {
     1: VALIDATOR_BUDGETS, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE_BUDGETS}
 
@@ -45,6 +52,7 @@ class Spent:
     Attributes:
         units: microseconds of one core.
         checks: signatures.
+        certifying_checks: of these, those in steps for its checkpoint votes alone.
         sent_bytes: bytes that went to the peer in answer.
         written_bytes: bytes written.
         first_us: when its first message came.
@@ -53,6 +61,7 @@ class Spent:
     first_us: int
     units: int = 0
     checks: int = 0
+    certifying_checks: int = 0
     sent_bytes: int = 0
     written_bytes: int = 0
 
@@ -66,11 +75,17 @@ class CostWatch:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
+        self._charged: dict[tuple[str, str, str], tuple[int, int]] = {}  # (host, peer, class) -> (since, units)
+        self._promised: dict[object, None] = {}  # digests of batches that an honest validator gave a bit
         self.spent: dict[tuple[str, str], Spent] = {}
         """(honest host, hostile peer) -> what it cost."""
 
     def stepped(self, event: Stepped) -> None:
         """Look at one step."""
+        if event.host.tier == 1 and self._facts.is_honest(event.host):
+            for effect in event.effects:
+                if type(effect) is Persist:
+                    self._bodies(event.host.name, effect)
         received = event.input
         if type(received) is not Received or not self._facts.is_honest(event.host):
             return
@@ -91,6 +106,16 @@ class CostWatch:
                 written += sum(_size(record) for record in effect.records)
             elif type(effect) is Work:
                 checks += len(effect.job.items)
+        self._charge(event, name, received, sent)
+        if type(received.message) is VoteMessage and all(
+            vote.kind is VoteKind.CHECKPOINT for vote in received.message.votes
+        ):
+            spent.certifying_checks += checks
+            most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
+            if spent.certifying_checks > most:
+                self._facts.book.note(
+                    "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
+                    f"checkpoints; {most} are the bound")
         spent.checks += checks
         spent.sent_bytes += sent
         spent.written_bytes += written
@@ -101,6 +126,31 @@ class CostWatch:
                 "N2", f"{name} has cost {event.host.name} {spent.units} units in "
                 f"{(event.at_us - spent.first_us) / 1e6:.1f} s: {spent.checks} signatures, {spent.sent_bytes} bytes "
                 f"sent, {spent.written_bytes} written")
+
+    def _charge(self, event: Stepped, name: str, received: Received, sent_bytes: int) -> None:
+        """Add up what the node's own table charges, and demand that whoever owes is not read from (network.md 7)."""
+        cost_class, units = charged(received.message)
+        key = (event.host.name, name, cost_class)
+        since_us, so_far = self._charged.get(key, (event.at_us, 0))
+        so_far += units + (ANSWER_KIB * sent_bytes >> 10)
+        self._charged[key] = since_us, so_far
+        rates = [budget.classes.get(cost_class, UNEXPECTED) for budget in BUDGETS[event.host.tier].values()]
+        most = max(rate.burst * 5 // 4 + rate.per_s * (event.at_us - since_us) // 1_000_000 for rate in rates)
+        if so_far > most:
+            self._facts.book.note(
+                "N2", f"{event.host.name} reads on from {name}, which has cost {so_far} units of class {cost_class}; "
+                f"{most} are the bound")
+
+    def _bodies(self, name: str, write: Persist) -> None:
+        """A validator stores a batch that it gives a bit in the same step, or that a quorum has certified."""
+        for record in write.records:
+            if type(record) is Append and record.payload[2:4] == b"w5":
+                promise = decode_promise(record.payload)
+                if isinstance(promise, BatchPromise) and any(promise.bitmap):
+                    self._promised[promise.digest] = None
+        for record in write.records:
+            if type(record) is Put and record.table == "batches" and record.key[0] not in self._promised:
+                self._facts.book.note("N2", f"{name} stores a batch that no honest validator has given a bit")
 
     def _hostile(self, peer: bytes) -> str | None:
         host = self._facts.world.hosts.get(peer)

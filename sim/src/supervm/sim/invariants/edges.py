@@ -56,7 +56,10 @@ class EdgeWatch:
 
     def _passed_on(self, host: Host, message: AccountProofs) -> None:
         try:
-            root = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=BYTES_MAX).header.state_root
+            checkpoint = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=BYTES_MAX)
+            root = checkpoint.header.state_root
+            if not self._facts.genuine(checkpoint.certificate()):
+                raise RemoteProtocolError(f"no quorum signed checkpoint {checkpoint.header.height}")
             for account, proof in message.proofs:
                 verify(root, account, decode_trie_proof(proof))
         except RemoteProtocolError as error:

@@ -29,6 +29,7 @@ RULES = {
     "2.7": "a node that computes another state than the network stops",
     "2.11": "an honest EpochClose comes after the block that closes its epoch",
     "3.2": "an honest batch vote supports what consensus.md 3.2 and 3.9 allow, and nothing else",
+    "3.9.5": "a payment that is valid long enough is carried until it is executed",
     "3.9.6": "every certificate in a block of an honest leader executes something there",
     "C1": "balances sum to the supply", "C2": "a block changes the supply by nothing",
     "C3": "every fee lands exactly once, where it belongs", "C4": "no balance is negative",

@@ -11,7 +11,8 @@ from supervm.protocol.address import decode_address
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import encode
 from supervm.protocol.transfer import parse_transfer
-from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit
+from supervm.protocol.trust import CLOCK_DRIFT_MS_MAX
+from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 from supervm.tier_l4_mobile.tables import read_payment
@@ -96,11 +97,13 @@ class WalletWatch:
         if not isinstance(core, MobileNode):
             return
         given = event.input
-        if type(given) is Received and type(given.message) in (AccountProofs, ReceiptAnswer):
+        if type(given) is Received and type(given.message) in (AccountProofs, ReceiptAnswer, ValidatorChanges):
             header = core.client.header
-            if self._believed.get(host.name) is not header:
+            believed = self._believed.get(host.name)
+            if believed is not header:
                 self._believed[host.name] = header
                 self._headers.append((host.name, header))
+                self._in_time(event, believed, header)
             for account, lane in core.queue.lanes.items():
                 proved = lane.proved
                 key = f"{host.name}/{account.hex()}"
@@ -111,6 +114,13 @@ class WalletWatch:
         for effect in event.effects:
             if type(effect) is Reply and isinstance(effect.value, dict) and effect.value.get("proof_verified"):
                 self._told(host, effect.value, event.local_us)
+
+    def _in_time(self, event: Stepped, before: CheckpointHeader | None, header: CheckpointHeader) -> None:
+        """A header that is new to the phone is not ahead of its clock; one from its disk may be."""
+        ahead_ms = header.ts_ms - event.local_us // 1000
+        if ahead_ms > CLOCK_DRIFT_MS_MAX and before is not None and header.height > before.height:
+            self._facts.book.note(
+                "S15", f"{event.host.name} accepted header {header.height}, {ahead_ms} ms ahead of its clock")
 
     def _told(self, host: Host, value: Mapping[str, Any], local_us: int) -> None:
         if value.get("height") is None or "balance" not in value:

@@ -8,11 +8,11 @@ where each was noticed last, which is only where `gate` begins to look; docs/sim
 
 from __future__ import annotations
 
-from . import batches, blocks, consensus, epochs, execution, light, phones, records, relays
+from . import batches, blocks, consensus, epochs, execution, light, manners, phones, records, relays
 from .found import FOUND
 from .switch import MUTATIONS, Mutation, mutated
 
 __all__ = [
-    "FOUND", "MUTATIONS", "Mutation", "batches", "blocks", "consensus", "epochs", "execution", "light", "mutated",
-    "phones", "records", "relays",
+    "FOUND", "MUTATIONS", "Mutation", "batches", "blocks", "consensus", "epochs", "execution", "light", "manners",
+    "mutated", "phones", "records", "relays",
 ]

@@ -30,7 +30,7 @@ def _sender(patcher: Patcher) -> None:
         self, now_us, token, [True] * len(results)))
 
 
-@mutation("slot-conflict", "one transfer per slot (3.2)", on=("same-wallet", "bad-phone"),
+@mutation("slot-conflict", "one transfer per slot (3.2)", model="slot-conflict", on=("same-wallet", "bad-phone"),
            actors=("double-spender",), l4=3)
 def _conflict(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "vote", lambda original, self, transfer, batch: _unless(
@@ -61,7 +61,8 @@ def _prev(patcher: Patcher) -> None:
         transfer.body.seq == account.next_seq and ts_ms <= transfer.body.valid_until_ms))
 
 
-@mutation("expiry-check", "a transfer executes only while it is valid (3.9.2)", on=("slow", "power", "partition"))
+@mutation("expiry-check", "a transfer executes only while it is valid (3.9.2)", model="execute-expired",
+          on=("slow", "power", "partition"))
 def _expiry(patcher: Patcher) -> None:
     patcher.set(execution, "can_execute", lambda transfer, account, ts_ms: (
         transfer.body.seq == account.next_seq and transfer.body.prev == account.head))
@@ -103,8 +104,8 @@ def _in_spite_of(refusal: str) -> Apply:
     return lambda patcher: patcher.wrap(slots.Slots, "vote", vote)
 
 
-mutation("validity-min", "no support for what expires in a moment (3.9.1)", on=("slow", "loss", "power"),
-         pay_ppm=350_000)(_in_spite_of("expired"))
+mutation("validity-min", "no support for what expires in a moment (3.9.1)", on=("bad-phone",), validity_ms_min=2_000,
+         actors=("late-spender",), l4=3)(_in_spite_of("expired"))
 mutation("validity-max", "no support for what stays valid for more than the longest time (3.9.1)",
          on=("bad-phone", "bad-miner"), actors=("long-chain-phone", "reckless-miner"), l4=3,
          l2=2)(_in_spite_of("valid for too long"))
@@ -168,7 +169,8 @@ def _dead_promises(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "_remove", remove)
 
 
-@mutation("expiry-frees", "an expired promise is dropped, and its slot is free (3.9.3)", on=("same-wallet", "slow"),
+@mutation("expiry-frees", "an expired promise is dropped, and its slot is free (3.9.3)", model="expiry-never",
+          on=("same-wallet", "slow"),
           l4=2, accounts=1, pay_ppm=350_000, tick_ms=100, l1=4)
 def _expiry_frees(patcher: Patcher) -> None:
     patcher.set(slots.Slots, "_expire", nothing)

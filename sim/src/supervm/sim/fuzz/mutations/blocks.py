@@ -9,7 +9,6 @@ import msgspec
 
 from supervm.protocol import block as block_rules
 from supervm.protocol.evidence import check_evidence
-from supervm.protocol.header import ChainRules
 from supervm.tier_l1_super import accuse, consensus
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import state
@@ -20,11 +19,10 @@ from .switch import Patcher, mutation, nothing
 @mutation("leader-turn", "only the leader of a view proposes in it (2.4, 2.6)", on=("byzantine",),
           actors=("turn-thief",), l1=4, weights=())
 def _turn(patcher: Patcher) -> None:
-    def on_proposal(original: Any, self: Any, sender: int, block: Any) -> None:
-        with patch.object(ChainRules, "leader", lambda rules, view: block.header.proposer):
-            original(self, sender, block)
+    def is_in_turn(self: Any, header: Any) -> bool:
+        return bool(header.chain_id == self.rules.chain_id and header.parent_view < header.view)
 
-    patcher.wrap(simplex_core.Simplex, "_on_proposal", on_proposal)
+    patcher.set(simplex_core.Simplex, "is_in_turn", is_in_turn)
     patcher.forgive(consensus, "check_block", "does not lead this view")
 
 
@@ -80,13 +78,15 @@ def _mutes(kind: str) -> Any:
     return lambda patcher: patcher.wrap(accuse.Accuser, "accuse", accuse_all_but)
 
 
-for _kind, _what, _actor in (
-    ("E1", "two blocks in one view", "double-notarizer"),
-    ("E2", "Nullify and Finalize of a view", "finalize-nullifier"),
-    ("E3", "two checkpoints of one height", "reckless-validator"),
-    ("E6", "a block without proof of its place", "bad-justification-leader"),
-):
-    mutation(f"accuse-{_kind}", f"{_what}: evidence, if honest validators are shown it (2.10)", on=("byzantine",),
-             actors=(_actor,), l1=4, weights=(), listen_us=0)(_mutes(_kind))
+_SHOWN: dict[str, Any] = {"classes": ("byzantine",), "l1": 4, "weights": (), "listen_us": 0, "candidates": 0}
+_FACES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
+    ("E1", "two blocks in one view", "double-voter", {}),
+    ("E2", "Nullify and Finalize of a view", "finalize-nullifier", {}),
+    ("E3", "two checkpoints of one height", "double-certifier", {"spread": True, "view_timeout_ms": 400}),
+    ("E6", "a block without proof of its place", "unjustified-leader", {"chaos_ms": 22_000}),
+)
+for _kind, _what, _actor, _more in _FACES:
+    _knobs: dict[str, Any] = {"actors": (_actor,), **_SHOWN, **_more}
+    mutation(f"accuse-{_kind}", f"{_what}: evidence, if honest validators are shown it (2.10)", **_knobs)(_mutes(_kind))
 mutation("accuse-E7", "a batch with a bad sender's signature: evidence (2.10)", on=("bad-miner",),
          actors=("bad-signature-miner",), l2=2, pay_ppm=350_000)(_mutes("E7"))

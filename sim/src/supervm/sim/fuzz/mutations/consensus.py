@@ -12,13 +12,14 @@ from supervm.protocol.spans import spans_within
 from supervm.protocol.votes import VoteKind
 from supervm.tier_l1_super import executor, guard, whereabouts
 from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import pacing, rounds, state
+from supervm.tier_l1_super.simplex import pacing, rounds, skips, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
 
 from .switch import Patcher, mutation, nothing
 
 
-@mutation("R1", "at most one Notarize per view (2.5)", on=("byzantine",), actors=("equivocator", "double-notarizer"))
+@mutation("R1", "at most one Notarize per view (2.5)", model="R1",
+          on=("byzantine",), actors=("equivocator", "double-notarizer"))
 def _r1(patcher: Patcher) -> None:
     patcher.wrap(rounds.Round, "may", lambda original, self, kind: original(self, kind) or (
         kind is VoteKind.NOTARIZE and VoteKind.NULLIFY not in self.own))
@@ -77,7 +78,7 @@ def _quorum(patcher: Patcher) -> None:
     patcher.wrap(validators.ValidatorSet, "__init__", init)
 
 
-@mutation("recount", "own votes are counted again after a restart (2.8, commonware #4275)",
+@mutation("recount", "own votes are counted again after a restart (2.8, commonware #4275)", model="recount",
            on=("power", "byzantine"), actors=("mute", "vote-withholder"), l1=4, weights=(), stay=False, rate_ppm=60_000)
 def _recount(patcher: Patcher) -> None:
     def recall(original: Any, self: Any, view: int, kind: Any, digest: bytes) -> None:
@@ -87,7 +88,8 @@ def _recount(patcher: Patcher) -> None:
     patcher.wrap(simplex_voting.Voting, "_recall", recall)
 
 
-@mutation("forget-votes", "a restart takes up the votes of before (2.8)", on=("crash", "trap", "slow", "byzantine"),
+@mutation("forget-votes", "a restart takes up the votes of before (2.8)", model="recall-notarize",
+          on=("crash", "trap", "slow", "byzantine"),
            actors=("equivocator", "double-notarizer"), rate_ppm=60_000, l1=4, weights=(), tick_ms=100, delay_us=10_000)
 def _forget(patcher: Patcher) -> None:
     patcher.set(simplex_voting.Voting, "_recall", nothing)
@@ -117,7 +119,7 @@ def _signer_twice(patcher: Patcher) -> None:
     patcher.set(votes, "check_signers", lambda signers, members, what: sum(members.weights[index] for index in signers))
 
 
-@mutation("advance-nullified", "who has nullified a view goes on with its notarization (2.9, P12)",
+@mutation("advance-nullified", "who has nullified a view goes on with its notarization (2.9, P12)", model="P12",
           on=("slow", "loss", "byzantine"), actors=("partial-leader", "partial-deliverer"), view_timeout_ms=50)
 def _advance(patcher: Patcher) -> None:
     def hold(original: Any, self: Any, round_: Any, certificate: Any) -> None:
@@ -144,13 +146,13 @@ def _patience(patcher: Patcher) -> None:
     patcher.wrap(pacing.Timers, "fired", fired)
 
 
-@mutation("retry-after-restart", "a restart goes on saying again what was said (2.8, P4)", on=("power", "loss", "cut"),
-          rate_ppm=60_000)
+@mutation("retry-after-restart", "a restart goes on saying again what was said (2.8, P4)",
+          on=("power", "loss", "cut", "crash"), rate_ppm=60_000, loss_ppm=150_000, l1=4, weights=())
 def _retry(patcher: Patcher) -> None:
     def start(original: Any, self: Any) -> None:
+        if self._records:
+            self._repeat = self._help = nothing
         original(self)
-        if any(round_.own for round_ in self._rounds.values()):
-            self._timers.retry_us = None
 
     patcher.wrap(simplex_core.Simplex, "_start", start)
 
@@ -186,7 +188,8 @@ def _catch_up(patcher: Patcher) -> None:
 
 
 @mutation("chain-check", "finalized blocks from a peer are checked up to their finalization (2.8)",
-          on=("byzantine", "crash", "cut"), actors=("lying-sync-peer",), rate_ppm=60_000, l1=4, weights=())
+          on=("byzantine", "crash", "cut"), actors=("lying-sync-peer",), rate_ppm=60_000, l1=4, weights=(),
+          candidates=2)
 def _chain_check(patcher: Patcher) -> None:
     from supervm.tier_l1_super import consensus
 
@@ -208,3 +211,10 @@ def _span_over_finalize(patcher: Patcher) -> None:
 
     patcher.wrap(simplex_voting.Voting, "_cast_spans", cast)
     patcher.set(simplex_voting.Voting, "_spans_wanted", lambda self: spans_within(self._final.view + 1, self._view - 1))
+
+
+@mutation("span-binds", "who has signed a span signs nothing in its views any more (2.5)",
+          on=("loss", "cut", "partition", "slow"), loss_ppm=150_000, block_interval_ms=200, view_timeout_ms=50, l1=4,
+          weights=(), rate_ppm=60_000)
+def _span_binds(patcher: Patcher) -> None:
+    patcher.set(skips.Skips, "binds", lambda self, view: False)

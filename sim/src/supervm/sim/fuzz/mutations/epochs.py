@@ -70,8 +70,9 @@ def _controls(patcher: Patcher) -> None:
     patcher.set(block_rules, "check_control_signatures", nothing)
 
 
-@mutation("tail", "descendants of a sealing block only prove it (2.11.3)", epoch_ms=1_500,
-           on=("slow", "loss", "cut"), view_timeout_ms=100)
+@mutation("tail", "descendants of a sealing block only prove it (2.11.3)", epoch_ms=1_500, on=("loss", "byzantine"),
+          actors=("vote-withholder", "partial-deliverer"), loss_ppm=150_000, l1=4, weights=(), block_interval_ms=200,
+          chaos_ms=10_000)
 def _tail(patcher: Patcher) -> None:
     patcher.set(simplex_voting, "committed_part", lambda blocks, rules: len(blocks))
 
@@ -107,14 +108,14 @@ def _void_promises(patcher: Patcher) -> None:
     patcher.set(slots.Slots, "clear", nothing)
 
 
-@mutation("void-certificates", "batch certificates end with their epoch (3.7)", epoch_ms=1_500, on=("slow", "loss"),
-          pay_ppm=350_000)
+@mutation("void-certificates", "batch certificates end with their epoch (3.7)", epoch_ms=1_500, l2=2,
+          on=("slow", "bad-miner"), actors=("certificate-withholder",), pay_ppm=350_000, tick_ms=100)
 def _void_certificates(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "clear", nothing)
 
 
-@mutation("epoch-in-batch", "a block carries batches of its own epoch only (2.4, 3.7)", epoch_ms=1_500,
-          on=("slow", "loss"), pay_ppm=350_000)
+@mutation("epoch-in-batch", "a block carries batches of its own epoch only (2.4, 3.7)", epoch_ms=1_500, l2=2,
+          on=("slow", "bad-miner"), actors=("certificate-withholder",), pay_ppm=350_000, tick_ms=100)
 def _epoch_in_batch(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "clear", nothing)
     from supervm.tier_l1_super import consensus

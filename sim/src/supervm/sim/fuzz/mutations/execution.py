@@ -54,7 +54,7 @@ def _fee_miner(patcher: Patcher) -> None:
         accounts, batches, **{**options, "payout_of_miner": {}}))
 
 
-@mutation("execute-once", "a transfer is executed once (3.5)", on=("bad-miner",),
+@mutation("execute-once", "a transfer is executed once (3.5)", model="execute-twice", on=("bad-miner",),
           actors=("conflicting-batches-miner", "reckless-miner"), l2=2, pay_ppm=350_000)
 def _once(patcher: Patcher) -> None:
     patcher.set(execution, "can_execute", lambda transfer, account, ts_ms: (

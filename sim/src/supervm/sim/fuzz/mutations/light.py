@@ -16,9 +16,9 @@ from .switch import Patcher, mutation, nothing
 
 
 @mutation("checkpoint-check", "a checkpoint is checked before it is believed (2.7, 5)",
-           on=("bad-edge", "bad-miner"), actors=("forging-edge", "lying-miner"), l3=2, l2=2)
+          on=("bad-edge",), actors=("header-forging-edge",), l3=2)
 def _checkpoint(patcher: Patcher) -> None:
-    patcher.set(light.LightClient, "check_checkpoint", nothing)
+    patcher.set(trust, "check_certified_checkpoint", nothing)
     patcher.set(executor, "check_certified_checkpoint", nothing)
 
 
@@ -78,7 +78,8 @@ def _fresh(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "__init__", init)
 
 
-@mutation("future-header", "no header is ahead of the clock (5)", classes=("clock",), rate_ppm=300_000, tick_ms=100)
+@mutation("future-header", "no header is ahead of the clock (5)", classes=("clock",), rate_ppm=300_000, tick_ms=100,
+          chaos_ms=10_000)
 def _future(patcher: Patcher) -> None:
     patcher.set(trust, "CLOCK_DRIFT_MS_MAX", 1 << 50)
 
@@ -119,3 +120,30 @@ def _receipt_transfer(patcher: Patcher) -> None:
         return original(self, data, answer.receipt.transfer_id, now_ms)
 
     patcher.wrap(light.LightClient, "check_receipt", check)
+
+
+@mutation("trusting-period", "past the trusting period nothing new is believed (5)",
+          test="test_past_the_trusting_period_nothing_new_is_believed")
+def _trusting_period(patcher: Patcher) -> None:
+    patcher.set(trust.Trust, "is_expired", lambda self, now_ms: False)
+
+
+@mutation("fork-memory", "what contradicts a checkpoint that was seen ends belief (5)",
+          test="test_a_rival_of_any_remembered_height_is_a_fork_also_below_the_newest")
+def _fork_memory(patcher: Patcher) -> None:
+    patcher.set(trust.Trust, "_compare", nothing)
+
+
+@mutation("change-ahead", "no change of validators is dated ahead of the clock (5)",
+          test="test_no_change_dated_ahead_of_the_clock_is_followed")
+def _change_ahead(patcher: Patcher) -> None:
+    patcher.set(trust.Trust, "_check_time", nothing)
+
+
+@mutation("anchor", "what contradicts the anchor is refused (5)",
+          test="test_what_contradicts_the_anchor_is_refused_without_evidence")
+def _anchor(patcher: Patcher) -> None:
+    def contradiction(original: Any, one: Any, other: Any) -> str:
+        return ""
+
+    patcher.wrap(trust, "contradiction", contradiction)

@@ -27,7 +27,7 @@ for _tag, _what in (
 mutation("record-w8", "EpochClose is on disk before it is sent (2.2)", epoch_ms=1_500)(_drop(b"w8"))
 
 
-@mutation("restore-batch-votes", "a restart takes up the batch promises of before (3.6)",
+@mutation("restore-batch-votes", "a restart takes up the batch promises of before (3.6)", model="W5-lost",
            on=("crash", "trap", "power", "same-wallet", "bad-phone"), actors=("double-spender",), l4=3)
 def _restore(patcher: Patcher) -> None:
     patcher.set(voting.BatchVoter, "_restore", nothing)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
+from supervm.protocol import trust
 from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode
 from supervm.protocol.light import LightClient, ProvedAccount
 from supervm.tier_l2_miner import batcher, mempool, replica
 from supervm.tier_l3_edge import headers, intake, news, proofs, relay
 
 from .switch import Patcher, mutation, nothing
+
+_CARRIED: Any = {"validity_ms": 60_000, "stay_miners": True, "pay_ppm": 350_000, "chaos_ms": 6_000}
+"""Every payment is valid until long after all faults are over, so that one which expires was not carried."""
 
 
 @mutation("acknowledged-durable", "an edge says R0 when the transfer is on its disk (decisions.md)")
@@ -43,39 +45,42 @@ def _edge_proofs(patcher: Patcher) -> None:
 
 
 @mutation("edge-checkpoints", "an edge passes on checkpoints that it has checked (5, N3)", on=("bad-miner",),
-          actors=("lying-miner",), l2=2, pay_ppm=60_000)
+          actors=("header-forging-miner",), l2=2)
 def _edge_checkpoints(patcher: Patcher) -> None:
-    patcher.set(headers.Headers, "_check", lambda self, data, now_ms: decode(
-        CertifiedCheckpoint, data, bytes_max=1 << 20).header)
+    def check(original: Any, self: Any, data: bytes, now_ms: int) -> Any:
+        with patch.object(trust, "check_certified_checkpoint", nothing):
+            return original(self, data, now_ms)
+
+    patcher.wrap(headers.Headers, "_check", check)
 
 
 @mutation("other-miner", "an edge leaves a miner that gives no news (3.9.5)", on=("bad-miner",),
-          actors=("censoring-miner",), l2=2)
+          actors=("censoring-miner",), l1=4, weights=(), l2=2, **_CARRIED)
 def _other_miner(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
 
 
 @mutation("forward-again", "an edge submits again what a miner may have forgotten (3.9.5)",
-          on=("crash", "loss", "cut"), rate_ppm=60_000)
+          on=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
 def _forward_again(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "tick", nothing)
     patcher.set(relay.Relay, "deadline_us", None)
 
 
 @mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
-          on=("bad-miner",), actors=("stale-miner",), l2=2)
+          on=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, **_CARRIED)
 def _subscribes(patcher: Patcher) -> None:
     patcher.set(proofs.Proofs, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)", on=("slow", "loss", "cut"),
-          pay_ppm=350_000)
+          l1=4, weights=(), **_CARRIED)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
 @mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
-          on=("loss", "cut", "partition", "crash"), rate_ppm=60_000)
+          on=("loss", "cut", "partition", "crash"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
 def _repeat_batches(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
@@ -86,13 +91,14 @@ def _repeat_batches(patcher: Patcher) -> None:
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
-          on=("slow", "loss"), pay_ppm=350_000)
+          on=("slow", "loss"), l1=4, weights=(), **_CARRIED)
 def _batched_anew(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "void", nothing)
 
 
 @mutation("other-validator", "a miner leaves a validator that brings no blocks (N5)",
-          on=("crash", "cut", "byzantine"), actors=("mute", "body-withholder"), rate_ppm=60_000)
+          on=("cut", "partition", "byzantine"), actors=("mute", "lying-sync-peer"), rate_ppm=60_000, l1=4, weights=(),
+          stay=True)
 def _other_validator(patcher: Patcher) -> None:
     patcher.set(replica.Replica, "tick", nothing)
     patcher.set(replica, "SILENCE_US_MAX", 1 << 60)

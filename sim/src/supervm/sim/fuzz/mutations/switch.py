@@ -59,23 +59,33 @@ class Mutation:
         rule: what the shipped code does, and this breaks, with its place in the design.
         apply: breaks it.
         knobs: see `config.draw_config`.
+        model: name of the fault of `supervm.sim.model` that breaks the same rule, for a switch that no seed is known
+            to notice; empty: none.
+        test: name of the test of tests/common/test_light_trust.py that fails with a rule broken that no run can show,
+            since it bears with more than a third of the weight; empty: none.
+        is_costly: whether only ``--mutate all`` plays it, since its seeds take too long for the test command.
     """
 
     name: str
     rule: str
     apply: Apply
     knobs: Mapping[str, Any] = field(default_factory=dict)
+    model: str = ""
+    test: str = ""
+    is_costly: bool = False
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}
 """By name; filled by the modules of this package."""
 
 
-def mutation(name: str, rule: str, **knobs: Any) -> Callable[[Apply], Apply]:
+def mutation(
+    name: str, rule: str, *, model: str = "", test: str = "", is_costly: bool = False, **knobs: Any
+) -> Callable[[Apply], Apply]:
     """Register what breaks a rule."""
 
     def add(apply: Apply) -> Apply:
-        MUTATIONS[name] = Mutation(name, rule, apply, knobs)
+        MUTATIONS[name] = Mutation(name, rule, apply, knobs, model, test, is_costly)
         return apply
 
     return add

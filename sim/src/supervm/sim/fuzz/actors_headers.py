@@ -1,0 +1,94 @@
+"""Who lies about headers and checkpoints: two of one height, blocks without proof, headers that are no chain's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from supervm.common.core import Effect, Send
+from supervm.protocol.block import Block
+from supervm.protocol.checkpoint import CertifiedCheckpoint
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.hashing import hash_vote
+from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.wire.messages import AccountProofs, CheckpointMessage, Submit
+
+from ..exact import Actor
+from ..exact.adversaries_l1 import Voter
+from ..exact.adversaries_leader import BadJustification
+
+replace = msgspec.structs.replace
+
+
+class DoubleCertifier(Voter):
+    """Certifies a second, invented header beside every true one, and tells everybody of both."""
+
+    kind = VoteKind.CHECKPOINT
+
+    def vote(self, peer: bytes, vote: Vote) -> Iterable[Vote]:
+        """Add the other vote."""
+        if vote.kind is not self.kind:
+            return (vote,)
+        return (vote, self.sign_vote(self.kind, vote.number, hash_vote(vote.digest)))
+
+
+class DoubleVoter(DoubleCertifier):
+    """Notarizes a second, invented block in every view, and tells everybody of both."""
+
+    kind = VoteKind.NOTARIZE
+
+
+class UnjustifiedLeader(BadJustification):
+    """As leader, commits to a block without the proof that it may stand there, each time: it is banned, and back."""
+
+    def is_odd_turn(self, block: Block) -> bool:
+        """Lie in the same way in every turn."""
+        return True
+
+
+class HeaderForger(Actor):
+    """Gives those below it checkpoints of an invented state, under the signatures of the true ones."""
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Replace every checkpoint; no proof fits it, so there are none."""
+        message = send.message
+        if self.number_of(send.peer) is not None or send.peer in self.chain.payout_of_miner:
+            return (send,)
+        if isinstance(message, AccountProofs):
+            forged = self._forged(message.checkpoint)
+            return (Send(send.peer, AccountProofs(forged, ()), send.after),)
+        if isinstance(message, CheckpointMessage):
+            return (Send(send.peer, CheckpointMessage(self._forged(message.checkpoint)), send.after),)
+        return (send,)
+
+    def _forged(self, raw: bytes) -> bytes:
+        try:
+            true = decode(CertifiedCheckpoint, raw, bytes_max=1 << 20)
+        except RemoteProtocolError:
+            return raw
+        self.acted += 1
+        header = replace(true.header, state_root=hash_vote(true.header.state_root))
+        return encode(CertifiedCheckpoint(1, header, true.signatures))
+
+
+class LateSpender(Actor):
+    """Pays out of its last account again and again, with payments that are valid for moments only."""
+
+    every_us = 150_000
+    _VALID_MS = (400, 900, 1_400, 1_900)
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Send the next one for the first slot to all edges; once one of them runs, none of the others can."""
+        edges = self.edges()
+        if not edges or not self.context.wallet:
+            return ()
+        valid_ms = self._VALID_MS[self.acted % len(self._VALID_MS)]
+        self.acted += 1
+        raw = sign_transfer(
+            self.context.wallet[-1], chain_id=self.chain.chain_id, seq=0, prev=bytes(32),
+            to=self.context.others[0], amount=self.acted, fee=1, valid_until_ms=self.now_us // 1000 + valid_ms,
+        ).raw
+        return [Send(edge, Submit((raw,))) for edge in edges]
