@@ -59,6 +59,28 @@ def test_every_broken_rule_is_noticed() -> None:
     assert [item.rule for item in results if item.rule not in RULES] == []
 
 
+BROKEN = """
+import contextlib, io, sys
+import pytest
+from supervm.sim.fuzz.mutations import MUTATIONS, mutated
+for name in sys.argv[1:]:
+    test = f"tests/common/test_light_trust.py::{MUTATIONS[name].test}"
+    with mutated(name), contextlib.redirect_stdout(io.StringIO()):
+        status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", test])
+    print(name, int(status))
+"""
+"""Plays tests with rules broken, and says how each ended: 0 passed, 1 failed, anything else not played."""
+
+
+def test_every_broken_rule_that_no_run_can_show_fails_its_test() -> None:
+    """The switches that the table gives to a test make it fail: a fork needs more faulty weight than a run may have."""
+    names = [item.name for item in MUTATIONS.values() if item.test]
+    answer = subprocess.run(
+        [sys.executable, "-c", BROKEN, *names], capture_output=True, text=True, check=False, timeout=120,
+        cwd=Path(__file__).parents[2])
+    assert answer.stdout.splitlines() == [f"{name} 1" for name in names], answer.stderr
+
+
 def test_the_gate_says_what_it_did_not_notice() -> None:
     """A fault that its seeds do not show is reported with the runs that it took."""
     noticed = gate.notice("double-run", 1, hint=None)

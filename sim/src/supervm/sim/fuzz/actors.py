@@ -46,7 +46,7 @@ from .actors_chain import (
     TurnThief,
 )
 from .actors_edges import BackwardEdge, ChangeForger, ReceiptForger, RefusingEdge, SwappingEdge, TwoFacedMiner
-from .actors_headers import DoubleCertifier, DoubleVoter, HeaderForger, LateSpender, UnjustifiedLeader
+from .actors_headers import ChainForger, DoubleCertifier, DoubleVoter, HeaderForger, LateSpender, UnjustifiedLeader
 
 
 class CertificateForger(Actor):
@@ -244,7 +244,7 @@ OWN_ACTORS: Final = {
         ("turn-thief", 1, TurnThief), ("evidence-forger", 1, EvidenceForger),
         ("signature-repeater", 1, SignatureRepeater), ("header-tamperer", 1, HeaderTamperer),
         ("double-certifier", 1, DoubleCertifier), ("double-voter", 1, DoubleVoter),
-        ("unjustified-leader", 1, UnjustifiedLeader),
+        ("unjustified-leader", 1, UnjustifiedLeader), ("chain-forger", 1, ChainForger),
         ("header-forging-miner", 2, HeaderForger), ("header-forging-edge", 3, HeaderForger),
         ("late-spender", 4, LateSpender),
         ("reckless-miner", 2, RecklessMiner), ("two-faced-miner", 2, TwoFacedMiner),

@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import msgspec
 
 from supervm.common.core import Effect, Send
-from supervm.protocol.block import Block
+from supervm.protocol.block import Block, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import hash_vote
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import AccountProofs, CheckpointMessage, Submit
+from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, Submit
 
 from ..exact import Actor
 from ..exact.adversaries_l1 import Voter
@@ -92,3 +92,19 @@ class LateSpender(Actor):
             to=self.context.others[0], amount=self.acted, fee=1, valid_until_ms=self.now_us // 1000 + valid_ms,
         ).raw
         return [Send(edge, Submit((raw,))) for edge in edges]
+
+
+class ChainForger(Actor):
+    """Gives whoever asks for finalized blocks the last of them with another time, under the true finalization."""
+
+    def say(self, send: Send) -> Iterable[Effect]:
+        """Replace the last block."""
+        message = send.message
+        if not isinstance(message, BlocksMessage):
+            return (send,)
+        chain = decode_finalized(message.blocks, bytes_max=8 << 20)
+        last = chain.blocks[-1]
+        forged = replace(last, header=replace(last.header, ts_ms=last.header.ts_ms + 1))
+        self.acted += 1
+        raw = encode(replace(chain, blocks=(*chain.blocks[:-1], forged)))
+        return (Send(send.peer, BlocksMessage(raw), send.after),)

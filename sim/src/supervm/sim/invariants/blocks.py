@@ -39,6 +39,8 @@ def flaw_of(block: Block, facts: Facts) -> str:
         return "it follows a sealing block and is not empty"
     if body.refs and header.height - header.last_checkpoint.height > LAG_MAX:
         return f"it carries batches {header.height - header.last_checkpoint.height} blocks after the last checkpoint"
+    if any(ref.header.epoch != header.epoch for ref in body.refs):
+        return "it carries a batch of another epoch"
     return _checkpoint_flaw(block, parent, facts, is_first) or _evidence_flaw(block, facts)
 
 

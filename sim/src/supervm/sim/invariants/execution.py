@@ -52,6 +52,7 @@ class ExecutionWatch:
     def __init__(self, facts: Facts, finality: Finality, reference: Reference) -> None:
         self._facts, self._finality, self.reference = facts, finality, reference
         self._pending: list[_Written] = []
+        self._differs_from: dict[str, int] = {}  # host whose memory lied -> from which height on
         self._certified: dict[int, bytes] = {}
         self._base: dict[str, int] = {}  # host -> height of the snapshot that its state began with
         self.top: dict[str, int] = {}
@@ -241,7 +242,12 @@ class ExecutionWatch:
             else:
                 continue
             known = facts.headers.get(header.height)
-            if known is not None and known != encode(header) and self._top_certified() > header.height + LAG_STOP:
+            if known is None or known == encode(header):
+                self._differs_from.pop(host.name, None)
+                continue
+            first = self._differs_from.setdefault(host.name, header.height)
+            told = core.replica.ledger.block_header.last_checkpoint.height if isinstance(core, MinerNode) else 0
+            if told > first + LAG_STOP or self._top_certified() > header.height + LAG_STOP:
                 facts.book.note(
                     "2.7", f"{host.name} goes on at height {header.height} (certified: {height}) with another state")
 

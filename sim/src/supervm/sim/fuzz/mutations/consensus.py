@@ -188,7 +188,7 @@ def _catch_up(patcher: Patcher) -> None:
 
 
 @mutation("chain-check", "finalized blocks from a peer are checked up to their finalization (2.8)",
-          on=("byzantine", "crash", "cut"), actors=("lying-sync-peer",), rate_ppm=60_000, l1=4, weights=(),
+          on=("byzantine", "crash", "cut"), actors=("chain-forger",), rate_ppm=60_000, l1=4, weights=(),
           candidates=2)
 def _chain_check(patcher: Patcher) -> None:
     from supervm.tier_l1_super import consensus

@@ -104,8 +104,8 @@ def _divergence(patcher: Patcher) -> None:
         patcher.wrap(checkpoints.CheckpointTally, name, around)
 
 
-@mutation("miner-divergence", "a miner that computes another state than the network stops (decisions.md)", on=("rot",),
-          l2=3, rate_ppm=60_000)
+@mutation("miner-divergence", "a miner that computes another state than the network stops (decisions.md)",
+          classes=("rot",), l2=3, rate_ppm=200_000, pay_ppm=350_000, chaos_ms=10_000)
 def _miner_divergence(patcher: Patcher) -> None:
     def around(original: Any, self: Any, *arguments: Any) -> Any:
         try:

@@ -54,33 +54,33 @@ def _edge_checkpoints(patcher: Patcher) -> None:
     patcher.wrap(headers.Headers, "_check", check)
 
 
-@mutation("other-miner", "an edge leaves a miner that gives no news (3.9.5)", on=("bad-miner",),
-          actors=("censoring-miner",), l1=4, weights=(), l2=2, **_CARRIED)
+@mutation("other-miner", "an edge leaves a miner that gives no news (3.9.5)", classes=("bad-miner",),
+          actors=("censoring-miner",), l1=4, weights=(), l2=2, **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000})
 def _other_miner(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
 
 
 @mutation("forward-again", "an edge submits again what a miner may have forgotten (3.9.5)",
-          on=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
+          classes=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
 def _forward_again(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "tick", nothing)
     patcher.set(relay.Relay, "deadline_us", None)
 
 
 @mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
-          on=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, **_CARRIED)
+          classes=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, **_CARRIED)
 def _subscribes(patcher: Patcher) -> None:
     patcher.set(proofs.Proofs, "_can_move", lambda self: False)
 
 
-@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)", on=("slow", "loss", "cut"),
+@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)", classes=("slow", "loss", "cut"),
           l1=4, weights=(), **_CARRIED)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
 @mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
-          on=("loss", "cut", "partition", "crash"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
+          classes=("loss", "cut", "partition", "crash"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
 def _repeat_batches(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
@@ -91,7 +91,7 @@ def _repeat_batches(patcher: Patcher) -> None:
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
-          on=("slow", "loss"), l1=4, weights=(), **_CARRIED)
+          classes=("slow", "loss"), l1=4, weights=(), **_CARRIED)
 def _batched_anew(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "void", nothing)
 
