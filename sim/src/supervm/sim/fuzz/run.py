@@ -25,7 +25,7 @@ from ..exact import Choice, Choices, Deployment, DiskProfile, LateTwins, lan
 from ..invariants import Monitor, Violation
 from .cast import cast
 from .chaos import Chaos
-from .config import EPOCH_MS, Config, draw_config
+from .config import CARRIED_MS_MIN, EPOCH_MS, Config, draw_config
 from .reached import ReachedWatch
 
 START_S = 2
@@ -172,7 +172,7 @@ class Run:
 
     def _demand_carried(self) -> None:
         """Where all payments are valid far into the calm time, demand that none of them has expired (3.9.5)."""
-        for name in self.deployment.names(4) if self.config.validity_ms else ():
+        for name in self.deployment.names(4) if self.config.validity_ms >= CARRIED_MS_MIN else ():
             core = self.deployment.host(name).core
             if not isinstance(core, MobileNode) or name in self.monitor.facts.faulty:
                 continue

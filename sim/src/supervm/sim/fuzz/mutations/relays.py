@@ -73,14 +73,15 @@ def _subscribes(patcher: Patcher) -> None:
     patcher.set(proofs.Proofs, "_can_move", lambda self: False)
 
 
-@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)", classes=("slow", "loss", "cut"),
-          l1=4, weights=(), **_CARRIED)
+@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
+          classes=("slow", "loss", "byzantine"), actors=("bad-bitmap-voter",), l1=4, weights=(), spread=True, **_CARRIED)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
 @mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
-          classes=("loss", "cut", "partition", "crash"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
+          classes=("slow", "cut", "byzantine"), actors=("bad-bitmap-voter",), epoch_ms=1_500, l1=4, weights=(),
+          **_CARRIED)
 def _repeat_batches(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
@@ -97,8 +98,7 @@ def _batched_anew(patcher: Patcher) -> None:
 
 
 @mutation("other-validator", "a miner leaves a validator that brings no blocks (N5)",
-          on=("cut", "partition", "byzantine"), actors=("mute", "lying-sync-peer"), rate_ppm=60_000, l1=4, weights=(),
-          stay=True)
+          classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1)
 def _other_validator(patcher: Patcher) -> None:
     patcher.set(replica.Replica, "tick", nothing)
     patcher.set(replica, "SILENCE_US_MAX", 1 << 60)
