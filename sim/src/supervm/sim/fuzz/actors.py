@@ -45,8 +45,25 @@ from .actors_chain import (
     SignatureRepeater,
     TurnThief,
 )
-from .actors_edges import BackwardEdge, ChangeForger, ReceiptForger, RefusingEdge, SwappingEdge, TwoFacedMiner
-from .actors_headers import ChainForger, DoubleCertifier, DoubleVoter, HeaderForger, LateSpender, UnjustifiedLeader
+from .actors_edges import (
+    BackwardEdge,
+    ChangeForger,
+    HistoryForger,
+    ReceiptForger,
+    ReceiptSwapper,
+    RefusingEdge,
+    SwappingEdge,
+    TwoFacedMiner,
+)
+from .actors_headers import (
+    BodyEmptier,
+    ChainForger,
+    DoubleCertifier,
+    DoubleVoter,
+    HeaderForger,
+    LateSpender,
+    UnjustifiedLeader,
+)
 
 
 class CertificateForger(Actor):
@@ -245,10 +262,12 @@ OWN_ACTORS: Final = {
         ("signature-repeater", 1, SignatureRepeater), ("header-tamperer", 1, HeaderTamperer),
         ("double-certifier", 1, DoubleCertifier), ("double-voter", 1, DoubleVoter),
         ("unjustified-leader", 1, UnjustifiedLeader), ("chain-forger", 1, ChainForger),
+        ("body-emptier", 1, BodyEmptier),
         ("header-forging-miner", 2, HeaderForger), ("header-forging-edge", 3, HeaderForger),
         ("late-spender", 4, LateSpender),
         ("reckless-miner", 2, RecklessMiner), ("two-faced-miner", 2, TwoFacedMiner),
         ("false-balance-edge", 3, FalseBalanceEdge), ("receipt-forger", 3, ReceiptForger),
+        ("history-forger", 3, HistoryForger), ("receipt-swapper", 3, ReceiptSwapper),
         ("refusing-edge", 3, RefusingEdge), ("swapping-edge", 3, SwappingEdge), ("backward-edge", 3, BackwardEdge),
         ("change-forger", 3, ChangeForger),
         ("reckless-phone", 4, RecklessPhone), ("early-spender", 4, EarlySpender),

@@ -78,10 +78,36 @@ class ReceiptForger(Actor):
         """A receipt that is in the tree of a block that does not exist."""
         receipt = _executed(name)
         header = replace(
-            checkpoint.header, height=max(0, checkpoint.header.height - 1),
+            checkpoint.header, height=max(0, checkpoint.header.height - 2), ts_ms=checkpoint.header.ts_ms - 1,
             receipts_root=merkle_root([encode(receipt)], RECEIPTS))
         history = MMRProof(1, checkpoint.header.height, header.height, (ZERO_HASH,))
         return encode(ReceiptProof(1, receipt, path_sides(0, 1), (), header, (history,), checkpoint))
+
+
+class HistoryForger(ReceiptForger):
+    """Proves to phones that every payment they wait for was executed, in a block that does not exist."""
+
+    _kind = 1
+
+
+class ReceiptSwapper(ReceiptForger):
+    """Proves to phones that every payment they wait for was executed, with the receipt of another one."""
+
+    every_us = 400_000
+    _kind = 2
+    _name: bytes | None = None
+
+    def hear(self, event: Input) -> Input | None:
+        """Note a transfer that may be executed, too."""
+        if isinstance(event, Received) and isinstance(event.message, Submit) and self._name is None:
+            self._name = transfer_id(event.message.transfers[0])
+        return super().hear(event)
+
+    def now_and_then(self) -> Iterable[Effect]:
+        """Ask the miners for its receipt until there is one."""
+        if self._name is None or self._genuine:
+            return ()
+        return [Send(peer, GetReceipt(self._name)) for peer, tier in self.up.items() if tier == 2]
 
 
 def _checkpoint_of(message: AccountProofs) -> CertifiedCheckpoint | None:

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 import msgspec
 
 from supervm.common.core import Effect, Send
-from supervm.protocol.block import Block, decode_finalized
+from supervm.protocol.block import EMPTY_BODY, Block, decode_finalized
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.hashing import hash_vote
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, Submit
+from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, ProposalMessage, Submit
 
 from ..exact import Actor
 from ..exact.adversaries_l1 import Voter
-from ..exact.adversaries_leader import BadJustification
+from ..exact.adversaries_leader import BadJustification, Leader
 
 replace = msgspec.structs.replace
 
@@ -47,6 +47,17 @@ class UnjustifiedLeader(BadJustification):
     def is_odd_turn(self, block: Block) -> bool:
         """Lie in the same way in every turn."""
         return True
+
+
+class BodyEmptier(Leader):
+    """As leader, gives odd validators its block without what is in it, under the header of the full one."""
+
+    def propose(self, send: Send, block: Block) -> Iterable[Effect]:
+        """Empty the body."""
+        if not (self.number_of(send.peer) or 0) % 2 or block.body == EMPTY_BODY:
+            return (send,)
+        self.acted += 1
+        return (Send(send.peer, ProposalMessage(encode(replace(block, body=EMPTY_BODY))), send.after),)
 
 
 class HeaderForger(Actor):

@@ -158,7 +158,7 @@ def _income(patcher: Patcher) -> None:
 
 
 @mutation("dead-promises", "promises behind a slot that another transfer took are dead (3.2)",
-          on=("same-wallet", "loss", "slow"), l4=2, accounts=1, pay_ppm=350_000, tick_ms=100, l1=4)
+          classes=("same-wallet", "loss", "slow"), l4=2, accounts=1, pay_ppm=350_000, tick_ms=100, l1=4)
 def _dead_promises(patcher: Patcher) -> None:
     def remove(original: Any, self: Any, sender: bytes, lane: Any, first: int, end: int) -> None:
         account = self._accounts.get(sender, EMPTY_ACCOUNT)

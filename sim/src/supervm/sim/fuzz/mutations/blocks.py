@@ -48,7 +48,7 @@ def _drift(patcher: Patcher) -> None:
 
 
 @mutation("body-hash", "a block's body is the one that its header names (2.4)", on=("byzantine",),
-          actors=("header-tamperer",), l1=4, weights=(), pay_ppm=350_000)
+          actors=("body-emptier",), l1=4, weights=(), pay_ppm=350_000)
 def _body(patcher: Patcher) -> None:
     def on_proposal(original: Any, self: Any, sender: int, block: Any) -> None:
         with patch.object(simplex_core, "hash_block_body", lambda raw: block.header.body_hash):

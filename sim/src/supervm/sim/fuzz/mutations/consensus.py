@@ -15,6 +15,7 @@ from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import pacing, rounds, skips, state
 from supervm.tier_l1_super.simplex import voting as simplex_voting
 
+from ..config import EPOCH_MS
 from .switch import Patcher, mutation, nothing
 
 
@@ -132,7 +133,7 @@ def _advance(patcher: Patcher) -> None:
 
 
 @mutation("back-off", "patience grows while nothing becomes final (2.5, P10)", delay_us=450_000, spread=False,
-          view_timeout_ms=50, block_interval_ms=200, l1=4)
+          view_timeout_ms=50, block_interval_ms=200, l1=4, epoch_ms=EPOCH_MS)
 def _back_off(patcher: Patcher) -> None:
     patcher.set(simplex_core, "timeout_us", lambda parameters, views: parameters.view_timeout_ms * 1000)
 
@@ -158,7 +159,7 @@ def _retry(patcher: Patcher) -> None:
 
 
 @mutation("final-by-descendant", "a finalization makes its ancestors final as well (2.5, P6)",
-          on=("slow", "loss", "cut", "byzantine"), actors=("partial-deliverer", "vote-withholder"))
+          on=("slow", "loss", "cut", "byzantine"), actors=("partial-deliverer", "vote-withholder"), calm_s=60)
 def _descendant(patcher: Patcher) -> None:
     patcher.wrap(simplex_voting.Voting, "_hand_out", lambda original, self, path, finalization: (
         original(self, path, finalization) if len(path) == 1 else None))
@@ -197,7 +198,7 @@ def _chain_check(patcher: Patcher) -> None:
 
 
 @mutation("fetch-bodies", "who lacks a batch of a final block asks its signers (2.4)",
-          on=("bad-miner", "loss"), actors=("batch-withholder",), l2=2)
+          on=("bad-miner", "loss"), actors=("batch-withholder",), l2=2, calm_s=60)
 def _fetch(patcher: Patcher) -> None:
     patcher.set(executor.Executor, "_fetch", nothing)
 
@@ -214,7 +215,7 @@ def _span_over_finalize(patcher: Patcher) -> None:
 
 
 @mutation("span-binds", "who has signed a span signs nothing in its views any more (2.5)",
-          on=("loss", "cut", "partition", "slow"), loss_ppm=150_000, block_interval_ms=200, view_timeout_ms=50, l1=4,
-          weights=(), rate_ppm=60_000)
+          classes=("loss", "slow", "cut", "byzantine"), actors=("partial-deliverer",), loss_ppm=150_000, l1=4,
+          weights=(), block_interval_ms=200, view_timeout_ms=50, rate_ppm=60_000, tick_ms=100)
 def _span_binds(patcher: Patcher) -> None:
     patcher.set(skips.Skips, "binds", lambda self, view: False)

@@ -94,7 +94,7 @@ def _change(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "follow", follow)
 
 
-@mutation("receipt-path", "a receipt is in the receipts of its block (5)", on=("bad-edge", "same-wallet"),
+@mutation("receipt-path", "a receipt is in the receipts of its block (5)", classes=("bad-edge", "same-wallet"),
           actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
 def _receipt_path(patcher: Patcher) -> None:
     class Whatever:
@@ -106,14 +106,15 @@ def _receipt_path(patcher: Patcher) -> None:
     patcher.set(light, "sided_root", lambda *_: Whatever())
 
 
-@mutation("receipt-history", "the block of a receipt is in the chain (5)", on=("bad-edge", "same-wallet"),
-          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+@mutation("receipt-history", "the block of a receipt is in the chain (5)", classes=("bad-edge", "same-wallet"),
+          actors=("history-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
 def _receipt_history(patcher: Patcher) -> None:
     patcher.set(light, "verify_mmr", nothing)
 
 
-@mutation("receipt-transfer", "a receipt is for the transfer that was asked for (5)", on=("bad-edge", "same-wallet"),
-          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+@mutation("receipt-transfer", "a receipt is for the transfer that was asked for (5)",
+          classes=("bad-edge", "same-wallet"), actors=("receipt-swapper",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100,
+          accounts=1, chaos_ms=10_000)
 def _receipt_transfer(patcher: Patcher) -> None:
     def check(original: Any, self: Any, data: bytes, transfer_id: bytes, now_ms: int) -> Any:
         answer = decode(light.ReceiptProof, data, bytes_max=1 << 20)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common.parts.manners import Manners
-from supervm.tier_l1_super import recall, voting
+from supervm.tier_l1_super import voting
 from supervm.tier_l1_super.bodies import body_records
 from supervm.tier_l1_super.checkpoints import CheckpointTally
 
@@ -39,9 +39,3 @@ def _bare_bodies(patcher: Patcher) -> None:
         original(self, peer, message, digest, body, stored=stored)
 
     patcher.wrap(voting.BatchVoter, "_vote", vote)
-
-
-@mutation("floor-news", "a batch vote says beside which database it means something (2.8)",
-          on=("database-only", "cut", "power"), compact_every=256, rate_ppm=60_000, pay_ppm=350_000)
-def _floor_news(patcher: Patcher) -> None:
-    patcher.set(recall.Floors, "news", lambda self: ())

@@ -62,7 +62,7 @@ def _doubt(patcher: Patcher) -> None:
     patcher.wrap(queue.PaymentQueue, "_claim_refused", refused)
 
 
-@mutation("refused-holds", "a refused payment holds those behind it (decisions.md)", on=("bad-edge",),
+@mutation("refused-holds", "a refused payment holds those behind it (decisions.md)", classes=("bad-edge",),
           actors=("refusing-edge",), l3=2, pay_ppm=350_000, accounts=1)
 def _holds(patcher: Patcher) -> None:
     patcher.set(lane.Lane, "blocked", property(lambda self: False))
@@ -137,6 +137,6 @@ def _in_time(patcher: Patcher) -> None:
 
 
 @mutation("submit-again", "a phone submits again what nobody acknowledges (3.9.5)", on=("loss", "cut", "crash"),
-          rate_ppm=60_000, pay_ppm=350_000)
+          rate_ppm=60_000, pay_ppm=350_000, calm_s=75)
 def _submit_again(patcher: Patcher) -> None:
     patcher.set(courier.Courier, "_due", lambda self, payment, watch, now_us, online, news_us: False)

@@ -68,19 +68,21 @@ def _forward_again(patcher: Patcher) -> None:
 
 
 @mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
-          classes=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, **_CARRIED)
+          classes=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, calm_s=75,
+          **_CARRIED)
 def _subscribes(patcher: Patcher) -> None:
     patcher.set(proofs.Proofs, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
-          classes=("slow", "loss", "byzantine"), actors=("bad-bitmap-voter",), l1=4, weights=(), spread=True, **_CARRIED)
+          classes=("slow", "loss", "byzantine"), actors=("bad-bitmap-voter",), l1=4, weights=(), spread=True,
+          **_CARRIED)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
 @mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
-          classes=("slow", "cut", "byzantine"), actors=("bad-bitmap-voter",), epoch_ms=1_500, l1=4, weights=(),
+          classes=("crash", "power", "cut"), rate_ppm=60_000, l1=4, weights=(),
           **_CARRIED)
 def _repeat_batches(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
@@ -89,6 +91,7 @@ def _repeat_batches(patcher: Patcher) -> None:
         original(self, now_us)
 
     patcher.wrap(batcher.Batcher, "tick", tick)
+    patcher.wrap(batcher.Batcher, "validators_up", lambda original, self, node_ids, new=None: original(self, node_ids))
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
@@ -98,7 +101,8 @@ def _batched_anew(patcher: Patcher) -> None:
 
 
 @mutation("other-validator", "a miner leaves a validator that brings no blocks (N5)",
-          classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1)
+          classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1,
+          calm_s=45)
 def _other_validator(patcher: Patcher) -> None:
     patcher.set(replica.Replica, "tick", nothing)
     patcher.set(replica, "SILENCE_US_MAX", 1 << 60)
