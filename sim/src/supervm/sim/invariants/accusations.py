@@ -72,8 +72,8 @@ class AccusationWatch:
         earlier = self._seen.setdefault((name, life, vote.signer, vote.kind, vote.epoch, vote.number), vote.digest)
         if earlier != vote.digest and vote.kind in (NOTARIZE, VoteKind.CHECKPOINT):
             self._show("E1" if vote.kind is NOTARIZE else "E3", sender)
-        other = {NULLIFY: FINALIZE, FINALIZE: NULLIFY}.get(vote.kind)
-        if other is not None and (name, life, vote.signer, other, vote.epoch, vote.number) in self._seen:
+        # the other way round the Finalize may have ended the view before the Nullify is looked at
+        if vote.kind is FINALIZE and (name, life, vote.signer, NULLIFY, vote.epoch, vote.number) in self._seen:
             self._show("E2", sender)
 
     def _proposal(self, receiver: Host, core: ValidatorNode, sender: Host, message: ProposalMessage) -> None:

@@ -20,7 +20,7 @@ def _queue_key(patcher: Patcher) -> None:
     patcher.wrap(phone_log.PaymentLog, "_index", index)
 
 
-@mutation("release", "a released transfer is never replaced before it is provably dead (T16)",
+@mutation("release", "a released transfer is never replaced before it is provably dead (3.8 T16)",
            on=("loss", "slow", "cut", "partition"))
 def _release(patcher: Patcher) -> None:
     def claim(original: Any, self: Any, transfer_id: bytes, level: int, reason: str, now_us: int) -> Any:

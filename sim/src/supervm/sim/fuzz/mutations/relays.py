@@ -54,7 +54,7 @@ def _edge_checkpoints(patcher: Patcher) -> None:
     patcher.wrap(headers.Headers, "_check", check)
 
 
-@mutation("other-miner", "an edge leaves a miner that gives no news (3.9.5)", classes=("bad-miner",),
+@mutation("other-miner", "an edge leaves a miner that gives no news (3.8 T13, 3.9.5)", classes=("bad-miner",),
           actors=("censoring-miner",), l1=4, weights=(), l2=2, **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000})
 def _other_miner(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
