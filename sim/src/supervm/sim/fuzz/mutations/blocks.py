@@ -10,7 +10,6 @@ import msgspec
 from supervm.protocol import block as block_rules
 from supervm.protocol.evidence import check_evidence
 from supervm.tier_l1_super import accuse, consensus
-from supervm.tier_l1_super.checkpoints import CheckpointTally
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import state
 
@@ -63,15 +62,6 @@ def _body(patcher: Patcher) -> None:
           actors=("header-tamperer",), l1=4, weights=())
 def _named(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "a new checkpoint without its certificate")
-
-
-@mutation("checkpoint-lag", "no batches while the last certified checkpoint is more than K blocks back (2.4, K)",
-          classes=("disk-slow",), l1=4, weights=(), block_interval_ms=200, view_timeout_ms=200, pay_ppm=350_000,
-          spread=False, delay_us=1_000, listen_us=0)
-def _lag(patcher: Patcher) -> None:
-    for module in (block_rules, consensus):
-        patcher.set(module, "CHECKPOINT_LAG_MAX", 1 << 30)
-    patcher.set(CheckpointTally, "_count", nothing)  # otherwise it is never so far back
 
 
 @mutation("evidence-check", "evidence in a block is checked (2.10)", on=("byzantine",), actors=("evidence-forger",),

@@ -84,14 +84,15 @@ def _future(patcher: Patcher) -> None:
     patcher.set(trust, "CLOCK_DRIFT_MS_MAX", 1 << 50)
 
 
-@mutation("change-check", "a change of validators is signed by those that it replaces (5)", on=("bad-edge",),
-          actors=("change-forger",), l3=2)
+@mutation("change-check", "a change of validators is signed by those that it replaces (5)", classes=("bad-edge",),
+          actors=("change-forger",), l3=2, calm_s=45)
 def _change(patcher: Patcher) -> None:
     def follow(original: Any, self: Any, change: Any, now_ms: int) -> Any:
         with patch.object(trust, "check_certified_checkpoint", nothing):
             return original(self, change, now_ms)
 
-    patcher.wrap(light.LightClient, "follow", follow)
+    for name in ("follow", "check_change"):
+        patcher.wrap(light.LightClient, name, follow)
 
 
 @mutation("receipt-path", "a receipt is in the receipts of its block (5)", classes=("bad-edge", "same-wallet"),

@@ -137,6 +137,6 @@ def _in_time(patcher: Patcher) -> None:
 
 
 @mutation("submit-again", "a phone submits again what nobody acknowledges (3.9.5)", on=("loss", "cut", "crash"),
-          rate_ppm=60_000, pay_ppm=350_000, calm_s=75)
+          rate_ppm=60_000, pay_ppm=350_000, calm_s=75, is_costly=True)
 def _submit_again(patcher: Patcher) -> None:
     patcher.set(courier.Courier, "_due", lambda self, payment, watch, now_us, online, news_us: False)
