@@ -88,7 +88,8 @@ class AccusationWatch:
             1, NOTARIZE, header.epoch, header.view, block.hash, header.proposer, block.signature))
         commits = hash_justification(encode(block.just)) == header.just_hash
         exists = header.parent_hash in self._facts.blocks  # nothing is proved about a place behind no block at all
-        if header.view == core.simplex.view and commits and exists and not self._promises.well_placed(block.hash, block):
+        is_shown = header.view == core.simplex.view and commits and exists
+        if is_shown and not self._promises.well_placed(block.hash, block):
             self._show("E6", sender)
 
     def _batch(self, core: ValidatorNode, sender: Host, message: BatchMessage) -> None:

@@ -159,7 +159,8 @@ def _retry(patcher: Patcher) -> None:
 
 
 @mutation("final-by-descendant", "a finalization makes its ancestors final as well (2.5, P6)",
-          on=("slow", "loss", "cut", "byzantine"), actors=("partial-deliverer", "vote-withholder"), calm_s=60, is_costly=True)
+          on=("slow", "loss", "cut", "byzantine"), actors=("partial-deliverer", "vote-withholder"), calm_s=60,
+          is_costly=True)
 def _descendant(patcher: Patcher) -> None:
     patcher.wrap(simplex_voting.Voting, "_hand_out", lambda original, self, path, finalization: (
         original(self, path, finalization) if len(path) == 1 else None))

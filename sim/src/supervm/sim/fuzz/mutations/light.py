@@ -85,7 +85,8 @@ def _future(patcher: Patcher) -> None:
 
 
 @mutation("change-check", "a change of validators is signed by those that it replaces (5)", classes=("bad-edge",),
-          actors=("change-forger",), l3=2, calm_s=45)
+          actors=("change-forger",), l3=2, calm_s=45,
+          is_costly=True)
 def _change(patcher: Patcher) -> None:
     def follow(original: Any, self: Any, change: Any, now_ms: int) -> Any:
         with patch.object(trust, "check_certified_checkpoint", nothing):

@@ -55,13 +55,15 @@ def _edge_checkpoints(patcher: Patcher) -> None:
 
 
 @mutation("other-miner", "an edge leaves a miner that gives no news (3.8 T13, 3.9.5)", classes=("bad-miner",),
-          actors=("censoring-miner",), l1=4, weights=(), l2=2, **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000})
+          actors=("censoring-miner",), l1=4, weights=(), l2=2, **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000},
+          is_costly=True)
 def _other_miner(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
 
 
 @mutation("forward-again", "an edge submits again what a miner may have forgotten (3.9.5)",
-          classes=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED)
+          classes=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED,
+          is_costly=True)
 def _forward_again(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "tick", nothing)
     patcher.set(relay.Relay, "deadline_us", None)
@@ -69,21 +71,24 @@ def _forward_again(patcher: Patcher) -> None:
 
 @mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
           classes=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, calm_s=75,
-          **_CARRIED)
+          **_CARRIED,
+          is_costly=True)
 def _subscribes(patcher: Patcher) -> None:
     patcher.set(proofs.Proofs, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
           classes=("slow", "loss", "byzantine"), actors=("bad-bitmap-voter",), l1=4, weights=(), spread=True,
-          **_CARRIED)
+          **_CARRIED,
+          is_costly=True)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
 @mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
           classes=("crash", "power", "cut"), rate_ppm=60_000, l1=4, weights=(),
-          **_CARRIED)
+          **_CARRIED,
+          is_costly=True)
 def _repeat_batches(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
@@ -95,7 +100,8 @@ def _repeat_batches(patcher: Patcher) -> None:
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
-          classes=("slow", "loss"), l1=4, weights=(), **_CARRIED)
+          classes=("slow", "loss"), l1=4, weights=(), **_CARRIED,
+          is_costly=True)
 def _batched_anew(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "void", nothing)
 
