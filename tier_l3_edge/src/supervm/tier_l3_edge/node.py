@@ -248,9 +248,9 @@ class EdgeNode:
 
     def _received(self, now_us: int, peer: bytes, message: AnyMessage) -> None:
         info = self._peering.up.get(peer)
+        self._peering.heard(now_us, peer)
         if info is None or not self._manners.admit(now_us, peer, message):
             return  # it was hung up, and this was already on its way; or clients ask too much together
-        self._peering.heard(now_us, peer)
         try:
             if peer in self._routes.up:
                 self._from_miner(now_us, peer, message)

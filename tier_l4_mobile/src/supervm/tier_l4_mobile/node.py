@@ -116,8 +116,8 @@ class MobileNode:
         """Take one input and return what has to be done."""
         match event:
             case Received(peer, message):
+                self.peering.heard(now_us, peer)
                 if self.manners.admit(now_us, peer, message):
-                    self.peering.heard(now_us, peer)
                     self._take(now_us, peer, message)
             case Tick():
                 self._tick(now_us)
