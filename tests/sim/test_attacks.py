@@ -42,7 +42,7 @@ def run(attack: Attack | None, *, l1: int = 4, members: int | None = None, epoch
     """Play six seconds with payments all the time, and twelve in which they come to their end."""
     net = Deployment(
         l1=l1, members=members, l2=2, l3=2, l4=2, actors={} if attack is None else attack.actors, keep_events=True,
-        parameters=Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=epoch_ms))
+        parameters=Parameters(1, test_network=True, view_timeout_ms=100, epoch_ms=epoch_ms))
     monitor = Monitor(net)
     net.start()
     rng = random.Random(7)

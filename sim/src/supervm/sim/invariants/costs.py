@@ -41,6 +41,8 @@ CERTIFYING_CHECKS_MAX: Final = 1_024
 """Signature checks for one hostile validator's checkpoint votes: a few windows of them (consensus.md 2.7)."""
 CERTIFYING_CHECKS_PER_S: Final = 40
 """Of those that its vote may complete."""
+WAITING: Final = 10
+"""A question that is put aside."""
 BUDGETS: Final[Mapping[int, Mapping[Rank, Budget]]] = {
     1: VALIDATOR_BUDGETS, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE_BUDGETS}
 
@@ -130,6 +132,8 @@ class CostWatch:
     def _charge(self, event: Stepped, name: str, received: Received, sent_bytes: int) -> None:
         """Add up what the node's own table charges, and demand that whoever owes is not read from (network.md 7)."""
         cost_class, units = charged(received.message)
+        if cost_class == "history" and not sent_bytes:
+            units = WAITING  # it waits apart, or a newer one has taken its place: nothing is spent on it yet
         key = (event.host.name, name, cost_class)
         since_us, so_far = self._charged.get(key, (event.at_us, 0))
         so_far += units + (ANSWER_KIB * sent_bytes >> 10)
