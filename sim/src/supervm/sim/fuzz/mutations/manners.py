@@ -15,6 +15,7 @@ from .switch import Patcher, mutation, nothing
 @mutation("held-peers", "who owes is not read from (network.md 7, N2)", classes=("byzantine",),
           actors=("request-flooder",), l1=4, weights=(), chaos_ms=10_000)
 def _held(patcher: Patcher) -> None:
+    patcher.set(Manners, "admit", lambda self, now_us, peer, message: self.is_up(peer))
     patcher.set(Manners, "_hold", nothing)
     patcher.set(Manners, "can_afford", lambda self, now_us, peer, cost_class: True)
 
