@@ -237,7 +237,8 @@ def test_hostile_words_harm_nobody(kind: str, seed: int) -> None:
     outcome = run_seed(seed, config=Config(
         classes=classes, actors=("reckless-validator",), rate_ppm=150_000, pay_ppm=300_000, compact_every=8))
     assert outcome.violations == ()
-    assert outcome.reached["liar-hung-up"] >= 3  # it is banned for longer each time
+    # one reckless validator is banned for longer each time; those in whose name noise speaks are many
+    assert outcome.reached["liar-hung-up"] > (2 if "byzantine" in classes else 5)
     assert outcome.reached["payment-executed"] > 5
     assert ("noise-heard" in outcome.reached) == ("noise" in classes)
     assert ("contradiction-seen" in outcome.reached) == ("byzantine" in classes)
