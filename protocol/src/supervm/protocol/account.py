@@ -21,7 +21,7 @@ POOL_NAMES = ("l1", "l3", "l4", "treasury")
 
 
 class Account(NamedTuple):
-    """State of one account; `head` is the id of its last executed transfer, zero before the first."""
+    """State of one account; the fields are those of `AccountLeaf`."""
 
     balance: int
     next_seq: int
@@ -34,7 +34,15 @@ EMPTY_ACCOUNT = Account(0, 0, ZERO_HASH, 0)
 
 
 class AccountLeaf(Agreed, tag="account", frozen=True):
-    """The agreed bytes of an account."""
+    """The agreed bytes of an account.
+
+    Attributes:
+        version: layout, 1.
+        balance: grain that the account holds.
+        next_seq: `seq` of the account's next transfer, and so how many slots are used; 0 before the first.
+        head: id of the transfer that took the last slot, executed or failed; zero before the first.
+        flags: `FLAG_FAILED` or 0; the other bits are not in use.
+    """
 
     version: Literal[1]
     balance: Uint

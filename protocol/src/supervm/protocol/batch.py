@@ -38,7 +38,19 @@ hash_miner_signature = hasher(b"svm.minersig")
 
 
 class BatchHeader(Agreed, tag="batch", frozen=True):
-    """What is voted on. `miner` is the L2's node id; `edges` are the accounts that named edges are paid to."""
+    """What is voted on; its hash is the batch's digest.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network.
+        epoch: whose validators vote on the batch; no block of another epoch may carry it.
+        miner: node id of the L2 that made and signed the batch and earns the L2 part of its fees.
+        edges: accounts that the edges in the batch's `edge_of` are paid to.
+        count: number of transfers.
+        bytes: length of all transfers together, as canonical signed bytes.
+        tx_root: root of the Merkle tree of the transfers in their order (`receipts.TRANSACTIONS`).
+        edge_of_hash: hash of the batch's `edge_of`.
+    """
 
     version: Literal[1]
     chain_id: Hash
@@ -65,7 +77,15 @@ RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
 
 
 class Batch(Agreed, tag="batchbody", frozen=True):
-    """A header with its transfers' canonical signed bytes, the edge of each, and the miner's signature."""
+    """A header with what it commits to, and the miner's signature.
+
+    Attributes:
+        version: layout, 1.
+        header: commits to the transfers and their edges.
+        signature: the miner's, by its node key over `miner_statement` of the header's digest.
+        transfers: canonical signed bytes of each; their order is that of every vote's bits.
+        edge_of: one byte per transfer: the index in the header's `edges` of the edge that brought it, or `NO_EDGE`.
+    """
 
     version: Literal[1]
     header: BatchHeader
@@ -142,7 +162,17 @@ def bitmap_bits(bitmap: bytes, count: int) -> int:
 
 
 class BatchVote(Agreed, tag="bvote", frozen=True):
-    """A validator's vote on a batch: which of its transfers it supports."""
+    """A validator's vote on a batch: which of its transfers it supports.
+
+    Attributes:
+        version: layout, 1.
+        epoch: of the batch and of the set that `signer` is an index of.
+        digest: the batch's.
+        count: number of the batch's transfers, as its header says.
+        bitmap: bit j is 1 if transfer j is supported; ceil(count / 8) bytes, laid out as the module says.
+        signer: index of the validator.
+        signature: by the validator's vote key over `statement`.
+    """
 
     version: Literal[1]
     epoch: Uint
@@ -163,7 +193,13 @@ def batch_vote_statement(chain_id: bytes, epoch: int, digest: bytes, count: int,
 
 
 class VoteGroup(Agreed, tag="bvotes", frozen=True):
-    """The signatures of the validators that gave one and the same bitmap."""
+    """The signatures of the validators that gave one and the same bitmap.
+
+    Attributes:
+        version: layout, 1.
+        bitmap: as in each of their votes (`BatchVote`).
+        signatures: (signer index, signature of the vote) with strictly increasing indices.
+    """
 
     version: Literal[1]
     bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX + 7) // 8)]
@@ -171,9 +207,12 @@ class VoteGroup(Agreed, tag="bvotes", frozen=True):
 
 
 class BatchCertificate(Agreed, tag="bcert", frozen=True):
-    """Votes of quorum weight on one batch, grouped by equal bitmap in ascending bitmap order.
+    """Votes of quorum weight on one batch: in a block it is the reference to the batch.
 
-    In a block it is the reference to the batch: header, votes, and thereby which transfers are certified.
+    Attributes:
+        version: layout, 1.
+        header: the batch's.
+        votes: grouped by equal bitmap, in ascending bitmap order; they say which transfers are certified.
     """
 
     version: Literal[1]

@@ -64,10 +64,16 @@ EVIDENCE_MAX = 4
 
 
 class BlockBody(Agreed, tag="body", frozen=True):
-    """Batch certificates in execution order, at most one certificate of a newer checkpoint, and controls.
+    """Batch certificates, at most one certificate of a newer checkpoint, and controls.
 
-    `closes` are EpochCloses of the epoch's validators, `ready` NextReadys of the proposed set's members (`transition`);
-    `evidence` accuses validators of this epoch, each at most once on a chain.
+    Attributes:
+        version: layout, 1.
+        refs: certificates of the batches to execute, in the order of execution.
+        checkpoints: the certificate of the header's `last_checkpoint` if the parent names an older one; else empty.
+        closes: EpochCloses of the epoch's validators that are new on this chain (`transition`).
+        set_changes: the validators proposed for the next epoch; only one in an epoch of a chain.
+        ready: NextReadys of the proposed set's members, new on this chain, by their index in that set.
+        evidence: accuses validators of this epoch, each at most once on a chain.
     """
 
     version: Literal[1]
@@ -87,7 +93,15 @@ EMPTY_BODY = BlockBody(1, (), ())
 
 
 class Block(Agreed, tag="fullblock", frozen=True):
-    """Header, justification and body together; `signature` is the proposer's Notarize signature."""
+    """Header, justification and body together.
+
+    Attributes:
+        version: layout, 1.
+        header: what is hashed and voted on; it commits to the other two.
+        just: why the block may extend its parent.
+        body: what the block brings.
+        signature: the proposer's Notarize vote for the header.
+    """
 
     version: Literal[1]
     header: BlockHeader
@@ -145,7 +159,13 @@ def _item_end(data: bytes) -> int:
 
 
 class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
-    """A hash chain of blocks in ascending height with a finalization of the last: one certificate proves them all."""
+    """A hash chain of blocks in ascending height with a finalization of the last: one certificate proves them all.
+
+    Attributes:
+        version: layout, 1.
+        blocks: of one epoch, each the parent of the next.
+        finalization: Finalize certificate of the last block.
+    """
 
     version: Literal[1]
     blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
@@ -159,7 +179,11 @@ HEADERS_MAX = 6_000
 class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
     """A piece of a run of blocks that became final through one finalization, too many for one message.
 
-    `headers` lead from the last of `blocks` to the block that is finalized; their blocks come in later pieces.
+    Attributes:
+        version: layout, 1.
+        blocks: the piece: of one epoch, each the parent of the next.
+        headers: lead on from the last of `blocks` to the block that is finalized; their blocks come in later pieces.
+        finalization: Finalize certificate of the last of `headers`.
     """
 
     version: Literal[1]

@@ -18,7 +18,23 @@ from .votes import Certificate, Signatures, Verify, VoteKind, check_certificate
 
 
 class CheckpointHeader(Agreed, tag="ckpt", frozen=True):
-    """The signed summary of the chain at `height`. `next_validators_hash` is zero except on a sealing block."""
+    """The signed summary of the chain at `height`.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network.
+        epoch: of the block.
+        height: of the block; 0 for genesis, whose checkpoint nobody signs.
+        block_hash: hash of the block's header; zero for genesis.
+        prev_hash: hash of the checkpoint header one height below; zero for genesis.
+        ts_ms: Unix time of the block in ms.
+        state_root: root of the state trie after the block.
+        receipts_root: root of the block's receipts tree; zero if the block has no receipts.
+        history_root: of the `HistoryMMR` of all checkpoint headers below this height; zero for genesis.
+        validators_hash: hash of the epoch's set, a quorum of which signs this header.
+        next_validators_hash: hash of the next epoch's set, even if it is the same, on a sealing block; else zero.
+        supply: grain in all accounts together; it never changes.
+    """
 
     version: Literal[1]
     chain_id: Hash
@@ -46,7 +62,13 @@ def _checkpoint_hash(header: CheckpointHeader) -> bytes:
 
 
 class CertifiedCheckpoint(Agreed, tag="cckpt", frozen=True):
-    """A checkpoint header with the quorum's signatures over its hash."""
+    """A checkpoint header with the quorum's signatures over its hash.
+
+    Attributes:
+        version: layout, 1.
+        header: what is certified.
+        signatures: those of the checkpoint votes for it, by index in the set that its `validators_hash` names.
+    """
 
     version: Literal[1]
     header: CheckpointHeader

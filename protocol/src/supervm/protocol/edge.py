@@ -18,7 +18,16 @@ _hash_edge = hasher(b"svm.edge")
 
 
 class EdgeRecord(Agreed, tag="edge", frozen=True):
-    """An edge's node id and payout account, signed by the node key."""
+    """An edge's node id and payout account, signed by the node key.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network.
+        node_id: the edge's node key.
+        payout: account that the L3 part of the fees of what it brings is paid to.
+        counter: a miner ignores a record with a lower one than it has; edges take the time of their start in us.
+        signature: by the node key over the hash of the record with 64 zero bytes in this place.
+    """
 
     version: Literal[1]
     chain_id: Hash

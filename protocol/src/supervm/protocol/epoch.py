@@ -22,6 +22,7 @@ class EpochRecord(Agreed, tag="epoch", frozen=True):
     """One epoch.
 
     Attributes:
+        version: layout, 1.
         number: 0 for the first.
         root: header of the block it starts from: genesis, or the sealing block of the epoch before.
         validators: who votes in it.

@@ -54,7 +54,13 @@ FaultKind: TypeAlias = Literal["E1", "E2", "E3", "E6", "E7"]
 
 
 class DoubleVote(Agreed, tag="dblvote", frozen=True):
-    """E1, E2 or E3: two votes of one validator that no honest one signs both; ascending by kind, then by digest."""
+    """E1, E2 or E3: two votes of one validator that no honest one signs both; ascending by kind, then by digest.
+
+    Attributes:
+        version: layout, 1.
+        first: the vote of the lower kind, or of one kind the one of the lower digest.
+        second: the other one.
+    """
 
     version: Literal[1]
     first: Vote
@@ -72,7 +78,15 @@ class DoubleVote(Agreed, tag="dblvote", frozen=True):
 
 
 class BadJustification(Agreed, tag="badjust", frozen=True):
-    """E6: a Notarize of `header`, the justification that `header` commits to, and the header of its parent."""
+    """E6: a Notarize of a block whose justification does not prove that it may stand where it stands.
+
+    Attributes:
+        version: layout, 1.
+        header: the block's.
+        just: the justification that `header` commits to.
+        parent: header of the block that `header` names as its parent.
+        vote: the accused validator's Notarize of `header`.
+    """
 
     version: Literal[1]
     header: BlockHeader
@@ -92,7 +106,16 @@ class BadJustification(Agreed, tag="badjust", frozen=True):
 
 
 class BadBatch(Agreed, tag="badbatch", frozen=True):
-    """E7: a signed batch header, and the entry at `position` (from 0) with its path to the header's `tx_root`."""
+    """E7: a signed batch header and an entry under it that is no transfer of this chain signed by its sender.
+
+    Attributes:
+        version: layout, 1.
+        header: the batch's.
+        signature: the miner's on the batch.
+        position: place of the entry in the batch, from 0.
+        transfer: the entry's bytes, which may be anything.
+        path: hashes beside the way from the entry up to the header's `tx_root`, from the leaf up.
+    """
 
     version: Literal[1]
     header: BatchHeader

@@ -32,7 +32,16 @@ RECEIPTS_MAX = REFS_MAX * BATCH_TRANSFERS_MAX
 
 
 class Receipt(Agreed, tag="receipt", frozen=True):
-    """What became of one transfer: leaf number `position` of its block's receipts tree."""
+    """What became of one transfer.
+
+    Attributes:
+        version: layout, 1.
+        transfer_id: the transfer's.
+        status: `STATUS_EXECUTED` or `STATUS_FAILED`.
+        fee: grain of fee that was taken; 0 if the transfer failed.
+        next_seq: of the sender, after this transfer.
+        position: place of the receipt among its block's, from 0: its leaf in the receipts tree.
+    """
 
     version: Literal[1]
     transfer_id: Hash
@@ -148,7 +157,12 @@ def execute_block(
 
 
 class BlockReceipts(Agreed, tag="receipts", frozen=True):
-    """All receipts of one block, as a node stores them."""
+    """All receipts of one block, as a node stores them.
+
+    Attributes:
+        version: layout, 1.
+        receipts: in order of execution, so that each stands at its `position`.
+    """
 
     version: Literal[1]
     receipts: Annotated[tuple[Receipt, ...], msgspec.Meta(max_length=RECEIPTS_MAX)]

@@ -35,7 +35,13 @@ REMEMBERED_MAX = 64
 
 
 class CheckpointFork(Agreed, tag="ckptfork", frozen=True):
-    """Two certified checkpoints that contradict each other; the lower first, at one height the one of lower hash."""
+    """Two certified checkpoints that contradict each other.
+
+    Attributes:
+        version: layout, 1.
+        first: the lower one; at one height the one of lower hash.
+        second: the other one.
+    """
 
     version: Literal[1]
     first: CertifiedCheckpoint

@@ -28,7 +28,13 @@ ALLOCATIONS_MAX = 1_600_000
 
 
 class Miner(Agreed, tag="miner", frozen=True):
-    """A registered L2: its node id and the account that its share of fees is paid to."""
+    """A registered L2.
+
+    Attributes:
+        version: layout, 1.
+        node_id: its node key, which signs its batches.
+        payout: account that its part of fees is paid to.
+    """
 
     version: Literal[1]
     node_id: Key
@@ -36,7 +42,13 @@ class Miner(Agreed, tag="miner", frozen=True):
 
 
 class Allocation(Agreed, tag="alloc", frozen=True):
-    """Money that exists from the start."""
+    """Money that exists from the start.
+
+    Attributes:
+        version: layout, 1.
+        account: whose it is.
+        amount: grain, at least 1.
+    """
 
     version: Literal[1]
     account: Key
@@ -50,8 +62,21 @@ TRUSTING_PERIOD_MS = 21 * 86_400_000
 class Parameters(Agreed, tag="params", frozen=True):
     """What every node of the network must agree on besides the rules; times in ms (decisions.md, Numbers).
 
-    `trusting_period_ms` is how old the newest header that a light client trusts may be by its own clock; with an older
-    one it believes nothing new before it is given a newer anchor (decisions.md, Trusting period).
+    Attributes:
+        version: layout, 1.
+        test_network: whether addresses are written as those of a test network (``tsvm1...``); no rule depends on it.
+        fee_shares_bps: parts of a fee for L1, L2, L3 and L4 in basis points; they sum to 10,000.
+        view_timeout_ms: the time d of a view: a validator gives a view up that has no proposal after 2 d, or has not
+            ended after 3 d, `block_interval_ms` on top of either.
+        view_timeout_ms_max: what d grows to at most while nothing is finalized.
+        block_interval_ms: how long a leader that has nothing to put into a block waits before it proposes an empty one.
+        clock_drift_ms: how far a block's time may be ahead of a voter's clock; the voter waits until it is no more.
+        window: how many slots from its `next_seq` on a sender may have under way.
+        validity_ms_min: least time from the last executed block to a transfer's end for validators to support it.
+        validity_ms_max: most time between the two.
+        epoch_ms: chain time after an epoch's root block from which validators close the epoch.
+        trusting_period_ms: how old the newest header that a light client trusts may be by its own clock; with an older
+            one it believes nothing new before it is given a newer anchor (decisions.md, Trusting period).
     """
 
     version: Literal[1]
@@ -69,7 +94,17 @@ class Parameters(Agreed, tag="params", frozen=True):
 
 
 class Genesis(Agreed, tag="genesis", frozen=True):
-    """Validators in index order, miners by node id, allocations by account; each list without duplicates."""
+    """All that a network starts from; each of the three lists is without duplicates.
+
+    Attributes:
+        version: layout, 1.
+        name: what people call the network; 1 to 64 characters.
+        time_ms: Unix time of the genesis block in ms.
+        validators: those of the first epoch, in index order.
+        miners: the L2 nodes, ascending by node id.
+        allocations: all money, ascending by account; the sum is the supply.
+        parameters: numbers that stay as they are.
+    """
 
     version: Literal[1]
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]

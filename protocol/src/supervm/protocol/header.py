@@ -30,7 +30,13 @@ SKIP_SIGNATURES_MAX = 40_000
 
 
 class CheckpointRef(Agreed, tag="ckptref", frozen=True):
-    """Height and header hash of a checkpoint."""
+    """The name of a checkpoint.
+
+    Attributes:
+        version: layout, 1.
+        height: of the checkpoint's block.
+        hash: of its `CheckpointHeader`.
+    """
 
     version: Literal[1]
     height: Uint
@@ -38,7 +44,23 @@ class CheckpointRef(Agreed, tag="ckptref", frozen=True):
 
 
 class BlockHeader(Agreed, tag="block", frozen=True):
-    """The part of a block that is hashed and voted on; `ts_ms` is the chain's time."""
+    """The part of a block that is hashed and voted on.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network.
+        epoch: whose validators vote on the block; 0 for the first.
+        view: the view it was proposed in, from 1 in each epoch; 0 for genesis.
+        height: one more than the parent's; 0 for genesis.
+        parent_hash: hash of the parent's header; zero for genesis.
+        parent_view: view of the parent; 0 if the parent is the epoch's root.
+        proposer: index of the validator that leads the view.
+        ts_ms: the chain's time, Unix time in ms: that of the proposer's clock, but always above the parent's.
+        just_hash: hash of the block's `Justification`; zero for genesis.
+        body_hash: hash of the block's body; zero for genesis.
+        last_checkpoint: the newest one whose certificate is in the chain up to this block; genesis names its own.
+        progress: what the chain has gathered in this epoch, this block included.
+    """
 
     version: Literal[1]
     chain_id: Hash
@@ -66,10 +88,13 @@ def _block_hash(header: BlockHeader) -> bytes:
 
 
 class Justification(Agreed, tag="just", frozen=True):
-    """Why a proposal may extend its parent: the parent's certificate, and a nullification of every skipped view.
+    """Why a proposal may extend its parent.
 
-    `parent` is empty only for a child of the block that the epoch starts from; nullifications come in ascending view
-    order, each of one view or of a span. The first span may begin below the gap.
+    Attributes:
+        version: layout, 1.
+        parent: the parent's notarization or finalization; empty only for a child of the epoch's root.
+        nullifications: prove that every view between the parent's and the block's was skipped; in ascending view
+            order, each of one view or of a span. The first span may begin below the gap.
     """
 
     version: Literal[1]

@@ -43,7 +43,12 @@ ANSWER_CHANGES_MAX = 1 << 17
 class AccountAnswer(Agreed, tag="answer", frozen=True):
     """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads.
 
-    `changes` are the changes of validators from the prover's anchor on, oldest first.
+    Attributes:
+        version: layout, 1.
+        checkpoint: under whose state root the account is proved.
+        account: the account's id.
+        proof: of its leaf, or that there is none.
+        changes: the changes of validators from the prover's anchor on, oldest first.
     """
 
     version: Literal[1]
@@ -56,10 +61,16 @@ class AccountAnswer(Agreed, tag="answer", frozen=True):
 class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
     """A receipt with its path to a block's receipts root, that block's header, and its place in history.
 
-    `path` leads from the receipt up to the root, and bit k of `sides` says whether its k-th hash stands on the left.
     The receipt itself says its position in the block; how many the block has is not told, since nothing signed does.
-    `header` is the checkpoint header of the block that executed the transfer; `history` proves it under the
-    `history_root` of `checkpoint`, or is empty when `header` is `checkpoint`'s own.
+
+    Attributes:
+        version: layout, 1.
+        receipt: what is proved.
+        sides: bit k says whether the k-th hash of `path` stands on the left.
+        path: hashes beside the way from the receipt up to the root, from the leaf up.
+        header: checkpoint header of the block that executed the transfer.
+        history: proves `header` under the `history_root` of `checkpoint`; empty when `header` is `checkpoint`'s own.
+        checkpoint: certified, of that block or of a later one.
     """
 
     version: Literal[1]

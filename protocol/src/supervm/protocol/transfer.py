@@ -30,7 +30,21 @@ _SIGNATURE_ITEM_BYTES = 66  # two bytes of CBOR head and 64 of signature
 
 
 class Transfer(Agreed, tag="transfer", frozen=True):
-    """A signed payment of `amount` grain from `sender` to `to`, for a fee of `fee` grain."""
+    """A signed payment.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network that the payment is for.
+        sender: account that pays, whose key signs.
+        seq: number of this transfer among the sender's, from 0.
+        prev: id of the sender's transfer before; zero for the first.
+        to: account that is paid; a pool of the protocol cannot be.
+        amount: grain that `to` gets, at least 1.
+        fee: grain that the sender pays on top, at least 1.
+        valid_until_ms: last block time at which it may be executed, Unix time in ms.
+        payload: up to 256 bytes of the sender's choice; no rule reads them.
+        signature: the sender's over the transfer's id.
+    """
 
     version: Literal[1]
     chain_id: Hash

@@ -58,6 +58,7 @@ class EpochProgress(Agreed, tag="progress", frozen=True):
     """What a block's chain has gathered in this epoch, the block included.
 
     Attributes:
+        version: layout, 1.
         closers: validators whose EpochClose is in the chain.
         next_validators_hash: the set that a `SetChange` proposes, zero if there is none.
         ready: members of that set whose NextReady is in the chain, by their index in it.
@@ -76,7 +77,13 @@ NO_PROGRESS = EpochProgress(1, b"", ZERO_HASH, b"", b"")
 
 
 class SetChange(Agreed, tag="setchange", frozen=True):
-    """The validators of the next epoch, signed by a quorum of this epoch's."""
+    """The validators of the next epoch, signed by a quorum of this epoch's.
+
+    Attributes:
+        version: layout, 1.
+        validators: the whole proposed set, in index order.
+        signatures: those of the SetChange votes for its hash, by index in this epoch's set.
+    """
 
     version: Literal[1]
     validators: ValidatorList

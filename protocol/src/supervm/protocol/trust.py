@@ -31,7 +31,13 @@ CLOCK_DRIFT_MS_MAX = 2_000
 
 
 class Anchor(Agreed, tag="anchor", frozen=True):
-    """What a light client starts from: a trusted header and the validators in force after it."""
+    """What a light client starts from.
+
+    Attributes:
+        version: layout, 1.
+        header: a checkpoint header that is trusted without signatures.
+        validators: the set that its `validators_hash` names: those of its epoch.
+    """
 
     version: Literal[1]
     header: CheckpointHeader
@@ -39,7 +45,13 @@ class Anchor(Agreed, tag="anchor", frozen=True):
 
 
 class ValidatorChange(Agreed, tag="valchange", frozen=True):
-    """One step of the ratchet: a certified sealing checkpoint and the validators that it hands over to."""
+    """One step of the ratchet: who hands over to whom.
+
+    Attributes:
+        version: layout, 1.
+        checkpoint: the sealing one of an epoch, certified by the epoch's validators.
+        validators: the set that its `next_validators_hash` names, another one than before.
+    """
 
     version: Literal[1]
     checkpoint: CertifiedCheckpoint

@@ -19,7 +19,15 @@ VALIDATORS_MAX = 255
 
 
 class Validator(Agreed, tag="validator", frozen=True):
-    """One voting member: its vote key, the node that runs it, its weight and the account it is paid to."""
+    """One voting member.
+
+    Attributes:
+        version: layout, 1.
+        key: its vote key, another one for each member.
+        node_id: the L1 node that runs it, by its node key; another one for each member.
+        weight: what its vote counts, at least 1.
+        payout: account that it is to be paid to; execution does not read it: the L1 part of fees goes to a pool.
+    """
 
     version: Literal[1]
     key: Key
@@ -29,7 +37,12 @@ class Validator(Agreed, tag="validator", frozen=True):
 
 
 class ValidatorList(Agreed, tag="valset", frozen=True):
-    """The agreed bytes of a validator set; `hash_validators` over them names the set in checkpoint headers."""
+    """The agreed bytes of a validator set; `hash_validators` over them names the set in checkpoint headers.
+
+    Attributes:
+        version: layout, 1.
+        members: in index order; the order is part of the set.
+    """
 
     version: Literal[1]
     members: Annotated[tuple[Validator, ...], msgspec.Meta(min_length=1, max_length=VALIDATORS_MAX)]

@@ -53,9 +53,15 @@ def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: 
 class Vote(Agreed, tag="vote", frozen=True):
     """One validator's vote on a view, a checkpoint, or the end of the epoch.
 
-    `number` is the view, the height of a checkpoint, or 0; `digest` is the hash of the block, the checkpoint or the
-    next validator set, the width of a span (`spans`), zero for Nullify and EpochClose. A NextReady's `signer` is an
-    index of the *next* set.
+    Attributes:
+        version: layout, 1.
+        kind: what the vote is about; on batches there is another object (`batch.BatchVote`).
+        epoch: in which alone it counts.
+        number: the view, the last view of a span, the height of a checkpoint; 0 for all others.
+        digest: hash of the block, the checkpoint or the next validator set; the width of a span (`spans`); zero for
+            Nullify and EpochClose, and for a SetChange that takes back the signer's wish.
+        signer: index in the epoch's set, of a NextReady in the *next* set.
+        signature: by the signer's vote key over `statement`.
     """
 
     version: Literal[1]
@@ -76,7 +82,16 @@ Signatures = Annotated[tuple[tuple[Uint8, Signature], ...], msgspec.Meta(min_len
 
 
 class Certificate(Agreed, tag="cert", frozen=True):
-    """Votes of at least quorum weight for one statement."""
+    """Votes of at least quorum weight for one statement.
+
+    Attributes:
+        version: layout, 1.
+        kind: what the votes are about.
+        epoch: in which the votes count.
+        number: view, last view of a span, height or 0, as in `Vote`.
+        digest: as in `Vote`.
+        signatures: (signer index, signature) of each vote, with strictly increasing indices.
+    """
 
     version: Literal[1]
     kind: VoteKind

@@ -44,7 +44,16 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class Hello(Message, tag=1, frozen=True):
-    """First message in both directions: which versions, which tier, what it can do, and its clock."""
+    """First message in both directions.
+
+    Attributes:
+        version_min: lowest version of this protocol that the sender speaks.
+        version_max: highest one.
+        tier: the sender's, 1 to 4; 0 of a client that is no node.
+        features: words for what the sender can do beyond its version; none is in use yet, and unknown ones do no harm.
+        clock_ms: the sender's clock when it sent this, Unix time in ms.
+        agent: name and version of its software, for logs.
+    """
 
     version_min: Uint16
     version_max: Uint16
@@ -55,7 +64,14 @@ class Hello(Message, tag=1, frozen=True):
 
 
 class Heartbeat(Message, tag=2, frozen=True):
-    """Sign of life: a counter, the sender's load in percent, its clock and its highest certified height."""
+    """Sign of life.
+
+    Attributes:
+        counter: number of this round of heartbeats since the sender started, from 1.
+        load_percent: how full the sender's store of transfers is; always 0 at an L1 and an L4.
+        clock_ms: the sender's clock, Unix time in ms.
+        height: of the newest certified checkpoint that the sender has.
+    """
 
     counter: Uint
     load_percent: Annotated[int, msgspec.Meta(ge=0, le=100)]
@@ -64,7 +80,7 @@ class Heartbeat(Message, tag=2, frozen=True):
 
 
 class Goodbye(Message, tag=3, frozen=True):
-    """Why the sender closes the connection, as a stable code and a sentence."""
+    """Why the sender closes the connection: `code` is a stable word for programs, `reason` a sentence for people."""
 
     code: Word
     reason: Text
@@ -74,13 +90,19 @@ class Goodbye(Message, tag=3, frozen=True):
 
 
 class Submit(Message, tag=10, frozen=True):
-    """Transfers on their way up, as canonical signed bytes."""
+    """Transfers on their way up: `transfers` are their canonical signed bytes."""
 
     transfers: Annotated[tuple[RawTransfer, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class StatusItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the sender of the message says about one transfer: level and, if refused, the reason."""
+    """What the sender of the message says about one transfer.
+
+    Attributes:
+        transfer_id: the transfer's.
+        level: one of the `LEVEL_...` below.
+        reason: why it is refused or has expired, or empty; ``busy`` at the front means that a later try may do better.
+    """
 
     transfer_id: Hash
     level: Annotated[int, msgspec.Meta(ge=0, le=20)]
@@ -88,13 +110,13 @@ class StatusItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
 
 class Status(Message, tag=11, frozen=True):
-    """News of transfers on their way down; a claim of the sender, never proof (architecture.md 3)."""
+    """News of transfers on their way down; `items` are claims of the sender, never proof (architecture.md 3)."""
 
     items: Annotated[tuple[StatusItem, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class Subscribe(Message, tag=12, frozen=True):
-    """Ask to be sent checkpoints with proofs of these accounts, now and whenever a block touches them.
+    """Ask to be sent checkpoints with proofs of these `accounts`, now and whenever a block touches them.
 
     A subscription adds to those of the connection and ends with it.
     """
@@ -103,57 +125,65 @@ class Subscribe(Message, tag=12, frozen=True):
 
 
 class Unsubscribe(Message, tag=13, frozen=True):
-    """End subscriptions of this connection."""
+    """End this connection's subscriptions of these `accounts`."""
 
     accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class GetAccounts(Message, tag=14, frozen=True):
-    """Ask once for proofs of accounts; a request never names a height (decisions.md)."""
+    """Ask once for proofs of `accounts`; a request never names a height (decisions.md).
+
+    Without any, an L3 answers with its newest checkpoint alone.
+    """
 
     accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class AccountProofs(Message, tag=15, frozen=True):
-    """A certified checkpoint (`CertifiedCheckpoint`) and proofs (`TrieProof`) of accounts under its state root."""
+    """What accounts are proved to be.
+
+    Attributes:
+        checkpoint: a `CertifiedCheckpoint`.
+        proofs: (account, `TrieProof` under its state root) of each; with none the checkpoint is the news.
+    """
 
     checkpoint: Blob
     proofs: Annotated[tuple[tuple[Key, Blob], ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class GetReceipt(Message, tag=16, frozen=True):
-    """Ask for the receipt of an executed transfer with its proof."""
+    """Ask for the receipt of the executed transfer `transfer_id`, with its proof."""
 
     transfer_id: Hash
 
 
 class ReceiptAnswer(Message, tag=17, frozen=True):
-    """A receipt with its proof (`light.ReceiptProof`); empty bytes when the sender knows no such receipt."""
+    """The receipt of `transfer_id`: `proof` is a `light.ReceiptProof`, empty when the sender knows no such receipt."""
 
     transfer_id: Hash
     proof: Blob
 
 
 class EdgeRegistration(Message, tag=18, frozen=True):
-    """An edge tells its miner where its share is paid: a signed `edge.EdgeRecord`."""
+    """An edge tells its miner where its share is paid: `record` is a signed `edge.EdgeRecord`."""
 
     record: Blob
 
 
 class GetValidatorChanges(Message, tag=19, frozen=True):
-    """Ask for the changes of validators above a height: the sender knows those up to it."""
+    """Ask for the changes of validators above `after_height`: the sender knows those up to it."""
 
     after_height: Uint
 
 
 class ValidatorChanges(Message, tag=20, frozen=True):
-    """Changes of validators (`light.ValidatorChange`), oldest first; none if the sender knows no newer one."""
+    """`changes` of validators (`light.ValidatorChange`), oldest first; none if the sender knows no newer one."""
 
     changes: Annotated[tuple[Blob, ...], msgspec.Meta(max_length=CHANGES_MAX)]
 
 
 class ForkMessage(Message, tag=21, frozen=True):
-    """Two certified checkpoints that no one chain contains (`forks.CheckpointFork`), so that others stop as well."""
+    """Two certified checkpoints that no one chain contains (`fork`: a `forks.CheckpointFork`), so that others stop."""
 
     fork: Annotated[bytes, msgspec.Meta(max_length=FORK_BYTES_MAX)]
 
@@ -162,49 +192,49 @@ class ForkMessage(Message, tag=21, frozen=True):
 
 
 class BatchMessage(Message, tag=30, frozen=True):
-    """A batch for voting, or a body that was asked for: the agreed `Batch`."""
+    """A batch for voting, or a body that was asked for: `batch` is the agreed `Batch`."""
 
     batch: BigBlob
 
 
 class BatchVoteMessage(Message, tag=31, frozen=True):
-    """A validator's vote on a batch, to its miner."""
+    """A validator's `vote` on a batch, to its miner."""
 
     vote: BatchVote
 
 
 class BatchCertificateMessage(Message, tag=32, frozen=True):
-    """A batch certificate (`BatchCertificate`), from its miner to every validator, and between validators."""
+    """A batch `certificate` (`BatchCertificate`), from its miner to every validator, and between validators."""
 
     certificate: Blob
 
 
 class GetBatches(Message, tag=33, frozen=True):
-    """Ask for batch bodies by digest; each comes back as a `BatchMessage`."""
+    """Ask for batch bodies by `digests` of their headers; each comes back as a `BatchMessage`."""
 
     digests: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=64)]
 
 
 class GetBlocks(Message, tag=34, frozen=True):
-    """Ask for finalized blocks from a height on; answered by `BlocksMessage` when there are any."""
+    """Ask for finalized blocks from `from_height` on; answered by one `BlocksMessage` when there are any."""
 
     from_height: Uint
 
 
 class BlocksMessage(Message, tag=35, frozen=True):
-    """Final blocks with the finalization of the last (`FinalizedBlocks`), or a part of it (`FinalizedPrefix`)."""
+    """Final `blocks` with the finalization of the last (`FinalizedBlocks`), or a part of them (`FinalizedPrefix`)."""
 
     blocks: BigBlob
 
 
 class CheckpointMessage(Message, tag=36, frozen=True):
-    """A certified checkpoint (`CertifiedCheckpoint`)."""
+    """A certified `checkpoint` (`CertifiedCheckpoint`)."""
 
     checkpoint: Blob
 
 
 class Follow(Message, tag=37, frozen=True):
-    """Ask to be sent every finalized block and certified checkpoint above a height, from now on."""
+    """Ask to be sent every finalized block above `height`, and every certified checkpoint, from now on."""
 
     height: Uint
 
@@ -212,7 +242,10 @@ class Follow(Message, tag=37, frozen=True):
 class GetSnapshot(Message, tag=38, frozen=True):
     """Ask for the leaves of a snapshot from a trie key on (consensus.md 2.8); always answered by a `SnapshotChunk`.
 
-    `height` 0 asks for the newest snapshot there is; one that is not above `above` is of no use to the asker.
+    Attributes:
+        height: of the snapshot's checkpoint; 0 asks for the newest there is.
+        first_key: trie key of the first leaf that is wanted; zeros for the first of all.
+        above: a snapshot that is not higher is of no use to the asker; 0 where `height` names one.
     """
 
     height: Uint
@@ -221,9 +254,13 @@ class GetSnapshot(Message, tag=38, frozen=True):
 
 
 class SnapshotChunk(Message, tag=39, frozen=True):
-    """Leaves of a snapshot from `first_key` on (`TrieRange`); empty bytes if the sender does not have it.
+    """Leaves of a snapshot from a trie key on; empty bytes if the sender does not have it.
 
-    With the first leaves of all comes `start`, a `SnapshotStart`; later it is empty.
+    Attributes:
+        height: of the snapshot's checkpoint; of an empty answer as it was asked for.
+        first_key: as it was asked for.
+        start: a `SnapshotStart` with the first leaves of all; later empty.
+        leaves: a `TrieRange`.
     """
 
     height: Uint
@@ -236,34 +273,39 @@ class SnapshotChunk(Message, tag=39, frozen=True):
 
 
 class ProposalMessage(Message, tag=50, frozen=True):
-    """A proposed block (`Block`); it counts as its leader's Notarize vote."""
+    """A proposed `block` (`Block`); it counts as its leader's Notarize vote."""
 
     block: BigBlob
 
 
 class VoteMessage(Message, tag=51, frozen=True):
-    """Consensus and checkpoint votes."""
+    """Consensus and checkpoint `votes`, and those on the end of the epoch."""
 
     votes: Annotated[tuple[Vote, ...], msgspec.Meta(max_length=4 * VALIDATORS_MAX)]
 
 
 class CertificateMessage(Message, tag=52, frozen=True):
-    """Notarizations, nullifications and finalizations."""
+    """`certificates`: notarizations, nullifications and finalizations."""
 
     certificates: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=VALIDATORS_MAX)]
 
 
 class GetBlock(Message, tag=53, frozen=True):
-    """Ask for one proposed block by view and hash; it comes back as a `ProposalMessage`."""
+    """Ask for one proposed block by its `view` and header hash `digest`; it comes back as a `ProposalMessage`."""
 
     view: Uint
     digest: Hash
 
 
 class ConsensusStatus(Message, tag=54, frozen=True):
-    """Where the sender stands: epoch, view, and view and height of its last finalized block. Never trusted as proof.
+    """Where the sender stands; never trusted as proof.
 
-    `sealed` says that the sender has executed the sealing block of that epoch.
+    Attributes:
+        epoch: the one that it votes in or follows.
+        view: the view of that epoch that it is in.
+        finalized_view: view of its last finalized block; 0 at the epoch's root.
+        finalized_height: height of its last finalized block.
+        sealed: whether it has executed the sealing block of that epoch.
     """
 
     epoch: Uint
