@@ -10,7 +10,7 @@ from supervm.protocol.epoch import EpochRecord, next_epoch, next_validators, rul
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.keys import verify
-from supervm.protocol.transition import NO_PROGRESS
+from supervm.protocol.progress import NO_PROGRESS
 from supervm.protocol.validators import ValidatorSet, leader_permutation
 
 

@@ -9,10 +9,11 @@ from supervm.common.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, 
 from supervm.common.records import Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.account import Account, encode_account
-from supervm.protocol.block import Block, BlockHeader
+from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.header import BlockHeader
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.trie_proof import decode_trie_proof, verify
 

@@ -10,28 +10,16 @@ from epoch_tools import EpochChain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.block import (
-    EMPTY_BODY,
-    Block,
-    BlockBody,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-    check_finalized_chain,
-    committed_part,
-)
+from supervm.protocol.block import Block, check_block
+from supervm.protocol.body import EMPTY_BODY, BlockBody
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.evidence import double_vote
+from supervm.protocol.finalized import FinalizedBlocks, check_finalized_chain, committed_part
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.transition import (
-    NO_PROGRESS,
-    EpochProgress,
-    SetChange,
-    mask_weight,
-    signers_bytes,
-    signers_mask,
-)
+from supervm.protocol.header import Justification
+from supervm.protocol.progress import NO_PROGRESS, EpochProgress, mask_weight, signers_bytes, signers_mask
+from supervm.protocol.set_change import SetChange
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import VoteKind, statement
 

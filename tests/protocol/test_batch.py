@@ -11,27 +11,23 @@ from chain_tools import make_test_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.batch import (
-    BATCH_TRANSFERS_MAX,
-    NO_EDGE,
-    Batch,
+from supervm.protocol.batch import Batch, BatchHeader, batch_header, check_batch, miner_statement
+from supervm.protocol.batch_certificate import (
     BatchCertificate,
-    BatchHeader,
     VoteGroup,
-    batch_header,
     batch_vote_statement,
     bitmap_bits,
     bitmap_bytes,
     certified_bits,
-    check_batch,
     check_batch_certificate,
     make_batch_certificate,
-    miner_statement,
 )
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.fees import NO_EDGE
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.keys import verify
+from supervm.protocol.limits import BATCH_TRANSFERS_MAX
 from supervm.protocol.receipts import TRANSACTIONS, merkle_root
 from supervm.protocol.validators import Validator, ValidatorSet
 from supervm.protocol.votes import VoteKind, statement

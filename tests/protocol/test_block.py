@@ -10,22 +10,14 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.block import (
-    BODY_BYTES_MAX,
-    CHECKPOINT_LAG_MAX,
-    REFS_MAX,
-    Block,
-    BlockBody,
-    BlockHeader,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-    check_finalized_chain,
-)
+from supervm.protocol.block import CHECKPOINT_LAG_MAX, Block, check_block
+from supervm.protocol.body import BODY_BYTES_MAX, BlockBody
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import FinalizedBlocks, check_finalized_chain
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.limits import REFS_MAX
 from supervm.protocol.votes import Certificate, VoteKind
 
 CHAIN = make_test_chain(4, miners=2)

@@ -18,9 +18,9 @@ from protocol_vectors import protocol_vectors
 
 from supervm.protocol.account import AccountLeaf
 from supervm.protocol.batch import Batch
-from supervm.protocol.block import FinalizedBlocks
 from supervm.protocol.codec import INT_MAX, Agreed, decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.genesis import Genesis, Parameters
 from supervm.protocol.transfer import Transfer
 

@@ -21,8 +21,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import sample_batch, sample_chain
 
-from supervm.protocol.batch import BATCH_TRANSFERS_MAX, EDGES_MAX, BatchHeader
-from supervm.protocol.block import BODY_BYTES_MAX, Justification
+from supervm.protocol.batch import EDGES_MAX, BatchHeader
+from supervm.protocol.body import BODY_BYTES_MAX
 from supervm.protocol.codec import INT_MAX, decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.evidence import (
@@ -39,7 +39,9 @@ from supervm.protocol.evidence import (
 )
 from supervm.protocol.genesis import Chain, load_genesis
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import Justification
 from supervm.protocol.keys import verify
+from supervm.protocol.limits import BATCH_TRANSFERS_MAX
 from supervm.protocol.transfer import TRANSFER_BYTES_MAX
 from supervm.protocol.votes import Vote, VoteKind
 

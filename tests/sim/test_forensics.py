@@ -6,8 +6,8 @@ from typing import Any
 
 from invariant_scene import FINALIZE, NOTARIZE, NULLIFY, Scene
 
-from supervm.protocol.block import Justification
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import Justification
 from supervm.protocol.votes import Certificate
 from supervm.sim.invariants import accuse
 

@@ -11,13 +11,13 @@ import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
 from supervm.common.core import Publish, Reply
-from supervm.protocol.batch import BatchVote, batch_vote_statement, bitmap_bytes
-from supervm.protocol.block import Justification
+from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import encode
 from supervm.protocol.evidence import double_vote
 from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.header import Justification
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.trie import QuadTrie

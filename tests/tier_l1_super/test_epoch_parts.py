@@ -20,22 +20,21 @@ from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import (
-    EMPTY_BODY,
+from supervm.protocol.block import Block
+from supervm.protocol.body import EMPTY_BODY
+from supervm.protocol.codec import decode, encode
+from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.finalized import (
     HEADERS_MAX,
-    Block,
-    BlockHeader,
-    CheckpointRef,
     FinalizedBlocks,
     FinalizedPrefix,
     check_finalized_chain,
     committed_part,
     decode_finalized,
 )
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transition import NO_PROGRESS
+from supervm.protocol.header import BlockHeader, CheckpointRef
+from supervm.protocol.progress import NO_PROGRESS
 from supervm.protocol.validators import ValidatorList, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (

@@ -9,16 +9,12 @@ import pytest
 import simplex_cluster as sim
 from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, justify, make_block, only, sent_votes
 
-from supervm.protocol.block import (
-    Block,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-)
+from supervm.protocol.block import Block, check_block
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import CheckpointRef, Justification
 from supervm.protocol.keys import SigningKey, verify
 from supervm.protocol.votes import VoteKind, check_certificate
 from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from epoch_tools import EpochChain
 
-from supervm.protocol.block import EMPTY_BODY, Block, FinalizedBlocks
+from supervm.protocol.block import Block
+from supervm.protocol.body import EMPTY_BODY
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.votes import Certificate, VoteKind
 from supervm.protocol.wire.messages import CertificateMessage

@@ -12,18 +12,13 @@ from hypothesis import strategies as st
 from simplex_cluster import F, N, S, X
 from simplex_solo import RULES, Solo, make_block, only, sent_votes
 
-from supervm.protocol.block import (
-    BODY_BYTES_MAX,
-    SKIP_SIGNATURES_MAX,
-    SKIPS_MAX,
-    Block,
-    Justification,
-    check_block,
-)
+from supervm.protocol.block import Block, check_block
+from supervm.protocol.body import BODY_BYTES_MAX
 from supervm.protocol.codec import INT_MAX, encode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.evidence import check_evidence, double_vote
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, Justification
 from supervm.protocol.spans import SPAN_BASE, WIDTH_MAX, Span, span_at, span_of, spans_within
 from supervm.protocol.votes import Certificate, Vote
 from supervm.tier_l1_super.simplex import effects as fx

@@ -11,24 +11,24 @@ import pytest
 from supervm.common import core as c
 from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import (
-    Batch,
+from supervm.protocol.batch import Batch, batch_header, check_batch, miner_statement
+from supervm.protocol.batch_certificate import (
     BatchCertificate,
     BatchVote,
-    batch_header,
+    CertifiedBatch,
     batch_vote_statement,
     bitmap_bytes,
     certified_bits,
-    check_batch,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, Justification
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
-from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.keys import SigningKey, verify, verify_many
 from supervm.protocol.transfer import parse_transfer, sign_transfer
 from supervm.protocol.validators import Validator

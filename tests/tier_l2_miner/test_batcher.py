@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supervm.common import core as c
-from supervm.protocol.batch import BatchCertificate, BatchVote, certified_bits, check_batch_certificate
+from supervm.protocol.batch_certificate import BatchCertificate, BatchVote, certified_bits, check_batch_certificate
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.keys import verify

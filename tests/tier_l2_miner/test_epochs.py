@@ -10,9 +10,11 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import BatchVote, batch_vote_statement, bitmap_bytes, check_batch
-from supervm.protocol.block import EMPTY_BODY, FinalizedBlocks
+from supervm.protocol.batch import check_batch
+from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
+from supervm.protocol.body import EMPTY_BODY
 from supervm.protocol.codec import encode
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.keys import verify
 from supervm.protocol.wire.messages import (
     LEVEL_R1,

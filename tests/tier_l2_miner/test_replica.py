@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from supervm.protocol.block import FinalizedBlocks
 from supervm.protocol.codec import encode
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import (
     LEVEL_R3,

@@ -16,28 +16,29 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from supervm.protocol.batch import (
-    NO_EDGE,
-    Batch,
+from supervm.protocol.batch import Batch, batch_header, miner_statement
+from supervm.protocol.batch_certificate import (
     BatchCertificate,
     BatchVote,
-    batch_header,
+    CertifiedBatch,
     batch_vote_statement,
     bitmap_bytes,
     certified_bits,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.block import Block, BlockBody, BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody, OwnSignatures
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import encode
+from supervm.protocol.controls import progress_after
 from supervm.protocol.evidence import BlockEvidence
-from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.fees import NO_EDGE
 from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.set_change import SetChange
 from supervm.protocol.transfer import SignedTransfer, parse_transfer, sign_transfer
-from supervm.protocol.transition import OwnSignatures, SetChange, progress_after
 from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 

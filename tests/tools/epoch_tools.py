@@ -18,25 +18,20 @@ from chain_tools import TestChain, make_test_chain, test_key
 
 from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import BatchCertificate
-from supervm.protocol.block import (
-    Block,
-    BlockBody,
-    BlockHeader,
-    ChainRules,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-)
+from supervm.protocol.batch_certificate import BatchCertificate
+from supervm.protocol.block import Block, check_block
+from supervm.protocol.body import BlockBody, OwnSignatures
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import encode
+from supervm.protocol.controls import progress_after
 from supervm.protocol.evidence import BlockEvidence
+from supervm.protocol.finalized import FinalizedBlocks
 from supervm.protocol.genesis import Parameters
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.light import ValidatorChange
-from supervm.protocol.transition import OwnSignatures, SetChange, progress_after
+from supervm.protocol.set_change import SetChange
 from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 

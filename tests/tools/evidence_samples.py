@@ -13,9 +13,10 @@ from msgspec.structs import replace
 from protocol_samples import sample_chain
 
 from supervm.protocol.batch import Batch
-from supervm.protocol.block import Block, BlockHeader, Justification
+from supervm.protocol.block import Block
 from supervm.protocol.codec import encode
 from supervm.protocol.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
+from supervm.protocol.header import BlockHeader, Justification
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.votes import VoteKind
 

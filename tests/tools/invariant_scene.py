@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common.records import Append
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, Justification
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody
 from supervm.protocol.codec import encode
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
 from supervm.protocol.wire.messages import Message, VoteMessage
 from supervm.sim.exact import Deployment, Persisted, Sent

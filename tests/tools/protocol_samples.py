@@ -9,14 +9,15 @@ import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain, test_key
 
 from supervm.protocol.account import AccountLeaf, encode_account
-from supervm.protocol.batch import NO_EDGE, Batch
-from supervm.protocol.block import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.batch import Batch
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import Agreed, encode
 from supervm.protocol.edge import sign_edge_record
 from supervm.protocol.epoch import next_epoch
 from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
 from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.fees import NO_EDGE
+from supervm.protocol.finalized import FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.forks import checkpoint_fork
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of

@@ -7,12 +7,14 @@ from typing import Any
 from protocol_samples import agreed_samples, message_samples, sample_chain
 
 from supervm.protocol.account import POOLS
-from supervm.protocol.batch import BatchHeader, BatchVote
-from supervm.protocol.block import BlockBody, BlockHeader, Justification
+from supervm.protocol.batch import BatchHeader
+from supervm.protocol.batch_certificate import BatchVote
+from supervm.protocol.body import BlockBody
 from supervm.protocol.checkpoint import CheckpointHeader
 from supervm.protocol.codec import Agreed, encode
 from supervm.protocol.genesis import Genesis
 from supervm.protocol.hashing import hash_block_body, hash_genesis, hash_justification
+from supervm.protocol.header import BlockHeader, Justification
 from supervm.protocol.transfer import Transfer, transfer_id
 from supervm.protocol.validators import ValidatorList, ValidatorSet, leader_permutation
 from supervm.protocol.votes import Certificate, Vote

@@ -12,20 +12,14 @@ import random
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
-from supervm.protocol.block import (
-    Block,
-    BlockBody,
-    ChainRules,
-    CheckpointRef,
-    FinalizedBlocks,
-    check_block,
-    check_finalized_chain,
-    genesis_block_header,
-)
+from supervm.protocol.block import Block, check_block
+from supervm.protocol.body import BlockBody
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import FinalizedBlocks, check_finalized_chain
 from supervm.protocol.genesis import Parameters
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import ChainRules, CheckpointRef, genesis_block_header
 from supervm.protocol.spans import Span, span_of
 from supervm.protocol.validators import Validator, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement

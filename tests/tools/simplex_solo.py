@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import simplex_cluster as sim
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules, Justification
+from supervm.protocol.block import Block
 from supervm.protocol.codec import encode
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, ChainRules, Justification
 from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.simplex import Simplex

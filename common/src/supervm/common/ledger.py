@@ -27,14 +27,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.account import Account, decode_account, encode_account
-from supervm.protocol.block import Block, BlockHeader, ChainRules
+from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.epoch import EpochRecord, next_epoch
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import BlockReceipts, BlockResult, CertifiedBatch, execute_block
+from supervm.protocol.execution import BlockReceipts, BlockResult, execute_block
 from supervm.protocol.genesis import Chain
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import BlockHeader, ChainRules
 from supervm.protocol.light import receipt_proof
 from supervm.protocol.mmr import HistoryMMR
 from supervm.protocol.receipts import RECEIPTS, merkle_path

@@ -1,95 +1,32 @@
 """Blocks: bodies, chains of them, and the one validity rule (consensus.md 2.4).
 
 A block carries batch certificates, not transactions, so its validity is a pure function of its ancestors and the
-signatures in it: no execution, no local clock, no local database. Headers and justifications are in `header`, what ends
-an epoch in `transition`.
+signatures in it: no execution, no local clock, no local database. Headers and justifications are in `header`, what a
+block carries in `body`, what ends an epoch in `controls`, and runs of blocks that nodes fetch in `finalized`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Literal
+from collections.abc import Callable
+from typing import Literal
 
 import cbor2
-import msgspec
 
-from .batch import BatchCertificate, certified_bits, check_batch_certificate
+from .batch_certificate import certified_bits, check_batch_certificate
+from .body import BODY_BYTES_MAX, EMPTY_BODY, BlockBody
 from .codec import Agreed, Hash, Signature, decode, encode
+from .controls import check_control_signatures, check_controls, progress_after
 from .errors import RemoteProtocolError
-from .evidence import BlockEvidence, check_evidence
-from .hashing import hash_block_body, hash_justification
-from .header import (
-    SKIP_SIGNATURES_MAX,
-    SKIPS_MAX,
-    BlockHeader,
-    ChainRules,
-    CheckpointRef,
-    Justification,
-    check_justification,
-    genesis_block_header,
-)
-from .transition import OwnSignatures, SetChange, check_control_signatures, check_controls, progress_after
+from .evidence import check_evidence
+from .hashing import hash_block_body
+from .header import BlockHeader, ChainRules, Justification, check_justification
 from .validators import ValidatorSet
-from .votes import Certificate, VoteKind, check_certificate
+from .votes import VoteKind, check_certificate
 
-__all__ = [
-    "BODY_BYTES_MAX",
-    "CHECKPOINT_LAG_MAX",
-    "EMPTY_BODY",
-    "REFS_MAX",
-    "SKIPS_MAX",
-    "SKIP_SIGNATURES_MAX",
-    "Block",
-    "BlockBody",
-    "BlockHeader",
-    "ChainRules",
-    "CheckpointRef",
-    "FinalizedBlocks",
-    "FinalizedPrefix",
-    "Justification",
-    "check_block",
-    "check_finalized_chain",
-    "check_justification",
-    "committed_part",
-    "decode_finalized",
-    "genesis_block_header",
-    "glance",
-]
-
-REFS_MAX = 64
-BODY_BYTES_MAX = 1 << 20
 CHECKPOINT_LAG_MAX = 16
 """K of consensus.md 2.4: beyond this lag of certified checkpoints, blocks must carry no batches."""
-EVIDENCE_MAX = 4
-
-
-class BlockBody(Agreed, tag="body", frozen=True):
-    """Batch certificates, at most one certificate of a newer checkpoint, and controls.
-
-    Attributes:
-        version: layout, 1.
-        refs: certificates of the batches to execute, in the order of execution.
-        checkpoints: the certificate of the header's `last_checkpoint` if the parent names an older one; else empty.
-        closes: EpochCloses of the epoch's validators that are new on this chain (`transition`).
-        set_changes: the validators proposed for the next epoch; only one in an epoch of a chain.
-        ready: NextReadys of the proposed set's members, new on this chain, by their index in that set.
-        evidence: accuses validators of this epoch, each at most once on a chain.
-    """
-
-    version: Literal[1]
-    refs: Annotated[tuple[BatchCertificate, ...], msgspec.Meta(max_length=REFS_MAX)]
-    checkpoints: Annotated[tuple[Certificate, ...], msgspec.Meta(max_length=1)]
-    closes: OwnSignatures = ()
-    set_changes: Annotated[tuple[SetChange, ...], msgspec.Meta(max_length=1)] = ()
-    ready: OwnSignatures = ()
-    evidence: Annotated[tuple[BlockEvidence, ...], msgspec.Meta(max_length=EVIDENCE_MAX)] = ()
-
-
 HEADER_BYTES_MAX = 1_024
 """More than any header takes: 5 hashes, 4 bit masks of 255 validators and some integers."""
-
-EMPTY_BODY = BlockBody(1, (), ())
-"""The only body that a descendant of a sealing block may have."""
 
 
 class Block(Agreed, tag="fullblock", frozen=True):
@@ -156,54 +93,6 @@ def _item_end(data: bytes) -> int:
     if left or at > len(data):
         raise RemoteProtocolError(f"the header of a block does not end within {HEADER_BYTES_MAX} bytes")
     return at
-
-
-class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
-    """A hash chain of blocks in ascending height with a finalization of the last: one certificate proves them all.
-
-    Attributes:
-        version: layout, 1.
-        blocks: of one epoch, each the parent of the next.
-        finalization: Finalize certificate of the last block.
-    """
-
-    version: Literal[1]
-    blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
-    finalization: Certificate
-
-
-HEADERS_MAX = 6_000
-"""Most headers in a `FinalizedPrefix`: with a piece of blocks they fit into a message of 4 MiB."""
-
-
-class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
-    """A piece of a run of blocks that became final through one finalization, too many for one message.
-
-    Attributes:
-        version: layout, 1.
-        blocks: the piece: of one epoch, each the parent of the next.
-        headers: lead on from the last of `blocks` to the block that is finalized; their blocks come in later pieces.
-        finalization: Finalize certificate of the last of `headers`.
-    """
-
-    version: Literal[1]
-    blocks: Annotated[tuple[Block, ...], msgspec.Meta(min_length=1, max_length=1024)]
-    headers: Annotated[tuple[BlockHeader, ...], msgspec.Meta(min_length=1, max_length=HEADERS_MAX)]
-    finalization: Certificate
-
-
-_PREFIX_HEAD = b"\x85" + cbor2.dumps(FinalizedPrefix.__struct_config__.tag)
-
-
-def decode_finalized(data: bytes, *, bytes_max: int = 4 << 20) -> FinalizedBlocks | FinalizedPrefix:
-    """Read a piece of the finalized chain; `check_finalized_chain` checks it.
-
-    Raises:
-        RemoteProtocolError: it is neither of the two, or not in its canonical form.
-    """
-    if data.startswith(_PREFIX_HEAD):
-        return decode(FinalizedPrefix, data, bytes_max=bytes_max)
-    return decode(FinalizedBlocks, data, bytes_max=bytes_max)
 
 
 def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: ValidatorSet | None = None) -> None:
@@ -300,54 +189,3 @@ def _check_last_checkpoint(
     elif last != parent_last:
         raise refuse("it names a new checkpoint without its certificate")
     return epoch
-
-
-def check_finalized_chain(chain: FinalizedBlocks | FinalizedPrefix, parent: BlockHeader, rules: ChainRules) -> None:
-    """Check blocks obtained from one peer: of one epoch, hash-linked from `parent`, the last one finalized by a quorum.
-
-    Of a `FinalizedPrefix` it is the last of the headers that is finalized.
-
-    The finalization proves the tip and the hash links prove the rest, so old signatures are not checked again
-    (consensus.md 2.8). Blocks after a sealing block prove that one and are then discarded (`committed_part`).
-
-    Raises:
-        RemoteProtocolError: a broken link, a block of another epoch, or an invalid finalization.
-    """
-    header = parent
-    for block in chain.blocks:
-        following = block.header
-        if following.epoch != rules.epoch:
-            raise RemoteProtocolError(
-                f"block {following.height} is of epoch {following.epoch}, the chain is in {rules.epoch}",
-                code="bad-chain",
-            )
-        if following.parent_hash != header.hash or following.height != header.height + 1:
-            raise RemoteProtocolError(
-                f"block {following.height} does not link to block {header.height}", code="bad-chain"
-            )
-        if hash_block_body(encode(block.body)) != following.body_hash:
-            raise RemoteProtocolError(f"the body of block {following.height} is not its own", code="bad-chain")
-        if hash_justification(encode(block.just)) != following.just_hash:
-            raise RemoteProtocolError(f"the justification of block {following.height} is not its own", code="bad-chain")
-        header = following
-    for following in chain.headers if isinstance(chain, FinalizedPrefix) else ():
-        if following.epoch != rules.epoch or (
-            following.parent_hash, following.height
-        ) != (header.hash, header.height + 1):
-            raise RemoteProtocolError(f"header {following.height} does not link to {header.height}", code="bad-chain")
-        header = following
-    tip = chain.finalization
-    if (tip.epoch, tip.number, tip.digest) != (header.epoch, header.view, header.hash):
-        raise RemoteProtocolError("the finalization is not for the last block of the chain", code="bad-chain")
-    check_certificate(tip, rules.chain_id, rules.validators, rules.verify, kind=VoteKind.FINALIZE)
-
-
-def committed_part(blocks: Sequence[Block], rules: ChainRules) -> int:
-    """Return how many of these consecutive final blocks count: up to and including the sealing block, if one is there.
-
-    The rest are its empty descendants, which only proved it (consensus.md 2.11.3).
-    """
-    for place, block in enumerate(blocks):
-        if rules.is_sealed(block.header):
-            return place + 1
-    return len(blocks)

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .block import BlockHeader, ChainRules
 from .codec import Agreed, Uint
 from .errors import LocalProtocolError
-from .transition import mask_weight, signers_mask
+from .header import BlockHeader, ChainRules
+from .progress import mask_weight, signers_mask
 from .validators import ValidatorList, ValidatorSet, leader_permutation
 from .votes import Verify
 

@@ -33,11 +33,12 @@ from typing import Annotated, Literal, TypeAlias
 import cbor2
 import msgspec
 
-from .batch import BATCH_TRANSFERS_MAX, Batch, BatchHeader, RawTransfer, miner_statement
+from .batch import Batch, BatchHeader, RawTransfer, miner_statement
 from .codec import Agreed, Hash, Signature, Uint16, decode, encode
 from .errors import RemoteProtocolError
 from .hashing import ZERO_HASH, hash_justification
 from .header import BlockHeader, ChainRules, Justification, check_justification
+from .limits import BATCH_TRANSFERS_MAX
 from .receipts import TRANSACTIONS, merkle_path, verify_merkle_path
 from .spans import span_of
 from .transfer import parse_transfer

@@ -13,16 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Protocol
 
 import msgspec
 
 from .account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
-from .batch import BATCH_TRANSFERS_MAX, NO_EDGE, BatchHeader
-from .block import REFS_MAX
 from .codec import Agreed, Hash, Uint, Uint8, encode
 from .errors import LocalProtocolError
-from .fees import split_fee
+from .fees import NO_EDGE, split_fee
+from .limits import BATCH_TRANSFERS_MAX, REFS_MAX
 from .receipts import RECEIPTS, merkle_root
 from .transfer import SignedTransfer
 
@@ -51,14 +50,36 @@ class Receipt(Agreed, tag="receipt", frozen=True):
     position: Uint
 
 
-@dataclass(frozen=True, slots=True)
-class CertifiedBatch:
-    """A batch as a block references it: header, parsed transfers, their edges, and the certified bits."""
+class Payees(Protocol):
+    """Who is paid for the transfers of a batch, besides the validators: its header, seen from here."""
 
-    header: BatchHeader
-    transfers: Sequence[SignedTransfer]
-    edge_of: bytes
-    certified: int
+    @property
+    def miner(self) -> bytes:
+        """Node id of the miner."""
+
+    @property
+    def edges(self) -> Sequence[bytes]:
+        """Accounts of the edges that `edge_of` points into."""
+
+
+class ExecutableBatch(Protocol):
+    """A certified batch, as far as executing it goes."""
+
+    @property
+    def header(self) -> Payees:
+        """Who is paid."""
+
+    @property
+    def transfers(self) -> Sequence[SignedTransfer]:
+        """In the order of execution."""
+
+    @property
+    def edge_of(self) -> bytes:
+        """One byte per transfer: an index in the header's `edges`, or `NO_EDGE`."""
+
+    @property
+    def certified(self) -> int:
+        """Bit j is 1 if transfer j is certified; the others are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +105,7 @@ def can_execute(transfer: SignedTransfer, account: Account, block_ts_ms: int) ->
 
 def execute_block(
     accounts: Mapping[bytes, Account],
-    batches: Sequence[CertifiedBatch],
+    batches: Sequence[ExecutableBatch],
     *,
     ts_ms: int,
     payout_of_miner: Mapping[bytes, bytes],

@@ -9,13 +9,13 @@ from typing import Annotated, Literal
 import msgspec
 
 from .account import POOL_ACCOUNTS, Account, encode_account
-from .block import BlockHeader, ChainRules, genesis_block_header
 from .checkpoint import CheckpointHeader
 from .codec import INT_MAX, Agreed, Key, Positive, Uint, Uint16, decode, encode
 from .epoch import EpochRecord, rules_of
 from .errors import LocalProtocolError, RemoteProtocolError
 from .fees import DEFAULT_SHARES_BPS, check_shares
 from .hashing import ZERO_HASH, hash_genesis
+from .header import BlockHeader, ChainRules, genesis_block_header
 from .keys import key_problem
 from .mmr import HistoryMMR
 from .trie import QuadTrie

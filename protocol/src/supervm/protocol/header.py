@@ -17,8 +17,8 @@ import msgspec
 from .codec import INT_MAX, Agreed, Hash, Uint, Uint8, encode
 from .errors import RemoteProtocolError
 from .hashing import HASHES_REMEMBERED, ZERO_HASH, hash_block, hash_justification
+from .progress import NO_PROGRESS, EpochProgress, mask_weight, signers_mask
 from .spans import span_of
-from .transition import NO_PROGRESS, EpochProgress, mask_weight, signers_mask
 from .validators import ValidatorSet
 from .votes import Certificate, Verify, VoteKind, check_certificate
 

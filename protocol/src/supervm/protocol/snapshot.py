@@ -22,7 +22,7 @@ from .epoch import EpochRecord
 from .errors import RemoteProtocolError
 from .light import LightClient
 from .mmr import check_peaks
-from .transition import proposed_set
+from .set_change import proposed_set
 
 SNAPSHOT_START_BYTES_MAX = 1 << 18
 """Longest encoded start: two sets of 255 validators and 255 signatures take about 90 kB."""

@@ -22,7 +22,7 @@ from .errors import RemoteProtocolError
 from .forks import FORK_BYTES_MAX, CheckpointFork, Remembered, check_fork, checkpoint_fork, contradiction
 from .genesis import TRUSTING_PERIOD_MS, Chain
 from .hashing import ZERO_HASH
-from .transition import proposed_set
+from .set_change import proposed_set
 from .validators import ValidatorList, ValidatorSet
 from .votes import Verify
 

@@ -16,9 +16,9 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from supervm.protocol.block import ChainRules
 from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.header import ChainRules
 from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate
 
 from .seat import Seat

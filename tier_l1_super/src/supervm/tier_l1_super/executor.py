@@ -14,7 +14,8 @@ from itertools import islice
 from supervm.common.core import Outbox, earliest
 from supervm.common.ledger import Applied, Ledger
 from supervm.common.records import Append, Put, Reader
-from supervm.protocol.batch import Batch, BatchCertificate, check_batch
+from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.batch_certificate import BatchCertificate
 from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.codec import decode, encode

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from supervm.protocol.block import ChainRules
+from supervm.protocol.header import ChainRules
 from supervm.protocol.votes import Certificate
 
 from .simplex.rounds import KINDS

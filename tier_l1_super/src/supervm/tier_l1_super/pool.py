@@ -11,10 +11,11 @@ from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.account import EMPTY_ACCOUNT, Account
-from supervm.protocol.batch import Batch, BatchCertificate, certified_bits
-from supervm.protocol.block import BODY_BYTES_MAX, REFS_MAX
+from supervm.protocol.batch import Batch
+from supervm.protocol.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
+from supervm.protocol.body import BODY_BYTES_MAX
 from supervm.protocol.codec import encode
-from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.limits import REFS_MAX
 from supervm.protocol.transfer import SignedTransfer, parse_transfer
 
 from .seat import Seat

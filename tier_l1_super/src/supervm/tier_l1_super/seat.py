@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervm.protocol.block import ChainRules
 from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.header import ChainRules
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import ValidatorSet
 

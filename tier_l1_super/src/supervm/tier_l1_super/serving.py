@@ -18,9 +18,11 @@ from supervm.common.ledger import Ledger
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Reader
-from supervm.protocol.block import HEADERS_MAX, Block, BlockHeader, FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
+from supervm.protocol.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.header import BlockHeader
 from supervm.protocol.votes import Certificate
 from supervm.protocol.wire.messages import (
     AccountProofs,

@@ -17,14 +17,8 @@ from dataclasses import dataclass
 from supervm.common.core import Outbox
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Reader
-from supervm.protocol.batch import (
-    Batch,
-    BatchVote,
-    batch_vote_statement,
-    bitmap_bits,
-    bitmap_bytes,
-    check_batch,
-)
+from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.evidence import bad_batch

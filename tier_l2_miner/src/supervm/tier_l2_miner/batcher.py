@@ -21,24 +21,19 @@ from dataclasses import dataclass, field
 
 from supervm.common.core import Outbox
 from supervm.common.parts.manners import Manners
-from supervm.protocol.batch import (
-    BATCH_BYTES_MAX,
-    EDGES_MAX,
-    NO_EDGE,
-    Batch,
-    BatchHeader,
+from supervm.protocol.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.batch_certificate import (
     BatchVote,
-    batch_header,
+    CertifiedBatch,
     bitmap_bits,
     certified_bits,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.block import ChainRules
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import CertifiedBatch
+from supervm.protocol.fees import NO_EDGE
 from supervm.protocol.genesis import Chain
+from supervm.protocol.header import ChainRules
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.wire.messages import BatchCertificateMessage, BatchMessage

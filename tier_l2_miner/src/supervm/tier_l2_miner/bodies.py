@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.batch_certificate import CertifiedBatch
 from supervm.protocol.codec import decode
-from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Chain
 from supervm.protocol.transfer import parse_transfer
 

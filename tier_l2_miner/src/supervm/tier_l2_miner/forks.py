@@ -16,7 +16,7 @@ from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
 from supervm.protocol.genesis import Chain
-from supervm.protocol.transition import proposed_set
+from supervm.protocol.set_change import proposed_set
 from supervm.protocol.validators import ValidatorSet
 from supervm.protocol.wire.messages import ForkMessage
 

@@ -35,10 +35,10 @@ from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
 from supervm.protocol.address import encode_node_id
+from supervm.protocol.batch_certificate import CertifiedBatch
 from supervm.protocol.codec import encode
 from supervm.protocol.edge import read_edge_record
 from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import CertifiedBatch
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.light import Anchor

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from supervm.protocol.address import encode_node_id
-from supervm.protocol.block import ChainRules
 from supervm.protocol.codec import decode
 from supervm.protocol.epoch import EpochRecord
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
@@ -26,6 +25,7 @@ from supervm.protocol.evidence import (
 )
 from supervm.protocol.forks import FORK_BYTES_MAX, FORK_HEAD, CheckpointFork, check_fork
 from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
+from supervm.protocol.header import ChainRules
 from supervm.protocol.keys import verify
 from supervm.protocol.reading import bytes_bounds
 from supervm.protocol.validators import ValidatorSet

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..batch import BatchVote
+from ..batch_certificate import BatchVote
 from ..codec import Hash, Key, Uint, Uint16
 from ..forks import FORK_BYTES_MAX
 from ..transfer import TRANSFER_BYTES_MAX

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from supervm.common.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
-from supervm.protocol.block import ChainRules
 from supervm.protocol.genesis import Chain
+from supervm.protocol.header import ChainRules
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import Message

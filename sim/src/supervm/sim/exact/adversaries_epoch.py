@@ -12,9 +12,11 @@ from typing import Final
 import msgspec
 
 from supervm.common.core import Effect, Input, Send
-from supervm.protocol.block import Block, BlockBody
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody, OwnSignatures
 from supervm.protocol.hashing import ZERO_HASH, hash_vote
-from supervm.protocol.transition import EpochProgress, OwnSignatures, SetChange, signers_bytes
+from supervm.protocol.progress import EpochProgress, signers_bytes
+from supervm.protocol.set_change import SetChange
 from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.votes import VoteKind
 from supervm.protocol.wire.messages import ConsensusStatus, VoteMessage

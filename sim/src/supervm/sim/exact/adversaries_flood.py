@@ -12,7 +12,8 @@ import msgspec
 
 from supervm.common.core import Core, Effect, Input, Received, Send
 from supervm.protocol.batch import Batch, batch_header, miner_statement
-from supervm.protocol.block import EMPTY_BODY, Block
+from supervm.protocol.block import Block
+from supervm.protocol.body import EMPTY_BODY
 from supervm.protocol.codec import encode
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.header import Justification

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from supervm.common.core import Effect, Input, Received, Send
-from supervm.protocol.batch import bitmap_bytes
+from supervm.protocol.batch_certificate import bitmap_bytes
 from supervm.protocol.hashing import ZERO_HASH, hash_vote
 from supervm.protocol.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.directions import accepted_kinds

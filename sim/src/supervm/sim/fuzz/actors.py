@@ -9,18 +9,11 @@ import msgspec
 
 from supervm.common.core import Core, Effect, Input, Received, Send
 from supervm.protocol.account import decode_account, encode_account
-from supervm.protocol.batch import (
-    NO_EDGE,
-    Batch,
-    BatchHeader,
-    BatchVote,
-    batch_header,
-    bitmap_bytes,
-    make_batch_certificate,
-    miner_statement,
-)
+from supervm.protocol.batch import Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.batch_certificate import BatchVote, bitmap_bytes, make_batch_certificate
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.fees import NO_EDGE
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.trie_proof import TrieProof

@@ -7,10 +7,12 @@ from collections.abc import Iterable
 import msgspec
 
 from supervm.common.core import Effect, Send
-from supervm.protocol.block import EMPTY_BODY, Block, decode_finalized
+from supervm.protocol.block import Block
+from supervm.protocol.body import EMPTY_BODY
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import decode_finalized
 from supervm.protocol.hashing import hash_vote
 from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.votes import Vote, VoteKind

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from supervm.common.core import Publish
 from supervm.common.records import Append
-from supervm.protocol.batch import BatchCertificate
+from supervm.protocol.batch_certificate import BatchCertificate
 from supervm.protocol.codec import decode
 from supervm.protocol.errors import RemoteProtocolError
 from supervm.protocol.votes import VoteKind

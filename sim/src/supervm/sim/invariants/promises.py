@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 
 from supervm.common.records import Append, Prune
 from supervm.protocol.account import EMPTY_ACCOUNT
-from supervm.protocol.batch import BatchVote, bitmap_bits
-from supervm.protocol.block import Block, decode_finalized
+from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
+from supervm.protocol.block import Block
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.codec import decode, encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import decode_finalized
 from supervm.protocol.hashing import ZERO_HASH, hash_justification
 from supervm.protocol.spans import Span, span_of
 from supervm.protocol.transfer import SignedTransfer

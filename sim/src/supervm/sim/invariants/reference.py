@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.account import EMPTY_ACCOUNT, FLAG_FAILED, POOLS, Account
-from supervm.protocol.batch import BatchCertificate, batch_vote_statement
+from supervm.protocol.batch_certificate import BatchCertificate, batch_vote_statement
 from supervm.protocol.block import Block
 from supervm.protocol.transfer import SignedTransfer
 

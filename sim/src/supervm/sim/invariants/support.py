@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from supervm.common.core import Send
 from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.batch import BatchVote, bitmap_bits
+from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
 from supervm.protocol.transfer import SignedTransfer
 from supervm.protocol.wire.messages import BatchVoteMessage
 from supervm.tier_l1_super.node import ValidatorNode

@@ -17,10 +17,11 @@ from supervm.common.core import Outbox, Persist, Send, Work
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Key, Put, Record, Value
 from supervm.protocol.account import Account
-from supervm.protocol.batch import Batch, BatchHeader, bitmap_bits
+from supervm.protocol.batch import Batch, BatchHeader
+from supervm.protocol.batch_certificate import CertifiedBatch, bitmap_bits
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import BlockResult, CertifiedBatch, execute_block
+from supervm.protocol.execution import BlockResult, execute_block
 from supervm.protocol.genesis import Chain
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.transfer import SignedTransfer

@@ -22,8 +22,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from supervm.protocol.account import FLAG_FAILED, Account
-from supervm.protocol.batch import NO_EDGE, Batch, batch_header
+from supervm.protocol.batch import Batch, batch_header
 from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.fees import NO_EDGE
 from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.keys import SigningKey

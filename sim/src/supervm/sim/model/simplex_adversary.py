@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.block import Block
 from supervm.protocol.codec import encode
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.keys import SigningKey
 from supervm.protocol.validators import Validator, ValidatorSet
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement

@@ -6,7 +6,7 @@ from typing import Any
 
 from supervm.protocol import block as block_module
 from supervm.protocol import validators as validators_module
-from supervm.protocol.block import BlockHeader
+from supervm.protocol.header import BlockHeader
 from supervm.protocol.validators import ValidatorSet
 from supervm.protocol.votes import Certificate, VoteKind
 from supervm.protocol.wire.messages import VoteMessage

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from supervm.protocol.block import genesis_block_header
 from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.header import genesis_block_header
 from supervm.protocol.votes import Vote
 
 from .automaton import Automaton

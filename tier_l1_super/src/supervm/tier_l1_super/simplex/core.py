@@ -27,12 +27,14 @@ the current view.
 
 from __future__ import annotations
 
-from supervm.protocol.block import SKIP_SIGNATURES_MAX, SKIPS_MAX, Block, BlockBody, BlockHeader, Justification
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody
 from supervm.protocol.codec import encode
+from supervm.protocol.controls import progress_after
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, BlockHeader, Justification
 from supervm.protocol.spans import Span, span_of
-from supervm.protocol.transition import progress_after
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import VoteMessage
 

@@ -13,7 +13,10 @@ from typing import Literal
 import msgspec
 
 from supervm.common.core import Started, Tick
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.block import Block
+from supervm.protocol.body import BlockBody
+from supervm.protocol.finalized import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.header import BlockHeader, CheckpointRef
 from supervm.protocol.votes import Certificate, Vote
 from supervm.protocol.wire.messages import Message
 

@@ -22,10 +22,10 @@ from typing import Annotated, Literal
 import cbor2
 import msgspec
 
-from supervm.protocol.batch import BATCH_TRANSFERS_MAX
 from supervm.protocol.block import Block
 from supervm.protocol.codec import Agreed, Hash, Uint, Uint16, decode, encode
 from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.limits import BATCH_TRANSFERS_MAX
 from supervm.protocol.votes import Certificate
 
 PROMISE_BYTES_MAX = 8 << 20

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.protocol.block import Block, ChainRules
+from supervm.protocol.block import Block
+from supervm.protocol.header import ChainRules
 from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE

@@ -13,7 +13,7 @@ anybody knowing what was signed before.
 
 from __future__ import annotations
 
-from supervm.protocol.block import ChainRules
+from supervm.protocol.header import ChainRules
 from supervm.protocol.spans import SPAN_BASE, Span, span_at
 from supervm.protocol.votes import Certificate, Vote
 

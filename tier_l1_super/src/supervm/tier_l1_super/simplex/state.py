@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules, Justification
+from supervm.protocol.block import Block
 from supervm.protocol.errors import LocalProtocolError
 from supervm.protocol.genesis import Parameters
+from supervm.protocol.header import BlockHeader, ChainRules, Justification
 from supervm.protocol.votes import Certificate
 
 from .effects import (

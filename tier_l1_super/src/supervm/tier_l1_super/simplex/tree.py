@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.protocol.block import Block, BlockHeader
+from supervm.protocol.block import Block
+from supervm.protocol.header import BlockHeader
 from supervm.protocol.votes import Certificate
 
 

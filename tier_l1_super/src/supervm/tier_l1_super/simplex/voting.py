@@ -16,9 +16,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from supervm.protocol.block import Block, committed_part
+from supervm.protocol.block import Block
 from supervm.protocol.codec import encode
 from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.finalized import committed_part
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.spans import SPAN_BASE, Span, span_of, spans_within
 from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate, statement

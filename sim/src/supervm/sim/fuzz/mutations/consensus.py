@@ -7,7 +7,7 @@ from typing import Any
 from supervm.common import core as common_core
 from supervm.protocol import block as block_rules
 from supervm.protocol import validators, votes
-from supervm.protocol.header import ChainRules
+from supervm.protocol.header import ChainRules, Justification
 from supervm.protocol.spans import spans_within
 from supervm.protocol.votes import VoteKind
 from supervm.tier_l1_super import executor, guard, whereabouts
@@ -61,7 +61,7 @@ def _justify_with_gaps(original: Any, self: Any, view: int, parent: Any) -> Any:
         self._rounds[below].certificates[VoteKind.NULLIFY] for below in range(parent_view + 1, view)
         if below in self._rounds and VoteKind.NULLIFY in self._rounds[below].certificates
     )
-    return block_rules.Justification(1, () if certificate is None else (certificate,), skips)
+    return Justification(1, () if certificate is None else (certificate,), skips)
 
 
 @mutation("P0", "a message with an own promise waits for its record (2.1)")

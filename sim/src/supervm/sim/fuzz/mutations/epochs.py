@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.protocol import block as block_rules
-from supervm.protocol import epoch, header, transition, validators
+from supervm.protocol import controls, epoch, header, set_change, validators
 from supervm.protocol.checkpoint import CertifiedCheckpoint
 from supervm.protocol.hashing import ZERO_HASH
 from supervm.protocol.votes import VoteKind, statement
@@ -35,16 +35,16 @@ def _close_then_vote(patcher: Patcher) -> None:
 @mutation("set-quorum", "a set change needs signatures of quorum weight (2.11)", epoch_ms=1_500,
            on=("set-change", "partition"), l1=4)
 def _set_quorum(patcher: Patcher) -> None:
-    def set_change(self: Any) -> Any:
+    def signed_by_one(self: Any) -> Any:
         wish = self.wish
         if wish is None:
             return ()
         own = {index: signature for index, (digest, signature) in self._approvals.items() if digest == wish.hash}
         listed = validators.ValidatorList(1, wish.members)
-        return (transition.SetChange(1, listed, tuple(sorted(own.items())[:1])),) if own else ()
+        return (set_change.SetChange(1, listed, tuple(sorted(own.items())[:1])),) if own else ()
 
-    patcher.set(epoch_end.EpochEnd, "_set_change", set_change)
-    patcher.set(transition, "check_certificate", nothing)
+    patcher.set(epoch_end.EpochEnd, "_set_change", signed_by_one)
+    patcher.set(controls, "check_certificate", nothing)
 
 
 @mutation("next-ready", "another set takes over only when its members of quorum weight are ready (2.11.2)",
