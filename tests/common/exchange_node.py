@@ -19,7 +19,7 @@ from supervm.common.driver import Driver, Identity
 from supervm.common.peering import Peering
 from supervm.common.records import Column, Put, Reader, TableSpec
 from supervm.common.storage.sql import SqlStore
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.messages import Heartbeat, Status, StatusItem, Submit
 
 SENDER, RECEIVER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)

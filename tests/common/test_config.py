@@ -22,8 +22,8 @@ from supervm.common.home import home_directory
 from supervm.common.keyfile import load_key_file, make_key_file
 from supervm.common.options import OptionSpec, defaults, parse_option
 from supervm.common.toml_text import find_line
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.keys import SigningKey
 
 OPTIONS = {
     "cache_bytes_max": OptionSpec(int, 1 << 20, "bytes of the cache", 1, 1 << 30),

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from supervm.common.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
 from supervm.common.link import LinkSession
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.directions import ACCEPTS, ANY_LINK, DESPITE_CLOCK, accepted_kinds, check_direction
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,

@@ -27,7 +27,7 @@ from supervm.common.driver.listener import Admission, join_address, split_addres
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
 from supervm.common.parts.buckets import Rate
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import GetReceipt, Goodbye, Heartbeat, Status, StatusItem, Submit, VoteMessage
 

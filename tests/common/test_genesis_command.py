@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli import main
-from supervm.protocol.account import pool_account
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.genesis import Chain, load_genesis
-from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Chain, load_genesis
+from supervm.protocol.state.account import pool_account
 
 KEYS = [SigningKey(bytes([number]) * 32).public for number in range(1, 16)]
 

@@ -23,7 +23,7 @@ from supervm.common.parts.manners import (
     charged,
 )
 from supervm.common.parts.sources import source_of
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.messages import AnyMessage, GetBlocks, Heartbeat, VoteMessage
 
 SECOND = 1_000_000

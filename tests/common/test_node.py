@@ -22,11 +22,11 @@ from supervm.common.keyfile import make_key_file
 from supervm.common.log import LibraryHandler, Log
 from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
 from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import make_genesis
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import make_genesis
+from supervm.protocol.chain.validators import Validator
 
 NODE = Path(__file__).with_name("small_node.py")
 RSS_BYTES_MAX = 64 << 20

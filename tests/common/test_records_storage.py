@@ -35,7 +35,7 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.net import net_change
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.statements import build_statements, build_table
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 HEIGHTS = TableSpec("heights", (Column("height", "int"),), (Column("body", "bytes"), Column("note", "text", True)))
 ACCOUNTS = TableSpec("accounts", (Column("account", "bytes"),), (Column("balance", "int"),))

@@ -18,12 +18,12 @@ from supervm.common.snapshot.taking import ANSWER_US, SEEK_AGAIN_US, SnapshotTak
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 from supervm.common.validator_changes import ChangeStore
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.light import ValidatorChange
-from supervm.protocol.snapshot import decode_snapshot_start
-from supervm.protocol.trie_range import FIRST_KEY, decode_trie_range
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.light.client import ValidatorChange
+from supervm.protocol.light.snapshot import decode_snapshot_start
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range
 from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
 
 replace = msgspec.structs.replace

@@ -8,7 +8,7 @@ import msgspec
 from supervm.common import core as c
 from supervm.common.config import NodeConfig
 from supervm.common.node import run_node
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 
 class Break(msgspec.Struct, tag="break", tag_field="request"):

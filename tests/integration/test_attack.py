@@ -24,10 +24,10 @@ from raw_client import RawClient, now_us
 
 from supervm.common.keyfile import load_key_file
 from supervm.common.up.layout import Counts
-from supervm.protocol.errors import ProtocolError, RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
+from supervm.protocol.base.errors import ProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,

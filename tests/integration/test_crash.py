@@ -15,7 +15,7 @@ from supervm.common.driver.client import call_sync
 from supervm.common.driver.control import SOCKET_FILE
 from supervm.common.driver.lines import NoOwner
 from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
-from supervm.protocol.codec import encode
+from supervm.protocol.base.codec import encode
 
 pytestmark = pytest.mark.processes
 

@@ -19,7 +19,7 @@ from raw_client import RawClient
 from supervm.common.driver.client import watch
 from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
 from supervm.common.up.layout import Counts
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import Hello, Message

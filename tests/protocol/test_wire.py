@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import message_samples
 
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.transfer import TRANSFER_BYTES_MAX
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.money.transfer import TRANSFER_BYTES_MAX
 from supervm.protocol.wire import messages as m
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,

@@ -8,7 +8,7 @@ from functools import cache
 
 import pytest
 
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 from supervm.sim.exact import Deployment
 from supervm.sim.invariants import Monitor
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 from supervm.sim.exact import Deployment
 from supervm.sim.fuzz.config import draw_config
 from supervm.sim.fuzz.run import run_seed

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import VoteMessage
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import (

@@ -11,16 +11,16 @@ import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
 from supervm.common.core import Publish, Reply
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import double_vote
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.hashing import ZERO_HASH, hash_transfer
-from supervm.protocol.header import Justification
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.trie import QuadTrie
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.evidence import double_vote
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.wire.messages import (
     BatchMessage,
     BatchVoteMessage,
@@ -111,7 +111,7 @@ def two_epochs_from_two_blocks(scene: Scene) -> None:
 
 
 def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
-    from supervm.protocol.batch import Batch, batch_header, miner_statement
+    from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 
     wallet, miner, chain = scene.deployment.wallets[0][0], scene.deployment.l2[0], scene.chain
     for amount in (1, 2):

@@ -7,10 +7,10 @@ import random
 import pytest
 
 from supervm.common.core import Received, Send
-from supervm.protocol.block import Block
-from supervm.protocol.codec import decode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.votes import Vote, VoteKind, statement
+from supervm.protocol.base.codec import decode
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import (
     BatchMessage,
     GetBlock,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from supervm.protocol.votes import Vote
+from supervm.protocol.chain.votes import Vote
 from supervm.sim.model.checker import explore
 from supervm.sim.model.faults import Fault
 from supervm.sim.model.mirror import Mirror, ModelError

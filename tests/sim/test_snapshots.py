@@ -9,9 +9,9 @@ import pytest
 
 from supervm.common.core import PeerDown, PeerUp
 from supervm.common.snapshot import offering, taking
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.sim.exact import BOUNDARIES, Deployment, Rules
 from supervm.sim.invariants import Monitor
 from supervm.tier_l1_super import serving

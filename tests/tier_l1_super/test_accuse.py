@@ -24,13 +24,13 @@ from supervm.common.core import (
     WorkDone,
 )
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import Culprit, check_evidence, decode_evidence, double_vote
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import Justification
-from supervm.protocol.keys import verify_many
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify_many
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.evidence import Culprit, check_evidence, decode_evidence, double_vote
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage, VoteMessage
 from supervm.tier_l1_super.accuse import Accuser
 from supervm.tier_l1_super.node import ValidatorNode

@@ -5,7 +5,7 @@ from __future__ import annotations
 from supervm.common.core import Outbox, Persist
 from supervm.common.records import Delete, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import batch_header
+from supervm.protocol.chain.batch import batch_header
 from supervm.tier_l1_super.bodies import Bodies
 from supervm.tier_l1_super.tables import TABLES
 

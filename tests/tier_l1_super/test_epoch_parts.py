@@ -20,11 +20,12 @@ from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block
-from supervm.protocol.body import EMPTY_BODY
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.finalized import (
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import (
     HEADERS_MAX,
     FinalizedBlocks,
     FinalizedPrefix,
@@ -32,11 +33,10 @@ from supervm.protocol.finalized import (
     committed_part,
     decode_finalized,
 )
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import BlockHeader, CheckpointRef
-from supervm.protocol.progress import NO_PROGRESS
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef
+from supervm.protocol.chain.progress import NO_PROGRESS
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
     BatchMessage,

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 from chain_tools import make_test_chain
 
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
 from supervm.tier_l1_super.guard import DoubleRun, DoubleRunGuard
 
 

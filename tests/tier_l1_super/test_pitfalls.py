@@ -18,14 +18,14 @@ from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, make_block, 
 
 from supervm.common.core import PeerUp, Received, Send, Started, Work, WorkDone
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block, check_block
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import CheckpointRef, Justification
-from supervm.protocol.keys import verify_many
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify_many
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import CheckpointRef, Justification
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import (
     BatchMessage,

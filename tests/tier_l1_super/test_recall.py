@@ -10,7 +10,7 @@ import pytest
 from supervm.common.ledger import Ledger
 from supervm.common.records import Append, Prune, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.hashing import ZERO_HASH
+from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.tier_l1_super.recall import NOTHING_HELD, Floors, held_by, highest, recall
 from supervm.tier_l1_super.simplex.promises import (
     BatchPromise,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import simplex_cluster as sim
 
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import ProposalMessage
 from supervm.tier_l1_super.simplex import Simplex
 from supervm.tier_l1_super.simplex.rounds import KINDS, Round, Tally

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from epoch_tools import EpochChain
 
-from supervm.protocol.block import Block
-from supervm.protocol.body import EMPTY_BODY
-from supervm.protocol.finalized import FinalizedBlocks
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.votes import Certificate, VoteKind
 from supervm.protocol.wire.messages import CertificateMessage
 from supervm.tier_l1_super.simplex import Simplex
 from supervm.tier_l1_super.simplex import effects as fx

@@ -1,4 +1,4 @@
-"""Any number of skipped views can be proposed over, in bounded space (consensus.md 2.4, `supervm.protocol.spans`)."""
+"""Any number of skipped views can be proposed over, in bounded space (consensus.md 2.4, `protocol.chain.spans`)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from simplex_cluster import F, N, S, X
 from simplex_solo import RULES, Solo, make_block, only, sent_votes
 
-from supervm.protocol.block import Block, check_block
-from supervm.protocol.body import BODY_BYTES_MAX
-from supervm.protocol.codec import INT_MAX, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import check_evidence, double_vote
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, Justification
-from supervm.protocol.spans import SPAN_BASE, WIDTH_MAX, Span, span_at, span_of, spans_within
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.base.codec import INT_MAX, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BODY_BYTES_MAX
+from supervm.protocol.chain.evidence import check_evidence, double_vote
+from supervm.protocol.chain.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, Justification
+from supervm.protocol.chain.spans import SPAN_BASE, WIDTH_MAX, Span, span_at, span_of, spans_within
+from supervm.protocol.chain.votes import Certificate, Vote
 from supervm.tier_l1_super.simplex import effects as fx
 from supervm.tier_l1_super.simplex import skips as skips_module
 from supervm.tier_l1_super.simplex.promises import FinalizePromise, HeldCertificate, SpanPromise, decode_promise

@@ -11,7 +11,9 @@ import pytest
 from supervm.common import core as c
 from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import Batch, batch_header, check_batch, miner_statement
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey, verify, verify_many
 from supervm.protocol.batch_certificate import (
     BatchCertificate,
     BatchVote,
@@ -21,18 +23,16 @@ from supervm.protocol.batch_certificate import (
     certified_bits,
     make_batch_certificate,
 )
-from supervm.protocol.block import Block
-from supervm.protocol.body import BlockBody
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.finalized import FinalizedBlocks
-from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.header import BlockHeader, CheckpointRef, Justification
-from supervm.protocol.keys import SigningKey, verify, verify_many
-from supervm.protocol.transfer import parse_transfer, sign_transfer
-from supervm.protocol.validators import Validator
-from supervm.protocol.votes import VoteKind, make_certificate, statement
+from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.validators import Validator
+from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
+from supervm.protocol.money.transfer import parse_transfer, sign_transfer
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
 from supervm.protocol.wire.messages import BlocksMessage, CheckpointMessage
 from supervm.tier_l2_miner.config import MinerOptions

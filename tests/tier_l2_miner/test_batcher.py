@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from supervm.common import core as c
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
 from supervm.protocol.batch_certificate import BatchCertificate, BatchVote, certified_bits, check_batch_certificate
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.edge import sign_edge_record
-from supervm.protocol.keys import verify
+from supervm.protocol.chain.edge import sign_edge_record
 from supervm.protocol.wire.messages import (
     LEVEL_R1,
     LEVEL_R3,

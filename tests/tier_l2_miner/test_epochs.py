@@ -10,12 +10,12 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import check_batch
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
 from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
-from supervm.protocol.body import EMPTY_BODY
-from supervm.protocol.codec import encode
-from supervm.protocol.finalized import FinalizedBlocks
-from supervm.protocol.keys import verify
+from supervm.protocol.chain.batch import check_batch
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.wire.messages import (
     LEVEL_R1,
     BatchCertificateMessage,

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.account import POOLS, Account
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.account import POOLS, Account
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.mempool import (

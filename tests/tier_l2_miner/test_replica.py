@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from supervm.protocol.codec import encode
-from supervm.protocol.finalized import FinalizedBlocks
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import (
     LEVEL_R3,
     BatchMessage,

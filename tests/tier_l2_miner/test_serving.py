@@ -8,11 +8,11 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from supervm.common.core import Command
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import Anchor, LightClient, anchor_of
-from supervm.protocol.transfer import transfer_id
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.money.transfer import transfer_id
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
     LEVEL_REFUSED,

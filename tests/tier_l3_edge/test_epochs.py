@@ -11,13 +11,13 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 from trust_tools import forged
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
-from supervm.protocol.validators import ValidatorList
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
 from supervm.protocol.wire.messages import (
     CHANGES_MAX,
     AccountProofs,

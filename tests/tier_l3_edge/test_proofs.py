@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from supervm.protocol.account import Account
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import LightClient, anchor_of
+from supervm.protocol.state.account import Account
 from supervm.protocol.wire.messages import (
     AccountProofs,
     CheckpointMessage,

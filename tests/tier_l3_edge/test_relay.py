@@ -10,11 +10,11 @@ import pytest
 from supervm.common.core import Command
 from supervm.common.parts.buckets import Rate
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import Account
-from supervm.protocol.edge import read_edge_record
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.edge import read_edge_record
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.account import Account
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
     EdgeRegistration,

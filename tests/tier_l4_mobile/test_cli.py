@@ -28,12 +28,12 @@ from supervm.common.errors import InputError
 from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.wallet import WALLET_FILE, Stretching, bip39_seed, create_wallet
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import encode
-from supervm.protocol.derivation import account_seed
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import Allocation, Chain, Parameters, make_genesis
-from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.derivation import account_seed
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Allocation, Chain, Parameters, make_genesis
 from supervm.protocol.wire.messages import LEVEL_R0, Status, StatusItem, Submit
 from supervm.tier_l4_mobile.cli.access import NoOwner, ask_offline
 from supervm.tier_l4_mobile.cli.balance import balance

@@ -9,11 +9,11 @@ from mobile_tools import SECOND_US, Network, Phone
 from supervm.common.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
-from supervm.protocol.trie_proof import TrieProof
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import LightClient, anchor_of
+from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
     LEVEL_EXPIRED,

@@ -16,8 +16,8 @@ from supervm.common.config import CONFIG_FILE, NodeConfig
 from supervm.common.config_writer import write_config
 from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
 from supervm.common.wallet import WALLET_FILE, Stretching, create_wallet
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import encode
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import encode
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue

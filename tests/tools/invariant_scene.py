@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common.records import Append
-from supervm.protocol.block import Block
-from supervm.protocol.body import BlockBody
-from supervm.protocol.codec import encode
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.header import BlockHeader, CheckpointRef, Justification
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
 from supervm.protocol.wire.messages import Message, VoteMessage
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor

@@ -11,10 +11,10 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 from supervm.common.core import Command, Durable, Effect, HangUp, Input, Persist, Publish, Reply, Send, Started, Tick
 from supervm.common.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.light import Anchor, LightClient, ProvedAccount, anchor_of
-from supervm.protocol.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.light.client import Anchor, LightClient, ProvedAccount, anchor_of
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import (
     AccountProofs,
     AnyMessage,

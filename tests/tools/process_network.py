@@ -25,8 +25,8 @@ from supervm.common.up.layout import PASSPHRASE_FILE, Counts, Network, open_netw
 from supervm.common.up.payments import PaymentRun
 from supervm.common.up.rows import HEADER, parse_payments
 from supervm.common.wallet import WALLET_FILE, unlock_wallet
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Chain
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0

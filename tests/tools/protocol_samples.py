@@ -8,26 +8,26 @@ from __future__ import annotations
 import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain, test_key
 
-from supervm.protocol.account import AccountLeaf, encode_account
-from supervm.protocol.batch import Batch
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import Agreed, encode
-from supervm.protocol.edge import sign_edge_record
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
-from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
-from supervm.protocol.fees import NO_EDGE
-from supervm.protocol.finalized import FinalizedBlocks, FinalizedPrefix
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path, path_sides
-from supervm.protocol.snapshot import SnapshotStart
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_range import FIRST_KEY, prove_range
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import Agreed, encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.chain.edge import sign_edge_record
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.evidence import BadJustification, bad_batch, double_vote
+from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.light.snapshot import SnapshotStart
+from supervm.protocol.money.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.state.account import AccountLeaf, encode_account
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.receipts import RECEIPTS, merkle_path, path_sides
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_range import FIRST_KEY, prove_range
 from supervm.protocol.wire import messages as m
 
 

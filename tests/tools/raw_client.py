@@ -14,9 +14,9 @@ import trio
 
 from supervm.common.connection import Connection, LocalNode
 from supervm.common.link import LinkSession
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.light import LightClient, ProvedAccount, anchor_of
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.light.client import LightClient, ProvedAccount, anchor_of
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import AccountProofs, GetAccounts, Goodbye, Message
 

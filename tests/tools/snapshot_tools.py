@@ -15,16 +15,16 @@ from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.validator_changes import CHANGE_TABLES, ChangeStore
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import CertifiedBatch
-from supervm.protocol.block import Block
-from supervm.protocol.body import OwnSignatures
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.controls import progress_after
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.set_change import proposed_set
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import OwnSignatures
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.set_change import proposed_set
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
 

@@ -17,8 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import load_genesis
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.genesis import load_genesis
 
 from .core import Outbox
 

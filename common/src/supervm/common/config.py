@@ -14,8 +14,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from supervm.protocol.address import decode_address, decode_node_id, encode_node_id
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.address import decode_address, decode_node_id, encode_node_id
+from supervm.protocol.base.errors import LocalProtocolError
 
 from . import toml_text
 from .errors import InputError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from supervm.protocol.address import encode_address
+from supervm.protocol.base.address import encode_address
 
 from .config import CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
 from .keyfile import create_private_file

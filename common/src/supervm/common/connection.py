@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.directions import ANY_LINK, DESPITE_CLOCK, accepted_kinds
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,

@@ -81,8 +81,8 @@ def check_python() -> Finding:
 
 def check_libsodium() -> Finding:
     """The loaded libsodium answers crafted signatures as the rest of the network does (limits.md rule 2)."""
-    from supervm.protocol.errors import LocalProtocolError
-    from supervm.protocol.keys import ACCEPT_SET, check_accept_set
+    from supervm.protocol.base.errors import LocalProtocolError
+    from supervm.protocol.base.keys import ACCEPT_SET, check_accept_set
 
     try:
         check_accept_set()

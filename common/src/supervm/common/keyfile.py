@@ -11,7 +11,7 @@ import stat
 from pathlib import Path
 from typing import Final
 
-from supervm.protocol.keys import SEED_BYTES, SigningKey
+from supervm.protocol.base.keys import SEED_BYTES, SigningKey
 
 from .errors import InputError
 from .options import hex_bytes

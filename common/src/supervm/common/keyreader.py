@@ -3,7 +3,7 @@
 A key that no signature can ever match - blanks among the digits, a zero key, bytes that are no point of the curve -
 and a key in a place that is another's are mistakes of the hand that a network cannot get rid of afterwards: a validator
 that never votes, a miner that no validator lets in, money that nobody can spend. So each is refused where it is read,
-with file, line and column. That a key is usable is one rule (`supervm.protocol.keys.key_problem`), which addresses,
+with file, line and column. That a key is usable is one rule (`protocol.base.keys.key_problem`), which addresses,
 node ids and genesis files go by as well.
 """
 
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervm.protocol.account import POOL_ACCOUNTS
-from supervm.protocol.address import decode_address, decode_node_id
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.keys import PUBLIC_BYTES, key_problem
+from supervm.protocol.base.address import decode_address, decode_node_id
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import PUBLIC_BYTES, key_problem
+from supervm.protocol.state.account import POOL_ACCOUNTS
 
 from .csvfile import CsvRow
 from .options import hex_bytes

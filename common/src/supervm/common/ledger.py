@@ -26,23 +26,23 @@ from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from supervm.protocol.account import Account, decode_account, encode_account
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.batch_certificate import CertifiedBatch
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.epoch import EpochRecord, next_epoch
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import BlockReceipts, BlockResult, execute_block
-from supervm.protocol.genesis import Chain
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import BlockHeader, ChainRules
-from supervm.protocol.light import receipt_proof
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path
-from supervm.protocol.snapshot import SnapshotStart, decode_snapshot_start
-from supervm.protocol.trie import QuadTrie, TrieView
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.epoch import EpochRecord, next_epoch
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import BlockHeader, ChainRules
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.light.client import receipt_proof
+from supervm.protocol.light.snapshot import SnapshotStart, decode_snapshot_start
+from supervm.protocol.money.execution import BlockReceipts, BlockResult, execute_block
+from supervm.protocol.state.account import Account, decode_account, encode_account
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.receipts import RECEIPTS, merkle_path
+from supervm.protocol.state.trie import QuadTrie, TrieView
 
 from .records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
 

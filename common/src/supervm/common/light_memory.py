@@ -15,13 +15,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
-from supervm.protocol.genesis import Chain
-from supervm.protocol.light import Anchor, LightClient, ValidatorChange, anchor_of
-from supervm.protocol.votes import Verify
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import Verify
+from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
 
 from .core import Outbox

@@ -23,10 +23,10 @@ from typing import Any, Final, TypeVar
 import msgspec
 import trio
 
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.errors import LocalProtocolError, ProtocolError
-from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
-from supervm.protocol.keys import SigningKey, check_accept_set, verify
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.errors import LocalProtocolError, ProtocolError
+from supervm.protocol.base.keys import SigningKey, check_accept_set, verify
+from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 
 from .config import HOUSEKEEPING_OPTIONS, NodeConfig
 from .connection import LocalNode

@@ -20,7 +20,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 INT_MIN: Final = -(2**63)
 """Smallest integer a column holds."""

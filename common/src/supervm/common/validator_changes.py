@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.light import ValidatorChange
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.wire.messages import CHANGES_MAX, ValidatorChanges
 
 from .core import Outbox

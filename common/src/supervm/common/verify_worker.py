@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from supervm.protocol.keys import verify_many
+from supervm.protocol.base.keys import verify_many
 
 
 def check(items: Sequence[tuple[bytes, bytes, bytes]]) -> bytes:

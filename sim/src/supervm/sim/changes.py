@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from supervm.protocol.codec import encode
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.validators import ValidatorList
 from supervm.tier_l1_super.messages import Approve
 
 from .exact import Deployment

@@ -5,8 +5,8 @@ from __future__ import annotations
 from itertools import pairwise
 from typing import Any
 
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.header import BlockHeader
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.chain.header import BlockHeader
 from supervm.tier_l1_super.node import ValidatorNode
 
 from .exact import Deployment

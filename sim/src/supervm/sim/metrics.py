@@ -14,7 +14,7 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
-from supervm.protocol.genesis import Chain
+from supervm.protocol.chain.genesis import Chain
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l3_edge.messages import Statistics

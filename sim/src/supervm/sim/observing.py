@@ -20,9 +20,9 @@ from typing import Any
 
 from supervm.common.core import Persist, Publish, Reply, Send
 from supervm.common.records import Put
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import decode
+from supervm.protocol.base.codec import decode
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.wire.messages import ProposalMessage
 
 from .exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped

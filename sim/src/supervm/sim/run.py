@@ -17,7 +17,7 @@ from time import perf_counter
 from typing import Any
 
 from supervm.common.errors import InputError
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 
 from .changes import ChangePlayer
 from .exact import (

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from supervm.common.core import Outbox
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import BlockEvidence, Culprit, Evidence, check_evidence
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.progress import signers_mask
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.evidence import BlockEvidence, Culprit, Evidence, check_evidence
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.progress import signers_mask
 
 from .seat import Seat
 

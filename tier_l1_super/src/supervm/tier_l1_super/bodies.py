@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from supervm.common.core import Outbox
 from supervm.common.records import Delete, DeleteBelow, Put, Reader, Record
-from supervm.protocol.batch import Batch, BatchHeader
-from supervm.protocol.codec import encode
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.batch import Batch, BatchHeader
 
 
 def body_records(batch: Batch, raw: bytes | None = None) -> tuple[Record, ...]:

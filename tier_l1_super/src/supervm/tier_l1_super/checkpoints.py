@@ -16,10 +16,10 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.header import ChainRules
-from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, check_certificate
 
 from .seat import Seat
 

@@ -19,11 +19,11 @@ from supervm.common.errors import InputError
 from supervm.common.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
 from supervm.common.keyreader import KeyReader
 from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet, canonical_members
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
 from .messages import Approve, GetEpoch, Request

@@ -19,18 +19,18 @@ from msgspec.structs import replace
 from supervm.common.core import Outbox, earliest
 from supervm.common.ledger import Ledger
 from supervm.common.records import Append, Prune, Put, Reader, Record
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.batch_certificate import BatchCertificate
-from supervm.protocol.block import CHECKPOINT_LAG_MAX, Block, check_block, glance
-from supervm.protocol.body import BlockBody
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.evidence import bad_justification, double_vote
-from supervm.protocol.finalized import FinalizedBlocks, check_finalized_chain, decode_finalized
-from supervm.protocol.genesis import Chain
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import BlockHeader, CheckpointRef
-from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block, glance
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.evidence import bad_justification, double_vote
+from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain, decode_finalized
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import GetBlock, Message
 
 from .accuse import Accuser

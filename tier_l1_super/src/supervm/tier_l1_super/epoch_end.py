@@ -1,4 +1,4 @@
-"""How this epoch ends: EpochClose, set changes and NextReady (consensus.md 2.11; `supervm.protocol.controls`).
+"""How this epoch ends: EpochClose, set changes and NextReady (consensus.md 2.11; `supervm.protocol.chain.controls`).
 
 Theory of operation. Four kinds of signatures lead from one epoch to the next. *Approvals* of a set of validators are
 what operators ask their nodes for; of quorum weight they make a set change, which a leader puts into its block.
@@ -23,15 +23,15 @@ from collections.abc import Callable
 from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
 from supervm.common.records import Append, Delete, Put, Reader, Record
-from supervm.protocol.body import BlockBody, OwnSignatures
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.progress import mask_weight, signers_mask
-from supervm.protocol.set_change import SetChange
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import Vote, VoteKind, statement
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.body import BlockBody, OwnSignatures
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.progress import mask_weight, signers_mask
+from supervm.protocol.chain.set_change import SetChange
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import VoteMessage
 
 from .seat import Seat

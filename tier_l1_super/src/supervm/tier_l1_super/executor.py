@@ -14,15 +14,15 @@ from itertools import islice
 from supervm.common.core import Outbox, earliest
 from supervm.common.ledger import Applied, Ledger
 from supervm.common.records import Append, Put, Reader
-from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchCertificate
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import double_vote
-from supervm.protocol.genesis import Chain
-from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
+from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
+from supervm.protocol.chain.evidence import double_vote
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
 
 from .accuse import Accuser

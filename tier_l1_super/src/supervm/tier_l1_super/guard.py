@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from supervm.protocol.header import ChainRules
-from supervm.protocol.votes import Certificate
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.votes import Certificate
 
 from .simplex.rounds import KINDS
 

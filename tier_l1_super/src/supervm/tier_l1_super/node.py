@@ -33,18 +33,18 @@ from supervm.common.records import Append, Reader
 from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
-from supervm.protocol.batch import Batch
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hasher
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.batch_certificate import BatchCertificate, certified_bits, check_batch_certificate
-from supervm.protocol.block import glance
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import Chain, check_roles
-from supervm.protocol.hashing import ZERO_HASH, hasher
-from supervm.protocol.header import ChainRules
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.block import glance
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.genesis import Chain, check_roles
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
     BatchMessage,

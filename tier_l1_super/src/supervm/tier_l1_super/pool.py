@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 
-from supervm.protocol.account import EMPTY_ACCOUNT, Account
-from supervm.protocol.batch import Batch
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.limits import REFS_MAX
 from supervm.protocol.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
-from supervm.protocol.body import BODY_BYTES_MAX
-from supervm.protocol.codec import encode
-from supervm.protocol.limits import REFS_MAX
-from supervm.protocol.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.body import BODY_BYTES_MAX
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 
 from .seat import Seat
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.header import ChainRules
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.validators import ValidatorSet
 
 Standing = tuple[int, bool]
 """Epoch of a validator, and whether it has executed that epoch's sealing block."""

@@ -18,12 +18,12 @@ from supervm.common.ledger import Ledger
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Reader
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.votes import Certificate
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.votes import Certificate
 from supervm.protocol.wire.messages import (
     AccountProofs,
     BatchMessage,

@@ -21,9 +21,9 @@ import heapq
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 
 EXPIRY_SLACK = 4_096
 """Entries that are gone and may still stand in the heap of validities, beyond as many as are alive."""

@@ -13,8 +13,8 @@ from supervm.common.peering import Peering
 from supervm.common.records import Prune, Put
 from supervm.common.snapshot.offering import SnapshotOffers
 from supervm.common.snapshot.taking import SnapshotTaker
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.wire.messages import Heartbeat
 
 from .executor import Executor

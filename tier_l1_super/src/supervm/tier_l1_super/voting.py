@@ -17,13 +17,13 @@ from dataclasses import dataclass
 from supervm.common.core import Outbox
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Reader
-from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import bad_batch
-from supervm.protocol.genesis import Chain
-from supervm.protocol.transfer import SignedTransfer, parse_transfer, signature_items
+from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.evidence import bad_batch
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items
 from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
 
 from .accuse import Accuser

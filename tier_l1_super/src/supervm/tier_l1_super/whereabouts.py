@@ -19,7 +19,7 @@ from supervm.common.core import Outbox
 from supervm.common.ledger import Ledger
 from supervm.common.peering import Peering
 from supervm.common.snapshot.taking import SnapshotTaker
-from supervm.protocol.codec import encode
+from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.messages import CheckpointMessage, ConsensusStatus, Follow, GetBlocks
 
 from .executor import Executor

@@ -21,7 +21,9 @@ from dataclasses import dataclass, field
 
 from supervm.common.core import Outbox
 from supervm.common.parts.manners import Manners
-from supervm.protocol.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.batch_certificate import (
     BatchVote,
     CertifiedBatch,
@@ -29,13 +31,11 @@ from supervm.protocol.batch_certificate import (
     certified_bits,
     make_batch_certificate,
 )
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.fees import NO_EDGE
-from supervm.protocol.genesis import Chain
-from supervm.protocol.header import ChainRules
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.chain.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.messages import BatchCertificateMessage, BatchMessage
 
 from .config import MinerOptions

@@ -11,11 +11,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from supervm.protocol.batch import Batch, check_batch
+from supervm.protocol.base.codec import decode
 from supervm.protocol.batch_certificate import CertifiedBatch
-from supervm.protocol.codec import decode
-from supervm.protocol.genesis import Chain
-from supervm.protocol.transfer import parse_transfer
+from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.transfer import parse_transfer
 
 FETCH_RETRY_US = 500_000
 """A body that has not come by then is asked for elsewhere."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from supervm.common.options import OptionSpec, OptionValue, defaults
-from supervm.protocol.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
 
 
 class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

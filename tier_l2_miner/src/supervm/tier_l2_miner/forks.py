@@ -12,12 +12,12 @@ from collections.abc import Iterable
 from supervm.common.core import Outbox
 from supervm.common.records import Column, Put, Reader, TableSpec
 from supervm.common.validator_changes import ChangeStore
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
-from supervm.protocol.genesis import Chain
-from supervm.protocol.set_change import proposed_set
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.set_change import proposed_set
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
 from supervm.protocol.wire.messages import ForkMessage
 
 FORK_TABLE = TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),))

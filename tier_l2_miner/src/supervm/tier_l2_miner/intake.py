@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from supervm.common.core import Outbox
 from supervm.common.parts.costs import TRANSFER
 from supervm.common.parts.manners import Manners
-from supervm.protocol.codec import Hash
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.base.codec import Hash
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
 from supervm.protocol.wire.messages import FORWARD_MAX, LEVEL_REFUSED, Status, StatusItem
 
 from .config import MinerOptions

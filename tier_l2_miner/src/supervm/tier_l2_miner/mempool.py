@@ -18,9 +18,9 @@ import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from .config import MinerOptions

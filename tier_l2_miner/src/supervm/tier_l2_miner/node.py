@@ -34,15 +34,15 @@ from supervm.common.ledger import SupplyMismatch
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
-from supervm.protocol.address import encode_node_id
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.batch_certificate import CertifiedBatch
-from supervm.protocol.codec import encode
-from supervm.protocol.edge import read_edge_record
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import Anchor
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.chain.edge import read_edge_record
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.light.client import Anchor
 from supervm.protocol.wire.messages import (
     BatchMessage,
     BatchVoteMessage,

@@ -12,7 +12,7 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransfer
 
 AGED_US = 2_000_000
 """Waiting time after which fees no longer matter."""

@@ -36,16 +36,16 @@ from supervm.common.ledger import Applied, Ledger, short_id
 from supervm.common.records import Reader
 from supervm.common.snapshot.taking import SnapshotTaker
 from supervm.common.validator_changes import ChangeStore
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.batch_certificate import CertifiedBatch, certified_bits
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.finalized import check_finalized_chain, committed_part, decode_finalized
-from supervm.protocol.genesis import Chain
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.finalized import check_finalized_chain, committed_part, decode_finalized
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.wire.messages import Follow, GetBatches
 
 from .bodies import Bodies

@@ -17,7 +17,7 @@ from itertools import islice
 from supervm.common.core import Outbox, earliest
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer, ValidatorChanges
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.protocol.account import Account
-from supervm.protocol.checkpoint import CheckpointHeader
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.state.account import Account
 
 ENTRY_OVERHEAD_BYTES = 400
 """What CPython needs for one entry besides the proof's bytes: objects, key and dict slot (measured, rounded up)."""

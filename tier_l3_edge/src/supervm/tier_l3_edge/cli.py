@@ -10,7 +10,7 @@ from supervm.common.config import load_config
 from supervm.common.light_memory import load_anchor
 from supervm.common.node import NodeContext, run_node
 from supervm.common.storage.errors import DatabaseDamaged
-from supervm.protocol.keys import verify
+from supervm.protocol.base.keys import verify
 
 from .config import EDGE_OPTIONS, anchor_file, edge_options
 from .errors import EdgeError

@@ -7,10 +7,10 @@ never become the newest. Every distinct checkpoint is verified once.
 
 from __future__ import annotations
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.light import LightClient
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.light.client import LightClient
 
 from .cache import SharedCheckpoint
 

@@ -17,10 +17,10 @@ from collections.abc import Iterable, Sequence
 from supervm.common.core import Outbox
 from supervm.common.parts.costs import TRANSFER
 from supervm.common.parts.manners import Manners
-from supervm.protocol.account import POOL_ACCOUNTS
-from supervm.protocol.codec import INT_MAX
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.state.account import POOL_ACCOUNTS
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R3
 
 from .news import BUSY, CLOCK, News

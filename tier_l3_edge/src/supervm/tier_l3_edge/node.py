@@ -35,15 +35,15 @@ from supervm.common.parts.costs import ACCOUNT
 from supervm.common.parts.manners import SCORE_MAX, Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.edge import sign_edge_record
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import Anchor, ValidatorChange
-from supervm.protocol.votes import Verify
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.edge import sign_edge_record
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import Verify
+from supervm.protocol.light.client import Anchor, ValidatorChange
 from supervm.protocol.wire.messages import (
     CHANGES_MAX,
     LEVEL_EXPIRED,

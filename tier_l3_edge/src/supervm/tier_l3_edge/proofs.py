@@ -20,9 +20,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from supervm.common.core import Outbox, earliest
-from supervm.protocol.account import Account
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.light import LightClient
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.light.client import LightClient
+from supervm.protocol.state.account import Account
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
     AccountProofs,

@@ -26,7 +26,7 @@ from collections.abc import Iterable
 from itertools import islice
 
 from supervm.common.core import Outbox
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,
     LEVEL_EXPIRED,

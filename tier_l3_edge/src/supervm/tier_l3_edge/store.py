@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from supervm.common.core import Outbox
 from supervm.common.records import Delete, Put, Reader
-from supervm.protocol.errors import ProtocolError
-from supervm.protocol.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.base.errors import ProtocolError
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 
 from .errors import EdgeError

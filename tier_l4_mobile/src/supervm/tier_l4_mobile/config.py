@@ -14,7 +14,7 @@ from supervm.common.textfile import read_text
 if TYPE_CHECKING:
     from supervm.common.config import NodeConfig
     from supervm.common.wallet import Wallet
-    from supervm.protocol.keys import SigningKey
+    from supervm.protocol.base.keys import SigningKey
 
 ACCOUNTS_MAX: Final = 100_000
 """Most accounts that one node opens."""

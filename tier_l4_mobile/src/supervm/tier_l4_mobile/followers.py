@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from supervm.common.core import Outbox
 from supervm.common.light_memory import LightMemory
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.light import ValidatorChange
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.wire.messages import CHANGES_MAX, GetAccounts, GetValidatorChanges
 
 ASK_US = 1_000_000

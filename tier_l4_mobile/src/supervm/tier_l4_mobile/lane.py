@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from supervm.protocol.account import FLAG_FAILED
-from supervm.protocol.light import ProvedAccount
+from supervm.protocol.light.client import ProvedAccount
+from supervm.protocol.state.account import FLAG_FAILED
 
 from .payments import REFUSED, Payment
 

@@ -33,13 +33,13 @@ from supervm.common.light_memory import LightMemory
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.peering import Peering
 from supervm.common.records import Reader
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import Anchor
-from supervm.protocol.votes import Verify
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import Verify
+from supervm.protocol.light.client import Anchor
 from supervm.protocol.wire.messages import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,

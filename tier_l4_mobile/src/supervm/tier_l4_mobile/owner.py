@@ -13,9 +13,9 @@ from supervm.common.connection import CLOCK_OFFSET_MS_MAX
 from supervm.common.core import Outbox
 from supervm.common.light_memory import LightMemory
 from supervm.common.peering import Peering
-from supervm.protocol.address import decode_address, encode_address
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.address import decode_address, encode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
 
 from .courier import Courier
 from .errors import PaymentError

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from supervm.protocol.account import POOL_ACCOUNTS
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import INT_MAX
-from supervm.protocol.hashing import HASH_BYTES, ZERO_HASH
-from supervm.protocol.transfer import PAYLOAD_BYTES_MAX
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH
+from supervm.protocol.money.transfer import PAYLOAD_BYTES_MAX
+from supervm.protocol.state.account import POOL_ACCOUNTS
 
 from .errors import PaymentError
 

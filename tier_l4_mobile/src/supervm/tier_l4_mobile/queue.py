@@ -21,10 +21,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from supervm.common.records import Put, Reader
-from supervm.protocol.codec import INT_MAX
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX, ProvedAccount
-from supervm.protocol.transfer import sign_transfer
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount
+from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from .errors import PaymentError

@@ -14,9 +14,9 @@ from typing import Any
 from supervm.common.chain_clock import age_ms
 from supervm.common.core import Outbox
 from supervm.common.light_memory import LightMemory
-from supervm.protocol.address import encode_address
-from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import ProvedAccount, account_answer
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.light.client import ProvedAccount, account_answer
+from supervm.protocol.money.execution import STATUS_EXECUTED
 from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
 
 from .followers import SetFollower

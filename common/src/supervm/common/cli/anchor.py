@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.light import Anchor
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.light.client import Anchor
 
 from ..driver.client import call_sync
 from ..driver.control import SOCKET_FILE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
+from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, split_fee
 
 from ..errors import InputError
 from ..options import whole_number

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from supervm.protocol.address import decode_address, encode_node_id
-from supervm.protocol.keys import SEED_BYTES
+from supervm.protocol.base.address import decode_address, encode_node_id
+from supervm.protocol.base.keys import SEED_BYTES
 
 from ..config import CONFIG_FILE, DEFAULT_PORTS, NodeConfig, default_verify_workers, parse_endpoint
 from ..config_writer import write_config

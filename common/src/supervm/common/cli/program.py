@@ -15,7 +15,7 @@ from typing import Final
 
 import click
 
-from supervm.protocol.errors import ProtocolError
+from supervm.protocol.base.errors import ProtocolError
 
 from ..errors import CommonError
 from ..streams import open_standard_streams, point_to_null

@@ -20,7 +20,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 

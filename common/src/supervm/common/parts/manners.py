@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
 
 from ..core import Outbox, PeerDown, PeerUp

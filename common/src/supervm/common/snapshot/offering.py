@@ -17,12 +17,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.snapshot import SnapshotStart
-from supervm.protocol.trie import TrieView
-from supervm.protocol.trie_range import FIRST_KEY, RANGE_BYTES_MAX, prove_range
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.light.snapshot import SnapshotStart
+from supervm.protocol.state.trie import TrieView
+from supervm.protocol.state.trie_range import FIRST_KEY, RANGE_BYTES_MAX, prove_range
 from supervm.protocol.wire.messages import GetSnapshot, SnapshotChunk
 
 from ..core import Outbox

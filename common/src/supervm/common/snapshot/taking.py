@@ -19,12 +19,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
-from supervm.protocol.snapshot import SnapshotStart, check_snapshot_start, decode_snapshot_start
-from supervm.protocol.trie_range import FIRST_KEY, decode_trie_range, verify_range
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.snapshot import SnapshotStart, check_snapshot_start, decode_snapshot_start
+from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range, verify_range
 from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
 
 from ..core import Outbox

@@ -34,11 +34,11 @@ from supervm.common.keyfile import (
     make_key_file,
 )
 from supervm.common.wallet import WALLET_FILE, create_wallet, unlock_wallet
-from supervm.protocol.address import decode_address, encode_address
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
-from supervm.protocol.keys import SEED_BYTES
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.address import decode_address, encode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import SEED_BYTES
+from supervm.protocol.chain.genesis import Allocation, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
 
 from .payments import FUNDING_GRAIN, Wallet
 from .processes import NodeProcess

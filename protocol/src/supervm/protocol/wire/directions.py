@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..errors import RemoteProtocolError
+from ..base.errors import RemoteProtocolError
 from . import messages as m
 
 Kinds = frozenset[type[m.Message]]

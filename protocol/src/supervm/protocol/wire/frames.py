@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from ..errors import RemoteProtocolError
+from ..base.errors import RemoteProtocolError
 from .messages import AnyMessage, Message
 
 FRAME_BYTES_MAX = 1 << 20

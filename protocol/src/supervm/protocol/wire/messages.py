@@ -14,12 +14,12 @@ from typing import Annotated
 
 import msgspec
 
+from ..base.codec import Hash, Key, Uint, Uint16
 from ..batch_certificate import BatchVote
-from ..codec import Hash, Key, Uint, Uint16
-from ..forks import FORK_BYTES_MAX
-from ..transfer import TRANSFER_BYTES_MAX
-from ..validators import VALIDATORS_MAX
-from ..votes import Certificate, Vote
+from ..chain.validators import VALIDATORS_MAX
+from ..chain.votes import Certificate, Vote
+from ..light.forks import FORK_BYTES_MAX
+from ..money.transfer import TRANSFER_BYTES_MAX
 
 RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from supervm.common.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
-from supervm.protocol.genesis import Chain
-from supervm.protocol.header import ChainRules
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Vote, VoteKind, statement
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.messages import Message
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode

@@ -31,7 +31,7 @@ from supervm.common.core import (
     Work,
     WorkDone,
 )
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
 
 from ..errors import SimulationError

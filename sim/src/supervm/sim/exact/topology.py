@@ -17,10 +17,10 @@ from typing import Any, Final
 
 from supervm.common.core import Core
 from supervm.common.records import TableSpec
-from supervm.protocol.address import encode_address
-from supervm.protocol.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES

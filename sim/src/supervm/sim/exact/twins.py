@@ -37,11 +37,11 @@ from supervm.common.core import (
 )
 from supervm.common.records import Record
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
 
 from ..errors import SimulationError

@@ -9,7 +9,7 @@ every delivery, its time and its bytes.
 lets time pass. `driver` steps the cores, `writes` keeps P0, `power` switches hosts on and off, `network` and `links`
 carry what is sent.
 
-While a world runs, pure functions of the protocol remember their answers for all nodes (`supervm.protocol.memory`),
+While a world runs, pure functions of the protocol remember their answers for all nodes (`protocol.base.memory`),
 unless signatures are to be checked anew as well.
 """
 
@@ -23,7 +23,7 @@ import msgspec
 
 from supervm.common.core import Command, Core, Received
 from supervm.common.records import TableSpec
-from supervm.protocol.memory import Memory, remembering
+from supervm.protocol.base.memory import Memory, remembering
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import Message
 

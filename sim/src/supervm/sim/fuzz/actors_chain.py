@@ -7,14 +7,14 @@ from collections.abc import Iterable
 import msgspec
 
 from supervm.common.core import Effect, Input, Received, Send
-from supervm.protocol.block import Block
-from supervm.protocol.body import EMPTY_BODY
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import DoubleVote
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.evidence import DoubleVote
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, Submit, VoteMessage
 from supervm.tier_l1_super.node import ValidatorNode
 

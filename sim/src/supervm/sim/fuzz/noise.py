@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import msgspec
 
-from supervm.protocol.codec import INT_MAX, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.codec import INT_MAX, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import AnyMessage, GetBatches, GetBlock, Message, Status
 

@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from supervm.common.core import Publish
 from supervm.common.records import Append
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchCertificate
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,
     BlocksMessage,

@@ -16,7 +16,7 @@ from unittest.mock import patch
 
 import msgspec
 
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 from supervm.tier_l1_super import consensus as validator
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.payments import AWAITING, EXPIRED, FATES

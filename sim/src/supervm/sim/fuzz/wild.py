@@ -14,19 +14,12 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from supervm.protocol import (
-    batch,
-    batch_certificate,
-    block,
-    checkpoint,
-    edge,
-    finalized,
-    light,
-    transfer,
-    trie_proof,
-    votes,
-)
-from supervm.protocol.codec import INT_MAX, Agreed, encode
+from supervm.protocol import batch_certificate
+from supervm.protocol.base.codec import INT_MAX, Agreed, encode
+from supervm.protocol.chain import batch, block, checkpoint, edge, finalized, votes
+from supervm.protocol.light import client as light
+from supervm.protocol.money import transfer
+from supervm.protocol.state import trie_proof
 from supervm.protocol.wire.messages import AnyMessage, Message
 
 from ..errors import SimulationError

@@ -17,7 +17,7 @@ from supervm.common.core import Persist, Received, Send, Work
 from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
 from supervm.common.records import Append, Put
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS

@@ -11,17 +11,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supervm.common.records import Append, Prune
-from supervm.protocol.account import EMPTY_ACCOUNT
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_justification
 from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.finalized import decode_finalized
-from supervm.protocol.hashing import ZERO_HASH, hash_justification
-from supervm.protocol.spans import Span, span_of
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import decode_finalized
+from supervm.protocol.chain.spans import Span, span_of
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.wire.messages import (
     AccountProofs,
     BatchMessage,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.core import Received
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX
+from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.wire.messages import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.lane import Lane
 from supervm.tier_l4_mobile.node import MobileNode

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.protocol import execution as execution_module
-from supervm.protocol.account import EMPTY_ACCOUNT, Account
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.money import execution as execution_module
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 from supervm.tier_l1_super.slots import Slots
 from supervm.tier_l1_super.voting import BatchVoter
 

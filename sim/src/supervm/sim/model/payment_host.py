@@ -16,16 +16,16 @@ from typing import cast
 from supervm.common.core import Outbox, Persist, Send, Work
 from supervm.common.parts.manners import Manners
 from supervm.common.records import Append, Key, Put, Record, Value
-from supervm.protocol.account import Account
-from supervm.protocol.batch import Batch, BatchHeader
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.batch_certificate import CertifiedBatch, bitmap_bits
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import BlockResult, execute_block
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.chain.batch import Batch, BatchHeader
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.money.execution import BlockResult, execute_block
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import Account
 from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
 from supervm.tier_l1_super.accuse import Accuser
 from supervm.tier_l1_super.pool import Pool

@@ -21,15 +21,15 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from supervm.protocol.account import FLAG_FAILED, Account
-from supervm.protocol.batch import Batch, batch_header
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.fees import NO_EDGE
-from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import SignedTransfer, sign_transfer
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.batch import Batch, batch_header
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.state.account import FLAG_FAILED, Account
 
 from .automaton import Automaton, Moves
 from .payment_host import Execute, ModelBatch, ModelBlock, Offered, Restart, Voter, apply_block, voter_mirror

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol import block as block_module
-from supervm.protocol import validators as validators_module
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.chain import block as block_module
+from supervm.protocol.chain import validators as validators_module
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.chain.votes import Certificate, VoteKind
 from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.simplex import voting as voting_module
 from supervm.tier_l1_super.simplex.effects import Broadcast

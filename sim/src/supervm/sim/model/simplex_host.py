@@ -18,13 +18,13 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
-from supervm.protocol.block import Block, check_block
-from supervm.protocol.body import BlockBody
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.header import BlockHeader, ChainRules, CheckpointRef
-from supervm.protocol.votes import Certificate, Vote, VoteKind
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
 from supervm.tier_l1_super.simplex import Simplex
 from supervm.tier_l1_super.simplex import effects as fx

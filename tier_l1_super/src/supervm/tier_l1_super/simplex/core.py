@@ -27,15 +27,15 @@ the current view.
 
 from __future__ import annotations
 
-from supervm.protocol.block import Block
-from supervm.protocol.body import BlockBody
-from supervm.protocol.codec import encode
-from supervm.protocol.controls import progress_after
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, BlockHeader, Justification
-from supervm.protocol.spans import Span, span_of
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, BlockHeader, Justification
+from supervm.protocol.chain.spans import Span, span_of
+from supervm.protocol.chain.votes import Certificate, Vote
 from supervm.protocol.wire.messages import VoteMessage
 
 from .effects import (

@@ -13,11 +13,11 @@ from typing import Literal
 import msgspec
 
 from supervm.common.core import Started, Tick
-from supervm.protocol.block import Block
-from supervm.protocol.body import BlockBody
-from supervm.protocol.finalized import FinalizedBlocks, FinalizedPrefix
-from supervm.protocol.header import BlockHeader, CheckpointRef
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef
+from supervm.protocol.chain.votes import Certificate, Vote
 from supervm.protocol.wire.messages import Message
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -61,7 +61,7 @@ class Built(msgspec.Struct, frozen=True):
 
 
 class BlockVerified(msgspec.Struct, frozen=True):
-    """The answer to `AskVerify`: the verdict of `supervm.protocol.block.check_block`, which never changes."""
+    """The answer to `AskVerify`: the verdict of `supervm.protocol.chain.block.check_block`, which never changes."""
 
     hash: bytes
     ok: bool

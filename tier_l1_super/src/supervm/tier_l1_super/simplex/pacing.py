@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from supervm.common.core import earliest
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 
 RETRY_US = 1_000_000
 """How long without a new finalization before everything that matters is sent again."""

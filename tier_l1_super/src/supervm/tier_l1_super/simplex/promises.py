@@ -22,11 +22,11 @@ from typing import Annotated, Literal
 import cbor2
 import msgspec
 
-from supervm.protocol.block import Block
-from supervm.protocol.codec import Agreed, Hash, Uint, Uint16, decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.limits import BATCH_TRANSFERS_MAX
-from supervm.protocol.votes import Certificate
+from supervm.protocol.base.codec import Agreed, Hash, Uint, Uint16, decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.votes import Certificate
 
 PROMISE_BYTES_MAX = 8 << 20
 """A block of the largest allowed size with its justification fits."""
@@ -60,7 +60,7 @@ class FinalizePromise(Agreed, frozen=True, tag="w3"):
 
 
 class SpanPromise(Agreed, frozen=True, tag="ws"):
-    """W2 of a whole span: never finalize in any of the `width` views up to `view` (`supervm.protocol.spans`)."""
+    """W2 of a whole span: never finalize in any of the `width` views up to `view` (`supervm.protocol.chain.spans`)."""
 
     version: Literal[1]
     epoch: Uint

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.chain.votes import Certificate, Vote
 
 from .rounds import KINDS, Round
 

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.protocol.block import Block
-from supervm.protocol.header import ChainRules
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate
 
 NOTARIZE, NULLIFY, FINALIZE = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 NULLIFY_SPAN = VoteKind.NULLIFY_SPAN

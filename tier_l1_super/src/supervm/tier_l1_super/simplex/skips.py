@@ -1,4 +1,4 @@
-"""Spans of skipped views: this validator's promises, others' votes, certificates (`supervm.protocol.spans`).
+"""Spans of skipped views: this validator's promises, others' votes, certificates (`supervm.protocol.chain.spans`).
 
 Theory of operation. While a quorum nullifies view after view and nothing becomes final, each view leaves a
 nullification and promises behind. Sixteen views later validators sign spans of them, always the widest ones between the
@@ -13,9 +13,9 @@ anybody knowing what was signed before.
 
 from __future__ import annotations
 
-from supervm.protocol.header import ChainRules
-from supervm.protocol.spans import SPAN_BASE, Span, span_at
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.spans import SPAN_BASE, Span, span_at
+from supervm.protocol.chain.votes import Certificate, Vote
 
 from .rounds import Tally
 

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from supervm.protocol.block import Block
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.header import BlockHeader, ChainRules, Justification
-from supervm.protocol.votes import Certificate
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import BlockHeader, ChainRules, Justification
+from supervm.protocol.chain.votes import Certificate
 
 from .effects import (
     Blame,
@@ -35,7 +35,7 @@ from .tree import BlockTree
 
 
 class Signer(Protocol):
-    """What a validator key can do; `supervm.protocol.keys.SigningKey` is one."""
+    """What a validator key can do; `supervm.protocol.base.keys.SigningKey` is one."""
 
     def sign(self, message: bytes) -> bytes:
         """Return the 64-byte signature of `message`."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.protocol.block import Block
-from supervm.protocol.header import BlockHeader
-from supervm.protocol.votes import Certificate
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.votes import Certificate
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
-from supervm.protocol.block import Block
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.finalized import committed_part
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.spans import SPAN_BASE, Span, span_of, spans_within
-from supervm.protocol.votes import Certificate, Vote, VoteKind, check_certificate, statement
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.finalized import committed_part
+from supervm.protocol.chain.spans import SPAN_BASE, Span, span_of, spans_within
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, check_certificate, statement
 from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, VoteMessage
 
 from .effects import (

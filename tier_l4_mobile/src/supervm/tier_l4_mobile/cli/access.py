@@ -35,8 +35,8 @@ from supervm.common.storage import DirectoryLock
 from supervm.common.storage.errors import DatabaseDamaged
 from supervm.common.storage.sql import SqlStore
 from supervm.common.wallet import WALLET_FILE, read_passphrase, unlock_wallet
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import verify
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.genesis import Chain
 
 from ..config import MOBILE_OPTIONS, mobile_options, open_accounts
 from ..messages import Info, MobileRequest

@@ -11,7 +11,7 @@ from supervm.common.cli.output import json_option
 from supervm.common.config import load_config
 from supervm.common.errors import InputError
 from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.light import anchor_of
+from supervm.protocol.light.client import anchor_of
 
 from ..config import MOBILE_OPTIONS
 from ..messages import NewestAnchor, Request

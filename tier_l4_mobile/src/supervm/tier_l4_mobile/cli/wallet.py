@@ -15,7 +15,7 @@ from supervm.common.errors import InputError
 from supervm.common.node import load_chain
 from supervm.common.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
-from supervm.protocol.address import encode_address
+from supervm.protocol.base.address import encode_address
 
 from ..config import ACCOUNTS_MAX, mobile_options
 from .access import config_of, passphrase_of, passphrase_option

@@ -7,8 +7,8 @@ from unittest.mock import patch
 
 import msgspec
 
-from supervm.protocol import block as block_rules
-from supervm.protocol.evidence import check_evidence
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain.evidence import check_evidence
 from supervm.tier_l1_super import accuse, consensus
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import state

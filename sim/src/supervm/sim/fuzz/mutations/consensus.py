@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common import core as common_core
-from supervm.protocol import block as block_rules
-from supervm.protocol import validators, votes
-from supervm.protocol.header import ChainRules, Justification
-from supervm.protocol.spans import spans_within
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain import validators, votes
+from supervm.protocol.chain.header import ChainRules, Justification
+from supervm.protocol.chain.spans import spans_within
+from supervm.protocol.chain.votes import VoteKind
 from supervm.tier_l1_super import executor, guard, whereabouts
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import pacing, rounds, skips, state

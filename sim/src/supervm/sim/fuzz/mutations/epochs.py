@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol import block as block_rules
-from supervm.protocol import controls, epoch, header, set_change, validators
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import VoteKind, statement
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain import controls, epoch, header, set_change, validators
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.votes import VoteKind, statement
 from supervm.tier_l1_super import epoch_end, node, pool, slots
 from supervm.tier_l1_super.simplex import core as simplex_core
 from supervm.tier_l1_super.simplex import voting as simplex_voting

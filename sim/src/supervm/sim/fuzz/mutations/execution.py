@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common import ledger
-from supervm.protocol import execution, fees
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.trie import QuadTrie
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.money import execution, fees
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.trie import QuadTrie
 from supervm.tier_l1_super import checkpoints
 from supervm.tier_l2_miner import replica
 from supervm.tier_l2_miner.errors import Diverged

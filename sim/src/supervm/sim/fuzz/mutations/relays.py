@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from supervm.protocol import trust
-from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
-from supervm.protocol.light import LightClient, ProvedAccount
+from supervm.protocol.light import trust
+from supervm.protocol.light.client import LightClient, ProvedAccount
+from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
 from supervm.tier_l2_miner import batcher, mempool, replica
 from supervm.tier_l3_edge import headers, intake, news, proofs, relay
 
