@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
 from supervm.common.link import LinkSession
+from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.directions import ACCEPTS, ANY_LINK, DESPITE_CLOCK, accepted_kinds, check_direction

@@ -11,10 +11,10 @@ import msgspec
 import pytest
 from chain_tools import make_test_chain
 
-from supervm.common import doctor
 from supervm.common.cli import main
-from supervm.common.detect import Hardware
-from supervm.common.doctor import ADVICE, OK, WRONG, Finding, examine
+from supervm.common.host import doctor
+from supervm.common.host.detect import Hardware
+from supervm.common.host.doctor import ADVICE, OK, WRONG, Finding, examine
 from supervm.protocol.base.codec import encode
 
 

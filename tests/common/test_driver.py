@@ -20,7 +20,7 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
 from supervm.common.driver.acknowledged import Acknowledged
 from supervm.common.driver.listener import Admission, join_address, split_address

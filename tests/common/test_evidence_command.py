@@ -16,7 +16,7 @@ from protocol_samples import agreed_samples, sample_chain
 from trust_tools import chain_of, forged
 
 from supervm.common.cli import main
-from supervm.common.log import Log
+from supervm.common.host.log import Log
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.evidence import bad_batch, double_vote

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from chain_tools import TestChain, make_test_chain
 
-from supervm.common.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
-from supervm.common.records import Put
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.batch_certificate import CertifiedBatch

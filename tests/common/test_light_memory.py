@@ -9,9 +9,9 @@ from chain_tools import GENESIS_TIME_MS
 from epoch_tools import EpochChain
 from trust_tools import NOW_MS, chain_of, forged
 
-from supervm.common.core import Outbox, Persist, Publish
+from supervm.common.contract.core import Outbox, Persist, Publish
 from supervm.common.errors import InputError
-from supervm.common.light_memory import TRUST_TABLES, LightMemory, load_anchor
+from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory, load_anchor
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.core import HangUp, Hold, Outbox, PeerDown, PeerUp, Publish
+from supervm.common.contract.core import HangUp, Hold, Outbox, PeerDown, PeerUp, Publish
 from supervm.common.parts.buckets import DEBT_US_MAX, Bucket, Rate
 from supervm.common.parts.costs import CLASSES, COSTS
 from supervm.common.parts.manners import (

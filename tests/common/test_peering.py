@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from supervm.common.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
-from supervm.common.peering import (
+from supervm.common.contract.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
+from supervm.common.parts.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
     DIAL_TIMEOUT_US,

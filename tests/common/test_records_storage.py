@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from supervm.common.errors import InputError
-from supervm.common.records import (
+from supervm.common.contract.records import (
     INT_MAX,
     INT_MIN,
     Append,
@@ -29,6 +28,7 @@ from supervm.common.records import (
     Put,
     TableSpec,
 )
+from supervm.common.errors import InputError
 from supervm.common.storage.connect import database_url, shown
 from supervm.common.storage.errors import DatabaseDamaged, LogDamaged, StorageFailed
 from supervm.common.storage.memory import MemoryStore

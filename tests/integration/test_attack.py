@@ -22,7 +22,7 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient, now_us
 
-from supervm.common.keyfile import load_key_file
+from supervm.common.host.keyfile import load_key_file
 from supervm.common.up.layout import Counts
 from supervm.protocol.base.errors import ProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH

@@ -17,7 +17,7 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient, now_us
 
-from supervm.common.driver.client import watch
+from supervm.common.services.client import watch
 from supervm.common.up.layout import RESERVE, RESERVE_GRAIN, Counts
 from supervm.common.up.payments import FUNDING_GRAIN, PaymentRun
 from supervm.protocol.base.address import decode_address

@@ -16,8 +16,8 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient
 
-from supervm.common.driver.client import watch
-from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.host.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.services.client import watch
 from supervm.common.up.layout import Counts
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.directions import ACCEPTS

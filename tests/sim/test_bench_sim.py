@@ -76,7 +76,7 @@ def test_both_engines_handle_the_same_load() -> None:
         ("supervm.protocol.wire.frames", "codec"),
         ("nacl.bindings.crypto_sign", "crypto"),
         ("supervm.sim.invariants.monitor", "observers"),
-        ("supervm.common.peering", ""),
+        ("supervm.common.parts.peering", ""),
         ("supervm.sim", ""),
         ("json", ""),
     ],

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervm.common.records import Append, Put
+from supervm.common.contract.records import Append, Put
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
-from supervm.common.core import Publish, Reply
+from supervm.common.contract.core import Publish, Reply
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from supervm.common.core import Received, Send
+from supervm.common.contract.core import Received, Send
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.genesis import Parameters

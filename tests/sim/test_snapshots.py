@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from supervm.common.core import PeerDown, PeerUp
-from supervm.common.snapshot import offering, taking
+from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.snapshot import offering, taking
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet

@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Dial,
     DialFailed,
     Effect,
@@ -28,7 +28,7 @@ from supervm.common.core import (
     Started,
     Tick,
 )
-from supervm.common.records import Append, Column, TableSpec
+from supervm.common.contract.records import Append, Column, TableSpec
 from supervm.protocol.wire.messages import Heartbeat
 from supervm.sim.exact import (
     WORLD,

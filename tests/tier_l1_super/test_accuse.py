@@ -10,7 +10,7 @@ import pytest
 from chain_tools import TestChain, make_test_chain
 from evidence_samples import batch_with, faulty_entries
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Effect,
     HangUp,
     Outbox,

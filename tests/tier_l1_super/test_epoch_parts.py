@@ -14,11 +14,11 @@ from epoch_tools import EPOCH_MS, EpochChain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common import core as c
-from supervm.common.core import Outbox, Persist
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.contract import core as c
+from supervm.common.contract.core import Outbox, Persist
+from supervm.common.contract.records import Append, Put
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
-from supervm.common.records import Append, Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError

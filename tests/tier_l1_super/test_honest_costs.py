@@ -6,7 +6,7 @@ import random
 
 from chain_tools import make_test_chain
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, GetBatches, Message

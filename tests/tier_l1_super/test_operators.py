@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from epoch_tools import EpochChain
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey

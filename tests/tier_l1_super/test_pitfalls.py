@@ -16,7 +16,7 @@ import simplex_cluster as sim
 from chain_tools import TestChain, make_test_chain
 from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, make_block, only, sent_votes
 
-from supervm.common.core import PeerUp, Received, Send, Started, Work, WorkDone
+from supervm.common.contract.core import PeerUp, Received, Send, Started, Work, WorkDone
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError

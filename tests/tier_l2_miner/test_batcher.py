@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.batch_certificate import BatchCertificate, BatchVote, certified_bits, check_batch_certificate

@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from supervm.common.core import Command
+from supervm.common.contract.core import Command
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import Anchor, LightClient, anchor_of

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Durable,
     Effect,
     HangUp,

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from supervm.common.config import NodeConfig, load_config
 from supervm.common.errors import InputError
+from supervm.common.host.config import NodeConfig, load_config
 from supervm.common.parts.buckets import Rate
 from supervm.tier_l3_edge.cli import l3
 from supervm.tier_l3_edge.commands import COMMANDS

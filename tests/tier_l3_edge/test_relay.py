@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from supervm.common.core import Command
+from supervm.common.contract.core import Command
 from supervm.common.parts.buckets import Rate
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -220,7 +220,7 @@ def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any
 
 
 def test_a_database_of_another_network_is_refused_with_a_reason(world: Any, make: Any) -> None:
-    from supervm.common.records import Put
+    from supervm.common.contract.records import Put
 
     store = MemoryStore(EDGE_TABLES)
     foreign = sign_transfer(

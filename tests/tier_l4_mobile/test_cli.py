@@ -19,13 +19,13 @@ from chain_tools import TestChain, make_test_chain, test_key
 from click.testing import CliRunner
 from mobile_tools import Network
 
-from supervm.common.config import CONFIG_FILE, NodeConfig, PeerAddress
-from supervm.common.config_writer import write_config
-from supervm.common.connection import LocalNode
-from supervm.common.core import Effect, Input, Outbox, Received
+from supervm.common.contract.core import Effect, Input, Outbox, Received
 from supervm.common.driver import Driver, Identity
 from supervm.common.errors import InputError
-from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.link.connection import LocalNode
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.wallet import WALLET_FILE, Stretching, bip39_seed, create_wallet
 from supervm.protocol.base.address import encode_address

@@ -11,7 +11,7 @@ from epoch_tools import EpochChain
 from mobile_tools import SECOND_US, Phone
 from trust_tools import forged
 
-from supervm.common.core import PeerDown, PeerUp, Received
+from supervm.common.contract.core import PeerDown, PeerUp, Received
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify

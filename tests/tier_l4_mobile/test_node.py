@@ -6,7 +6,7 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, Network, Phone
 
-from supervm.common.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
+from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
 from supervm.protocol.base.address import encode_address

@@ -12,9 +12,9 @@ import pytest
 from chain_tools import make_test_chain, test_key
 from click.testing import CliRunner
 
-from supervm.common.config import CONFIG_FILE, NodeConfig
-from supervm.common.config_writer import write_config
-from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.host.config import CONFIG_FILE, NodeConfig
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
 from supervm.common.wallet import WALLET_FILE, Stretching, create_wallet
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import encode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervm.common.config import load_config
+from supervm.common.host.config import load_config
 from supervm.common.up.layout import Counts, open_network
 from supervm.tier_l4_mobile.config import MOBILE_OPTIONS, mobile_options
 

@@ -6,7 +6,7 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, START_US, Network, Phone
 
-from supervm.common.core import PeerUp, Received
+from supervm.common.contract.core import PeerUp, Received
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.wire.messages import GetAccounts, Submit
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, ShowPayment

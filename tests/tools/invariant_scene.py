@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common.records import Append
+from supervm.common.contract.records import Append
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.chain.block import Block

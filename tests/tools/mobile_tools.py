@@ -8,8 +8,20 @@ from typing import Any
 
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 
-from supervm.common.core import Command, Durable, Effect, HangUp, Input, Persist, Publish, Reply, Send, Started, Tick
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.contract.core import (
+    Command,
+    Durable,
+    Effect,
+    HangUp,
+    Input,
+    Persist,
+    Publish,
+    Reply,
+    Send,
+    Started,
+    Tick,
+)
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey, verify

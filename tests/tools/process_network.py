@@ -18,9 +18,9 @@ from typing import Any
 
 import trio
 
-from supervm.common.driver.client import call, open_control, watch
-from supervm.common.driver.lines import NoOwner
-from supervm.common.node import load_chain
+from supervm.common.host.process import load_chain
+from supervm.common.services.client import call, open_control, watch
+from supervm.common.services.lines import NoOwner
 from supervm.common.up.layout import PASSPHRASE_FILE, Counts, Network, open_network
 from supervm.common.up.payments import PaymentRun
 from supervm.common.up.rows import HEADER, parse_payments

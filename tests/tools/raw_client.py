@@ -12,8 +12,8 @@ from typing import Any, Self
 
 import trio
 
-from supervm.common.connection import Connection, LocalNode
 from supervm.common.link import LinkSession
+from supervm.common.link.connection import Connection, LocalNode
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.light.client import LightClient, ProvedAccount, anchor_of

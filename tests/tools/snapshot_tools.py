@@ -9,12 +9,12 @@ from functools import cache
 import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
-from supervm.common.core import Effect, Outbox, Persist, Send
-from supervm.common.ledger import LEDGER_TABLES, Ledger
-from supervm.common.snapshot.offering import SnapshotOffers
-from supervm.common.snapshot.taking import SnapshotTaker
+from supervm.common.contract.core import Effect, Outbox, Persist, Send
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.snapshot.offering import SnapshotOffers
+from supervm.common.parts.snapshot.taking import SnapshotTaker
+from supervm.common.parts.validator_changes import CHANGE_TABLES, ChangeStore
 from supervm.common.storage.memory import MemoryStore
-from supervm.common.validator_changes import CHANGE_TABLES, ChangeStore
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block

@@ -18,8 +18,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervm.common.core import Persist, Publish, Reply, Send
-from supervm.common.records import Put
+from supervm.common.contract.core import Persist, Publish, Reply, Send
+from supervm.common.contract.records import Put
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.evidence import BlockEvidence, Culprit, Evidence, check_evidence

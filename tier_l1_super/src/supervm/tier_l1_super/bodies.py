@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from supervm.common.core import Outbox
-from supervm.common.records import Delete, DeleteBelow, Put, Reader, Record
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Delete, DeleteBelow, Put, Reader, Record
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.batch import Batch, BatchHeader
 

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec.structs import replace
 
-from supervm.common.core import Outbox, earliest
-from supervm.common.ledger import Ledger
-from supervm.common.records import Append, Prune, Put, Reader, Record
+from supervm.common.contract.core import Outbox, earliest
+from supervm.common.contract.records import Append, Prune, Put, Reader, Record
+from supervm.common.parts.ledger import Ledger
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH

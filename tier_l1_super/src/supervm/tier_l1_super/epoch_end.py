@@ -20,9 +20,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from supervm.common.core import Outbox
-from supervm.common.ledger import Ledger
-from supervm.common.records import Append, Delete, Put, Reader, Record
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Append, Delete, Put, Reader, Record
+from supervm.common.parts.ledger import Ledger
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH

@@ -11,9 +11,9 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
 
-from supervm.common.core import Outbox, earliest
-from supervm.common.ledger import Applied, Ledger
-from supervm.common.records import Append, Put, Reader
+from supervm.common.contract.core import Outbox, earliest
+from supervm.common.contract.records import Append, Put, Reader
+from supervm.common.parts.ledger import Applied, Ledger
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchCertificate

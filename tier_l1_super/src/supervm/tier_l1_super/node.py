@@ -10,8 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from supervm.common.chain_clock import ClockWatch
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     DialFailed,
     Durable,
@@ -26,13 +25,14 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.ledger import Applied, Ledger, SupplyMismatch
+from supervm.common.contract.records import Append, Reader
+from supervm.common.parts.chain_clock import ClockWatch
+from supervm.common.parts.ledger import Applied, Ledger, SupplyMismatch
 from supervm.common.parts.manners import Manners, Rank
-from supervm.common.peering import Peering
-from supervm.common.records import Append, Reader
-from supervm.common.snapshot.offering import SnapshotOffers
-from supervm.common.snapshot.taking import SnapshotTaker
-from supervm.common.validator_changes import ChangeStore
+from supervm.common.parts.peering import Peering
+from supervm.common.parts.snapshot.offering import SnapshotOffers
+from supervm.common.parts.snapshot.taking import SnapshotTaker
+from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH, hasher
@@ -311,7 +311,7 @@ class ValidatorNode:
         return self.consensus.simplex
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         self._now_us = now_us
         try:
             self._handle(event)

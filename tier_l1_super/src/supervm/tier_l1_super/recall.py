@@ -19,8 +19,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Append, Reader
+from supervm.common.contract.records import Append, Reader
+from supervm.common.parts.ledger import Ledger
 
 from .simplex.promises import (
     BatchPromise,

@@ -13,11 +13,11 @@ from collections import OrderedDict
 
 import cbor2
 
-from supervm.common.core import Outbox
-from supervm.common.ledger import Ledger
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Reader
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
+from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.manners import Manners
-from supervm.common.records import Reader
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint

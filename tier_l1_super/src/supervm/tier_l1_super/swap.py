@@ -7,12 +7,12 @@ next epoch is entered the way it always is.
 
 from __future__ import annotations
 
-from supervm.common.core import Durable, Input, Outbox, Received, Tick
-from supervm.common.ledger import Ledger
-from supervm.common.peering import Peering
-from supervm.common.records import Prune, Put
-from supervm.common.snapshot.offering import SnapshotOffers
-from supervm.common.snapshot.taking import SnapshotTaker
+from supervm.common.contract.core import Durable, Input, Outbox, Received, Tick
+from supervm.common.contract.records import Prune, Put
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.peering import Peering
+from supervm.common.parts.snapshot.offering import SnapshotOffers
+from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.wire.messages import Heartbeat

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from supervm.common.ledger import LEDGER_TABLES
-from supervm.common.records import Column, TableSpec
-from supervm.common.validator_changes import CHANGE_TABLES
+from supervm.common.contract.records import Column, TableSpec
+from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 TABLES = (
     *LEDGER_TABLES,

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.manners import Manners
-from supervm.common.records import Append, Reader
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from supervm.common.core import Outbox
-from supervm.common.ledger import Ledger
-from supervm.common.peering import Peering
-from supervm.common.snapshot.taking import SnapshotTaker
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.peering import Peering
+from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.messages import CheckpointMessage, ConsensusStatus, Follow, GetBlocks
 

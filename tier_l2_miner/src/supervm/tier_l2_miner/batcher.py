@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError

@@ -8,10 +8,10 @@ import click
 
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
-from supervm.common.config import load_config
-from supervm.common.core import Core
-from supervm.common.driver.lines import RequestRefused
-from supervm.common.node import NodeContext, run_node
+from supervm.common.contract.core import Core
+from supervm.common.host.config import load_config
+from supervm.common.host.process import NodeContext, run_node
+from supervm.common.services.lines import RequestRefused
 
 from .config import OPTIONS, miner_options
 from .messages import NewestAnchor, Request

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from supervm.common.options import OptionSpec, OptionValue, defaults
+from supervm.common.text.options import OptionSpec, OptionValue, defaults
 from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
 
 

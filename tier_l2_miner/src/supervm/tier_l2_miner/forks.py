@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from supervm.common.core import Outbox
-from supervm.common.records import Column, Put, Reader, TableSpec
-from supervm.common.validator_changes import ChangeStore
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Column, Put, Reader, TableSpec
+from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain

@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.common.parts.costs import TRANSFER
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import Hash

@@ -14,8 +14,7 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from supervm.common.chain_clock import ClockWatch, age_ms
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     DialFailed,
     Durable,
@@ -30,10 +29,11 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.ledger import SupplyMismatch
+from supervm.common.contract.records import Reader
+from supervm.common.parts.chain_clock import ClockWatch, age_ms
+from supervm.common.parts.ledger import SupplyMismatch
 from supervm.common.parts.manners import Manners, Rank
-from supervm.common.peering import Peering
-from supervm.common.records import Reader
+from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -164,7 +164,7 @@ class MinerNode:
         )
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         if self._halted:
             return []
         try:

@@ -31,11 +31,11 @@ from itertools import islice
 
 from msgspec import structs
 
-from supervm.common.core import Outbox
-from supervm.common.ledger import Applied, Ledger, short_id
-from supervm.common.records import Reader
-from supervm.common.snapshot.taking import SnapshotTaker
-from supervm.common.validator_changes import ChangeStore
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Reader
+from supervm.common.parts.ledger import Applied, Ledger, short_id
+from supervm.common.parts.snapshot.taking import SnapshotTaker
+from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.batch_certificate import CertifiedBatch, certified_bits

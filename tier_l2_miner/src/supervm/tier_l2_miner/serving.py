@@ -14,7 +14,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from supervm.common.core import Outbox, earliest
+from supervm.common.contract.core import Outbox, earliest
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.errors import RemoteProtocolError

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.common.parts.costs import TRANSFER
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import INT_MAX

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.protocol.wire.messages import FORWARD_MAX, LEVEL_REFUSED, Status, StatusItem
 
 REASON_CHARACTERS_MAX = 256

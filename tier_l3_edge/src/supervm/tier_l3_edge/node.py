@@ -14,8 +14,7 @@ import random
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from supervm.common.chain_clock import ClockWatch, age_ms
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     DialFailed,
     Durable,
@@ -30,11 +29,12 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.light_memory import LightMemory
+from supervm.common.contract.records import Reader
+from supervm.common.parts.chain_clock import ClockWatch, age_ms
 from supervm.common.parts.costs import ACCOUNT
+from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import SCORE_MAX, Manners, Rank
-from supervm.common.peering import Peering
-from supervm.common.records import Reader
+from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -90,7 +90,7 @@ BAD_SIGNATURE_PENALTY = 20
 
 
 class EdgeNode:
-    """An L3 (`supervm.common.core.Core`).
+    """An L3 (`supervm.common.contract.core.Core`).
 
     Args:
         chain: the network.

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from supervm.common.core import Outbox, earliest
+from supervm.common.contract.core import Outbox, earliest
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import LightClient
 from supervm.protocol.state.account import Account

@@ -25,7 +25,7 @@ import heapq
 from collections.abc import Iterable
 from itertools import islice
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.messages import (
     FORWARD_MAX,

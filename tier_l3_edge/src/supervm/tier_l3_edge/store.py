@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, ValuesView
 from dataclasses import dataclass, field
 
-from supervm.common.core import Outbox
-from supervm.common.records import Delete, Put, Reader
+from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Delete, Put, Reader
 from supervm.protocol.base.errors import ProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED

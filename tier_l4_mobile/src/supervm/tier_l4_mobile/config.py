@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from supervm.common.errors import InputError
-from supervm.common.options import ANCHOR_OPTION, OptionSpec
-from supervm.common.textfile import read_text
+from supervm.common.text.options import ANCHOR_OPTION, OptionSpec
+from supervm.common.text.textfile import read_text
 
 if TYPE_CHECKING:
-    from supervm.common.config import NodeConfig
+    from supervm.common.host.config import NodeConfig
     from supervm.common.wallet import Wallet
     from supervm.protocol.base.keys import SigningKey
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import heapq
 from dataclasses import dataclass
 
-from supervm.common.core import Outbox
+from supervm.common.contract.core import Outbox
 from supervm.protocol.wire.messages import FORWARD_MAX, GetReceipt, Submit
 
 from .payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supervm.common.core import Outbox
-from supervm.common.light_memory import LightMemory
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.light_memory import LightMemory
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange

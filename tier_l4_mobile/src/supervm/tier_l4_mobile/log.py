@@ -5,8 +5,8 @@ It decides nothing; `queue.PaymentQueue` does, on top of it.
 
 from __future__ import annotations
 
-from supervm.common.options import whole_number
-from supervm.common.records import Reader, Record
+from supervm.common.contract.records import Reader, Record
+from supervm.common.text.options import whole_number
 
 from .changes import Changes
 from .payments import CLOSED, FAILED, FATES, R4, Payment

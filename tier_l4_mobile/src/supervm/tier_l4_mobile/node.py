@@ -13,8 +13,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 
-from supervm.common.chain_clock import ClockWatch
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     DialFailed,
     Durable,
@@ -29,10 +28,11 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.light_memory import LightMemory
+from supervm.common.contract.records import Reader
+from supervm.common.parts.chain_clock import ClockWatch
+from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Manners, Rank
-from supervm.common.peering import Peering
-from supervm.common.records import Reader
+from supervm.common.parts.peering import Peering
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey

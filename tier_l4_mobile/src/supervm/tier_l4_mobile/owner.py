@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from supervm.common.chain_clock import ClockWatch
-from supervm.common.connection import CLOCK_OFFSET_MS_MAX
-from supervm.common.core import Outbox
-from supervm.common.light_memory import LightMemory
-from supervm.common.peering import Peering
+from supervm.common.contract.core import Outbox
+from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX
+from supervm.common.parts.chain_clock import ClockWatch
+from supervm.common.parts.light_memory import LightMemory
+from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import decode_address, encode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError

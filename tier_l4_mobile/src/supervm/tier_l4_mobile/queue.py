@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from supervm.common.records import Put, Reader
+from supervm.common.contract.records import Put, Reader
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervm.common.chain_clock import age_ms
-from supervm.common.core import Outbox
-from supervm.common.light_memory import LightMemory
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.chain_clock import age_ms
+from supervm.common.parts.light_memory import LightMemory
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import ProvedAccount, account_answer
 from supervm.protocol.money.execution import STATUS_EXECUTED

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from supervm.common.light_memory import TRUST_TABLES
-from supervm.common.records import Column, Put, TableSpec
+from supervm.common.contract.records import Column, Put, TableSpec
+from supervm.common.parts.light_memory import TRUST_TABLES
 
 from .payments import Payment
 

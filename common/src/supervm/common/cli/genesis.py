@@ -16,12 +16,12 @@ import click
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
 
-from ..chain_clock import behind_text
-from ..csvfile import CsvRow, read_csv
 from ..errors import InputError
-from ..keyfile import create_file
-from ..keyreader import KeyReader
-from ..options import OptionSpec, OptionValue, parse_option
+from ..host.keyfile import create_file
+from ..parts.chain_clock import behind_text
+from ..text.csvfile import CsvRow, read_csv
+from ..text.keyreader import KeyReader
+from ..text.options import OptionSpec, OptionValue, parse_option
 from .fee import parse_shares
 from .numbers import WholeNumber
 from .output import columns, emit, json_option, note
@@ -122,7 +122,7 @@ def show(file: Path, as_json: bool) -> None:
 
 def _note_clock(made: Genesis) -> None:
     """Say on standard error that a network cannot begin yet, or that this machine's clock cannot be right."""
-    from ..doctor import is_clock_before_installation
+    from ..host.doctor import is_clock_before_installation
 
     now_us = time.time_ns() // 1_000
     problem = behind_text("the genesis file", made.time_ms, now_us, drift_ms=made.parameters.clock_drift_ms)

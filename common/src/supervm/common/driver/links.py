@@ -24,9 +24,9 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 
-from ..connection import Connection, LocalNode, goodbye
-from ..core import DialFailed, Input, PeerDown, PeerUp, Received
+from ..contract.core import DialFailed, Input, PeerDown, PeerUp, Received
 from ..link import LinkSession
+from ..link.connection import Connection, LocalNode, goodbye
 from .acknowledged import Acknowledged, read_unacknowledged
 from .clock import Clock
 from .limits import Limits

@@ -10,7 +10,7 @@ import trio
 
 from supervm.protocol.base.errors import RemoteProtocolError
 
-from ..connection import Connection
+from ..link.connection import Connection
 from .acknowledged import Acknowledged
 from .clock import Clock
 

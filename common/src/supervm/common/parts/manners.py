@@ -30,7 +30,7 @@ from typing import Final
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
 
-from ..core import Outbox, PeerDown, PeerUp
+from ..contract.core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
 from .costs import ANSWER_KIB, CLASSES, COSTS, CostClass
 from .sources import source_of

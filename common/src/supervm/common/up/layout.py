@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from supervm.common.cli.registry import tier_options
-from supervm.common.config import CONFIG_FILE, NodeConfig, PeerAddress
-from supervm.common.config_writer import write_config
 from supervm.common.errors import InputError
-from supervm.common.keyfile import (
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import (
     NODE_KEY_FILE,
     VALIDATOR_KEY_FILE,
     create_private_file,

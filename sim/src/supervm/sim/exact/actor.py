@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from supervm.common.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
+from supervm.common.contract.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import ChainRules
@@ -94,7 +94,7 @@ class Actor:
         return self._wake_us
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         self.now_us = now_us
         if isinstance(event, PeerUp):
             self.up[event.peer] = event.tier

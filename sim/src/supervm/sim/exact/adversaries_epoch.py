@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Send
+from supervm.common.contract.core import Effect, Input, Send
 from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody, OwnSignatures

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Core, Effect, Input, Received, Send
+from supervm.common.contract.core import Core, Effect, Input, Received, Send
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey

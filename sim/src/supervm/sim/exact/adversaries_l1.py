@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Received, Send
+from supervm.common.contract.core import Effect, Input, Received, Send
 from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
 from supervm.protocol.batch_certificate import bitmap_bytes
 from supervm.protocol.chain.votes import Vote, VoteKind, statement

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from supervm.common.core import Effect, Send
+from supervm.common.contract.core import Effect, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.batch_certificate import VoteGroup

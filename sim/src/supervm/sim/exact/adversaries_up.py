@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, PeerUp, Received, Send
+from supervm.common.contract.core import Effect, Input, PeerUp, Received, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement

@@ -1,6 +1,6 @@
 """The driver of the cores: takes items off the world's queue, steps a core, carries its effects out.
 
-It decides nothing that a protocol depends on (`supervm.common.core`). A core is stepped by the queue only, never from
+It decides nothing that a protocol depends on (`common.contract.core`). A core is stepped by the queue only, never from
 inside another step. A message is encoded once for all receivers of one broadcast. With a `Cpu`, a host takes one input
 at a time and is busy meanwhile; what it does leaves when the time is over.
 """
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Core,
     Dial,
     Effect,

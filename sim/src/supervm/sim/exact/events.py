@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from supervm.common.core import Effect, Input
-from supervm.common.records import Record
+from supervm.common.contract.core import Effect, Input
+from supervm.common.contract.records import Record
 from supervm.protocol.wire.messages import AnyMessage, Message
 
 from .host import Host

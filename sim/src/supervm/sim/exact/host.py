@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from supervm.common.core import Core, Input, Publish, Reply
+from supervm.common.contract.core import Core, Input, Publish, Reply
 from supervm.protocol.wire.frames import decode_message
 from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
 

@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from supervm.common.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
-from supervm.common.core import DialFailed, Input, PeerDown, PeerUp
+from supervm.common.contract.core import DialFailed, Input, PeerDown, PeerUp
+from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
 from supervm.protocol.wire.directions import DESPITE_CLOCK, accepted_kinds
 
 from .events import Event, LinkDown, LinkUp

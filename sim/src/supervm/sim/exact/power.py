@@ -13,8 +13,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from supervm.common.core import Input, Started
-from supervm.common.records import Record
+from supervm.common.contract.core import Input, Started
+from supervm.common.contract.records import Record
 
 from ..errors import SimulationError
 from .choices import Choices, Stream

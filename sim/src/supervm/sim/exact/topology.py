@@ -15,8 +15,8 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final
 
-from supervm.common.core import Core
-from supervm.common.records import TableSpec
+from supervm.common.contract.core import Core
+from supervm.common.contract.records import TableSpec
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis

@@ -15,7 +15,7 @@ from itertools import product
 
 from msgspec.structs import replace
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     Core,
     Dial,
@@ -35,7 +35,7 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.records import Record
+from supervm.common.contract.records import Record
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -100,7 +100,7 @@ class Masks:
 
 
 class Twins:
-    """Two instances of one validator behind one connection (`supervm.common.core.Core`).
+    """Two instances of one validator behind one connection (`supervm.common.contract.core.Core`).
 
     Args:
         first: the instance whose disk is the host's.
@@ -129,7 +129,7 @@ class Twins:
         return earliest(*(twin.deadline_us for twin, alive in zip(self.twins, self.alive, strict=True) if alive))
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         match event:
             case Durable(token) | WorkDone(token, _):
                 which, inner = self._inner.pop(token, (0, 0))
@@ -232,7 +232,7 @@ class LateTwins(Twins):
         return earliest(super().deadline_us, self._begin_us)
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         effects: list[Effect] = []
         if isinstance(event, Started):
             self._begin_us = now_us + self._late_us

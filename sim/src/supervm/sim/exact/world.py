@@ -1,6 +1,6 @@
 """The exact engine: shipped cores under virtual time, network, disks and clocks.
 
-Theory of operation. This is a driver in the sense of `supervm.common.core`: it carries effects out and decides
+Theory of operation. This is a driver in the sense of `supervm.common.contract.core`: it carries effects out and decides
 nothing that a protocol depends on. Everything that happens is an item of one queue (`queue`), and every random
 decision comes from one place (`choices`), so a seed has one trace on any machine; `digest` is a rolling hash over
 every delivery, its time and its bytes.
@@ -21,8 +21,8 @@ from typing import Any, Final
 
 import msgspec
 
-from supervm.common.core import Command, Core, Received
-from supervm.common.records import TableSpec
+from supervm.common.contract.core import Command, Core, Received
+from supervm.common.contract.records import TableSpec
 from supervm.protocol.base.memory import Memory, remembering
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import Message

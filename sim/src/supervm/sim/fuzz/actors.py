@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from supervm.common.core import Core, Effect, Input, Received, Send
+from supervm.common.contract.core import Core, Effect, Input, Received, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH

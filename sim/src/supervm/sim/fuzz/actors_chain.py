@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Received, Send
+from supervm.common.contract.core import Effect, Input, Received, Send
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.chain.block import Block

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Send
+from supervm.common.contract.core import Effect, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import hash_vote

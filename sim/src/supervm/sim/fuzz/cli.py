@@ -12,7 +12,7 @@ import click
 from supervm.common.cli.numbers import DecimalNumber, WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
-from supervm.common.quoting import quoted
+from supervm.common.text.quoting import quoted
 
 from ..progress import ProgressLine
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from supervm.common.core import Publish
-from supervm.common.records import Append
+from supervm.common.contract.core import Publish
+from supervm.common.contract.records import Append
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.batch_certificate import BatchCertificate

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from supervm.common.core import Persist, Received, Send, Work
+from supervm.common.contract.core import Persist, Received, Send, Work
+from supervm.common.contract.records import Append, Put
 from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
-from supervm.common.records import Append, Put
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import VoteMessage

@@ -15,7 +15,7 @@ CORE_PACKAGES = (
     "supervm.protocol", "supervm.tier_l1_super", "supervm.tier_l2_miner", "supervm.tier_l3_edge",
     "supervm.tier_l4_mobile",
 )
-CORE_MODULES = ("supervm.common.core", "supervm.common.ledger", "supervm.common.peering")
+CORE_MODULES = ("supervm.common.contract.core", "supervm.common.parts.ledger", "supervm.common.parts.peering")
 OUTSIDE = ("cli", "commands", "config", "run")
 """Modules of a tier that start its node: no part of its core."""
 FORBIDDEN = ("time", "datetime", "secrets", "os", "uuid", "threading", "socket", "trio", "multiprocessing")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Put
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import ProtocolError

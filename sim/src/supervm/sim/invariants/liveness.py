@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Put
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import Ledger
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.state.account import EMPTY_ACCOUNT

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.common.core import Publish
+from supervm.common.contract.core import Publish
 from supervm.protocol.chain.votes import Certificate, VoteKind
 
 from ..exact import Delivered, Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supervm.common.records import Append, Prune
+from supervm.common.contract.records import Append, Prune
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH, hash_justification

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervm.common.core import Received
+from supervm.common.contract.core import Received
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.wire.messages import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.lane import Lane

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from supervm.common.core import Received, Reply
-from supervm.common.records import Put
+from supervm.common.contract.core import Received, Reply
+from supervm.common.contract.records import Put
 from supervm.protocol.base.address import decode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CheckpointHeader

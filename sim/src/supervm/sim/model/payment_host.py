@@ -13,9 +13,9 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from supervm.common.core import Outbox, Persist, Send, Work
+from supervm.common.contract.core import Outbox, Persist, Send, Work
+from supervm.common.contract.records import Append, Key, Put, Record, Value
 from supervm.common.parts.manners import Manners
-from supervm.common.records import Append, Key, Put, Record, Value
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey

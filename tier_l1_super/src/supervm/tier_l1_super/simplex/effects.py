@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from supervm.common.core import Started, Tick
+from supervm.common.contract.core import Started, Tick
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervm.common.core import earliest
+from supervm.common.contract.core import earliest
 from supervm.protocol.chain.genesis import Parameters
 
 RETRY_US = 1_000_000

@@ -18,19 +18,19 @@ from typing import Any, TypeVar
 import click
 import trio
 
-from supervm.common.config import CONFIG_FILE, NodeConfig, load_config
-from supervm.common.connection import LocalNode
-from supervm.common.core import Command, Durable, Effect, Persist, Reply, Started
+from supervm.common.contract.core import Command, Durable, Effect, Persist, Reply, Started
+from supervm.common.contract.records import Reader
 from supervm.common.driver import Driver, Identity, SystemClock
-from supervm.common.driver.client import call_sync
-from supervm.common.driver.control import SOCKET_FILE
-from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
-from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
-from supervm.common.light_memory import load_anchor
-from supervm.common.mend import with_mend
-from supervm.common.node import load_chain, open_store
-from supervm.common.records import Reader
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, load_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.host.mend import with_mend
+from supervm.common.host.process import load_chain, open_store
+from supervm.common.link.connection import LocalNode
+from supervm.common.parts.light_memory import load_anchor
+from supervm.common.services.client import call_sync
+from supervm.common.services.control import SOCKET_FILE
+from supervm.common.services.lines import NoOwner, RequestRefused
 from supervm.common.storage import DirectoryLock
 from supervm.common.storage.errors import DatabaseDamaged
 from supervm.common.storage.sql import SqlStore

@@ -8,9 +8,9 @@ import click
 
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
-from supervm.common.config import load_config
 from supervm.common.errors import InputError
-from supervm.common.node import NodeContext, load_chain, run_node
+from supervm.common.host.config import load_config
+from supervm.common.host.process import NodeContext, load_chain, run_node
 from supervm.protocol.light.client import anchor_of
 
 from ..config import MOBILE_OPTIONS

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import core as common_core
+from supervm.common.contract import core as common_core
 from supervm.protocol.chain import block as block_rules
 from supervm.protocol.chain import validators, votes
 from supervm.protocol.chain.header import ChainRules, Justification

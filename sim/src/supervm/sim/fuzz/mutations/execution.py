@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import ledger
+from supervm.common.parts import ledger
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.money import execution, fees
 from supervm.protocol.state.mmr import HistoryMMR

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import core as common_core
-from supervm.common.records import Append, Put
+from supervm.common.contract import core as common_core
+from supervm.common.contract.records import Append, Put
 from supervm.tier_l1_super import epoch_end, executor, node, recall, seat, voting
 from supervm.tier_l1_super.simplex import state
 

@@ -21,10 +21,10 @@ from typing import Any, Final
 import msgspec
 import trio
 
-from ..core import Reply
+from ..contract.core import Reply
+from ..driver.listener import accept
 from ..errors import InputError
 from .lines import READ_BYTES, Lines, reachable
-from .listener import accept
 
 SOCKET_FILE: Final = "node.sock"
 PIPELINE_MAX: Final = 64

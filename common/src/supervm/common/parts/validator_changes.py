@@ -11,8 +11,8 @@ from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.wire.messages import CHANGES_MAX, ValidatorChanges
 
-from .core import Outbox
-from .records import Column, Delete, Put, Reader, TableSpec
+from ..contract.core import Outbox
+from ..contract.records import Column, Delete, Put, Reader, TableSpec
 
 CHANGE_TABLES = (
     # by the height of the sealing checkpoint that hands over to other validators

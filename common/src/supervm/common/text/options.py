@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from .errors import InputError
+from ..errors import InputError
 from .quoting import shorten
 
 OptionValue = int | str | bool

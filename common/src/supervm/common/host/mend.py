@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from ..storage.errors import DatabaseDamaged, StorageFailed
 from .config import NodeConfig
-from .storage.errors import DatabaseDamaged, StorageFailed
 
 DATABASE_FILE: Final = "node.sqlite"
 """The database of a node that configures no other, in its directory."""

@@ -13,8 +13,8 @@ from typing import Final
 
 from supervm.protocol.base.keys import SEED_BYTES, SigningKey
 
-from .errors import InputError
-from .options import hex_bytes
+from ..errors import InputError
+from ..text.options import hex_bytes
 
 NODE_KEY_FILE: Final = "node.key"
 VALIDATOR_KEY_FILE: Final = "validator.key"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from .errors import InputError
+from ..errors import InputError
 
 TEXT_BYTES_MAX: Final = 64 << 20
 """Most bytes of a file that people edit."""

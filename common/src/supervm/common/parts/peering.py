@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from supervm.protocol.wire.messages import Heartbeat
 
-from .core import DialFailed, Outbox, PeerDown, PeerUp
+from ..contract.core import DialFailed, Outbox, PeerDown, PeerUp
 
 HEARTBEAT_US = 10_000_000
 """Time between heartbeats to a connected peer (network.md 3)."""

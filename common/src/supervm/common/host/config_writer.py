@@ -7,9 +7,9 @@ from pathlib import Path
 
 from supervm.protocol.base.address import encode_address
 
+from ..text.options import OptionSpec, OptionValue
 from .config import CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
 from .keyfile import create_private_file
-from .options import OptionSpec, OptionValue
 
 
 def _quoted(text: str) -> str:

@@ -15,8 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ..errors import CommonError
 from .detect import NEEDS, as_labelled, measure, shortfalls
-from .errors import CommonError
 from .home import nearest_folder
 
 if TYPE_CHECKING:
@@ -174,10 +174,10 @@ def is_clock_before_installation() -> bool:
 
 def check_network(config: NodeConfig) -> list[Finding]:
     """The clock is not behind the node's genesis file; a running node has nothing to tell its owner."""
-    from .chain_clock import genesis_problem
-    from .driver.client import call_sync
-    from .driver.control import SOCKET_FILE
-    from .driver.lines import NoOwner
+    from ..parts.chain_clock import genesis_problem
+    from ..services.client import call_sync
+    from ..services.control import SOCKET_FILE
+    from ..services.lines import NoOwner
 
     problem = genesis_problem(config.genesis)
     findings = [

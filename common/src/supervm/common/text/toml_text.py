@@ -17,7 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
 
-from .errors import InputError
+from ..errors import InputError
 from .quoting import quoted, shorten
 
 TEXT_BYTES_MAX: Final = 1 << 20

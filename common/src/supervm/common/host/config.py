@@ -17,10 +17,10 @@ from typing import Any, Final
 from supervm.protocol.base.address import decode_address, decode_node_id, encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
 
-from . import toml_text
-from .errors import InputError
-from .options import OptionSpec, OptionValue
-from .quoting import quoted, shorten
+from ..errors import InputError
+from ..text import toml_text
+from ..text.options import OptionSpec, OptionValue
+from ..text.quoting import quoted, shorten
 
 CONFIG_FILE: Final = "config.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -148,7 +148,7 @@ def load_any_config(path: Path) -> NodeConfig:
     Raises:
         InputError: as `load_config`, or the profile is not installed.
     """
-    from .cli.registry import PROFILES, tier_options  # the registry knows what is installed
+    from ..cli.registry import PROFILES, tier_options  # the registry knows what is installed
 
     said = toml_text.parse(toml_text.read_text(path, "`supervm init lN --dir DIR` makes one"), str(path)).get("tier")
     tier = said if type(said) is int and 1 <= said <= 4 else 1

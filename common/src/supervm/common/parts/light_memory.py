@@ -24,9 +24,9 @@ from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, 
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
 
-from .core import Outbox
-from .errors import InputError
-from .records import Column, Delete, Put, Reader, Record, TableSpec
+from ..contract.core import Outbox
+from ..contract.records import Column, Delete, Put, Reader, Record, TableSpec
+from ..errors import InputError
 from .validator_changes import CHANGE_TABLES, ChangeStore
 
 TRUST_TABLES = (

@@ -44,7 +44,7 @@ from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
-from .records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
+from ..contract.records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
 
 UNDO_HEIGHTS = 32
 """Heights whose tree is kept for proofs (consensus.md 4)."""

@@ -30,8 +30,8 @@ from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MI
 from apscheduler.executors.base import BaseExecutor
 from apscheduler.schedulers.base import STATE_STOPPED, BaseScheduler
 
-from .driver.clock import steady_s
-from .errors import CommonError
+from ..driver.clock import steady_s
+from ..errors import CommonError
 
 LOOK_S: Final = 60.0
 """The clock is looked at as often at least."""

@@ -27,16 +27,16 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from ..driver.clock import steady_s
+from ..errors import CommonError, InputError
+from ..storage.errors import StorageFailed
+from ..storage.files import replace_file, sync_data, sync_directory
+from ..storage.wal import copy_log
 from .agenda import AGENDA_FILE, Agenda
-from .driver.clock import steady_s
-from .errors import CommonError, InputError
-from .storage.errors import StorageFailed
-from .storage.files import replace_file, sync_data, sync_directory
-from .storage.wal import copy_log
 
 if TYPE_CHECKING:
+    from ..storage.sql import SqlStore
     from .scheduler import TrioScheduler
-    from .storage.sql import SqlStore
 
 BACKUP_DIRECTORY: Final = "backups"
 """Where backups are, in a node's directory: ``NNNNNN.sqlite`` and ``NNNNNN.log``."""

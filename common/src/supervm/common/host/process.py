@@ -28,25 +28,25 @@ from supervm.protocol.base.errors import LocalProtocolError, ProtocolError
 from supervm.protocol.base.keys import SigningKey, check_accept_set, verify
 from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 
+from ..contract.core import Core
+from ..contract.records import TableSpec
+from ..driver import Driver, Halted, Identity, StorageFailed, SystemClock
+from ..driver.failures import single
+from ..driver.limits import Limits, limits_for
+from ..errors import CommonError, InputError
+from ..link.connection import LocalNode
+from ..services.control import SOCKET_FILE, Control, Events
+from ..storage import DirectoryLock, LogDamaged
+from ..storage.errors import DatabaseDamaged
+from ..storage.files import sync_directory
+from ..storage.sql import SqlStore
+from ..storage.wal import WriteAheadLog
+from ..text.options import hex_bytes
 from .config import HOUSEKEEPING_OPTIONS, NodeConfig
-from .connection import LocalNode
-from .core import Core
-from .driver import Driver, Halted, Identity, StorageFailed, SystemClock
-from .driver.control import SOCKET_FILE, Control, Events
-from .driver.failures import single
-from .driver.limits import Limits, limits_for
-from .errors import CommonError, InputError
 from .keyfile import NODE_KEY_FILE, create_private_file, load_key_file
 from .log import LibraryHandler, Log
 from .mend import DATABASE_FILE, with_mend
-from .options import hex_bytes
 from .parent import parent_gone, parent_to_follow
-from .records import TableSpec
-from .storage import DirectoryLock, LogDamaged
-from .storage.errors import DatabaseDamaged
-from .storage.files import sync_directory
-from .storage.sql import SqlStore
-from .storage.wal import WriteAheadLog
 from .streams import point_to_null
 
 EXIT_HALTED: Final = 3
@@ -353,7 +353,7 @@ class _Node:
         return bool(self._option("enabled"))
 
     async def _keep_house(self) -> None:
-        from .housekeeping import HousekeepingConfig, run_housekeeping  # here: it brings APScheduler
+        from ..services.housekeeping import HousekeepingConfig, run_housekeeping  # here: it brings APScheduler
 
         config = HousekeepingConfig(
             maintenance_interval_s=self._option("optimize_s"), backup_interval_s=self._option("backup_s"),

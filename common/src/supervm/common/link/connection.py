@@ -31,7 +31,7 @@ from supervm.protocol.wire.frames import (
 )
 from supervm.protocol.wire.messages import AnyMessage, Goodbye, Hello, Message
 
-from .link import LinkSession
+from . import LinkSession
 
 CLOCK_OFFSET_MS_MAX = 30_000
 """Clocks further apart than this are wrong (network.md 3)."""

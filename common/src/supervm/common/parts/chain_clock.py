@@ -20,7 +20,7 @@ from typing import Final
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.genesis import load_genesis
 
-from .core import Outbox
+from ..contract.core import Outbox
 
 DRIFT_MS_MAX: Final = 2_000
 """How far ahead of our clock a time may be (decisions.md, Numbers)."""

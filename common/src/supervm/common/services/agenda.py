@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .storage.files import replace_file
+from ..storage.files import replace_file
 
 AGENDA_FILE: Final = "housekeeping.json"
 """The last successes, in a node's directory: job -> ``{"at_s": Unix seconds, "ran_s": seconds run since}``."""

@@ -27,9 +27,9 @@ from supervm.protocol.light.snapshot import SnapshotStart, check_snapshot_start,
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range, verify_range
 from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
 
-from ..core import Outbox
+from ...contract.core import Outbox
+from ...contract.records import Delete, Put, Reader, Record
 from ..ledger import adopt_records
-from ..records import Delete, Put, Reader, Record
 from ..validator_changes import ChangeStore
 
 SNAPSHOT_LAG = 4_096

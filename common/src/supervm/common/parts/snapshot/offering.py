@@ -25,7 +25,7 @@ from supervm.protocol.state.trie import TrieView
 from supervm.protocol.state.trie_range import FIRST_KEY, RANGE_BYTES_MAX, prove_range
 from supervm.protocol.wire.messages import GetSnapshot, SnapshotChunk
 
-from ..core import Outbox
+from ...contract.core import Outbox
 
 SNAPSHOTS_OFFERED = 2
 """Snapshots offered at a time; one more may wait for its certificate."""
