@@ -26,7 +26,7 @@ from msgspec import inspect
 
 import supervm.common.link.identity
 import supervm.common.wallet.store
-import supervm.tier_l1_super.simplex.promises  # noqa: F401 - each of these has agreed types of its own
+import supervm.tier_l1_super.consensus.simplex.promises  # noqa: F401 - each of these has agreed types of its own
 from supervm.protocol.base.codec import INT_MAX, Agreed, decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.reading import bytes_bounds, reader_of

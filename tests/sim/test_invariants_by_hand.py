@@ -33,7 +33,7 @@ from supervm.protocol.wire.messages import (
 from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
 from supervm.sim.invariants import RULES, Monitor
 from supervm.sim.invariants.roots import history_root, rebuilt_root
-from supervm.tier_l1_super.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
 
 
 def two_blocks_at_one_height(scene: Scene) -> None:
@@ -146,8 +146,8 @@ def bits_without_record(scene: Scene) -> None:
 
 
 def two_transfers_of_a_phone(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.payments import Payment
     from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.wallet.payments import Payment
 
     for amount in (1, 2):
         raw = sign_transfer(
@@ -159,8 +159,8 @@ def two_transfers_of_a_phone(scene: Scene) -> None:
 
 
 def two_fates(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.payments import CLOSED, Payment
     from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.wallet.payments import CLOSED, Payment
 
     for status in ("expired", "R4"):
         payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)

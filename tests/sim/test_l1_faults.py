@@ -20,9 +20,9 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 from supervm.sim.exact import Deployment
-from supervm.tier_l1_super import executor, whereabouts
+from supervm.tier_l1_super.chain import executor, whereabouts
+from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 

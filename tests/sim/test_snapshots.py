@@ -14,7 +14,7 @@ from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.sim.exact import BOUNDARIES, Deployment, Rules
 from supervm.sim.invariants import Monitor
-from supervm.tier_l1_super import serving
+from supervm.tier_l1_super.chain import serving
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode

@@ -32,9 +32,9 @@ from supervm.protocol.chain.evidence import Culprit, check_evidence, decode_evid
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.accuse import Accuser
+from supervm.tier_l1_super.consensus.accuse import Accuser
+from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.seat import Seat
 from supervm.tier_l1_super.tables import TABLES
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT

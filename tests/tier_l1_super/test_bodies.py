@@ -6,7 +6,7 @@ from supervm.common.contract.core import Outbox, Persist
 from supervm.common.contract.records import Delete, Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.chain.batch import batch_header
-from supervm.tier_l1_super.bodies import Bodies
+from supervm.tier_l1_super.batches.bodies import Bodies
 from supervm.tier_l1_super.tables import TABLES
 
 

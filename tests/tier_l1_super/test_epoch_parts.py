@@ -51,18 +51,24 @@ from supervm.protocol.wire.messages import (
     ProposalMessage,
     VoteMessage,
 )
-from supervm.tier_l1_super import early as early_messages
-from supervm.tier_l1_super import serving
+from supervm.tier_l1_super.batches.pool import Pool
 from supervm.tier_l1_super.budgets import BUDGETS
-from supervm.tier_l1_super.checkpoints import CheckpointTally
-from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEER_BYTES_MAX, PEERS_MAX, EarlyMessages
-from supervm.tier_l1_super.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.chain import serving
+from supervm.tier_l1_super.chain.checkpoints import CheckpointTally
+from supervm.tier_l1_super.chain.serving import Serving
+from supervm.tier_l1_super.consensus import early as early_messages
+from supervm.tier_l1_super.consensus.early import (
+    BYTES_MAX,
+    MESSAGES_PER_PEER_MAX,
+    PEER_BYTES_MAX,
+    PEERS_MAX,
+    EarlyMessages,
+)
+from supervm.tier_l1_super.consensus.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.pool import Pool
-from supervm.tier_l1_super.seat import Seat
-from supervm.tier_l1_super.serving import Serving
-from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.tables import TABLES
 
 replace = msgspec.structs.replace

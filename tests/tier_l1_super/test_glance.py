@@ -17,8 +17,8 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.block import HEADER_BYTES_MAX, glance
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.chain.progress import EpochProgress
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex import voting
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex import voting
 
 BLOCK = make_block(sim.GENESIS, 3)
 RAW = encode(BLOCK)

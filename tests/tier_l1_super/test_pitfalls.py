@@ -36,11 +36,11 @@ from supervm.protocol.wire.messages import (
     ProposalMessage,
     VoteMessage,
 )
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.pacing import timeout_us
+from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
+from supervm.tier_l1_super.consensus.simplex.resend import PROPOSAL_BYTES_PER_S
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.pacing import timeout_us
-from supervm.tier_l1_super.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
-from supervm.tier_l1_super.simplex.resend import PROPOSAL_BYTES_PER_S
 from supervm.tier_l1_super.tables import TABLES
 
 SECOND = 1_000_000

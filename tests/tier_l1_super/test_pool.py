@@ -10,8 +10,8 @@ from supervm.protocol.batch_certificate import BatchCertificate
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.body import BODY_BYTES_MAX, BlockBody
 from supervm.protocol.state.account import Account
-from supervm.tier_l1_super.pool import Pool, parse_body
-from supervm.tier_l1_super.seat import Seat
+from supervm.tier_l1_super.batches.pool import Pool, parse_body
+from supervm.tier_l1_super.consensus.seat import Seat
 
 NOW_MS = GENESIS_TIME_MS + 1_000
 

@@ -18,9 +18,9 @@ from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.header import CheckpointRef, Justification
 from supervm.protocol.chain.votes import VoteKind, check_certificate
 from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     FinalizePromise,

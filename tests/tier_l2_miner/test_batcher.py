@@ -20,7 +20,7 @@ from supervm.protocol.wire.messages import (
     Status,
     Submit,
 )
-from supervm.tier_l2_miner.intake import REGISTER_US_MIN
+from supervm.tier_l2_miner.mempool.intake import REGISTER_US_MIN
 
 
 def submit(bench, *transfers, peer=None):

@@ -13,7 +13,7 @@ from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.account import POOLS, Account
 from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l2_miner.config import MinerOptions
-from supervm.tier_l2_miner.mempool import (
+from supervm.tier_l2_miner.mempool.mempool import (
     BUSY,
     CONFLICT,
     FUNDS_US_MAX,
@@ -27,7 +27,7 @@ from supervm.tier_l2_miner.mempool import (
     WINDOW,
     Mempool,
 )
-from supervm.tier_l2_miner.offers import AGED_US, BACKOFF_US_MAX
+from supervm.tier_l2_miner.mempool.offers import AGED_US, BACKOFF_US_MAX
 
 CHAIN_ID = bytes(range(32))
 KEYS = [SigningKey(bytes([9, i]) + bytes(30)) for i in range(4)]

@@ -32,8 +32,8 @@ from supervm.protocol.wire.messages import (
     Subscribe,
     Unsubscribe,
 )
-from supervm.tier_l2_miner.intake import BAD_SIGNATURE, WRONG_CHAIN
-from supervm.tier_l2_miner.mempool import BUSY, CONFLICT
+from supervm.tier_l2_miner.mempool.intake import BAD_SIGNATURE, WRONG_CHAIN
+from supervm.tier_l2_miner.mempool.mempool import BUSY, CONFLICT
 from supervm.tier_l2_miner.messages import NewestAnchor
 
 PHONE = b"p" * 32

@@ -21,7 +21,7 @@ from supervm.protocol.wire.messages import (
     Unsubscribe,
 )
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.questions import TRIES_MAX
+from supervm.tier_l3_edge.proofs.questions import TRIES_MAX
 
 NOBODY = bytes([66]) * 32
 PHONE_2 = bytes([2]) * 32

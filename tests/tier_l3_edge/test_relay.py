@@ -29,7 +29,7 @@ from supervm.tier_l3_edge.budgets import DEFAULT_RATES
 from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.relay import UNANSWERED_MAX
+from supervm.tier_l3_edge.relay.relay import UNANSWERED_MAX
 from supervm.tier_l3_edge.tables import EDGE_TABLES, PENDING
 
 R0, R1, R3, REFUSED, EXPIRED = 0, 1, 3, 10, 11

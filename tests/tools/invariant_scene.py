@@ -14,7 +14,7 @@ from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certi
 from supervm.protocol.wire.messages import Message, VoteMessage
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex.promises import (
     CheckpointPromise,
     FinalizePromise,
     NotarizePromise,

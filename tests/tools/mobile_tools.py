@@ -38,8 +38,8 @@ from supervm.protocol.wire.messages import (
 )
 from supervm.tier_l4_mobile.messages import MobileRequest
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.queue import PaymentQueue
 from supervm.tier_l4_mobile.tables import TABLES
+from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
 
 SECOND_US = 1_000_000
 START_US = GENESIS_TIME_MS * 1000 + 10 * SECOND_US

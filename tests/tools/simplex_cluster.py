@@ -24,9 +24,9 @@ from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.validators import Validator, ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     FinalizePromise,
     NotarizePromise,
     NullifyPromise,

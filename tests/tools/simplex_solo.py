@@ -12,9 +12,9 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.header import BlockHeader, ChainRules, Justification
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.messages import VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     FinalizePromise,
     NotarizePromise,
     NullifyPromise,

@@ -26,9 +26,9 @@ from supervm.protocol.chain.epoch import EpochRecord
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
+from .consensus.seat import WrongKeys
 from .messages import Approve, GetEpoch, Request
 from .node import ValidatorNode
-from .seat import WrongKeys
 from .tables import TABLES
 
 

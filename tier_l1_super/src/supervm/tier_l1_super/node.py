@@ -68,24 +68,27 @@ from supervm.protocol.wire.messages import (
     VoteMessage,
 )
 
-from .accuse import Accuser
-from .bodies import Bodies
+from .batches.bodies import Bodies
+from .batches.pool import Pool
+from .batches.slots import Slots
+from .batches.voting import BatchVoter
 from .budgets import BUDGETS
-from .checkpoints import Divergence
-from .consensus import LAG_BLOCKS_MAX, Consensus
-from .early import EarlyMessages
-from .epoch_end import KINDS as EPOCH_KINDS
-from .epoch_end import EpochEnd
-from .executor import BATCH_MESSAGE_BYTES_MAX, Executor
-from .guard import DoubleRun, DoubleRunGuard
-from .messages import Approve, GetEpoch, Info
-from .pool import Pool
-from .recall import NOTHING_HELD, Floors, Recalled, held_by, recall
-from .seat import Seat
-from .serving import Serving
-from .simplex import Simplex
-from .simplex import effects as sx
-from .simplex.promises import (
+from .chain.checkpoints import Divergence
+from .chain.executor import BATCH_MESSAGE_BYTES_MAX, Executor
+from .chain.serving import Serving
+from .chain.swap import Swap
+from .chain.whereabouts import Whereabouts
+from .consensus.accuse import Accuser
+from .consensus.early import EarlyMessages
+from .consensus.epoch_end import KINDS as EPOCH_KINDS
+from .consensus.epoch_end import EpochEnd
+from .consensus.guard import DoubleRun, DoubleRunGuard
+from .consensus.host import LAG_BLOCKS_MAX, Consensus
+from .consensus.recall import NOTHING_HELD, Floors, Recalled, held_by, recall
+from .consensus.seat import Seat
+from .consensus.simplex import Simplex
+from .consensus.simplex import effects as sx
+from .consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     ClosePromise,
@@ -94,10 +97,7 @@ from .simplex.promises import (
     epoch_of,
     view_of,
 )
-from .slots import Slots
-from .swap import Swap
-from .voting import BatchVoter
-from .whereabouts import Whereabouts
+from .messages import Approve, GetEpoch, Info
 
 SEEN_CERTIFICATES_MAX = 4_096
 

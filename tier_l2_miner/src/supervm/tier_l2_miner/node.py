@@ -65,16 +65,16 @@ from supervm.protocol.wire.messages import (
     ValidatorChanges,
 )
 
-from .batcher import Batcher
 from .budgets import budgets
 from .config import MinerOptions
 from .errors import Diverged, MinerError
-from .forks import Forks
-from .intake import ExecutedIds, Intake, StatusLines
-from .mempool import Mempool
+from .mempool.batcher import Batcher
+from .mempool.intake import ExecutedIds, Intake, StatusLines
+from .mempool.mempool import Mempool
 from .messages import Info, NewestAnchor
-from .replica import Replica
-from .serving import Serving
+from .replica.forks import Forks
+from .replica.replica import Replica
+from .replica.serving import Serving
 
 VALIDATOR_TIER, EDGE_TIER = 1, 3
 BAD_SIGNATURE_PENALTY = 20

@@ -69,16 +69,16 @@ from supervm.protocol.wire.messages import (
 )
 
 from .budgets import RECEIPT, budgets
-from .cache import ProofCache
-from .headers import Headers
-from .intake import Intake
+from .intake.intake import Intake
+from .intake.news import News
+from .intake.store import Store
 from .messages import Info, Statistics
-from .news import News
 from .options import EdgeOptions
-from .proofs import Proofs
-from .relay import Relay
-from .routes import Routes
-from .store import Store
+from .proofs.cache import ProofCache
+from .proofs.headers import Headers
+from .proofs.proofs import Proofs
+from .relay.relay import Relay
+from .relay.routes import Routes
 
 CHANGES_US = 1_000_000
 """Shortest time between two questions for changes of validators."""

@@ -54,11 +54,11 @@ from supervm.protocol.wire.messages import (
 )
 
 from .budgets import BUDGETS
-from .courier import Courier
-from .owner import VALIDITY_MS, Commands
-from .queue import PaymentQueue
-from .sync import Sync
-from .uplink import Uplink
+from .sync.courier import Courier
+from .sync.sync import Sync
+from .sync.uplink import Uplink
+from .wallet.owner import VALIDITY_MS, Commands
+from .wallet.queue import PaymentQueue
 
 EDGE_TIER = 3
 SAVE_US = 600_000_000

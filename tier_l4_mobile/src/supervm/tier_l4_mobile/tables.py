@@ -12,7 +12,7 @@ from typing import Any
 from supervm.common.contract.records import Column, Put, TableSpec
 from supervm.common.parts.light_memory import TRUST_TABLES
 
-from .payments import Payment
+from .wallet.payments import Payment
 
 _PAYMENT_COLUMNS = (
     Column("account", "bytes"), Column("receiver", "bytes"), Column("amount", "int"), Column("fee", "int"),

@@ -17,8 +17,8 @@ from supervm.protocol.wire.messages import (
     ProposalMessage,
     Submit,
 )
+from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped
 from ..invariants import Monitor

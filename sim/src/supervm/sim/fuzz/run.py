@@ -17,9 +17,9 @@ from unittest.mock import patch
 import msgspec
 
 from supervm.protocol.chain.genesis import Parameters
-from supervm.tier_l1_super import consensus as validator
+from supervm.tier_l1_super.consensus import host as validator
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import AWAITING, EXPIRED, FATES
+from supervm.tier_l4_mobile.wallet.payments import AWAITING, EXPIRED, FATES
 
 from ..exact import Choice, Choices, Deployment, DiskProfile, LateTwins, lan
 from ..invariants import Monitor, Violation

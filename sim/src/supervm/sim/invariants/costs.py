@@ -21,7 +21,7 @@ from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l3_edge.budgets import DEFAULT_RATES

@@ -33,8 +33,7 @@ from supervm.protocol.wire.messages import (
     ProposalMessage,
     VoteMessage,
 )
-from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     ClosePromise,
@@ -45,6 +44,7 @@ from supervm.tier_l1_super.simplex.promises import (
     SpanPromise,
     decode_promise,
 )
+from supervm.tier_l1_super.node import ValidatorNode
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .blocks import DRIFT_MS_MAX, flaw_of

@@ -15,8 +15,8 @@ from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.messages import BatchVoteMessage
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise
 
 from ..exact import Host, Stepped
 from .facts import Facts

@@ -14,8 +14,8 @@ from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.money.transfer import parse_transfer
 from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 from supervm.tier_l4_mobile.tables import read_payment
+from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .facts import Facts

@@ -9,8 +9,8 @@ from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money import execution as execution_module
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
-from supervm.tier_l1_super.slots import Slots
-from supervm.tier_l1_super.voting import BatchVoter
+from supervm.tier_l1_super.batches.slots import Slots
+from supervm.tier_l1_super.batches.voting import BatchVoter
 
 from .faults import Fault
 from .payment_host import Voter

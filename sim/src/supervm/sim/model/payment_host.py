@@ -27,12 +27,12 @@ from supervm.protocol.money.execution import BlockResult, execute_block
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import Account
 from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
-from supervm.tier_l1_super.accuse import Accuser
-from supervm.tier_l1_super.pool import Pool
-from supervm.tier_l1_super.seat import Seat
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise, encode_promise
-from supervm.tier_l1_super.slots import Slots, _Lane
-from supervm.tier_l1_super.voting import BatchVoter
+from supervm.tier_l1_super.batches.pool import Pool
+from supervm.tier_l1_super.batches.slots import Slots, _Lane
+from supervm.tier_l1_super.batches.voting import BatchVoter
+from supervm.tier_l1_super.consensus.accuse import Accuser
+from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise, encode_promise
 
 from .mirror import Mirror
 from .simplex_host import ModelKey

@@ -10,12 +10,12 @@ from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.chain.votes import Certificate, VoteKind
 from supervm.protocol.wire.messages import VoteMessage
-from supervm.tier_l1_super.simplex import voting as voting_module
-from supervm.tier_l1_super.simplex.effects import Broadcast
-from supervm.tier_l1_super.simplex.promises import HeldCertificate
-from supervm.tier_l1_super.simplex.rounds import Round
-from supervm.tier_l1_super.simplex.state import State
-from supervm.tier_l1_super.simplex.voting import Voting
+from supervm.tier_l1_super.consensus.simplex import voting as voting_module
+from supervm.tier_l1_super.consensus.simplex.effects import Broadcast
+from supervm.tier_l1_super.consensus.simplex.promises import HeldCertificate
+from supervm.tier_l1_super.consensus.simplex.rounds import Round
+from supervm.tier_l1_super.consensus.simplex.state import State
+from supervm.tier_l1_super.consensus.simplex.voting import Voting
 
 from .faults import Fault
 from .simplex_host import Host

@@ -26,15 +26,15 @@ from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.pacing import Timers
-from supervm.tier_l1_super.simplex.promises import decode_promise
-from supervm.tier_l1_super.simplex.resend import certificates_to_repeat
-from supervm.tier_l1_super.simplex.rounds import Round, Tally
-from supervm.tier_l1_super.simplex.skips import Skips
-from supervm.tier_l1_super.simplex.state import LastFinal
-from supervm.tier_l1_super.simplex.tree import BlockTree
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.pacing import Timers
+from supervm.tier_l1_super.consensus.simplex.promises import decode_promise
+from supervm.tier_l1_super.consensus.simplex.resend import certificates_to_repeat
+from supervm.tier_l1_super.consensus.simplex.rounds import Round, Tally
+from supervm.tier_l1_super.consensus.simplex.skips import Skips
+from supervm.tier_l1_super.consensus.simplex.state import LastFinal
+from supervm.tier_l1_super.consensus.simplex.tree import BlockTree
 
 from .mirror import Mirror, ModelError
 

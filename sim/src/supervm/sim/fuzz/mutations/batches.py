@@ -11,7 +11,9 @@ from supervm.protocol.chain import block as block_rules
 from supervm.protocol.money import execution
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT
-from supervm.tier_l1_super import executor, node, pool, slots, voting
+from supervm.tier_l1_super import node
+from supervm.tier_l1_super.batches import pool, slots, voting
+from supervm.tier_l1_super.chain import executor
 
 from .switch import Apply, Patcher, mutation, nothing
 

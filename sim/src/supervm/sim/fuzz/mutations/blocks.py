@@ -9,9 +9,10 @@ import msgspec
 
 from supervm.protocol.chain import block as block_rules
 from supervm.protocol.chain.evidence import check_evidence
-from supervm.tier_l1_super import accuse, consensus
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import state
+from supervm.tier_l1_super.consensus import accuse
+from supervm.tier_l1_super.consensus import host as consensus
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import state
 
 from .switch import Patcher, mutation, nothing
 

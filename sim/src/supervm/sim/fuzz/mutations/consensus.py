@@ -10,10 +10,11 @@ from supervm.protocol.chain import validators, votes
 from supervm.protocol.chain.header import ChainRules, Justification
 from supervm.protocol.chain.spans import spans_within
 from supervm.protocol.chain.votes import VoteKind
-from supervm.tier_l1_super import executor, guard, whereabouts
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import pacing, rounds, skips, state
-from supervm.tier_l1_super.simplex import voting as simplex_voting
+from supervm.tier_l1_super.chain import executor, whereabouts
+from supervm.tier_l1_super.consensus import guard
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import pacing, rounds, skips, state
+from supervm.tier_l1_super.consensus.simplex import voting as simplex_voting
 
 from ..config import EPOCH_MS
 from .switch import Patcher, mutation, nothing
@@ -193,7 +194,7 @@ def _catch_up(patcher: Patcher) -> None:
           on=("byzantine", "crash", "cut"), actors=("chain-forger",), rate_ppm=60_000, l1=4, weights=(),
           candidates=2)
 def _chain_check(patcher: Patcher) -> None:
-    from supervm.tier_l1_super import consensus
+    from supervm.tier_l1_super.consensus import host as consensus
 
     patcher.set(consensus, "check_finalized_chain", nothing)
 

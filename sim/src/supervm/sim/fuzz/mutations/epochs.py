@@ -9,10 +9,12 @@ from supervm.protocol.chain import block as block_rules
 from supervm.protocol.chain import controls, epoch, header, set_change, validators
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.votes import VoteKind, statement
-from supervm.tier_l1_super import epoch_end, node, pool, slots
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import voting as simplex_voting
-from supervm.tier_l1_super.whereabouts import Whereabouts
+from supervm.tier_l1_super import node
+from supervm.tier_l1_super.batches import pool, slots
+from supervm.tier_l1_super.chain.whereabouts import Whereabouts
+from supervm.tier_l1_super.consensus import epoch_end
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import voting as simplex_voting
 
 from .switch import Patcher, mutation, nothing
 
@@ -118,6 +120,6 @@ def _void_certificates(patcher: Patcher) -> None:
           on=("slow", "bad-miner"), actors=("certificate-withholder",), pay_ppm=350_000, tick_ms=100)
 def _epoch_in_batch(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "clear", nothing)
-    from supervm.tier_l1_super import consensus
+    from supervm.tier_l1_super.consensus import host as consensus
 
     patcher.forgive(consensus, "check_block", "a batch of another epoch")

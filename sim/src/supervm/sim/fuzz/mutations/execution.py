@@ -9,9 +9,9 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.money import execution, fees
 from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.trie import QuadTrie
-from supervm.tier_l1_super import checkpoints
-from supervm.tier_l2_miner import replica
+from supervm.tier_l1_super.chain import checkpoints
 from supervm.tier_l2_miner.errors import Diverged
+from supervm.tier_l2_miner.replica import replica
 
 from .switch import Patcher, mutation
 

@@ -11,7 +11,7 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.light import client as light
 from supervm.protocol.light import trust
 from supervm.protocol.state.account import decode_account
-from supervm.tier_l1_super import executor
+from supervm.tier_l1_super.chain import executor
 
 from .switch import Patcher, mutation, nothing
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.protocol.wire.messages import LEVEL_EXPIRED
-from supervm.tier_l4_mobile import courier, lane, node, payments, queue
-from supervm.tier_l4_mobile import log as phone_log
+from supervm.tier_l4_mobile import node
+from supervm.tier_l4_mobile.sync import courier
+from supervm.tier_l4_mobile.wallet import lane, payments, queue
+from supervm.tier_l4_mobile.wallet import log as phone_log
 
 from .switch import Patcher, mutation
 

@@ -8,8 +8,11 @@ from unittest.mock import patch
 from supervm.protocol.light import trust
 from supervm.protocol.light.client import LightClient, ProvedAccount
 from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
-from supervm.tier_l2_miner import batcher, mempool, replica
-from supervm.tier_l3_edge import headers, intake, news, proofs, relay
+from supervm.tier_l2_miner.mempool import batcher, mempool
+from supervm.tier_l2_miner.replica import replica
+from supervm.tier_l3_edge.intake import intake, news
+from supervm.tier_l3_edge.proofs import headers, proofs
+from supervm.tier_l3_edge.relay import relay
 
 from .switch import Patcher, mutation, nothing
 
