@@ -9,7 +9,7 @@ from supervm.common.contract.records import Put
 from supervm.common.parts.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.errors import LocalProtocolError
-from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.header import BlockHeader

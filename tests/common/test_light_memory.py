@@ -11,7 +11,8 @@ from trust_tools import NOW_MS, chain_of, forged
 
 from supervm.common.contract.core import Outbox, Persist, Publish
 from supervm.common.errors import InputError
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory, load_anchor
+from supervm.common.host.anchor_file import load_anchor
+from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError

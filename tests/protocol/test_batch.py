@@ -16,7 +16,8 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import verify
 from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
-from supervm.protocol.batch_certificate import (
+from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, check_batch, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
     VoteGroup,
     batch_vote_statement,
@@ -26,7 +27,6 @@ from supervm.protocol.batch_certificate import (
     check_batch_certificate,
     make_batch_certificate,
 )
-from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, check_batch, miner_statement
 from supervm.protocol.chain.validators import Validator, ValidatorSet
 from supervm.protocol.chain.votes import VoteKind, statement
 from supervm.protocol.money.fees import NO_EDGE

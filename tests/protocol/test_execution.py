@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.money.execution import STATUS_EXECUTED, STATUS_FAILED, BlockResult, can_execute, execute_block
 from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, NO_EDGE, split_fee
 from supervm.protocol.money.transfer import SignedTransfer

@@ -13,7 +13,7 @@ from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 from supervm.common.contract.core import Publish, Reply
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
-from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
+from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.evidence import double_vote
 from supervm.protocol.chain.header import Justification

@@ -30,6 +30,7 @@ from supervm.common.contract.core import (
 )
 from supervm.common.contract.records import Append, Column, TableSpec
 from supervm.protocol.wire.messages import Heartbeat
+from supervm.sim.disturb.faults import FaultPlayer
 from supervm.sim.exact import (
     WORLD,
     Access,
@@ -45,7 +46,6 @@ from supervm.sim.exact import (
     Persisted,
     Place,
 )
-from supervm.sim.faults import FaultPlayer
 from supervm.sim.scenario import read_scenario
 
 TABLE = TableSpec("rows", (Column("key", "int"),), (Column("value", "bytes"),))

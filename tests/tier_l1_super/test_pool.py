@@ -6,8 +6,8 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.limits import REFS_MAX
-from supervm.protocol.batch_certificate import BatchCertificate
 from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.body import BODY_BYTES_MAX, BlockBody
 from supervm.protocol.state.account import Account
 from supervm.tier_l1_super.batches.pool import Pool, parse_body

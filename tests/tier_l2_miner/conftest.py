@@ -14,7 +14,8 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.base.keys import SigningKey, verify, verify_many
-from supervm.protocol.batch_certificate import (
+from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
     BatchVote,
     CertifiedBatch,
@@ -23,7 +24,6 @@ from supervm.protocol.batch_certificate import (
     certified_bits,
     make_batch_certificate,
 )
-from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint

@@ -7,7 +7,12 @@ import pytest
 from supervm.common.contract import core as c
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
-from supervm.protocol.batch_certificate import BatchCertificate, BatchVote, certified_bits, check_batch_certificate
+from supervm.protocol.chain.batch_certificate import (
+    BatchCertificate,
+    BatchVote,
+    certified_bits,
+    check_batch_certificate,
+)
 from supervm.protocol.chain.edge import sign_edge_record
 from supervm.protocol.wire.messages import (
     LEVEL_R1,

@@ -12,8 +12,8 @@ from epoch_tools import EpochChain
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
-from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.batch import check_batch
+from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.wire.messages import (

@@ -19,7 +19,8 @@ from hashlib import blake2b
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.base.keys import SigningKey, verify
-from supervm.protocol.batch_certificate import (
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
     BatchVote,
     CertifiedBatch,
@@ -28,7 +29,6 @@ from supervm.protocol.batch_certificate import (
     certified_bits,
     make_batch_certificate,
 )
-from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody, OwnSignatures
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader

@@ -21,7 +21,7 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.batch_certificate import BatchCertificate
+from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.block import Block, check_block
 from supervm.protocol.chain.body import BlockBody, OwnSignatures
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader

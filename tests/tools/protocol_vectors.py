@@ -8,8 +8,8 @@ from protocol_samples import agreed_samples, message_samples, sample_chain
 
 from supervm.protocol.base.codec import Agreed, encode
 from supervm.protocol.base.hashing import hash_block_body, hash_genesis, hash_justification
-from supervm.protocol.batch_certificate import BatchVote
 from supervm.protocol.chain.batch import BatchHeader
+from supervm.protocol.chain.batch_certificate import BatchVote
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.chain.genesis import Genesis

@@ -16,7 +16,7 @@ from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.common.parts.validator_changes import CHANGE_TABLES, ChangeStore
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import OwnSignatures
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint

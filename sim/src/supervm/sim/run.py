@@ -19,7 +19,9 @@ from typing import Any
 from supervm.common.errors import InputError
 from supervm.protocol.chain.genesis import Parameters
 
-from .changes import ChangePlayer
+from .disturb.changes import ChangePlayer
+from .disturb.faults import Episode, FaultPlayer
+from .disturb.restorer import RESTORER, Restorer
 from .exact import (
     ACTORS,
     RTT_MS_P50,
@@ -34,15 +36,13 @@ from .exact import (
     Stream,
     lan,
 )
-from .faults import Episode, FaultPlayer
-from .metrics import Collector, quorum_delay_us, sample
-from .observing import Recorder
-from .restorer import RESTORER, Restorer
+from .report.metrics import Collector, quorum_delay_us, sample
+from .report.observing import Recorder
+from .report.statistics import over_seeds
 from .scenario.expect import judge
 from .scenario.model import Adversary, Change, Fault, Scenario
 from .scenario.naming import choosing_nobody, node_names, region_of_each, select
 from .scenario.schema import read_scenario
-from .statistics import over_seeds
 from .workload import Work
 
 TWIN_VIEWS = 200

@@ -37,8 +37,8 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH, hasher
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.batch_certificate import BatchCertificate, certified_bits, check_batch_certificate
 from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.batch_certificate import BatchCertificate, certified_bits, check_batch_certificate
 from supervm.protocol.chain.block import glance
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain, check_roles

@@ -38,7 +38,7 @@ from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.edge import read_edge_record
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorList

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from supervm.common.host.anchor_file import load_anchor
 from supervm.common.host.config import load_config
 from supervm.common.host.process import NodeContext, run_node
-from supervm.common.parts.light_memory import load_anchor
 from supervm.common.storage.errors import DatabaseDamaged
 from supervm.protocol.base.keys import verify
 

@@ -174,10 +174,10 @@ def is_clock_before_installation() -> bool:
 
 def check_network(config: NodeConfig) -> list[Finding]:
     """The clock is not behind the node's genesis file; a running node has nothing to tell its owner."""
-    from ..parts.chain_clock import genesis_problem
     from ..services.client import call_sync
     from ..services.control import SOCKET_FILE
     from ..services.lines import NoOwner
+    from .genesis_clock import genesis_problem
 
     problem = genesis_problem(config.genesis)
     findings = [

@@ -11,14 +11,8 @@ shows is ahead, again each minute, and ``clock-in-step`` when that is over.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final
-
-from supervm.protocol.base.errors import LocalProtocolError
-from supervm.protocol.chain.genesis import load_genesis
 
 from ..contract.core import Outbox
 
@@ -51,20 +45,6 @@ def behind_text(what: str, ts_ms: int, now_us: int, *, drift_ms: int = DRIFT_MS_
         f"this machine's clock is {ahead_ms / 1000:.0f} s behind {what}, which is dated {date} UTC: no new block is "
         "made or believed here until the clock gets there. Set the clock; if it is right, the other time was made "
         "under a clock that was ahead, and only waiting or a new network helps"
-    )
-
-
-def genesis_problem(path: Path, *, wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> str | None:
-    """Return what a person should know if a genesis file is dated ahead of this machine's clock; None if it is not.
-
-    A file that cannot be read is none of this function's business.
-    """
-    try:
-        genesis = load_genesis(path.read_bytes())
-    except (OSError, LocalProtocolError):
-        return None
-    return behind_text(
-        "the genesis file", genesis.time_ms, wall_ms() * 1000, drift_ms=genesis.parameters.clock_drift_ms
     )
 
 

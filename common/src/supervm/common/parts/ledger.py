@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.chain.epoch import EpochRecord, next_epoch

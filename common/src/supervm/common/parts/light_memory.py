@@ -13,8 +13,6 @@ client that is past the trusting period. What is stored and does not lead on fro
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -26,7 +24,6 @@ from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
 
 from ..contract.core import Outbox
 from ..contract.records import Column, Delete, Put, Reader, Record, TableSpec
-from ..errors import InputError
 from .validator_changes import CHANGE_TABLES, ChangeStore
 
 TRUST_TABLES = (
@@ -202,23 +199,3 @@ class LightMemory:
                 "height": client.fork.height, "reason": client.fork.reason, "evidence": encode(client.fork).hex(),
             },
         }
-
-
-def load_anchor(path: Path, chain: Chain) -> Anchor:
-    """Read the file of an anchor of this network, as `supervm l4 export-anchor` writes it.
-
-    Raises:
-        InputError: it cannot be read, is no anchor, or another network's.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(ANCHOR_BYTES_MAX + 1)
-        anchor = decode(Anchor, data, bytes_max=ANCHOR_BYTES_MAX)
-        LightClient(anchor, chain.verify)  # its validators must be those its header names
-    except OSError as error:
-        raise InputError(f"{path}: the anchor cannot be read: {error.strerror}") from error
-    except RemoteProtocolError as error:
-        raise InputError(f"{path}: this is no anchor: {error.reason}") from error
-    if anchor.header.chain_id != chain.chain_id:
-        raise InputError(f"{path}: the anchor is another network's than the genesis file")
-    return anchor

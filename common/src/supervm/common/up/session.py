@@ -18,7 +18,7 @@ import trio
 
 from supervm.common.cli.registry import COMMANDS_GROUP, PROFILES, offers
 from supervm.common.errors import CommonError, InputError
-from supervm.common.parts.chain_clock import genesis_problem
+from supervm.common.host.genesis_clock import genesis_problem
 from supervm.common.storage.lock import DirectoryLock
 
 from ..services.client import call

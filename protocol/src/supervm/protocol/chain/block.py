@@ -15,7 +15,7 @@ import cbor2
 from ..base.codec import Agreed, Hash, Signature, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import hash_block_body
-from ..batch_certificate import certified_bits, check_batch_certificate
+from .batch_certificate import certified_bits, check_batch_certificate
 from .body import BODY_BYTES_MAX, EMPTY_BODY, BlockBody
 from .controls import check_control_signatures, check_controls, progress_after
 from .evidence import check_evidence

@@ -8,7 +8,7 @@ import msgspec
 
 from ..base.codec import Agreed, Signature, Uint8
 from ..base.limits import REFS_MAX
-from ..batch_certificate import BatchCertificate
+from .batch_certificate import BatchCertificate
 from .evidence import BlockEvidence
 from .set_change import SetChange
 from .validators import VALIDATORS_MAX

@@ -15,7 +15,7 @@ from typing import Annotated
 import msgspec
 
 from ..base.codec import Hash, Key, Uint, Uint16
-from ..batch_certificate import BatchVote
+from ..chain.batch_certificate import BatchVote
 from ..chain.validators import VALIDATORS_MAX
 from ..chain.votes import Certificate, Vote
 from ..light.forks import FORK_BYTES_MAX

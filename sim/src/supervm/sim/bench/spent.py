@@ -57,8 +57,8 @@ _MODULES: Final = {
     "supervm.tier_l2_miner": "core_l2",
     "supervm.tier_l3_edge": "core_l3",
     "supervm.tier_l4_mobile": "core_l4",
-    "supervm.sim.observing": "observers",
-    "supervm.sim.metrics": "observers",
+    "supervm.sim.report.observing": "observers",
+    "supervm.sim.report.metrics": "observers",
     "supervm.sim.invariants": "observers",
     "supervm.sim.workload": "workload",
 }

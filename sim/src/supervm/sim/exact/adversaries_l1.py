@@ -9,7 +9,7 @@ import msgspec
 
 from supervm.common.contract.core import Effect, Input, Received, Send
 from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
-from supervm.protocol.batch_certificate import bitmap_bytes
+from supervm.protocol.chain.batch_certificate import bitmap_bytes
 from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.directions import accepted_kinds
 from supervm.protocol.wire.messages import (

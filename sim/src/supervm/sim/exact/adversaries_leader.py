@@ -9,7 +9,7 @@ import msgspec
 from supervm.common.contract.core import Effect, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.batch_certificate import VoteGroup
+from supervm.protocol.chain.batch_certificate import VoteGroup
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.controls import progress_after

@@ -11,8 +11,8 @@ from supervm.common.contract.core import Core, Effect, Input, Received, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.batch_certificate import BatchVote, bitmap_bytes, make_batch_certificate
 from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bytes, make_batch_certificate
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import sign_transfer

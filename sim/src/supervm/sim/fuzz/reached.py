@@ -8,7 +8,7 @@ from supervm.common.contract.core import Publish
 from supervm.common.contract.records import Append
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.batch_certificate import BatchCertificate
+from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.messages import (
     BatchCertificateMessage,

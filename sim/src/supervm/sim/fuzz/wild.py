@@ -14,9 +14,8 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from supervm.protocol import batch_certificate
 from supervm.protocol.base.codec import INT_MAX, Agreed, encode
-from supervm.protocol.chain import batch, block, checkpoint, edge, finalized, votes
+from supervm.protocol.chain import batch, batch_certificate, block, checkpoint, edge, finalized, votes
 from supervm.protocol.light import client as light
 from supervm.protocol.money import transfer
 from supervm.protocol.state import trie_proof

@@ -9,7 +9,7 @@ from supervm.common.parts.ledger import Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import ProtocolError
-from supervm.protocol.batch_certificate import CertifiedBatch, certified_bits
+from supervm.protocol.chain.batch_certificate import CertifiedBatch, certified_bits
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.money.execution import STATUS_EXECUTED, BlockReceipts

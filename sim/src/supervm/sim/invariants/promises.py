@@ -14,7 +14,7 @@ from supervm.common.contract.records import Append, Prune
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH, hash_justification
-from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import decode_finalized

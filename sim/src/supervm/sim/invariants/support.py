@@ -11,7 +11,7 @@ nothing, so that the state is the one that the vote looked at.
 from __future__ import annotations
 
 from supervm.common.contract.core import Send
-from supervm.protocol.batch_certificate import BatchVote, bitmap_bits
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.messages import BatchVoteMessage

@@ -19,8 +19,8 @@ from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.batch_certificate import CertifiedBatch, bitmap_bits
 from supervm.protocol.chain.batch import Batch, BatchHeader
+from supervm.protocol.chain.batch_certificate import CertifiedBatch, bitmap_bits
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money.execution import BlockResult, execute_block

@@ -298,8 +298,8 @@ class _Reader:
         return tuple(found)
 
     def _adversaries(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan]) -> tuple[Adversary, ...]:
+        from ..disturb.restorer import RESTORER
         from ..exact import ACTORS
-        from ..restorer import RESTORER
 
         others = ("twins", RESTORER)
         found = []

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.limits import REFS_MAX
-from supervm.protocol.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
 from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
 from supervm.protocol.chain.body import BODY_BYTES_MAX
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, Account

@@ -19,8 +19,8 @@ from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.chain.evidence import bad_batch
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items

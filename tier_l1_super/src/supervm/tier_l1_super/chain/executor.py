@@ -16,8 +16,8 @@ from supervm.common.contract.records import Append, Put, Reader
 from supervm.common.parts.ledger import Applied, Ledger
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.batch_certificate import BatchCertificate
 from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.chain.evidence import double_vote

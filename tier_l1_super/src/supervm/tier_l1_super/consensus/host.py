@@ -22,7 +22,7 @@ from supervm.common.parts.ledger import Ledger
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.batch_certificate import BatchCertificate
+from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block, glance
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.evidence import bad_justification, double_vote

@@ -24,14 +24,14 @@ from supervm.common.parts.manners import Manners
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.batch_certificate import (
+from supervm.protocol.chain.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchVote,
     CertifiedBatch,
     bitmap_bits,
     certified_bits,
     make_batch_certificate,
 )
-from supervm.protocol.chain.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.money.fees import NO_EDGE

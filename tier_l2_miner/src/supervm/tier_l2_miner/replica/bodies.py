@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.base.codec import decode
-from supervm.protocol.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import parse_transfer
 

@@ -38,7 +38,7 @@ from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.batch_certificate import CertifiedBatch, certified_bits
+from supervm.protocol.chain.batch_certificate import CertifiedBatch, certified_bits
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
 from supervm.protocol.chain.epoch import next_epoch

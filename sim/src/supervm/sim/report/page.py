@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
+from ..scenario.expect import DIRECTIONS, SUMMARY
+from ..scenario.model import Scenario
 from . import charts
-from .scenario.expect import DIRECTIONS, SUMMARY
-from .scenario.model import Scenario
 
 _STYLE = """
 :root{--bg:#f7f8fb;--card:#fff;--ink:#1b2130;--dim:#667085;--line:#e4e7ee;--l1:#3457d5;--l2:#0e9384;--l3:#dd8a0b;

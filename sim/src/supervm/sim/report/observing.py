@@ -25,7 +25,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.wire.messages import ProposalMessage
 
-from .exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped
+from ..exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped
 
 _WATCHED = ("headers", "blocks", "checkpoints")
 """Tables of a validator that are read."""

@@ -9,7 +9,7 @@ from supervm.protocol.chain.epoch import EpochRecord
 from supervm.protocol.chain.header import BlockHeader
 from supervm.tier_l1_super.node import ValidatorNode
 
-from .exact import Deployment
+from ..exact import Deployment
 from .observing import Recorder, Seen
 
 

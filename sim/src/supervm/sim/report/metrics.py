@@ -21,9 +21,9 @@ from supervm.tier_l3_edge.messages import Statistics
 from supervm.tier_l4_mobile.messages import QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 
+from ..disturb.faults import STOPS_BLOCKS, Episode
+from ..exact import CITIES, REGIONS, Actor, Deployment, Twins
 from .epochs import Epochs, views_used
-from .exact import CITIES, REGIONS, Actor, Deployment, Twins
-from .faults import STOPS_BLOCKS, Episode
 from .observing import Recorder, Seen
 from .statistics import quantile, spread_ms
 

@@ -12,10 +12,10 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.validators import ValidatorList
 from supervm.tier_l1_super.messages import Approve
 
-from .exact import Deployment
+from ..exact import Deployment
+from ..scenario.model import Change, Scenario
+from ..scenario.naming import select
 from .faults import Episode
-from .scenario.model import Change, Scenario
-from .scenario.naming import select
 
 
 class ChangePlayer:

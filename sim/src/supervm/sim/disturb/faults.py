@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .draws import exponential
-from .exact import CITIES, Deployment, Rules, Stream
-from .scenario.keys import FAULTS
-from .scenario.model import Fault, Scenario
-from .scenario.naming import select
+from ..draws import exponential
+from ..exact import CITIES, Deployment, Rules, Stream
+from ..scenario.keys import FAULTS
+from ..scenario.model import Fault, Scenario
+from ..scenario.naming import select
 
 STOPS_BLOCKS = ("partition", "crash", "stop", "disk-full", "link", "clock")
 """Kinds after whose end the time to the next block is measured."""

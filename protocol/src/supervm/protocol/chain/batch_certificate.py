@@ -14,15 +14,15 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from .base import memory
-from .base.codec import Agreed, Hash, Signature, Uint, Uint8, Uint16
-from .base.errors import RemoteProtocolError
-from .base.hashing import hash_batch_vote
-from .base.limits import BATCH_TRANSFERS_MAX
-from .chain.batch import BatchHeader
-from .chain.validators import VALIDATORS_MAX, ValidatorSet
-from .chain.votes import Signatures, Verify, VoteKind, check_signers, statement
-from .money.transfer import SignedTransfer
+from ..base import memory
+from ..base.codec import Agreed, Hash, Signature, Uint, Uint8, Uint16
+from ..base.errors import RemoteProtocolError
+from ..base.hashing import hash_batch_vote
+from ..base.limits import BATCH_TRANSFERS_MAX
+from ..money.transfer import SignedTransfer
+from .batch import BatchHeader
+from .validators import VALIDATORS_MAX, ValidatorSet
+from .votes import Signatures, Verify, VoteKind, check_signers, statement
 
 CERTIFICATES_REMEMBERED = 256
 """Batch certificates whose bits are remembered: a node asks when one comes and again when its block is executed."""

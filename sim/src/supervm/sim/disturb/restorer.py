@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Sequence
 from functools import partial
 
-from .exact import Deployment
-from .exact.disk import Snapshot
+from ..exact import Deployment
+from ..exact.disk import Snapshot
 
 RESTORER = "database-restorer"
 """Its name in scenario files."""
