@@ -1,6 +1,6 @@
 """The state as a quad trie: one root for a map from address to value, whatever the order of its history.
 
-Theory of operation (consensus.md 4, "Structure quad trie"; limits.md rule 6). The shape is described in
+Theory of operation (consensus.md 4, "Quad trie"; limits.md rule 6). The shape is described in
 `trie_proof`. In CPython the cost of a Merkle trie is its objects, not its hashes, so a node is a plain
 tuple and nothing else:
 

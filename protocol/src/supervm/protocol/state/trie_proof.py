@@ -1,6 +1,6 @@
 """Proofs that an account has a value under a state root, or that it has none.
 
-Theory of operation (consensus.md 4, "Structure quad trie"). The state is a radix-4 Merkle trie. An
+Theory of operation (consensus.md 4, "Quad trie"). The state is a radix-4 Merkle trie. An
 account's key is the hash of its address; reading the key two bits at a time, most significant first, gives
 a path of up to 128 digits 0..3. A node has four children, one per digit; a missing child is 32 zero bytes;
 a subtree that holds one account is that account's leaf, at whatever depth that makes it unique. Hence each

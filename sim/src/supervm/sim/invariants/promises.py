@@ -439,7 +439,7 @@ class PromiseWatch:
 
 
 def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:
-    """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2, "prunable when").
+    """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2).
 
     A torn write leaves a block with its finalization and loses the votes that were in the same write: then nothing
     can be voted on in that view any more.

@@ -134,7 +134,7 @@ FAULTS = (
     Fault("reserve", "money promised before is spoken for (3.2, solvency lemma)",
           ((Slots, "vote", _vote_without_reserve),), "money", "S13"),
     Fault("execute-expired", "nothing is executed after its validity (3.9.2)",
-          ((execution_module, "can_execute", _execute_expired),), "rivals", "3.9.4"),
+          ((execution_module, "can_execute", _execute_expired),), "rivals", "3.9.2"),
     Fault("execute-prev", "a transfer is executed only behind the one it names (3.5)",
           ((execution_module, "can_execute", _execute_on_any_prev),), "three-blocks", "S11"),
     Fault("execute-twice", "a transfer is executed once (3.5)",

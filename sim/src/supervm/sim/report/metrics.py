@@ -2,7 +2,7 @@
 
 Latencies from the sealing of a batch are given in *units*: one unit is the median over validators of the one-way delay
 to their q-th nearest, themselves included (q of n equal validators, medians of the links). Theory says R3 ~ 7 and
-R4 ~ 8 units with one of them the wait for the next proposal (consensus.md 3.8); an idle network's wait is longer,
+R4 ~ 8 units with one of them the wait for the next proposal (consensus.md 3.1); an idle network's wait is longer,
 because empty blocks are spaced out, so the *net* figures grant exactly one unit for it.
 """
 

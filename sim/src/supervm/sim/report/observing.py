@@ -9,7 +9,7 @@ events that miners publish; so R1, R3 and R4 of a batch are measured from the mo
 * R4: the median validator holds a certified checkpoint of that height or above.
 
 The wait for the next proposal (`Batch.wait_us`) is the time between the certificate's arrival at the quorum and the
-moment when the block was proposed; theory grants one quorum delay for it (consensus.md 3.8).
+moment when the block was proposed; theory grants one quorum delay for it (consensus.md 3.1).
 """
 
 from __future__ import annotations

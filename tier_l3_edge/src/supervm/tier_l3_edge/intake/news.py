@@ -10,7 +10,7 @@ REASON_CHARACTERS_MAX = 256
 BUSY = "busy"
 """Reason of a refusal that says nothing about the transfer: the edge is full or the peer too fast; try again."""
 CLOCK = "clock"
-"""Reason of a refusal because the peer's clock is too far from ours (decisions.md, Links)."""
+"""Reason of a refusal because the peer's clock is too far from ours (network.md 3)."""
 
 
 class News:

@@ -16,7 +16,7 @@ from supervm.tier_l2_miner.replica import replica
 from .switch import Patcher, mutation
 
 
-@mutation("fee-lost", "every fee lands exactly once (economics 5, C3)")
+@mutation("fee-lost", "every fee lands exactly once (economics.md 5, C3)")
 def _fee_lost(patcher: Patcher) -> None:
     def split(original: Any, fee: int, shares: Any) -> Any:
         one, two, three, four = original(fee, shares)
@@ -25,7 +25,7 @@ def _fee_lost(patcher: Patcher) -> None:
     patcher.wrap(execution, "split_fee", split)
 
 
-@mutation("fee-split", "fees are split by the largest remainders (economics 1)")
+@mutation("fee-split", "fees are split by the largest remainders (economics.md 1)")
 def _fee_split(patcher: Patcher) -> None:
     def split(original: Any, fee: int, shares: Any) -> Any:
         fees.check_shares(shares)
@@ -43,12 +43,12 @@ class _AnyEdge:
         return 0
 
 
-@mutation("fee-edge", "the edge that the batch names is paid (3.5, economics 1)")
+@mutation("fee-edge", "the edge that the batch names is paid (3.5, economics.md 1)")
 def _fee_edge(patcher: Patcher) -> None:
     patcher.set(execution, "NO_EDGE", _AnyEdge())
 
 
-@mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics 1)")
+@mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics.md 1)")
 def _fee_miner(patcher: Patcher) -> None:
     patcher.wrap(ledger, "execute_block", lambda original, accounts, batches, **options: original(
         accounts, batches, **{**options, "payout_of_miner": {}}))
