@@ -10,24 +10,19 @@ from supervm.common.link import LinkSession
 from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.directions import ACCEPTS, ANY_LINK, DESPITE_CLOCK, accepted_kinds, check_direction
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
     FRAME_BYTES_MAX_HELLO,
     encode_message,
 )
-from supervm.protocol.wire.messages import (
-    AnyMessage,
-    BatchMessage,
-    Goodbye,
-    Heartbeat,
-    Hello,
-    Message,
-    Status,
-    Submit,
-    VoteMessage,
-)
+from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import Status, Submit
 
 DIALLER, ANSWERER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 NOW_US = 1_000_000_000

@@ -20,7 +20,7 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.light.client import Anchor, ValidatorChange
 from supervm.protocol.light.forks import REMEMBERED_MAX, checkpoint_fork
-from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
+from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 PERIOD_MS = 21 * 86_400_000
 

@@ -24,7 +24,10 @@ from supervm.common.parts.manners import (
 )
 from supervm.common.parts.sources import source_of
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.wire.messages import AnyMessage, GetBlocks, Heartbeat, VoteMessage
+from supervm.protocol.wire.chain import GetBlocks
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.messages import AnyMessage
 
 SECOND = 1_000_000
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32

@@ -15,7 +15,7 @@ from supervm.common.parts.peering import (
     SILENCE_US_MAX,
     Peering,
 )
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.protocol.wire.link import Heartbeat
 
 A, B = b"a" * 32, b"b" * 32
 SECOND = 1_000_000

@@ -495,7 +495,7 @@ def test_declarations_are_checked():
 COMMIT_FOREVER = """
 import sys
 from pathlib import Path
-from supervm.common.records import *
+from supervm.common.contract.records import *
 from supervm.common.storage.sql import SqlStore
 directory = Path(sys.argv[1])
 table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))

@@ -24,7 +24,8 @@ from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.light.snapshot import decode_snapshot_start
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range
-from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 replace = msgspec.structs.replace
 HEIGHTS = 26

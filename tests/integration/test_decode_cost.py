@@ -36,8 +36,10 @@ from supervm.protocol.light.client import ANSWER_BYTES_MAX, AccountAnswer
 from supervm.protocol.light.snapshot import SNAPSHOT_START_BYTES_MAX, SnapshotStart
 from supervm.protocol.money.execution import BlockReceipts
 from supervm.protocol.state.trie_proof import PROOF_BYTES_MAX, TrieProof
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX, decode_message
-from supervm.protocol.wire.messages import AnyMessage, Message, Status, Submit
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import Status, Submit
 
 T = TypeVar("T")
 KINDS = sorted(

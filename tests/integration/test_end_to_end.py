@@ -28,15 +28,7 @@ from supervm.protocol.light.client import ProvedAccount
 from supervm.protocol.money.fees import split_fee
 from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
 from supervm.protocol.state.account import POOLS
-from supervm.protocol.wire.messages import (
-    LEVEL_R0,
-    LEVEL_R3,
-    LEVEL_REFUSED,
-    GetReceipt,
-    ReceiptAnswer,
-    Status,
-    Submit,
-)
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED, GetReceipt, ReceiptAnswer, Status, Submit
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import (
     BOUNDARIES,

@@ -21,15 +21,9 @@ from supervm.protocol.light.forks import checkpoint_fork
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.trie import QuadTrie
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    BatchVoteMessage,
-    CertificateMessage,
-    CheckpointMessage,
-    ProposalMessage,
-    Submit,
-    VoteMessage,
-)
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import Submit
 from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
 from supervm.sim.invariants import RULES, Monitor
 from supervm.sim.invariants.roots import history_root, rebuilt_root

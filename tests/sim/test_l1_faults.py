@@ -11,14 +11,9 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    GetBlock,
-    GetReceipt,
-    ProposalMessage,
-    ReceiptAnswer,
-    VoteMessage,
-)
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import GetReceipt, ReceiptAnswer
 from supervm.sim.exact import Deployment
 from supervm.tier_l1_super.chain import executor, whereabouts
 from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise

@@ -29,7 +29,7 @@ from supervm.common.contract.core import (
     Tick,
 )
 from supervm.common.contract.records import Append, Column, TableSpec
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.protocol.wire.link import Heartbeat
 from supervm.sim.disturb.faults import FaultPlayer
 from supervm.sim.exact import (
     WORLD,

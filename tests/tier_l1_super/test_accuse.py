@@ -31,7 +31,9 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.evidence import Culprit, check_evidence, decode_evidence, double_vote
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.node import ValidatorNode

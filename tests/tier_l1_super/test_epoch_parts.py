@@ -37,20 +37,16 @@ from supervm.protocol.chain.header import BlockHeader, CheckpointRef
 from supervm.protocol.chain.progress import NO_PROGRESS
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     BlocksMessage,
-    CertificateMessage,
     CheckpointMessage,
-    ConsensusStatus,
     Follow,
-    GetBlock,
     GetBlocks,
-    Message,
-    ProposalMessage,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import CertificateMessage, ConsensusStatus, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.batches.pool import Pool
 from supervm.tier_l1_super.budgets import BUDGETS
 from supervm.tier_l1_super.chain import serving

@@ -26,16 +26,10 @@ from supervm.protocol.chain.block import Block, check_block
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.header import CheckpointRef, Justification
 from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BatchMessage, GetBlocks
+from supervm.protocol.wire.consensus import CertificateMessage, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    CertificateMessage,
-    GetBlock,
-    GetBlocks,
-    Message,
-    ProposalMessage,
-    VoteMessage,
-)
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.pacing import timeout_us
 from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise

@@ -10,7 +10,7 @@ import pytest
 import simplex_cluster as sim
 
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import ProposalMessage
+from supervm.protocol.wire.consensus import ProposalMessage
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex.rounds import KINDS, Round, Tally
 

@@ -17,7 +17,7 @@ from supervm.protocol.chain.block import Block, check_block
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.header import CheckpointRef, Justification
 from supervm.protocol.chain.votes import VoteKind, check_certificate
-from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.promises import (

@@ -13,7 +13,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import Certificate, VoteKind
-from supervm.protocol.wire.messages import CertificateMessage
+from supervm.protocol.wire.consensus import CertificateMessage
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.promises import Promise, decode_promise

@@ -33,8 +33,8 @@ from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justificat
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
 from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
-from supervm.protocol.wire.messages import BlocksMessage, CheckpointMessage
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.tables import MINER_TABLES
@@ -257,7 +257,7 @@ class Bench:
 
     def batches(self) -> list[Batch]:
         """Remove and return the batches sent to validator 0, checked as a validator checks them."""
-        from supervm.protocol.wire.messages import BatchMessage
+        from supervm.protocol.wire.chain import BatchMessage
 
         out = [decode(Batch, m.batch) for m in self.take(BatchMessage, self.net.node_ids[0])]
         self.take(BatchMessage)

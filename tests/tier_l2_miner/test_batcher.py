@@ -14,17 +14,8 @@ from supervm.protocol.chain.batch_certificate import (
     check_batch_certificate,
 )
 from supervm.protocol.chain.edge import sign_edge_record
-from supervm.protocol.wire.messages import (
-    LEVEL_R1,
-    LEVEL_R3,
-    BatchCertificateMessage,
-    BatchMessage,
-    BatchVoteMessage,
-    EdgeRegistration,
-    GetBatches,
-    Status,
-    Submit,
-)
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
+from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, EdgeRegistration, Status, Submit
 from supervm.tier_l2_miner.mempool.intake import REGISTER_US_MIN
 
 

@@ -16,19 +16,15 @@ from supervm.protocol.chain.batch import check_batch
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.finalized import FinalizedBlocks
-from supervm.protocol.wire.messages import (
-    LEVEL_R1,
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     BatchVoteMessage,
     BlocksMessage,
     CheckpointMessage,
     Follow,
-    GetValidatorChanges,
-    Status,
-    Submit,
-    ValidatorChanges,
 )
+from supervm.protocol.wire.payments import LEVEL_R1, GetValidatorChanges, Status, Submit, ValidatorChanges
 from supervm.tier_l2_miner.tables import MINER_TABLES
 
 EDGE = test_key("edge").public

@@ -11,7 +11,7 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.account import POOLS, Account
-from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.mempool.mempool import (
     BUSY,

@@ -8,16 +8,8 @@ import pytest
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import (
-    LEVEL_R3,
-    BatchMessage,
-    BlocksMessage,
-    CheckpointMessage,
-    Follow,
-    GetBatches,
-    Status,
-    Submit,
-)
+from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches
+from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
 
 
 def finalized_with_rival_batch(bench, *transfers):

@@ -13,15 +13,12 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
 from supervm.protocol.money.transfer import transfer_id
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import (
     LEVEL_REFUSED,
     AccountProofs,
-    AnyMessage,
-    BatchCertificateMessage,
-    BatchMessage,
-    BlocksMessage,
-    CheckpointMessage,
     EdgeRegistration,
     ForkMessage,
     GetAccounts,

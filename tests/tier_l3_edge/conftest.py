@@ -35,7 +35,8 @@ from supervm.protocol.chain.votes import VoteKind, statement
 from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.trie import QuadTrie
-from supervm.protocol.wire.messages import AccountProofs, Message, Status
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs, Status
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.tables import EDGE_TABLES

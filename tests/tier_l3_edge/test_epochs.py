@@ -18,10 +18,10 @@ from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.payments import (
     CHANGES_MAX,
     AccountProofs,
-    CheckpointMessage,
     ForkMessage,
     GetAccounts,
     GetValidatorChanges,

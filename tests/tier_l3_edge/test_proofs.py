@@ -10,16 +10,9 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import LightClient, anchor_of
 from supervm.protocol.state.account import Account
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    CheckpointMessage,
-    GetAccounts,
-    GetReceipt,
-    Heartbeat,
-    ReceiptAnswer,
-    Subscribe,
-    Unsubscribe,
-)
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Subscribe, Unsubscribe
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.proofs.questions import TRIES_MAX
 

@@ -15,16 +15,10 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.edge import read_edge_record
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.account import Account
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
-    EdgeRegistration,
-    GetBlocks,
-    Heartbeat,
-    Status,
-    StatusItem,
-    Submit,
-    Subscribe,
-)
+from supervm.protocol.wire.chain import GetBlocks
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import EdgeRegistration, Status, StatusItem, Submit, Subscribe
 from supervm.tier_l3_edge.budgets import DEFAULT_RATES
 from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics

@@ -34,7 +34,7 @@ from supervm.protocol.base.derivation import account_seed
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.genesis import Allocation, Chain, Parameters, make_genesis
-from supervm.protocol.wire.messages import LEVEL_R0, Status, StatusItem, Submit
+from supervm.protocol.wire.payments import LEVEL_R0, Status, StatusItem, Submit
 from supervm.tier_l4_mobile.cli.access import NoOwner, ask_offline
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay

@@ -18,7 +18,7 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import CheckpointFork, check_fork, checkpoint_fork
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.payments import (
     AccountProofs,
     ForkMessage,
     GetAccounts,

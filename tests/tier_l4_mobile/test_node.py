@@ -14,8 +14,9 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import LightClient, anchor_of
 from supervm.protocol.state.trie_proof import TrieProof
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_R0,
     LEVEL_R1,
@@ -23,9 +24,6 @@ from supervm.protocol.wire.messages import (
     AccountProofs,
     GetAccounts,
     GetReceipt,
-    Goodbye,
-    Heartbeat,
-    Hello,
     ReceiptAnswer,
     Status,
     StatusItem,

@@ -10,7 +10,7 @@ from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.money.transfer import parse_transfer, sign_transfer
 from supervm.protocol.state.account import POOLS
-from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l4_mobile.errors import PaymentError
 from supervm.tier_l4_mobile.tables import TABLES
 from supervm.tier_l4_mobile.wallet.payments import CANCELLED, EXPIRED, QUEUED, R0, R3, R4, REFUSED

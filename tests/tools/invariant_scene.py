@@ -11,7 +11,8 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
-from supervm.protocol.wire.messages import Message, VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor
 from supervm.tier_l1_super.consensus.simplex.promises import (

@@ -27,15 +27,8 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.light.client import Anchor, LightClient, ProvedAccount, anchor_of
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    AnyMessage,
-    GetAccounts,
-    GetReceipt,
-    ReceiptAnswer,
-    Submit,
-    Subscribe,
-)
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.messages import MobileRequest
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import TABLES

@@ -23,7 +23,8 @@ from supervm.protocol.chain.header import ChainRules, CheckpointRef, genesis_blo
 from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.validators import Validator, ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.promises import (

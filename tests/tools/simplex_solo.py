@@ -11,7 +11,7 @@ from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justi
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.header import BlockHeader, ChainRules, Justification
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.promises import (

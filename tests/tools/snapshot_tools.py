@@ -25,8 +25,9 @@ from supervm.protocol.chain.epoch import next_epoch
 from supervm.protocol.chain.set_change import proposed_set
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 replace = msgspec.structs.replace
 EVERY = 8

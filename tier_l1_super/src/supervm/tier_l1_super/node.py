@@ -45,28 +45,21 @@ from supervm.protocol.chain.genesis import Chain, check_roles
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     BlocksMessage,
-    CertificateMessage,
     CheckpointMessage,
-    ConsensusStatus,
     Follow,
-    GetAccounts,
     GetBatches,
-    GetBlock,
     GetBlocks,
-    GetReceipt,
     GetSnapshot,
-    GetValidatorChanges,
-    Heartbeat,
-    Message,
-    ProposalMessage,
     SnapshotChunk,
-    ValidatorChanges,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import CertificateMessage, ConsensusStatus, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import GetAccounts, GetReceipt, GetValidatorChanges, ValidatorChanges
 
 from .batches.bodies import Bodies
 from .batches.pool import Pool

@@ -43,22 +43,23 @@ from supervm.protocol.chain.edge import read_edge_record
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.light.client import Anchor
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import (
     BatchMessage,
     BatchVoteMessage,
     BlocksMessage,
     CheckpointMessage,
-    ConsensusStatus,
+    GetBatches,
+    SnapshotChunk,
+)
+from supervm.protocol.wire.consensus import ConsensusStatus
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.link import Goodbye, Heartbeat
+from supervm.protocol.wire.payments import (
     EdgeRegistration,
     ForkMessage,
     GetAccounts,
-    GetBatches,
     GetReceipt,
     GetValidatorChanges,
-    Goodbye,
-    Heartbeat,
-    Message,
-    SnapshotChunk,
     Submit,
     Subscribe,
     Unsubscribe,

@@ -44,22 +44,20 @@ from supervm.protocol.chain.edge import sign_edge_record
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
 from supervm.protocol.light.client import Anchor, ValidatorChange
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import (
     CHANGES_MAX,
     LEVEL_EXPIRED,
     LEVEL_R3,
     LEVEL_REFUSED,
     AccountProofs,
-    AnyMessage,
-    CheckpointMessage,
     EdgeRegistration,
     ForkMessage,
     GetAccounts,
     GetReceipt,
     GetValidatorChanges,
-    Goodbye,
-    Heartbeat,
-    Hello,
     ReceiptAnswer,
     Status,
     Submit,

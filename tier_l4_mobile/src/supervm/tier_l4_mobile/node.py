@@ -40,14 +40,13 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
 from supervm.protocol.light.client import Anchor
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.link import Goodbye, Heartbeat
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,
     AccountProofs,
-    AnyMessage,
     ForkMessage,
-    Goodbye,
-    Heartbeat,
     ReceiptAnswer,
     Status,
     ValidatorChanges,

@@ -28,7 +28,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
 
 from .records import Record
 

@@ -21,8 +21,9 @@ from collections.abc import Awaitable, Callable, Sequence
 import trio
 
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
+from supervm.protocol.wire.messages import DROPPABLE, AnyMessage
 
 from ..contract.core import DialFailed, Input, PeerDown, PeerUp, Received
 from ..link import LinkSession

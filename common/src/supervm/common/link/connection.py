@@ -20,6 +20,7 @@ from typing import Literal
 
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.directions import ANY_LINK, DESPITE_CLOCK, accepted_kinds
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
@@ -29,7 +30,8 @@ from supervm.protocol.wire.frames import (
     decode_message,
     encode_message,
 )
-from supervm.protocol.wire.messages import AnyMessage, Goodbye, Hello, Message
+from supervm.protocol.wire.link import Goodbye, Hello
+from supervm.protocol.wire.messages import AnyMessage
 
 from . import LinkSession
 

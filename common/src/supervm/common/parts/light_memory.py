@@ -20,7 +20,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
 from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
-from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
+from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 from ..contract.core import Outbox
 from ..contract.records import Column, Delete, Put, Reader, Record, TableSpec

@@ -28,7 +28,9 @@ from enum import IntEnum
 from typing import Final
 
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.messages import AnyMessage
 
 from ..contract.core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate

@@ -16,7 +16,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.protocol.wire.link import Heartbeat
 
 from ..contract.core import DialFailed, Outbox, PeerDown, PeerUp
 

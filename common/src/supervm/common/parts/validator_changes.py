@@ -9,7 +9,7 @@ from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.messages import CHANGES_MAX, ValidatorChanges
+from supervm.protocol.wire.payments import CHANGES_MAX, ValidatorChanges
 
 from ..contract.core import Outbox
 from ..contract.records import Column, Delete, Put, Reader, TableSpec

@@ -17,7 +17,7 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.chain.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.messages import Message
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 

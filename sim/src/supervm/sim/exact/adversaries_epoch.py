@@ -19,7 +19,7 @@ from supervm.protocol.chain.progress import EpochProgress, signers_bytes
 from supervm.protocol.chain.set_change import SetChange
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import ConsensusStatus, VoteMessage
+from supervm.protocol.wire.consensus import ConsensusStatus, VoteMessage
 
 from .actor import Actor, named
 from .adversaries_leader import Leader

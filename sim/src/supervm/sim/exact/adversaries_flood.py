@@ -20,19 +20,17 @@ from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import Vote, VoteKind
 from supervm.protocol.money.transfer import sign_transfer
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     Follow,
     GetBatches,
-    GetBlock,
     GetBlocks,
     GetSnapshot,
-    GetValidatorChanges,
-    Message,
-    ProposalMessage,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import GetValidatorChanges
 from supervm.tier_l1_super.node import ValidatorNode
 
 from .actor import Actor, named

@@ -16,7 +16,7 @@ from supervm.protocol.chain.controls import progress_after
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.progress import EpochProgress, signers_bytes, signers_mask
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
+from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 
 from .actor import Actor, named
 

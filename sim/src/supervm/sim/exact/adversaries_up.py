@@ -11,13 +11,11 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 from supervm.protocol.money.transfer import sign_transfer, transfer_id
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, CheckpointMessage
+from supervm.protocol.wire.payments import (
     LEVEL_R0,
     LEVEL_R3,
     AccountProofs,
-    BatchCertificateMessage,
-    BatchMessage,
-    CheckpointMessage,
     GetAccounts,
     GetReceipt,
     ReceiptAnswer,

@@ -8,7 +8,8 @@ import msgspec
 
 from supervm.common.contract.core import Effect, Input
 from supervm.common.contract.records import Record
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
 
 from .host import Host
 

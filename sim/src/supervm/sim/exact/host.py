@@ -9,8 +9,9 @@ from hashlib import blake2b
 from typing import Any
 
 from supervm.common.contract.core import Core, Input, Publish, Reply
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message
-from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
+from supervm.protocol.wire.messages import DROPPABLE, AnyMessage
 
 from .choices import Stream
 from .clock import HostClock

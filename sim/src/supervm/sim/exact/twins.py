@@ -42,7 +42,8 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 
 from ..errors import SimulationError
 from .actor import rules_of

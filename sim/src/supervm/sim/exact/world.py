@@ -24,8 +24,8 @@ import msgspec
 from supervm.common.contract.core import Command, Core, Received
 from supervm.common.contract.records import TableSpec
 from supervm.protocol.base.memory import Memory, remembering
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import Message
 
 from ..errors import SimulationError
 from .choices import Choices

@@ -18,15 +18,9 @@ from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.account import decode_account, encode_account
 from supervm.protocol.state.trie_proof import TrieProof
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    BatchCertificateMessage,
-    BatchMessage,
-    BatchVoteMessage,
-    CertificateMessage,
-    Submit,
-    VoteMessage,
-)
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, VoteMessage
+from supervm.protocol.wire.payments import AccountProofs, Submit
 
 from ..exact import Actor, ActorContext, ActorSpec
 from ..exact.twins import VIEW_KINDS

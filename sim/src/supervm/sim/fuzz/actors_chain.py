@@ -15,7 +15,8 @@ from supervm.protocol.chain.evidence import DoubleVote
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.money.transfer import sign_transfer
-from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, Submit, VoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.node import ValidatorNode
 
 from ..exact import GRANT, Actor

@@ -18,11 +18,11 @@ from supervm.protocol.money.execution import STATUS_EXECUTED, Receipt
 from supervm.protocol.money.transfer import transfer_id
 from supervm.protocol.state.mmr import MMRProof
 from supervm.protocol.state.receipts import RECEIPTS, merkle_root, path_sides
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,
     AccountProofs,
-    BatchMessage,
     GetReceipt,
     ReceiptAnswer,
     Status,

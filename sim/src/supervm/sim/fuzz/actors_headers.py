@@ -16,7 +16,9 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import decode_finalized
 from supervm.protocol.chain.votes import Vote, VoteKind
 from supervm.protocol.money.transfer import sign_transfer
-from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, ProposalMessage, Submit
+from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.protocol.wire.payments import AccountProofs, Submit
 
 from ..exact import Actor
 from ..exact.adversaries_l1 import Voter

@@ -10,13 +10,10 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.messages import (
-    BatchCertificateMessage,
-    BlocksMessage,
-    Message,
-    ProposalMessage,
-    Submit,
-)
+from supervm.protocol.wire.chain import BatchCertificateMessage, BlocksMessage
+from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
 

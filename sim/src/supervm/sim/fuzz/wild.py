@@ -19,7 +19,8 @@ from supervm.protocol.chain import batch, batch_certificate, block, checkpoint, 
 from supervm.protocol.light import client as light
 from supervm.protocol.money import transfer
 from supervm.protocol.state import trie_proof
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
 
 from ..errors import SimulationError
 

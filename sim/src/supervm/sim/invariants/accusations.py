@@ -15,7 +15,8 @@ from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.votes import Vote, VoteKind
 from supervm.protocol.money.transfer import parse_transfer
-from supervm.protocol.wire.messages import BatchMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 from supervm.tier_l1_super.node import ValidatorNode
 
 from ..exact import Delivered, Host

@@ -18,8 +18,8 @@ from supervm.common.contract.records import Append, Put
 from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
 from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import VoteMessage
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets

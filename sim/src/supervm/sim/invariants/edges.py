@@ -7,7 +7,7 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.money.transfer import parse_transfer
 from supervm.protocol.state.trie_proof import decode_trie_proof, verify
-from supervm.protocol.wire.messages import LEVEL_R0, AccountProofs, Status
+from supervm.protocol.wire.payments import LEVEL_R0, AccountProofs, Status
 from supervm.tier_l3_edge.tables import PENDING
 
 from ..exact import Host, Sent

@@ -16,7 +16,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.state.trie import TrieView
-from supervm.protocol.wire.messages import BatchMessage
+from supervm.protocol.wire.chain import BatchMessage
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l3_edge.node import EdgeNode

@@ -22,17 +22,10 @@ from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    BatchMessage,
-    BatchVoteMessage,
-    BlocksMessage,
-    CertificateMessage,
-    CheckpointMessage,
-    Message,
-    ProposalMessage,
-    VoteMessage,
-)
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs
 from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,

@@ -13,7 +13,7 @@ from typing import Any
 
 from supervm.common.contract.core import Received
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.wire.messages import LEVEL_REFUSED, AccountProofs, Status
+from supervm.protocol.wire.payments import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.wallet.lane import Lane
 from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXPIRED, REFUSED, Payment

@@ -14,7 +14,7 @@ from supervm.common.contract.core import Send
 from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.wire.messages import BatchVoteMessage
+from supervm.protocol.wire.chain import BatchVoteMessage
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
 

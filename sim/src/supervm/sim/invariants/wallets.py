@@ -12,7 +12,7 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.money.transfer import parse_transfer
-from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
+from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import read_payment
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment

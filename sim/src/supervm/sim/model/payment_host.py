@@ -26,7 +26,7 @@ from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money.execution import BlockResult, execute_block
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import Account
-from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 from supervm.tier_l1_super.batches.pool import Pool
 from supervm.tier_l1_super.batches.slots import Slots, _Lane
 from supervm.tier_l1_super.batches.voting import BatchVoter

@@ -9,7 +9,7 @@ from supervm.protocol.chain import validators as validators_module
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.chain.votes import Certificate, VoteKind
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.tier_l1_super.consensus.simplex import voting as voting_module
 from supervm.tier_l1_super.consensus.simplex.effects import Broadcast
 from supervm.tier_l1_super.consensus.simplex.promises import HeldCertificate

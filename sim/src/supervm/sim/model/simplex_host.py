@@ -25,7 +25,8 @@ from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.consensus.simplex import Simplex
 from supervm.tier_l1_super.consensus.simplex import effects as fx
 from supervm.tier_l1_super.consensus.simplex.pacing import Timers

@@ -23,7 +23,7 @@ from supervm.common.contract.records import Put
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
-from supervm.protocol.wire.messages import ProposalMessage
+from supervm.protocol.wire.consensus import ProposalMessage
 
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped
 

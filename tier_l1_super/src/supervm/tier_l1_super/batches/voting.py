@@ -24,7 +24,7 @@ from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_state
 from supervm.protocol.chain.evidence import bad_batch
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items
-from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
 from ..consensus.accuse import Accuser
 from ..consensus.seat import Seat

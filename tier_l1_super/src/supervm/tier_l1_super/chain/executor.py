@@ -23,7 +23,8 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, check_certifi
 from supervm.protocol.chain.evidence import double_vote
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
-from supervm.protocol.wire.messages import CheckpointMessage, GetBatches, VoteMessage
+from supervm.protocol.wire.chain import CheckpointMessage, GetBatches
+from supervm.protocol.wire.consensus import VoteMessage
 
 from ..batches.bodies import Bodies, body_records
 from ..batches.pool import Pool, parse_body

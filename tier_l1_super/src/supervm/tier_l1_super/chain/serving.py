@@ -24,15 +24,8 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    BatchMessage,
-    BlocksMessage,
-    CheckpointMessage,
-    GetAccounts,
-    GetBatches,
-    ReceiptAnswer,
-)
+from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, GetBatches
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, ReceiptAnswer
 
 from ..batches.pool import Pool
 

@@ -15,7 +15,7 @@ from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.protocol.wire.link import Heartbeat
 
 from ..batches.slots import Slots
 from ..consensus.seat import Seat

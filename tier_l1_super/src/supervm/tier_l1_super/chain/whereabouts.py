@@ -20,7 +20,8 @@ from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.peering import Peering
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
-from supervm.protocol.wire.messages import CheckpointMessage, ConsensusStatus, Follow, GetBlocks
+from supervm.protocol.wire.chain import CheckpointMessage, Follow, GetBlocks
+from supervm.protocol.wire.consensus import ConsensusStatus
 
 from ..consensus.seat import Seat, Standing
 from ..consensus.simplex import Simplex

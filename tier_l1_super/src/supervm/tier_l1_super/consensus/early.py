@@ -8,7 +8,9 @@ again. Batches may take half of it, so that no miner crowds out the votes.
 
 from __future__ import annotations
 
-from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage
+from supervm.protocol.wire.fields import Message
 
 MESSAGES_PER_PEER_MAX = 16
 PEERS_MAX = 256

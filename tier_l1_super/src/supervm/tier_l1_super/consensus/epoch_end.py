@@ -32,7 +32,7 @@ from supervm.protocol.chain.progress import mask_weight, signers_mask
 from supervm.protocol.chain.set_change import SetChange
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
 
 from .seat import Seat
 from .simplex.promises import ClosePromise, encode_promise

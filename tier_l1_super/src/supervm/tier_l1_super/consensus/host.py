@@ -31,7 +31,8 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import GetBlock, Message
+from supervm.protocol.wire.consensus import GetBlock
+from supervm.protocol.wire.fields import Message
 
 from ..batches.pool import Pool
 from ..batches.voting import BatchVoter

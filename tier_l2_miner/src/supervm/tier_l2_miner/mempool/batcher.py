@@ -36,7 +36,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import SignedTransfer
-from supervm.protocol.wire.messages import BatchCertificateMessage, BatchMessage
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage
 
 from ..config import MinerOptions
 from .mempool import Mempool

@@ -20,7 +20,8 @@ from supervm.protocol.base.codec import Hash
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
-from supervm.protocol.wire.messages import FORWARD_MAX, LEVEL_REFUSED, Status, StatusItem
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import LEVEL_REFUSED, Status, StatusItem
 
 from ..config import MinerOptions
 from .mempool import BUSY, Mempool

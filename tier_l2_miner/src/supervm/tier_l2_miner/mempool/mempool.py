@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from ..config import MinerOptions
 from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact

@@ -18,7 +18,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.set_change import proposed_set
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
-from supervm.protocol.wire.messages import ForkMessage
+from supervm.protocol.wire.payments import ForkMessage
 
 FORK_TABLE = TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),))
 FORKS_MAX = 16

@@ -46,7 +46,7 @@ from supervm.protocol.chain.finalized import check_finalized_chain, committed_pa
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
-from supervm.protocol.wire.messages import Follow, GetBatches
+from supervm.protocol.wire.chain import Follow, GetBatches
 
 from ..errors import Diverged
 from .bodies import Bodies

@@ -18,8 +18,9 @@ from supervm.common.contract.core import Outbox, earliest
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
 from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
-from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, ReceiptAnswer, ValidatorChanges
+from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, ValidatorChanges
 
 from ..config import MinerOptions
 from .replica import Replica

@@ -21,7 +21,7 @@ from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
 from supervm.protocol.state.account import POOL_ACCOUNTS
-from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R3
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R3
 
 from ..proofs.proofs import Proofs
 from ..relay.relay import Relay

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from supervm.common.contract.core import Outbox
-from supervm.protocol.wire.messages import FORWARD_MAX, LEVEL_REFUSED, Status, StatusItem
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import LEVEL_REFUSED, Status, StatusItem
 
 REASON_CHARACTERS_MAX = 256
 

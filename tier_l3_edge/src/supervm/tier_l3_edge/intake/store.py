@@ -13,7 +13,7 @@ from supervm.common.contract.core import Outbox
 from supervm.common.contract.records import Delete, Put, Reader
 from supervm.protocol.base.errors import ProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 
 from ..errors import EdgeError
 from ..tables import PENDING

@@ -23,8 +23,8 @@ from supervm.common.contract.core import Outbox, earliest
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import LightClient
 from supervm.protocol.state.account import Account
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import (
     AccountProofs,
     GetAccounts,
     GetReceipt,

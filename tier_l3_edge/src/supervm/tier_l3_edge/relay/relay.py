@@ -27,8 +27,8 @@ from itertools import islice
 
 from supervm.common.contract.core import Outbox
 from supervm.protocol.money.transfer import SignedTransfer
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_R0,
     LEVEL_R1,

@@ -12,7 +12,8 @@ import heapq
 from dataclasses import dataclass
 
 from supervm.common.contract.core import Outbox
-from supervm.protocol.wire.messages import FORWARD_MAX, GetReceipt, Submit
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import GetReceipt, Submit
 
 from ..wallet.payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment
 from ..wallet.queue import PaymentQueue

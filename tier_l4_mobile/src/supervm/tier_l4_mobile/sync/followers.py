@@ -18,7 +18,7 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.messages import CHANGES_MAX, GetAccounts, GetValidatorChanges
+from supervm.protocol.wire.payments import CHANGES_MAX, GetAccounts, GetValidatorChanges
 
 ASK_US = 1_000_000
 """Shortest time between two questions for changes of validators."""

@@ -17,7 +17,8 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import ProvedAccount, account_answer
 from supervm.protocol.money.execution import STATUS_EXECUTED
-from supervm.protocol.wire.messages import FORWARD_MAX, AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, ReceiptAnswer, Subscribe
 
 from ..wallet.queue import PaymentQueue
 from .followers import SetFollower

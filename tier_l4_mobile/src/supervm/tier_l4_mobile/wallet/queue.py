@@ -25,7 +25,7 @@ from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount
 from supervm.protocol.money.transfer import sign_transfer
-from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from ..errors import PaymentError
 from .lane import Doubt, Lane, Proved

@@ -23,7 +23,7 @@ from supervm.protocol.chain.epoch import EpochRecord
 from supervm.protocol.light.snapshot import SnapshotStart
 from supervm.protocol.state.trie import TrieView
 from supervm.protocol.state.trie_range import FIRST_KEY, RANGE_BYTES_MAX, prove_range
-from supervm.protocol.wire.messages import GetSnapshot, SnapshotChunk
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 
 from ...contract.core import Outbox
 

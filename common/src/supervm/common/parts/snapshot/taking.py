@@ -25,7 +25,8 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.snapshot import SnapshotStart, check_snapshot_start, decode_snapshot_start
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range, verify_range
-from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 from ...contract.core import Outbox
 from ...contract.records import Delete, Put, Reader, Record

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol.wire.messages import LEVEL_EXPIRED
+from supervm.protocol.wire.payments import LEVEL_EXPIRED
 from supervm.tier_l4_mobile import node
 from supervm.tier_l4_mobile.sync import courier
 from supervm.tier_l4_mobile.wallet import lane, payments, queue

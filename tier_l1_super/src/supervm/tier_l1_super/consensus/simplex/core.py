@@ -36,7 +36,7 @@ from supervm.protocol.chain.controls import progress_after
 from supervm.protocol.chain.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, BlockHeader, Justification
 from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.votes import Certificate, Vote
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.wire.consensus import VoteMessage
 
 from .effects import (
     AskBuild,

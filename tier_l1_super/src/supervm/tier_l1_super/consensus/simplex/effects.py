@@ -18,7 +18,7 @@ from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef
 from supervm.protocol.chain.votes import Certificate, Vote
-from supervm.protocol.wire.messages import Message
+from supervm.protocol.wire.fields import Message
 
 # --- events ----------------------------------------------------------------------------------------------------------
 

@@ -23,7 +23,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.finalized import committed_part
 from supervm.protocol.chain.spans import SPAN_BASE, Span, span_of, spans_within
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, check_certificate, statement
-from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
 
 from .effects import (
     Blame,
