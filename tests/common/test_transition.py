@@ -1,4 +1,4 @@
-"""What blocks carry towards the end of an epoch, rule by rule (consensus.md 2.11; `supervm.protocol.chain.controls`)."""
+"""What blocks carry towards the end of an epoch, rule by rule (consensus.md 2.11; `protocol.chain.controls`)."""
 
 from __future__ import annotations
 
