@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supervm.common.contract.options import OptionSpec
 from supervm.common.errors import InputError
 from supervm.common.host.config import (
     HOUSEKEEPING_OPTIONS,
@@ -20,7 +21,7 @@ from supervm.common.host.config import (
 from supervm.common.host.config_writer import render_config, write_config
 from supervm.common.host.home import home_directory
 from supervm.common.host.keyfile import load_key_file, make_key_file
-from supervm.common.text.options import OptionSpec, defaults, parse_option
+from supervm.common.text.options import defaults, parse_option
 from supervm.common.text.toml_text import find_line
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.keys import SigningKey

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from supervm.common.text.options import OptionSpec
+from supervm.common.contract.options import OptionSpec
 
 OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "double_run_listen_s": OptionSpec(

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import msgspec
 
-from supervm.common.text.options import OptionSpec, OptionValue, defaults
+from supervm.common.contract.options import OptionSpec, OptionValue
+from supervm.common.text.options import defaults
 from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
 
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, OptionValue
 from supervm.common.host.config import NodeConfig
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import CostClass
-from supervm.common.text.options import ANCHOR_OPTION, OptionSpec, OptionValue
 
 from .budgets import DEFAULT_RATES, EACH
 from .options import EdgeOptions

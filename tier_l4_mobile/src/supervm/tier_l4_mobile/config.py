@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec
 from supervm.common.errors import InputError
-from supervm.common.text.options import ANCHOR_OPTION, OptionSpec
 from supervm.common.text.textfile import read_text
 
 if TYPE_CHECKING:

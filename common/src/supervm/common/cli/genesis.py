@@ -16,12 +16,13 @@ import click
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
 
+from ..contract.options import OptionSpec, OptionValue
 from ..errors import InputError
 from ..host.keyfile import create_file
 from ..parts.chain_clock import behind_text
 from ..text.csvfile import CsvRow, read_csv
 from ..text.keyreader import KeyReader
-from ..text.options import OptionSpec, OptionValue, parse_option
+from ..text.options import parse_option
 from .fee import parse_shares
 from .numbers import WholeNumber
 from .output import columns, emit, json_option, note

@@ -17,9 +17,9 @@ from typing import Any, Final
 from supervm.protocol.base.address import decode_address, decode_node_id, encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
 
+from ..contract.options import OptionSpec, OptionValue
 from ..errors import InputError
 from ..text import toml_text
-from ..text.options import OptionSpec, OptionValue
 from ..text.quoting import quoted, shorten
 
 CONFIG_FILE: Final = "config.toml"

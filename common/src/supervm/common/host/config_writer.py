@@ -7,7 +7,7 @@ from pathlib import Path
 
 from supervm.protocol.base.address import encode_address
 
-from ..text.options import OptionSpec, OptionValue
+from ..contract.options import OptionSpec, OptionValue
 from .config import CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
 from .keyfile import create_private_file
 
