@@ -54,9 +54,9 @@ def fuzz(
         return
     if mutation is not None and mutation not in MUTATIONS:
         close = get_close_matches(mutation[:64], MUTATIONS)
-        meant = f"; did you mean {' or '.join(close)}" if close else ""
-        raise InputError(f"--mutate: there is no rule {quoted(mutation)}{meant}; `--mutate list` shows the "
-                         f"{len(MUTATIONS)} there are, `--mutate all` plays all of them")
+        meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise InputError(f"--mutate: there is no rule {quoted(mutation)}{meant}; allowed are list, all and the "
+                         f"{len(MUTATIONS)} names that `--mutate list` shows")
     if minutes is not None and not isfinite(minutes):
         raise InputError("--minutes: a number of minutes is needed; without it and with --seeds there is no limit")
     if seeds is None and minutes is None:
