@@ -1,4 +1,4 @@
-"""What a part of a node core is (architecture.md 1, "How a capability arrives").
+"""What a part of a node core is (architecture.md 6).
 
 A part holds one subject. It declares what it has to do with the outside - the messages that it takes and sends, the
 owner's requests that it answers, its tables, options and events - and gets from the shell exactly the inputs that it
