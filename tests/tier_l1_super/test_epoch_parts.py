@@ -19,6 +19,7 @@ from supervm.common.contract.core import Outbox, Persist
 from supervm.common.contract.records import Append, Put
 from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
+from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -53,6 +54,7 @@ from supervm.tier_l1_super.chain import serving
 from supervm.tier_l1_super.chain.checkpoints import CheckpointTally
 from supervm.tier_l1_super.chain.serving import Serving
 from supervm.tier_l1_super.consensus import early as early_messages
+from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.early import (
     BYTES_MAX,
     MESSAGES_PER_PEER_MAX,
@@ -63,6 +65,7 @@ from supervm.tier_l1_super.consensus.early import (
 from supervm.tier_l1_super.consensus.epoch_end import REPEAT_US, EpochEnd
 from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
+from supervm.tier_l1_super.ground import Ground
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
@@ -163,6 +166,14 @@ def test_nobody_learns_while_a_witness_may_have_gone_on(standings: dict[int, tup
 # --- EpochEnd ---------------------------------------------------------------------------------------------------------
 
 
+def ground_of(
+    chain: EpochChain, seat: Seat, ledger: Ledger, store: MemoryStore, outbox: Outbox, kind: type[Ground] = Ground
+) -> Ground:
+    return kind(
+        chain.chain, seat, ledger, store, outbox, Peering(outbox, (), random.Random(0)), Manners(outbox, BUDGETS),
+        Accuser(seat, outbox))
+
+
 class End:
     """An `EpochEnd` at one node, whose disk and peers are lists."""
 
@@ -175,10 +186,17 @@ class End:
         self.sent: list[tuple[tuple[Vote, ...], int]] = []
         self.written: list[Persist] = []
         self.now_us = 0
+        sent = self.sent
+
+        class Heard(Ground):
+            """Keeps what is said to all."""
+
+            def broadcast(self, message: Message, after: int = 0) -> None:
+                assert isinstance(message, VoteMessage)
+                sent.append((message.votes, after))
+
         self.part = EpochEnd(
-            self.seat, chain.ledger, self.outbox, self.store,
-            lambda message, after: self.sent.append((message.votes, after)), promised=promised,
-        )
+            ground_of(chain, self.seat, chain.ledger, self.store, self.outbox, Heard), promised=promised)
         self.part.start(0)
         self.drain()
 
@@ -532,8 +550,9 @@ class Served:
         self.store = store or MemoryStore(TABLES)
         self.outbox = Outbox()
         ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
-        manners = Manners(self.outbox, BUDGETS)
-        self.part = Serving(self.outbox, self.store, ledger, Pool({}, seat_of(chain, epoch=0)), manners)
+        seat = seat_of(chain, epoch=0)
+        ground = ground_of(chain, seat, ledger, self.store, self.outbox)
+        self.part = Serving(ground, Pool({}, seat), lambda digest: (None, 0))
 
     def chunks(self, start: int = 1) -> list[FinalizedBlocks]:
         found = []
@@ -848,7 +867,7 @@ def test_missing_blocks_are_asked_of_one_validator_after_the_other() -> None:
     bench.up(1, 2, 3)
     bench.sent.clear()
     for _ in range(3):
-        bench.core._whereabouts.ask_anyone()
+        bench.core.whereabouts.ask_anyone()
     bench.step(c.Tick())
     asked = [bench.number(peer) for peer, message in bench.sent if isinstance(message, GetBlocks)]
     assert sorted(asked) == [1, 2, 3]  # type: ignore[type-var]

@@ -108,6 +108,28 @@ class Clock(Part):
         return () if problem is None else (problem,)
 
 
+class Questions(Part):
+    """Questions that wait until their askers can pay for them (`Manners.due`), as a part.
+
+    Args:
+        manners: says which are due.
+        take: gives a message to the part that takes it.
+    """
+
+    def __init__(self, manners: Manners, take: Callable[[int, bytes, Message], None]) -> None:
+        self._manners, self._take = manners, take
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When a question can be paid for."""
+        return self._manners.deadline_us
+
+    def tick(self, now_us: int) -> None:
+        """Answer what can be paid for by now."""
+        for peer, message in self._manners.due(now_us):
+            self._take(now_us, peer, message)
+
+
 class Shell:
     """A node core without its subjects (`supervm.common.contract.core.Core`).
 
@@ -124,6 +146,7 @@ class Shell:
         MORE: kinds of parts that need nothing but the shell to be made; they come last in the order.
         TIER: 1 to 4.
         INFO: kind of the owner's request that `info` answers.
+        EVENTS: what the shell itself publishes, and a node while it is made.
         FATAL: kinds of errors that stop the node for good.
     """
 
@@ -131,6 +154,7 @@ class Shell:
     MORE: ClassVar[tuple[Callable[[Shell], Part], ...]] = ()
     TIER: ClassVar[int] = 0
     INFO: ClassVar[type[msgspec.Struct]]
+    EVENTS: ClassVar[tuple[str, ...]] = ("divergence", "peer-fault", "throttled")
     FATAL: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -170,6 +194,11 @@ class Shell:
     def declared_requests(cls) -> tuple[type[msgspec.Struct], ...]:
         """Return the kinds of requests that the node's owner may make."""
         return (cls.INFO, *(answer for kind in cls.kinds_of_parts() for answer in kind.answers))
+
+    @classmethod
+    def declared_events(cls) -> tuple[str, ...]:
+        """Return the names of all that the node publishes, in ascending order."""
+        return tuple(sorted({*cls.EVENTS, *(name for kind in cls.kinds_of_parts() for name in kind.events)}))
 
     @classmethod
     def declared_wire(cls) -> Wire:
@@ -252,7 +281,7 @@ class Shell:
                 for durable in self._durables:
                     durable(now_us, token)
             case Tick():
-                self._tick(now_us)
+                self.tick(now_us)
             case PeerUp():
                 if self.manners.peer_up(now_us, event, self.rank(event)):
                     self.peering.peer_up(now_us, event)
@@ -270,9 +299,10 @@ class Shell:
             case Started():
                 for started in self._started:
                     started(now_us)
-                self._tick(now_us)
+                self.tick(now_us)
 
-    def _tick(self, now_us: int) -> None:
+    def tick(self, now_us: int) -> None:
+        """Let time pass, for all parts in their order."""
         for tick in self._ticks:
             tick(now_us)
 

@@ -15,7 +15,9 @@ from typing import cast
 
 from supervm.common.contract.core import Outbox, Persist, Send, Work
 from supervm.common.contract.records import Append, Key, Put, Record, Value
+from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.manners import Manners
+from supervm.common.parts.peering import Peering
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey
@@ -33,6 +35,7 @@ from supervm.tier_l1_super.batches.voting import BatchVoter
 from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise, encode_promise
+from supervm.tier_l1_super.ground import Ground
 
 from .mirror import Mirror
 from .simplex_host import ModelKey
@@ -163,11 +166,12 @@ class Voter:
         self.pool = Pool(self.accounts, seat)
         self.outbox = Outbox()
         promises = [decode_promise(payload) for payload in self.disk.payloads]
+        ground = Ground(  # a voter looks at neither ledger nor peers
+            chain, seat, cast(Ledger, None), self.disk, self.outbox, cast(Peering, None), Manners(self.outbox, {}),
+            Accuser(seat, self.outbox))
         self.voter = BatchVoter(
-            chain, seat, self.slots, self.pool, self.outbox, self.disk,
-            [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
-            lambda: (), Manners(self.outbox, {}),
-        )
+            ground, self.slots, self.pool, [promise for promise in promises if isinstance(promise, BatchPromise)],
+            lambda: ())
 
     def take(self, event: Hashable) -> None:
         """Take one event."""

@@ -14,21 +14,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.common.contract.core import Outbox
-from supervm.common.contract.records import Append, Reader
-from supervm.common.parts.manners import Manners
+from supervm.common.contract.records import Append
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.chain.evidence import bad_batch
-from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
-from ..consensus.accuse import Accuser
-from ..consensus.seat import Seat
 from ..consensus.simplex.promises import BatchPromise, encode_promise
+from ..ground import Ground
 from .bodies import body_records
 from .pool import Body, Pool, parse_body
 from .slots import Slots
@@ -50,51 +46,33 @@ class _Verifying:
 
 
 class BatchVoter:
-    """Votes of one validator on batches.
+    """Votes of one validator on batches; a node without a place in the epoch keeps bodies but never votes.
 
     Args:
-        chain: the network.
-        seat: the epoch; a node without a place in it keeps bodies but never votes.
+        ground: what every part stands on.
         slots: promises made so far.
         pool: where checked bodies go.
-        outbox: where effects go.
-        reader: durable bodies.
         promises: batch promises from the write-ahead log, in the order they were made; those of other epochs are void.
-        accuser: told of miners that broke the rules.
         floor_news: says beside which tables a promise means something (`recall.Floors.news`).
-        manners: told what was of use, and of miners that broke the rules.
     """
 
     def __init__(
-        self,
-        chain: Chain,
-        seat: Seat,
-        slots: Slots,
-        pool: Pool,
-        outbox: Outbox,
-        reader: Reader,
-        promises: list[BatchPromise],
-        accuser: Accuser,
+        self, ground: Ground, slots: Slots, pool: Pool, promises: list[BatchPromise],
         floor_news: Callable[[], tuple[Append, ...]],
-        manners: Manners,
     ) -> None:
-        self._chain = chain
-        self._manners = manners
+        self._chain, self._seat, self._reader = ground.chain, ground.seat, ground.reader
+        self._manners, self._accuser, self._outbox = ground.manners, ground.accuser, ground.outbox
         self._good: dict[bytes, None] = {}
-        self._seat = seat
-        self._accuser = accuser
         self._floor_news = floor_news
         self.closed = False
         """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
         self._slots = slots
         self._pool = pool
-        self._outbox = outbox
         self._verifying: dict[int, _Verifying] = {}
         self._in_verification: dict[bytes, int] = {}
         self._bits: dict[bytes, tuple[int, int]] = {}  # digest -> (bits promised, count)
         self._written: dict[bytes, int] = {}  # digest -> token of the write that a repeated vote must wait for, too
-        self._reader = reader
-        self._restore([promise for promise in promises if promise.epoch == seat.rules.epoch])
+        self._restore([promise for promise in promises if promise.epoch == self._seat.rules.epoch])
 
     def _restore(self, promises: list[BatchPromise]) -> None:
         """Take promises back as slots; only batches that anchor a live one stay in memory."""

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 from itertools import islice
+from typing import Any
 
-from supervm.common.contract.core import Outbox, earliest
-from supervm.common.contract.records import Append, Put, Reader
-from supervm.common.parts.ledger import Applied, Ledger
+from supervm.common.contract.core import earliest
+from supervm.common.contract.records import Append, Put
+from supervm.common.parts.ledger import Applied
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch import Batch, check_batch
@@ -21,7 +23,6 @@ from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.chain.evidence import double_vote
-from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
 from supervm.protocol.wire.chain import CheckpointMessage, GetBatches
 from supervm.protocol.wire.consensus import VoteMessage
@@ -29,9 +30,9 @@ from supervm.protocol.wire.consensus import VoteMessage
 from ..batches.bodies import Bodies, body_records
 from ..batches.pool import Pool, parse_body
 from ..batches.slots import Slots
-from ..consensus.accuse import Accuser
-from ..consensus.seat import Seat
 from ..consensus.simplex.promises import CheckpointPromise, encode_promise
+from ..ground import Ground
+from ..tables import CHECKPOINTS
 from .checkpoints import CheckpointTally, Divergence
 
 FETCH_RETRY_US = 1_000_000
@@ -48,43 +49,29 @@ REPEAT_US = 1_000_000
 BATCH_MESSAGE_BYTES_MAX = (4 << 20) + (1 << 16)
 
 
-class Executor:
+class Executor(Part):
     """Execution and certification at one validator.
 
     Args:
-        chain: the network.
-        seat: the epoch and this node's place in it.
-        ledger: the state.
+        ground: what every part stands on.
         pool: batch bodies and certificates.
         slots: this validator's promises, which follow what is executed.
-        outbox: where effects go.
-        reader: durable blocks, bodies and checkpoints.
-        promised: checkpoint promises from the write-ahead log.
-        peer_of: validator index -> node id of a connected peer, or None.
-        accuser: told of validators that broke the rules.
         bodies: told which bodies are referred to.
+        promised: checkpoint promises from the write-ahead log.
     """
 
+    takes = frozenset({CheckpointMessage})
+    sends = frozenset({CheckpointMessage, GetBatches, VoteMessage})
+    tables = (CHECKPOINTS,)
+    events = ("solvency",)
+
     def __init__(
-        self,
-        chain: Chain,
-        seat: Seat,
-        ledger: Ledger,
-        pool: Pool,
-        slots: Slots,
-        outbox: Outbox,
-        reader: Reader,
-        promised: Iterable[CheckpointPromise],
-        peer_of: Callable[[int], bytes | None],
-        accuser: Accuser,
-        bodies: Bodies,
+        self, ground: Ground, pool: Pool, slots: Slots, bodies: Bodies, promised: Iterable[CheckpointPromise]
     ) -> None:
-        self._bodies = bodies
-        self._chain, self._seat = chain, seat
-        self._accuser = accuser
-        self._ledger, self._pool, self._slots = ledger, pool, slots
-        self._outbox, self._reader = outbox, reader
-        self._peer_of = peer_of
+        self._ground = ground
+        self._chain, self._seat = ground.chain, ground.seat
+        self._ledger, self._outbox, self._reader = ground.ledger, ground.outbox, ground.reader
+        self._pool, self._slots, self._bodies = pool, slots, bodies
         self._promised = {promise.height: promise.digest for promise in promised}
         self._queue: deque[Block] = deque()
         self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
@@ -96,9 +83,9 @@ class Executor:
         self._vote_written = 0  # token of the last W4 write: repeated votes wait for it, too
         self.root = self._stored_root()
         """The certified checkpoint that the epoch rests on, None in the first."""
-        self.tally = CheckpointTally(seat, self._stored_checkpoint())
-        self._on_certified: list[Callable[[CertifiedCheckpoint], None]] = []
-        self._on_executed: list[Callable[[Applied], None]] = []
+        self.tally = CheckpointTally(self._seat, self._stored_checkpoint())
+        self._on_certified: list[Callable[[int, CertifiedCheckpoint], None]] = []
+        self._on_executed: list[Callable[[int, Applied], None]] = []
 
     def _stored_checkpoint(self) -> CertifiedCheckpoint | None:
         row = self._reader.get("ledger", ("certified_height",))
@@ -112,8 +99,10 @@ class Executor:
         stored = self._reader.get("checkpoints", (height,))
         return decode(CertifiedCheckpoint, stored[0]) if stored is not None and isinstance(stored[0], bytes) else None
 
-    def listen(self, *, executed: Callable[[Applied], None], certified: Callable[[CertifiedCheckpoint], None]) -> None:
-        """Be told of every executed block and every newly certified checkpoint."""
+    def listen(
+        self, *, executed: Callable[[int, Applied], None], certified: Callable[[int, CertifiedCheckpoint], None]
+    ) -> None:
+        """Be told of every executed block and every newly certified checkpoint, each with the time."""
         self._on_executed.append(executed)
         self._on_certified.append(certified)
 
@@ -234,7 +223,7 @@ class Executor:
         self._slots.executed(applied.result.changes, before, block.header.ts_ms)
         self._vote(now_us)
         for listener in self._on_executed:
-            listener(applied)
+            listener(now_us, applied)
 
     def _vote(self, now_us: int) -> None:
         header = self._ledger.header
@@ -252,14 +241,21 @@ class Executor:
                 )
             signed = statement(rules.chain_id, VoteKind.CHECKPOINT, rules.epoch, header.height, digest)
             vote = Vote(1, VoteKind.CHECKPOINT, rules.epoch, header.height, digest, index, key.sign(signed))
-            self._broadcast(VoteMessage((vote,)))
+            self._ground.broadcast(VoteMessage((vote,)), self._vote_written)
         if self._repeat_at_us is None:
             self._repeat_at_us = now_us + REPEAT_US
         certified = self.tally.own(header, vote)
         if certified is not None:
-            self._certified(certified)
+            self._certified(now_us, certified)
 
-    def votes(self, peer: bytes, votes: Iterable[Vote]) -> None:
+    def blame_bad_signers(self, now_us: int) -> None:
+        """Blame whoever was found to have sent a checkpoint vote with a bad signature."""
+        for signer in self.tally.bad_signers:
+            error = RemoteProtocolError("its checkpoint vote is not signed by it", penalty=50, code="bad-signature")
+            self._ground.manners.blame(now_us, self._seat.rules.validators.node_ids[signer], error)
+        self.tally.bad_signers.clear()
+
+    def votes(self, now_us: int, peer: bytes, votes: Iterable[Vote]) -> None:
         """Count checkpoint votes of a validator; one that lags is sent the newest certified checkpoint.
 
         Raises:
@@ -273,30 +269,31 @@ class Executor:
             raise RemoteProtocolError("a checkpoint vote must come from its signer", penalty=50, code="bad-vote")
         newest = self.tally.certified
         for checkpoint in self.tally.add(listed):
-            self._certified(checkpoint)
+            self._certified(now_us, checkpoint)
         for first, second in self.tally.evidence:
-            self._accuser.accuse(double_vote(first, second))
+            self._ground.accuser.accuse(double_vote(first, second))
         self.tally.evidence.clear()
         if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
             repeated = max(vote.number for vote in listed)
             if repeated < newest.header.height - 1:
                 self._outbox.send(peer, CheckpointMessage(encode(newest)), after=self._vote_written)
+        self.blame_bad_signers(now_us)
 
-    def checkpoint(self, raw: bytes) -> None:
+    def receive(self, now_us: int, peer: bytes, message: CheckpointMessage) -> None:
         """Take a certified checkpoint from a peer.
 
         Raises:
             RemoteProtocolError: it is not certified by this chain's validators.
         """
-        checkpoint = decode(CertifiedCheckpoint, raw, bytes_max=1 << 20)
+        checkpoint = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20)
         rules = self._seat.rules
         if checkpoint.header.height <= self.tally.height or checkpoint.header.epoch != rules.epoch:
             return
         check_certified_checkpoint(checkpoint, rules.chain_id, rules.validators, rules.verify)
         if self.tally.adopt(checkpoint):
-            self._certified(checkpoint)
+            self._certified(now_us, checkpoint)
 
-    def root_certificate(self, certificate: Certificate) -> None:
+    def root_certificate(self, now_us: int, certificate: Certificate) -> None:
         """Take the certificate of the sealing block's checkpoint from the first block of the next epoch.
 
         Raises:
@@ -304,7 +301,7 @@ class Executor:
         """
         checkpoint = self.tally.adopt_certificate(certificate)
         if checkpoint is not None:
-            self._certified(checkpoint)
+            self._certified(now_us, checkpoint)
 
     def enter_epoch(self, root: CertifiedCheckpoint) -> None:
         """Go on in the epoch that this checkpoint begins."""
@@ -327,7 +324,7 @@ class Executor:
         self._run_at_us = self._repeat_at_us = None
         self.tally = CheckpointTally(self._seat, checkpoint)
 
-    def _certified(self, checkpoint: CertifiedCheckpoint) -> None:
+    def _certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
         self._outbox.persist(
             Put("checkpoints", (height,), (encode(checkpoint),)), Put("ledger", ("certified_height",), (height,))
@@ -335,7 +332,7 @@ class Executor:
         for promised in [promised for promised in self._promised if promised <= height]:
             del self._promised[promised]
         for listener in self._on_certified:
-            listener(checkpoint)
+            listener(now_us, checkpoint)
 
     def tick(self, now_us: int) -> None:
         """Ask again for what is missing, and repeat votes that are not certified yet."""
@@ -346,7 +343,7 @@ class Executor:
         if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
             votes = self.tally.uncertified_votes()
             if votes:
-                self._broadcast(VoteMessage(votes))
+                self._ground.broadcast(VoteMessage(votes), self._vote_written)
             self._repeat_at_us = now_us + REPEAT_US if votes else None
 
     def _fetch(self, now_us: int) -> None:
@@ -368,7 +365,7 @@ class Executor:
             # whoever gave no bit has not kept the body
             signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
             others = [index for index in signers if index != self._seat.index]
-            peers = [peer for index in others if (peer := self._peer_of(index)) is not None]
+            peers = [peer for index in others if (peer := self._ground.peer_of(index)) is not None]
             if peers:
                 asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
         self._asked = waiting
@@ -385,12 +382,20 @@ class Executor:
         del self._wanted[digest]
         self._asked.pop(digest, None)
 
-    def _broadcast(self, message: VoteMessage) -> None:
-        for index in range(len(self._seat.rules.validators)):
-            peer = self._peer_of(index) if index != self._seat.index else None
-            if peer is not None:
-                self._outbox.send(peer, message, after=self._vote_written)
-
     def live_promises(self) -> list[CheckpointPromise]:
         """Return the checkpoint promises that a compacted write-ahead log must keep."""
         return [CheckpointPromise(1, height, digest) for height, digest in sorted(self._promised.items())]
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return how far the chain is executed and certified here."""
+        certified, header = self.tally.certified, self._ledger.header
+        certified_header = self._chain.anchor if certified is None else certified.header
+        return {
+            "executed_height": header.height,
+            "certified_height": certified_header.height,
+            "state_root": header.state_root.hex(),
+            "certified_state_root": certified_header.state_root.hex(),
+            "signers": 0 if certified is None else len(certified.signatures),
+            "supply": header.supply,
+            "fees": list(self._ledger.fees_by_tier),
+        }

@@ -10,24 +10,26 @@ nothing until it has paid. Pieces are encoded once for all who ask for them.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
 
 import cbor2
 
-from supervm.common.contract.core import Outbox
-from supervm.common.contract.records import Reader
+from supervm.common.contract.core import PeerDown
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
-from supervm.common.parts.ledger import Ledger
-from supervm.common.parts.manners import Manners
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate
-from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, GetBatches
-from supervm.protocol.wire.payments import AccountProofs, GetAccounts, ReceiptAnswer
+from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches, GetBlocks
+from supervm.protocol.wire.consensus import GetBlock, ProposalMessage
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer
 
 from ..batches.pool import Pool
+from ..ground import Ground
 
 RECENT_BLOCKS = 256
 SEAL_BYTES_MAX = 64 << 20
@@ -49,12 +51,24 @@ _Run = tuple[int, tuple[BlockHeader, ...], Certificate]
 _CERTIFICATE_HEAD = b"\x87" + cbor2.dumps(Certificate.__struct_config__.tag)
 
 
-class Serving:
-    """History and proofs of one L1 node."""
+class Serving(Part):
+    """History and proofs of one L1 node.
 
-    def __init__(self, outbox: Outbox, reader: Reader, ledger: Ledger, pool: Pool, manners: Manners) -> None:
-        self._outbox, self._reader, self._ledger, self._pool = outbox, reader, ledger, pool
-        self._manners = manners
+    Args:
+        ground: what every part stands on.
+        pool: batch bodies that are in memory.
+        proposed: returns a block that is not final here by its hash, and the write that it waits for.
+    """
+
+    takes = frozenset({Follow, GetAccounts, GetBatches, GetBlock, GetBlocks, GetReceipt})
+    sends = frozenset({AccountProofs, BatchMessage, BlocksMessage, CheckpointMessage, ProposalMessage, ReceiptAnswer})
+
+    def __init__(
+        self, ground: Ground, pool: Pool, proposed: Callable[[bytes], tuple[Block | None, int]]
+    ) -> None:
+        self._outbox, self._reader, self._ledger, self._pool = ground.outbox, ground.reader, ground.ledger, pool
+        self._manners = ground.manners
+        self._proposed = proposed
         self._pieces: OrderedDict[int, tuple[int, BlocksMessage, int]] = OrderedDict()  # (tip then, piece, next)
         self._recent: OrderedDict[int, tuple[Block, Certificate | None]] = OrderedDict()
         self._followers: dict[bytes, int] = {}
@@ -110,6 +124,41 @@ class Serving:
         self.tick(now_us)
         if self._checkpoint:
             self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
+
+    def receive(
+        self, now_us: int, peer: bytes, message: Follow | GetAccounts | GetBatches | GetBlock | GetBlocks | GetReceipt
+    ) -> None:
+        """Answer a question; the peer pays for the answer."""
+        match message:
+            case GetBlocks(from_height):
+                self.blocks(now_us, peer, from_height)
+            case GetBlock(view, digest):
+                self._block_of(now_us, peer, view, digest)
+            case GetBatches():
+                self.batches(now_us, peer, message)
+            case Follow(height):
+                self.follow(peer, height, now_us)
+            case GetAccounts():
+                self.accounts(now_us, peer, message)
+            case GetReceipt(transfer_id):
+                self.receipt(now_us, peer, transfer_id)
+
+    def _block_of(self, now_us: int, peer: bytes, view: int, digest: bytes) -> None:
+        """Give the one block that a peer lacks; it may be our own proposal, whose record is not durable yet."""
+        held, after = self._proposed(digest)
+        held = held or self.recent(view, digest)
+        if held is not None:
+            block_bytes = encode(held)
+            self._outbox.send(peer, ProposalMessage(block_bytes), after=after)
+            self._manners.answered(now_us, peer, "history", len(block_bytes))
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Forget a follower."""
+        self.gone(event.peer)
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return how far the chain is final here."""
+        return {"finalized_height": self.tip}
 
     def gone(self, peer: bytes) -> None:
         """Forget a follower."""

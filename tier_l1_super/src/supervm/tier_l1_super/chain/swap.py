@@ -7,10 +7,8 @@ next epoch is entered the way it always is.
 
 from __future__ import annotations
 
-from supervm.common.contract.core import Durable, Input, Outbox, Received, Tick
+from supervm.common.contract.core import Durable, Input, Received, Tick
 from supervm.common.contract.records import Prune, Put
-from supervm.common.parts.ledger import Ledger
-from supervm.common.parts.peering import Peering
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
@@ -18,8 +16,8 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.wire.link import Heartbeat
 
 from ..batches.slots import Slots
-from ..consensus.seat import Seat
 from ..consensus.simplex.promises import LogFloor
+from ..ground import Ground
 from .executor import Executor
 from .serving import Serving
 
@@ -28,29 +26,19 @@ class Swap:
     """The change from one state to another.
 
     Args:
-        seat: the epoch and this node's place in it.
-        ledger, slots, executor, serving: what stands on the state.
+        ground: what every part stands on.
+        slots, executor, serving: what stands on the state.
         snapshot: where the new state comes from.
         offers: snapshots for others.
-        peering: keeps the links up meanwhile.
-        outbox: where effects go.
     """
 
     def __init__(
-        self,
-        seat: Seat,
-        ledger: Ledger,
-        slots: Slots,
-        executor: Executor,
-        serving: Serving,
-        snapshot: SnapshotTaker,
+        self, ground: Ground, slots: Slots, executor: Executor, serving: Serving, snapshot: SnapshotTaker,
         offers: SnapshotOffers,
-        peering: Peering,
-        outbox: Outbox,
     ) -> None:
-        self._seat, self._ledger, self._slots = seat, ledger, slots
+        self._seat, self._ledger, self._slots = ground.seat, ground.ledger, slots
         self._executor, self._serving, self._snapshot = executor, serving, snapshot
-        self._offers, self._peering, self._outbox = offers, peering, outbox
+        self._offers, self._peering, self._outbox = offers, ground.peering, ground.outbox
         self._written: int | None = None
 
     @property

@@ -13,18 +13,17 @@ else of its set is connected: all others may have handed over and left.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from supervm.common.contract.core import Outbox
-from supervm.common.parts.ledger import Ledger
-from supervm.common.parts.peering import Peering
+from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
-from supervm.protocol.wire.chain import CheckpointMessage, Follow, GetBlocks
+from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage, Follow, GetBlocks
 from supervm.protocol.wire.consensus import ConsensusStatus
 
-from ..consensus.seat import Seat, Standing
-from ..consensus.simplex import Simplex
+from ..consensus.epoch_end import EpochEnd
+from ..consensus.host import Consensus
+from ..consensus.seat import Standing
+from ..ground import Ground
 from .executor import Executor
 from .serving import Serving
 
@@ -43,33 +42,30 @@ FOLLOW_SILENCE_US = 4_000_000
 """A followed validator that brings no block for this long is replaced by another."""
 
 
-class Whereabouts:
+class Whereabouts(Part):
     """Who is where, as one node sees it.
 
     Args:
-        seat: the epoch and this node's place in it.
-        ledger: the executed chain.
-        peering: who is connected.
+        ground: what every part stands on.
         executor: finalized blocks that wait for execution, and the epoch's root.
         serving: what is final here.
         snapshot: what is taken instead of blocks if the node is far behind.
-        outbox: where effects go.
-        simplex: returns the consensus instance of the present epoch.
+        consensus: takes finalized blocks.
+        epoch_end: told when this node knows from when on it may vote again.
     """
 
+    takes = frozenset({BlocksMessage, ConsensusStatus})
+    sends = frozenset({CheckpointMessage, ConsensusStatus, Follow, GetBlocks})
+    events = ("amnesia-over",)
+
     def __init__(
-        self,
-        seat: Seat,
-        ledger: Ledger,
-        peering: Peering,
-        executor: Executor,
-        serving: Serving,
-        snapshot: SnapshotTaker,
-        outbox: Outbox,
-        simplex: Callable[[], Simplex],
+        self, ground: Ground, executor: Executor, serving: Serving, snapshot: SnapshotTaker, consensus: Consensus,
+        epoch_end: EpochEnd,
     ) -> None:
-        self._seat, self._ledger, self._peering, self._executor = seat, ledger, peering, executor
-        self._serving, self._snapshot, self._outbox, self._simplex = serving, snapshot, outbox, simplex
+        self._ground, self._seat, self._ledger = ground, ground.seat, ground.ledger
+        self._peering, self._outbox = ground.peering, ground.outbox
+        self._executor, self._serving, self._snapshot = executor, serving, snapshot
+        self._consensus, self._epoch_end = consensus, epoch_end
         self.listening = False
         """Whether the node only listens for its own key as yet: then it follows nobody."""
         self._turn = 0
@@ -89,22 +85,17 @@ class Whereabouts:
             return self._compare_at_us
         return self._status_at_us
 
-    def peer_of(self, index: int) -> bytes | None:
-        """Return the node id of a validator of the epoch if it is connected."""
-        node_id = self._seat.rules.validators.node_ids[index]
-        return node_id if node_id in self._peering.up else None
-
     def _ups(self) -> list[bytes]:
         """Return the connected validators, else the connected L1 nodes, in a fixed order."""
         count = len(self._seat.rules.validators)
-        ups = [peer for index in range(count) if (peer := self.peer_of(index)) is not None]
+        ups = [peer for index in range(count) if (peer := self._ground.peer_of(index)) is not None]
         return ups or self._peering.of_tier(L1_TIER)
 
     # --- what we say --------------------------------------------------------------------------------------------------
 
     def status(self) -> ConsensusStatus:
         """Return where this node stands."""
-        simplex, epoch = self._simplex(), self._seat.rules.epoch
+        simplex, epoch = self._consensus.simplex, self._seat.rules.epoch
         is_sealed = self._ledger.epoch.number > epoch
         return ConsensusStatus(epoch, simplex.view, simplex.final.view, self._serving.tip, is_sealed)
 
@@ -116,11 +107,7 @@ class Whereabouts:
         if self._status_at_us > now_us:
             return
         self._status_at_us = now_us + STATUS_US
-        status = self.status()
-        for index in range(len(self._seat.rules.validators)):
-            peer = self.peer_of(index) if index != self._seat.index else None
-            if peer is not None:
-                self._outbox.send(peer, status)
+        self._ground.broadcast(self.status())
         self._follow(now_us, or_alone=True)
 
     def remind(self, now_us: int, peer: bytes) -> None:
@@ -136,15 +123,29 @@ class Whereabouts:
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
-    def up(self, now_us: int, peer: bytes) -> None:
+    def receive(self, now_us: int, peer: bytes, message: BlocksMessage | ConsensusStatus) -> None:
+        """Take blocks, or a peer's word for where it stands."""
+        match message:
+            case BlocksMessage(raw):
+                if self._consensus.chain(now_us, raw):
+                    self._ground.manners.refund(peer, message)
+                    self.brought_blocks(now_us, peer)
+            case ConsensusStatus():
+                if self.heard(now_us, peer, message):
+                    self._outbox.publish("amnesia-over", epoch=self._seat.rules.epoch + 1)
+                    self._epoch_end.executed(self._ledger.block_header, now_us)
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Greet a peer that has come."""
+        peer = event.peer
         if peer in self._seat.rules.validators.index_of_node:
             self._outbox.send(peer, self.status())
         if self._following is None:
             self._follow(now_us)
 
-    def gone(self, now_us: int, peer: bytes) -> None:
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer."""
+        peer = event.peer
         self._reminded_us.pop(peer, None)
         if peer == self._following:
             self._following = None
@@ -220,7 +221,7 @@ class Whereabouts:
 
     def _follow(self, now_us: int, *, or_alone: bool = False) -> None:
         node_ids = self._seat.rules.validators.node_ids
-        is_alone = or_alone and len(node_ids) > 1 and not any(self.peer_of(index) for index in range(len(node_ids)))
+        is_alone = or_alone and len(node_ids) > 1 and not any(node_id in self._peering.up for node_id in node_ids)
         if self.listening or (self._seat.node_id in node_ids and not is_alone):
             return
         if self._following is not None and now_us < self._follow_until_us:

@@ -2,7 +2,7 @@
 
 Validators enter an epoch as the certificate of its root reaches them, up to one message delay apart. Whoever is first
 proposes and votes at once; without this buffer the others would miss it and the first view would end by time-out. It
-holds little, the same of each peer, and only of those that have a say (`ValidatorNode` asks): what does not fit is said
+holds little, the same of each peer, and only of those that have a say (`has_say`): what does not fit is said
 again. Batches may take half of it, so that no miner crowds out the votes.
 """
 
@@ -11,6 +11,8 @@ from __future__ import annotations
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage
 from supervm.protocol.wire.fields import Message
+
+from ..ground import Ground
 
 MESSAGES_PER_PEER_MAX = 16
 PEERS_MAX = 256
@@ -22,6 +24,15 @@ VOTE_BYTES = 256
 """Counted for a vote, and for what a message has besides its largest part."""
 SIGNATURE_BYTES = 128
 """Counted for a signature in a certificate: its bytes and the objects around them."""
+
+
+def has_say(ground: Ground, peer: bytes, message: Message) -> bool:
+    """Return whether a peer has, or may soon have, a say in the next epoch with such a message."""
+    if isinstance(message, BatchMessage):
+        return peer in ground.chain.payout_of_miner
+    proposed = ground.ledger.proposed or ground.ledger.epoch.validators
+    return peer in ground.seat.rules.validators.index_of_node or any(
+        member.node_id == peer for member in proposed.members)
 
 
 class EarlyMessages:

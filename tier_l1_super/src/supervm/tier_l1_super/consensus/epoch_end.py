@@ -18,11 +18,8 @@ a dishonest validator has kept: within this epoch it may still show them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from supervm.common.contract.core import Outbox
-from supervm.common.contract.records import Append, Delete, Put, Reader, Record
-from supervm.common.parts.ledger import Ledger
+from supervm.common.contract.records import Append, Delete, Put, Record
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -34,7 +31,8 @@ from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.consensus import VoteMessage
 
-from .seat import Seat
+from ..ground import Ground
+from ..tables import WISHES
 from .simplex.promises import ClosePromise, encode_promise
 
 REPEAT_US = 1_000_000
@@ -44,29 +42,21 @@ _WISH = ("validators",)
 _WITHDRAWN = ("withdrawn",)  # the number of the epoch in which an approval was taken back
 
 
-class EpochEnd:
+class EpochEnd(Part):
     """Signatures about the end of the epoch at one node.
 
     Args:
-        seat: the epoch and this node's place in it.
-        ledger: the executed chain.
-        outbox: where effects go.
-        reader: durable state: the operator's wish.
-        broadcast: sends a message to every validator of the epoch that is connected, after a token is durable.
+        ground: what every part stands on.
         promised: whether the write-ahead log holds an EpochClose of this epoch.
     """
 
-    def __init__(
-        self,
-        seat: Seat,
-        ledger: Ledger,
-        outbox: Outbox,
-        reader: Reader,
-        broadcast: Callable[[VoteMessage, int], None],
-        *,
-        promised: bool,
-    ) -> None:
-        self._seat, self._ledger, self._outbox, self._broadcast = seat, ledger, outbox, broadcast
+    sends = frozenset({VoteMessage})
+    tables = (WISHES,)
+
+    def __init__(self, ground: Ground, *, promised: bool) -> None:
+        self._ground = ground
+        self._seat, self._ledger, self._outbox = ground.seat, ground.ledger, ground.outbox
+        seat, reader = ground.seat, ground.reader
         self.closing = promised
         """Whether this node has closed the epoch: it votes on no batch of it."""
         self._closes: dict[int, bytes] = {}
@@ -173,7 +163,7 @@ class EpochEnd:
         vote = Vote(1, kind, rules.epoch, 0, digest, index, signature)
         self._own[kind] = vote
         self._keep(vote)
-        self._broadcast(VoteMessage((vote,)), self._written)
+        self._ground.broadcast(VoteMessage((vote,)), self._written)
         self._repeat_at_us = now_us + REPEAT_US
 
     def _keep(self, vote: Vote) -> None:
@@ -273,7 +263,7 @@ class EpochEnd:
         """Repeat what is not in the executed chain yet."""
         if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
             if self._own:
-                self._broadcast(VoteMessage(tuple(self._own.values())), self._written)
+                self._ground.broadcast(VoteMessage(tuple(self._own.values())), self._written)
             self._repeat_at_us = now_us + REPEAT_US if self._own else None
 
     def live_promises(self) -> list[ClosePromise]:

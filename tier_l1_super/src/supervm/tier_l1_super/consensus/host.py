@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 
-from supervm.common.contract.core import Outbox, earliest
-from supervm.common.contract.records import Append, Prune, Put, Reader, Record
-from supervm.common.parts.ledger import Ledger
+from supervm.common.contract.core import earliest
+from supervm.common.contract.records import Append, Prune, Put, Record
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -27,24 +28,22 @@ from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block,
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.evidence import bad_justification, double_vote
 from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain, decode_finalized
-from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.consensus import GetBlock
-from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.consensus import CertificateMessage, GetBlock, ProposalMessage, VoteMessage
 
 from ..batches.pool import Pool
 from ..batches.voting import BatchVoter
 from ..chain.executor import Executor
 from ..chain.serving import Serving
-from .accuse import Accuser
+from ..ground import Ground
+from ..tables import BLOCKS, SEALS
 from .epoch_end import EpochEnd
-from .recall import Floors
-from .seat import Seat
+from .recall import FoundLog
 from .simplex import Simplex
 from .simplex import effects as sx
-from .simplex.promises import Promise, encode_promise
+from .simplex.promises import encode_promise
 
 COMPACT_EVERY = 256
 """Blocks between compactions of the write-ahead log."""
@@ -55,53 +54,33 @@ PROPOSAL_BYTES_MAX = 4 << 20
 """Of a block on its way: a body of 1 MiB and a justification (`SKIP_SIGNATURES_MAX`)."""
 
 
-class Consensus:
+class Consensus(Part):
     """Runs consensus at one node.
 
     Args:
-        chain: the network.
-        seat: the epoch and this node's place in it.
-        reader: durable state.
-        ledger: the executed chain.
+        ground: what every part stands on.
         pool: batch bodies and certificates.
         voter: batch votes.
         executor: takes finalized blocks.
         serving: told of finalized blocks.
         epoch_end: what ends the epoch.
-        outbox: where effects go.
-        accuser: told of validators that broke the rules.
-        peer_of: validator index -> node id of a connected peer, or None.
-        blame: told what a peer did wrong.
+        log: the write-ahead log as it was found.
         fetch_chain: asks somebody for finalized blocks above the newest here.
-        promises: the write-ahead log.
-        floors: says beside which tables the log means something.
     """
 
+    sends = frozenset({CertificateMessage, GetBlock, ProposalMessage, VoteMessage})
+    tables = (BLOCKS, SEALS)
+    events = ("evidence", "fork")
+
     def __init__(
-        self,
-        chain: Chain,
-        seat: Seat,
-        reader: Reader,
-        ledger: Ledger,
-        pool: Pool,
-        voter: BatchVoter,
-        executor: Executor,
-        serving: Serving,
-        epoch_end: EpochEnd,
-        outbox: Outbox,
-        accuser: Accuser,
-        *,
-        peer_of: Callable[[int], bytes | None],
-        blame: Callable[[bytes, RemoteProtocolError], None],
-        fetch_chain: Callable[[], None],
-        promises: Sequence[Promise],
-        floors: Floors,
+        self, ground: Ground, pool: Pool, voter: BatchVoter, executor: Executor, serving: Serving,
+        epoch_end: EpochEnd, log: FoundLog, fetch_chain: Callable[[], None],
     ) -> None:
-        self._floors = floors
-        self._chain, self._seat, self._reader, self._ledger = chain, seat, reader, ledger
+        self._ground, self._floors = ground, log.floors
+        self._chain, self._seat, self._reader = ground.chain, ground.seat, ground.reader
+        self._ledger, self._outbox, self._accuser = ground.ledger, ground.outbox, ground.accuser
         self._pool, self._voter, self._executor, self._serving = pool, voter, executor, serving
-        self._epoch_end, self._outbox, self._accuser = epoch_end, outbox, accuser
-        self._peer_of, self._blame, self._fetch_chain = peer_of, blame, fetch_chain
+        self._epoch_end, self._fetch_chain = epoch_end, fetch_chain
         self._now_us = 0
         self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
         self.promise_written = 0
@@ -110,14 +89,15 @@ class Consensus:
         self._build_at_us = 0
         self._unverified: sx.AskVerify | None = None  # waits for an ancestor: there is no verdict "absent" (P7)
         finalized, tail = self._stored_tip()
+        seat = self._seat
         serving.tip = finalized[0].height
         self.simplex = Simplex(
             rules=seat.rules,
             index=seat.index,
             key=seat.key,
-            parameters=chain.parameters,
+            parameters=self._chain.parameters,
             finalized=finalized,
-            promises=promises,
+            promises=log.promises,
             blocks=tail,
         )
 
@@ -203,9 +183,9 @@ class Consensus:
                 case sx.CompactLog(view):
                     self._compact(view)
                 case sx.Broadcast(message, after):
-                    self.broadcast(message, self._tokens.get(after, 0))
+                    self._ground.broadcast(message, self._tokens.get(after, 0))
                 case sx.SendTo(index, message, after):
-                    peer = self._peer_of(index)
+                    peer = self._ground.peer_of(index)
                     if peer is not None:
                         self._outbox.send(peer, message, after=self._tokens.get(after, 0))
                 case sx.AskBuild():
@@ -218,7 +198,7 @@ class Consensus:
                     self._commit(blocks, finalization, tail)
                 case sx.FetchBlock(view, digest, indices):
                     for index in indices:
-                        peer = self._peer_of(index)
+                        peer = self._ground.peer_of(index)
                         if peer is not None:
                             self._outbox.send(peer, GetBlock(view, digest))
                 case sx.FetchFinalized():
@@ -238,12 +218,16 @@ class Consensus:
             if follow_up is not None:
                 pending.extend(simplex.step(now_us, follow_up))
 
-    def broadcast(self, message: Message, after: int) -> None:
-        """Send to every other validator of the epoch that is connected, once the write `after` is durable."""
-        for index in range(len(self._seat.rules.validators)):
-            peer = self._peer_of(index) if index != self._seat.index else None
-            if peer is not None:
-                self._outbox.send(peer, message, after=after)
+    def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
+        self._ground.manners.blame(self._now_us, peer, error)
+
+    def unfinished(self, digest: bytes) -> tuple[Block | None, int]:
+        """Return a block that is not final here, and the write that passing it on has to wait for."""
+        return self.simplex.block(digest), self.promise_written
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return where consensus stands."""
+        return {"view": self.simplex.view}
 
     def _verify(self, asked: sx.AskVerify) -> sx.Event | None:
         """Return the verdict on a block, or None while a block that it builds on is missing."""
@@ -334,7 +318,7 @@ class Consensus:
             if above[0].header.height == committed.height + 1:
                 # the next epoch has begun elsewhere, and its first block carries the proof that it may begin
                 for certificate in above[0].body.checkpoints:
-                    self._executor.root_certificate(certificate)
+                    self._executor.root_certificate(now_us, certificate)
             return False
         if above[0].header.epoch < self._seat.rules.epoch:
             return False  # descendants of our root, which proved it before its checkpoint was certified here

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger
@@ -31,6 +32,8 @@ from .simplex.promises import (
     encode_promise,
     epoch_of,
 )
+
+P = TypeVar("P", bound=Promise)
 
 NOTHING_HELD = LogFloor(1, 0, 0, 0)
 """What the tables of a new node hold."""
@@ -137,3 +140,20 @@ class Floors:
     def news(self) -> tuple[Append, ...]:
         """Return what a batch vote appends besides itself: a floor, if execution has gone on since the last one."""
         return (Append(self.begin()),) if self._ledger.height > self._executed_height else ()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundLog:
+    """The write-ahead log as a node found it, and how it goes on.
+
+    Attributes:
+        promises: what binds the node.
+        floors: says beside which tables the log means something.
+    """
+
+    promises: Sequence[Promise]
+    floors: Floors
+
+    def of_kind(self, kind: type[P]) -> list[P]:
+        """Return the promises of one kind, in the order they were made."""
+        return [promise for promise in self.promises if isinstance(promise, kind)]

@@ -9,8 +9,8 @@ from supervm.protocol.chain import block as block_rules
 from supervm.protocol.chain import controls, epoch, header, set_change, validators
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.votes import VoteKind, statement
-from supervm.tier_l1_super import node
 from supervm.tier_l1_super.batches import pool, slots
+from supervm.tier_l1_super.chain.advance import Advance
 from supervm.tier_l1_super.chain.whereabouts import Whereabouts
 from supervm.tier_l1_super.consensus import epoch_end
 from supervm.tier_l1_super.consensus.simplex import core as simplex_core
@@ -27,11 +27,11 @@ def _seal_quorum(patcher: Patcher) -> None:
 @mutation("close-then-vote", "who has closed an epoch votes on none of its batches (3.7)", epoch_ms=1_500,
            on=("slow", "loss"), pay_ppm=350_000)
 def _close_then_vote(patcher: Patcher) -> None:
-    def executed(original: Any, self: Any, applied: Any) -> None:
-        original(self, applied)
-        self.voter.closed = False
+    def executed(original: Any, self: Any, now_us: int, applied: Any) -> None:
+        original(self, now_us, applied)
+        self._all.voter.closed = False
 
-    patcher.wrap(node.ValidatorNode, "_executed", executed)
+    patcher.wrap(Advance, "_executed", executed)
 
 
 @mutation("set-quorum", "a set change needs signatures of quorum weight (2.11)", epoch_ms=1_500,
@@ -86,15 +86,15 @@ def _close_in_time(patcher: Patcher) -> None:
 
 @mutation("root-certificate", "an epoch starts from a certified sealing block (2.11.4)", epoch_ms=1_500, l1=4)
 def _root(patcher: Patcher) -> None:
-    def executed(original: Any, self: Any, applied: Any) -> None:
-        original(self, applied)
-        index, key, rules = self.seat.index, self.seat.key, self.seat.rules
+    def executed(original: Any, self: Any, now_us: int, applied: Any) -> None:
+        original(self, now_us, applied)
+        index, key, rules = self._seat.index, self._seat.key, self._seat.rules
         block = applied.header
         if block.next_validators_hash != ZERO_HASH and index is not None and key is not None:
             signed = statement(rules.chain_id, VoteKind.CHECKPOINT, rules.epoch, block.height, block.hash)
             self._epoch_due = CertifiedCheckpoint(1, block, ((index, key.sign(signed)),))
 
-    patcher.wrap(node.ValidatorNode, "_executed", executed)
+    patcher.wrap(Advance, "_executed", executed)
 
 
 @mutation("old-epoch-help", "who has left an epoch helps those who have not (2.11.5)", epoch_ms=1_500,
