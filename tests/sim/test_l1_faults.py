@@ -60,6 +60,7 @@ def test_a_validator_cannot_overwrite_the_checkpoint_votes_of_others() -> None:
             digest = random.Random(height).randbytes(32)
             signed = key.sign(statement(net.chain.chain_id, VoteKind.CHECKPOINT, 0, height + 1, digest))
             core_of(net, index).executor.votes(
+                0,
                 net.l1[3].public, [Vote(1, VoteKind.CHECKPOINT, 0, height + 1, digest, 3, signed)]
             )
     assert core_of(net, 0).executor.tally.height > before
@@ -161,7 +162,7 @@ def test_memory_of_promises_follows_what_is_open() -> None:
     net.world.run(3_000_000)
     for index in range(4):
         core = core_of(net, index)
-        assert (len(core._slots), core._slots.anchored, core.pool.bodies, core.pool.held) == (0, {}, {}, {})
+        assert (len(core.slots), core.slots.anchored, core.pool.bodies, core.pool.held) == (0, {}, {}, {})
         assert (core.voter._bits, core.voter._written, core.voter._verifying) == ({}, {}, {})
 
 

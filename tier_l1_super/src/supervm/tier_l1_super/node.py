@@ -127,7 +127,7 @@ class ValidatorNode(Shell):
         chain, ledger, reader, epoch = self.chain, self.ledger, ground.reader, self.seat.rules.epoch
         floors = Floors(ledger, lambda: self.serving.tip, lambda: self.executor.tally.height, recalled.floor)
         log = FoundLog(recalled.promises, floors)
-        slots = Slots(ledger.accounts, chain.parameters)
+        self.slots = slots = Slots(ledger.accounts, chain.parameters)
         slots.executed_ts_ms = ledger.block_header.ts_ms
         self.pool = Pool(ledger.accounts, self.seat)
         self.voter = BatchVoter(ground, slots, self.pool, log.of_kind(BatchPromise), floors.news)
@@ -139,7 +139,7 @@ class ValidatorNode(Shell):
         self.consensus = Consensus(
             ground, self.pool, self.voter, self.executor, self.serving, self.epoch_end, log,
             lambda: self.whereabouts.ask_anyone())
-        changes = ChangeStore(reader, self.outbox)
+        self.changes = changes = ChangeStore(reader, self.outbox)
         self.offers = SnapshotOffers(
             self.outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size))
         self.snapshot = SnapshotTaker(
