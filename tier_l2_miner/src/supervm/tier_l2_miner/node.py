@@ -88,7 +88,7 @@ class MinerNode:
     Args:
         chain: the network.
         key: the node key, which also signs batches.
-        reader: durable state, with the tables of `tables.MINER_TABLES`.
+        reader: durable state, with the tables of `tables.TABLES`.
         targets: peers to stay connected to, (node id or None, ``host:port``).
         rng: source of jitter and of the first validator to follow.
         options: bounds.
