@@ -108,6 +108,27 @@ class Clock(Part):
         return () if problem is None else (problem,)
 
 
+class Questions(Part):
+    """Questions for history that wait until whoever asks can pay for them (`manners`), as a part.
+
+    Args:
+        shell: whose peers ask, and who takes the questions.
+    """
+
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When the first of them can be paid for."""
+        return self._shell.manners.deadline_us
+
+    def tick(self, now_us: int) -> None:
+        """Take those that can be paid for now."""
+        for peer, message in self._shell.manners.due(now_us):
+            self._shell.take(now_us, peer, message)
+
+
 class Shell:
     """A node core without its subjects (`supervm.common.contract.core.Core`).
 
@@ -154,7 +175,7 @@ class Shell:
     @classmethod
     def kinds_of_parts(cls) -> tuple[type[Part], ...]:
         """Return the classes of all parts, in no order that matters."""
-        return (Links, Clock, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
+        return (Links, Clock, Questions, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
 
     @classmethod
     def declared_tables(cls) -> tuple[TableSpec, ...]:
