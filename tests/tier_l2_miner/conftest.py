@@ -224,7 +224,7 @@ class Bench:
     @property
     def source(self) -> bytes:
         """The validator that the miner follows."""
-        return self.node.replica._source
+        return self.node.replica.source
 
     def catch_up(self, *, checkpoint: bool = True) -> None:
         for finalized in self.net.blocks[self.node.replica._tip.height :]:
