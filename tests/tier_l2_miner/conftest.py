@@ -37,7 +37,7 @@ from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.node import MinerNode
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.tier_l2_miner.tables import TABLES
 
 FUNDS = 10**9
 GENESIS_MS = 1_000_000
@@ -162,7 +162,7 @@ class Bench:
 
     def __init__(self, net: Net, *, store: MemoryStore | None = None, seed: int = 1, **options) -> None:
         self.net = net
-        self.store = store or MemoryStore(MINER_TABLES)
+        self.store = store or MemoryStore(TABLES)
         self.now = 5_000_000_000
         self.sent: list[tuple[bytes, object]] = []
         self.events: list[c.Publish] = []
@@ -224,7 +224,7 @@ class Bench:
     @property
     def source(self) -> bytes:
         """The validator that the miner follows."""
-        return self.node.replica._source
+        return self.node.replica.source
 
     def catch_up(self, *, checkpoint: bool = True) -> None:
         for finalized in self.net.blocks[self.node.replica._tip.height :]:

@@ -25,7 +25,7 @@ from supervm.protocol.wire.chain import (
     Follow,
 )
 from supervm.protocol.wire.payments import LEVEL_R1, GetValidatorChanges, Status, Submit, ValidatorChanges
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.tier_l2_miner.tables import TABLES
 
 EDGE = test_key("edge").public
 
@@ -37,7 +37,7 @@ class Place:
         self.chain = chain
         net = SimpleNamespace(chain=chain.chain, miner_key=chain.tools.miner_keys[0], id=chain.chain.chain_id,
                               node_ids=[chain.node_id(node) for node in nodes], bodies={})
-        self.bench = kit.Bench(net, store=store or MemoryStore(MINER_TABLES))
+        self.bench = kit.Bench(net, store=store or MemoryStore(TABLES))
         self.bench.now = GENESIS_TIME_MS * 1000
         for node in nodes:
             self.bench.up(chain.node_id(node), 1)

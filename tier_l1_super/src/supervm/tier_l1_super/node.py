@@ -89,7 +89,7 @@ class ValidatorNode(Shell):
     EVENTS = (*Shell.EVENTS, "database-older-than-log")
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
     PARTS: ClassVar[tuple[type[Part], ...]] = (
-        Questions, Listening, Executor, Serving, EpochEnd, Consensus, Inbox, BatchIntake, Snapshots, Whereabouts,
+        Listening, Executor, Serving, EpochEnd, Consensus, Inbox, BatchIntake, Snapshots, Whereabouts,
         EpochRequests, Ranks, Advance,
     )
 
@@ -159,7 +159,7 @@ class ValidatorNode(Shell):
         self.whereabouts.listening = self._listening.is_on
         self._clock = Clock(self.clock, lambda: (ledger.height, ledger.header.ts_ms))
         return [
-            self._requests, self.links, self._clock, self.advance, self._listening, Questions(self.manners, self.take),
+            self._requests, self.links, self._clock, self.advance, self._listening, Questions(self),
             self.executor, self.serving, self.epoch_end, self.consensus, self._inbox, intake,
             Snapshots(ground, self.snapshot, self.offers, changes, self.serving, self._swap), self.whereabouts,
             self._ranks,

@@ -12,5 +12,5 @@ from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 from .replica.forks import FORK_TABLE
 
-MINER_TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
+TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
 """Every table of an L2 node."""

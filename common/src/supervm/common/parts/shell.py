@@ -109,25 +109,24 @@ class Clock(Part):
 
 
 class Questions(Part):
-    """Questions that wait until their askers can pay for them (`Manners.due`), as a part.
+    """Questions for history that wait until whoever asks can pay for them (`manners`), as a part.
 
     Args:
-        manners: says which are due.
-        take: gives a message to the part that takes it.
+        shell: whose peers ask, and who takes the questions.
     """
 
-    def __init__(self, manners: Manners, take: Callable[[int, bytes, Message], None]) -> None:
-        self._manners, self._take = manners, take
+    def __init__(self, shell: Shell) -> None:
+        self._shell = shell
 
     @property
     def deadline_us(self) -> int | None:
-        """When a question can be paid for."""
-        return self._manners.deadline_us
+        """When the first of them can be paid for."""
+        return self._shell.manners.deadline_us
 
     def tick(self, now_us: int) -> None:
-        """Answer what can be paid for by now."""
-        for peer, message in self._manners.due(now_us):
-            self._take(now_us, peer, message)
+        """Take those that can be paid for now."""
+        for peer, message in self._shell.manners.due(now_us):
+            self._shell.take(now_us, peer, message)
 
 
 class Shell:
@@ -178,7 +177,7 @@ class Shell:
     @classmethod
     def kinds_of_parts(cls) -> tuple[type[Part], ...]:
         """Return the classes of all parts, in no order that matters."""
-        return (Links, Clock, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
+        return (Links, Clock, Questions, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
 
     @classmethod
     def declared_tables(cls) -> tuple[TableSpec, ...]:

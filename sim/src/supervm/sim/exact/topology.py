@@ -25,7 +25,7 @@ from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES
 from supervm.tier_l2_miner.node import MinerNode
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.tier_l2_miner.tables import TABLES as MINER_TABLES
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.tables import EDGE_TABLES
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow, QueueList

@@ -16,11 +16,15 @@ harms nobody, because votes are per transfer and execution takes each slot once.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.parts.manners import Manners
+from supervm.common.parts.part import Part
+from supervm.common.parts.peering import Peering
+from supervm.common.parts.shell import unexpected
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
@@ -33,12 +37,13 @@ from supervm.protocol.chain.batch_certificate import (
     make_batch_certificate,
 )
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import SignedTransfer
-from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
-from ..config import MinerOptions
+from ..config import BATCH_OPTIONS, MinerOptions
+from ..replica.replica import Replica
+from ..replica.source import VALIDATOR_TIER
 from .mempool import Mempool
 from .offers import AGED_US, DONE, Entry
 
@@ -70,43 +75,51 @@ class HeldBatch:
     certificate: BatchCertificateMessage | None = None
 
 
-class Batcher:
-    """Makes batches from the mempool and sees them through to execution.
+class Batcher(Part):
+    """The batches of one miner: made from the mempool, and seen through to execution.
 
     Args:
         chain: the network.
-        rules: the epoch that validators vote in.
+        replica: says who votes, and what was executed.
         key: the miner's node key.
         mempool: where transfers come from and go back to.
         options: bounds.
         outbox: where effects go.
-        manners: told of validators that broke the rules.
+        peering: who is there.
+        manners: told of validators that broke the rules, and what is answered.
     """
+
+    takes = frozenset({BatchVoteMessage, GetBatches})
+    sends = frozenset({BatchCertificateMessage, BatchMessage})
+    options = BATCH_OPTIONS
+    events = ("batch", "certificate")
 
     def __init__(
         self,
         chain: Chain,
-        rules: ChainRules,
+        replica: Replica,
         key: SigningKey,
         mempool: Mempool,
         options: MinerOptions,
         outbox: Outbox,
+        peering: Peering,
         manners: Manners,
     ) -> None:
-        self._manners = manners
         self._chain = chain
-        self._rules = rules
+        self._replica = replica
+        self._rules = replica.voting_rules
         self._key = key
         self._mempool = mempool
         self._options = options
         self._outbox = outbox
+        self._peering, self._manners = peering, manners
         self._validators_up: list[tuple[int, bytes]] = []
         self.held: dict[bytes, HeldBatch] = {}
         """Batches that may still be voted on or executed, by digest, oldest first."""
 
     @property
     def deadline_us(self) -> int | None:
-        """When `tick` has something to do."""
+        """When a batch is to be cut, closed or repeated."""
         times = [held.repeat_at_us for held in self.held.values()]
         times += [held.close_at_us for held in self.held.values() if held.close_at_us is not None]
         waiting = self._mempool.offers.waiting_since_us
@@ -119,24 +132,42 @@ class Batcher:
                     times.append(oldest_us + AGED_US)
         return min(times, default=None)
 
-    def validators_up(self, node_ids: Sequence[bytes], new: bytes | None = None) -> None:
-        """Note which validators are connected; one that has just come gets everything that is open."""
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how many batches are not executed."""
+        return {"batches_open": len(self.held)}
+
+    # --- whose votes ----------------------------------------------------------------------------------------------
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Give a validator that comes everything that is open."""
+        index = self._rules.validators.index_of_node.get(event.peer)
+        if index is not None:
+            self._look_around()
+            self._hand_over(event.peer, index)
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Note that a validator is gone."""
+        if event.peer in self._rules.validators.index_of_node:
+            self._look_around()
+
+    def _look_around(self) -> None:
+        """Note which validators are connected."""
         index_of = self._rules.validators.index_of_node
-        self._validators_up = [(index_of[node_id], node_id) for node_id in node_ids]
-        if new is None:
-            return
-        index, room = index_of[new], REPEAT_BYTES_MAX
+        self._validators_up = [(index_of[peer], peer) for peer in self._peering.up if peer in index_of]
+
+    def _hand_over(self, peer: bytes, index: int) -> None:
+        room = REPEAT_BYTES_MAX
         for held in self.held.values():
             if held.certificate is not None:
-                self._outbox.send(new, held.certificate)
+                self._outbox.send(peer, held.certificate)
             elif index not in held.votes and (room := room - len(held.message.batch)) >= 0:
-                self._outbox.send(new, held.message)
+                self._outbox.send(peer, held.message)
 
-    def enter_epoch(self, now_us: int, rules: ChainRules, node_ids: Sequence[bytes]) -> None:
+    def _enter_epoch(self, now_us: int) -> None:
         """Go on in the next epoch: what is not executed is batched again, for validators vote on it anew."""
-        self._rules = rules
+        self._rules = self._replica.voting_rules
         held, self.held = self.held, {}
-        self.validators_up(node_ids)
+        self._look_around()
         self._mempool.void(now_us, [entry for batch in held.values() for entry in batch.entries])
 
     def body(self, digest: bytes) -> CertifiedBatch | None:
@@ -146,7 +177,7 @@ class Batcher:
 
     # --- cutting ------------------------------------------------------------------------------------------------
 
-    def cut(self, now_us: int) -> None:
+    def _cut(self, now_us: int) -> None:
         """Make the batches that are due."""
         mempool, options = self._mempool, self._options
         while mempool.offers.waiting_since_us is not None and self._validators_up:
@@ -191,12 +222,28 @@ class Batcher:
 
     # --- votes --------------------------------------------------------------------------------------------------
 
-    def vote(self, now_us: int, signer: int, vote: BatchVote) -> None:
-        """Count a vote that came over the link of validator `signer`; it is verified when the batch is closed.
+    def receive(self, now_us: int, peer: bytes, message: BatchVoteMessage | GetBatches) -> None:
+        """Count a validator's vote, or give it batches that it lacks.
 
         Raises:
-            RemoteProtocolError: not this validator's vote, or one that cannot be for this batch.
+            RemoteProtocolError: not this validator's vote, one that cannot be for this batch, or no validator.
         """
+        signer = self._rules.validators.index_of_node.get(peer)
+        match message:
+            case _ if signer is None:
+                if self._peering.up[peer].tier != VALIDATOR_TIER:  # else it validated until a moment ago
+                    raise unexpected(2, message)
+            case BatchVoteMessage(vote):
+                self._count(now_us, signer, vote)
+            case GetBatches(digests):
+                for digest in dict.fromkeys(digests):
+                    held = self.held.get(digest)
+                    if held is not None:
+                        self._outbox.send(peer, held.message)
+                        self._manners.answered(now_us, peer, "history", held.header.bytes)
+
+    def _count(self, now_us: int, signer: int, vote: BatchVote) -> None:
+        """Count a vote that came over the link of validator `signer`; it is verified when the batch is closed."""
         held = self.held.get(vote.digest)
         if held is None or held.certificate is not None:
             return  # closed or executed: nothing is left to decide
@@ -250,7 +297,16 @@ class Batcher:
 
     # --- time and execution -------------------------------------------------------------------------------------
 
-    def tick(self, now_us: int) -> None:
+    def settle(self, now_us: int) -> None:
+        """Follow what was executed and the epoch; then close, repeat and cut what is due."""
+        if self._replica.advance is not None:
+            self._let_go()
+        if self._replica.voting_rules.epoch != self._rules.epoch:
+            self._enter_epoch(now_us)
+        self._repeat(now_us)
+        self._cut(now_us)
+
+    def _repeat(self, now_us: int) -> None:
         """Close what has waited long enough after its quorum, repeat what may have been lost."""
         room = REPEAT_BYTES_MAX
         for held in list(self.held.values()):
@@ -271,8 +327,8 @@ class Batcher:
                     if index not in held.votes:
                         self._outbox.send(node_id, held.message)
 
-    def settle(self) -> None:
-        """Let go of batches none of whose transfers is waiting any more; called after blocks were executed."""
+    def _let_go(self) -> None:
+        """Let go of batches none of whose transfers is waiting any more."""
         for held in list(self.held.values()):
             entries = held.entries
             while entries and entries[-1].state == DONE:

@@ -17,13 +17,16 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
+from supervm.common.parts.part import Part
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
-from ..config import MinerOptions
+from ..config import MEMPOOL_OPTIONS, MinerOptions
+from ..replica.advance import State
 from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact
 from .parking import PARKED_SHARE, Parking
 
@@ -58,26 +61,29 @@ class _Lane:
     cursor: int = 0  # first QUEUED entry of the chain, or its length
 
 
-class Mempool:
+class Mempool(Part):
     """The waiting transfers of one miner.
 
     Args:
-        accounts: executed state of the replica; read live, and `executed` is called after every change.
+        state: executed state of the replica; read live, and followed at the end of every step.
         parameters: window and validity bounds of the chain.
         options: bounds.
         tell: where news of transfers goes.
         was_executed: whether a transfer id whose slot is used is known to have been executed.
     """
 
+    options = MEMPOOL_OPTIONS
+
     def __init__(
         self,
-        accounts: Mapping[bytes, Account],
+        state: State,
         parameters: Parameters,
         options: MinerOptions,
         tell: Tell,
         was_executed: Callable[[bytes], bool],
     ) -> None:
-        self._accounts = accounts
+        self._state = state
+        self._accounts = state.accounts
         self._parameters = parameters
         self._options = options
         self._tell = tell
@@ -95,7 +101,7 @@ class Mempool:
         self._expiry: Heap = []
         self.queued = 0
         """Entries that wait for a batch, those backing off included."""
-        self.executed_ts_ms = 0
+        self.executed_ts_ms = state.ts_ms
         """Time of the last executed block: the only clock that validity is measured by (3.9.1)."""
 
     def __len__(self) -> int:
@@ -110,6 +116,11 @@ class Mempool:
         return self._bytes
 
     @property
+    def is_ready(self) -> bool:
+        """Whether this node knows the state well enough to judge transfers."""
+        return self._state.is_current
+
+    @property
     def load_percent(self) -> int:
         """How full the mempool is, 0..100."""
         options = self._options
@@ -120,11 +131,22 @@ class Mempool:
 
     @property
     def deadline_us(self) -> int | None:
-        """When `tick` has something to do."""
+        """When `wake` has something to do."""
         wake_us = self.offers.wake_us
         if not self._patience:
             return wake_us
         return self._patience[0][0] if wake_us is None else min(wake_us, self._patience[0][0])
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how much waits here."""
+        return {"mempool": len(self._entries), "mempool_bytes": self.bytes_held, "queued": self.queued}
+
+    def settle(self, now_us: int) -> None:
+        """Follow what this step has executed, then time."""
+        advance = self._state.advance
+        if advance is not None:
+            self.executed(now_us, advance.changed, self._state.ts_ms)
+        self.wake(now_us)
 
     # --- in -----------------------------------------------------------------------------------------------------
 
@@ -306,7 +328,7 @@ class Mempool:
         lane = self._lanes[entry.transfer.body.sender]
         return lane.chain[lane.cursor] is entry
 
-    def tick(self, now_us: int) -> None:
+    def wake(self, now_us: int) -> None:
         """Offer what has backed off long enough, and refuse what has been parked for too long."""
         self.offers.wake(now_us)
         while self._patience and self._patience[0][0] <= now_us:

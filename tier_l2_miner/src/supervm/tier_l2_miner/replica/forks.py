@@ -7,10 +7,10 @@ looked at, and `FORKS_MAX` in all: one is enough to stop whoever believes certif
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.contract.records import Column, Put, Reader, TableSpec
+from supervm.common.parts.part import Part
+from supervm.common.parts.peering import Peering
 from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -20,12 +20,13 @@ from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
 from supervm.protocol.wire.payments import ForkMessage
 
+EDGE_TIER = 3
 FORK_TABLE = TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),))
 FORKS_MAX = 16
 """Forks that are kept."""
 
 
-class Forks:
+class Forks(Part):
     """The forks that a miner knows.
 
     Args:
@@ -33,14 +34,22 @@ class Forks:
         reader: durable state, with `FORK_TABLE`.
         outbox: where effects go.
         changes: the changes of validators, which lead to everybody who ever validated.
+        peering: who is there.
     """
 
-    def __init__(self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore) -> None:
-        self._chain, self._outbox, self._changes = chain, outbox, changes
+    takes = frozenset({ForkMessage})
+    sends = frozenset({ForkMessage})
+    tables = (FORK_TABLE,)
+    events = ("evidence",)
+
+    def __init__(
+        self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore, peering: Peering
+    ) -> None:
+        self._chain, self._outbox, self._changes, self._peering = chain, outbox, changes, peering
         self._known = {height: raw for (height,), (raw,) in reader.scan("forks") if isinstance(raw, bytes)}
 
-    def take(self, now_us: int, message: ForkMessage, edges: Iterable[bytes]) -> None:
-        """Check a fork that a peer shows; keep it and pass it on to `edges` if it is news.
+    def receive(self, now_us: int, peer: bytes, message: ForkMessage) -> None:
+        """Check a fork that a peer shows; keep it and pass it on to the other edges if it is news.
 
         Raises:
             RemoteProtocolError: it proves nothing, which costs its sender the connection.
@@ -56,16 +65,18 @@ class Forks:
         self._known[fork.height] = message.fork
         token = self._outbox.persist(Put("forks", (fork.height,), (message.fork,)))
         self._outbox.publish(
-            "evidence", level="critical", kind="fork", height=fork.height, reason=fork.reason,
+            "evidence", level="warning", kind="fork", height=fork.height, reason=fork.reason,
             evidence=message.fork.hex(),
         )
-        for edge in edges:
-            self._outbox.send(edge, message, after=token)
+        for edge in self._peering.of_tier(EDGE_TIER):
+            if edge != peer:
+                self._outbox.send(edge, message, after=token)
 
-    def tell(self, edge: bytes) -> None:
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Tell an edge that comes what is known."""
-        for raw in self._known.values():
-            self._outbox.send(edge, ForkMessage(raw))
+        if event.tier == EDGE_TIER:
+            for raw in self._known.values():
+                self._outbox.send(event.peer, ForkMessage(raw))
 
     def _answerable(self, now_ms: int) -> list[ValidatorSet]:
         """Return the sets that answer for what they signed: the present one, and those of a trusting period ago."""

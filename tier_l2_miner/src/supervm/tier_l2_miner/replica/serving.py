@@ -14,17 +14,26 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
-from supervm.common.contract.core import Outbox, earliest
+from supervm.common.contract.core import Outbox, PeerDown, PeerUp, earliest
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.manners import Manners
+from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX
-from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, ValidatorChanges
+from supervm.protocol.wire.payments import (
+    AccountProofs,
+    GetAccounts,
+    GetReceipt,
+    ReceiptAnswer,
+    Subscribe,
+    Unsubscribe,
+)
 
-from ..config import MinerOptions
+from ..config import SERVING_OPTIONS, MinerOptions
 from .replica import Replica
 
+EDGE_TIER = 3
 PUSH_ACCOUNTS_MAX = 1_024
 """Accounts proved for one client per push; the others follow with the next."""
 _ENVELOPE_BYTES = 4_096
@@ -40,7 +49,7 @@ class _Client:
     sent_us: int = 0
 
 
-class Serving:
+class Serving(Part):
     """What one miner's clients are sent.
 
     Args:
@@ -49,6 +58,10 @@ class Serving:
         outbox: where effects go.
         manners: how much a client may ask for.
     """
+
+    takes = frozenset({GetAccounts, GetReceipt, Subscribe, Unsubscribe})
+    sends = frozenset({AccountProofs, ReceiptAnswer})
+    options = SERVING_OPTIONS
 
     def __init__(self, replica: Replica, options: MinerOptions, outbox: Outbox, manners: Manners) -> None:
         self._manners = manners
@@ -68,7 +81,7 @@ class Serving:
 
     @property
     def deadline_us(self) -> int | None:
-        """When `tick` has something to do."""
+        """When something is to be pushed."""
         if not self._is_servable():
             return None
         push_us = self._pushed_us + self._options.push_interval_us if self._is_due else None
@@ -87,24 +100,46 @@ class Serving:
 
     # --- clients ------------------------------------------------------------------------------------------------
 
-    def client_up(self, now_us: int, peer: bytes, *, is_edge: bool) -> None:
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note a peer that may ask; an L3 is sent checkpoints without asking."""
-        self._changed = True
-        self._clients[peer] = _Client(is_edge, sent_us=now_us)
+        self._forget(event.peer)  # a connection that replaces another starts without subscriptions
+        self._clients[event.peer] = _Client(event.tier == EDGE_TIER, sent_us=now_us)
 
-    def client_down(self, peer: bytes) -> None:
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer and its subscriptions."""
+        self._forget(event.peer)
+
+    def _forget(self, peer: bytes) -> None:
         client = self._clients.pop(peer, None)
         self._changed = True
         if client is not None:
             self._unlink(peer, client.accounts)
 
-    def subscribe(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
-        """Add subscriptions and send the proofs of these accounts.
+    @property
+    def listeners(self) -> list[bytes]:
+        """Those who verify what comes from here: edges, and whoever is subscribed."""
+        return [peer for peer, client in self._clients.items() if client.is_edge or client.accounts]
+
+    def receive(
+        self, now_us: int, peer: bytes, message: Subscribe | Unsubscribe | GetAccounts | GetReceipt
+    ) -> None:
+        """Take a question, or what a client wants to be told of.
 
         Raises:
             RemoteProtocolError: more accounts than one connection may subscribe (code ``subscriptions``).
         """
+        match message:
+            case Subscribe(accounts):
+                self._subscribe(now_us, peer, accounts)
+            case Unsubscribe(accounts):
+                self._unsubscribe(peer, accounts)
+            case GetAccounts(accounts):
+                self._answer(now_us, peer, accounts)
+            case GetReceipt(transfer_id):
+                self._receipt(now_us, peer, transfer_id)
+
+    def _subscribe(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
+        """Add subscriptions and send the proofs of these accounts."""
         client = self._clients[peer]
         new = [account for account in dict.fromkeys(accounts) if account not in client.accounts]
         if len(client.accounts) + len(new) > self._options.subscriptions_max:
@@ -126,7 +161,7 @@ class Serving:
     def _granted(self, now_us: int, peer: bytes, count: int) -> int:
         return self._manners.take(now_us, peer, "accounts", count, each=ACCOUNT)
 
-    def unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
+    def _unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
         """End subscriptions."""
         client = self._clients[peer]
         gone = [account for account in dict.fromkeys(accounts) if account in client.accounts]
@@ -143,7 +178,7 @@ class Serving:
             if not peers:
                 del self._subscribers[account]
 
-    def accounts(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
+    def _answer(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
         """Answer a request for proofs; an empty one asks for the newest checkpoint alone.
 
         What exceeds the peer's share stays unanswered: it asks again.
@@ -153,30 +188,33 @@ class Serving:
         if granted and self._is_servable():
             self._send(now_us, peer, client, list(dict.fromkeys(accounts[:granted])))
 
-    def receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
+    def _receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
         """Answer a request for a receipt; beyond the peer's share it stays unanswered."""
-        checkpoint = self._replica.certified
+        checkpoint = self._replica.certified.newest
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
         proof = None if checkpoint is None else self._replica.ledger.prove_receipt(transfer_id, checkpoint)
         self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""))
 
-    def validators_changed(self, changes: ValidatorChanges) -> None:
-        """Tell those who verify what comes from here that the validators are others now, before they see it."""
-        for peer, client in self._clients.items():
-            if client.is_edge or client.accounts:
-                self._outbox.send(peer, changes)
-
     # --- pushes -------------------------------------------------------------------------------------------------
 
-    def touched(self, height: int, accounts: Iterable[bytes]) -> None:
+    def settle(self, now_us: int) -> None:
+        """Note what this step has executed and certified; push what is due."""
+        advance, height = self._replica.advance, self._replica.certified_height
+        for applied in () if advance is None else advance.blocks:
+            self._touch(applied.header.height, applied.result.changes)
+        if height != self._height:
+            self._certify(height)
+        self._push_due(now_us)
+
+    def _touch(self, height: int, accounts: Iterable[bytes]) -> None:
         """Note the accounts that the block at `height` changed."""
         subscribers = self._subscribers
         wanted = tuple(account for account in accounts if account in subscribers)
         if wanted:
             self._touched.append((height, wanted))
 
-    def certified(self, height: int) -> None:
+    def _certify(self, height: int) -> None:
         """Follow the newest certified height: what was touched up to it becomes due."""
         self._height = height
         self._changed = True
@@ -186,7 +224,7 @@ class Serving:
                     self._clients[peer].due[account] = None
                     self._is_due = True
 
-    def tick(self, now_us: int) -> None:
+    def _push_due(self, now_us: int) -> None:
         """Push what is due, and the bare checkpoint to those who have not had one for a while."""
         if not self._is_servable():
             return
@@ -208,7 +246,7 @@ class Serving:
                 self._send(now_us, peer, client, [])
 
     def _is_servable(self) -> bool:
-        certified = self._replica.certified
+        certified = self._replica.certified.newest
         return certified is not None and self._replica.ledger.view(certified.header.height) is not None
 
     def _push(self, now_us: int, peer: bytes, client: _Client) -> None:
@@ -219,7 +257,7 @@ class Serving:
         self._send(now_us, peer, client, accounts)
 
     def _send(self, now_us: int, peer: bytes, client: _Client, accounts: list[bytes]) -> None:
-        checkpoint = self._replica.certified_bytes
+        checkpoint = self._replica.certified.raw
         client.sent_height, client.sent_us = self._replica.certified_height, now_us
         self._changed = True
         chunk: list[tuple[bytes, bytes]] = []

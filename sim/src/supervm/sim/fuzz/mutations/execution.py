@@ -11,7 +11,7 @@ from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.trie import QuadTrie
 from supervm.tier_l1_super.chain import checkpoints
 from supervm.tier_l2_miner.errors import Diverged
-from supervm.tier_l2_miner.replica import replica
+from supervm.tier_l2_miner.replica import certified
 
 from .switch import Patcher, mutation
 
@@ -113,5 +113,5 @@ def _miner_divergence(patcher: Patcher) -> None:
         except Diverged:
             return None
 
-    for name in ("_compare", "_after"):
-        patcher.wrap(replica.Replica, name, around)
+    for name in ("_compare", "executed"):
+        patcher.wrap(certified.Certified, name, around)

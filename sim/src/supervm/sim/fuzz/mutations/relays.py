@@ -9,7 +9,7 @@ from supervm.protocol.light import trust
 from supervm.protocol.light.client import LightClient, ProvedAccount
 from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
 from supervm.tier_l2_miner.mempool import batcher, mempool
-from supervm.tier_l2_miner.replica import replica
+from supervm.tier_l2_miner.replica import replica, source
 from supervm.tier_l3_edge.intake import intake, news
 from supervm.tier_l3_edge.proofs import headers, proofs
 from supervm.tier_l3_edge.relay import relay
@@ -93,13 +93,13 @@ def _batched_again(patcher: Patcher) -> None:
           **_CARRIED,
           is_costly=True)
 def _repeat_batches(patcher: Patcher) -> None:
-    def tick(original: Any, self: Any, now_us: int) -> None:
+    def repeat(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
             held.repeat_at_us = 1 << 62
         original(self, now_us)
 
-    patcher.wrap(batcher.Batcher, "tick", tick)
-    patcher.wrap(batcher.Batcher, "validators_up", lambda original, self, node_ids, new=None: original(self, node_ids))
+    patcher.wrap(batcher.Batcher, "_repeat", repeat)
+    patcher.set(batcher.Batcher, "_hand_over", nothing)
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
@@ -113,5 +113,5 @@ def _batched_anew(patcher: Patcher) -> None:
           classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1,
           calm_s=45)
 def _other_validator(patcher: Patcher) -> None:
-    patcher.set(replica.Replica, "tick", nothing)
-    patcher.set(replica, "SILENCE_US_MAX", 1 << 60)
+    patcher.set(replica.Replica, "_go_on", nothing)
+    patcher.set(source, "SILENCE_US_MAX", 1 << 60)
