@@ -39,7 +39,7 @@ from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.payments import AccountProofs, Status
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.tables import EDGE_TABLES
+from supervm.tier_l3_edge.tables import TABLES
 
 M = TypeVar("M", bound=Message)
 
@@ -117,7 +117,7 @@ class Driver:
     def __init__(self, world: World, store: MemoryStore | None = None, options: EdgeOptions | None = None) -> None:
         self.world = world
         self.now_us = world.start_us
-        self.store = store or MemoryStore(EDGE_TABLES)
+        self.store = store or MemoryStore(TABLES)
         self.sent: list[tuple[bytes, Message]] = []
         self.hung_up: dict[bytes, str] = {}
         self.auto_durable = True

@@ -152,8 +152,11 @@ def test_a_client_cannot_tell_an_edge_who_validates(world: EpochWorld, make: Any
     driver = make()
     world.change_to(4, 5, 6, 7)
     driver.get(world.phone, ValidatorChanges(world.changes()))
-    driver.get(world.phone, GetValidatorChanges(0))
-    assert driver.take(world.phone, ValidatorChanges) == [ValidatorChanges(())]
+    assert driver.hung_up == {world.phone: "direction"}
+    other = test_key("other phone").public
+    driver.up(other, 4)
+    driver.get(other, GetValidatorChanges(0))
+    assert driver.take(other, ValidatorChanges) == [ValidatorChanges(())]
 
 
 # --- forks and old trust --------------------------------------------------------------------------------------------

@@ -12,5 +12,7 @@ from supervm.common.parts.light_memory import TRUST_TABLES
 PENDING = "pending"
 """Accepted transfers: number -> canonical signed bytes; deleted when the transfer is in a block, refused or expired."""
 
-EDGE_TABLES = (TableSpec(PENDING, (Column("number", "int"),), (Column("transfer", "bytes"),)), *TRUST_TABLES)
+PENDING_TABLE = TableSpec(PENDING, (Column("number", "int"),), (Column("transfer", "bytes"),))
+
+TABLES = (PENDING_TABLE, *TRUST_TABLES)
 """Tables of an edge."""

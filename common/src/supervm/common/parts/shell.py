@@ -41,8 +41,8 @@ from ..contract.core import (
     Tick,
     WorkDone,
 )
-from ..contract.options import OptionSpec
-from ..contract.records import TableSpec
+from ..contract.options import OptionSpec, OptionValue
+from ..contract.records import Reader, TableSpec
 from .chain_clock import ClockWatch
 from .costs import COSTS
 from .manners import GRAVE, Budget, Manners, Rank
@@ -56,7 +56,7 @@ class Links(Part):
     """Dialling, heartbeats and good-byes, as a part: `peering` at its place in a node's order."""
 
     takes = frozenset({Heartbeat, Goodbye})
-    sends = frozenset({Heartbeat})
+    sends = frozenset({Heartbeat, Goodbye})
     events = ("goodbye", "node-key-in-use")
 
     def __init__(self, peering: Peering, outbox: Outbox, name: Callable[[bytes], str]) -> None:
@@ -139,6 +139,8 @@ class Shell:
         name: how a node id is written in events.
         grave: points of a single fault that end a connection at once.
         drift_ms: how far ahead of our clock a block's time may be.
+        reader: durable state to start from, for parts of `MORE`.
+        values: the tier's configuration table as it was read, for them, too.
 
     Attributes:
         PARTS: the kinds of parts that the node composes: what it declares to the outside follows from them.
@@ -159,8 +161,11 @@ class Shell:
     def __init__(
         self, *, targets: Iterable[tuple[bytes | None, str]], rng: random.Random, budgets: Mapping[Rank, Budget],
         name: Callable[[bytes], str] = bytes.hex, grave: int = GRAVE, drift_ms: int | None = None,
+        reader: Reader | None = None, values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         self.outbox = Outbox()
+        self.reader = reader
+        self.values = values or {}
         self.peering = Peering(self.outbox, targets, rng)
         costs = dict(COSTS)
         for kind in self.kinds_of_parts():
@@ -204,6 +209,10 @@ class Shell:
         """Return what the node can read: the standard kinds and those of its parts' own subjects."""
         subjects = [subject for kind in cls.kinds_of_parts() for subject in kind.subjects]
         return Wire(*subjects) if subjects else STANDARD
+
+    def option(self, name: str) -> OptionValue:
+        """Return what the owner has set a key of the configuration table to, or its default."""
+        return self.values.get(name, self.declared_options()[name].default)
 
     def compose(self, parts: Sequence[Part]) -> None:
         """Take the parts, in their order, and add those of `MORE`.

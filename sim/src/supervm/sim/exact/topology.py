@@ -27,7 +27,6 @@ from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.tables import TABLES as MINER_TABLES
 from supervm.tier_l3_edge.node import EdgeNode
-from supervm.tier_l3_edge.tables import EDGE_TABLES
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow, QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import TABLES as MOBILE_TABLES
@@ -197,8 +196,8 @@ class Deployment:
 
     def _add_hosts(self) -> None:
         makers: dict[int, tuple[Sequence[TableSpec], Callable[[int, VirtualDisk], Core]]] = {
-            1: (VALIDATOR_TABLES, self._validator), 2: (MINER_TABLES, self._miner), 3: (EDGE_TABLES, self._edge),
-            4: (MOBILE_TABLES, self._phone),
+            1: (VALIDATOR_TABLES, self._validator), 2: (MINER_TABLES, self._miner),
+            3: (EdgeNode.declared_tables(), self._edge), 4: (MOBILE_TABLES, self._phone),
         }
         self._places = {name: self._place(name) for name in self._ids}
         for tier, (tables, make) in makers.items():

@@ -12,21 +12,23 @@ not own what it spends. A slot further back could have been filled by this very 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.parts.costs import TRANSFER
 from supervm.common.parts.manners import Manners
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
 from supervm.protocol.state.account import POOL_ACCOUNTS
-from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R3
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R3, Submit
 
+from ..options import TRANSFER_OPTIONS
 from ..proofs.proofs import Proofs
 from ..relay.relay import Relay
+from ..relay.routes import Routes
 from .news import BUSY, CLOCK, News
-from .store import Store
 
 CHECK_MAX = 64
 """Most signatures in one step (decisions.md, `up`)."""
@@ -34,48 +36,71 @@ UNCHECKED_MAX = 32_768
 """Most transfers of all peers that wait for their signature check."""
 CLOCK_OFFSET_MS_MAX = 30_000
 """Beyond it a peer gets only headers and proofs."""
+BAD_SIGNATURE_PENALTY = 20
+"""Points for a transfer whose signature is not its sender's."""
+
+Blame = Callable[[int, bytes, RemoteProtocolError], None]
 
 
-class Intake:
-    """Checks submitted transfers and hands the good ones to the relay.
+class Intake(Part):
+    """Submitted transfers: checks them and hands the good ones to the relay.
 
     Args:
         outbox: where signature checks are asked for.
         news: where refusals go.
-        store: what there is room for.
-        relay: where good transfers go.
+        relay: where good transfers go, and how many it has room for.
         proofs: what is known of accounts.
+        routes: who is no client.
         manners: how many transfers a peer may submit.
+        blame: told of faults that show after the message.
         chain_id: the network.
     """
 
+    takes = frozenset({Submit})
+    options = TRANSFER_OPTIONS
+
     def __init__(
-        self,
-        outbox: Outbox,
-        news: News,
-        store: Store,
-        relay: Relay,
-        proofs: Proofs,
-        manners: Manners,
-        *,
-        chain_id: bytes,
+        self, outbox: Outbox, news: News, relay: Relay, proofs: Proofs, routes: Routes, manners: Manners, blame: Blame,
+        *, chain_id: bytes,
     ) -> None:
         self._outbox = outbox
         self._news = news
-        self._store = store
         self._relay = relay
         self._proofs = proofs
+        self._routes = routes
         self._manners = manners
+        self._blame = blame
         self._chain_id = chain_id
+        self._clock_offsets_ms: dict[bytes, int] = {}
         self._waiting: dict[bytes, deque[SignedTransfer]] = {}  # peer -> transfers, peers in turn
         self._waiting_count = 0
         self._checking: tuple[int, bytes, list[SignedTransfer]] | None = None
         self.refused: dict[str, int] = {}
         """Refusals by the edge itself, by the first word of the reason."""
 
-    def submit(self, now_us: int, peer: bytes, raws: Sequence[bytes], clock_offset_ms: int) -> int:
-        """Take transfers from a peer; return the penalty for what no honest program sends."""
-        if abs(clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Note how far a peer's clock is from ours."""
+        self._clock_offsets_ms[event.peer] = event.clock_offset_ms
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Drop what a peer that is gone has not had checked; it was told nothing about it."""
+        self._clock_offsets_ms.pop(event.peer, None)
+        self._waiting_count -= len(self._waiting.pop(event.peer, ()))
+
+    def receive(self, now_us: int, peer: bytes, message: Submit) -> None:
+        """Take a client's transfers.
+
+        Raises:
+            RemoteProtocolError: some of them are such as no honest program sends.
+        """
+        self._routes.check_client(peer, message)
+        penalty = self._submit(now_us, peer, message.transfers)
+        if penalty:
+            raise RemoteProtocolError("transfers that no wallet makes", penalty=penalty, code="bad-transfers")
+
+    def _submit(self, now_us: int, peer: bytes, raws: Sequence[bytes]) -> int:
+        """Take transfers from a peer; return the penalty."""
+        if abs(self._clock_offsets_ms.get(peer, 0)) > CLOCK_OFFSET_MS_MAX:
             for raw in raws:
                 self._refuse(peer, transfer_id(raw), CLOCK)
             return 0
@@ -100,7 +125,7 @@ class Intake:
             raise RemoteProtocolError("amount and fee sum to more money than there is", code="overdraft")
         if self._relay.known(now_us, peer, transfer.id):
             return
-        if self._proofs.chain_time_ms > body.valid_until_ms:
+        if self._proofs.newest_header.ts_ms > body.valid_until_ms:
             self._news.tell(peer, transfer.id, LEVEL_EXPIRED, "its validity has passed")
             return
         known = self._proofs.current(now_us, body.sender)
@@ -118,7 +143,7 @@ class Intake:
                 return
         waiting = self._waiting.get(peer)
         queued = 0 if waiting is None else len(waiting)
-        if self._store.room(peer) <= queued or self._waiting_count >= UNCHECKED_MAX:
+        if self._relay.room(peer) <= queued or self._waiting_count >= UNCHECKED_MAX:
             self._refuse(peer, transfer.id, BUSY)
             return
         if waiting is None:
@@ -126,10 +151,10 @@ class Intake:
         waiting.append(transfer)
         self._waiting_count += 1
 
-    def checked(self, now_us: int, token: int, result: Iterable[bool]) -> tuple[bytes, int] | None:
-        """Take the answer of a signature check; return the peer and the number of bad ones, or None if not ours."""
+    def work_done(self, now_us: int, token: int, result: Iterable[bool]) -> bool:
+        """Take the answer of a signature check."""
         if self._checking is None or self._checking[0] != token:
-            return None
+            return False
         _, peer, transfers = self._checking
         self._checking = None
         bad = 0
@@ -138,16 +163,16 @@ class Intake:
                 bad += 1
                 self._refuse(peer, transfer.id, "bad signature: it is not the sender's")
             elif not self._relay.known(now_us, peer, transfer.id):
-                if self._store.room(peer) > 0:
+                if self._relay.room(peer) > 0:
                     self._relay.accept(peer, transfer)
                 else:
                     self._refuse(peer, transfer.id, BUSY)
         self._check_next()
-        return peer, bad
-
-    def forget(self, peer: bytes) -> None:
-        """Drop what a peer that is gone has not had checked; it was told nothing about it."""
-        self._waiting_count -= len(self._waiting.pop(peer, ()))
+        if bad:
+            reason = f"{bad} transfers with signatures that are not their senders'"
+            penalty = BAD_SIGNATURE_PENALTY * bad
+            self._blame(now_us, peer, RemoteProtocolError(reason, penalty=penalty, code="bad-signature"))
+        return True
 
     def _check_next(self) -> None:
         if self._checking is not None or not self._waiting:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from supervm.common.contract.core import Outbox
+from supervm.common.parts.part import Part
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import LEVEL_REFUSED, Status, StatusItem
 
@@ -14,12 +15,14 @@ CLOCK = "clock"
 """Reason of a refusal because the peer's clock is too far from ours (network.md 3)."""
 
 
-class News:
-    """Collects status items during a step.
+class News(Part):
+    """What clients are told of their transfers, collected during a step.
 
     Args:
         outbox: where the messages go.
     """
+
+    sends = frozenset({Status})
 
     def __init__(self, outbox: Outbox) -> None:
         self._outbox = outbox
@@ -34,7 +37,7 @@ class News:
         """Tell `peer` that a transfer is refused and why."""
         self.tell(peer, transfer_id, LEVEL_REFUSED, reason)
 
-    def flush(self) -> None:
+    def settle(self, now_us: int) -> None:
         """Send what was collected."""
         for (peer, after), items in self._items.items():
             for start in range(0, len(items), FORWARD_MAX):

@@ -6,17 +6,20 @@ is answered at once; a refusal is not, because what refused the transfer may pas
 
 from __future__ import annotations
 
-from collections.abc import Iterable, ValuesView
+from collections.abc import Iterable, Mapping, ValuesView
 from dataclasses import dataclass, field
+from typing import Any
 
 from supervm.common.contract.core import Outbox
 from supervm.common.contract.records import Delete, Put, Reader
+from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import ProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 
 from ..errors import EdgeError
-from ..tables import PENDING
+from ..options import STORE_OPTIONS
+from ..tables import PENDING, PENDING_TABLE
 
 INTERESTED_MAX = 8
 """Most peers that are told about one transfer."""
@@ -68,8 +71,8 @@ class Entry:
             self.interested.append(peer)
 
 
-class Store:
-    """Entries by id, number and sender.
+class Store(Part):
+    """The accepted transfers, by id, number and sender.
 
     Args:
         outbox: where writes go.
@@ -80,6 +83,9 @@ class Store:
     Raises:
         EdgeError: the database holds something that is not a transfer of this network.
     """
+
+    tables = (PENDING_TABLE,)
+    options = STORE_OPTIONS
 
     def __init__(self, outbox: Outbox, reader: Reader, *, chain_id: bytes, store_max: int) -> None:
         self._outbox = outbox
@@ -110,6 +116,15 @@ class Store:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    @property
+    def load_percent(self) -> int:
+        """How full it is."""
+        return min(100, 100 * len(self._entries) // self._store_max)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how many wait."""
+        return {"pending": len(self._entries)}
 
     def all(self) -> ValuesView[Entry]:
         """Return every entry, in the order of acceptance."""

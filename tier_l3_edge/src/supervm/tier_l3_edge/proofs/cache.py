@@ -47,6 +47,7 @@ class ProofCache:
         bytes_max: bound of `bytes_used`; an entry that does not fit alone is not kept.
 
     Attributes:
+        bytes_max: as given.
         bytes_used: bytes of proofs, checkpoints and overhead now.
         hits: answers given from the cache.
         misses: answers that were not there, or too old.
@@ -54,7 +55,7 @@ class ProofCache:
     """
 
     def __init__(self, bytes_max: int) -> None:
-        self._bytes_max = bytes_max
+        self.bytes_max = bytes_max
         self._entries: dict[bytes, CachedProof] = {}
         self._users: dict[int, int] = {}  # id of a shared checkpoint -> entries under it
         self.bytes_used = 0
@@ -64,6 +65,13 @@ class ProofCache:
 
     def __len__(self) -> int:
         return len(self._entries)
+
+    def counters(self) -> dict[str, int]:
+        """Return what it holds and has done; sizes in bytes."""
+        return {
+            "hits": self.hits, "misses": self.misses, "evictions": self.evictions, "entries": len(self._entries),
+            "bytes": self.bytes_used, "bytes_max": self.bytes_max,
+        }
 
     def get(self, account: bytes, *, oldest_ms: int = 0, lowest: int = 0) -> CachedProof | None:
         """Return the account's proof and count a hit, or count a miss.
@@ -94,12 +102,12 @@ class ProofCache:
         old = self._entries.get(account)
         if old is not None and old.checkpoint.header.height > entry.checkpoint.header.height:
             return False
-        if entry.size_bytes + len(entry.checkpoint.data) > self._bytes_max:
+        if entry.size_bytes + len(entry.checkpoint.data) > self.bytes_max:
             return False
         self.drop(account)
         self._entries[account] = entry
         self._count(entry, 1)
-        while self.bytes_used > self._bytes_max:
+        while self.bytes_used > self.bytes_max:
             self.drop(next(iter(self._entries)))
             self.evictions += 1
         return True

@@ -1,115 +1,97 @@
-"""Account proofs for attached clients: subscriptions, questions, receipts, and the push of what changed.
+"""Account proofs for attached clients: subscriptions, questions, and the push of what changed.
 
-Theory of operation. The edge subscribes the union of its clients' accounts at one miner, its *source*, and moves when
-the source is down, silent or caught lying. Every proof that arrives is verified here before it is cached or passed on
-(consensus.md 5): a miner can be slow or stale, never believed. Watchers are sent a proof when it arrives; a question
-is answered from the cache while the proof's own header is at most `max_age` old, else from a miner, with one question
-in flight per account whoever asks. Absence is proved and cached like presence.
+Theory of operation. The edge subscribes the union of its clients' accounts at one miner (`source`). Every proof that
+arrives is verified here before it is cached or passed on (consensus.md 5): a miner can be slow or stale, never
+believed. Watchers are sent a proof when it arrives; a question is answered from the cache while the proof's own header
+is at most `max_age` old, else from a miner, with one question in flight per account whoever asks. Absence is proved and
+cached like presence.
 
-A client never goes below the highest header it has seen, so per connection nothing is sent under a lower height than
-was sent before. A client may have seen a higher one elsewhere; one that asks again for what it was just sent gets the
-cached answer and a fresh one after it.
-
-Everything is bounded: accounts per peer and in all, questions, receipts, askers. What is lost when a bound is reached
-is a question, which the client asks again.
+Everything is bounded: accounts per peer and in all, questions, askers. What is lost when a bound is reached is a
+question, which the client asks again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from supervm.common.contract.core import Outbox, earliest
+from supervm.common.contract.core import Outbox, PeerDown, PeerUp, earliest
+from supervm.common.parts.chain_clock import ClockWatch
+from supervm.common.parts.costs import ACCOUNT
+from supervm.common.parts.manners import SCORE_MAX, Manners
+from supervm.common.parts.part import Part
+from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.light.client import LightClient
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.state.account import Account
-from supervm.protocol.wire.fields import FORWARD_MAX
-from supervm.protocol.wire.payments import (
-    AccountProofs,
-    GetAccounts,
-    GetReceipt,
-    ReceiptAnswer,
-    Subscribe,
-    Unsubscribe,
-    ValidatorChanges,
-)
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, Subscribe, Unsubscribe, ValidatorChanges
 
-from ..relay.routes import NEWS_US_MAX, Routes
+from ..options import PROOF_OPTIONS, EdgeOptions
+from ..relay.routes import Routes
+from ..trust.trust import Trust
 from .cache import CachedProof, ProofCache, SharedCheckpoint
+from .clients import Clients
 from .headers import Headers
 from .questions import Questions
+from .source import Source, send_accounts
 
 WATCHED_MAX = 100_000
 """Most accounts that all peers together subscribe."""
 BARE_US = 5_000_000
 """Time between checkpoints without proofs to a client that subscribes something."""
-PATIENCE_US_MAX = 60_000_000
-"""A source without news is left after 3 s, doubling to this while nothing helps."""
 CURRENT_MS_MAX = 2_000
 """Age up to which a header says what is, and not what was, of an account that is not subscribed."""
 SOURCE_MS_MAX = 5_000
 """The same for a subscribed one: its source pushes every change, so only the source's own lag counts."""
-ANSWER_BYTES_MAX = 512 * 1024
-"""Most bytes of proofs in one message."""
-AGAIN_US = 10_000_000
-"""A question repeated within this time says that the cached answer did not help."""
 
 
-@dataclass(slots=True)
-class _Client:
-    """What is known of one client connection."""
-
-    accounts: dict[bytes, None] = field(default_factory=dict)
-    served: dict[bytes, int] = field(default_factory=dict)  # account -> when it was last answered from the cache
-    floor: int = 0  # highest height it was sent
-    out: dict[bytes, CachedProof] = field(default_factory=dict)  # what this step sends it
-
-
-class Proofs:
+class Proofs(Part):
     """The edge's read side.
 
     Args:
         outbox: where effects go.
+        manners: how many accounts a peer may ask for.
         routes: the miners.
-        light: verifies proofs.
-        headers: verifies checkpoints.
-        cache: keeps proofs.
-        subscriptions_max: most accounts that one peer may subscribe.
+        trust: verifies.
+        clock: shown what miners say is the time, where nothing else explains it.
+        options: bounds.
+
+    Attributes:
+        cache: the proofs that are kept.
+        source: the miner that pushes the clients' accounts.
     """
 
+    takes = frozenset({Subscribe, Unsubscribe, GetAccounts, AccountProofs, CheckpointMessage})
+    # a client may be sent a bare checkpoint as a message of its own, too; this release sends it as no account's proofs
+    sends = frozenset({Subscribe, Unsubscribe, GetAccounts, AccountProofs, CheckpointMessage})
+    options = PROOF_OPTIONS
+
     def __init__(
-        self,
-        outbox: Outbox,
-        routes: Routes,
-        light: LightClient,
-        headers: Headers,
-        cache: ProofCache,
-        *,
-        subscriptions_max: int,
+        self, outbox: Outbox, manners: Manners, routes: Routes, trust: Trust, clock: ClockWatch, options: EdgeOptions
     ) -> None:
         self._outbox = outbox
+        self._manners = manners
         self._routes = routes
-        self._light = light
-        self._headers = headers
-        self._cache = cache
-        self._subscriptions_max = subscriptions_max
-        self._clients: dict[bytes, _Client] = {}
+        self._trust = trust
+        self._light = trust.light
+        self._clock = clock
+        self._headers = Headers(trust.light)
+        self._subscriptions_max = options.subscriptions_max
+        self._clients = Clients(outbox)
         self._watchers: dict[bytes, dict[bytes, None]] = {}
-        self._questions = Questions(routes, self._ask_accounts)
-        self._receipts = Questions(routes, self._ask_receipts)
-        self._answered: dict[bytes, None] = {}  # clients with something in `out`
+        self._questions = Questions(routes, self._ask)
         self._bare_us = 0
-        self.source: bytes | None = None
-        """The miner that pushes the clients' accounts."""
-        self._source_news_us = 0
-        self._patience_us = NEWS_US_MAX
+        self.cache = ProofCache(options.cache_bytes_max)
+        self.source = Source(outbox, routes, self._watchers)
 
     # --- what the edge itself knows ----------------------------------------------------------------------------------
 
     @property
-    def chain_time_ms(self) -> int:
-        """Time of the newest header."""
-        return self._headers.newest_header.ts_ms
+    def newest_header(self) -> CheckpointHeader:
+        """The highest header seen, or the anchor's."""
+        return self._headers.newest_header
 
     @property
     def watched(self) -> int:
@@ -118,25 +100,43 @@ class Proofs:
 
     def current(self, now_us: int, account: bytes) -> Account | None:
         """Return an account's state if it is proved and certainly not outdated by more than moments."""
-        entry = self._cache.peek(account)
+        entry = self.cache.peek(account)
         if entry is None:
             return None
         now_ms = now_us // 1000
         if now_ms - entry.checkpoint.header.ts_ms <= CURRENT_MS_MAX:
             return entry.account
-        if account in self._watchers and self.source is not None and now_ms - self.chain_time_ms <= SOURCE_MS_MAX:
-            return entry.account
-        return None
+        is_pushed = account in self._watchers and self.source.miner is not None
+        return entry.account if is_pushed and now_ms - self.newest_header.ts_ms <= SOURCE_MS_MAX else None
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how much is cached."""
+        return {"proofs_cached": len(self.cache)}
+
+    def receive(self, now_us: int, peer: bytes, message: Message) -> None:
+        """Take a miner's proofs or a client's questions."""
+        match message:
+            case AccountProofs() | CheckpointMessage():
+                self._routes.check_miner(peer, message)
+                self._from_miner(now_us, peer, message)
+            case Unsubscribe(accounts):
+                self._routes.check_client(peer, message)
+                self._unsubscribe(peer, accounts)
+            case Subscribe(accounts) | GetAccounts(accounts):
+                self._routes.check_client(peer, message)
+                granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
+                answer = self._subscribe if isinstance(message, Subscribe) else self._get
+                answer(now_us, peer, accounts[:granted])
 
     # --- from clients ------------------------------------------------------------------------------------------------
 
-    def subscribe(self, now_us: int, peer: bytes, accounts: Iterable[bytes]) -> None:
+    def _subscribe(self, now_us: int, peer: bytes, accounts: Iterable[bytes]) -> None:
         """Send `peer` proofs of `accounts` now and whenever they change.
 
         Raises:
             RemoteProtocolError: it subscribes more than is allowed.
         """
-        client = self._client(peer)
+        client = self._clients.meet(peer)
         fresh: list[bytes] = []
         known: list[bytes] = []
         for account in accounts:
@@ -147,9 +147,7 @@ class Proofs:
                 ):
                     raise RemoteProtocolError(
                         f"more than {self._subscriptions_max} subscribed accounts, or the edge is full",
-                        penalty=100,
-                        code="too-many",
-                    )
+                        penalty=100, code="too-many")
                 client.accounts[account] = None
             if watchers is None:
                 watchers = self._watchers[account] = {}
@@ -157,14 +155,11 @@ class Proofs:
             else:
                 known.append(account)
             watchers[peer] = None
-        if self.source is None:
-            self._choose_source(now_us)
-        elif fresh:
-            self._send_accounts(self.source, fresh, Subscribe)
+        self.source.add(now_us, fresh)
         if known:
-            self.get(now_us, peer, known)
+            self._get(now_us, peer, known)
 
-    def unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
+    def _unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
         """End subscriptions of `peer`; the last one for an account ends the edge's own."""
         client = self._clients.get(peer)
         if client is None:
@@ -179,47 +174,44 @@ class Proofs:
             if not watchers:
                 del self._watchers[account]
                 gone.append(account)
-        if self.source is not None:
-            self._send_accounts(self.source, gone, Unsubscribe)
+        self.source.end(gone)
 
-    def get(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
+    def _get(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
         """Answer `peer` from the cache, or ask a miner; no accounts ask for the newest checkpoint alone."""
         if not self._light.is_trusting(now_us // 1000):
             return  # nobody knows whether what is cached is the network's
-        client = self._client(peer)
+        client = self._clients.meet(peer)
         newest = self._headers.newest
         if not accounts and newest is not None and newest.header.height >= client.floor:
             client.floor = newest.header.height
             self._outbox.send(peer, AccountProofs(newest.data, ()))
         oldest_ms = max(0, now_us // 1000 - self._light.max_age_ms)
         for account in accounts:
-            entry = self._cache.get(account, oldest_ms=oldest_ms, lowest=client.floor)
-            if entry is not None:
-                client.out[account] = entry
-                self._answered[peer] = None
-                before_us = client.served.pop(account, None)
-                client.served[account] = now_us
-                if len(client.served) > FORWARD_MAX:
-                    del client.served[next(iter(client.served))]
-                if before_us is None or now_us - before_us > AGAIN_US:
-                    continue
-            self._questions.ask(now_us, peer, account, first=self.source)
-
-    def get_receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
-        """Ask a miner for a receipt on behalf of `peer`."""
-        if not self._receipts.ask(now_us, peer, transfer_id, first=self.source):
-            self._outbox.send(peer, ReceiptAnswer(transfer_id, b""))
-
-    def client_down(self, peer: bytes) -> None:
-        """A connection ended, and its subscriptions with it."""
-        client = self._clients.get(peer)
-        if client is not None:
-            self.unsubscribe(peer, list(client.accounts))
-            del self._clients[peer]
+            entry = self.cache.get(account, oldest_ms=oldest_ms, lowest=client.floor)
+            if entry is None or self._clients.serve(now_us, peer, client, account, entry):
+                self._questions.ask(now_us, peer, account, first=self.source.miner)
 
     # --- from miners -------------------------------------------------------------------------------------------------
 
-    def checkpoint(self, now_us: int, miner: bytes, data: bytes) -> SharedCheckpoint | None:
+    def _from_miner(self, now_us: int, miner: bytes, message: AccountProofs | CheckpointMessage) -> None:
+        try:
+            if isinstance(message, AccountProofs):
+                self._proofs(now_us, miner, message)
+            else:
+                self._checkpoint(now_us, miner, message.checkpoint)
+        except RemoteProtocolError as error:
+            if error.code == "unknown-set":
+                self._trust.ask_changes(now_us, miner)
+            elif error.code == "future":  # the one fault that may be our own clock's: nobody is blamed for it
+                header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
+                self._clock.look(now_us, header.height, header.ts_ms)
+                return
+            elif error.code not in ("fork", "expired"):  # whoever brings these may be right
+                self._routes.lied(miner)
+                error.penalty = SCORE_MAX
+            raise
+
+    def _checkpoint(self, now_us: int, miner: bytes, data: bytes) -> SharedCheckpoint | None:
         """Take a checkpoint; return it, or None if it is genuine but too old to be of use.
 
         Raises:
@@ -236,18 +228,16 @@ class Proofs:
             self._bare_us = now_us + BARE_US
         if shared.header.height >= before:
             self._routes.news(now_us, miner)
-            if miner == self.source:
-                self._source_news_us = now_us
-                self._patience_us = NEWS_US_MAX
+            self.source.news(now_us, miner)
         return shared
 
-    def proofs(self, now_us: int, miner: bytes, message: AccountProofs) -> None:
+    def _proofs(self, now_us: int, miner: bytes, message: AccountProofs) -> None:
         """Verify proofs, keep them and pass them to whom they concern.
 
         Raises:
             RemoteProtocolError: one proves nothing; those before it are kept.
         """
-        shared = self.checkpoint(now_us, miner, message.checkpoint)
+        shared = self._checkpoint(now_us, miner, message.checkpoint)
         if shared is None:
             return
         for account, proof in message.proofs:
@@ -256,144 +246,57 @@ class Proofs:
                 continue  # nobody asked: a miner must not fill the cache
             proved = self._light.prove_account(shared.header, account, proof)
             entry = CachedProof(shared, proof, proved.account, proved.exists)
-            self._cache.put(account, entry)
+            self.cache.put(account, entry)
             for peer in self._questions.answered(account):
-                self._give(peer, account, entry)
+                self._clients.give(peer, account, entry)
             for peer in watchers or ():
-                self._give(peer, account, entry)
+                self._clients.give(peer, account, entry)
 
     def validators_changed(self, change: ValidatorChanges) -> None:
         """The validators are others now: tell the clients, and ask for the proofs that may have been refused before."""
-        for peer in self._clients:
-            self._outbox.send(peer, change)
-        if self.source is not None:
-            self._send_accounts(self.source, list(self._watchers), Subscribe)
+        self._clients.tell(change)
+        self.source.again()
 
-    def receipt(self, message: ReceiptAnswer) -> None:
-        """Pass a receipt to those who asked; they verify it, as it is theirs to believe."""
-        for peer in self._receipts.answered(message.transfer_id):
-            self._outbox.send(peer, message)
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Use a miner that comes as the source, if there is none, and for what nobody was there to be asked for."""
+        if self._routes.is_miner(event.peer, event.tier):
+            if self.source.miner is None:
+                self.source.choose(now_us)
+            self._questions.reassign(now_us, None)
 
-    def miner_up(self, now_us: int) -> None:
-        """A miner came up."""
-        if self.source is None:
-            self._choose_source(now_us)
-        self._questions.reassign(now_us, None)
-        self._receipts.reassign(now_us, None)
-
-    def miner_down(self, now_us: int, miner: bytes) -> None:
-        """A miner went down; its questions go to another one at once."""
-        if miner == self.source:
-            self.source = None
-            self._choose_source(now_us)
-        self._questions.reassign(now_us, miner)
-        self._receipts.reassign(now_us, miner)
-
-    def _choose_source(self, now_us: int, *, but: tuple[bytes, ...] = ()) -> None:
-        if not self._watchers:
-            return
-        miner = self._routes.best(now_us, but=but)
-        if miner is None:
-            return
-        if self.source is not None:
-            self._send_accounts(self.source, list(self._watchers), Unsubscribe)
-        self.source = miner
-        self._source_news_us = now_us
-        self._send_accounts(miner, list(self._watchers), Subscribe)
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """End the subscriptions of a client, or put what a miner was asked to another one at once."""
+        client = self._clients.get(event.peer)
+        if client is not None:
+            self._unsubscribe(event.peer, list(client.accounts))
+            self._clients.forget(event.peer)
+        if self._routes.is_named(event.peer):
+            self.source.lose(now_us, event.peer)
+            self._questions.reassign(now_us, event.peer)
 
     # --- time --------------------------------------------------------------------------------------------------------
 
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(
-            self._source_news_us + self._patience_us if self._can_move() else None,
-            self._bare_us or None,
-            self._questions.deadline_us,
-            self._receipts.deadline_us,
-        )
-
-    def _can_move(self) -> bool:
-        return self.source is not None and len(self._routes.up) > 1 and bool(self._watchers)
+        return earliest(self.source.deadline_us, self._bare_us or None, self._questions.deadline_us)
 
     def tick(self, now_us: int) -> None:
         """Put questions again, leave a silent source, send bare checkpoints."""
-        if self._can_move() and self._source_news_us + self._patience_us <= now_us:
-            assert self.source is not None, "there is one to leave"
-            # perhaps the chain itself stands still: then the others are as silent, and moving must not repeat fast
-            self._patience_us = min(2 * self._patience_us, PATIENCE_US_MAX)
-            self._choose_source(now_us, but=(self.source,))
+        self.source.tick(now_us)
         self._questions.tick(now_us)
-        for transfer_id, askers in self._receipts.tick(now_us):
-            for peer in askers:
-                self._outbox.send(peer, ReceiptAnswer(transfer_id, b""))
         if self._bare_us and self._bare_us <= now_us:
             self._bare_us = 0
-            if self._light.is_trusting(now_us // 1000):
-                self._send_bare()
-
-    def _send_bare(self) -> None:
-        newest = self._headers.newest
-        if newest is None:
-            return
-        for peer, client in self._clients.items():
-            if client.accounts and client.floor < newest.header.height:
-                client.floor = newest.header.height
-                self._outbox.send(peer, AccountProofs(newest.data, ()))
+            newest = self._headers.newest
+            if newest is not None and self._light.is_trusting(now_us // 1000):
+                self._clients.send_bare(newest)
 
     # --- out ---------------------------------------------------------------------------------------------------------
 
-    def flush(self) -> None:
+    def settle(self, now_us: int) -> None:
         """Send this step's questions and answers."""
         self._questions.flush()
-        self._receipts.flush()
-        for peer in self._answered:
-            client = self._clients.get(peer)
-            if client is not None and client.out:
-                self._send_out(peer, client)
-        self._answered.clear()
+        self._clients.flush()
 
-    def _give(self, peer: bytes, account: bytes, entry: CachedProof) -> None:
-        client = self._clients.get(peer)
-        if client is not None:
-            client.out[account] = entry
-            self._answered[peer] = None
-
-    def _client(self, peer: bytes) -> _Client:
-        client = self._clients.get(peer)
-        if client is None:
-            client = self._clients[peer] = _Client()
-        return client
-
-    def _send_out(self, peer: bytes, client: _Client) -> None:
-        """Send a client's answers, one checkpoint after the other, lowest first and none below what it has seen."""
-        by_checkpoint: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        entries = sorted(client.out.items(), key=lambda item: item[1].checkpoint.header.height)
-        client.out = {}
-        for account, entry in entries:
-            if entry.checkpoint.header.height >= client.floor:
-                client.floor = entry.checkpoint.header.height
-                by_checkpoint.setdefault(entry.checkpoint.data, []).append((account, entry.proof))
-        for data, proofs in by_checkpoint.items():
-            part: list[tuple[bytes, bytes]] = []
-            size = 0
-            for account, proof in proofs:
-                if len(part) == FORWARD_MAX or size + len(proof) > ANSWER_BYTES_MAX:
-                    self._outbox.send(peer, AccountProofs(data, tuple(part)))
-                    part, size = [], 0
-                part.append((account, proof))
-                size += len(proof)
-            self._outbox.send(peer, AccountProofs(data, tuple(part)))
-
-    def _send_accounts(
-        self, miner: bytes, accounts: list[bytes], kind: type[Subscribe] | type[Unsubscribe] | type[GetAccounts]
-    ) -> None:
-        for start in range(0, len(accounts), FORWARD_MAX):
-            self._outbox.send(miner, kind(tuple(accounts[start : start + FORWARD_MAX])))
-
-    def _ask_accounts(self, miner: bytes, accounts: list[bytes]) -> None:
-        self._send_accounts(miner, accounts, GetAccounts)
-
-    def _ask_receipts(self, miner: bytes, transfer_ids: list[bytes]) -> None:
-        for transfer_id in transfer_ids:
-            self._outbox.send(miner, GetReceipt(transfer_id))
+    def _ask(self, miner: bytes, accounts: list[bytes]) -> None:
+        send_accounts(self._outbox, miner, accounts, GetAccounts)

@@ -25,7 +25,8 @@ import heapq
 from collections.abc import Iterable
 from itertools import islice
 
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, PeerDown, PeerUp
+from supervm.common.parts.part import Part
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import (
@@ -34,6 +35,7 @@ from supervm.protocol.wire.payments import (
     LEVEL_R1,
     LEVEL_R3,
     LEVEL_REFUSED,
+    Status,
     StatusItem,
     Submit,
 )
@@ -55,8 +57,10 @@ ANOTHER_MINER = (BUSY, "predecessor unknown")
 """Beginnings of refusals that another miner need not share."""
 
 
-class Relay:
-    """Forwards what the store holds.
+class Relay(Part):
+    """Forwards what the store holds, and hears what becomes of it.
+
+    In the order of parts it stands before the routes, so that a miner which goes is still one of them here.
 
     Args:
         outbox: where effects go.
@@ -64,6 +68,9 @@ class Relay:
         routes: the miners.
         store: accepted transfers; what it holds at start is forwarded again.
     """
+
+    takes = frozenset({Status})
+    sends = frozenset({Submit})
 
     def __init__(self, outbox: Outbox, news: News, routes: Routes, store: Store) -> None:
         self._outbox = outbox
@@ -85,8 +92,9 @@ class Relay:
         """When `tick` has something to do."""
         return self._timers[0][0] if self._timers else None
 
+    @property
     def waiting(self) -> int:
-        """Return how many durable transfers are not out at any miner."""
+        """How many durable transfers are not out at any miner."""
         return len(self._ready)
 
     def out_at(self, miner: bytes) -> int:
@@ -107,13 +115,17 @@ class Relay:
             self._news.tell(peer, transfer_id, fate)
         return fate is not None
 
+    def room(self, peer: bytes) -> int:
+        """Return how many more transfers may come from `peer`."""
+        return self._store.room(peer)
+
     def accept(self, peer: bytes, transfer: SignedTransfer) -> None:
         """Store a transfer whose form and signature are right and that is not known; R0 follows the write."""
         entry = self._store.add(peer, transfer)
         self._by_token.setdefault(entry.token, []).append(entry)
         self._news.tell(peer, transfer.id, LEVEL_R0, after=entry.token)
 
-    def durable(self, token: int) -> None:
+    def durable(self, now_us: int, token: int) -> None:
         """What was written with `token` may be forwarded."""
         entries = self._by_token.pop(token, ())
         for entry in entries:
@@ -122,12 +134,23 @@ class Relay:
 
     # --- from miners -------------------------------------------------------------------------------------------------
 
-    def miner_up(self, now_us: int) -> None:
-        """A miner came up: what lies at silent ones goes to it at once."""
-        for miner in [miner for miner in self._out if self._routes.passed_over(now_us, miner)]:
-            self.leave(miner)
+    def receive(self, now_us: int, peer: bytes, message: Status) -> None:
+        """Take a miner's news."""
+        self._routes.check_miner(peer, message)
+        self._status(now_us, peer, message.items)
 
-    def leave(self, miner: bytes) -> None:
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Give a miner that comes at once what lies at silent ones."""
+        if self._routes.is_miner(event.peer, event.tier):
+            for miner in [miner for miner in self._out if self._routes.passed_over(now_us, miner)]:
+                self._leave(miner)
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Take back what was out at a miner that went."""
+        if event.peer in self._routes.up:
+            self._leave(event.peer)
+
+    def _leave(self, miner: bytes) -> None:
         """All that was out at a miner, which is down or silent, is ready again, and its senders are free."""
         moved = list(self._out.get(miner, {}).values())
         if moved:
@@ -136,8 +159,8 @@ class Relay:
             del self._pins[sender]
         self._make_ready(moved)
 
-    def status(self, now_us: int, miner: bytes, items: Iterable[StatusItem]) -> None:
-        """Take a miner's news of transfers that were forwarded to it; of others it has nothing to say."""
+    def _status(self, now_us: int, miner: bytes, items: Iterable[StatusItem]) -> None:
+        """Take news of transfers that were forwarded to this miner; of others it has nothing to say."""
         for item in items:
             entry = self._store.get(item.transfer_id)
             if entry is None or miner not in entry.asked:
@@ -207,13 +230,13 @@ class Relay:
         if other is None:
             return False
         if silent:
-            self.leave(miner)
+            self._leave(miner)
         else:
             self.failovers += 1
             self._move_sender(entry.transfer.body.sender, other)
         return True
 
-    def forward(self, now_us: int) -> None:
+    def settle(self, now_us: int) -> None:
         """Send ready transfers to their miners, each sender's in slot order, as far as the miners have room."""
         if not self._ready or not self._routes.up:
             return

@@ -11,6 +11,13 @@ from __future__ import annotations
 import random
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.part import Part
+from supervm.common.parts.shell import unexpected
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.wire.fields import Message
 
 NEWS_US_MAX = 3_000_000
 """An L2 that owes news and gives none for this long is left for another (consensus.md 3.9.5)."""
@@ -35,8 +42,8 @@ class Route:
     silent_until_us: int = 0
 
 
-class Routes:
-    """The miners that are up.
+class Routes(Part):
+    """The miners that are up, and how good they are.
 
     Args:
         miners: node ids that genesis names.
@@ -55,13 +62,40 @@ class Routes:
         """Return whether a peer that says it is of `tier` is a miner of this network."""
         return tier == 2 and peer in self._miners
 
-    def add(self, now_us: int, peer: bytes) -> None:
-        """Note a miner that came up."""
-        self.up[peer] = Route(now_us)
+    def is_named(self, peer: bytes) -> bool:
+        """Return whether genesis names a peer as a miner, whether it is up or not."""
+        return peer in self._miners
 
-    def remove(self, peer: bytes) -> None:
+    def check_miner(self, peer: bytes, message: Message) -> None:
+        """Refuse what only a miner may say.
+
+        Raises:
+            RemoteProtocolError: code ``direction``, if the peer is none.
+        """
+        if peer not in self.up:
+            raise unexpected(3, message)
+
+    def check_client(self, peer: bytes, message: Message) -> None:
+        """Refuse what a miner has no business to say.
+
+        Raises:
+            RemoteProtocolError: code ``direction``, if the peer is one.
+        """
+        if peer in self.up:
+            raise unexpected(3, message)
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Note a miner that came up."""
+        if self.is_miner(event.peer, event.tier):
+            self.up[event.peer] = Route(now_us)
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a miner that went down."""
-        self.up.pop(peer, None)
+        self.up.pop(event.peer, None)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return who is up."""
+        return {"miners": [encode_node_id(peer) for peer in self.up]}
 
     def news(self, now_us: int, peer: bytes) -> None:
         """A miner said something that matters."""

@@ -11,7 +11,7 @@ from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
 from supervm.tier_l2_miner.mempool import batcher, mempool
 from supervm.tier_l2_miner.replica import replica, source
 from supervm.tier_l3_edge.intake import intake, news
-from supervm.tier_l3_edge.proofs import headers, proofs
+from supervm.tier_l3_edge.proofs import headers, proofs, source
 from supervm.tier_l3_edge.relay import relay
 
 from .switch import Patcher, mutation, nothing
@@ -29,7 +29,7 @@ def _durable(patcher: Patcher) -> None:
 @mutation("acknowledged-signed", "an edge checks the sender's signature before R0 (decisions.md)", on=("bad-phone",),
           actors=("flooding-phone",), l4=2)
 def _signed(patcher: Patcher) -> None:
-    patcher.wrap(intake.Intake, "checked", lambda original, self, now_us, token, result: original(
+    patcher.wrap(intake.Intake, "work_done", lambda original, self, now_us, token, result: original(
         self, now_us, token, [True] * len(list(result))))
 
 
@@ -44,7 +44,7 @@ def _edge_proofs(patcher: Patcher) -> None:
         with patch.object(LightClient, "_prove", believe):
             return original(self, *arguments)
 
-    patcher.wrap(proofs.Proofs, "proofs", take)
+    patcher.wrap(proofs.Proofs, "_proofs", take)
 
 
 @mutation("edge-checkpoints", "an edge passes on checkpoints that it has checked (5, N3)", on=("bad-miner",),
@@ -77,7 +77,7 @@ def _forward_again(patcher: Patcher) -> None:
           **_CARRIED,
           is_costly=True)
 def _subscribes(patcher: Patcher) -> None:
-    patcher.set(proofs.Proofs, "_can_move", lambda self: False)
+    patcher.set(source.Source, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
