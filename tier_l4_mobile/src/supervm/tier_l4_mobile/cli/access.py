@@ -38,7 +38,7 @@ from supervm.common.wallet import WALLET_FILE, read_passphrase, unlock_wallet
 from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.genesis import Chain
 
-from ..config import MOBILE_OPTIONS, mobile_options, open_accounts
+from ..config import OPTIONS, mobile_options, open_accounts
 from ..messages import Info, MobileRequest
 from ..node import MobileNode
 from ..tables import TABLES
@@ -80,7 +80,7 @@ def passphrase_of(file: Path | None, *, new: bool = False) -> str:
 
 def config_of(directory: Path) -> NodeConfig:
     """Return the configuration of the node in `directory`."""
-    return load_config(directory / CONFIG_FILE, tier=4, options=MOBILE_OPTIONS)
+    return load_config(directory / CONFIG_FILE, tier=4, options=OPTIONS)
 
 
 def build_node(
