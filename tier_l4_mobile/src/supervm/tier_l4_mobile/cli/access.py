@@ -40,7 +40,7 @@ from supervm.protocol.chain.genesis import Chain
 
 from ..config import OPTIONS, mobile_options, open_accounts
 from ..messages import Info, MobileRequest
-from ..node import MobileNode
+from ..node import MobileNode, Settings
 from ..tables import TABLES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -95,8 +95,9 @@ def build_node(
     keys, names = open_accounts(unlock_wallet(config.directory / WALLET_FILE, passphrase), options)
     peers = [] if offline else [(peer.node_id, peer.address) for peer in config.peers]
     return MobileNode(
-        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng, names=names, validity_ms=options.validity_ms,
-        anchor=None if options.anchor is None else load_anchor(options.anchor, chain),
+        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng,
+        settings=Settings(
+            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)),
     )
 
 
