@@ -43,7 +43,7 @@ from supervm.tier_l4_mobile.cli.run import l4
 from supervm.tier_l4_mobile.cli.verify import verify as verify_command
 from supervm.tier_l4_mobile.cli.wallet import wallet
 from supervm.tier_l4_mobile.commands import COMMANDS
-from supervm.tier_l4_mobile.config import MOBILE_OPTIONS
+from supervm.tier_l4_mobile.config import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 FAST = Stretching(passes=1, memory_bytes=8 << 10)
@@ -127,7 +127,7 @@ def make_folder(path: Path, network: Network, peers: tuple[PeerAddress, ...] = (
     make_key_file(path / NODE_KEY_FILE, bytes(range(32)))
     create_wallet(path / WALLET_FILE, "secret", words=WORDS, entropy=None, cost=FAST)
     config = NodeConfig(tier=4, directory=path, genesis=path / "genesis.cbor", peers=peers)
-    write_config(path / CONFIG_FILE, config, MOBILE_OPTIONS, test_network=True)
+    write_config(path / CONFIG_FILE, config, OPTIONS, test_network=True)
     return path
 
 

@@ -225,7 +225,7 @@ def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
     (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, validity_ms=8 * 86_400_000)), "validity"),
     (Cancel("ff" * 32), "no payment"),
     (ShowPayment("row-x"), "no payment"),
-    (MobileRequest(), "does not know"),
+    (MobileRequest(), "takes no request MobileRequest"),
 ])
 def test_wrong_requests_are_refused_with_the_reason(request_, word):
     phone = online()
@@ -334,7 +334,7 @@ def test_a_clock_far_from_the_edges_is_said_whichever_way_it_is_wrong(offset_ms,
 def test_messages_that_no_phone_gets_end_the_link():
     phone = online()
     phone.step(Received(EDGE, Hello(1, 1, 3, (), 0, "x")))
-    assert [hang.code for hang in phone.hung_up] == ["unexpected"]
+    assert [hang.code for hang in phone.hung_up] == ["direction"]
 
 
 def test_heartbeats_goodbyes_and_failed_dials_are_taken():

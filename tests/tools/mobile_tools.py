@@ -30,7 +30,7 @@ from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.messages import MobileRequest
-from supervm.tier_l4_mobile.node import MobileNode
+from supervm.tier_l4_mobile.node import MobileNode, Settings
 from supervm.tier_l4_mobile.tables import TABLES
 from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
 
@@ -112,7 +112,7 @@ class Phone:
         self.node = MobileNode(
             self.network.chain, keys, peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
             reader=self.store, verify=verify, rng=random.Random(7),
-            names={name: self.network.account(name) for name in self.names}, anchor=self.anchor,
+            settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
         )
         self.tokens: list[int] = []
         self.waiting: list[Send | Reply] = []

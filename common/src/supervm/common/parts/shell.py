@@ -350,11 +350,14 @@ class Shell:
 
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for its owner: what every node tells, and each part's own."""
-        told: dict[str, Any] = {
-            "tier": self.TIER, "problems": [text for part in self.parts for text in part.problems(now_us)]}
+        told: dict[str, Any] = {"tier": self.TIER, "problems": self.problems(now_us)}
         for part in self.parts:
             told.update(part.info(now_us))
         return told
+
+    def problems(self, now_us: int) -> list[str]:
+        """Return what the owner should know and do something about, in sentences."""
+        return [text for part in self.parts for text in part.problems(now_us)]
 
 
 def unexpected(tier: int, message: Message) -> RemoteProtocolError:

@@ -38,9 +38,9 @@ from supervm.common.wallet import WALLET_FILE, read_passphrase, unlock_wallet
 from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.genesis import Chain
 
-from ..config import MOBILE_OPTIONS, mobile_options, open_accounts
+from ..config import OPTIONS, mobile_options, open_accounts
 from ..messages import Info, MobileRequest
-from ..node import MobileNode
+from ..node import MobileNode, Settings
 from ..tables import TABLES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -80,7 +80,7 @@ def passphrase_of(file: Path | None, *, new: bool = False) -> str:
 
 def config_of(directory: Path) -> NodeConfig:
     """Return the configuration of the node in `directory`."""
-    return load_config(directory / CONFIG_FILE, tier=4, options=MOBILE_OPTIONS)
+    return load_config(directory / CONFIG_FILE, tier=4, options=OPTIONS)
 
 
 def build_node(
@@ -95,8 +95,9 @@ def build_node(
     keys, names = open_accounts(unlock_wallet(config.directory / WALLET_FILE, passphrase), options)
     peers = [] if offline else [(peer.node_id, peer.address) for peer in config.peers]
     return MobileNode(
-        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng, names=names, validity_ms=options.validity_ms,
-        anchor=None if options.anchor is None else load_anchor(options.anchor, chain),
+        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng,
+        settings=Settings(
+            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)),
     )
 
 

@@ -12,11 +12,17 @@ import heapq
 from dataclasses import dataclass
 
 from supervm.common.contract.core import Outbox
+from supervm.common.parts.part import Part
 from supervm.protocol.wire.fields import FORWARD_MAX
-from supervm.protocol.wire.payments import GetReceipt, Submit
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_REFUSED, GetReceipt, Status, Submit
 
+from ..messages import Flush
+from ..wallet.books import Books
 from ..wallet.payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment
 from ..wallet.queue import PaymentQueue
+from .sync import Sync
+from .trust import Trust
+from .uplink import Uplink
 
 IN_FLIGHT_MAX = 4_096
 """Most released payments that hold a slot at once, over all accounts."""
@@ -37,30 +43,44 @@ class _Watch:
     tries: int = 0
 
 
-class Courier:
-    """Releases, submits and repeats.
+class Courier(Part):
+    """Payments on their way: released, submitted and repeated.
 
     Args:
         outbox: where effects go.
         queue: the payments.
+        trust: while nothing is believed, nothing new is released.
+        uplink: the edge.
+        sync: asks for the proofs that must settle a payment.
+        books: what is submitted rests on rows that it writes.
     """
 
-    def __init__(self, outbox: Outbox, queue: PaymentQueue) -> None:
+    takes = frozenset({Status})
+    sends = frozenset({Submit, GetReceipt})
+    answers = (Flush,)
+
+    def __init__(
+        self, outbox: Outbox, queue: PaymentQueue, trust: Trust, uplink: Uplink, sync: Sync, books: Books
+    ) -> None:
         self._outbox = outbox
         self._queue = queue
+        self._trust = trust
+        self._uplink = uplink
+        self._sync = sync
+        self._books = books
         self._timers: list[tuple[int, int]] = []
         self._watched: dict[int, _Watch] = {}
         self._outgoing: dict[int, Payment] = {}
         self._receipts: dict[bytes, None] = {}
-        self.questions: dict[bytes, None] = {}
-        """Accounts whose proof is needed to settle a payment, in order; the node asks and clears."""
+        self._questions: dict[bytes, None] = {}
+        """Accounts whose proof is needed to settle a payment, in order."""
 
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
         return self._timers[0][0] if self._timers else None
 
-    def start(self) -> None:
+    def started(self, now_us: int) -> None:
         """Watch what was open when the node stopped; released payments leave when an edge comes."""
         for payment in self._queue.open_payments():
             if not payment.released:
@@ -81,13 +101,32 @@ class Courier:
         for payment in self._queue.awaiting.values():
             self._set(payment.number, _Watch(0), now_us)
 
-    def submit_all(self, payments: list[Payment]) -> None:
-        """Submit these again with the next step's messages."""
-        for payment in payments:
-            self._outgoing[payment.number] = payment
+    def command(self, now_us: int, token: int, request: Flush) -> None:
+        """Let go what its owner has kept here, and submit everything that is released again."""
+        self._queue.let_go()
+        for payment in self._queue.open_payments():
+            if payment.released:
+                self._outgoing[payment.number] = payment
+        edge = self._uplink.active
+        opened = list(self._queue.open_payments())
+        leaving = sum(1 for payment in opened if payment.raw)  # those not released yet are with this step's write
+        self._books.answer(token, {
+            "submitted": leaving if edge else 0, "open": len(opened), "edge": edge.hex() if edge else None,
+        })
 
-    def pump(self, now_us: int) -> None:
-        """Release what may go and ask for receipts; the node calls it only while an edge is there."""
+    def settle(self, now_us: int) -> None:
+        """Release what may go, and submit what is outgoing behind the write that it rests on."""
+        edge = self._uplink.active
+        if edge is not None and self._trust.believes(now_us):
+            self._release(now_us)
+        after = self._books.write(now_us)
+        if edge is not None:
+            self.flush(edge, now_us, after=after)
+            self._sync.want(self._questions)
+        self._questions.clear()
+
+    def _release(self, now_us: int) -> None:
+        """Release what may go and ask for receipts."""
         for payment in self._queue.take_awaiting():
             self._receipts[payment.id] = None
             self._set(payment.number, _Watch(0), now_us + RETRY_US)
@@ -101,18 +140,12 @@ class Courier:
                 watch = self._watched.setdefault(payment.number, _Watch(0))
                 if watch.sent_us + RETRY_US <= now_us:
                     watch.sent_us = now_us
-                    self.questions[payment.account] = None
+                    self._questions[payment.account] = None
                 self._set(payment.number, watch, watch.sent_us + RETRY_US)
 
-    def tick(self, now_us: int, *, online: bool, news_us: int) -> bool:
-        """Act on what is due; return whether the edge leaves payments without news or without progress.
-
-        Args:
-            now_us: the time.
-            online: whether an edge is there.
-            news_us: when the edge last told anything.
-        """
-        silent = False
+    def tick(self, now_us: int) -> None:
+        """Act on what is due; complain of an edge that leaves payments without news or without progress."""
+        online, silent = self._uplink.active is not None, False
         while self._timers and self._timers[0][0] <= now_us:
             due_us, number = heapq.heappop(self._timers)
             watch = self._watched.get(number)
@@ -126,15 +159,16 @@ class Courier:
                     self._receipts[payment.id] = None
                 self._again(number, watch, now_us, RETRY_US)
             else:
-                silent |= self._due(payment, watch, now_us, online, news_us)
-        return silent
+                silent |= self._due(payment, watch, now_us, online, self._uplink.news_us)
+        if silent:
+            self._uplink.complain()
 
     def _due(self, payment: Payment, watch: _Watch, now_us: int, online: bool, news_us: int) -> bool:
         lane = self._queue.lanes[payment.account]
         doubted = lane.doubt is not None and lane.doubt.payment is payment
         if doubted or payment.valid_until_ms * 1000 <= now_us:
             # Submitting helps no more (or not yet); a newer proof decides.
-            self.questions[payment.account] = None
+            self._questions[payment.account] = None
             self._set(payment.number, watch, now_us + (ASK_US if online else RETRY_CLAIMED_US))
             return False
         if not payment.released:
@@ -149,12 +183,24 @@ class Courier:
         watch.tries += 1
         self._outgoing[payment.number] = payment
         if payment.status in (R1, R3):
-            self.questions[payment.account] = None
+            self._questions[payment.account] = None
         # An edge may talk and yet keep a payment to itself: what it has acknowledged and does not bring forward, or
         # does not acknowledge when asked twice, goes to another edge.
         return news_us <= watch.sent_us or payment.status != QUEUED or watch.tries > 1
 
-    def refused(self, payment: Payment, now_us: int) -> None:
+    def receive(self, now_us: int, peer: bytes, message: Status) -> None:
+        """Take an edge's word on payments."""
+        self._uplink.news(peer, now_us)
+        for item in message.items:
+            payment = self._queue.claim(item.transfer_id, item.level, item.reason, now_us)
+            if payment is not None and item.level == LEVEL_REFUSED:
+                self._refused(payment, now_us)
+            elif item.level == LEVEL_EXPIRED:
+                known = self._queue.find(item.transfer_id.hex())
+                if known is not None:  # a proof decides
+                    self._sync.want((known.account,))
+
+    def _refused(self, payment: Payment, now_us: int) -> None:
         """A payment was refused by an edge: look again soon, once a proof or its predecessor may have come."""
         watch = self._watched.get(payment.number) or _Watch(0)
         lane = self._queue.lanes[payment.account]

@@ -10,18 +10,21 @@ the fork.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.light_memory import LightMemory
+from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.payments import CHANGES_MAX, GetAccounts, GetValidatorChanges
+from supervm.protocol.wire.payments import CHANGES_MAX, GetAccounts, GetValidatorChanges, ValidatorChanges
 
-ASK_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
+from .sync import Sync
+from .trust import Trust
+from .uplink import Uplink
+
 SECOND_US = 3_000_000
 """How long a change waits for what a second edge says."""
 
@@ -35,49 +38,61 @@ class _Waiting:
     until_us: int
 
 
-class SetFollower:
-    """Follows changes of validators.
+class SetFollower(Part):
+    """Changes of validators, until they are followed.
 
     Args:
         outbox: where questions go.
         memory: the light client, and where changes are kept.
+        trust: tells whose fault it is if a change cannot be followed.
+        uplink: the edges.
+        sync: asks again for what could not be believed before.
+        blame: blames an edge for what it brought earlier.
     """
 
-    def __init__(self, outbox: Outbox, memory: LightMemory) -> None:
+    takes = frozenset({ValidatorChanges})
+    sends = frozenset({GetValidatorChanges, GetAccounts})
+
+    def __init__(
+        self, outbox: Outbox, memory: LightMemory, trust: Trust, uplink: Uplink, sync: Sync,
+        blame: Callable[[int, bytes, RemoteProtocolError], None],
+    ) -> None:
         self._outbox = outbox
         self._memory = memory
-        self._asked_us: int | None = None
+        self._trust = trust
+        self._uplink = uplink
+        self._sync = sync
+        self._blame = blame
         self._waiting: _Waiting | None = None
 
     @property
     def deadline_us(self) -> int | None:
-        """When `tick` has something to do."""
+        """When changes have waited long enough."""
         return None if self._waiting is None else self._waiting.until_us
 
-    def ask(self, edge: bytes, now_us: int) -> None:
-        """Ask who validates now, at most once a second: an answer came that our validators have not signed."""
-        if self._asked_us is None or now_us - self._asked_us >= ASK_US:
-            self._asked_us = now_us
-            self._outbox.send(edge, GetValidatorChanges(self._memory.client.changed_height))
-
-    def received(self, edge: bytes, raws: Sequence[bytes], others: Sequence[bytes], now_us: int) -> bool:
-        """Take an edge's changes; return whether the validators are others now.
-
-        Args:
-            edge: who brought them.
-            raws: encoded `ValidatorChange`s, oldest first.
-            others: other edges that are up.
-            now_us: the time.
+    def receive(self, now_us: int, peer: bytes, message: ValidatorChanges) -> None:
+        """Take an edge's changes.
 
         Raises:
             RemoteProtocolError: the validators that are trusted have not handed over to these.
         """
+        try:
+            if self._received(peer, message.changes, now_us):
+                self._sync.ask_again()
+        except RemoteProtocolError as error:
+            if not self._trust.excuses(now_us, peer, error, message):
+                raise
+
+    def _received(self, edge: bytes, raws: Sequence[bytes], now_us: int) -> bool:
+        """Take changes, encoded and oldest first; return whether the validators are others now."""
+        others = [other for other in self._uplink.edges() if other != edge]
         changes = tuple(decode(ValidatorChange, raw, bytes_max=1 << 20) for raw in raws)
         waiting = self._waiting
         if waiting is not None and waiting.edge == edge:
             return False
         if waiting is not None and changes:
-            followed, _ = self._settle(now_us)  # the first edge's word first; its faults show when it is asked again
+            # the first edge's word first; its faults show when it is asked again
+            followed, _ = self._follow_waiting(now_us)
             return self._follow(edge, changes, now_us) or followed
         news = [change for change in changes if change.checkpoint.header.height > self._memory.client.changed_height]
         if waiting is None and news and others:
@@ -88,13 +103,18 @@ class SetFollower:
             return False
         return self._follow(edge, changes, now_us)
 
-    def tick(self, now_us: int) -> tuple[bool, tuple[bytes, RemoteProtocolError] | None]:
-        """Follow what has waited long enough; return whether validators changed, and who brought what was wrong."""
+    def tick(self, now_us: int) -> None:
+        """Follow what has waited long enough."""
         if self._waiting is None or self._waiting.until_us > now_us:
-            return False, None
-        return self._settle(now_us)
+            return
+        followed, fault = self._follow_waiting(now_us)
+        if followed:
+            self._sync.ask_again()
+        if fault is not None and not self._trust.excuses(now_us, *fault):
+            self._blame(now_us, *fault)
 
-    def _settle(self, now_us: int) -> tuple[bool, tuple[bytes, RemoteProtocolError] | None]:
+    def _follow_waiting(self, now_us: int) -> tuple[bool, tuple[bytes, RemoteProtocolError] | None]:
+        """Return whether validators changed, and who brought what was wrong."""
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             return False, None

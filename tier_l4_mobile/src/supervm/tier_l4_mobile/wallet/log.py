@@ -5,20 +5,27 @@ It decides nothing; `queue.PaymentQueue` does, on top of it.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
 from supervm.common.contract.records import Reader, Record
+from supervm.common.parts.part import Part
 from supervm.common.text.options import whole_number
 
-from ..tables import payment_row, read_payment
+from ..tables import PAYMENT_TABLES, payment_row, read_payment
 from .changes import Changes
 from .payments import CLOSED, FAILED, FATES, R4, Payment
 
 
-class PaymentLog:
+class PaymentLog(Part):
     """All payments of a phone.
 
     Args:
         reader: what is durable.
     """
+
+    tables = PAYMENT_TABLES
 
     def __init__(self, reader: Reader) -> None:
         self.payments: dict[int, Payment] = {}
@@ -35,6 +42,15 @@ class PaymentLog:
             self.changes.note(payment.number)
         for (former,), (number,) in reader.scan("former_ids"):
             self._by_id[former] = self.payments[number]  # type: ignore[index]
+
+    def started(self, now_us: int) -> None:
+        """Begin to count changes anew."""
+        self.changes.start(now_us)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how many payments there are of each status."""
+        counts = Counter(payment.status for payment in self.payments.values())
+        return {"payments": dict(sorted(counts.items()))}
 
     def find(self, text: str) -> Payment | None:
         """Return the payment of an id, present or former, as `Payment.label` writes it."""

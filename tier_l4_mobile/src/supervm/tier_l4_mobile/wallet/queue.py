@@ -11,7 +11,7 @@ replaced only when a proof says that it can never execute:
 * its predecessor is one of these: the head can then never be what it names.
 
 Everything an edge merely claims (R0, R1, R3, refused) changes what is shown, never which slots are used. The queue is
-pure: it returns nothing to send and writes nothing; its node takes `take_records()` once per step.
+pure: it returns nothing to send and writes nothing; `books` takes `take_records()` and writes them.
 
 Before an account is proved for the first time its payments wait unsigned; the first proof signs them in order.
 """
@@ -61,7 +61,7 @@ _UNKNOWN = "its slot is used; only its receipt can tell whether by this payment"
 
 
 class PaymentQueue(PaymentLog):
-    """Payments of the accounts whose keys are given.
+    """Payments of the accounts whose keys are given: their slots, their signatures and their fates.
 
     Args:
         chain_id: the network.
