@@ -32,9 +32,9 @@ def measured() -> dict[str, object]:
         what: {item.name: getattr(item, what) for item in found if getattr(item, what) > limit}
         for what, limit in LIMITS.items()
     }
-    cores = [*sources(*MONEY_AND_CORES), *(
-        (name, tree) for name, tree in sources("common") if name.split("/")[1] in ("contract", "parts", "link", "wallet")
-    )]
+    wings = ("contract", "parts", "link", "wallet")
+    shared = ((name, tree) for name, tree in sources("common") if name.split("/")[1] in wings)
+    cores = [*sources(*MONEY_AND_CORES), *shared]
     above["floats"] = dict(sorted(count_by_module(
         place for name, tree in cores if name.split("/")[1] not in OUTSIDE for place in floats(name, tree)).items()))
     return above

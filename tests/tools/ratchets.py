@@ -12,7 +12,8 @@ MEMBERS = (
     "protocol", "common", "tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile", "sim",
 )
 _BRANCHES = (
-    ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.comprehension, ast.match_case, ast.Assert,
+    ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.comprehension, ast.match_case,
+    ast.Assert,
 )
 
 

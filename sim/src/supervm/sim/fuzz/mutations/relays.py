@@ -11,7 +11,8 @@ from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
 from supervm.tier_l2_miner.mempool import batcher, mempool
 from supervm.tier_l2_miner.replica import replica, source
 from supervm.tier_l3_edge.intake import intake, news
-from supervm.tier_l3_edge.proofs import headers, proofs, source
+from supervm.tier_l3_edge.proofs import headers, proofs
+from supervm.tier_l3_edge.proofs.source import Source
 from supervm.tier_l3_edge.relay import relay
 
 from .switch import Patcher, mutation, nothing
@@ -77,7 +78,7 @@ def _forward_again(patcher: Patcher) -> None:
           **_CARRIED,
           is_costly=True)
 def _subscribes(patcher: Patcher) -> None:
-    patcher.set(source.Source, "_can_move", lambda self: False)
+    patcher.set(Source, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
