@@ -56,7 +56,7 @@ class Links(Part):
     """Dialling, heartbeats and good-byes, as a part: `peering` at its place in a node's order."""
 
     takes = frozenset({Heartbeat, Goodbye})
-    sends = frozenset({Heartbeat})
+    sends = frozenset({Heartbeat, Goodbye})
     events = ("goodbye", "node-key-in-use")
 
     def __init__(self, peering: Peering, outbox: Outbox, name: Callable[[bytes], str]) -> None:
