@@ -220,7 +220,7 @@ class ProcessNetwork:
                     entry: dict[str, Any] = {}
                     with suppress(ValueError):  # the last line of a process that was killed
                         entry = json.loads(line)
-                    if entry.get("level") in ("error", "critical"):
+                    if entry.get("level") == "error":
                         found.append(f"{name}: {line[:1000]}")
         return found
 

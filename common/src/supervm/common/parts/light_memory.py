@@ -156,7 +156,7 @@ class LightMemory:
         raw = encode(fork)
         token = self._outbox.persist(Put("forks", (fork.height,), (raw,)))
         self._outbox.publish(
-            "evidence", level="critical", kind="fork", height=fork.height, reason=fork.reason, evidence=raw.hex()
+            "evidence", level="warning", kind="fork", height=fork.height, reason=fork.reason, evidence=raw.hex()
         )
         return token, ForkMessage(raw)
 
