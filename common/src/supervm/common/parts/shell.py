@@ -29,6 +29,7 @@ from supervm.protocol.wire.subject import STANDARD, Wire
 
 from ..contract.core import (
     Command,
+    Core,
     DialFailed,
     Durable,
     Effect,
@@ -326,6 +327,11 @@ class Shell:
         for part in self.parts:
             told.update(part.info(now_us))
         return told
+
+
+def wire_of(core: Core) -> Wire:
+    """Return what a core can read: what its parts declare, or, if it has none, what every node knows."""
+    return core.declared_wire() if isinstance(core, Shell) else STANDARD
 
 
 def unexpected(tier: int, message: Message) -> RemoteProtocolError:
