@@ -49,7 +49,8 @@ def raw_of(message: fields.Message) -> list[Any]:
 
 def test_there_is_a_sample_of_every_message() -> None:
     assert {kind.__name__ for kind in typing.get_args(messages.AnyMessage)} == set(SAMPLES)
-    assert {kind.__name__ for kind in fields.Message.__subclasses__()} == set(SAMPLES)
+    shipped = [kind for kind in fields.Message.__subclasses__() if kind.__module__.startswith("supervm.")]
+    assert {kind.__name__ for kind in shipped} == set(SAMPLES)
 
 
 def test_every_message_has_its_own_number() -> None:

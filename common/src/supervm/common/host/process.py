@@ -35,6 +35,7 @@ from ..driver.failures import single
 from ..driver.limits import Limits, limits_for
 from ..errors import CommonError, InputError
 from ..link.connection import LocalNode
+from ..parts.shell import wire_of
 from ..services.control import SOCKET_FILE, Control, Events
 from ..storage import DirectoryLock, LogDamaged
 from ..storage.errors import DatabaseDamaged
@@ -268,7 +269,7 @@ class _Node:
         self._driver = Driver(
             core, store=context.store,
             identity=Identity(context.node_key, os.urandom(32), chain.chain_id),
-            local=LocalNode(config.tier, features, _agent(), known),
+            local=LocalNode(config.tier, features, _agent(), known, wire_of(core)),
             listen=config.listen, workers=config.verify_workers, clock=clock, limits=limits, sink=self._publish,
         )
         self._control = Control(

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.wire.directions import ANY_LINK, DESPITE_CLOCK, accepted_kinds
+from supervm.protocol.wire.directions import ANY_LINK, DESPITE_CLOCK
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
@@ -27,11 +27,11 @@ from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX_HELLO,
     PROTOCOL_VERSION,
     agree_on_version,
-    decode_message,
     encode_message,
 )
 from supervm.protocol.wire.link import Goodbye, Hello
 from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.subject import STANDARD, Wire
 
 from . import LinkSession
 
@@ -51,16 +51,18 @@ class LocalNode:
 
     Attributes:
         tier: 1..4, or 0 for a client that is no node.
-        features: at most 32 words of at most 32 characters.
+        features: at most 32 words of at most 32 characters, with those of `wire`.
         agent: name and version of the software, at most 32 characters.
         known_tiers: node id -> 1 or 2 for the nodes that genesis names; they are of these tiers, and no other is an L2.
             None: any claim is believed (networks without a genesis, in tests).
+        wire: the kinds of messages that it knows.
     """
 
     tier: int
     features: tuple[str, ...] = ()
     agent: str = "supervm"
     known_tiers: Mapping[bytes, int] | None = None
+    wire: Wire = STANDARD
 
 
 def frame_bytes_max(one_tier: int, other_tier: int) -> int:
@@ -158,6 +160,7 @@ class Connection:
                 very call are lost.
         """
         frames = self._session.receive(data, now_us)
+        decode = self._local.wire.decode
         if self.state == "handshake" and self._session.established:
             self.state = "hello"
             if self._dialled:
@@ -170,7 +173,7 @@ class Connection:
                 raise RemoteProtocolError(
                     f"a frame of {len(frame)} bytes; at most {self._limit} are allowed on this link",
                     penalty=100, code="oversized")
-            message = decode_message(frame)
+            message = decode(frame)
             if self.state == "hello":
                 self._take_first(message, now_us)
             elif type(message) in self._accepts:
@@ -208,7 +211,8 @@ class Connection:
     def _say_hello(self, now_us: int) -> None:
         local = self._local
         self._session.send_frame(encode_message(Hello(
-            PROTOCOL_VERSION, PROTOCOL_VERSION, local.tier, local.features, now_us // 1000, local.agent)))
+            PROTOCOL_VERSION, PROTOCOL_VERSION, local.tier, (*local.features, *local.wire.features), now_us // 1000,
+            local.agent)))
 
     def _take_first(self, message: AnyMessage, now_us: int) -> None:
         """The first message has to be Hello; a Goodbye instead says why there will be none."""
@@ -226,7 +230,9 @@ class Connection:
         self._clock_wrong = abs(self.clock_offset_ms) > CLOCK_OFFSET_MS_MAX
         if not self._dialled:
             self._say_hello(now_us)  # also before a refusal for the clock: both sides are told the offset
-        self._accepts, self._sends = accepted_kinds(peer, own), accepted_kinds(own, peer)
+        wire = self._local.wire
+        strange = wire.unknown_to(message.features)
+        self._accepts, self._sends = wire.accepted_kinds(peer, own) - strange, wire.accepted_kinds(own, peer) - strange
         if self._clock_wrong:
             if not {own, peer} & {0, 4}:
                 raise RemoteProtocolError(
@@ -253,7 +259,7 @@ class Connection:
 
     def _take_unwelcome(self, message: AnyMessage) -> None:
         peer = self.peer_tier
-        if self._clock_wrong and type(message) in accepted_kinds(peer, self._local.tier):
+        if self._clock_wrong and type(message) in self._local.wire.accepted_kinds(peer, self._local.tier):
             self.left_out += 1  # the peer may see the offset on the other side of the limit: no fault
             return
         raise RemoteProtocolError(

@@ -29,6 +29,7 @@ from supervm.protocol.wire.subject import STANDARD, Wire
 
 from ..contract.core import (
     Command,
+    Core,
     DialFailed,
     Durable,
     Effect,
@@ -358,6 +359,11 @@ class Shell:
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""
         return [text for part in self.parts for text in part.problems(now_us)]
+
+
+def wire_of(core: Core) -> Wire:
+    """Return what a core can read: what its parts declare, or, if it has none, what every node knows."""
+    return core.declared_wire() if isinstance(core, Shell) else STANDARD
 
 
 def unexpected(tier: int, message: Message) -> RemoteProtocolError:

@@ -3,12 +3,12 @@
 Theory of operation. A *subject* names its kinds, their numbers' range and the directions in which each travels. The
 subjects of this release are in `directions`; a node that has a part with a subject of its own makes a `Wire` of both.
 A `Wire` reads frames and knows directions; the numbers of its subjects must not overlap, since a number is all that a
-frame says of its kind.
+frame says of its kind. The subjects' names are words of Hello: what the other node does not name is not sent to it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -30,7 +30,7 @@ class Subject:
     """Kinds of messages that came later than those of `messages`.
 
     Attributes:
-        name: a word.
+        name: a word, for Hello: it stands for the kinds as they are, so what changes one of them takes another word.
         numbers: the range that the kinds' tags are in.
         directions: each kind and where it may travel.
         droppable: kinds that a full queue may drop, because the next one says more.
@@ -47,6 +47,10 @@ class Wire:
 
     Args:
         subjects: beside those that every node knows.
+
+    Attributes:
+        features: the subjects' names.
+        droppable: kinds that a full queue may drop.
 
     Raises:
         LocalProtocolError: a number stands for two kinds, or is outside its subject's range.
@@ -71,12 +75,18 @@ class Wire:
             union = reduce(or_, subject.directions, union)
         self._accepts = accepts
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
+        self._subjects = subjects
+        self.features = tuple(subject.name for subject in subjects)
         self.droppable: Kinds = frozenset((*DROPPABLE, *(kind for subject in subjects for kind in subject.droppable)))
-        """Kinds that a full queue may drop."""
 
     def accepted_kinds(self, sender_tier: int, receiver_tier: int) -> Kinds:
         """Return what a node of `sender_tier` may send to a node of `receiver_tier` after Hello; tiers are 0..4."""
         return self._accepts.get((sender_tier, receiver_tier), ANY_LINK)
+
+    def unknown_to(self, features: Collection[str]) -> Kinds:
+        """Return the kinds that a node which says these words in its Hello does not know."""
+        return frozenset(kind for subject in self._subjects if subject.name not in features
+                         for kind in subject.directions)
 
     def decode(self, frame: bytes) -> Any:
         """Read exactly one message.

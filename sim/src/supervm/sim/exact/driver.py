@@ -312,7 +312,7 @@ class Driver:
         message = effect.message
         parcel = self._last
         if parcel is None or parcel.message is not message:
-            parcel = self._last = Parcel(message, encode_message(message))
+            parcel = self._last = Parcel(message, encode_message(message), host.wire)
         if type(message) not in lane.kinds or len(parcel.frame) > lane.frame_bytes_max:
             self.not_sent += 1
             return

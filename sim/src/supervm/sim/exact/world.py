@@ -25,7 +25,7 @@ from supervm.common.contract.core import Command, Core, Received
 from supervm.common.contract.records import TableSpec
 from supervm.protocol.base.memory import Memory, remembering
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.frames import decode_message, encode_message
+from supervm.protocol.wire.frames import encode_message
 
 from ..errors import SimulationError
 from .choices import Choices
@@ -278,7 +278,7 @@ class ExactWorld:
         peer = self.host(receiver)
         if not self.reaches(sender, receiver):
             raise SimulationError(f"{peer.name} is not connected to that sender, or cut off from it")
-        self._driver.take(peer, Received(sender, decode_message(encode_message(message))))
+        self._driver.take(peer, Received(sender, self.host(sender).wire.decode(encode_message(message))))
 
     # --- running ------------------------------------------------------------------------------------------------------
 
