@@ -90,7 +90,7 @@ class Consensus(Part):
         self._unverified: sx.AskVerify | None = None  # waits for an ancestor: there is no verdict "absent" (P7)
         finalized, tail = self._stored_tip()
         seat = self._seat
-        serving.tip = finalized[0].height
+        ground.head.found(finalized[0].height)
         self.simplex = Simplex(
             rules=seat.rules,
             index=seat.index,
@@ -151,7 +151,7 @@ class Consensus(Part):
             self.promise_written = self._outbox.persist(
                 Prune((self._floors.begin(),), begin=self._seat.amnesia)
             )
-            self._seat.amnesia = False
+            self._seat.log_begun()
         self.simplex = Simplex(
             rules=self._seat.rules,
             index=self._seat.index,
@@ -263,7 +263,8 @@ class Consensus(Part):
         else:  # a piece of a long run: until the next one comes, a restart needs to know what finalized it
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
             records.append(Put("seals", (last.height,), (encode(finalization),)))
-        self._serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
+        written = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
+        self._ground.head.finalized(last.height, written)
         self._serving.committed(blocks, finalization, self._now_us, tail)
         self._executor.committed(blocks, self._now_us)
         if self._seat.index is None:
