@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from supervm.common.contract.core import Persist, Received, Send, Work
+from supervm.common.contract.jobs import VerifySignatures
 from supervm.common.contract.records import Append, Put
 from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
@@ -107,7 +108,7 @@ class CostWatch:
             elif type(effect) is Persist:
                 written += sum(_size(record) for record in effect.records)
             elif type(effect) is Work:
-                checks += len(effect.job.items)
+                checks += effect.job.cost_us // VerifySignatures.ITEM_COST_US  # other jobs count as so many checks
         self._charge(event, name, received, sent)
         if type(received.message) is VoteMessage and all(
             vote.kind is VoteKind.CHECKPOINT for vote in received.message.votes
