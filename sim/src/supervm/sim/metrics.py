@@ -22,7 +22,7 @@ from supervm.tier_l4_mobile.messages import QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 
 from .epochs import Epochs, views_used
-from .exact import CITIES, REGIONS, Actor, Deployment, Twins
+from .exact import CITIES, REGIONS, Actor, Deployment, LateTwins, Twins
 from .faults import STOPS_BLOCKS, Episode
 from .observing import Recorder, Seen
 from .statistics import quantile, spread_ms
@@ -273,7 +273,8 @@ class Collector:
         self._summary["crashes"], self._summary["starts"] = self._recorder.crashes, self._recorder.starts
         actors = [deployment.host(name).core for name in names if name not in self._honest]
         acts = sum(core.acted for core in actors if isinstance(core, Actor))
-        self._summary["adversary_acts"] = acts + sum(isinstance(core, Twins) for core in actors)
+        self._summary["adversary_acts"] = acts + sum(
+            core.starts if isinstance(core, LateTwins) else 1 for core in actors if isinstance(core, Twins))
         self._details["validators"] = [
             self._ask(name, ValidatorInfo()) for name in deployment.names(1)
             if name in self._honest and deployment.host(name).core is not None

@@ -3,7 +3,7 @@
 `Deployment` builds a network, `ExactWorld` runs it; see their modules for how.
 """
 
-from .actor import Actor, ActorContext, ActorSpec
+from .actor import GRANT, Actor, ActorContext, ActorSpec
 from .adversaries import ACTORS
 from .choices import PPM, Choice, Choices, Stream
 from .clock import HostClock
@@ -30,7 +30,7 @@ from .host import Host
 from .network import Network, Rules
 from .power import BOUNDARIES
 from .queue import BucketQueue
-from .topology import FATES, GENESIS_MS, GRANT, START_US, UPLINKS, Deployment, key
+from .topology import FATES, GENESIS_MS, START_US, UPLINKS, Deployment, key
 from .twins import BOTH, FIRST, NEITHER, SECOND, LateTwins, Masks, Twins
 from .world import ExactWorld
 

@@ -222,6 +222,8 @@ class LateTwins(Twins):
         self.alive[1] = False
         self.late_votes = 0
         """Votes and proposals of the copy."""
+        self.starts = 0
+        """Times that the copy was switched on."""
         self._late_us = late_us
         self._begin_us: int | None = None
         self._up: dict[bytes, PeerUp] = {}
@@ -239,6 +241,7 @@ class LateTwins(Twins):
         elif self._begin_us is not None and self._begin_us <= now_us:
             self._begin_us = None
             self.alive[1] = True
+            self.starts += 1
             effects.extend(self._one(1, now_us, Started()))
             for up in self._up.values():
                 effects.extend(self._one(1, now_us, up))

@@ -16,9 +16,9 @@ from supervm.protocol.transfer import sign_transfer
 from supervm.protocol.votes import Vote, VoteKind
 from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, ProposalMessage, Submit
 
-from ..exact import Actor
-from ..exact.adversaries_l1 import Voter
-from ..exact.adversaries_leader import BadJustification, Leader
+from .actor import Actor
+from .adversaries_l1 import Voter
+from .adversaries_leader import BadJustification, Leader
 
 replace = msgspec.structs.replace
 
