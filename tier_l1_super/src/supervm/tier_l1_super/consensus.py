@@ -79,6 +79,7 @@ class Consensus:
         accuser: told of validators that broke the rules.
         peer_of: validator index -> node id of a connected peer, or None.
         blame: told what a peer did wrong.
+        shuns: whether the validator of an index has been hung up on for what it did, and may not come back yet.
         fetch_chain: asks somebody for finalized blocks above the newest here.
         promises: the write-ahead log.
         floors: says beside which tables the log means something.
@@ -100,6 +101,7 @@ class Consensus:
         *,
         peer_of: Callable[[int], bytes | None],
         blame: Callable[[bytes, RemoteProtocolError], None],
+        shuns: Callable[[int], bool],
         fetch_chain: Callable[[], None],
         promises: Sequence[Promise],
         floors: Floors,
@@ -108,7 +110,7 @@ class Consensus:
         self._chain, self._seat, self._reader, self._ledger = chain, seat, reader, ledger
         self._pool, self._voter, self._executor, self._serving = pool, voter, executor, serving
         self._epoch_end, self._outbox, self._accuser = epoch_end, outbox, accuser
-        self._peer_of, self._blame, self._fetch_chain = peer_of, blame, fetch_chain
+        self._peer_of, self._blame, self._shuns, self._fetch_chain = peer_of, blame, shuns, fetch_chain
         self._now_us = 0
         self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
         self.promise_written = 0
@@ -126,6 +128,7 @@ class Consensus:
             finalized=finalized,
             promises=promises,
             blocks=tail,
+            shuns=shuns,
         )
 
     def _stored_tip(self) -> tuple[tuple[BlockHeader, Certificate | None], tuple[Block, ...]]:
@@ -185,6 +188,7 @@ class Consensus:
             key=self._seat.key,
             parameters=self._chain.parameters,
             finalized=(self.root, None),
+            shuns=self._shuns,
         )
         self.start(now_us)
 

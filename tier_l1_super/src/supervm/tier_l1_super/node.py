@@ -208,6 +208,7 @@ class ValidatorNode:
             self.accuser,
             peer_of=self._peer_of,
             blame=self._blame,
+            shuns=self._shuns,
             fetch_chain=lambda: self._whereabouts.ask_anyone(),
             promises=promises,
             floors=floors,
@@ -258,6 +259,7 @@ class ValidatorNode:
         self._vote_from_us: int | None = None  # None: not started, or voting already
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._early = EarlyMessages()
+        self._has_shunned = False
         self._clock = ClockWatch(self._outbox, drift_ms=chain.parameters.clock_drift_ms)
         self._seen: dict[bytes, None] = {}
         self._now_us = 0
@@ -315,6 +317,10 @@ class ValidatorNode:
             self._handle(event)
             while self._epoch_due is not None:
                 self._next_epoch(self._epoch_due)
+            if self._has_shunned:
+                self._has_shunned = False
+                if self._guard is None and not self._swap.is_under_way:
+                    self.consensus.step(now_us, sx.Tick())  # whoever is gone now may be the leader that is waited for
         except (Divergence, SupplyMismatch, DoubleRun) as error:
             self._outbox.publish("divergence", level="error", reason=str(error))
             self._outbox.halt(str(error))
@@ -601,7 +607,10 @@ class ValidatorNode:
         self.manners.rerank(self._now_us, self._rank)
 
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
-        self.manners.blame(self._now_us, peer, error)
+        self._has_shunned |= self.manners.blame(self._now_us, peer, error)
+
+    def _shuns(self, index: int) -> bool:
+        return self.manners.is_banned(self._now_us, self.seat.rules.validators.node_ids[index])
 
     def _blame_bad_votes(self) -> None:
         for signer in self.executor.tally.bad_signers:

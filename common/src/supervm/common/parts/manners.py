@@ -185,6 +185,11 @@ class Manners:
         """Return whether a peer is connected and not about to be hung up."""
         return peer in self._peers
 
+    def is_banned(self, now_us: int, peer: bytes) -> bool:
+        """Return whether a peer was hung up on for what it did, and may not come back yet."""
+        record = self._records.get(peer)
+        return record is not None and record.until_us > now_us
+
     def rerank(self, now_us: int, rank_of: Callable[[bytes], Rank]) -> None:
         """Look at everybody's rank anew: the set of validators is another."""
         for peer, known in self._peers.items():
