@@ -189,6 +189,12 @@ class MobileNode:
                         self._courier.refused(payment, now_us)
                     elif item.level == LEVEL_EXPIRED:
                         self._look_again(item.transfer_id)
+                if peer == self.uplink.active and any(
+                    item.level in (LEVEL_REFUSED, LEVEL_EXPIRED) and self.queue.may_run(item.transfer_id, now_us)
+                    for item in items
+                ) and self.uplink.leave(self._edges(), now_us):
+                    self._outbox.publish("edge changed", level="info", reason="the one before refused a payment")
+                    self._edge_changed(now_us)
             case AccountProofs():
                 own, news = self._sync.proofs(message, now_us)
                 if own:
