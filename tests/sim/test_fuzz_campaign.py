@@ -63,9 +63,8 @@ import contextlib, io, sys
 import pytest
 from supervm.sim.fuzz.mutations import MUTATIONS, mutated
 for name in sys.argv[1:]:
-    test = f"tests/common/test_light_trust.py::{MUTATIONS[name].test}"
     with mutated(name), contextlib.redirect_stdout(io.StringIO()):
-        status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", test])
+        status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", MUTATIONS[name].test_id])
     print(name, int(status))
 """
 """Plays tests with rules broken, and says how each ended: 0 passed, 1 failed, anything else not played."""
