@@ -362,8 +362,12 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
     shown = phone.do(ShowPayment(payment["id"]))
     assert (shown["status"], shown["proof_verified"]) == ("refused", False)
     assert status(phone, after) == "queued"
+    phone.disk()
+    phone.sent.clear()
     third = phone.do(Pay(row(12)))
-    assert not third["released"]
+    phone.disk()
+    assert not phone.do(ShowPayment(third["id"]))["released"]
+    assert submitted_to(phone, EDGE) == 0
 
 
 def submitted_to(phone: Phone, edge: bytes) -> int:
