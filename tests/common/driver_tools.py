@@ -5,11 +5,11 @@ from typing import Any
 
 import trio
 
-from supervm.common import core as c
-from supervm.common.connection import Connection, LocalNode
+from supervm.common.contract import core as c
 from supervm.common.driver import Driver, Identity, Limits
 from supervm.common.link import LinkSession
-from supervm.protocol.keys import SigningKey
+from supervm.common.link.connection import Connection, LocalNode
+from supervm.protocol.base.keys import SigningKey
 
 CHAIN_ID = b"c" * 32
 

@@ -13,14 +13,15 @@ from typing import Any
 
 import trio
 
-from supervm.common import core as c
-from supervm.common.connection import LocalNode
+from supervm.common.contract import core as c
+from supervm.common.contract.records import Column, Put, Reader, TableSpec
 from supervm.common.driver import Driver, Identity
-from supervm.common.peering import Peering
-from supervm.common.records import Column, Put, Reader, TableSpec
+from supervm.common.link.connection import LocalNode
+from supervm.common.parts.peering import Peering
 from supervm.common.storage.sql import SqlStore
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.wire.messages import Heartbeat, Status, StatusItem, Submit
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import Status, StatusItem, Submit
 
 SENDER, RECEIVER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 WINDOW, ACK_EVERY = 2048, 64

@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from supervm.common import core as c
-from supervm.common.config import NodeConfig, PeerAddress
-from supervm.common.node import NodeContext, run_node
-from supervm.common.records import Append, Column, Put, TableSpec
+from supervm.common.contract import core as c
+from supervm.common.contract.records import Append, Column, Put, TableSpec
+from supervm.common.host.config import NodeConfig, PeerAddress
+from supervm.common.host.process import NodeContext, run_node
 
 TABLES = (TableSpec("notes", (Column("id", "int"),), (Column("text", "text"),)),)
 

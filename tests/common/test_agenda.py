@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervm.common.agenda import AGENDA_FILE, Agenda
+from supervm.common.services.agenda import AGENDA_FILE, Agenda
 
 DAY = 86_400.0
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from supervm.common.chain_clock import AGAIN_US, DRIFT_MS_MAX, ClockWatch, age_ms, behind_text
-from supervm.common.core import Outbox, Publish
+from supervm.common.contract.core import Outbox, Publish
+from supervm.common.parts.chain_clock import AGAIN_US, DRIFT_MS_MAX, ClockWatch, age_ms, behind_text
 
 NOW_US = 1_700_000_000_000_000
 NOW_MS = NOW_US // 1000

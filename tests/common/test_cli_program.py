@@ -19,7 +19,7 @@ from supervm.common.cli.program import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, E
 from supervm.common.cli.registry import BENCHMARKS_GROUP, COMMANDS_GROUP, OPTIONS_GROUP, PROFILES, Offer, offers
 from supervm.common.commands import BENCHMARKS, COMMANDS
 from supervm.common.errors import CommonError, InputError
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 
 HEAVY = ("trio", "sqlalchemy", "apscheduler", "rich", "nacl", "cbor2", "psutil", "msgspec", "trio_parallel")
 

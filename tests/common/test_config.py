@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from supervm.common.config import (
+from supervm.common.contract.options import OptionSpec
+from supervm.common.errors import InputError
+from supervm.common.host.config import (
     HOUSEKEEPING_OPTIONS,
     NodeConfig,
     PeerAddress,
@@ -16,14 +18,13 @@ from supervm.common.config import (
     parse_endpoint,
     parse_peer,
 )
-from supervm.common.config_writer import render_config, write_config
-from supervm.common.errors import InputError
-from supervm.common.home import home_directory
-from supervm.common.keyfile import load_key_file, make_key_file
-from supervm.common.options import OptionSpec, defaults, parse_option
-from supervm.common.toml_text import find_line
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.keys import SigningKey
+from supervm.common.host.config_writer import render_config, write_config
+from supervm.common.host.home import home_directory
+from supervm.common.host.keyfile import load_key_file, make_key_file
+from supervm.common.text.options import defaults, parse_option
+from supervm.common.text.toml_text import find_line
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.keys import SigningKey
 
 OPTIONS = {
     "cache_bytes_max": OptionSpec(int, 1 << 20, "bytes of the cache", 1, 1 << 30),

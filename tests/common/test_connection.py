@@ -6,32 +6,38 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
 from supervm.common.link import LinkSession
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, Connection, LocalNode, goodbye
+from supervm.protocol.base.codec import Uint
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.directions import ACCEPTS, ANY_LINK, DESPITE_CLOCK, accepted_kinds, check_direction
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
     FRAME_BYTES_MAX_HELLO,
     encode_message,
 )
-from supervm.protocol.wire.messages import (
-    AnyMessage,
-    BatchMessage,
-    Goodbye,
-    Heartbeat,
-    Hello,
-    Message,
-    Status,
-    Submit,
-    VoteMessage,
-)
+from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import Status, Submit
+from supervm.protocol.wire.subject import STANDARD, Subject, Wire
 
 DIALLER, ANSWERER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 NOW_US = 1_000_000_000
 BEAT = Heartbeat(1, 2, 3, 4)
+
+
+class Own(Message, frozen=True, tag=210):
+    """A kind that only some nodes know."""
+
+    number: Uint
+
+
+OWN = Wire(Subject("own1", range(210, 220), {Own: frozenset({(4, 3)})}))
 
 
 def end(*, dialled: bool, tier: int, now_us: int = NOW_US, **local: Any) -> Connection:
@@ -232,6 +238,31 @@ def test_a_second_hello_and_what_the_tier_may_not_send_are_refused() -> None:
         pair = Pair(4, 3).shake()
         pair.left.send_frame(encode_message(message))
         refused(pair, pair.left, "direction")
+
+
+@pytest.mark.parametrize("knows", [True, False])
+def test_a_subject_of_its_own_travels_between_nodes_that_both_name_it(knows: bool) -> None:
+    pair = Pair(4, 3, wire=OWN if knows else STANDARD)
+    pair.left = end(dialled=True, tier=4, wire=OWN, features=("cache",))
+    pair.now_us[pair.left] = NOW_US
+    pair.shake()
+    assert pair.right.peer_hello is not None
+    assert pair.right.peer_hello.features == ("cache", "own1")
+    assert pair.left.may_send(Own(7)) is knows
+    assert not pair.right.may_send(Own(7))  # not in this direction
+    if knows:
+        assert pair.send(pair.left, Own(7), BEAT) == [Own(7), BEAT]
+        pair.right.send_frame(encode_message(Own(7)))
+        refused(pair, pair.right, "direction")
+    else:
+        pair.left.send_frame(encode_message(Own(7)))
+        refused(pair, pair.left, "malformed")
+
+
+def test_a_peer_that_does_not_name_a_subject_may_not_send_it() -> None:
+    pair = Pair(4, 3, wire=OWN).shake()
+    pair.left.send_frame(encode_message(Own(7)))
+    refused(pair, pair.left, "direction")
 
 
 def test_goodbye_closes_and_what_follows_it_means_nothing() -> None:

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 import trio
 
-from supervm.common.core import Reply
-from supervm.common.driver.client import call, call_sync, open_control, watch
-from supervm.common.driver.control import EVENTS_WAITING_MAX, Control, Events
-from supervm.common.driver.lines import LINE_BYTES_MAX, NoOwner, RequestRefused, reachable, read_answer
+from supervm.common.contract.core import Reply
 from supervm.common.errors import CommonError
+from supervm.common.services.client import call, call_sync, open_control, watch
+from supervm.common.services.control import EVENTS_WAITING_MAX, Control, Events
+from supervm.common.services.lines import LINE_BYTES_MAX, NoOwner, RequestRefused, reachable, read_answer
 
 
 class Add(msgspec.Struct, tag="add", tag_field="request", forbid_unknown_fields=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from supervm.common.core import earliest
+from supervm.common.contract.core import earliest
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli import main
-from supervm.common.detect import GIB, Hardware, as_labelled, choose_tier, measure
+from supervm.common.host.detect import GIB, Hardware, as_labelled, choose_tier, measure
 
 TB = 10**12
 

@@ -11,11 +11,11 @@ import msgspec
 import pytest
 from chain_tools import make_test_chain
 
-from supervm.common import doctor
 from supervm.common.cli import main
-from supervm.common.detect import Hardware
-from supervm.common.doctor import ADVICE, OK, WRONG, Finding, examine
-from supervm.protocol.codec import encode
+from supervm.common.host import doctor
+from supervm.common.host.detect import Hardware
+from supervm.common.host.doctor import ADVICE, OK, WRONG, Finding, examine
+from supervm.protocol.base.codec import encode
 
 
 def test_every_check_answers_and_only_troubles_have_a_mend(tmp_path: Path) -> None:
@@ -85,7 +85,7 @@ def test_an_old_sqlite_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_another_libsodium_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("supervm.protocol.keys.verify", lambda *_: True)
+    monkeypatch.setattr("supervm.protocol.base.keys.verify", lambda *_: True)
     finding = doctor.check_libsodium()
     assert finding.state == WRONG
     assert "PyNaCl" in finding.mend

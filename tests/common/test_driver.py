@@ -20,16 +20,18 @@ import trio.testing
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
 from supervm.common.driver.acknowledged import Acknowledged
 from supervm.common.driver.listener import Admission, join_address, split_address
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
 from supervm.common.parts.buckets import Rate
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import GetReceipt, Goodbye, Heartbeat, Status, StatusItem, Submit, VoteMessage
+from supervm.protocol.wire.link import Goodbye, Heartbeat
+from supervm.protocol.wire.payments import GetReceipt, Status, StatusItem, Submit
 
 
 def load_tools() -> ModuleType:

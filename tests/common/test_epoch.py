@@ -1,17 +1,17 @@
-"""Who validates after which block, and in which order they lead (consensus.md 2.6, 2.11; `supervm.protocol.epoch`)."""
+"""Who validates after which block, and in which order they lead (consensus.md 2.6, 2.11; `protocol.chain.epoch`)."""
 
 from __future__ import annotations
 
 import pytest
 from epoch_tools import EPOCH_MS, EpochChain
 
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.epoch import EpochRecord, next_epoch, next_validators, rules_of
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.transition import NO_PROGRESS
-from supervm.protocol.validators import ValidatorSet, leader_permutation
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.epoch import EpochRecord, next_epoch, next_validators, rules_of
+from supervm.protocol.chain.progress import NO_PROGRESS
+from supervm.protocol.chain.validators import ValidatorSet, leader_permutation
 
 
 def proposing(*, weights: tuple[int, ...] = (1, 1, 1, 1)) -> EpochChain:

@@ -16,12 +16,12 @@ from protocol_samples import agreed_samples, sample_chain
 from trust_tools import chain_of, forged
 
 from supervm.common.cli import main
-from supervm.common.log import Log
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import bad_batch, double_vote
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.votes import VoteKind
+from supervm.common.host.log import Log
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.evidence import bad_batch, double_vote
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.forks import checkpoint_fork
 
 CHAIN = sample_chain()
 SAMPLES = evidence_samples()

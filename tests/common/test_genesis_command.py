@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli import main
-from supervm.protocol.account import pool_account
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.genesis import Chain, load_genesis
-from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Chain, load_genesis
+from supervm.protocol.state.account import pool_account
 
 KEYS = [SigningKey(bytes([number]) * 32).public for number in range(1, 16)]
 
@@ -93,7 +93,7 @@ def test_a_network_that_is_dated_ahead_of_the_clock_is_made_and_said(
     told = capsys.readouterr()
     assert json.loads(told.out)["time_ms"] == 2**50
     assert "s behind the genesis file, which is dated" in told.err
-    monkeypatch.setattr("supervm.common.doctor.time.time", lambda: 0.0)
+    monkeypatch.setattr("supervm.common.host.doctor.time.time", lambda: 0.0)
     assert main(["genesis", "show", str(tmp_path / "genesis.cbor")]) == 0
     assert "before this program was installed" in capsys.readouterr().err
 
@@ -192,7 +192,7 @@ def test_a_file_that_cannot_be_written_is_named_and_nothing_is_left_of_it(
         os.dup2(opened("/dev/full", os.O_WRONLY), descriptor)
         return descriptor
 
-    monkeypatch.setattr("supervm.common.keyfile.os.open", full)
+    monkeypatch.setattr("supervm.common.host.keyfile.os.open", full)
     assert main(files(tmp_path)) == 2
     assert "genesis.cbor cannot be written: No space left on device" in capsys.readouterr().err
     assert not (tmp_path / "genesis.cbor").exists()

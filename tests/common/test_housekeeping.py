@@ -14,9 +14,10 @@ import pytest
 import trio
 from apscheduler.events import EVENT_JOB_EXECUTED
 
-from supervm.common.agenda import AGENDA_FILE
+from supervm.common.contract.records import Append, Column, Put, TableSpec
 from supervm.common.errors import CommonError, InputError
-from supervm.common.housekeeping import (
+from supervm.common.services.agenda import AGENDA_FILE
+from supervm.common.services.housekeeping import (
     HousekeepingConfig,
     add_jobs,
     back_up,
@@ -24,8 +25,7 @@ from supervm.common.housekeeping import (
     run_housekeeping,
     write_metrics,
 )
-from supervm.common.records import Append, Column, Put, TableSpec
-from supervm.common.scheduler import TrioScheduler
+from supervm.common.services.scheduler import TrioScheduler
 from supervm.common.storage.errors import LogDamaged, StorageFailed
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.wal import read_log

@@ -10,10 +10,10 @@ import pytest
 
 from supervm.common.cli import main
 from supervm.common.cli.registry import tier_options
-from supervm.common.config import DEFAULT_PORTS, load_config
-from supervm.common.keyfile import load_key_file
-from supervm.protocol.address import decode_node_id, encode_address
-from supervm.protocol.keys import SigningKey
+from supervm.common.host.config import DEFAULT_PORTS, load_config
+from supervm.common.host.keyfile import load_key_file
+from supervm.protocol.base.address import decode_node_id, encode_address
+from supervm.protocol.base.keys import SigningKey
 
 
 @pytest.mark.parametrize("tier", ["l1", "l2", "l3", "l4"])

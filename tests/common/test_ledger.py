@@ -5,16 +5,17 @@ from __future__ import annotations
 import pytest
 from chain_tools import TestChain, make_test_chain
 
-from supervm.common.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
-from supervm.common.records import Put
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.block import Block, BlockHeader
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import CertifiedBatch
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.trie_proof import decode_trie_proof, verify
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.trie_proof import decode_trie_proof, verify
 
 Step = tuple[Block, list[CertifiedBatch], list[SignedTransfer]]
 

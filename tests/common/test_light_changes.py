@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trust_tools import NOW_MS, chain_of, client_of, forged
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.keys import verify
-from supervm.protocol.light import AccountAnswer, Anchor, LightClient, ValidatorChange, account_answer
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.light.client import AccountAnswer, Anchor, LightClient, ValidatorChange, account_answer
 
 ALICE = test_key("alice").public
 replace = msgspec.structs.replace

@@ -9,17 +9,18 @@ from chain_tools import GENESIS_TIME_MS
 from epoch_tools import EpochChain
 from trust_tools import NOW_MS, chain_of, forged
 
-from supervm.common.core import Outbox, Persist, Publish
+from supervm.common.contract.core import Outbox, Persist, Publish
 from supervm.common.errors import InputError
-from supervm.common.light_memory import TRUST_TABLES, LightMemory, load_anchor
+from supervm.common.host.anchor_file import load_anchor
+from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.forks import REMEMBERED_MAX, checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import Anchor, ValidatorChange
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.wire.messages import ForkMessage, ValidatorChanges
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.light.client import Anchor, ValidatorChange
+from supervm.protocol.light.forks import REMEMBERED_MAX, checkpoint_fork
+from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 PERIOD_MS = 21 * 86_400_000
 

@@ -18,10 +18,13 @@ from chain_tools import GENESIS_TIME_MS
 from epoch_tools import EpochChain
 from trust_tools import NOW_MS, chain_of, client_of, forged
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.forks import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import (
     REMEMBERED_MAX,
     CheckpointFork,
     Remembered,
@@ -30,9 +33,6 @@ from supervm.protocol.forks import (
     contradiction,
     double_signers,
 )
-from supervm.protocol.keys import verify
-from supervm.protocol.light import Anchor, LightClient, ValidatorChange, anchor_of
-from supervm.protocol.validators import ValidatorList, ValidatorSet
 
 replace = msgspec.structs.replace
 DAY_MS = 86_400_000

@@ -23,9 +23,9 @@ from supervm.common.link import (
 )
 from supervm.common.link.cipher import CipherState
 from supervm.common.link.session import PROLOGUE
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 CHAIN = b"c" * 32
 NOW_MS = 1_000_000

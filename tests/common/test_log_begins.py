@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from supervm.common.config import NodeConfig
-from supervm.common.node import INCARNATION_FILE, PROMISES_FILE, open_store
-from supervm.common.records import Append, Column, Prune, Put, Record, TableSpec
+from supervm.common.contract.records import Append, Column, Prune, Put, Record, TableSpec
+from supervm.common.host.config import NodeConfig
+from supervm.common.host.process import INCARNATION_FILE, PROMISES_FILE, open_store
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 EPOCHS = TableSpec("epochs", (Column("number", "int"),), (Column("epoch", "bytes"),))
 ENTERED = Put("epochs", (1,), (b"entered",))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.core import HangUp, Hold, Outbox, PeerDown, PeerUp, Publish
+from supervm.common.contract.core import HangUp, Hold, Outbox, PeerDown, PeerUp, Publish
 from supervm.common.parts.buckets import DEBT_US_MAX, Bucket, Rate
 from supervm.common.parts.costs import CLASSES, COSTS
 from supervm.common.parts.manners import (
@@ -23,8 +23,11 @@ from supervm.common.parts.manners import (
     charged,
 )
 from supervm.common.parts.sources import source_of
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.wire.messages import AnyMessage, GetBlocks, Heartbeat, VoteMessage
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.wire.chain import GetBlocks
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.messages import AnyMessage
 
 SECOND = 1_000_000
 A, B, C = b"a" * 32, b"b" * 32, b"c" * 32

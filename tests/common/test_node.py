@@ -14,19 +14,19 @@ from typing import Any
 
 import pytest
 
-from supervm.common.config import NodeConfig
-from supervm.common.driver.client import call_sync
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
-from supervm.common.keyfile import make_key_file
-from supervm.common.log import LibraryHandler, Log
-from supervm.common.node import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
-from supervm.common.parent import PARENT_VARIABLE, parent_to_follow
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import make_genesis
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator
+from supervm.common.host.config import NodeConfig
+from supervm.common.host.keyfile import make_key_file
+from supervm.common.host.log import LibraryHandler, Log
+from supervm.common.host.parent import PARENT_VARIABLE, parent_to_follow
+from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
+from supervm.common.services.client import call_sync
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import make_genesis
+from supervm.protocol.chain.validators import Validator
 
 NODE = Path(__file__).with_name("small_node.py")
 RSS_BYTES_MAX = 64 << 20
@@ -223,7 +223,7 @@ def test_strangers_cannot_use_up_the_descriptors_that_the_node_needs(
 def test_descriptors_that_were_closed_at_the_start_never_become_files(tmp_path: Path) -> None:
     """Case 04: what C libraries print to descriptor 2 must not land in a database, and printing is no error."""
     program = (
-        "import os, sys; from supervm.common.streams import open_standard_streams as o; o(); "
+        "import os, sys; from supervm.common.host.streams import open_standard_streams as o; o(); "
         "fd = os.open(sys.argv[1], os.O_WRONLY | os.O_CREAT); print('x', flush=True); print('y', file=sys.stderr); "
         "sys.stdin.read(); os.write(fd, ' '.join([str(fd > 2), *(os.readlink(f'/proc/self/fd/{n}') for n in range(3))])"
         ".encode())"

@@ -11,7 +11,7 @@ from nacl.bindings import crypto_aead_chacha20poly1305_ietf_encrypt
 
 from supervm.common.link.cipher import NONCE_LAST, CipherState
 from supervm.common.link.noise import PROTOCOL_NAME, HandshakeState, public_key
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 
 FOLDER = Path(__file__).parent.parent / "vectors/third_party/noise"
 VECTORS = FOLDER / "cacophony_xx_25519_chachapoly_blake2b.json"

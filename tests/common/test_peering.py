@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
-from supervm.common.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
-from supervm.common.peering import (
+from supervm.common.contract.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
+from supervm.common.parts.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
     DIAL_TIMEOUT_US,
@@ -15,7 +15,7 @@ from supervm.common.peering import (
     SILENCE_US_MAX,
     Peering,
 )
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.protocol.wire.link import Heartbeat
 
 A, B = b"a" * 32, b"b" * 32
 SECOND = 1_000_000

@@ -17,8 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
-from supervm.common.errors import InputError
-from supervm.common.records import (
+from supervm.common.contract.records import (
     INT_MAX,
     INT_MIN,
     Append,
@@ -29,13 +28,14 @@ from supervm.common.records import (
     Put,
     TableSpec,
 )
+from supervm.common.errors import InputError
 from supervm.common.storage.connect import database_url, shown
 from supervm.common.storage.errors import DatabaseDamaged, LogDamaged, StorageFailed
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.net import net_change
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.statements import build_statements, build_table
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 HEIGHTS = TableSpec("heights", (Column("height", "int"),), (Column("body", "bytes"), Column("note", "text", True)))
 ACCOUNTS = TableSpec("accounts", (Column("account", "bytes"),), (Column("balance", "int"),))
@@ -495,7 +495,7 @@ def test_declarations_are_checked():
 COMMIT_FOREVER = """
 import sys
 from pathlib import Path
-from supervm.common.records import *
+from supervm.common.contract.records import *
 from supervm.common.storage.sql import SqlStore
 directory = Path(sys.argv[1])
 table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))

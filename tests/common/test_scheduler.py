@@ -11,7 +11,7 @@ import trio
 from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED, EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED
 
 from supervm.common.errors import CommonError
-from supervm.common.scheduler import TrioScheduler
+from supervm.common.services.scheduler import TrioScheduler
 
 
 class Listener:
@@ -211,5 +211,5 @@ def test_start_points_to_run():
 
 
 def test_housekeeping_alone_does_not_load_apscheduler():
-    code = "import sys, supervm.common.housekeeping; sys.exit('apscheduler' in sys.modules)"
+    code = "import sys, supervm.common.services.housekeeping; sys.exit('apscheduler' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

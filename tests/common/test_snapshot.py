@@ -10,21 +10,22 @@ import msgspec
 import pytest
 from snapshot_tools import EVERY, START_US, TABLES, Answer, Offering, Taking, known_changes, many_accounts
 
-from supervm.common.core import Persist, Send
-from supervm.common.ledger import Ledger, SupplyMismatch
-from supervm.common.records import Put
-from supervm.common.snapshot import offering, taking
-from supervm.common.snapshot.taking import ANSWER_US, SEEK_AGAIN_US, SnapshotTaker
+from supervm.common.contract.core import Persist, Send
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import Ledger, SupplyMismatch
+from supervm.common.parts.snapshot import offering, taking
+from supervm.common.parts.snapshot.taking import ANSWER_US, SEEK_AGAIN_US, SnapshotTaker
+from supervm.common.parts.validator_changes import ChangeStore
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
-from supervm.common.validator_changes import ChangeStore
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.light import ValidatorChange
-from supervm.protocol.snapshot import decode_snapshot_start
-from supervm.protocol.trie_range import FIRST_KEY, decode_trie_range
-from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.light.client import ValidatorChange
+from supervm.protocol.light.snapshot import decode_snapshot_start
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 replace = msgspec.structs.replace
 HEIGHTS = 26

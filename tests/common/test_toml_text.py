@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.program import main
 from supervm.common.errors import InputError
-from supervm.common.quoting import quoted, shorten
-from supervm.common.toml_text import TEXT_BYTES_MAX, parse, parse_value, read_text
+from supervm.common.text.quoting import quoted, shorten
+from supervm.common.text.toml_text import TEXT_BYTES_MAX, parse, parse_value, read_text
 
 GOOD = '''\
 # a comment with [[[[[[[[[[[[[[[[[[[[ and "quotes

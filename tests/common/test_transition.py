@@ -1,4 +1,4 @@
-"""What blocks carry towards the end of an epoch, rule by rule (consensus.md 2.11; `supervm.protocol.transition`)."""
+"""What blocks carry towards the end of an epoch, rule by rule (consensus.md 2.11; `protocol.chain.controls`)."""
 
 from __future__ import annotations
 
@@ -10,30 +10,18 @@ from epoch_tools import EpochChain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.block import (
-    EMPTY_BODY,
-    Block,
-    BlockBody,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-    check_finalized_chain,
-    committed_part,
-)
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import double_vote
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.transition import (
-    NO_PROGRESS,
-    EpochProgress,
-    SetChange,
-    mask_weight,
-    signers_bytes,
-    signers_mask,
-)
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind, statement
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import EMPTY_BODY, BlockBody
+from supervm.protocol.chain.evidence import double_vote
+from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain, committed_part
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.progress import NO_PROGRESS, EpochProgress, mask_weight, signers_bytes, signers_mask
+from supervm.protocol.chain.set_change import SetChange
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind, statement
 
 replace = msgspec.structs.replace
 OTHERS = (0, 1, 2, 4)

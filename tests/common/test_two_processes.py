@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
+from supervm.common.contract.records import Record
 from supervm.common.driver.committer import Gate
-from supervm.common.records import Record
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 

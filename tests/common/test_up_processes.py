@@ -9,7 +9,7 @@ import pytest
 import trio
 import trio.testing
 
-from supervm.common.node import EXIT_STORAGE
+from supervm.common.host.process import EXIT_STORAGE
 from supervm.common.up.layout import Counts, Network
 from supervm.common.up.payments import Wallet
 from supervm.common.up.processes import RESTARTS_MAX, NodeProcess, Processes

@@ -23,7 +23,7 @@ from supervm.common.storage.log_format import (
     parse_log,
 )
 from supervm.common.storage.wal import WriteAheadLog, copy_log, read_log
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 ME = bytes(range(16))
 OTHER = bytes(range(1, 17))

@@ -25,8 +25,8 @@ from supervm.common.wallet import (
     read_passphrase,
     unlock_wallet,
 )
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.keys import SigningKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 BIP39 = json.loads((VECTORS / "third_party" / "bip39" / "vectors.json").read_text())["english"]

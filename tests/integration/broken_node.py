@@ -5,10 +5,10 @@ from pathlib import Path
 
 import msgspec
 
-from supervm.common import core as c
-from supervm.common.config import NodeConfig
-from supervm.common.node import run_node
-from supervm.protocol.errors import LocalProtocolError
+from supervm.common.contract import core as c
+from supervm.common.host.config import NodeConfig
+from supervm.common.host.process import run_node
+from supervm.protocol.base.errors import LocalProtocolError
 
 
 class Break(msgspec.Struct, tag="break", tag_field="request"):

@@ -22,28 +22,24 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient, now_us
 
-from supervm.common.keyfile import load_key_file
+from supervm.common.host.keyfile import load_key_file
 from supervm.common.up.layout import Counts
-from supervm.protocol.errors import ProtocolError, RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
-from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import (
+from supervm.protocol.base.errors import ProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
-    CertificateMessage,
     CheckpointMessage,
     Follow,
     GetBatches,
-    GetBlock,
     GetBlocks,
     GetSnapshot,
-    GetValidatorChanges,
-    Message,
-    ProposalMessage,
-    Subscribe,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import CertificateMessage, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.frames import encode_message
+from supervm.protocol.wire.payments import GetValidatorChanges, Subscribe
 
 SECONDS = float(os.environ.get("SUPERVM_ATTACK_S", "10"))
 """How long each of the three parts takes: undisturbed, strangers, a validator."""

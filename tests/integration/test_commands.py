@@ -19,10 +19,10 @@ from typing import Any
 import pytest
 from hand_network import GRANT, Nodes, ask, run, until
 
-from supervm.common.driver.client import call_sync
-from supervm.common.driver.control import SOCKET_FILE
 from supervm.common.errors import CommonError
-from supervm.common.node import EXIT_STORAGE
+from supervm.common.host.process import EXIT_STORAGE
+from supervm.common.services.client import call_sync
+from supervm.common.services.control import SOCKET_FILE
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

@@ -11,11 +11,11 @@ import pytest
 from chain_tools import make_test_chain
 
 from supervm.common.cli.program import EXIT_BUG
-from supervm.common.driver.client import call_sync
-from supervm.common.driver.control import SOCKET_FILE
-from supervm.common.driver.lines import NoOwner
-from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
-from supervm.protocol.codec import encode
+from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.services.client import call_sync
+from supervm.common.services.control import SOCKET_FILE
+from supervm.common.services.lines import NoOwner
+from supervm.protocol.base.codec import encode
 
 pytestmark = pytest.mark.processes
 

@@ -26,18 +26,20 @@ from msgspec import inspect
 
 import supervm.common.link.identity
 import supervm.common.wallet.store
-import supervm.tier_l1_super.simplex.promises  # noqa: F401 - each of these has agreed types of its own
-from supervm.protocol.batch import Batch
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import INT_MAX, Agreed, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import BlockReceipts
-from supervm.protocol.light import ANSWER_BYTES_MAX, AccountAnswer
-from supervm.protocol.reading import bytes_bounds, reader_of
-from supervm.protocol.snapshot import SNAPSHOT_START_BYTES_MAX, SnapshotStart
-from supervm.protocol.trie_proof import PROOF_BYTES_MAX, TrieProof
+import supervm.tier_l1_super.consensus.simplex.promises  # noqa: F401 - each of these has agreed types of its own
+from supervm.protocol.base.codec import INT_MAX, Agreed, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.reading import bytes_bounds, reader_of
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.light.client import ANSWER_BYTES_MAX, AccountAnswer
+from supervm.protocol.light.snapshot import SNAPSHOT_START_BYTES_MAX, SnapshotStart
+from supervm.protocol.money.execution import BlockReceipts
+from supervm.protocol.state.trie_proof import PROOF_BYTES_MAX, TrieProof
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX, decode_message
-from supervm.protocol.wire.messages import AnyMessage, Message, Status, Submit
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import Status, Submit
 
 T = TypeVar("T")
 KINDS = sorted(

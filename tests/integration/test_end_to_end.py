@@ -17,26 +17,18 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient, now_us
 
-from supervm.common.driver.client import watch
+from supervm.common.services.client import watch
 from supervm.common.up.layout import RESERVE, RESERVE_GRAIN, Counts
 from supervm.common.up.payments import FUNDING_GRAIN, PaymentRun
-from supervm.protocol.account import POOLS
-from supervm.protocol.address import decode_address
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import decode
-from supervm.protocol.fees import split_fee
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.light import ProvedAccount
-from supervm.protocol.transfer import SignedTransfer, sign_transfer
-from supervm.protocol.wire.messages import (
-    LEVEL_R0,
-    LEVEL_R3,
-    LEVEL_REFUSED,
-    GetReceipt,
-    ReceiptAnswer,
-    Status,
-    Submit,
-)
+from supervm.protocol.base.address import decode_address
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.light.client import ProvedAccount
+from supervm.protocol.money.fees import split_fee
+from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.state.account import POOLS
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED, GetReceipt, ReceiptAnswer, Status, Submit
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

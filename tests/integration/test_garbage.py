@@ -16,13 +16,14 @@ import trio
 from process_network import ProcessNetwork, running
 from raw_client import RawClient
 
-from supervm.common.driver.client import watch
-from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.host.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.services.client import watch
 from supervm.common.up.layout import Counts
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.directions import ACCEPTS
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import Hello, Message
+from supervm.protocol.wire.link import Hello
 from supervm.sim.fuzz.wild import MESSAGES, Wild
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]

@@ -20,7 +20,7 @@ from supervm.common.cli.registry import COMMANDS_GROUP
 from supervm.common.up import session
 from supervm.common.up.payments import FUNDING_FEE_GRAIN, FUNDING_GRAIN
 from supervm.common.up.rows import BUILT_IN
-from supervm.protocol.fees import split_fee
+from supervm.protocol.money.fees import split_fee
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

@@ -12,7 +12,7 @@ import pytest
 from supervm.common.cli import main
 from supervm.common.cli.numbers import DecimalNumber, WholeNumber
 from supervm.common.cli.program import program
-from supervm.common.quoting import quoted
+from supervm.common.text.quoting import quoted
 
 NO_NUMBERS = ["1_5", "+5", " 5", "5 ", "٥", "५", "５", "0x5", "1e1", "5.0", "", "--5", "9" * 5_000, "²", "1,000"]
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli.registry import tier_options
-from supervm.common.config import DEFAULT_PORTS, HOUSEKEEPING_OPTIONS, NodeConfig
-from supervm.common.options import OptionSpec
+from supervm.common.contract.options import OptionSpec
+from supervm.common.host.config import DEFAULT_PORTS, HOUSEKEEPING_OPTIONS, NodeConfig
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| `([^`]*)` \|", re.MULTILINE)

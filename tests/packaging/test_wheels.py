@@ -88,7 +88,7 @@ def test_a_wheel_holds_its_own_member_only_and_no_namespace_init(wheels: dict[st
 
 
 def test_no_source_tree_holds_a_namespace_init() -> None:
-    """One stray supervm/__init__.py makes every other member unimportable (recipes.md 6)."""
+    """One stray supervm/__init__.py makes every other member unimportable (architecture.md 1)."""
     assert [path for member in MEMBERS for path in (ROOT / member).glob("**/supervm/__init__.py")] == []
 
 

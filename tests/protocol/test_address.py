@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from supervm.protocol.address import (
+from supervm.protocol.base.address import (
     bech32m_decode,
     bech32m_encode,
     decode_address,
@@ -17,8 +17,8 @@ from supervm.protocol.address import (
     from_values,
     to_values,
 )
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 BIP350 = json.loads((VECTORS / "third_party" / "bip350" / "vectors.json").read_text())

@@ -11,30 +11,26 @@ from chain_tools import make_test_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.batch import (
-    BATCH_TRANSFERS_MAX,
-    NO_EDGE,
-    Batch,
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, check_batch, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
-    BatchHeader,
     VoteGroup,
-    batch_header,
     batch_vote_statement,
     bitmap_bits,
     bitmap_bytes,
     certified_bits,
-    check_batch,
     check_batch_certificate,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.receipts import TRANSACTIONS, merkle_root
-from supervm.protocol.validators import Validator, ValidatorSet
-from supervm.protocol.votes import VoteKind, statement
+from supervm.protocol.chain.validators import Validator, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind, statement
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 CHAIN = make_test_chain(4, miners=2)
 EDGE = CHAIN.account("edge")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.bindings import crypto_generichash_blake2b_salt_personal
 
-from supervm.protocol.hashing import hasher
+from supervm.protocol.base.hashing import hasher
 
 KAT = json.loads(
     (Path(__file__).parents[1] / "vectors" / "third_party" / "blake2" / "blake2b_kat.json").read_text()

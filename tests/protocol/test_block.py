@@ -10,23 +10,15 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.block import (
-    BODY_BYTES_MAX,
-    CHECKPOINT_LAG_MAX,
-    REFS_MAX,
-    Block,
-    BlockBody,
-    BlockHeader,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-    check_finalized_chain,
-)
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.limits import REFS_MAX
+from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block
+from supervm.protocol.chain.body import BODY_BYTES_MAX, BlockBody
+from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.votes import Certificate, VoteKind
 
 CHAIN = make_test_chain(4, miners=2)
 GENESIS = CHAIN.genesis_header

@@ -7,11 +7,11 @@ import pytest
 from chain_tools import make_test_chain
 from protocol_samples import agreed_samples
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.votes import VoteKind, check_certificate
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader, check_certified_checkpoint
+from supervm.protocol.chain.votes import VoteKind, check_certificate
 
 CHAIN = make_test_chain(4)
 replace = msgspec.structs.replace

@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 from protocol_samples import agreed_samples
 from protocol_vectors import protocol_vectors
 
-from supervm.protocol.account import AccountLeaf
-from supervm.protocol.batch import Batch
-from supervm.protocol.block import FinalizedBlocks
-from supervm.protocol.codec import INT_MAX, Agreed, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Genesis, Parameters
-from supervm.protocol.transfer import Transfer
+from supervm.protocol.base.codec import INT_MAX, Agreed, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.genesis import Genesis, Parameters
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import AccountLeaf
 
 SAMPLES = agreed_samples()
 EACH = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from supervm.protocol.address import encode_address
-from supervm.protocol.derivation import COIN_TYPE, INDEX_MAX, account_seed, derive_seed
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.derivation import COIN_TYPE, INDEX_MAX, account_seed, derive_seed
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 SLIP10 = json.loads((VECTORS / "third_party" / "slip10" / "ed25519.json").read_text())

@@ -8,10 +8,10 @@ from chain_tools import test_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import encode
-from supervm.protocol.edge import EdgeRecord, read_edge_record, sign_edge_record
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.keys import verify
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.edge import EdgeRecord, read_edge_record, sign_edge_record
 
 CHAIN_ID, PAYOUT = b"c" * 32, b"p" * 32
 KEY, OTHER = test_key("edge"), test_key("other")

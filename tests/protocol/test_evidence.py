@@ -21,11 +21,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import sample_batch, sample_chain
 
-from supervm.protocol.batch import BATCH_TRANSFERS_MAX, EDGES_MAX, BatchHeader
-from supervm.protocol.block import BODY_BYTES_MAX, Justification
-from supervm.protocol.codec import INT_MAX, decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.evidence import (
+from supervm.protocol.base.codec import INT_MAX, decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.chain.batch import EDGES_MAX, BatchHeader
+from supervm.protocol.chain.body import BODY_BYTES_MAX
+from supervm.protocol.chain.evidence import (
     EVIDENCE_BYTES_MAX,
     BadBatch,
     BadJustification,
@@ -37,11 +40,10 @@ from supervm.protocol.evidence import (
     decode_evidence,
     double_vote,
 )
-from supervm.protocol.genesis import Chain, load_genesis
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.transfer import TRANSFER_BYTES_MAX
-from supervm.protocol.votes import Vote, VoteKind
+from supervm.protocol.chain.genesis import Chain, load_genesis
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.votes import Vote, VoteKind
+from supervm.protocol.money.transfer import TRANSFER_BYTES_MAX
 
 replace = msgspec.structs.replace
 CHAIN = sample_chain()

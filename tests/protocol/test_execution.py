@@ -9,20 +9,13 @@ from chain_tools import VALID_UNTIL_MS, make_test_chain, test_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
-from supervm.protocol.batch import NO_EDGE
-from supervm.protocol.codec import INT_MAX
-from supervm.protocol.execution import (
-    STATUS_EXECUTED,
-    STATUS_FAILED,
-    BlockResult,
-    CertifiedBatch,
-    can_execute,
-    execute_block,
-)
-from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
+from supervm.protocol.money.execution import STATUS_EXECUTED, STATUS_FAILED, BlockResult, can_execute, execute_block
+from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, NO_EDGE, split_fee
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
 
 NAMES = ("alice", "bob", "carol", "dave")
 KEYS = {name: test_key(name).public for name in NAMES}

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import INT_MAX
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.fees import BPS_WHOLE, DEFAULT_SHARES_BPS, check_shares, split_fee
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.money.fees import BPS_WHOLE, DEFAULT_SHARES_BPS, check_shares, split_fee
 
 FEES = st.integers(0, INT_MAX) | st.integers(0, 20_000)
 SHARES = st.lists(st.integers(0, BPS_WHOLE), min_size=3, max_size=3).map(

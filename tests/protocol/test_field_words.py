@@ -19,7 +19,7 @@ from typing import Any, get_args
 import msgspec
 
 import supervm.protocol
-from supervm.protocol.codec import Agreed, Uint
+from supervm.protocol.base.codec import Agreed, Uint
 
 Kind = type[msgspec.Struct]
 PACKAGE = supervm.protocol.__name__ + "."

@@ -10,10 +10,11 @@ from chain_tools import make_test_chain, test_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.account import encode_account, pool_account
-from supervm.protocol.codec import INT_MAX, encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import (
+from supervm.protocol.base.codec import INT_MAX, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_genesis
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.genesis import (
     Allocation,
     Chain,
     Genesis,
@@ -23,10 +24,9 @@ from supervm.protocol.genesis import (
     load_genesis,
     make_genesis,
 )
-from supervm.protocol.hashing import ZERO_HASH, hash_genesis
-from supervm.protocol.keys import verify
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.validators import leader_permutation
+from supervm.protocol.chain.validators import leader_permutation
+from supervm.protocol.state.account import encode_account, pool_account
+from supervm.protocol.state.trie import QuadTrie
 
 CHAIN = make_test_chain(4, {"alice": 5, "bob": 7, "carol": 9}, miners=3)
 GENESIS = CHAIN.chain.genesis

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol import keys
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.keys import ACCEPT_SET, SigningKey, check_accept_set, verify, verify_many
+from supervm.protocol.base import keys
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import ACCEPT_SET, SigningKey, check_accept_set, verify, verify_many
 
 THIRD_PARTY = Path(__file__).parents[1] / "vectors" / "third_party"
 WYCHEPROOF = json.loads((THIRD_PARTY / "wycheproof" / "ed25519_test.json").read_text())

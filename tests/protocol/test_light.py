@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import Receipt, execute_block
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify
-from supervm.protocol.light import (
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind, statement
+from supervm.protocol.light.client import (
     AccountAnswer,
     Anchor,
     LightClient,
@@ -25,13 +25,13 @@ from supervm.protocol.light import (
     anchor_of,
     receipt_proof,
 )
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_proof import TrieProof
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind, statement
+from supervm.protocol.money.execution import Receipt, execute_block
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_proof import TrieProof
 
 ALICE, BOB, NOBODY = (test_key(name).public for name in ("alice", "bob", "nobody"))
 NOW_MS = GENESIS_TIME_MS + 10_000

@@ -6,16 +6,16 @@ import msgspec
 import pytest
 from protocol_samples import agreed_samples
 
-from supervm.protocol import memory as module
-from supervm.protocol.account import Account, AccountLeaf, encode_account
-from supervm.protocol.codec import Agreed, decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.memory import Half, Memory, remembering
-from supervm.protocol.transfer import Transfer
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.validators import Validator, ValidatorSet
-from supervm.protocol.votes import VoteKind, check_certificate, make_certificate, statement
+from supervm.protocol.base import memory as module
+from supervm.protocol.base.codec import Agreed, decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.base.memory import Half, Memory, remembering
+from supervm.protocol.chain.validators import Validator, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind, check_certificate, make_certificate, statement
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import Account, AccountLeaf, encode_account
+from supervm.protocol.state.trie import QuadTrie
 
 SAMPLES = agreed_samples()
 LEAF = AccountLeaf(1, 5, 6, bytes(32), 0)

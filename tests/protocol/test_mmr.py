@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.mmr import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.state.mmr import (
     HASHES_MAX,
     MMR_PROOF_BYTES_MAX,
     HistoryMMR,

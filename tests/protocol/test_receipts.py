@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.receipts import (
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.state.receipts import (
     RECEIPTS,
     RFC6962_SHA256,
     TRANSACTIONS,

@@ -8,20 +8,20 @@ import msgspec
 import pytest
 from chain_tools import make_test_chain, test_key
 
-from supervm.protocol.codec import encode
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.snapshot import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.validators import VALIDATORS_MAX, Validator, ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.snapshot import (
     SNAPSHOT_START_BYTES_MAX,
     SnapshotStart,
     check_snapshot_start,
     decode_snapshot_start,
 )
-from supervm.protocol.validators import VALIDATORS_MAX, Validator, ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.state.mmr import HistoryMMR
 
 replace = msgspec.structs.replace
 CHAIN = make_test_chain(4)

@@ -10,11 +10,11 @@ from chain_tools import make_test_chain, test_key
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import INT_MAX, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH, hash_transfer
-from supervm.protocol.keys import verify_many
-from supervm.protocol.transfer import (
+from supervm.protocol.base.codec import INT_MAX, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.base.keys import verify_many
+from supervm.protocol.money.transfer import (
     PAYLOAD_BYTES_MAX,
     TRANSFER_BYTES_MAX,
     parse_transfer,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.trie import QuadTrie, TrieView
-from supervm.protocol.trie_proof import VALUE_BYTES_MAX, hash_account_key, verify
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.state.trie import QuadTrie, TrieView
+from supervm.protocol.state.trie_proof import VALUE_BYTES_MAX, hash_account_key, verify
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "trees.json").read_text())["trie"]
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_proof import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_proof import (
     DEPTH_MAX,
     PROOF_BYTES_MAX,
     VALUE_BYTES_MAX,

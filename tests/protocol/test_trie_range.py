@@ -11,13 +11,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from range_vectors import range_vectors
 
-from supervm.protocol.account import ACCOUNT_BYTES_MIN
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_proof import VALUE_BYTES_MAX, digit_at, hash_account_key, hash_leaf, hash_node, hash_value
-from supervm.protocol.trie_range import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.state.account import ACCOUNT_BYTES_MIN
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_proof import (
+    VALUE_BYTES_MAX,
+    digit_at,
+    hash_account_key,
+    hash_leaf,
+    hash_node,
+    hash_value,
+)
+from supervm.protocol.state.trie_range import (
     FIRST_KEY,
     RANGE_BYTES_MAX,
     RANGE_BYTES_MIN,

@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import VALIDATORS_MAX, Validator, ValidatorSet, canonical_members, leader_permutation
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.validators import (
+    VALIDATORS_MAX,
+    Validator,
+    ValidatorSet,
+    canonical_members,
+    leader_permutation,
+)
 
 
 def members(weights: list[int]) -> list[Validator]:

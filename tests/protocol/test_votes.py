@@ -12,12 +12,12 @@ from chain_tools import make_test_chain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH, hash_vote
-from supervm.protocol.keys import verify
-from supervm.protocol.spans import Span
-from supervm.protocol.votes import (
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.spans import Span
+from supervm.protocol.chain.votes import (
     Certificate,
     Vote,
     VoteKind,

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import message_samples
 
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.transfer import TRANSFER_BYTES_MAX
-from supervm.protocol.wire import messages as m
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.money.transfer import TRANSFER_BYTES_MAX
+from supervm.protocol.wire import chain, consensus, fields, link, messages, payments
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
@@ -41,15 +41,16 @@ def refused(frame: bytes) -> bool:
     return False
 
 
-def raw_of(message: m.Message) -> list[Any]:
+def raw_of(message: fields.Message) -> list[Any]:
     raw = msgpack.unpackb(encode_message(message))
     assert isinstance(raw, list)
     return raw
 
 
 def test_there_is_a_sample_of_every_message() -> None:
-    assert {kind.__name__ for kind in typing.get_args(m.AnyMessage)} == set(SAMPLES)
-    assert {kind.__name__ for kind in m.Message.__subclasses__()} == set(SAMPLES)
+    assert {kind.__name__ for kind in typing.get_args(messages.AnyMessage)} == set(SAMPLES)
+    shipped = [kind for kind in fields.Message.__subclasses__() if kind.__module__.startswith("supervm.")]
+    assert {kind.__name__ for kind in shipped} == set(SAMPLES)
 
 
 def test_every_message_has_its_own_number() -> None:
@@ -64,18 +65,18 @@ def test_the_frozen_frames_are_read_as_the_samples(name: str) -> None:
 
 
 @EACH
-def test_round_trip(message: m.Message) -> None:
+def test_round_trip(message: fields.Message) -> None:
     assert decode_message(encode_message(message)) == message
 
 
 @EACH
-def test_the_bytes_are_those_of_the_reference_msgpack(message: m.Message) -> None:
+def test_the_bytes_are_those_of_the_reference_msgpack(message: fields.Message) -> None:
     frame = encode_message(message)
     assert msgpack.packb(msgpack.unpackb(frame), use_bin_type=True) == frame
 
 
 @EACH
-def test_every_truncation_and_every_extension_is_refused(message: m.Message) -> None:
+def test_every_truncation_and_every_extension_is_refused(message: fields.Message) -> None:
     frame = encode_message(message)
     assert all(refused(frame[:length]) for length in range(len(frame)))
     assert all(refused(frame + bytes([tail])) for tail in range(256))
@@ -83,7 +84,7 @@ def test_every_truncation_and_every_extension_is_refused(message: m.Message) -> 
 
 
 @EACH
-def test_every_changed_byte_is_refused_or_another_message(message: m.Message) -> None:
+def test_every_changed_byte_is_refused_or_another_message(message: fields.Message) -> None:
     frame = encode_message(message)
     step = max(1, len(frame) // 400)
     for place in [*range(min(len(frame), 60)), *range(60, len(frame), step)]:
@@ -94,7 +95,7 @@ def test_every_changed_byte_is_refused_or_another_message(message: m.Message) ->
 
 
 @EACH
-def test_another_number_of_fields_is_refused(message: m.Message) -> None:
+def test_another_number_of_fields_is_refused(message: fields.Message) -> None:
     raw = raw_of(message)
     for other in (raw[:-1], [*raw, 0], [[*raw]], raw[1:], [], raw[0], dict(enumerate(raw)), [*raw, *raw]):
         assert refused(msgpack.packb(other)), other
@@ -120,7 +121,7 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("Goodbye", 1, "x" * 33),
     ("Goodbye", 2, "x" * 257),
     ("Submit", 1, [bytes(TRANSFER_BYTES_MAX + 1)]),
-    ("Submit", 1, [b""] * (m.FORWARD_MAX + 1)),
+    ("Submit", 1, [b""] * (fields.FORWARD_MAX + 1)),
     ("Submit", 1, ["text"]),
     ("Submit", 1, b""),
     ("Status", 1, [[bytes(32), 21, ""]]),
@@ -128,9 +129,9 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("Status", 1, [[bytes(32), 0, "", 0]]),
     ("Status", 1, [[bytes(32), 0]]),
     ("Subscribe", 1, [bytes(33)]),
-    ("Subscribe", 1, [bytes(32)] * (m.FORWARD_MAX + 1)),
-    ("Unsubscribe", 1, [bytes(32)] * (m.FORWARD_MAX + 1)),
-    ("GetAccounts", 1, [bytes(32)] * (m.FORWARD_MAX + 1)),
+    ("Subscribe", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
+    ("Unsubscribe", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
+    ("GetAccounts", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
     ("AccountProofs", 1, bytes((1 << 20) + 1)),
     ("AccountProofs", 2, [[bytes(32), b"", b""]]),
     ("GetReceipt", 1, bytes(31)),
@@ -162,18 +163,18 @@ def test_fields_out_of_bounds_are_refused(name: str, place: int, value: object) 
 
 def test_bounds_themselves_are_allowed() -> None:
     for message in (
-        m.Submit((bytes(TRANSFER_BYTES_MAX),) * m.FORWARD_MAX),
-        m.GetBlocks(INT_OVER - 1),
-        m.Goodbye("x" * 32, "ü" * 256),
-        m.BatchMessage(bytes(4 << 20)),
+        payments.Submit((bytes(TRANSFER_BYTES_MAX),) * fields.FORWARD_MAX),
+        chain.GetBlocks(INT_OVER - 1),
+        link.Goodbye("x" * 32, "ü" * 256),
+        chain.BatchMessage(bytes(4 << 20)),
     ):
         assert decode_message(encode_message(message)) == message
 
 
 def test_the_largest_contents_fit_the_frames_they_travel_in() -> None:
-    assert len(encode_message(m.BatchMessage(bytes(4 << 20)))) <= FRAME_BYTES_MAX_CORE
-    assert len(encode_message(m.Submit((bytes(TRANSFER_BYTES_MAX),) * m.FORWARD_MAX))) <= FRAME_BYTES_MAX
-    assert len(encode_message(m.Hello(1, 1, 4, ("ü" * 32,) * 32, INT_OVER - 1, "ü" * 32))) <= FRAME_BYTES_MAX_HELLO
+    assert len(encode_message(chain.BatchMessage(bytes(4 << 20)))) <= FRAME_BYTES_MAX_CORE
+    assert len(encode_message(payments.Submit((bytes(TRANSFER_BYTES_MAX),) * fields.FORWARD_MAX))) <= FRAME_BYTES_MAX
+    assert len(encode_message(link.Hello(1, 1, 4, ("ü" * 32,) * 32, INT_OVER - 1, "ü" * 32))) <= FRAME_BYTES_MAX_HELLO
 
 
 @given(st.binary(max_size=200))
@@ -267,3 +268,12 @@ def test_version_negotiation(low: int, high: int, agreed: bool) -> None:
         with pytest.raises(RemoteProtocolError, match="this node speaks 1") as caught:
             agree_on_version(low, high)
         assert (caught.value.code, caught.value.penalty) == ("version", 0)
+
+
+def test_each_subject_keeps_to_its_own_range_of_numbers() -> None:
+    subjects = (link, payments, chain, consensus)
+    for kind in typing.get_args(messages.AnyMessage):
+        subject = next(module for module in subjects if module.__name__ == kind.__module__)
+        assert kind.__struct_config__.tag in subject.TAGS, kind.__name__
+    numbers = [number for subject in subjects for number in subject.TAGS]
+    assert len(numbers) == len(set(numbers))

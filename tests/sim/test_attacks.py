@@ -15,10 +15,10 @@ from functools import cache
 
 import pytest
 
-from supervm.protocol.genesis import Parameters
-from supervm.sim.exact import Actor, Deployment, LateTwins
+from supervm.protocol.chain.genesis import Parameters
+from supervm.sim.disturb.restorer import Restorer
+from supervm.sim.exact import Actor, Deployment, Late, LateTwins
 from supervm.sim.invariants import Monitor
-from supervm.sim.restorer import Restorer
 
 PAYMENTS_PER_S = 5
 """Of each of two phones."""
@@ -87,7 +87,7 @@ def run(attack: Attack, *, off: str = "") -> Played:
     net = Deployment(
         l1=5 if attack.members else 4, members=attack.members, l2=2, l3=2, l4=2,
         actors={attack.who: attack.actor} if attack.actor else {},
-        late_twins={attack.who: attack.late_us} if attack.late_us else {}, keep_events=True,
+        late_twins={attack.who: Late(attack.late_us)} if attack.late_us else {}, keep_events=True,
         parameters=Parameters(1, test_network=True, view_timeout_ms=100, epoch_ms=attack.epoch_ms))
     monitor = Monitor(net)
     monitor.costs.suspects[attack.who] = None

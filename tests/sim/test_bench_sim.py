@@ -72,11 +72,11 @@ def test_both_engines_handle_the_same_load() -> None:
     ("module", "purpose"),
     [
         ("supervm.sim.exact.queue", "engine"),
-        ("supervm.tier_l1_super.simplex.core", "core_l1"),
+        ("supervm.tier_l1_super.consensus.simplex.core", "core_l1"),
         ("supervm.protocol.wire.frames", "codec"),
         ("nacl.bindings.crypto_sign", "crypto"),
         ("supervm.sim.invariants.monitor", "observers"),
-        ("supervm.common.peering", ""),
+        ("supervm.common.parts.peering", ""),
         ("supervm.sim", ""),
         ("json", ""),
     ],

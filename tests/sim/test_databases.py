@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 from supervm.sim.exact import Deployment
 from supervm.sim.fuzz.config import draw_config
 from supervm.sim.fuzz.run import run_seed
 from supervm.sim.invariants import Monitor
 from supervm.sim.run import run_scenario, set_up
 from supervm.sim.scenario.schema import read_scenario
-from supervm.tier_l1_super import consensus
+from supervm.tier_l1_super.consensus import host as consensus
 
 TIMES = Parameters(1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250)
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.validators import ValidatorList
 from supervm.sim.exact import BOUNDARIES, Deployment
 from supervm.tier_l1_super.messages import Approve, Info
 from supervm.tier_l2_miner.messages import Info as MinerInfo

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import pytest
 
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.validators import ValidatorList
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import ACTORS, FIRST, GRANT, SECOND, Deployment, Masks, Twins
 from supervm.sim.exact.actor import Actor

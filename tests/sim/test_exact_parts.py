@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.records import Append, Column, Prune, Put, TableSpec
+from supervm.common.contract.records import Append, Column, Prune, Put, TableSpec
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import (
     KEPT,

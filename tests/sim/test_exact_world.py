@@ -12,8 +12,8 @@ from collections.abc import Callable
 import msgspec
 import pytest
 
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import VoteMessage
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import (
     BOUNDARIES,

@@ -6,9 +6,9 @@ from typing import Any
 
 from invariant_scene import FINALIZE, NOTARIZE, NULLIFY, Scene
 
-from supervm.protocol.block import Justification
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import Certificate
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.votes import Certificate
 from supervm.sim.invariants import accuse
 
 

@@ -6,9 +6,9 @@ import random
 
 import pytest
 
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.wire.messages import Submit
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.wire.payments import Submit
 from supervm.sim.exact import GENESIS_MS, GRANT, Deployment
 from supervm.tier_l4_mobile.messages import Balance, PaymentRow
 

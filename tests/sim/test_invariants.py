@@ -11,12 +11,12 @@ from unittest.mock import patch
 import msgspec
 import pytest
 
-from supervm.common.records import Append, Put
-from supervm.protocol.account import decode_account, encode_account
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.execution import BlockReceipts
+from supervm.common.contract.records import Append, Put
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.money.execution import BlockReceipts
+from supervm.protocol.state.account import decode_account, encode_account
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor, scan_cores
 from supervm.sim.invariants.determinism import faults_in

@@ -10,38 +10,26 @@ import msgspec
 import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
-from supervm.common.core import Publish, Reply
-from supervm.common.records import Put
-from supervm.protocol.batch import (
-    Batch,
-    BatchVote,
-    batch_header,
-    batch_vote_statement,
-    bitmap_bytes,
-    miner_statement,
-)
-from supervm.protocol.block import Justification
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import double_vote
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.hashing import ZERO_HASH, hash_transfer
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    BatchVoteMessage,
-    CertificateMessage,
-    CheckpointMessage,
-    ProposalMessage,
-    Submit,
-    VoteMessage,
-)
+from supervm.common.contract.core import Publish, Reply
+from supervm.common.contract.records import Put
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.evidence import double_vote
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import Submit
 from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, Stepped, key
 from supervm.sim.invariants import RULES, Monitor
 from supervm.sim.invariants.roots import history_root, rebuilt_root
-from supervm.tier_l1_super.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
 
 
 def two_blocks_at_one_height(scene: Scene) -> None:
@@ -159,8 +147,8 @@ def bits_without_record(scene: Scene) -> None:
 
 
 def two_transfers_of_a_phone(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.payments import Payment
     from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.wallet.payments import Payment
 
     for amount in (1, 2):
         raw = sign_transfer(
@@ -172,8 +160,8 @@ def two_transfers_of_a_phone(scene: Scene) -> None:
 
 
 def two_fates(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.payments import CLOSED, Payment
     from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.wallet.payments import CLOSED, Payment
 
     for status in ("expired", "R4"):
         payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)

@@ -6,23 +6,18 @@ import random
 
 import pytest
 
-from supervm.common.core import Received, Send
-from supervm.protocol.block import Block
-from supervm.protocol.codec import decode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    GetBlock,
-    GetReceipt,
-    ProposalMessage,
-    ReceiptAnswer,
-    VoteMessage,
-)
+from supervm.common.contract.core import Received, Send
+from supervm.protocol.base.codec import decode
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import GetReceipt, ReceiptAnswer
 from supervm.sim.exact import Deployment
-from supervm.tier_l1_super import executor, whereabouts
+from supervm.tier_l1_super.chain import executor, whereabouts
+from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 
@@ -65,6 +60,7 @@ def test_a_validator_cannot_overwrite_the_checkpoint_votes_of_others() -> None:
             digest = random.Random(height).randbytes(32)
             signed = key.sign(statement(net.chain.chain_id, VoteKind.CHECKPOINT, 0, height + 1, digest))
             core_of(net, index).executor.votes(
+                0,
                 net.l1[3].public, [Vote(1, VoteKind.CHECKPOINT, 0, height + 1, digest, 3, signed)]
             )
     assert core_of(net, 0).executor.tally.height > before
@@ -166,7 +162,7 @@ def test_memory_of_promises_follows_what_is_open() -> None:
     net.world.run(3_000_000)
     for index in range(4):
         core = core_of(net, index)
-        assert (len(core._slots), core._slots.anchored, core.pool.bodies, core.pool.held) == (0, {}, {}, {})
+        assert (len(core.slots), core.slots.anchored, core.pool.bodies, core.pool.held) == (0, {}, {}, {})
         assert (core.voter._bits, core.voter._written, core.voter._verifying) == ({}, {}, {})
 
 

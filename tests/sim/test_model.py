@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from supervm.protocol.votes import Vote
+from supervm.protocol.chain.votes import Vote
 from supervm.sim.model.checker import explore
 from supervm.sim.model.faults import Fault
 from supervm.sim.model.mirror import Mirror, ModelError
@@ -22,7 +22,7 @@ from supervm.sim.model.simplex_faults import FAULTS as SIMPLEX_FAULTS
 from supervm.sim.model.simplex_faults import REDUNDANT
 from supervm.sim.model.simplex_model import SimplexModel
 from supervm.sim.model.tally_model import TallyModel
-from supervm.tier_l1_super.simplex.rounds import Tally
+from supervm.tier_l1_super.consensus.simplex.rounds import Tally
 
 DEPTH = int(os.environ.get("SUPERVM_MODEL_DEPTH", "0"))
 STATES_MAX = 100_000 * DEPTH

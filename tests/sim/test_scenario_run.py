@@ -14,10 +14,10 @@ from supervm.common.cli.program import main
 from supervm.sim.draws import exponential
 from supervm.sim.exact import Choices, LateTwins
 from supervm.sim.invariants import Monitor
-from supervm.sim.report import render
+from supervm.sim.report.page import render
+from supervm.sim.report.statistics import over_seeds, quantile
 from supervm.sim.run import merge, run_scenario, set_up
 from supervm.sim.scenario import load_named, read_scenario
-from supervm.sim.statistics import over_seeds, quantile
 
 TINY = """\
 [scenario]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from supervm.common.core import PeerDown, PeerUp
-from supervm.common.snapshot import offering, taking
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.validators import ValidatorList, ValidatorSet
+from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.snapshot import offering, taking
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.sim.exact import BOUNDARIES, Deployment, Rules
 from supervm.sim.invariants import Monitor
-from supervm.tier_l1_super import serving
+from supervm.tier_l1_super.chain import serving
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
@@ -235,9 +235,9 @@ def test_validators_that_missed_set_changes_follow_them_and_vote_or_listen_as_th
         assert ledger.epoch == validator(net, 2).ledger.epoch
     assert (voter.seat.index, dropped.seat.index) == (0, None)
     came_back_in = voter.ledger.epoch.number
-    changes = validator(net, 2)._changes.answer(0)
+    changes = validator(net, 2).changes.answer(0)
     assert len(changes.changes) == 2
-    assert voter._changes.answer(0) == dropped._changes.answer(0) == replica.changes.answer(0) == changes
+    assert voter.changes.answer(0) == dropped.changes.answer(0) == replica.changes.answer(0) == changes
     # the quorum is five of seven: without two of the others the one that came back is needed
     for index in (2, 3):
         net.world.crash(net.l1[index].public)

@@ -15,7 +15,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Dial,
     DialFailed,
     Effect,
@@ -28,8 +28,9 @@ from supervm.common.core import (
     Started,
     Tick,
 )
-from supervm.common.records import Append, Column, TableSpec
-from supervm.protocol.wire.messages import Heartbeat
+from supervm.common.contract.records import Append, Column, TableSpec
+from supervm.protocol.wire.link import Heartbeat
+from supervm.sim.disturb.faults import FaultPlayer
 from supervm.sim.exact import (
     WORLD,
     Access,
@@ -45,7 +46,6 @@ from supervm.sim.exact import (
     Persisted,
     Place,
 )
-from supervm.sim.faults import FaultPlayer
 from supervm.sim.scenario import read_scenario
 
 TABLE = TableSpec("rows", (Column("key", "int"),), (Column("value", "bytes"),))

@@ -10,7 +10,7 @@ import pytest
 from chain_tools import TestChain, make_test_chain
 from evidence_samples import batch_with, faulty_entries
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Effect,
     HangUp,
     Outbox,
@@ -24,16 +24,19 @@ from supervm.common.core import (
     WorkDone,
 )
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block, Justification
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import Culprit, check_evidence, decode_evidence, double_vote
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify_many
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.accuse import Accuser
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify_many
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.evidence import Culprit, check_evidence, decode_evidence, double_vote
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.tier_l1_super.consensus.accuse import Accuser
+from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.seat import Seat
 from supervm.tier_l1_super.tables import TABLES
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT

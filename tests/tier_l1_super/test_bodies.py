@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from supervm.common.core import Outbox, Persist
-from supervm.common.records import Delete, Put
+from supervm.common.contract.core import Outbox, Persist
+from supervm.common.contract.records import Delete, Put
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import batch_header
-from supervm.tier_l1_super.bodies import Bodies
+from supervm.protocol.chain.batch import batch_header
+from supervm.tier_l1_super.batches.bodies import Bodies
 from supervm.tier_l1_super.tables import TABLES
 
 

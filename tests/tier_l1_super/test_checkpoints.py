@@ -8,12 +8,12 @@ import msgspec
 import pytest
 from chain_tools import TestChain, make_test_chain
 
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.votes import Vote, VoteKind
-from supervm.tier_l1_super.checkpoints import HEIGHTS_AHEAD_MAX, REPEAT_HEIGHTS_MAX, CheckpointTally, Divergence
-from supervm.tier_l1_super.seat import Seat
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.chain.votes import Vote, VoteKind
+from supervm.tier_l1_super.chain.checkpoints import HEIGHTS_AHEAD_MAX, REPEAT_HEIGHTS_MAX, CheckpointTally, Divergence
+from supervm.tier_l1_super.consensus.seat import Seat
 
 WRONG = b"\x07" * 32
 

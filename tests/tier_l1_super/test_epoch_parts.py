@@ -14,56 +14,61 @@ from epoch_tools import EPOCH_MS, EpochChain
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common import core as c
-from supervm.common.core import Outbox, Persist
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.contract import core as c
+from supervm.common.contract.core import Outbox, Persist
+from supervm.common.contract.records import Append, Put
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
-from supervm.common.records import Append, Put
+from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import (
-    EMPTY_BODY,
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import (
     HEADERS_MAX,
-    Block,
-    BlockHeader,
-    CheckpointRef,
     FinalizedBlocks,
     FinalizedPrefix,
     check_finalized_chain,
     committed_part,
     decode_finalized,
 )
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transition import NO_PROGRESS
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import (
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef
+from supervm.protocol.chain.progress import NO_PROGRESS
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     BlocksMessage,
-    CertificateMessage,
     CheckpointMessage,
-    ConsensusStatus,
     Follow,
-    GetBlock,
     GetBlocks,
-    Message,
-    ProposalMessage,
-    VoteMessage,
 )
-from supervm.tier_l1_super import early as early_messages
-from supervm.tier_l1_super import serving
+from supervm.protocol.wire.consensus import CertificateMessage, ConsensusStatus, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.tier_l1_super.batches.pool import Pool
 from supervm.tier_l1_super.budgets import BUDGETS
-from supervm.tier_l1_super.checkpoints import CheckpointTally
-from supervm.tier_l1_super.early import BYTES_MAX, MESSAGES_PER_PEER_MAX, PEER_BYTES_MAX, PEERS_MAX, EarlyMessages
-from supervm.tier_l1_super.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.chain import serving
+from supervm.tier_l1_super.chain.checkpoints import CheckpointTally
+from supervm.tier_l1_super.chain.serving import Serving
+from supervm.tier_l1_super.consensus import early as early_messages
+from supervm.tier_l1_super.consensus.accuse import Accuser
+from supervm.tier_l1_super.consensus.early import (
+    BYTES_MAX,
+    MESSAGES_PER_PEER_MAX,
+    PEER_BYTES_MAX,
+    PEERS_MAX,
+    EarlyMessages,
+)
+from supervm.tier_l1_super.consensus.epoch_end import REPEAT_US, EpochEnd
+from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
+from supervm.tier_l1_super.ground import Ground
+from supervm.tier_l1_super.head import Head
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.pool import Pool
-from supervm.tier_l1_super.seat import Seat
-from supervm.tier_l1_super.serving import Serving
-from supervm.tier_l1_super.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.tables import TABLES
 
 replace = msgspec.structs.replace
@@ -162,6 +167,14 @@ def test_nobody_learns_while_a_witness_may_have_gone_on(standings: dict[int, tup
 # --- EpochEnd ---------------------------------------------------------------------------------------------------------
 
 
+def ground_of(
+    chain: EpochChain, seat: Seat, ledger: Ledger, store: MemoryStore, outbox: Outbox, kind: type[Ground] = Ground
+) -> Ground:
+    return kind(
+        chain.chain, seat, ledger, store, outbox, Peering(outbox, (), random.Random(0)), Manners(outbox, BUDGETS),
+        Accuser(seat, outbox), Head())
+
+
 class End:
     """An `EpochEnd` at one node, whose disk and peers are lists."""
 
@@ -174,10 +187,17 @@ class End:
         self.sent: list[tuple[tuple[Vote, ...], int]] = []
         self.written: list[Persist] = []
         self.now_us = 0
+        sent = self.sent
+
+        class Heard(Ground):
+            """Keeps what is said to all."""
+
+            def broadcast(self, message: Message, after: int = 0) -> None:
+                assert isinstance(message, VoteMessage)
+                sent.append((message.votes, after))
+
         self.part = EpochEnd(
-            self.seat, chain.ledger, self.outbox, self.store,
-            lambda message, after: self.sent.append((message.votes, after)), promised=promised,
-        )
+            ground_of(chain, self.seat, chain.ledger, self.store, self.outbox, Heard), promised=promised)
         self.part.start(0)
         self.drain()
 
@@ -531,8 +551,17 @@ class Served:
         self.store = store or MemoryStore(TABLES)
         self.outbox = Outbox()
         ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
-        manners = Manners(self.outbox, BUDGETS)
-        self.part = Serving(self.outbox, self.store, ledger, Pool({}, seat_of(chain, epoch=0)), manners)
+        seat = seat_of(chain, epoch=0)
+        ground = ground_of(chain, seat, ledger, self.store, self.outbox)
+        self.head = ground.head
+        self.part = Serving(ground, Pool({}, seat), lambda digest: (None, 0))
+
+    def committed(
+        self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int, tail: tuple[Block, ...] = ()
+    ) -> None:
+        """Make blocks final, as `Consensus` does."""
+        self.head.finalized(blocks[-1].header.height, 0)
+        self.part.committed(blocks, finalization, now_us, tail)
 
     def chunks(self, start: int = 1) -> list[FinalizedBlocks]:
         found = []
@@ -574,13 +603,13 @@ def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
             served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
         if with_tail:
             served.store.commit([Put("seals", (3,), (encode(proof),))])
-        served.part.tip = 5
+        served.head.found(5)
     elif with_tail:
-        served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
-        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+        served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+        served.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
     else:
-        served.part.committed(tuple(blocks), own, 0)
-        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+        served.committed(tuple(blocks), own, 0)
+        served.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
     chunks = served.chunks()
     assert follow(chain, chunks) == [1, 2, 3, 4, 5]
     assert [len(chunk.blocks) for chunk in chunks] == [5 if with_tail else 3, 2]
@@ -595,7 +624,7 @@ def test_a_piece_that_begins_at_the_sealing_block_brings_its_proof() -> None:
     chain = EpochChain(4)
     blocks, proof = sealed_by_descendants(chain, tail=4)
     served = Served(chain)
-    served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+    served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
     found = served.part.chunk(3)
     assert found is not None
     assert ([block.header.height for block in found[0].blocks], found[1]) == ([3, 4, 5, 6, 7], 4)
@@ -618,9 +647,9 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
         for block in chain.blocks:
             raw = encode(whole.finalization) if block is chain.blocks[-1] else None
             served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
-        served.part.tip = 40
+        served.head.found(40)
     else:
-        served.part.committed(tuple(chain.blocks), whole.finalization, 0)
+        served.committed(tuple(chain.blocks), whole.finalization, 0)
     chunks = served.chunks()
     assert [len(chunk.blocks) for chunk in chunks] == [7, 7, 7, 7, 7, 5]
     assert [type(chunk) for chunk in chunks] == [FinalizedPrefix] * 5 + [FinalizedBlocks]
@@ -847,7 +876,7 @@ def test_missing_blocks_are_asked_of_one_validator_after_the_other() -> None:
     bench.up(1, 2, 3)
     bench.sent.clear()
     for _ in range(3):
-        bench.core._whereabouts.ask_anyone()
+        bench.core.whereabouts.ask_anyone()
     bench.step(c.Tick())
     asked = [bench.number(peer) for peer, message in bench.sent if isinstance(message, GetBlocks)]
     assert sorted(asked) == [1, 2, 3]  # type: ignore[type-var]

@@ -11,13 +11,14 @@ from hypothesis import strategies as st
 from simplex_cluster import N, X
 from simplex_solo import Solo, make_block, only
 
-from supervm.protocol.block import HEADER_BYTES_MAX, BlockHeader, CheckpointRef, Justification, glance
-from supervm.protocol.codec import INT_MAX, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transition import EpochProgress
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex import voting
+from supervm.protocol.base.codec import INT_MAX, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import HEADER_BYTES_MAX, glance
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.progress import EpochProgress
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex import voting
 
 BLOCK = make_block(sim.GENESIS, 3)
 RAW = encode(BLOCK)

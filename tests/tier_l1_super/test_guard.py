@@ -8,8 +8,8 @@ import msgspec
 import pytest
 from chain_tools import make_test_chain
 
-from supervm.protocol.votes import VoteKind
-from supervm.tier_l1_super.guard import DoubleRun, DoubleRunGuard
+from supervm.protocol.chain.votes import VoteKind
+from supervm.tier_l1_super.consensus.guard import DoubleRun, DoubleRunGuard
 
 
 def test_a_genuine_own_vote_above_the_promised_view_stops_the_node() -> None:

@@ -6,10 +6,12 @@ import random
 
 from chain_tools import make_test_chain
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.codec import encode
-from supervm.protocol.wire.messages import BatchMessage, CertificateMessage, GetBatches, Message
+from supervm.protocol.base.codec import encode
+from supervm.protocol.wire.chain import BatchMessage, GetBatches
+from supervm.protocol.wire.consensus import CertificateMessage
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 

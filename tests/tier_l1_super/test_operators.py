@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from epoch_tools import EpochChain
 
-from supervm.common import core as c
+from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator, ValidatorList
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.validators import Validator, ValidatorList
 from supervm.tier_l1_super.cli import _approvable
 from supervm.tier_l1_super.messages import Approve, GetEpoch, Info
 from supervm.tier_l1_super.node import ValidatorNode

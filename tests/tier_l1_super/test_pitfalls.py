@@ -16,30 +16,25 @@ import simplex_cluster as sim
 from chain_tools import TestChain, make_test_chain
 from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, make_block, only, sent_votes
 
-from supervm.common.core import PeerUp, Received, Send, Started, Work, WorkDone
+from supervm.common.contract.core import PeerUp, Received, Send, Started, Work, WorkDone
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block, CheckpointRef, Justification, check_block
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import verify_many
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import verify_many
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import CheckpointRef, Justification
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BatchMessage, GetBlocks
+from supervm.protocol.wire.consensus import CertificateMessage, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import (
-    BatchMessage,
-    CertificateMessage,
-    GetBlock,
-    GetBlocks,
-    Message,
-    ProposalMessage,
-    VoteMessage,
-)
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.pacing import timeout_us
+from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
+from supervm.tier_l1_super.consensus.simplex.resend import PROPOSAL_BYTES_PER_S
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.pacing import timeout_us
-from supervm.tier_l1_super.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
-from supervm.tier_l1_super.simplex.resend import PROPOSAL_BYTES_PER_S
 from supervm.tier_l1_super.tables import TABLES
 
 SECOND = 1_000_000

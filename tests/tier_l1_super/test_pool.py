@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
-from supervm.protocol.account import Account
-from supervm.protocol.batch import Batch, BatchCertificate
-from supervm.protocol.block import BODY_BYTES_MAX, REFS_MAX, BlockBody
-from supervm.protocol.codec import encode
-from supervm.tier_l1_super.pool import Pool, parse_body
-from supervm.tier_l1_super.seat import Seat
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.limits import REFS_MAX
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.batch_certificate import BatchCertificate
+from supervm.protocol.chain.body import BODY_BYTES_MAX, BlockBody
+from supervm.protocol.state.account import Account
+from supervm.tier_l1_super.batches.pool import Pool, parse_body
+from supervm.tier_l1_super.consensus.seat import Seat
 
 NOW_MS = GENESIS_TIME_MS + 1_000
 

@@ -7,12 +7,12 @@ from typing import cast
 
 import pytest
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Append, Prune, Put
+from supervm.common.contract.records import Append, Prune, Put
+from supervm.common.parts.ledger import Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.tier_l1_super.recall import NOTHING_HELD, Floors, held_by, highest, recall
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.tier_l1_super.consensus.recall import NOTHING_HELD, Floors, held_by, highest, recall
+from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     ClosePromise,

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import simplex_cluster as sim
 
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import ProposalMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex.rounds import KINDS, Round, Tally
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex.rounds import KINDS, Round, Tally
 
 N, X, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 SECOND = 1_000_000

@@ -9,22 +9,18 @@ import pytest
 import simplex_cluster as sim
 from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, justify, make_block, only, sent_votes
 
-from supervm.protocol.block import (
-    Block,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-)
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.votes import VoteKind, check_certificate
-from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.header import CheckpointRef, Justification
+from supervm.protocol.chain.votes import VoteKind, check_certificate
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     FinalizePromise,

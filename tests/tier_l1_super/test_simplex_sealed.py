@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 from epoch_tools import EpochChain
 
-from supervm.protocol.block import EMPTY_BODY, Block, FinalizedBlocks
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import Certificate, VoteKind
-from supervm.protocol.wire.messages import CertificateMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import Promise, decode_promise
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.votes import Certificate, VoteKind
+from supervm.protocol.wire.consensus import CertificateMessage
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import Promise, decode_promise
 
 N, X, F = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE
 START_US = 1_700_000_000_000_000 + 60_000_000

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
-from supervm.protocol.account import POOLS, Account
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transfer import SignedTransfer
-from supervm.tier_l1_super.slots import EXPIRY_SLACK, Slots
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import POOLS, Account
+from supervm.tier_l1_super.batches.slots import EXPIRY_SLACK, Slots
 
 A, B = b"a" * 32, b"b" * 32
 DAY_MS = 86_400_000

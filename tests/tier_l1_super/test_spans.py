@@ -1,4 +1,4 @@
-"""Any number of skipped views can be proposed over, in bounded space (consensus.md 2.4, `supervm.protocol.spans`)."""
+"""Any number of skipped views can be proposed over, in bounded space (consensus.md 2.4, `protocol.chain.spans`)."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from hypothesis import strategies as st
 from simplex_cluster import F, N, S, X
 from simplex_solo import RULES, Solo, make_block, only, sent_votes
 
-from supervm.protocol.block import (
-    BODY_BYTES_MAX,
-    SKIP_SIGNATURES_MAX,
-    SKIPS_MAX,
-    Block,
-    Justification,
-    check_block,
+from supervm.protocol.base.codec import INT_MAX, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BODY_BYTES_MAX
+from supervm.protocol.chain.evidence import check_evidence, double_vote
+from supervm.protocol.chain.header import SKIP_SIGNATURES_MAX, SKIPS_MAX, Justification
+from supervm.protocol.chain.spans import SPAN_BASE, WIDTH_MAX, Span, span_at, span_of, spans_within
+from supervm.protocol.chain.votes import Certificate, Vote
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex import skips as skips_module
+from supervm.tier_l1_super.consensus.simplex.promises import (
+    FinalizePromise,
+    HeldCertificate,
+    SpanPromise,
+    decode_promise,
 )
-from supervm.protocol.codec import INT_MAX, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import check_evidence, double_vote
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.spans import SPAN_BASE, WIDTH_MAX, Span, span_at, span_of, spans_within
-from supervm.protocol.votes import Certificate, Vote
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex import skips as skips_module
-from supervm.tier_l1_super.simplex.promises import FinalizePromise, HeldCertificate, SpanPromise, decode_promise
-from supervm.tier_l1_super.simplex.resend import SIGNATURES_MAX, certificates_to_repeat
-from supervm.tier_l1_super.simplex.skips import SPAN_DELAY_VIEWS, SPANS_PER_SIGNER_MAX, Skips
+from supervm.tier_l1_super.consensus.simplex.resend import SIGNATURES_MAX, certificates_to_repeat
+from supervm.tier_l1_super.consensus.simplex.skips import SPAN_DELAY_VIEWS, SPANS_PER_SIGNER_MAX, Skips
 
 PROPOSAL_BYTES_MAX = 4 << 20
 
@@ -361,7 +361,7 @@ def test_random_schedules_with_spans_after_every_view_are_safe_and_live_again(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Loss, crashes and cuts where spans come at once: notarizations, finalizations and spans race."""
-    monkeypatch.setattr("supervm.tier_l1_super.simplex.voting.SPAN_DELAY_VIEWS", 0)
+    monkeypatch.setattr("supervm.tier_l1_super.consensus.simplex.voting.SPAN_DELAY_VIEWS", 0)
     cluster = sim.Cluster(4, seed=seed)
     random = cluster.rng
     cluster.drop = lambda *_: random.random() < 0.25

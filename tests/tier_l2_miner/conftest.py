@@ -8,36 +8,36 @@ from types import SimpleNamespace
 
 import pytest
 
-from supervm.common import core as c
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.contract import core as c
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import (
-    Batch,
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey, verify, verify_many
+from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
     BatchVote,
-    batch_header,
+    CertifiedBatch,
     batch_vote_statement,
     bitmap_bytes,
     certified_bits,
-    check_batch,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, FinalizedBlocks, Justification
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.execution import CertifiedBatch
-from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.keys import SigningKey, verify, verify_many
-from supervm.protocol.transfer import parse_transfer, sign_transfer
-from supervm.protocol.validators import Validator
-from supervm.protocol.votes import VoteKind, make_certificate, statement
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.validators import Validator
+from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
+from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
-from supervm.protocol.wire.messages import BlocksMessage, CheckpointMessage
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.node import MinerNode
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.tier_l2_miner.tables import TABLES
 
 FUNDS = 10**9
 GENESIS_MS = 1_000_000
@@ -162,7 +162,7 @@ class Bench:
 
     def __init__(self, net: Net, *, store: MemoryStore | None = None, seed: int = 1, **options) -> None:
         self.net = net
-        self.store = store or MemoryStore(MINER_TABLES)
+        self.store = store or MemoryStore(TABLES)
         self.now = 5_000_000_000
         self.sent: list[tuple[bytes, object]] = []
         self.events: list[c.Publish] = []
@@ -224,7 +224,7 @@ class Bench:
     @property
     def source(self) -> bytes:
         """The validator that the miner follows."""
-        return self.node.replica._source
+        return self.node.replica.source
 
     def catch_up(self, *, checkpoint: bool = True) -> None:
         for finalized in self.net.blocks[self.node.replica._tip.height :]:
@@ -257,7 +257,7 @@ class Bench:
 
     def batches(self) -> list[Batch]:
         """Remove and return the batches sent to validator 0, checked as a validator checks them."""
-        from supervm.protocol.wire.messages import BatchMessage
+        from supervm.protocol.wire.chain import BatchMessage
 
         out = [decode(Batch, m.batch) for m in self.take(BatchMessage, self.net.node_ids[0])]
         self.take(BatchMessage)

@@ -4,23 +4,19 @@ from __future__ import annotations
 
 import pytest
 
-from supervm.common import core as c
-from supervm.protocol.batch import BatchCertificate, BatchVote, certified_bits, check_batch_certificate
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.edge import sign_edge_record
-from supervm.protocol.keys import verify
-from supervm.protocol.wire.messages import (
-    LEVEL_R1,
-    LEVEL_R3,
-    BatchCertificateMessage,
-    BatchMessage,
-    BatchVoteMessage,
-    EdgeRegistration,
-    GetBatches,
-    Status,
-    Submit,
+from supervm.common.contract import core as c
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.batch_certificate import (
+    BatchCertificate,
+    BatchVote,
+    certified_bits,
+    check_batch_certificate,
 )
-from supervm.tier_l2_miner.intake import REGISTER_US_MIN
+from supervm.protocol.chain.edge import sign_edge_record
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
+from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, EdgeRegistration, Status, Submit
+from supervm.tier_l2_miner.mempool.edges import REGISTER_US_MIN
 
 
 def submit(bench, *transfers, peer=None):
@@ -101,7 +97,9 @@ def test_an_edge_cannot_have_a_signature_checked_with_every_message(bench):
     submit(bench, bench.net.pay(0, 0))
     bench.run(50_000)
     assert bench.batches()[0].header.edges == (payouts[2],)
-    assert not bench.node.intake.may_register(bench.now, bench.net.edge)
+    record = sign_edge_record(bench.net.edge_key, bench.net.id, payouts[0], 9)
+    bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
+    assert bench.node.edges.payout_of(bench.net.edge) == payouts[2]
 
 
 @pytest.fixture

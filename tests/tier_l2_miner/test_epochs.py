@@ -10,24 +10,22 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import BatchVote, batch_vote_statement, bitmap_bytes, check_batch
-from supervm.protocol.block import EMPTY_BODY, FinalizedBlocks
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import verify
-from supervm.protocol.wire.messages import (
-    LEVEL_R1,
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.batch import check_batch
+from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     BatchVoteMessage,
     BlocksMessage,
     CheckpointMessage,
     Follow,
-    GetValidatorChanges,
-    Status,
-    Submit,
-    ValidatorChanges,
 )
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.protocol.wire.payments import LEVEL_R1, GetValidatorChanges, Status, Submit, ValidatorChanges
+from supervm.tier_l2_miner.tables import TABLES
 
 EDGE = test_key("edge").public
 
@@ -39,7 +37,7 @@ class Place:
         self.chain = chain
         net = SimpleNamespace(chain=chain.chain, miner_key=chain.tools.miner_keys[0], id=chain.chain.chain_id,
                               node_ids=[chain.node_id(node) for node in nodes], bodies={})
-        self.bench = kit.Bench(net, store=store or MemoryStore(MINER_TABLES))
+        self.bench = kit.Bench(net, store=store or MemoryStore(TABLES))
         self.bench.now = GENESIS_TIME_MS * 1000
         for node in nodes:
             self.bench.up(chain.node_id(node), 1)

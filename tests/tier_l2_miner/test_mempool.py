@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.account import POOLS, Account
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.wire.messages import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.account import POOLS, Account
+from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l2_miner.config import MinerOptions
-from supervm.tier_l2_miner.mempool import (
+from supervm.tier_l2_miner.mempool.mempool import (
     BUSY,
     CONFLICT,
     FUNDS_US_MAX,
@@ -27,7 +29,7 @@ from supervm.tier_l2_miner.mempool import (
     WINDOW,
     Mempool,
 )
-from supervm.tier_l2_miner.offers import AGED_US, BACKOFF_US_MAX
+from supervm.tier_l2_miner.mempool.offers import AGED_US, BACKOFF_US_MAX
 
 CHAIN_ID = bytes(range(32))
 KEYS = [SigningKey(bytes([9, i]) + bytes(30)) for i in range(4)]
@@ -55,7 +57,7 @@ class Pool:
         self.known: set[bytes] = set()
         self.news: list[tuple[bytes, int, str]] = []
         self.pool = Mempool(
-            self.accounts, Parameters(1), MinerOptions(**options),
+            SimpleNamespace(accounts=self.accounts, ts_ms=0), Parameters(1), MinerOptions(**options),
             lambda peers, identity, level, reason: self.news.append((identity, level, reason)),
             self.known.__contains__,
         )
@@ -129,9 +131,9 @@ def test_an_unknown_predecessor_is_waited_for_five_seconds():
     pool, (_, second) = Pool(), chain_of(0, 2)
     pool.add(second)
     assert pool.pool.deadline_us == PREDECESSOR_US_MAX
-    pool.pool.tick(PREDECESSOR_US_MAX - 1)
+    pool.pool.wake(PREDECESSOR_US_MAX - 1)
     assert pool.news == []
-    pool.pool.tick(PREDECESSOR_US_MAX)
+    pool.pool.wake(PREDECESSOR_US_MAX)
     assert pool.news == [(second.id, LEVEL_REFUSED, PREDECESSOR_UNKNOWN)]
     assert (len(pool.pool), pool.pool.bytes_held, pool.pool.deadline_us) == (0, 0, None)
 
@@ -140,7 +142,7 @@ def test_queued_debits_count_and_missing_money_is_waited_for_a_moment():
     pool, chain = Pool(balance=25), chain_of(0, 3)  # 11 each
     pool.add(*chain)
     assert pool.take() == chain[:2]
-    pool.pool.tick(FUNDS_US_MAX)
+    pool.pool.wake(FUNDS_US_MAX)
     assert pool.news == [(chain[2].id, LEVEL_REFUSED, OVERDRAFT)]
 
 
@@ -249,7 +251,7 @@ def test_without_quorum_a_transfer_is_offered_again_after_fifty_ms_doubling_to_t
         assert pool.take(now=now) == []
         waits.append(pool.pool.deadline_us - now)
         now = pool.pool.deadline_us
-        pool.pool.tick(now)
+        pool.pool.wake(now)
     assert waits == [50_000 * 2**n for n in range(6)] + [BACKOFF_US_MAX] * 3
 
 
@@ -260,7 +262,7 @@ def test_successors_wait_behind_a_predecessor_that_backs_off():
     pool.pool.requeue(0, entries[:1])
     pool.add(chain[2])
     assert pool.take() == []
-    pool.pool.tick(50_000)
+    pool.pool.wake(50_000)
     assert pool.take(now=50_000) == [chain[0], chain[2]]
 
 
@@ -358,7 +360,7 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
                 pool.execute(item, now=now, ts_ms=ts_ms)
         elif action == "tick":
             now += 1_000_000 * which
-            pool.pool.tick(now)
+            pool.pool.wake(now)
         else:
             ts_ms += 1_000 * which
             pool.pool.executed(now, [], ts_ms)

@@ -5,19 +5,11 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from supervm.protocol.block import FinalizedBlocks
-from supervm.protocol.codec import encode
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import (
-    LEVEL_R3,
-    BatchMessage,
-    BlocksMessage,
-    CheckpointMessage,
-    Follow,
-    GetBatches,
-    Status,
-    Submit,
-)
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches
+from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
 
 
 def finalized_with_rival_batch(bench, *transfers):
@@ -192,7 +184,7 @@ def test_catching_up_takes_many_blocks_in_chunks_that_overlap_and_a_gap_is_follo
     bench.run(0)
     assert bench.node.replica.ledger.header == bench.net.ledger.header
     assert bench.node.replica.certified_height == 100
-    assert len(bench.node.replica._headers) <= 2
+    assert len(bench.node.replica.certified._headers) <= 2
 
 
 def test_a_restarted_miner_goes_on_from_its_database(bench, kit):

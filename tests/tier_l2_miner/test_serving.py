@@ -7,21 +7,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from supervm.common.core import Command
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import Anchor, LightClient, anchor_of
-from supervm.protocol.transfer import transfer_id
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.common.contract.core import Command
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.money.transfer import transfer_id
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import (
     LEVEL_REFUSED,
     AccountProofs,
-    AnyMessage,
-    BatchCertificateMessage,
-    BatchMessage,
-    BlocksMessage,
-    CheckpointMessage,
     EdgeRegistration,
     ForkMessage,
     GetAccounts,
@@ -32,8 +29,8 @@ from supervm.protocol.wire.messages import (
     Subscribe,
     Unsubscribe,
 )
-from supervm.tier_l2_miner.intake import BAD_SIGNATURE, WRONG_CHAIN
-from supervm.tier_l2_miner.mempool import BUSY, CONFLICT
+from supervm.tier_l2_miner.mempool.intake import BAD_SIGNATURE, WRONG_CHAIN
+from supervm.tier_l2_miner.mempool.mempool import BUSY, CONFLICT
 from supervm.tier_l2_miner.messages import NewestAnchor
 
 PHONE = b"p" * 32

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import pytest
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Durable,
     Effect,
     HangUp,
@@ -25,20 +25,21 @@ from supervm.common.core import (
     WorkDone,
 )
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Allocation, Chain, Miner, make_genesis
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey, verify, verify_many
-from supervm.protocol.transfer import SignedTransfer, sign_transfer
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.validators import Validator
-from supervm.protocol.votes import VoteKind, statement
-from supervm.protocol.wire.messages import AccountProofs, Message, Status
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey, verify, verify_many
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.chain.validators import Validator
+from supervm.protocol.chain.votes import VoteKind, statement
+from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs, Status
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.tables import EDGE_TABLES
+from supervm.tier_l3_edge.tables import TABLES
 
 M = TypeVar("M", bound=Message)
 
@@ -116,7 +117,7 @@ class Driver:
     def __init__(self, world: World, store: MemoryStore | None = None, options: EdgeOptions | None = None) -> None:
         self.world = world
         self.now_us = world.start_us
-        self.store = store or MemoryStore(EDGE_TABLES)
+        self.store = store or MemoryStore(TABLES)
         self.sent: list[tuple[bytes, Message]] = []
         self.hung_up: dict[bytes, str] = {}
         self.auto_durable = True

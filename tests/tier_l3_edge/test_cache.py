@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.protocol.account import EMPTY_ACCOUNT
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.tier_l3_edge.cache import ENTRY_OVERHEAD_BYTES, CachedProof, ProofCache, SharedCheckpoint
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.tier_l3_edge.proofs.cache import ENTRY_OVERHEAD_BYTES, CachedProof, ProofCache, SharedCheckpoint
 
 Z = bytes(32)
 

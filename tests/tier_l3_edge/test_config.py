@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from supervm.common.config import NodeConfig, load_config
 from supervm.common.errors import InputError
+from supervm.common.host.config import NodeConfig, load_config
 from supervm.common.parts.buckets import Rate
 from supervm.tier_l3_edge.cli import l3
 from supervm.tier_l3_edge.commands import COMMANDS
-from supervm.tier_l3_edge.config import EDGE_OPTIONS, edge_options
+from supervm.tier_l3_edge.config import OPTIONS, edge_options
 from supervm.tier_l3_edge.options import EdgeOptions
 
 
@@ -23,7 +23,7 @@ def test_an_empty_table_gives_the_defaults() -> None:
 def test_the_table_sets_bounds_and_rates(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text("tier = 3\n[l3]\nstore_max = 100\nreceipts_per_s = 5\nreceipts_burst = 6\n", encoding="utf-8")
-    options = edge_options(load_config(file, tier=3, options=EDGE_OPTIONS))
+    options = edge_options(load_config(file, tier=3, options=OPTIONS))
     assert options.store_max == 100
     assert options.rates["receipts"] == Rate(5, 6)
 
@@ -33,7 +33,7 @@ def test_what_is_not_allowed_is_named(tmp_path: Path, line: str) -> None:
     file = tmp_path / "config.toml"
     file.write_text(f"tier = 3\n[l3]\n{line}\n", encoding="utf-8")
     with pytest.raises(InputError, match=line.split(" ", maxsplit=1)[0]):
-        load_config(file, tier=3, options=EDGE_OPTIONS)
+        load_config(file, tier=3, options=OPTIONS)
 
 
 def test_the_command_is_offered_and_has_help_with_an_example() -> None:

@@ -11,17 +11,17 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 from trust_tools import forged
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import encode
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, ValidatorChange, anchor_of
-from supervm.protocol.validators import ValidatorList
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.payments import (
     CHANGES_MAX,
     AccountProofs,
-    CheckpointMessage,
     ForkMessage,
     GetAccounts,
     GetValidatorChanges,
@@ -152,8 +152,11 @@ def test_a_client_cannot_tell_an_edge_who_validates(world: EpochWorld, make: Any
     driver = make()
     world.change_to(4, 5, 6, 7)
     driver.get(world.phone, ValidatorChanges(world.changes()))
-    driver.get(world.phone, GetValidatorChanges(0))
-    assert driver.take(world.phone, ValidatorChanges) == [ValidatorChanges(())]
+    assert driver.hung_up == {world.phone: "direction"}
+    other = test_key("other phone").public
+    driver.up(other, 4)
+    driver.get(other, GetValidatorChanges(0))
+    assert driver.take(other, ValidatorChanges) == [ValidatorChanges(())]
 
 
 # --- forks and old trust --------------------------------------------------------------------------------------------

@@ -6,22 +6,15 @@ from typing import Any
 
 import pytest
 
-from supervm.protocol.account import Account
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    CheckpointMessage,
-    GetAccounts,
-    GetReceipt,
-    Heartbeat,
-    ReceiptAnswer,
-    Subscribe,
-    Unsubscribe,
-)
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import LightClient, anchor_of
+from supervm.protocol.state.account import Account
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Subscribe, Unsubscribe
 from supervm.tier_l3_edge.options import EdgeOptions
-from supervm.tier_l3_edge.questions import TRIES_MAX
+from supervm.tier_l3_edge.proofs.questions import TRIES_MAX
 
 NOBODY = bytes([66]) * 32
 PHONE_2 = bytes([2]) * 32
@@ -80,7 +73,7 @@ def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: 
     driver.get(bytes(32), GetAccounts((account,)))
     assert driver.take(bytes(32), AccountProofs) == []
     assert asked(driver, miner, GetAccounts) == [account]
-    cache = driver.core.statistics()["cache"]
+    cache = driver.core.standing.statistics()["cache"]
     assert (cache["hits"], cache["misses"], cache["entries"]) == (2, 3, 2)
 
 
@@ -166,7 +159,7 @@ def test_a_lying_miner_is_hung_up_and_its_lie_goes_nowhere(world: Any, make: Any
 def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any) -> None:
     driver = make(miners=1)
     driver.get(world.miners[0], world.proofs(1, driver.now_us, NOBODY))
-    assert driver.core.statistics()["cache"]["entries"] == 0
+    assert driver.core.standing.statistics()["cache"]["entries"] == 0
 
 
 def test_a_chain_ahead_of_the_clock_blames_no_miner_and_is_said(world: Any, make: Any) -> None:
@@ -287,7 +280,7 @@ def test_subscriptions_of_one_peer_are_bounded(world: Any, make: Any) -> None:
     assert driver.hung_up == {}
     driver.get(world.phone, Subscribe(accounts))
     assert driver.hung_up == {world.phone: "too-many"}
-    assert driver.core.statistics()["clients"]["watched_accounts"] == 0
+    assert driver.core.standing.statistics()["clients"]["watched_accounts"] == 0
 
 
 def test_a_question_about_no_account_asks_for_the_newest_checkpoint(world: Any, make: Any) -> None:

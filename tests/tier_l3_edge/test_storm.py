@@ -8,14 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from supervm.protocol.wire.messages import (
+from supervm.protocol.wire.chain import CheckpointMessage
+from supervm.protocol.wire.link import Goodbye, Heartbeat
+from supervm.protocol.wire.payments import (
     AccountProofs,
-    CheckpointMessage,
     EdgeRegistration,
     GetAccounts,
     GetReceipt,
-    Goodbye,
-    Heartbeat,
     ReceiptAnswer,
     Status,
     StatusItem,

@@ -19,22 +19,22 @@ from chain_tools import TestChain, make_test_chain, test_key
 from click.testing import CliRunner
 from mobile_tools import Network
 
-from supervm.common.config import CONFIG_FILE, NodeConfig, PeerAddress
-from supervm.common.config_writer import write_config
-from supervm.common.connection import LocalNode
-from supervm.common.core import Effect, Input, Outbox, Received
+from supervm.common.contract.core import Effect, Input, Outbox, Received
 from supervm.common.driver import Driver, Identity
 from supervm.common.errors import InputError
-from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.link.connection import LocalNode
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.wallet import WALLET_FILE, Stretching, bip39_seed, create_wallet
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import encode
-from supervm.protocol.derivation import account_seed
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import Allocation, Chain, Parameters, make_genesis
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.wire.messages import LEVEL_R0, Status, StatusItem, Submit
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.derivation import account_seed
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Allocation, Chain, Parameters, make_genesis
+from supervm.protocol.wire.payments import LEVEL_R0, Status, StatusItem, Submit
 from supervm.tier_l4_mobile.cli.access import NoOwner, ask_offline
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
@@ -43,7 +43,7 @@ from supervm.tier_l4_mobile.cli.run import l4
 from supervm.tier_l4_mobile.cli.verify import verify as verify_command
 from supervm.tier_l4_mobile.cli.wallet import wallet
 from supervm.tier_l4_mobile.commands import COMMANDS
-from supervm.tier_l4_mobile.config import MOBILE_OPTIONS
+from supervm.tier_l4_mobile.config import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 FAST = Stretching(passes=1, memory_bytes=8 << 10)
@@ -127,7 +127,7 @@ def make_folder(path: Path, network: Network, peers: tuple[PeerAddress, ...] = (
     make_key_file(path / NODE_KEY_FILE, bytes(range(32)))
     create_wallet(path / WALLET_FILE, "secret", words=WORDS, entropy=None, cost=FAST)
     config = NodeConfig(tier=4, directory=path, genesis=path / "genesis.cbor", peers=peers)
-    write_config(path / CONFIG_FILE, config, MOBILE_OPTIONS, test_network=True)
+    write_config(path / CONFIG_FILE, config, OPTIONS, test_network=True)
     return path
 
 

@@ -11,14 +11,14 @@ from epoch_tools import EpochChain
 from mobile_tools import SECOND_US, Phone
 from trust_tools import forged
 
-from supervm.common.core import PeerDown, PeerUp, Received
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.forks import CheckpointFork, check_fork, checkpoint_fork
-from supervm.protocol.keys import verify
-from supervm.protocol.light import Anchor, LightClient, ValidatorChange, anchor_of
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.wire.messages import (
+from supervm.common.contract.core import PeerDown, PeerUp, Received
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import CheckpointFork, check_fork, checkpoint_fork
+from supervm.protocol.wire.payments import (
     AccountProofs,
     ForkMessage,
     GetAccounts,

@@ -6,16 +6,17 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, Network, Phone
 
-from supervm.common.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
+from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
-from supervm.protocol.trie_proof import TrieProof
-from supervm.protocol.wire.messages import (
-    FORWARD_MAX,
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.keys import verify
+from supervm.protocol.light.client import LightClient, anchor_of
+from supervm.protocol.state.trie_proof import TrieProof
+from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_R0,
     LEVEL_R1,
@@ -23,9 +24,6 @@ from supervm.protocol.wire.messages import (
     AccountProofs,
     GetAccounts,
     GetReceipt,
-    Goodbye,
-    Heartbeat,
-    Hello,
     ReceiptAnswer,
     Status,
     StatusItem,
@@ -227,7 +225,7 @@ def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
     (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, validity_ms=8 * 86_400_000)), "validity"),
     (Cancel("ff" * 32), "no payment"),
     (ShowPayment("row-x"), "no payment"),
-    (MobileRequest(), "does not know"),
+    (MobileRequest(), "takes no request MobileRequest"),
 ])
 def test_wrong_requests_are_refused_with_the_reason(request_, word):
     phone = online()
@@ -336,7 +334,7 @@ def test_a_clock_far_from_the_edges_is_said_whichever_way_it_is_wrong(offset_ms,
 def test_messages_that_no_phone_gets_end_the_link():
     phone = online()
     phone.step(Received(EDGE, Hello(1, 1, 3, (), 0, "x")))
-    assert [hang.code for hang in phone.hung_up] == ["unexpected"]
+    assert [hang.code for hang in phone.hung_up] == ["direction"]
 
 
 def test_heartbeats_goodbyes_and_failed_dials_are_taken():

@@ -12,16 +12,16 @@ import pytest
 from chain_tools import make_test_chain, test_key
 from click.testing import CliRunner
 
-from supervm.common.config import CONFIG_FILE, NodeConfig
-from supervm.common.config_writer import write_config
-from supervm.common.keyfile import NODE_KEY_FILE, make_key_file
+from supervm.common.host.config import CONFIG_FILE, NodeConfig
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
 from supervm.common.wallet import WALLET_FILE, Stretching, create_wallet
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import encode
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import encode
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
-from supervm.tier_l4_mobile.config import MOBILE_OPTIONS
+from supervm.tier_l4_mobile.config import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 BOB = encode_address(test_key("bob").public, test=False)
@@ -59,7 +59,7 @@ def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tm
     config = NodeConfig(
         tier=4, directory=folder, genesis=folder / "genesis.cbor", tier_options={"accounts": 2, "names": "names.txt"}
     )
-    write_config(folder / CONFIG_FILE, config, MOBILE_OPTIONS)
+    write_config(folder / CONFIG_FILE, config, OPTIONS)
     process = start(folder)
     try:
         ids = []

@@ -7,13 +7,13 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import Network, make_queue
 
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import POOLS
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transfer import parse_transfer, sign_transfer
-from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.state.account import POOLS
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l4_mobile.errors import PaymentError
-from supervm.tier_l4_mobile.payments import CANCELLED, EXPIRED, QUEUED, R0, R3, R4, REFUSED
 from supervm.tier_l4_mobile.tables import TABLES
+from supervm.tier_l4_mobile.wallet.payments import CANCELLED, EXPIRED, QUEUED, R0, R3, R4, REFUSED
 
 NOW_MS = GENESIS_TIME_MS + 10_000
 NOW_US = NOW_MS * 1000

@@ -11,13 +11,13 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from mobile_tools import Network, make_queue
 
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.execution import STATUS_EXECUTED
-from supervm.protocol.light import ProvedAccount
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.wire.messages import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
+from supervm.protocol.light.client import ProvedAccount
+from supervm.protocol.money.execution import STATUS_EXECUTED
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l4_mobile.errors import PaymentError
-from supervm.tier_l4_mobile.payments import CANCELLED, EXPIRED, LIVE, R4
 from supervm.tier_l4_mobile.tables import TABLES
+from supervm.tier_l4_mobile.wallet.payments import CANCELLED, EXPIRED, LIVE, R4
 
 ALICE, BOB = test_key("alice").public, test_key("bob").public
 

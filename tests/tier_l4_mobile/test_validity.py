@@ -6,11 +6,11 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, START_US, Network, Phone
 
-from supervm.common.core import PeerUp, Received
-from supervm.protocol.address import encode_address
-from supervm.protocol.wire.messages import GetAccounts, Submit
+from supervm.common.contract.core import PeerUp, Received
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.wire.payments import GetAccounts, Submit
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, ShowPayment
-from supervm.tier_l4_mobile.validity import MARGIN_MS, is_timely, validity_ms_allowed
+from supervm.tier_l4_mobile.wallet.validity import MARGIN_MS, is_timely, validity_ms_allowed
 
 EDGE = b"\xe1" * 32
 ALICE = test_key("alice").public

@@ -16,30 +16,31 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 
-from supervm.protocol.batch import (
-    NO_EDGE,
-    Batch,
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
     BatchVote,
-    batch_header,
+    CertifiedBatch,
     batch_vote_statement,
     bitmap_bytes,
     certified_bits,
     make_batch_certificate,
-    miner_statement,
 )
-from supervm.protocol.block import Block, BlockBody, BlockHeader, ChainRules, CheckpointRef, Justification
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import BlockEvidence
-from supervm.protocol.execution import CertifiedBatch
-from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.transfer import SignedTransfer, parse_transfer, sign_transfer
-from supervm.protocol.transition import OwnSignatures, SetChange, progress_after
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody, OwnSignatures
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.evidence import BlockEvidence
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.chain.set_change import SetChange
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, sign_transfer
 
 GENESIS_TIME_MS = 1_700_000_000_000
 """Time of every test genesis."""

@@ -16,29 +16,24 @@ from collections.abc import Iterable, Sequence
 
 from chain_tools import TestChain, make_test_chain, test_key
 
-from supervm.common.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.batch import BatchCertificate
-from supervm.protocol.block import (
-    Block,
-    BlockBody,
-    BlockHeader,
-    ChainRules,
-    CheckpointRef,
-    FinalizedBlocks,
-    Justification,
-    check_block,
-)
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import BlockEvidence
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.light import ValidatorChange
-from supervm.protocol.transition import OwnSignatures, SetChange, progress_after
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.batch_certificate import BatchCertificate
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BlockBody, OwnSignatures
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.evidence import BlockEvidence
+from supervm.protocol.chain.finalized import FinalizedBlocks
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.chain.set_change import SetChange
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.light.client import ValidatorChange
 
 EPOCH_MS = 10_000
 """Length of an epoch of these chains."""

@@ -12,12 +12,13 @@ from chain_tools import TestChain, block_vote, make_test_chain
 from msgspec.structs import replace
 from protocol_samples import sample_chain
 
-from supervm.protocol.batch import Batch
-from supervm.protocol.block import Block, BlockHeader, Justification
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
+from supervm.protocol.chain.header import BlockHeader, Justification
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.money.transfer import SignedTransfer
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT
 A, B = b"a" * 32, b"b" * 32

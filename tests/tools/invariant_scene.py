@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common.records import Append
-from supervm.protocol.block import Block, BlockBody, BlockHeader, CheckpointRef, Justification
-from supervm.protocol.codec import encode
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
-from supervm.protocol.wire.messages import Message, VoteMessage
+from supervm.common.contract.records import Append
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.protocol.wire.fields import Message
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.tier_l1_super.consensus.simplex.promises import (
     CheckpointPromise,
     FinalizePromise,
     NotarizePromise,

@@ -8,26 +8,31 @@ from typing import Any
 
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 
-from supervm.common.core import Command, Durable, Effect, HangUp, Input, Persist, Publish, Reply, Send, Started, Tick
-from supervm.common.ledger import LEDGER_TABLES, Ledger
-from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.codec import encode
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.light import Anchor, LightClient, ProvedAccount, anchor_of
-from supervm.protocol.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    AnyMessage,
-    GetAccounts,
-    GetReceipt,
-    ReceiptAnswer,
-    Submit,
-    Subscribe,
+from supervm.common.contract.core import (
+    Command,
+    Durable,
+    Effect,
+    HangUp,
+    Input,
+    Persist,
+    Publish,
+    Reply,
+    Send,
+    Started,
+    Tick,
 )
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.light.client import Anchor, LightClient, ProvedAccount, anchor_of
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.messages import MobileRequest
-from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.queue import PaymentQueue
+from supervm.tier_l4_mobile.node import MobileNode, Settings
 from supervm.tier_l4_mobile.tables import TABLES
+from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
 
 SECOND_US = 1_000_000
 START_US = GENESIS_TIME_MS * 1000 + 10 * SECOND_US
@@ -107,7 +112,7 @@ class Phone:
         self.node = MobileNode(
             self.network.chain, keys, peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
             reader=self.store, verify=verify, rng=random.Random(7),
-            names={name: self.network.account(name) for name in self.names}, anchor=self.anchor,
+            settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
         )
         self.tokens: list[int] = []
         self.waiting: list[Send | Reply] = []

@@ -18,15 +18,15 @@ from typing import Any
 
 import trio
 
-from supervm.common.driver.client import call, open_control, watch
-from supervm.common.driver.lines import NoOwner
-from supervm.common.node import load_chain
+from supervm.common.host.process import load_chain
+from supervm.common.services.client import call, open_control, watch
+from supervm.common.services.lines import NoOwner
 from supervm.common.up.layout import PASSPHRASE_FILE, Counts, Network, open_network
 from supervm.common.up.payments import PaymentRun
 from supervm.common.up.rows import HEADER, parse_payments
 from supervm.common.wallet import WALLET_FILE, unlock_wallet
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Chain
 
 START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 20.0
@@ -220,7 +220,7 @@ class ProcessNetwork:
                     entry: dict[str, Any] = {}
                     with suppress(ValueError):  # the last line of a process that was killed
                         entry = json.loads(line)
-                    if entry.get("level") in ("error", "critical"):
+                    if entry.get("level") == "error":
                         found.append(f"{name}: {line[:1000]}")
         return found
 

@@ -8,26 +8,27 @@ from __future__ import annotations
 import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain, test_key
 
-from supervm.protocol.account import AccountLeaf, encode_account
-from supervm.protocol.batch import NO_EDGE, Batch
-from supervm.protocol.block import FinalizedBlocks, FinalizedPrefix
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import Agreed, encode
-from supervm.protocol.edge import sign_edge_record
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.evidence import BadJustification, bad_batch, double_vote
-from supervm.protocol.execution import BlockReceipts, Receipt, execute_block
-from supervm.protocol.forks import checkpoint_fork
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.light import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.receipts import RECEIPTS, merkle_path, path_sides
-from supervm.protocol.snapshot import SnapshotStart
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_range import FIRST_KEY, prove_range
-from supervm.protocol.validators import ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire import messages as m
+from supervm.protocol.base.codec import Agreed, encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.chain.edge import sign_edge_record
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.evidence import BadJustification, bad_batch, double_vote
+from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
+from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.light.snapshot import SnapshotStart
+from supervm.protocol.money.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.state.account import AccountLeaf, encode_account
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.receipts import RECEIPTS, merkle_path, path_sides
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_range import FIRST_KEY, prove_range
+from supervm.protocol.wire import chain, consensus, fields, link, payments
 
 
 def sample_chain() -> TestChain:
@@ -180,44 +181,47 @@ def agreed_samples() -> dict[str, Agreed]:
     return named
 
 
-def message_samples() -> dict[str, m.Message]:
+def message_samples() -> dict[str, fields.Message]:
     """Return one instance of every message, by type name."""
     agreed = agreed_samples()
     blob = {name: encode(value) for name, value in agreed.items()}
     keys = tuple(test_key(name).public for name in ("alice", "bob"))
     digest = bytes(range(32))
     vote = agreed["BatchVote"]
-    samples: list[m.Message] = [
-        m.Hello(1, 1, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
-        m.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
-        m.Goodbye("version", "the peer speaks versions 2 to 3"),
-        m.Submit((blob["Transfer"], b"")),
-        m.Status((m.StatusItem(digest, m.LEVEL_R1, ""), m.StatusItem(digest, m.LEVEL_REFUSED, "the fee is too low"))),
-        m.Subscribe(keys),
-        m.Unsubscribe(()),
-        m.GetAccounts(keys[:1]),
-        m.AccountProofs(blob["CertifiedCheckpoint"], ((keys[0], blob["TrieProof"]),)),
-        m.GetReceipt(digest),
-        m.ReceiptAnswer(digest, blob["ReceiptProof"]),
-        m.GetValidatorChanges(65_536),
-        m.ValidatorChanges((blob["ValidatorChange"],)),
-        m.ForkMessage(blob["CheckpointFork"]),
-        m.EdgeRegistration(blob["EdgeRecord"]),
-        m.BatchMessage(blob["Batch"]),
-        m.BatchVoteMessage(vote),  # type: ignore[arg-type]
-        m.BatchCertificateMessage(blob["BatchCertificate"]),
-        m.GetBatches((digest, ZERO_HASH)),
-        m.GetBlocks(2**63 - 1),
-        m.BlocksMessage(blob["FinalizedBlocks"]),
-        m.CheckpointMessage(blob["CertifiedCheckpoint"]),
-        m.Follow(0),
-        m.GetSnapshot(0, FIRST_KEY, 4_096),
-        m.SnapshotChunk(2, FIRST_KEY, blob["SnapshotStart"], blob["TrieRange"]),
-        m.ProposalMessage(blob["Block"]),
-        m.VoteMessage((agreed["Vote"],)),  # type: ignore[arg-type]
-        m.CertificateMessage((agreed["Certificate"],)),  # type: ignore[arg-type]
-        m.GetBlock(2**32, digest),
-        m.ConsensusStatus(0, 128, 127, 65_536, False),
+    samples: list[fields.Message] = [
+        link.Hello(1, 1, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
+        link.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
+        link.Goodbye("version", "the peer speaks versions 2 to 3"),
+        payments.Submit((blob["Transfer"], b"")),
+        payments.Status((
+            payments.StatusItem(digest, payments.LEVEL_R1, ""),
+            payments.StatusItem(digest, payments.LEVEL_REFUSED, "the fee is too low"),
+        )),
+        payments.Subscribe(keys),
+        payments.Unsubscribe(()),
+        payments.GetAccounts(keys[:1]),
+        payments.AccountProofs(blob["CertifiedCheckpoint"], ((keys[0], blob["TrieProof"]),)),
+        payments.GetReceipt(digest),
+        payments.ReceiptAnswer(digest, blob["ReceiptProof"]),
+        payments.GetValidatorChanges(65_536),
+        payments.ValidatorChanges((blob["ValidatorChange"],)),
+        payments.ForkMessage(blob["CheckpointFork"]),
+        payments.EdgeRegistration(blob["EdgeRecord"]),
+        chain.BatchMessage(blob["Batch"]),
+        chain.BatchVoteMessage(vote),  # type: ignore[arg-type]
+        chain.BatchCertificateMessage(blob["BatchCertificate"]),
+        chain.GetBatches((digest, ZERO_HASH)),
+        chain.GetBlocks(2**63 - 1),
+        chain.BlocksMessage(blob["FinalizedBlocks"]),
+        chain.CheckpointMessage(blob["CertifiedCheckpoint"]),
+        chain.Follow(0),
+        chain.GetSnapshot(0, FIRST_KEY, 4_096),
+        chain.SnapshotChunk(2, FIRST_KEY, blob["SnapshotStart"], blob["TrieRange"]),
+        consensus.ProposalMessage(blob["Block"]),
+        consensus.VoteMessage((agreed["Vote"],)),  # type: ignore[arg-type]
+        consensus.CertificateMessage((agreed["Certificate"],)),  # type: ignore[arg-type]
+        consensus.GetBlock(2**32, digest),
+        consensus.ConsensusStatus(0, 128, 127, 65_536, False),
     ]
     named = {type(sample).__name__: sample for sample in samples}
     if len(named) != len(samples):

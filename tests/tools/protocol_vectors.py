@@ -6,16 +6,18 @@ from typing import Any
 
 from protocol_samples import agreed_samples, message_samples, sample_chain
 
-from supervm.protocol.account import POOLS
-from supervm.protocol.batch import BatchHeader, BatchVote
-from supervm.protocol.block import BlockBody, BlockHeader, Justification
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import Agreed, encode
-from supervm.protocol.genesis import Genesis
-from supervm.protocol.hashing import hash_block_body, hash_genesis, hash_justification
-from supervm.protocol.transfer import Transfer, transfer_id
-from supervm.protocol.validators import ValidatorList, ValidatorSet, leader_permutation
-from supervm.protocol.votes import Certificate, Vote
+from supervm.protocol.base.codec import Agreed, encode
+from supervm.protocol.base.hashing import hash_block_body, hash_genesis, hash_justification
+from supervm.protocol.chain.batch import BatchHeader
+from supervm.protocol.chain.batch_certificate import BatchVote
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.chain.genesis import Genesis
+from supervm.protocol.chain.header import BlockHeader, Justification
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet, leader_permutation
+from supervm.protocol.chain.votes import Certificate, Vote
+from supervm.protocol.money.transfer import Transfer, transfer_id
+from supervm.protocol.state.account import POOLS
 from supervm.protocol.wire.frames import encode_message
 
 

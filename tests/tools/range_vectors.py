@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol.codec import encode
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_proof import hash_account_key
-from supervm.protocol.trie_range import FIRST_KEY, prove_range, verify_range
+from supervm.protocol.base.codec import encode
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_proof import hash_account_key
+from supervm.protocol.state.trie_range import FIRST_KEY, prove_range, verify_range
 
 
 def range_vectors() -> list[dict[str, Any]]:

@@ -12,13 +12,15 @@ from typing import Any, Self
 
 import trio
 
-from supervm.common.connection import Connection, LocalNode
 from supervm.common.link import LinkSession
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey, verify
-from supervm.protocol.light import LightClient, ProvedAccount, anchor_of
+from supervm.common.link.connection import Connection, LocalNode
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.light.client import LightClient, ProvedAccount, anchor_of
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import AccountProofs, GetAccounts, Goodbye, Message
+from supervm.protocol.wire.link import Goodbye
+from supervm.protocol.wire.payments import AccountProofs, GetAccounts
 
 FRAME_BYTES_MAX = 16 << 20
 """What this side allows itself: more than any node takes."""

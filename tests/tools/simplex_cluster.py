@@ -12,27 +12,22 @@ import random
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
 
-from supervm.protocol.block import (
-    Block,
-    BlockBody,
-    ChainRules,
-    CheckpointRef,
-    FinalizedBlocks,
-    check_block,
-    check_finalized_chain,
-    genesis_block_header,
-)
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.spans import Span, span_of
-from supervm.protocol.validators import Validator, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import ChainRules, CheckpointRef, genesis_block_header
+from supervm.protocol.chain.spans import Span, span_of
+from supervm.protocol.chain.validators import Validator, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     FinalizePromise,
     NotarizePromise,
     NullifyPromise,

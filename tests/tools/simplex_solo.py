@@ -7,14 +7,15 @@ from typing import TypeVar
 
 import simplex_cluster as sim
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules, Justification
-from supervm.protocol.codec import encode
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.votes import Certificate, Vote, VoteKind, statement
-from supervm.protocol.wire.messages import VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.header import BlockHeader, ChainRules, Justification
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.promises import (
     FinalizePromise,
     NotarizePromise,
     NullifyPromise,

@@ -9,22 +9,25 @@ from functools import cache
 import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
-from supervm.common.core import Effect, Outbox, Persist, Send
-from supervm.common.ledger import LEDGER_TABLES, Ledger
-from supervm.common.snapshot.offering import SnapshotOffers
-from supervm.common.snapshot.taking import SnapshotTaker
+from supervm.common.contract.core import Effect, Outbox, Persist, Send
+from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.snapshot.offering import SnapshotOffers
+from supervm.common.parts.snapshot.taking import SnapshotTaker
+from supervm.common.parts.validator_changes import CHANGE_TABLES, ChangeStore
 from supervm.common.storage.memory import MemoryStore
-from supervm.common.validator_changes import CHANGE_TABLES, ChangeStore
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.epoch import next_epoch
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import CertifiedBatch
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.transition import OwnSignatures, progress_after, proposed_set
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import OwnSignatures
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.epoch import next_epoch
+from supervm.protocol.chain.set_change import proposed_set
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 replace = msgspec.structs.replace
 EVERY = 8
@@ -85,7 +88,7 @@ class Offering:
         self.changes = ChangeStore(self.store, Outbox())
         self.checkpoints: dict[int, CertifiedCheckpoint] = {}
         self.answered: list[tuple[int, bytes, int]] = []
-        self.offers = SnapshotOffers(self.outbox, lambda *answer: self.answered.append(answer))
+        self.offers = SnapshotOffers(self.outbox, lambda *answer: self.answered.append(answer), lambda: 0)
         for step in steps:
             self.apply(step)
 

@@ -9,10 +9,10 @@ import msgspec
 from chain_tools import GENESIS_TIME_MS
 from epoch_tools import EpochChain
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.keys import verify
-from supervm.protocol.light import LightClient, anchor_of
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.light.client import LightClient, anchor_of
 
 NOW_MS = GENESIS_TIME_MS + 10_000
 """A time shortly after every block of these chains."""

@@ -96,7 +96,7 @@ def run_command(
     teller.close()
     document = merge(results)
     if out is not None:
-        from .report import render
+        from .report.page import render
 
         (out / "result.json").write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
         (out / "report.html").write_text(render(scenario, document), encoding="utf-8")

@@ -17,9 +17,11 @@ from time import perf_counter
 from typing import Any
 
 from supervm.common.errors import InputError
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 
-from .changes import ChangePlayer
+from .disturb.changes import ChangePlayer
+from .disturb.faults import Episode, FaultPlayer
+from .disturb.restorer import RESTORER, Restorer
 from .exact import (
     ACTORS,
     RTT_MS_P50,
@@ -30,19 +32,18 @@ from .exact import (
     Deployment,
     DiskProfile,
     Geography,
+    Late,
     Masks,
     Stream,
     lan,
 )
-from .faults import Episode, FaultPlayer
-from .metrics import Collector, quorum_delay_us, sample
-from .observing import Recorder
-from .restorer import RESTORER, Restorer
+from .report.metrics import Collector, quorum_delay_us, sample
+from .report.observing import Recorder
+from .report.statistics import over_seeds
 from .scenario.expect import judge
 from .scenario.model import Adversary, Change, Fault, Scenario
 from .scenario.naming import choosing_nobody, node_names, region_of_each, select
 from .scenario.schema import read_scenario
-from .statistics import over_seeds
 from .workload import Work
 
 TWIN_VIEWS = 200
@@ -212,12 +213,11 @@ def _regions(scenario: Scenario, names: dict[int, list[str]], choices: Choices) 
 
 @dataclass(slots=True)
 class _Cast:
-    """Who is no honest node: name -> actor, masks of twins, (late, listening) of late twins; and whose disk is not."""
+    """Who is no honest node: name -> actor, masks of twins, times of late twins; and whose disk is not."""
 
     actors: dict[str, str] = field(default_factory=dict)
     twins: dict[str, Masks] = field(default_factory=dict)
-    late_us: dict[str, int] = field(default_factory=dict)
-    listen_us: dict[str, int] = field(default_factory=dict)
+    late: dict[str, Late] = field(default_factory=dict)
     restored: dict[str, None] = field(default_factory=dict)
 
 
@@ -228,15 +228,14 @@ def _adversaries(
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
         for name in select(adversary.who, names, region_of, draws, tier_of(adversary.kind)):
-            if any(name in part for part in (cast.actors, cast.twins, cast.late_us, cast.restored)):
+            if any(name in part for part in (cast.actors, cast.twins, cast.late, cast.restored)):
                 continue  # the first entry that names a node has it
             if adversary.kind == RESTORER:
                 cast.restored[name] = None
             elif adversary.kind == "twins":
                 cast.twins[name] = _masks(len(names[1]), draws)
             elif adversary.kind == "late-twin":
-                cast.late_us[name] = adversary.number("late_s")
-                cast.listen_us[name] = adversary.number("listen_s")
+                cast.late[name] = Late(adversary.number("late_s"), adversary.number("listen_s"))
             else:
                 cast.actors[name] = adversary.kind
     return cast
@@ -277,7 +276,7 @@ def _deploy(
         ),
         regions=region_of or None, geography=geography, access=access,
         uplinks={tier: scenario.tier(tier).links for tier in (2, 3, 4)}, real_crypto=real_crypto, choices=choices,
-        actors=cast.actors, twins=cast.twins, late_twins=cast.late_us, late_listen_us=cast.listen_us, cpu=cpu,
+        actors=cast.actors, twins=cast.twins, late_twins=cast.late, cpu=cpu,
         keep_events=False,
         disk=DiskProfile(write_us=hardware.write_us, jitter_us=hardware.write_jitter_us),
     )

@@ -8,7 +8,7 @@ from supervm.tier_l4_mobile.messages import Balance, PayMany, PaymentRow
 
 from .draws import exponential
 from .exact import Deployment
-from .observing import Recorder
+from .report.observing import Recorder
 from .scenario.model import Workload
 
 

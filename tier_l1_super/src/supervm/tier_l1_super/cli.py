@@ -11,24 +11,24 @@ import click
 from supervm.common.cli.genesis import read_validators
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
-from supervm.common.config import load_config
-from supervm.common.driver.client import call_sync
-from supervm.common.driver.control import SOCKET_FILE
-from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
-from supervm.common.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
-from supervm.common.keyreader import KeyReader
-from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet, canonical_members
+from supervm.common.host.config import load_config
+from supervm.common.host.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
+from supervm.common.host.process import NodeContext, load_chain, run_node
+from supervm.common.services.client import call_sync
+from supervm.common.services.control import SOCKET_FILE
+from supervm.common.services.lines import NoOwner, RequestRefused
+from supervm.common.text.keyreader import KeyReader
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
+from .consensus.seat import WrongKeys
 from .messages import Approve, GetEpoch, Request
 from .node import ValidatorNode
-from .seat import WrongKeys
 from .tables import TABLES
 
 

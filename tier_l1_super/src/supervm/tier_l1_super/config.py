@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from supervm.common.options import OptionSpec
+from supervm.common.contract.options import OptionSpec
 
-OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "double_run_listen_s": OptionSpec(
-        int, 5, "seconds at start in which the node only listens whether its key already votes elsewhere", 0, 3_600
-    ),
-}
+from .consensus.listening import Listening
+
+OPTIONS: Final[Mapping[str, OptionSpec]] = {**Listening.options}
 """Keys of ``[l1]``."""

@@ -13,14 +13,14 @@ class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="request", f
     """Approve a set of validators for the next epoch: agreed bytes of a `ValidatorList`; empty bytes withdraw.
 
     The order of the list is part of what is approved: whoever reads one from a person puts it into the one order first
-    (`supervm.protocol.validators.canonical_members`).
+    (`supervm.protocol.chain.validators.canonical_members`).
     """
 
     validators: bytes
 
 
 class GetEpoch(msgspec.Struct, frozen=True, tag="epoch", tag_field="request", forbid_unknown_fields=True):
-    """Ask for the record of an epoch (`supervm.protocol.epoch.EpochRecord`); None: the present one."""
+    """Ask for the record of an epoch (`supervm.protocol.chain.epoch.EpochRecord`); None: the present one."""
 
     number: int | None = None
 

@@ -8,15 +8,15 @@ import click
 
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
-from supervm.common.config import load_config
-from supervm.common.core import Core
-from supervm.common.driver.lines import RequestRefused
-from supervm.common.node import NodeContext, run_node
+from supervm.common.contract.core import Core
+from supervm.common.host.config import load_config
+from supervm.common.host.process import NodeContext, run_node
+from supervm.common.services.lines import RequestRefused
 
 from .config import OPTIONS, miner_options
 from .messages import NewestAnchor, Request
 from .node import MinerNode
-from .tables import MINER_TABLES
+from .tables import TABLES
 
 
 def build(context: NodeContext) -> Core:
@@ -55,7 +55,7 @@ def run(path: Path) -> int:
     SIGKILL loses nothing acknowledged: what a miner holds in memory only, edges keep on disk and submit again.
     """
     config = load_config(path, tier=2, options=OPTIONS)
-    return run_node(config, build, requests=Request, tables=MINER_TABLES)
+    return run_node(config, build, requests=Request, tables=TABLES)
 
 
 @l2.command("export-anchor", epilog="Example: supervm l2 export-anchor --dir /srv/supervm/miner --out anchor.cbor")

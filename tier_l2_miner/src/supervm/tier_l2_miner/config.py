@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from supervm.common.options import OptionSpec, OptionValue, defaults
-from supervm.protocol.batch import BATCH_TRANSFERS_MAX
+from supervm.common.contract.options import OptionSpec, OptionValue
+from supervm.common.text.options import defaults
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
 
 
 class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,24 +46,40 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     receipts_kept: int = 10_000
 
 
-OPTIONS: Mapping[str, OptionSpec] = {
+MEMPOOL_OPTIONS: Mapping[str, OptionSpec] = {
     "mempool_transfers_max": OptionSpec(
         int, 100_000, "transfers held at once, at most a quarter of them unable to run; more are busy", 1, 10**7
     ),
     "mempool_bytes_max": OptionSpec(int, 64 << 20, "bytes of transfers held at once", 1 << 16, 1 << 34),
+}
+"""Keys about what waits."""
+BATCH_OPTIONS: Mapping[str, OptionSpec] = {
     "batch_transfers_max": OptionSpec(int, BATCH_TRANSFERS_MAX, "transfers per batch", 1, BATCH_TRANSFERS_MAX),
     "batch_wait_us": OptionSpec(int, 50_000, "microseconds that a first transfer waits for company", 0, 10_000_000),
     "batches_open_max": OptionSpec(int, 16, "batches not executed yet before new ones are held back", 1, 256),
+}
+"""Keys about batches."""
+INTAKE_OPTIONS: Mapping[str, OptionSpec] = {
     "unverified_max": OptionSpec(int, 8_192, "transfers in signature verification at once", 1, 10**6),
     "submit_rate_edge": OptionSpec(int, 5_000, "transfers per second that one L3 may submit", 1, 10**6),
     "submit_rate_other": OptionSpec(int, 256, "transfers per second that any other peer may submit", 1, 10**6),
+}
+"""Keys about what comes in."""
+SERVING_OPTIONS: Mapping[str, OptionSpec] = {
     "query_rate": OptionSpec(int, 5_000, "account proofs per second that one peer may ask for", 1, 10**6),
     "subscriptions_max": OptionSpec(int, 100_000, "accounts that one connection may subscribe", 1, 10**7),
     "push_interval_us": OptionSpec(int, 200_000, "microseconds between pushes of touched accounts", 0, 60_000_000),
     "checkpoint_interval_us": OptionSpec(
         int, 2_000_000, "microseconds after which an L3 gets a newer checkpoint unasked", 1_000, 60_000_000
     ),
+}
+"""Keys about proofs."""
+REPLICA_OPTIONS: Mapping[str, OptionSpec] = {
     "receipts_kept": OptionSpec(int, 10_000, "heights whose receipts are kept", 32, 2**62),
+}
+"""Keys about the state."""
+OPTIONS: Mapping[str, OptionSpec] = {
+    **MEMPOOL_OPTIONS, **BATCH_OPTIONS, **INTAKE_OPTIONS, **SERVING_OPTIONS, **REPLICA_OPTIONS,
 }
 """Keys of the table ``[l2]`` of a node's configuration."""
 

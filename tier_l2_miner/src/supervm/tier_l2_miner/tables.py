@@ -7,10 +7,10 @@ Edge registrations come again with every connection, over a link that only that 
 
 from __future__ import annotations
 
-from supervm.common.ledger import LEDGER_TABLES
-from supervm.common.validator_changes import CHANGE_TABLES
+from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.validator_changes import CHANGE_TABLES
 
-from .forks import FORK_TABLE
+from .replica.forks import FORK_TABLE
 
-MINER_TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
+TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
 """Every table of an L2 node."""

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from pathlib import Path
+from typing import Any
 
 import click
 
-from supervm.common.config import load_config
-from supervm.common.light_memory import load_anchor
-from supervm.common.node import NodeContext, run_node
+from supervm.common.host.anchor_file import load_anchor
+from supervm.common.host.config import load_config
+from supervm.common.host.process import NodeContext, run_node
 from supervm.common.storage.errors import DatabaseDamaged
-from supervm.protocol.keys import verify
+from supervm.protocol.base.keys import verify
 
-from .config import EDGE_OPTIONS, anchor_file, edge_options
+from .config import OPTIONS, anchor_file, edge_options
 from .errors import EdgeError
-from .messages import Request
 from .node import EdgeNode
-from .tables import EDGE_TABLES
 
 
 @click.group()
@@ -31,8 +32,9 @@ def l3() -> None:
 @click.pass_context
 def run(context: click.Context, path: Path) -> None:
     """Run one node until SIGINT or SIGTERM; nothing acknowledged is lost by SIGKILL."""
-    config = load_config(path, tier=3, options=EDGE_OPTIONS)
-    context.exit(run_node(config, build, requests=Request, tables=EDGE_TABLES))
+    config = load_config(path, tier=3, options=OPTIONS)
+    requests: Any = reduce(or_, EdgeNode.declared_requests())
+    context.exit(run_node(config, build, requests=requests, tables=EdgeNode.declared_tables()))
 
 
 def build(context: NodeContext) -> EdgeNode:
@@ -53,8 +55,7 @@ def build(context: NodeContext) -> EdgeNode:
             targets=[(peer.node_id, peer.address) for peer in config.peers],
             rng=context.rng,
             verify=verify,
-            options=edge_options(config),
-            anchor=None if anchor is None else load_anchor(anchor, context.chain),
+            options=edge_options(config, None if anchor is None else load_anchor(anchor, context.chain)),
         )
     except EdgeError as error:
         raise DatabaseDamaged(f"{config.directory}: {error}") from error

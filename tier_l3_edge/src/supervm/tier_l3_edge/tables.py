@@ -6,11 +6,13 @@ inside: it is the hash of the stored bytes, so the two cannot disagree, and the 
 
 from __future__ import annotations
 
-from supervm.common.light_memory import TRUST_TABLES
-from supervm.common.records import Column, TableSpec
+from supervm.common.contract.records import Column, TableSpec
+from supervm.common.parts.light_memory import TRUST_TABLES
 
 PENDING = "pending"
 """Accepted transfers: number -> canonical signed bytes; deleted when the transfer is in a block, refused or expired."""
 
-EDGE_TABLES = (TableSpec(PENDING, (Column("number", "int"),), (Column("transfer", "bytes"),)), *TRUST_TABLES)
+PENDING_TABLE = TableSpec(PENDING, (Column("number", "int"),), (Column("transfer", "bytes"),))
+
+TABLES = (PENDING_TABLE, *TRUST_TABLES)
 """Tables of an edge."""

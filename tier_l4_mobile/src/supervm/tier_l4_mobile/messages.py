@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 
-from .payments import KEY_CHARS_MAX
+from .wallet.payments import KEY_CHARS_MAX
 
 ROWS_MAX = 20_000
 """Most payments in one request."""

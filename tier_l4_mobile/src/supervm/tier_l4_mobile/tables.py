@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from supervm.common.light_memory import TRUST_TABLES
-from supervm.common.records import Column, Put, TableSpec
+from supervm.common.contract.records import Column, Put, TableSpec
+from supervm.common.parts.light_memory import TRUST_TABLES
 
-from .payments import Payment
+from .wallet.payments import Payment
 
 _PAYMENT_COLUMNS = (
     Column("account", "bytes"), Column("receiver", "bytes"), Column("amount", "int"), Column("fee", "int"),
@@ -23,7 +23,7 @@ _PAYMENT_COLUMNS = (
     Column("r3_us", "int"), Column("r4_us", "int"), Column("kept", "int"),
 )
 
-TABLES = (
+PAYMENT_TABLES = (
     TableSpec("payments", (Column("number", "int"),), _PAYMENT_COLUMNS),
     TableSpec(
         "proved", (Column("account", "bytes"),),
@@ -31,8 +31,10 @@ TABLES = (
          Column("height", "int"), Column("ts_ms", "int")),
     ),
     TableSpec("former_ids", (Column("tx_id", "bytes"),), (Column("number", "int"),)),
-    *TRUST_TABLES,
 )
+"""Tables of the queue of payments."""
+
+TABLES = (*PAYMENT_TABLES, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import cbor2
 import msgspec
 
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import parse_transfer, sign_transfer
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import Heartbeat, Message, Submit
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import Submit
 
 from .measure import BenchOptions, Row, interleaved, rate_row
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..records import Column, Put, TableSpec
+from ..contract.records import Column, Put, TableSpec
 from ..storage.sql import SqlStore
 from ..storage.wal import WriteAheadLog
 from .measure import BenchOptions, Row, interleaved, rate_row

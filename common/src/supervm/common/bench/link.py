@@ -7,8 +7,8 @@ from nacl.bindings import (
     crypto_aead_chacha20poly1305_ietf_encrypt,
 )
 
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 from ..link import RECORD_PLAINTEXT_BYTES_MAX, LinkSession
 from .measure import BenchOptions, Row, interleaved, rate_row

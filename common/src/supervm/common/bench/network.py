@@ -23,7 +23,7 @@ from typing import Any
 
 import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
 
-from supervm.protocol.keys import SigningKey, verify_many
+from supervm.protocol.base.keys import SigningKey, verify_many
 
 from ..errors import CommonError
 from .measure import BenchOptions, Row, short

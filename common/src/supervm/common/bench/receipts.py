@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from supervm.protocol.receipts import RECEIPTS, merkle_root
+from supervm.protocol.state.receipts import RECEIPTS, merkle_root
 
 from .measure import BenchOptions, Row, interleaved, rate_row
 

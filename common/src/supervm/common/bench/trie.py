@@ -9,10 +9,10 @@ from __future__ import annotations
 import gc
 from hashlib import blake2b
 
-from supervm.protocol.account import Account, encode_account
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.trie import QuadTrie
-from supervm.protocol.trie_proof import hash_account_key
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.trie import QuadTrie
+from supervm.protocol.state.trie_proof import hash_account_key
 
 from .measure import BenchOptions, Row, interleaved, rate_row
 

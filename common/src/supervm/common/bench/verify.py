@@ -13,7 +13,7 @@ from functools import partial
 import trio
 from nacl._sodium import ffi, lib  # type: ignore[import-not-found,unused-ignore]  # compiled, no stubs
 
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 
 from ..driver.workers import Verifier
 from .measure import BenchOptions, Row, rate_row

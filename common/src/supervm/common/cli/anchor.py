@@ -6,14 +6,14 @@ from pathlib import Path
 
 import msgspec
 
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.light import Anchor
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.light.client import Anchor
 
-from ..driver.client import call_sync
-from ..driver.control import SOCKET_FILE
-from ..driver.lines import NoOwner
 from ..errors import InputError
-from ..keyfile import create_file
+from ..host.keyfile import create_file
+from ..services.client import call_sync
+from ..services.control import SOCKET_FILE
+from ..services.lines import NoOwner
 from .output import emit
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import click
 
-from ..detect import GIB, Hardware, as_labelled, choose_tier, measure
-from ..home import home_directory
+from ..host.detect import GIB, Hardware, as_labelled, choose_tier, measure
+from ..host.home import home_directory
 from .numbers import WholeNumber
 from .output import emit, json_option
 

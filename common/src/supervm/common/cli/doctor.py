@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from ..config import load_any_config
-from ..doctor import ADVICE, OK, WRONG, check_network, examine
-from ..home import home_directory
+from ..host.config import load_any_config
+from ..host.doctor import ADVICE, OK, WRONG, check_network, examine
+from ..host.home import home_directory
 from .output import columns, emit, json_option
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import click
 
-from supervm.protocol.address import encode_node_id
-from supervm.protocol.block import ChainRules
-from supervm.protocol.codec import decode
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.evidence import (
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import verify
+from supervm.protocol.base.reading import bytes_bounds
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.chain.evidence import (
     EVIDENCE_BYTES_MAX,
     BadBatch,
     BadJustification,
@@ -24,11 +25,10 @@ from supervm.protocol.evidence import (
     check_evidence,
     decode_evidence,
 )
-from supervm.protocol.forks import FORK_BYTES_MAX, FORK_HEAD, CheckpointFork, check_fork
-from supervm.protocol.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
-from supervm.protocol.keys import verify
-from supervm.protocol.reading import bytes_bounds
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.light.forks import FORK_BYTES_MAX, FORK_HEAD, CheckpointFork, check_fork
 
 from ..errors import InputError
 from .output import emit, json_option

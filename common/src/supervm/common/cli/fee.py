@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
-from supervm.protocol.fees import DEFAULT_SHARES_BPS, split_fee
+from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, split_fee
 
 from ..errors import InputError
-from ..options import whole_number
-from ..quoting import quoted
+from ..text.options import whole_number
+from ..text.quoting import quoted
 from .numbers import WholeNumber
 from .output import columns, emit, json_option
 

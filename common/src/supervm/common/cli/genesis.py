@@ -13,22 +13,23 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervm.protocol.address import encode_address, encode_node_id
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.errors import LocalProtocolError
 
-from ..chain_clock import behind_text
-from ..csvfile import CsvRow, read_csv
+from ..contract.options import OptionSpec, OptionValue
 from ..errors import InputError
-from ..keyfile import create_file
-from ..keyreader import KeyReader
-from ..options import OptionSpec, OptionValue, parse_option
+from ..host.keyfile import create_file
+from ..parts.chain_clock import behind_text
+from ..text.csvfile import CsvRow, read_csv
+from ..text.keyreader import KeyReader
+from ..text.options import parse_option
 from .fee import parse_shares
 from .numbers import WholeNumber
 from .output import columns, emit, json_option, note
 
 if TYPE_CHECKING:
-    from supervm.protocol.genesis import Genesis
-    from supervm.protocol.validators import Validator
+    from supervm.protocol.chain.genesis import Genesis
+    from supervm.protocol.chain.validators import Validator
 
 VALIDATORS_HEADER = ("key", "node_id", "weight", "payout")
 MINERS_HEADER = ("node_id", "payout")
@@ -80,8 +81,8 @@ def new(
     params: tuple[str, ...], as_json: bool,
 ) -> None:
     """Make a genesis file; never overwrites one."""
-    from supervm.protocol.codec import encode
-    from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
+    from supervm.protocol.base.codec import encode
+    from supervm.protocol.chain.genesis import Allocation, Miner, Parameters, make_genesis
 
     reader = KeyReader(test_network=test_network)
     made = make_genesis(
@@ -108,7 +109,7 @@ def new(
 @json_option
 def show(file: Path, as_json: bool) -> None:
     """Show what a genesis FILE says, its chain id and the anchor of its light clients."""
-    from supervm.protocol.genesis import GENESIS_BYTES_MAX, load_genesis
+    from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, load_genesis
 
     try:
         with file.open("rb") as stream:
@@ -122,7 +123,7 @@ def show(file: Path, as_json: bool) -> None:
 
 def _note_clock(made: Genesis) -> None:
     """Say on standard error that a network cannot begin yet, or that this machine's clock cannot be right."""
-    from ..doctor import is_clock_before_installation
+    from ..host.doctor import is_clock_before_installation
 
     now_us = time.time_ns() // 1_000
     problem = behind_text("the genesis file", made.time_ms, now_us, drift_ms=made.parameters.clock_drift_ms)
@@ -138,7 +139,7 @@ def read_validators(path: Path, reader: KeyReader) -> tuple[Validator, ...]:
     Raises:
         InputError: the file is not such a list; where, and what is allowed.
     """
-    from supervm.protocol.validators import Validator
+    from supervm.protocol.chain.validators import Validator
 
     return tuple(
         Validator(1, reader.vote_key(row, "key"), reader.node_id(row, "node_id", "a validator"),
@@ -162,8 +163,8 @@ def describe(made: Any) -> dict[str, Any]:
     """Return a `Genesis` as a JSON document, with everything that follows from it."""
     import msgspec
 
-    from supervm.protocol.genesis import Chain
-    from supervm.protocol.keys import verify
+    from supervm.protocol.base.keys import verify
+    from supervm.protocol.chain.genesis import Chain
 
     chain = Chain(made, verify)
     test = made.parameters.test_network

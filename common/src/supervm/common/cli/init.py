@@ -7,13 +7,13 @@ from pathlib import Path
 
 import click
 
-from supervm.protocol.address import decode_address, encode_node_id
-from supervm.protocol.keys import SEED_BYTES
+from supervm.protocol.base.address import decode_address, encode_node_id
+from supervm.protocol.base.keys import SEED_BYTES
 
-from ..config import CONFIG_FILE, DEFAULT_PORTS, NodeConfig, default_verify_workers, parse_endpoint
-from ..config_writer import write_config
 from ..errors import InputError
-from ..keyfile import NODE_KEY_FILE, VALIDATOR_KEY_FILE, make_key_file
+from ..host.config import CONFIG_FILE, DEFAULT_PORTS, NodeConfig, default_verify_workers, parse_endpoint
+from ..host.config_writer import write_config
+from ..host.keyfile import NODE_KEY_FILE, VALIDATOR_KEY_FILE, make_key_file
 from .output import emit, json_option
 from .registry import tier_options
 

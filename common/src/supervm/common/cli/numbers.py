@@ -2,7 +2,7 @@
 
 ``int`` takes "1_5" for 15, "+5" for 5 and digits of other scripts, and whoever mistypes an amount loses it. Every
 option of every command that takes a number has one of these types; ``key=value`` options and CSV files use
-`supervm.common.options.whole_number`, which is the rule itself.
+`supervm.common.text.options.whole_number`, which is the rule itself.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from ..options import whole_number
-from ..quoting import quoted
+from ..text.options import whole_number
+from ..text.quoting import quoted
 
 _DECIMAL = re.compile(r"-?[0-9]{1,15}(\.[0-9]{1,15})?")
 

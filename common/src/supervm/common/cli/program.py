@@ -15,10 +15,10 @@ from typing import Final
 
 import click
 
-from supervm.protocol.errors import ProtocolError
+from supervm.protocol.base.errors import ProtocolError
 
 from ..errors import CommonError
-from ..streams import open_standard_streams, point_to_null
+from ..host.streams import open_standard_streams, point_to_null
 from .registry import COMMAND_HOMES, COMMANDS_GROUP, Offer, offers
 
 EXIT_OK: Final = 0

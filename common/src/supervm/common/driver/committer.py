@@ -12,8 +12,8 @@ from typing import Protocol
 
 import trio
 
-from ..core import Persist, Reply, Send
-from ..records import Record
+from ..contract.core import Persist, Reply, Send
+from ..contract.records import Record
 from .failures import StorageFailed
 
 

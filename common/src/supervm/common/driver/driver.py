@@ -16,8 +16,8 @@ from typing import Any
 
 import trio
 
-from .. import core as c
-from ..connection import LocalNode
+from ..contract import core as c
+from ..link.connection import LocalNode
 from .clock import Clock, SystemClock
 from .committer import Committer, Gate, Store
 from .failures import Halted, single

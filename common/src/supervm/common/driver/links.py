@@ -20,13 +20,14 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import trio
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
+from supervm.protocol.wire.messages import AnyMessage
 
-from ..connection import Connection, LocalNode, goodbye
-from ..core import DialFailed, Input, PeerDown, PeerUp, Received
+from ..contract.core import DialFailed, Input, PeerDown, PeerUp, Received
 from ..link import LinkSession
+from ..link.connection import Connection, LocalNode, goodbye
 from .acknowledged import Acknowledged, read_unacknowledged
 from .clock import Clock
 from .limits import Limits
@@ -200,7 +201,7 @@ class Links:
                 "kind": type(message).__name__, "peer": (connection.peer_id or b"").hex(),
                 "tier": connection.peer_tier, "bytes": len(frame)}, "debug" if connection.clock_wrong else "error")
             return
-        if link.queue.put(frame, droppable=isinstance(message, DROPPABLE)) == "full":
+        if link.queue.put(frame, droppable=type(message) in self._local.wire.droppable) == "full":
             self._too_slow(link, f"{link.queue.bytes} bytes wait for the peer to read")
             return
         self._counts["sent"] += 1

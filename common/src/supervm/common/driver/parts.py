@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 import trio
 
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 
-from ..connection import Connection
+from ..link.connection import Connection
 from .acknowledged import Acknowledged
 from .clock import Clock
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from ..verify_worker import check
+from .verify_worker import check
 
 if TYPE_CHECKING:
     from trio_parallel import WorkerContext  # type: ignore[import-untyped,unused-ignore]

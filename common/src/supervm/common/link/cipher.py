@@ -11,7 +11,7 @@ from nacl.bindings import (
 )
 from nacl.exceptions import CryptoError
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 
 KEY_BYTES: Final = 32
 """Length of a cipher key and of an X25519 key (Noise DHLEN)."""

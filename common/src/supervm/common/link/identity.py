@@ -10,9 +10,9 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, Literal
 
-from supervm.protocol.codec import Agreed, Key, Signature, Uint, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.keys import SigningKey, verify
+from supervm.protocol.base.codec import Agreed, Key, Signature, Uint, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey, verify
 
 STATIC_KEY_CONTEXT: Final = b"supervm-noise-static"
 """What the signed bytes of a `StaticKeyProof` begin with (network.md 3)."""

@@ -25,7 +25,7 @@ from typing import Final
 from nacl.bindings import crypto_scalarmult, crypto_scalarmult_base
 from nacl.exceptions import CryptoError
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 
 from .cipher import KEY_BYTES, TAG_BYTES, CipherState
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 
 from .cipher import TAG_BYTES, CipherState
 from .noise import NOISE_MESSAGE_BYTES_MAX

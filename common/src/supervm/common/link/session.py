@@ -22,8 +22,8 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final
 
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 from .cipher import KEY_BYTES
 from .identity import check_proof, make_proof

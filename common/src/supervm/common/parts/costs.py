@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, cast, get_args
 
-from supervm.protocol.wire import messages as m
+from supervm.protocol.wire import chain, consensus, link, payments
+from supervm.protocol.wire.fields import Message
 
 CostClass = Literal[
     "link", "transfers", "accounts", "receipts", "answers", "batches", "history", "consensus"
@@ -54,10 +55,10 @@ class Cost:
     message: int
     item: int = 0
     kib: int = 0
-    items: Callable[[m.Message], int] | None = None
-    size: Callable[[m.Message], int] | None = None
+    items: Callable[[Message], int] | None = None
+    size: Callable[[Message], int] | None = None
 
-    def of(self, message: m.Message) -> int:
+    def of(self, message: Message) -> int:
         """Return the cost of a message of this kind."""
         cost = self.message
         if self.items is not None:
@@ -72,55 +73,55 @@ def _items(cost_class: CostClass, message: int, item: int, field: str) -> Cost:
 
 
 def _bytes(cost_class: CostClass, message: int, kib: int, *fields: str) -> Cost:
-    def size(received: m.Message) -> int:
+    def size(received: Message) -> int:
         return sum(len(getattr(received, field)) for field in fields)
 
     return Cost(cost_class, message, kib=kib, size=size)
 
 
-def _signatures(received: m.Message) -> int:
-    return sum(1 + len(item.signatures) for item in cast(m.CertificateMessage, received).certificates)
+def _signatures(received: Message) -> int:
+    return sum(1 + len(item.signatures) for item in cast(consensus.CertificateMessage, received).certificates)
 
 
-def _proof_bytes(received: m.Message) -> int:
-    answer = cast(m.AccountProofs, received)
+def _proof_bytes(received: Message) -> int:
+    answer = cast(payments.AccountProofs, received)
     return len(answer.checkpoint) + sum(len(proof) for _, proof in answer.proofs)
 
 
-def _change_bytes(received: m.Message) -> int:
-    return sum(map(len, cast(m.ValidatorChanges, received).changes))
+def _change_bytes(received: Message) -> int:
+    return sum(map(len, cast(payments.ValidatorChanges, received).changes))
 
 
-COSTS: Final[Mapping[type[m.Message], Cost]] = {
-    m.Hello: Cost("link", 10),
-    m.Heartbeat: Cost("link", 10),
-    m.Goodbye: Cost("link", 10),
-    m.Submit: _items("link", 10, 2, "transfers"),  # the transfers themselves are granted one by one
-    m.Status: _items("answers", 10, 10, "items"),
-    m.Subscribe: _items("link", 10, 2, "accounts"),  # like all accounts asked for, granted one by one
-    m.Unsubscribe: _items("accounts", 10, 4, "accounts"),
-    m.GetAccounts: _items("link", 10, 2, "accounts"),
-    m.AccountProofs: Cost("answers", 50, kib=150, size=_proof_bytes),
-    m.GetReceipt: Cost("link", 10),
-    m.ReceiptAnswer: _bytes("answers", 50, 150, "proof"),
-    m.EdgeRegistration: _bytes("link", 200, 100, "record"),
-    m.GetValidatorChanges: Cost("history", 200),
-    m.ValidatorChanges: Cost("answers", 50, kib=600, size=_change_bytes),
-    m.ForkMessage: _bytes("link", 300, 300, "fork"),  # two certificates; a bad one ends the link
-    m.BatchMessage: _bytes("batches", 100, 220, "batch"),
-    m.BatchVoteMessage: Cost("batches", 10 + SIGNATURE),
-    m.BatchCertificateMessage: _bytes("batches", 50, 600, "certificate"),
-    m.GetBatches: _items("history", 50, 50, "digests"),
-    m.GetBlocks: Cost("history", 200),
-    m.BlocksMessage: _bytes("answers", 100, 60, "blocks"),
-    m.CheckpointMessage: _bytes("answers", 50, 600, "checkpoint"),
-    m.Follow: Cost("history", 500),
-    m.GetSnapshot: Cost("history", 500),
-    m.SnapshotChunk: _bytes("answers", 100, 100, "start", "leaves"),
-    m.ProposalMessage: _bytes("consensus", 300, 150, "block"),
-    m.VoteMessage: _items("consensus", 10, SIGNATURE, "votes"),
-    m.CertificateMessage: Cost("consensus", 10, item=SIGNATURE, items=_signatures),
-    m.GetBlock: Cost("history", 200),
-    m.ConsensusStatus: Cost("consensus", 20),
+COSTS: Final[Mapping[type[Message], Cost]] = {
+    link.Hello: Cost("link", 10),
+    link.Heartbeat: Cost("link", 10),
+    link.Goodbye: Cost("link", 10),
+    payments.Submit: _items("link", 10, 2, "transfers"),  # the transfers themselves are granted one by one
+    payments.Status: _items("answers", 10, 10, "items"),
+    payments.Subscribe: _items("link", 10, 2, "accounts"),  # like all accounts asked for, granted one by one
+    payments.Unsubscribe: _items("accounts", 10, 4, "accounts"),
+    payments.GetAccounts: _items("link", 10, 2, "accounts"),
+    payments.AccountProofs: Cost("answers", 50, kib=150, size=_proof_bytes),
+    payments.GetReceipt: Cost("link", 10),
+    payments.ReceiptAnswer: _bytes("answers", 50, 150, "proof"),
+    payments.EdgeRegistration: _bytes("link", 200, 100, "record"),
+    payments.GetValidatorChanges: Cost("history", 200),
+    payments.ValidatorChanges: Cost("answers", 50, kib=600, size=_change_bytes),
+    payments.ForkMessage: _bytes("link", 300, 300, "fork"),  # two certificates; a bad one ends the link
+    chain.BatchMessage: _bytes("batches", 100, 220, "batch"),
+    chain.BatchVoteMessage: Cost("batches", 10 + SIGNATURE),
+    chain.BatchCertificateMessage: _bytes("batches", 50, 600, "certificate"),
+    chain.GetBatches: _items("history", 50, 50, "digests"),
+    chain.GetBlocks: Cost("history", 200),
+    chain.BlocksMessage: _bytes("answers", 100, 60, "blocks"),
+    chain.CheckpointMessage: _bytes("answers", 50, 600, "checkpoint"),
+    chain.Follow: Cost("history", 500),
+    chain.GetSnapshot: Cost("history", 500),
+    chain.SnapshotChunk: _bytes("answers", 100, 100, "start", "leaves"),
+    consensus.ProposalMessage: _bytes("consensus", 300, 150, "block"),
+    consensus.VoteMessage: _items("consensus", 10, SIGNATURE, "votes"),
+    consensus.CertificateMessage: Cost("consensus", 10, item=SIGNATURE, items=_signatures),
+    consensus.GetBlock: Cost("history", 200),
+    consensus.ConsensusStatus: Cost("consensus", 20),
 }
 """What each kind of message costs; a kind that is missing is a bug that a test finds."""

@@ -27,12 +27,14 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final
 
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.wire.messages import AnyMessage, Heartbeat, Message
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.messages import AnyMessage
 
-from ..core import Outbox, PeerDown, PeerUp
+from ..contract.core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
-from .costs import ANSWER_KIB, CLASSES, COSTS, CostClass
+from .costs import ANSWER_KIB, CLASSES, COSTS, Cost, CostClass
 from .sources import source_of
 
 SCORE_MAX: Final = 100
@@ -115,12 +117,14 @@ class Manners:
         budgets: what peers of each rank may cost.
         name: how a node id is written in events.
         grave: points of a single fault that end a connection at once.
+        costs: what each kind of message costs.
     """
 
     def __init__(
         self, outbox: Outbox, budgets: Mapping[Rank, Budget], *, name: Callable[[bytes], str] = bytes.hex,
-        grave: int = GRAVE,
+        grave: int = GRAVE, costs: Mapping[type[Message], Cost] = COSTS,
     ) -> None:
+        self._costs = costs
         self._outbox = outbox
         self._budgets = budgets
         self._name = name
@@ -132,6 +136,8 @@ class Manners:
         self._waiting: dict[bytes, None] = {}  # peers with open questions
         self._records: OrderedDict[bytes | str, _Record] = OrderedDict()
         self._reported: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()  # when, and how many since
+        self.bans = 0
+        """Bans so far: whether there was a new one can be told by it."""
 
     # --- who is there -----------------------------------------------------------------------------------------------
 
@@ -220,7 +226,7 @@ class Manners:
         known = self._peers.get(peer)
         if known is None:
             return False
-        cost = COSTS[type(message)]
+        cost = self._costs[type(message)]
         bucket, together = known.buckets[cost.cost_class], known.together
         units = cost.message if cost.items is None and cost.size is None else cost.of(message)
         if together is not None and together.is_short(now_us):
@@ -231,7 +237,7 @@ class Manners:
             if known.open or bucket.is_short(now_us):
                 known.open[type(message)] = message
                 self._waiting[peer] = None
-                if not known.buckets["link"].charge(now_us, COSTS[Heartbeat].message):
+                if not known.buckets["link"].charge(now_us, self._costs[Heartbeat].message):
                     self._hold(now_us, peer, known)
                 return False
             bucket.charge(now_us, units)
@@ -256,7 +262,7 @@ class Manners:
             known = self._peers.get(peer)
             if known is not None and known.open and not known.buckets["history"].is_short(now_us):
                 message = known.open.pop(next(iter(known.open)))
-                known.buckets["history"].charge(now_us, COSTS[type(message)].of(message))
+                known.buckets["history"].charge(now_us, self._costs[type(message)].of(message))
                 found.append((peer, message))
             if known is None or not known.open:
                 del self._waiting[peer]
@@ -306,7 +312,7 @@ class Manners:
         """Give back what was charged for a message, or a part of it, that turned out to be of use to the network."""
         known = self._peers.get(peer)
         if known is not None:
-            cost = COSTS[type(message)]
+            cost = self._costs[type(message)]
             units = cost.of(message) * part // of
             for bucket in (known.buckets[cost.cost_class], known.together):
                 if bucket is not None:
@@ -371,6 +377,7 @@ class Manners:
                     self._extend(now_us, address, rank)
 
     def _extend(self, now_us: int, record: _Record, rank: Rank) -> None:
+        self.bans += 1
         record.until_us = now_us + min(BAN_US_MIN[rank] << min(record.bans, 16), BAN_US_MAX[rank])
         record.bans += 1
         record.points = 0

@@ -32,7 +32,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from supervm.common.errors import InputError
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 from .errors import LogDamaged
 

@@ -13,7 +13,7 @@ from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 
-from supervm.common.records import (
+from supervm.common.contract.records import (
     Append,
     Delete,
     DeleteBelow,

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from supervm.common.records import INT_MIN, Append, Delete, DeleteBelow, Key, Prune, Put, Record, Value
+from supervm.common.contract.records import INT_MIN, Append, Delete, DeleteBelow, Key, Prune, Put, Record, Value
 
 
 @dataclass(slots=True)

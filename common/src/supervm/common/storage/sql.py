@@ -23,9 +23,9 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
+from supervm.common.contract.records import Key, Record, TableSpec, Value, by_name, check_records, declared
 from supervm.common.errors import InputError
-from supervm.common.records import Key, Record, TableSpec, Value, by_name, check_records, declared
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 from .connect import check_durable, database_url, is_damage, open_engine, open_failed, reason_of, shown
 from .errors import DatabaseDamaged, StorageFailed

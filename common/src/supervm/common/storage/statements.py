@@ -19,7 +19,7 @@ from typing import Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from supervm.common.records import Column, Key, TableSpec, Value
+from supervm.common.contract.records import Column, Key, TableSpec, Value
 
 META_TABLE: Final = "svm_meta"
 """Table of the store itself: names and integers."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from supervm.common.errors import InputError
-from supervm.protocol.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError
 
 from .errors import LogDamaged, StorageFailed
 from .files import replace_file, sync_data, sync_directory, write_all

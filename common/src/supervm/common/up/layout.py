@@ -24,21 +24,21 @@ from pathlib import Path
 from typing import Any
 
 from supervm.common.cli.registry import tier_options
-from supervm.common.config import CONFIG_FILE, NodeConfig, PeerAddress
-from supervm.common.config_writer import write_config
 from supervm.common.errors import InputError
-from supervm.common.keyfile import (
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.host.config_writer import write_config
+from supervm.common.host.keyfile import (
     NODE_KEY_FILE,
     VALIDATOR_KEY_FILE,
     create_private_file,
     make_key_file,
 )
 from supervm.common.wallet import WALLET_FILE, create_wallet, unlock_wallet
-from supervm.protocol.address import decode_address, encode_address
-from supervm.protocol.codec import encode
-from supervm.protocol.genesis import Allocation, Miner, Parameters, make_genesis
-from supervm.protocol.keys import SEED_BYTES
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.address import decode_address, encode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.keys import SEED_BYTES
+from supervm.protocol.chain.genesis import Allocation, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
 
 from .payments import FUNDING_GRAIN, Wallet
 from .processes import NodeProcess

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from supervm.common.errors import InputError
-from supervm.common.options import whole_number
-from supervm.common.quoting import quoted
-from supervm.common.textfile import decode_text
-from supervm.protocol.codec import INT_MAX
+from supervm.common.text.options import whole_number
+from supervm.common.text.quoting import quoted
+from supervm.common.text.textfile import decode_text
+from supervm.protocol.base.codec import INT_MAX
 
 HEADER = ["from", "to", "amount", "fee"]
 NAME_CHARS_MAX = 64

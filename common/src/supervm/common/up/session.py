@@ -16,13 +16,13 @@ from typing import Any
 
 import trio
 
-from supervm.common.chain_clock import genesis_problem
 from supervm.common.cli.registry import COMMANDS_GROUP, PROFILES, offers
 from supervm.common.errors import CommonError, InputError
+from supervm.common.host.genesis_clock import genesis_problem
 from supervm.common.storage.lock import DirectoryLock
 
-from ..driver.client import call
-from ..driver.lines import NoOwner
+from ..services.client import call
+from ..services.lines import NoOwner
 from .layout import GENESIS_FILE, PASSPHRASE_FILE, Counts, Network, open_network
 from .payments import NodeLost, PaymentRun
 from .processes import NodeProcess, Processes

@@ -38,7 +38,7 @@ class Stretching:
 
 
 INTERACTIVE: Final = Stretching(passes=2, memory_bytes=64 * _MIB)
-"""libsodium's interactive cost: 64 MiB and about 65 ms (recipes.md 9)."""
+"""libsodium's interactive cost: 64 MiB and about 65 ms (limits.md rule 11)."""
 
 
 def stretch(passphrase: str, salt: bytes, cost: Stretching) -> bytes:

@@ -10,7 +10,7 @@ A passphrase file with a byte-order mark once gave the mark to the passphrase. N
 opens nothing is tried with the mark before it is called wrong: nobody is locked out of a wallet made then.
 
 The words are the wallet; everything else follows from them: the BIP-39 seed (empty BIP-39 passphrase), then
-the account keys by SLIP-0010 (`supervm.protocol.derivation`). Any BIP-39 program can keep the words, and
+the account keys by SLIP-0010 (`supervm.protocol.base.derivation`). Any BIP-39 program can keep the words, and
 whoever has them on paper loses nothing with the passphrase.
 
 A file is written once and never over another: a wallet replaced by mistake is money lost.
@@ -27,10 +27,10 @@ from nacl.bindings import crypto_secretbox, crypto_secretbox_open
 from nacl.exceptions import CryptoError
 
 from supervm.common.errors import CommonError, InputError
-from supervm.protocol.codec import Agreed, decode, encode
-from supervm.protocol.derivation import INDEX_MAX, account_seed
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.keys import SigningKey
+from supervm.protocol.base.codec import Agreed, decode, encode
+from supervm.protocol.base.derivation import INDEX_MAX, account_seed
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.keys import SigningKey
 
 from .passphrase import BYTE_ORDER_MARK, INTERACTIVE, Stretching, stretch
 from .words import bip39_seed, checked_words, words_of

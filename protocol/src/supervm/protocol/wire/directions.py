@@ -9,29 +9,66 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..errors import RemoteProtocolError
-from . import messages as m
+from ..base.errors import RemoteProtocolError
+from .chain import (
+    BatchCertificateMessage,
+    BatchMessage,
+    BatchVoteMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    Follow,
+    GetBatches,
+    GetBlocks,
+    GetSnapshot,
+    SnapshotChunk,
+)
+from .consensus import (
+    CertificateMessage,
+    ConsensusStatus,
+    GetBlock,
+    ProposalMessage,
+    VoteMessage,
+)
+from .fields import Message
+from .link import (
+    Goodbye,
+    Heartbeat,
+)
+from .payments import (
+    AccountProofs,
+    EdgeRegistration,
+    ForkMessage,
+    GetAccounts,
+    GetReceipt,
+    GetValidatorChanges,
+    ReceiptAnswer,
+    Status,
+    Submit,
+    Subscribe,
+    Unsubscribe,
+    ValidatorChanges,
+)
 
-Kinds = frozenset[type[m.Message]]
+Kinds = frozenset[type[Message]]
 
-ANY_LINK: Final[Kinds] = frozenset({m.Heartbeat, m.Goodbye})
+ANY_LINK: Final[Kinds] = frozenset({Heartbeat, Goodbye})
 """Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
 
 REQUESTS: Final[Kinds] = frozenset(
-    {m.Submit, m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt, m.GetValidatorChanges, m.ForkMessage})
+    {Submit, Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges, ForkMessage})
 ANSWERS: Final[Kinds] = frozenset(
-    {m.Status, m.AccountProofs, m.ReceiptAnswer, m.CheckpointMessage, m.ValidatorChanges, m.ForkMessage})
+    {Status, AccountProofs, ReceiptAnswer, CheckpointMessage, ValidatorChanges, ForkMessage})
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
-    {m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.Follow, m.GetSnapshot, m.GetAccounts,
-     m.GetReceipt, m.GetValidatorChanges})
+    {BatchMessage, BatchCertificateMessage, GetBatches, GetBlocks, Follow, GetSnapshot, GetAccounts,
+     GetReceipt, GetValidatorChanges})
 _VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
-    m.BatchVoteMessage, m.BatchMessage, m.BatchCertificateMessage, m.GetBatches, m.BlocksMessage,
-    m.CheckpointMessage, m.AccountProofs, m.ReceiptAnswer, m.SnapshotChunk, m.ValidatorChanges,
+    BatchVoteMessage, BatchMessage, BatchCertificateMessage, GetBatches, BlocksMessage,
+    CheckpointMessage, AccountProofs, ReceiptAnswer, SnapshotChunk, ValidatorChanges,
 })
 _VALIDATORS: Final[Kinds] = frozenset({
-    m.ProposalMessage, m.VoteMessage, m.CertificateMessage, m.GetBlock, m.ConsensusStatus, m.BatchMessage,
-    m.BatchCertificateMessage, m.GetBatches, m.GetBlocks, m.BlocksMessage, m.CheckpointMessage, m.Follow,
-    m.GetValidatorChanges, m.ValidatorChanges, m.GetSnapshot, m.SnapshotChunk,
+    ProposalMessage, VoteMessage, CertificateMessage, GetBlock, ConsensusStatus, BatchMessage,
+    BatchCertificateMessage, GetBatches, GetBlocks, BlocksMessage, CheckpointMessage, Follow,
+    GetValidatorChanges, ValidatorChanges, GetSnapshot, SnapshotChunk,
 })
 
 ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
@@ -39,7 +76,7 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
     (4, 3): REQUESTS | ANY_LINK,
     (3, 0): ANSWERS | ANY_LINK,
     (3, 4): ANSWERS | ANY_LINK,
-    (3, 2): REQUESTS | ANY_LINK | {m.EdgeRegistration},
+    (3, 2): REQUESTS | ANY_LINK | {EdgeRegistration},
     (2, 3): ANSWERS | ANY_LINK,
     (2, 1): _MINER_TO_VALIDATOR | ANY_LINK,
     (1, 2): _VALIDATOR_TO_MINER | ANY_LINK,
@@ -47,8 +84,8 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
 }
 """(sender's tier, receiver's tier) -> kinds; a pair that is missing may only say `ANY_LINK`."""
 
-DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {m.Subscribe, m.Unsubscribe, m.GetAccounts, m.GetReceipt,
-    m.GetValidatorChanges}
+DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetAccounts, GetReceipt,
+    GetValidatorChanges}
 """Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
 proofs, never a transfer, whose validity the sender would get wrong."""
 
@@ -58,7 +95,7 @@ def accepted_kinds(sender_tier: int, receiver_tier: int) -> Kinds:
     return ACCEPTS.get((sender_tier, receiver_tier), ANY_LINK)
 
 
-def check_direction(message: m.Message, sender_tier: int, receiver_tier: int) -> None:
+def check_direction(message: Message, sender_tier: int, receiver_tier: int) -> None:
     """Refuse a message that this sender may not send to this receiver.
 
     Raises:

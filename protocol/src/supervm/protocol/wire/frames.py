@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import msgspec
 
-from ..errors import RemoteProtocolError
-from .messages import AnyMessage, Message
+from ..base.errors import RemoteProtocolError
+from .fields import Message
+from .messages import AnyMessage
 
 FRAME_BYTES_MAX = 1 << 20
 """Longest frame on a link with an L3 or L4."""

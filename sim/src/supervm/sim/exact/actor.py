@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from supervm.common.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
-from supervm.protocol.block import ChainRules
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.messages import Message
+from supervm.common.contract.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import ChainRules
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
+from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 
@@ -97,7 +97,7 @@ class Actor:
         return self._wake_us
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         self.now_us = now_us
         if isinstance(event, PeerUp):
             self.up[event.peer] = event.tier

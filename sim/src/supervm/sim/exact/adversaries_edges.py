@@ -6,23 +6,23 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Received, Send
-from supervm.protocol.batch import Batch
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.execution import STATUS_EXECUTED, Receipt
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.light import ReceiptProof, ValidatorChange
-from supervm.protocol.mmr import MMRProof
-from supervm.protocol.receipts import RECEIPTS, merkle_root, path_sides
-from supervm.protocol.transfer import transfer_id
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
-from supervm.protocol.wire.messages import (
+from supervm.common.contract.core import Effect, Input, Received, Send
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
+from supervm.protocol.light.client import ReceiptProof, ValidatorChange
+from supervm.protocol.money.execution import STATUS_EXECUTED, Receipt
+from supervm.protocol.money.transfer import transfer_id
+from supervm.protocol.state.mmr import MMRProof
+from supervm.protocol.state.receipts import RECEIPTS, merkle_root, path_sides
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,
     AccountProofs,
-    BatchMessage,
     GetReceipt,
     ReceiptAnswer,
     Status,

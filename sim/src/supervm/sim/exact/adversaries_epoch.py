@@ -11,13 +11,15 @@ from typing import Final
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Send
-from supervm.protocol.block import Block, BlockBody
-from supervm.protocol.hashing import ZERO_HASH, hash_vote
-from supervm.protocol.transition import EpochProgress, OwnSignatures, SetChange, signers_bytes
-from supervm.protocol.validators import Validator, ValidatorList, ValidatorSet
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import ConsensusStatus, VoteMessage
+from supervm.common.contract.core import Effect, Input, Send
+from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody, OwnSignatures
+from supervm.protocol.chain.progress import EpochProgress, signers_bytes
+from supervm.protocol.chain.set_change import SetChange
+from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import ConsensusStatus, VoteMessage
 
 from .actor import Actor, named
 from .adversaries_leader import Leader

@@ -10,28 +10,27 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Core, Effect, Input, Received, Send
-from supervm.protocol.batch import Batch, batch_header, miner_statement
-from supervm.protocol.block import EMPTY_BODY, Block
-from supervm.protocol.codec import encode
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.header import Justification
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import (
+from supervm.common.contract.core import Core, Effect, Input, Received, Send
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.votes import Vote, VoteKind
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
     Follow,
     GetBatches,
-    GetBlock,
     GetBlocks,
     GetSnapshot,
-    GetValidatorChanges,
-    Message,
-    ProposalMessage,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import GetValidatorChanges
 from supervm.tier_l1_super.node import ValidatorNode
 
 from .actor import Actor, named

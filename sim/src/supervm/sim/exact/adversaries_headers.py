@@ -6,15 +6,19 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Send
-from supervm.protocol.block import EMPTY_BODY, Block, decode_finalized
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import hash_vote
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import AccountProofs, BlocksMessage, CheckpointMessage, ProposalMessage, Submit
+from supervm.common.contract.core import Effect, Send
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import hash_vote
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import decode_finalized
+from supervm.protocol.chain.votes import Vote, VoteKind
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.protocol.wire.payments import AccountProofs, Submit
 
 from .actor import Actor
 from .adversaries_l1 import Voter

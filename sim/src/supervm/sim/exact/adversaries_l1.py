@@ -7,25 +7,21 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Received, Send
-from supervm.protocol.batch import bitmap_bytes
-from supervm.protocol.hashing import ZERO_HASH, hash_vote
-from supervm.protocol.votes import Vote, VoteKind, statement
-from supervm.protocol.wire.directions import accepted_kinds
-from supervm.protocol.wire.messages import (
+from supervm.common.contract.core import Effect, Input, Received, Send
+from supervm.protocol.base.hashing import ZERO_HASH, hash_vote
+from supervm.protocol.chain.batch_certificate import bitmap_bytes
+from supervm.protocol.chain.votes import Vote, VoteKind, statement
+from supervm.protocol.wire.chain import (
     BatchMessage,
     BatchVoteMessage,
     BlocksMessage,
-    CertificateMessage,
     CheckpointMessage,
-    ConsensusStatus,
     GetBatches,
-    GetBlock,
     GetBlocks,
-    Message,
-    ProposalMessage,
-    VoteMessage,
 )
+from supervm.protocol.wire.consensus import CertificateMessage, ConsensusStatus, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.directions import accepted_kinds
+from supervm.protocol.wire.fields import Message
 
 from .actor import Actor, named
 from .twins import place_of, view_of

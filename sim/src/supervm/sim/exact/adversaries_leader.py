@@ -6,14 +6,17 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from supervm.common.core import Effect, Send
-from supervm.protocol.batch import VoteGroup
-from supervm.protocol.block import Block, BlockBody, Justification
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.transition import EpochProgress, progress_after, signers_bytes, signers_mask
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import ProposalMessage, VoteMessage
+from supervm.common.contract.core import Effect, Send
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.chain.batch_certificate import VoteGroup
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.controls import progress_after
+from supervm.protocol.chain.header import Justification
+from supervm.protocol.chain.progress import EpochProgress, signers_bytes, signers_mask
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 
 from .actor import Actor, named
 

@@ -6,33 +6,20 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Core, Effect, Input, Received, Send
-from supervm.protocol.account import decode_account, encode_account
-from supervm.protocol.batch import (
-    NO_EDGE,
-    Batch,
-    BatchHeader,
-    BatchVote,
-    batch_header,
-    bitmap_bytes,
-    make_batch_certificate,
-    miner_statement,
-)
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.trie_proof import TrieProof
-from supervm.protocol.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    BatchCertificateMessage,
-    BatchMessage,
-    BatchVoteMessage,
-    CertificateMessage,
-    Submit,
-    VoteMessage,
-)
+from supervm.common.contract.core import Core, Effect, Input, Received, Send
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bytes, make_batch_certificate
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.state.account import decode_account, encode_account
+from supervm.protocol.state.trie_proof import TrieProof
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
+from supervm.protocol.wire.consensus import CertificateMessage, VoteMessage
+from supervm.protocol.wire.payments import AccountProofs, Submit
 
 from .actor import Actor, ActorContext
 from .twins import VIEW_KINDS

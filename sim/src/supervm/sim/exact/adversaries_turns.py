@@ -6,15 +6,18 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, Received, Send
-from supervm.protocol.block import EMPTY_BODY, Block, BlockHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.evidence import DoubleVote
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import sign_transfer
-from supervm.protocol.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, ProposalMessage, Submit, VoteMessage
+from supervm.common.contract.core import Effect, Input, Received, Send
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.body import EMPTY_BODY
+from supervm.protocol.chain.evidence import DoubleVote
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.node import ValidatorNode
 
 from .actor import GRANT, Actor

@@ -6,18 +6,16 @@ from collections.abc import Iterable
 
 import msgspec
 
-from supervm.common.core import Effect, Input, PeerUp, Received, Send
-from supervm.protocol.batch import Batch, batch_header, miner_statement
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.hashing import ZERO_HASH, hash_transfer
-from supervm.protocol.transfer import sign_transfer, transfer_id
-from supervm.protocol.wire.messages import (
+from supervm.common.contract.core import Effect, Input, PeerUp, Received, Send
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+from supervm.protocol.money.transfer import sign_transfer, transfer_id
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, CheckpointMessage
+from supervm.protocol.wire.payments import (
     LEVEL_R0,
     LEVEL_R3,
     AccountProofs,
-    BatchCertificateMessage,
-    BatchMessage,
-    CheckpointMessage,
     GetAccounts,
     GetReceipt,
     ReceiptAnswer,

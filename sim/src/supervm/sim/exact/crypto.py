@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from supervm.protocol.keys import verify
+from supervm.protocol.base.keys import verify
 
 REMEMBERED_MAX: Final = 1_000_000
 """Answers that `MemoVerify` keeps: about 300 MB. Beyond, the older half is forgotten; answers never change by that."""
@@ -30,7 +30,7 @@ class RealVerify:
         self.checks = 0
 
     def __call__(self, public: bytes, message: bytes, signature: bytes) -> bool:
-        """Return whether the signature is valid (`supervm.protocol.keys.verify`)."""
+        """Return whether the signature is valid (`supervm.protocol.base.keys.verify`)."""
         self.calls += 1
         self.checks += 1
         return verify(public, message, signature)
@@ -51,7 +51,7 @@ class MemoVerify(RealVerify):
         self._older: dict[tuple[bytes, bytes, bytes], bool] = {}
 
     def __call__(self, public: bytes, message: bytes, signature: bytes) -> bool:
-        """Return whether the signature is valid (`supervm.protocol.keys.verify`)."""
+        """Return whether the signature is valid (`supervm.protocol.base.keys.verify`)."""
         self.calls += 1
         item = (public, message, signature)
         answer = self._known.get(item)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from supervm.common.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record, TableSpec, Value
+from supervm.common.contract.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record, TableSpec, Value
 from supervm.common.storage.memory import MemoryStore
 
 from ..errors import SimulationError

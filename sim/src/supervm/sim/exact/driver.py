@@ -1,6 +1,6 @@
 """The driver of the cores: takes items off the world's queue, steps a core, carries its effects out.
 
-It decides nothing that a protocol depends on (`supervm.common.core`). A core is stepped by the queue only, never from
+It decides nothing that a protocol depends on (`common.contract.core`). A core is stepped by the queue only, never from
 inside another step. A message is encoded once for all receivers of one broadcast. With a `Cpu`, a host takes one input
 at a time and is busy meanwhile; what it does leaves when the time is over.
 """
@@ -14,7 +14,7 @@ from hashlib import blake2b
 from struct import Struct
 from typing import Any, Final
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Core,
     Dial,
     Effect,
@@ -31,7 +31,7 @@ from supervm.common.core import (
     Work,
     WorkDone,
 )
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
 
 from ..errors import SimulationError
@@ -312,7 +312,7 @@ class Driver:
         message = effect.message
         parcel = self._last
         if parcel is None or parcel.message is not message:
-            parcel = self._last = Parcel(message, encode_message(message))
+            parcel = self._last = Parcel(message, encode_message(message), host.wire)
         if type(message) not in lane.kinds or len(parcel.frame) > lane.frame_bytes_max:
             self.not_sent += 1
             return

@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from supervm.common.core import Effect, Input
-from supervm.common.records import Record
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.common.contract.core import Effect, Input
+from supervm.common.contract.records import Record
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
 
 from .host import Host
 

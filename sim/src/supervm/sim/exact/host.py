@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 
-from supervm.common.core import Core, Input, Publish, Reply
-from supervm.protocol.wire.frames import decode_message
-from supervm.protocol.wire.messages import DROPPABLE, AnyMessage, Message
+from supervm.common.contract.core import Core, Input, Publish, Reply
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.subject import STANDARD, Wire
 
 from .choices import Stream
 from .clock import HostClock
@@ -31,14 +32,15 @@ DELIVER, LATE, INPUT, TICK, WRITTEN, WAKE, EFFECTS, SHARE, CALL = range(9)
 class Parcel:
     """One message on its way: encoded once for all its receivers, and decoded once, by the first that gets it."""
 
-    __slots__ = ("_decoded", "digest", "droppable", "frame", "message", "size_bytes")
+    __slots__ = ("_decode", "_decoded", "digest", "droppable", "frame", "message", "size_bytes")
 
-    def __init__(self, message: Message, frame: bytes) -> None:
+    def __init__(self, message: Message, frame: bytes, wire: Wire) -> None:
         self.message = message
         self.frame = frame
         self.size_bytes = len(frame) + FRAME_OVERHEAD_BYTES
         self.digest = blake2b(frame, digest_size=16).digest()
-        self.droppable = isinstance(message, DROPPABLE)
+        self.droppable = type(message) in wire.droppable
+        self._decode = wire.decode  # the sender's, since a lane carries only what both its ends know
         self._decoded: AnyMessage | None = None
 
     def decoded(self) -> AnyMessage:
@@ -48,7 +50,7 @@ class Parcel:
             RemoteProtocolError: no receiver can read it.
         """
         if self._decoded is None:
-            self._decoded = decode_message(self.frame)
+            self._decoded = self._decode(self.frame)
         return self._decoded
 
 
@@ -178,6 +180,7 @@ class Host:
         place: where it is.
         clock: its clock; None: the world's time.
         core: what runs; None: it is off.
+        wire: the kinds of messages that the core knows.
         life: counts starts and stops.
         halted: why it stopped by itself; None: it did not.
         replies: answers to commands by token.
@@ -197,6 +200,7 @@ class Host:
     clock: HostClock | None
     jitter: Stream
     core: Core | None = None
+    wire: Wire = STANDARD
     life: int = 0
     halted: str | None = None
     replies: dict[int, Reply] = field(default_factory=dict)

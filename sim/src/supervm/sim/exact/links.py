@@ -16,9 +16,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from supervm.common.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
-from supervm.common.core import DialFailed, Input, PeerDown, PeerUp
-from supervm.protocol.wire.directions import DESPITE_CLOCK, accepted_kinds
+from supervm.common.contract.core import DialFailed, Input, PeerDown, PeerUp
+from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
+from supervm.protocol.wire.directions import DESPITE_CLOCK
 
 from .events import Event, LinkDown, LinkUp
 from .host import CALL, INPUT, Host, Lane, Link
@@ -126,7 +126,8 @@ class Links:
         link.up_at_us = now_us
         host.made[link.number] = peer.made[link.number] = link
         for lane in (link.forth, link.back):
-            kinds = accepted_kinds(lane.src.tier, lane.dst.tier)
+            strange = lane.src.wire.unknown_to(lane.dst.wire.features)
+            kinds = lane.src.wire.accepted_kinds(lane.src.tier, lane.dst.tier) - strange
             lane.kinds = kinds & DESPITE_CLOCK if wrong else kinds
             lane.frame_bytes_max = frame_bytes_max(lane.src.tier, lane.dst.tier)
         self._network.open(link)
@@ -152,7 +153,8 @@ class Links:
     def _up(self, lane: Lane, offset_ms: int, address: str | None) -> None:
         lane.open = True
         lane.src.links[lane.dst.node_id] = lane
-        self._feed(lane.src, PeerUp(lane.dst.node_id, lane.dst.tier, (), offset_ms, address, lane.dst.remote))
+        self._feed(lane.src, PeerUp(
+            lane.dst.node_id, lane.dst.tier, lane.dst.wire.features, offset_ms, address, lane.dst.remote))
 
     # --- going down ---------------------------------------------------------------------------------------------------
 

@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Final
 
-from supervm.common.core import Input, Started
-from supervm.common.records import Record
+from supervm.common.contract.core import Input, Started
+from supervm.common.contract.records import Record
+from supervm.common.parts.shell import wire_of
 
 from ..errors import SimulationError
 from .choices import Choices, Stream
@@ -97,6 +98,7 @@ class Power:
         if host.clock is not None:
             host.clock.new_life()
         host.core = host.build(host.disk)
+        host.wire = wire_of(host.core)
         if self._watchers.any:
             self._watchers.tell(HostStarted(self._queue.now_us, host))
         self._take(host, Started())

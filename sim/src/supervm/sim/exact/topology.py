@@ -15,19 +15,18 @@ from functools import cached_property
 from itertools import chain, islice
 from typing import Any, Final
 
-from supervm.common.core import Core
-from supervm.common.records import TableSpec
-from supervm.protocol.address import encode_address
-from supervm.protocol.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator
+from supervm.common.contract.core import Core
+from supervm.common.contract.records import TableSpec
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES
 from supervm.tier_l2_miner.node import MinerNode
-from supervm.tier_l2_miner.tables import MINER_TABLES
+from supervm.tier_l2_miner.tables import TABLES as MINER_TABLES
 from supervm.tier_l3_edge.node import EdgeNode
-from supervm.tier_l3_edge.tables import EDGE_TABLES
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow, QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import TABLES as MOBILE_TABLES
@@ -42,7 +41,7 @@ from .driver import Cpu
 from .geography import ACCESS, REGIONS, WORLD, Access, Geography, Place, lan
 from .host import Host
 from .network import FAIR_FROM_BYTES
-from .twins import LateTwins, Masks, Twins
+from .twins import Late, LateTwins, Masks, Twins
 from .world import ExactWorld
 
 GENESIS_MS: Final = 1_700_000_000_000
@@ -81,8 +80,7 @@ class Deployment:
         choices: instead of those of the seed, e.g. a replay.
         actors: name of a host -> the Byzantine actor that runs there, by name or as `ActorSpec`.
         twins: validators that run twice under one key, with the masks that keep the two apart.
-        late_twins: validators whose key is started a second time, and how long after the first, in us.
-        late_listen_us: how long each of these copies listens for its key; those that are not named: `listen_us`.
+        late_twins: validators whose key is started a second time, and when.
         same_wallet: (phone, other phone): the second has the first one's wallet.
         listen_us: how long validators listen for their own key at a start.
         disk: how fast disks are.
@@ -100,7 +98,7 @@ class Deployment:
         access: Mapping[int, Access] | None = None, uplinks: Mapping[int, int] | None = None,
         real_crypto: bool = False, choices: Choices | None = None,
         actors: Mapping[str, str | ActorSpec] | None = None, twins: Mapping[str, Masks] | None = None,
-        late_twins: Mapping[str, int] | None = None, late_listen_us: Mapping[str, int] | None = None,
+        late_twins: Mapping[str, Late] | None = None,
         same_wallet: Sequence[tuple[int, int]] = (), listen_us: int = 0, disk: DiskProfile | None = None,
         cpu: Cpu | None = None, keep_events: bool = True, fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
@@ -136,7 +134,6 @@ class Deployment:
             self.actors[name] = _actor(name, actor)
         self.twins = dict(twins or {})
         self.late_twins = dict(late_twins or {})
-        self._late_listen_us = dict(late_listen_us or {})
         self._listen_us = listen_us
         self._regions = regions
         spread = regions is not None or geography is not None
@@ -197,8 +194,8 @@ class Deployment:
 
     def _add_hosts(self) -> None:
         makers: dict[int, tuple[Sequence[TableSpec], Callable[[int, VirtualDisk], Core]]] = {
-            1: (VALIDATOR_TABLES, self._validator), 2: (MINER_TABLES, self._miner), 3: (EDGE_TABLES, self._edge),
-            4: (MOBILE_TABLES, self._phone),
+            1: (VALIDATOR_TABLES, self._validator), 2: (MINER_TABLES, self._miner),
+            3: (EdgeNode.declared_tables(), self._edge), 4: (MOBILE_TABLES, self._phone),
         }
         self._places = {name: self._place(name) for name in self._ids}
         for tier, (tables, make) in makers.items():
@@ -212,20 +209,20 @@ class Deployment:
         self, name: str, index: int, make: Callable[[int, VirtualDisk], Core]
     ) -> Callable[[VirtualDisk], Core]:
         spec = self.actors.get(name)
-        masks, late_us = self.twins.get(name), self.late_twins.get(name)
+        masks, late = self.twins.get(name), self.late_twins.get(name)
         tables = VALIDATOR_TABLES if name.startswith("l1-") else ()
 
         def build(disk: VirtualDisk) -> Core:
-            if masks is not None or late_us is not None:
+            if masks is not None or late is not None:
                 if not second:
                     second.append(VirtualDisk(tables))
                 second[0].crash()  # whichever way the host stopped, what was told durable is
                 one = make(index, disk)
                 if masks is not None:
                     return Twins(one, make(index, second[0]), second[0], self.chain, masks)
-                assert late_us is not None
-                copy = self._validator(index, second[0], self._late_listen_us.get(name))
-                return LateTwins(one, copy, second[0], self.chain, late_us)
+                assert late is not None
+                copy = self._validator(index, second[0], late.listen_us)
+                return LateTwins(one, copy, second[0], self.chain, late.after_us)
             core = make(index, disk)
             if spec is None:
                 return core

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
-from supervm.common.core import (
+from supervm.common.contract.core import (
     Command,
     Core,
     Dial,
@@ -35,14 +36,15 @@ from supervm.common.core import (
     WorkDone,
     earliest,
 )
-from supervm.common.records import Record
+from supervm.common.contract.records import Record
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.block import Block
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.genesis import Chain
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 
 from ..errors import SimulationError
 from .actor import rules_of
@@ -100,7 +102,7 @@ class Masks:
 
 
 class Twins:
-    """Two instances of one validator behind one connection (`supervm.common.core.Core`).
+    """Two instances of one validator behind one connection (`supervm.common.contract.core.Core`).
 
     Args:
         first: the instance whose disk is the host's.
@@ -129,7 +131,7 @@ class Twins:
         return earliest(*(twin.deadline_us for twin, alive in zip(self.twins, self.alive, strict=True) if alive))
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         match event:
             case Durable(token) | WorkDone(token, _):
                 which, inner = self._inner.pop(token, (0, 0))
@@ -207,6 +209,18 @@ class Twins:
         return outer
 
 
+class Late(NamedTuple):
+    """When the key of a validator is started a second time.
+
+    Attributes:
+        after_us: how long after the first.
+        listen_us: how long the copy listens for its key; None: as long as all validators at their start.
+    """
+
+    after_us: int
+    listen_us: int | None = None
+
+
 class LateTwins(Twins):
     """A validator whose key is started a second time while it runs: a copy of its folder as it was at first.
 
@@ -234,7 +248,7 @@ class LateTwins(Twins):
         return earliest(super().deadline_us, self._begin_us)
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
-        """Take one input; see `supervm.common.core`."""
+        """Take one input; see `supervm.common.contract.core`."""
         effects: list[Effect] = []
         if isinstance(event, Started):
             self._begin_us = now_us + self._late_us
@@ -280,4 +294,6 @@ def view_of(message: Message) -> int | None:
     return None if place is None else place[1]
 
 
-__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "LateTwins", "Masks", "Twins", "place_of", "view_of"]
+__all__ = [
+    "BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "Late", "LateTwins", "Masks", "Twins", "place_of", "view_of",
+]

@@ -1,6 +1,6 @@
 """The exact engine: shipped cores under virtual time, network, disks and clocks.
 
-Theory of operation. This is a driver in the sense of `supervm.common.core`: it carries effects out and decides
+Theory of operation. This is a driver in the sense of `supervm.common.contract.core`: it carries effects out and decides
 nothing that a protocol depends on. Everything that happens is an item of one queue (`queue`), and every random
 decision comes from one place (`choices`), so a seed has one trace on any machine; `digest` is a rolling hash over
 every delivery, its time and its bytes.
@@ -9,7 +9,7 @@ every delivery, its time and its bytes.
 lets time pass. `driver` steps the cores, `writes` keeps P0, `power` switches hosts on and off, `network` and `links`
 carry what is sent.
 
-While a world runs, pure functions of the protocol remember their answers for all nodes (`supervm.protocol.memory`),
+While a world runs, pure functions of the protocol remember their answers for all nodes (`protocol.base.memory`),
 unless signatures are to be checked anew as well.
 """
 
@@ -21,11 +21,11 @@ from typing import Any, Final
 
 import msgspec
 
-from supervm.common.core import Command, Core, Received
-from supervm.common.records import TableSpec
-from supervm.protocol.memory import Memory, remembering
-from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import Message
+from supervm.common.contract.core import Command, Core, Received
+from supervm.common.contract.records import TableSpec
+from supervm.protocol.base.memory import Memory, remembering
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.frames import encode_message
 
 from ..errors import SimulationError
 from .choices import Choices
@@ -278,7 +278,7 @@ class ExactWorld:
         peer = self.host(receiver)
         if not self.reaches(sender, receiver):
             raise SimulationError(f"{peer.name} is not connected to that sender, or cut off from it")
-        self._driver.take(peer, Received(sender, decode_message(encode_message(message))))
+        self._driver.take(peer, Received(sender, self.host(sender).wire.decode(encode_message(message))))
 
     # --- running ------------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from supervm.common.core import Durable, Input, Persist, Reply, Send
+from supervm.common.contract.core import Durable, Input, Persist, Reply, Send
 
 from .choices import Choices
 from .host import WRITTEN, Host

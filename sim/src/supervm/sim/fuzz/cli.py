@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -12,7 +13,7 @@ import click
 from supervm.common.cli.numbers import DecimalNumber, WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
-from supervm.common.quoting import quoted
+from supervm.common.text.quoting import quoted
 
 from ..progress import ProgressLine
 
@@ -52,8 +53,10 @@ def fuzz(
         _gate(seeds, workers, as_json)
         return
     if mutation is not None and mutation not in MUTATIONS:
-        raise InputError(f"--mutate: there is no rule {quoted(mutation)}; allowed are list, all, "
-                         f"{', '.join(MUTATIONS)}")
+        close = get_close_matches(mutation[:64], MUTATIONS)
+        meant = f" (did you mean {' or '.join(close)}?)" if close else ""
+        raise InputError(f"--mutate: there is no rule {quoted(mutation)}{meant}; allowed are list, all and the "
+                         f"{len(MUTATIONS)} names that `--mutate list` shows")
     if minutes is not None and not isfinite(minutes):
         raise InputError("--minutes: a number of minutes is needed; without it and with --seeds there is no limit")
     if seeds is None and minutes is None:

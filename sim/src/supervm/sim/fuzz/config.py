@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from supervm.protocol.genesis import Parameters
+from supervm.protocol.chain.genesis import Parameters
 
 from ..exact import ACTORS, Choices
 

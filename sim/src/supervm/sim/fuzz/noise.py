@@ -13,10 +13,14 @@ from typing import Any, Final
 
 import msgspec
 
-from supervm.protocol.codec import INT_MAX, decode, encode
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.codec import INT_MAX, decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.wire.chain import GetBatches
+from supervm.protocol.wire.consensus import GetBlock
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
-from supervm.protocol.wire.messages import AnyMessage, GetBatches, GetBlock, Message, Status
+from supervm.protocol.wire.messages import AnyMessage
+from supervm.protocol.wire.payments import Status
 
 from ..exact import Deployment, Event, Host, Sent
 from ..invariants import Monitor

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from supervm.tier_l4_mobile.messages import Balance, PayMany, PaymentRow
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import EXPIRED, FATES, R4, Payment
+from supervm.tier_l4_mobile.wallet.payments import EXPIRED, FATES, R4, Payment
 
 from ..exact import Choices, Deployment, Host
 from ..invariants import Monitor

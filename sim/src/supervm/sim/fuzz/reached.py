@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from supervm.common.core import Publish
-from supervm.common.records import Append
-from supervm.protocol.batch import BatchCertificate
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import (
-    BatchCertificateMessage,
-    BlocksMessage,
-    Message,
-    ProposalMessage,
-    Submit,
-)
+from supervm.common.contract.core import Publish
+from supervm.common.contract.records import Append
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.batch_certificate import BatchCertificate
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BatchCertificateMessage, BlocksMessage
+from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import Submit
+from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped
 from ..invariants import Monitor

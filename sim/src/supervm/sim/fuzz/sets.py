@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from supervm.protocol.codec import encode
-from supervm.protocol.validators import ValidatorList
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.validators import ValidatorList
 
 from ..exact import Deployment, Stream
 

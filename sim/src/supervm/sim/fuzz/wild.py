@@ -14,18 +14,22 @@ from typing import Any, get_args
 import msgspec
 from msgspec import inspect
 
-from supervm.protocol import batch, block, checkpoint, edge, light, transfer, trie_proof, votes
-from supervm.protocol.codec import INT_MAX, Agreed, encode
-from supervm.protocol.wire.messages import AnyMessage, Message
+from supervm.protocol.base.codec import INT_MAX, Agreed, encode
+from supervm.protocol.chain import batch, batch_certificate, block, checkpoint, edge, finalized, votes
+from supervm.protocol.light import client as light
+from supervm.protocol.money import transfer
+from supervm.protocol.state import trie_proof
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import AnyMessage
 
 from ..errors import SimulationError
 
 MESSAGES: tuple[type[Message], ...] = get_args(AnyMessage)
 """Every kind of message."""
 AGREED: tuple[type[Agreed], ...] = (
-    batch.Batch, batch.BatchHeader, batch.BatchCertificate, batch.BatchVote, block.Block, block.FinalizedBlocks,
-    checkpoint.CertifiedCheckpoint, checkpoint.CheckpointHeader, edge.EdgeRecord, light.ReceiptProof,
-    light.AccountAnswer, transfer.Transfer, trie_proof.TrieProof, votes.Vote, votes.Certificate,
+    batch.Batch, batch.BatchHeader, batch_certificate.BatchCertificate, batch_certificate.BatchVote, block.Block,
+    finalized.FinalizedBlocks, checkpoint.CertifiedCheckpoint, checkpoint.CheckpointHeader, edge.EdgeRecord,
+    light.ReceiptProof, light.AccountAnswer, transfer.Transfer, trie_proof.TrieProof, votes.Vote, votes.Certificate,
 )
 """What a field of bytes may carry."""
 LONG = 512

@@ -8,14 +8,15 @@ at the receiver, has been accused of it by somebody in the end.
 
 from __future__ import annotations
 
-from supervm.protocol.batch import Batch
-from supervm.protocol.block import Block
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import hash_justification
-from supervm.protocol.transfer import parse_transfer
-from supervm.protocol.votes import Vote, VoteKind
-from supervm.protocol.wire.messages import BatchMessage, ProposalMessage, VoteMessage
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import hash_justification
+from supervm.protocol.chain.batch import Batch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.votes import Vote, VoteKind
+from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.wire.chain import BatchMessage
+from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 from supervm.tier_l1_super.node import ValidatorNode
 
 from ..exact import Delivered, Host

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from supervm.protocol.block import Block, BlockHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import check_evidence
-from supervm.protocol.hashing import hash_block_body
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import hash_block_body
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.evidence import check_evidence
+from supervm.protocol.chain.header import BlockHeader
 
 from .facts import Facts
 

@@ -13,15 +13,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from supervm.common.core import Persist, Received, Send, Work
+from supervm.common.contract.core import Persist, Received, Send, Work
+from supervm.common.contract.records import Append, Put
 from supervm.common.parts.costs import ANSWER_KIB, COSTS, SIGNATURE, CostClass
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
-from supervm.common.records import Append, Put
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BlocksMessage, SnapshotChunk
+from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.messages import BlocksMessage, Heartbeat, SnapshotChunk, ValidatorChanges, VoteMessage
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import ValidatorChanges
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
 from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l3_edge.budgets import DEFAULT_RATES
@@ -88,26 +91,23 @@ class CostWatch:
 
     def stepped(self, event: Stepped) -> None:
         """Look at one step."""
-        if event.host.tier == 1 and self._facts.is_honest(event.host):
-            for effect in event.effects:
-                if type(effect) is Persist:
-                    self._bodies(event.host.name, effect)
-        received = event.input
         if not self._facts.is_honest(event.host):
             return
+        received = event.input
         asked = received.peer if type(received) is Received else None
         for effect in event.effects:
-            if type(effect) is Send and type(effect.message) in ANSWERS and effect.peer != asked:
+            if type(effect) is Persist:
+                if event.host.tier == 1:
+                    self._bodies(event.host.name, effect)
+            elif type(effect) is Send and type(effect.message) in ANSWERS and effect.peer != asked:
                 self._answered(event, effect)
-        if type(received) is not Received:
-            return
-        name = self._hostile(received.peer)
-        if name is None:
-            return
-        key = (event.host.name, name)
-        spent = self.spent.get(key)
-        if spent is None:
-            spent = self.spent[key] = Spent(event.at_us)
+        name = None if asked is None else self._hostile(asked)
+        if name is not None and type(received) is Received:
+            self._caused(event, name, received)
+
+    def _caused(self, event: Stepped, name: str, received: Received) -> None:
+        """Add what a message of a hostile peer made a node do at once."""
+        spent = self.spent.setdefault((event.host.name, name), Spent(event.at_us))
         sent = written = 0
         checks = event.checks
         for effect in event.effects:
@@ -119,20 +119,22 @@ class CostWatch:
             elif type(effect) is Work:
                 checks += len(effect.job.items)
         self._charge(event, name, received, sent)
-        if type(received.message) is VoteMessage and all(
-            vote.kind is VoteKind.CHECKPOINT for vote in received.message.votes
-        ):
-            spent.certifying_checks += checks
-            most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
-            if spent.certifying_checks > most:
-                self._facts.book.note(
-                    "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
-                    f"checkpoints; {most} are the bound")
+        message = received.message
+        if type(message) is VoteMessage and all(vote.kind is VoteKind.CHECKPOINT for vote in message.votes):
+            self._certifying(event, name, spent, checks)
         spent.checks += checks
         spent.sent_bytes += sent
         spent.written_bytes += written
         spent.units += STEP + SIGNATURE * checks + (SENT_KIB * sent + WRITTEN_KIB * written >> 10)
         self._judge(event, name, spent)
+
+    def _certifying(self, event: Stepped, name: str, spent: Spent, checks: int) -> None:
+        spent.certifying_checks += checks
+        most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
+        if spent.certifying_checks > most:
+            self._facts.book.note(
+                "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
+                f"checkpoints; {most} are the bound")
 
     def _judge(self, event: Stepped, name: str, spent: Spent) -> None:
         if spent.units > units_max(event.host.tier, event.at_us - spent.first_us):

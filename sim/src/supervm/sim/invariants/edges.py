@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.transfer import parse_transfer
-from supervm.protocol.trie_proof import decode_trie_proof, verify
-from supervm.protocol.wire.messages import LEVEL_R0, AccountProofs, Status
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.state.trie_proof import decode_trie_proof, verify
+from supervm.protocol.wire.payments import LEVEL_R0, AccountProofs, Status
 from supervm.tier_l3_edge.tables import PENDING
 
 from ..exact import Host, Sent

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules
-from supervm.protocol.epoch import EpochRecord
-from supervm.protocol.genesis import Chain
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.validators import Validator, ValidatorList
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.epoch import EpochRecord
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import BlockHeader, ChainRules
+from supervm.protocol.chain.validators import Validator, ValidatorList
 
 from .violation import Book
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.evidence import Culprit, Evidence, check_evidence, decode_evidence
-from supervm.protocol.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
-from supervm.protocol.validators import ValidatorSet
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.evidence import Culprit, Evidence, check_evidence, decode_evidence
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
 
 from ..exact import Host
 from .facts import Facts

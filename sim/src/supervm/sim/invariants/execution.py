@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Put
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import Ledger
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.account import Account, decode_account, encode_account
-from supervm.protocol.batch import certified_bits
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import ProtocolError
-from supervm.protocol.execution import STATUS_EXECUTED, BlockReceipts, CertifiedBatch
-from supervm.protocol.receipts import RECEIPTS, merkle_root
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import ProtocolError
+from supervm.protocol.chain.batch_certificate import CertifiedBatch, certified_bits
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.money.execution import STATUS_EXECUTED, BlockReceipts
+from supervm.protocol.state.account import Account, decode_account, encode_account
+from supervm.protocol.state.receipts import RECEIPTS, merkle_root
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 from supervm.tier_l2_miner.node import MinerNode

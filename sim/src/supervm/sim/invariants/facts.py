@@ -6,16 +6,16 @@ library's signature check alone, so that a bug in the shipped checks (or a test 
 
 from __future__ import annotations
 
-from supervm.protocol.batch import Batch, hash_edge_of
-from supervm.protocol.block import Block
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.receipts import TRANSACTIONS, merkle_root
-from supervm.protocol.spans import span_of
-from supervm.protocol.transfer import SignedTransfer, parse_transfer
-from supervm.protocol.votes import Certificate, VoteKind, statement
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch import Batch, hash_edge_of
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.chain.spans import span_of
+from supervm.protocol.chain.votes import Certificate, VoteKind, statement
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 from ..exact import Deployment, Host
 from .epochs import Epochs, Members

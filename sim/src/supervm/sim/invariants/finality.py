@@ -6,9 +6,9 @@ and the rules about certificates are judged at that moment.
 
 from __future__ import annotations
 
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.spans import Span
-from supervm.protocol.votes import VoteKind
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.spans import Span
+from supervm.protocol.chain.votes import VoteKind
 
 from .facts import Facts
 

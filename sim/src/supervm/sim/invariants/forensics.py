@@ -18,9 +18,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from supervm.protocol.block import Block
-from supervm.protocol.spans import span_of
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.spans import span_of
+from supervm.protocol.chain.votes import Certificate, VoteKind
 
 Signers = Callable[[VoteKind, int, int, bytes], tuple[int, ...]]
 """(kind, epoch, view, digest) -> who is known to have signed that."""

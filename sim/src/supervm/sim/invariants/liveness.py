@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.common.ledger import Ledger
-from supervm.common.records import Put
-from supervm.protocol.account import EMPTY_ACCOUNT
-from supervm.protocol.genesis import Chain
-from supervm.protocol.trie import TrieView
-from supervm.protocol.votes import VoteKind
-from supervm.protocol.wire.messages import BatchMessage
+from supervm.common.contract.records import Put
+from supervm.common.parts.ledger import Ledger
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.protocol.state.trie import TrieView
+from supervm.protocol.wire.chain import BatchMessage
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l3_edge.node import EdgeNode

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.common.core import Publish
-from supervm.protocol.votes import Certificate, VoteKind
+from supervm.common.contract.core import Publish
+from supervm.protocol.chain.votes import Certificate, VoteKind
 
 from ..exact import Delivered, Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped
 from .accusations import AccusationWatch

@@ -10,30 +10,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from supervm.common.records import Append, Prune
-from supervm.protocol.account import EMPTY_ACCOUNT
-from supervm.protocol.batch import BatchVote, bitmap_bits
-from supervm.protocol.block import Block, decode_finalized
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode, encode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.protocol.hashing import ZERO_HASH, hash_justification
-from supervm.protocol.spans import Span, span_of
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import (
-    AccountProofs,
-    BatchMessage,
-    BatchVoteMessage,
-    BlocksMessage,
-    CertificateMessage,
-    CheckpointMessage,
-    Message,
-    ProposalMessage,
-    VoteMessage,
-)
-from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import (
+from supervm.common.contract.records import Append, Prune
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH, hash_justification
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.finalized import decode_finalized
+from supervm.protocol.chain.spans import Span, span_of
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs
+from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
     ClosePromise,
@@ -44,6 +37,7 @@ from supervm.tier_l1_super.simplex.promises import (
     SpanPromise,
     decode_promise,
 )
+from supervm.tier_l1_super.node import ValidatorNode
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .blocks import DRIFT_MS_MAX, flaw_of
@@ -453,7 +447,7 @@ class PromiseWatch:
 
 
 def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:
-    """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2, "prunable when").
+    """Return whether a record is not needed any more: its subject is final on disk (consensus.md 2.2).
 
     A torn write leaves a block with its finalization and loses the votes that were in the same write: then nothing
     can be voted on in that view any more.

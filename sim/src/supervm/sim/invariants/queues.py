@@ -11,12 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from supervm.common.core import Received
-from supervm.protocol.light import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.wire.messages import LEVEL_REFUSED, AccountProofs, Status
-from supervm.tier_l4_mobile.lane import Lane
+from supervm.common.contract.core import Received
+from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
+from supervm.protocol.wire.payments import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import CANCELLED, CLOSED, EXPIRED, REFUSED, Payment
+from supervm.tier_l4_mobile.wallet.lane import Lane
+from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXPIRED, REFUSED, Payment
 
 from ..exact import Host, Stepped
 from .facts import Facts

@@ -10,10 +10,10 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from supervm.protocol.account import EMPTY_ACCOUNT, FLAG_FAILED, POOLS, Account
-from supervm.protocol.batch import BatchCertificate, batch_vote_statement
-from supervm.protocol.block import Block
-from supervm.protocol.transfer import SignedTransfer
+from supervm.protocol.chain.batch_certificate import BatchCertificate, batch_vote_statement
+from supervm.protocol.chain.block import Block
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOLS, Account
 
 from .facts import Facts, SeenBatch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from supervm.protocol.hashing import HASH_BYTES, ZERO_HASH, hasher
+from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH, hasher
 
 _key, _value = hasher(b"svm.acctkey"), hasher(b"q4value")
 _leaf, _node = hasher(b"q4leaf"), hasher(b"q4node")

@@ -10,13 +10,13 @@ nothing, so that the state is the one that the vote looked at.
 
 from __future__ import annotations
 
-from supervm.common.core import Send
-from supervm.protocol.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
-from supervm.protocol.batch import BatchVote, bitmap_bits
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.wire.messages import BatchVoteMessage
+from supervm.common.contract.core import Send
+from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+from supervm.protocol.wire.chain import BatchVoteMessage
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise
 
 from ..exact import Host, Stepped
 from .facts import Facts

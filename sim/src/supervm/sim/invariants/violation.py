@@ -53,7 +53,8 @@ RULES = {
     "R0": "what an edge acknowledges is signed by its sender and on the edge's disk",
     "HALT": "no honest node stops for good", "CRASH": "no core fails on an input",
 }
-"""Every rule that is watched: its name in `consensus.md` 6, `economics.md` 5 or `network.md` 7, and what it says."""
+"""Every rule that is watched: its name in consensus.md 6, economics.md 5, network.md 7 or simulation.md 3.8 (QUEUE, R0,
+HALT, CRASH), and what it says."""
 
 
 class Violation(msgspec.Struct, frozen=True):

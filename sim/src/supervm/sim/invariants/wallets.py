@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from supervm.common.core import Received, Reply
-from supervm.common.records import Put
-from supervm.protocol.address import decode_address
-from supervm.protocol.checkpoint import CheckpointHeader
-from supervm.protocol.codec import encode
-from supervm.protocol.transfer import parse_transfer
-from supervm.protocol.trust import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.wire.messages import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
+from supervm.common.contract.core import Received, Reply
+from supervm.common.contract.records import Put
+from supervm.protocol.base.address import decode_address
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.checkpoint import CheckpointHeader
+from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
+from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 from supervm.tier_l4_mobile.tables import read_payment
+from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .facts import Facts

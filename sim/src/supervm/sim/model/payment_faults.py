@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from supervm.protocol import execution as execution_module
-from supervm.protocol.account import EMPTY_ACCOUNT, Account
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.validators import ValidatorSet
-from supervm.tier_l1_super.slots import Slots
-from supervm.tier_l1_super.voting import BatchVoter
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.money import execution as execution_module
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
+from supervm.tier_l1_super.batches.slots import Slots
+from supervm.tier_l1_super.batches.voting import BatchVoter
 
 from .faults import Fault
 from .payment_host import Voter
@@ -134,7 +134,7 @@ FAULTS = (
     Fault("reserve", "money promised before is spoken for (3.2, solvency lemma)",
           ((Slots, "vote", _vote_without_reserve),), "money", "S13"),
     Fault("execute-expired", "nothing is executed after its validity (3.9.2)",
-          ((execution_module, "can_execute", _execute_expired),), "rivals", "3.9.4"),
+          ((execution_module, "can_execute", _execute_expired),), "rivals", "3.9.2"),
     Fault("execute-prev", "a transfer is executed only behind the one it names (3.5)",
           ((execution_module, "can_execute", _execute_on_any_prev),), "three-blocks", "S11"),
     Fault("execute-twice", "a transfer is executed once (3.5)",

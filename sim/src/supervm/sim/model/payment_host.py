@@ -13,25 +13,30 @@ from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import cast
 
-from supervm.common.core import Outbox, Persist, Send, Work
+from supervm.common.contract.core import Outbox, Persist, Send, Work
+from supervm.common.contract.records import Append, Key, Put, Record, Value
+from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.manners import Manners
-from supervm.common.records import Append, Key, Put, Record, Value
-from supervm.protocol.account import Account
-from supervm.protocol.batch import Batch, BatchHeader, bitmap_bits
-from supervm.protocol.codec import encode
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.execution import BlockResult, CertifiedBatch, execute_block
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import SignedTransfer
-from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.wire.messages import BatchMessage, BatchVoteMessage
-from supervm.tier_l1_super.accuse import Accuser
-from supervm.tier_l1_super.pool import Pool
-from supervm.tier_l1_super.seat import Seat
-from supervm.tier_l1_super.simplex.promises import BatchPromise, decode_promise, encode_promise
-from supervm.tier_l1_super.slots import Slots, _Lane
-from supervm.tier_l1_super.voting import BatchVoter
+from supervm.common.parts.peering import Peering
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.batch import Batch, BatchHeader
+from supervm.protocol.chain.batch_certificate import CertifiedBatch, bitmap_bits
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.money.execution import BlockResult, execute_block
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import Account
+from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
+from supervm.tier_l1_super.batches.pool import Pool
+from supervm.tier_l1_super.batches.slots import Slots, _Lane
+from supervm.tier_l1_super.batches.voting import BatchVoter
+from supervm.tier_l1_super.consensus.accuse import Accuser
+from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise, encode_promise
+from supervm.tier_l1_super.ground import Ground
+from supervm.tier_l1_super.head import Head
 
 from .mirror import Mirror
 from .simplex_host import ModelKey
@@ -162,11 +167,12 @@ class Voter:
         self.pool = Pool(self.accounts, seat)
         self.outbox = Outbox()
         promises = [decode_promise(payload) for payload in self.disk.payloads]
+        ground = Ground(  # a voter looks at neither ledger nor peers
+            chain, seat, cast(Ledger, None), self.disk, self.outbox, cast(Peering, None), Manners(self.outbox, {}),
+            Accuser(seat, self.outbox), Head())
         self.voter = BatchVoter(
-            chain, seat, self.slots, self.pool, self.outbox, self.disk,
-            [promise for promise in promises if isinstance(promise, BatchPromise)], Accuser(seat, self.outbox),
-            lambda: (), Manners(self.outbox, {}),
-        )
+            ground, self.slots, self.pool, [promise for promise in promises if isinstance(promise, BatchPromise)],
+            lambda: ())
 
     def take(self, event: Hashable) -> None:
         """Take one event."""
@@ -251,11 +257,12 @@ def voter_mirror() -> Mirror:
     """
     return Mirror(
         mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
-        shared=(Accuser, Chain, Manners, Seat, ValidatorSet),
+        shared=(Accuser, Chain, Head, Manners, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
-            "BatchVoter._floor_news", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool",
+            "BatchVoter._floor_news", "BatchVoter._head", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots",
+            "BatchVoter._pool",
             "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser",
             "BatchVoter._good", "BatchVoter._manners", "Slots._expiry",
         ),

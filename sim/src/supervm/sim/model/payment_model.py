@@ -11,7 +11,7 @@ or not.
 
 What must hold: S9 as in 3.9.3 - of each slot at most one certified transfer is unexpired at the highest executed
 height; S11, S12 - executed transfers are numbered and chained without a hole, none twice, none after its validity
-(3.9.4); S13 - no under-run; C1, C2 - the supply stays; S7 - validators at one height agree; and no freeze: whatever has
+(3.9.2); S13 - no under-run; C1, C2 - the supply stays; S7 - validators at one height agree; and no freeze: whatever has
 happened, once the chain's time has passed every validity, each validator gives a new transfer of the sender its bit.
 """
 
@@ -21,14 +21,15 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from supervm.protocol.account import FLAG_FAILED, Account
-from supervm.protocol.batch import NO_EDGE, Batch, batch_header
-from supervm.protocol.errors import LocalProtocolError
-from supervm.protocol.genesis import Allocation, Chain, Miner, Parameters, make_genesis
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.transfer import SignedTransfer, sign_transfer
-from supervm.protocol.validators import Validator
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.batch import Batch, batch_header
+from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.chain.validators import Validator
+from supervm.protocol.money.fees import NO_EDGE
+from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.state.account import FLAG_FAILED, Account
 
 from .automaton import Automaton, Moves
 from .payment_host import Execute, ModelBatch, ModelBlock, Offered, Restart, Voter, apply_block, voter_mirror
@@ -322,7 +323,7 @@ def _history(executed: list[tuple[SignedTransfer, int]]) -> str | None:
         if transfer.body.seq != position:
             return f"S11: {name} has number {transfer.body.seq} and is executed as number {position}"
         if ts_ms > transfer.body.valid_until_ms:
-            return f"3.9.4: {name} is executed after its validity"
+            return f"3.9.2: {name} is executed after its validity"
     for (before, _), (transfer, _) in pairwise(executed):
         if transfer.body.prev != before.id:
             return f"S11: {transfer.body.payload.decode()} is executed behind a transfer that it does not name"

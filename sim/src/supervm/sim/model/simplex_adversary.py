@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from supervm.protocol.block import Block, BlockHeader, ChainRules, CheckpointRef, Justification
-from supervm.protocol.codec import encode
-from supervm.protocol.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.keys import SigningKey
-from supervm.protocol.validators import Validator, ValidatorSet
-from supervm.protocol.votes import Certificate, Vote, VoteKind, make_certificate, statement
+from supervm.protocol.base.codec import encode
+from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef, Justification
+from supervm.protocol.chain.validators import Validator, ValidatorSet
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
 
 from .simplex_host import EMPTY, ModelKey, model_verify
 

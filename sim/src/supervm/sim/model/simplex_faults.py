@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol import block as block_module
-from supervm.protocol import validators as validators_module
-from supervm.protocol.block import BlockHeader
-from supervm.protocol.validators import ValidatorSet
-from supervm.protocol.votes import Certificate, VoteKind
-from supervm.protocol.wire.messages import VoteMessage
-from supervm.tier_l1_super.simplex import voting as voting_module
-from supervm.tier_l1_super.simplex.effects import Broadcast
-from supervm.tier_l1_super.simplex.promises import HeldCertificate
-from supervm.tier_l1_super.simplex.rounds import Round
-from supervm.tier_l1_super.simplex.state import State
-from supervm.tier_l1_super.simplex.voting import Voting
+from supervm.protocol.chain import block as block_module
+from supervm.protocol.chain import validators as validators_module
+from supervm.protocol.chain.header import BlockHeader
+from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.chain.votes import Certificate, VoteKind
+from supervm.protocol.wire.consensus import VoteMessage
+from supervm.tier_l1_super.consensus.simplex import voting as voting_module
+from supervm.tier_l1_super.consensus.simplex.effects import Broadcast
+from supervm.tier_l1_super.consensus.simplex.promises import HeldCertificate
+from supervm.tier_l1_super.consensus.simplex.rounds import Round
+from supervm.tier_l1_super.consensus.simplex.state import State
+from supervm.tier_l1_super.consensus.simplex.voting import Voting
 
 from .faults import Fault
 from .simplex_host import Host

@@ -18,21 +18,24 @@ from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any
 
-from supervm.protocol.block import Block, BlockBody, BlockHeader, ChainRules, CheckpointRef, check_block
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import Parameters
-from supervm.protocol.votes import Certificate, Vote, VoteKind
-from supervm.protocol.wire.messages import CertificateMessage, Message, ProposalMessage, VoteMessage
-from supervm.tier_l1_super.simplex import Simplex
-from supervm.tier_l1_super.simplex import effects as fx
-from supervm.tier_l1_super.simplex.pacing import Timers
-from supervm.tier_l1_super.simplex.promises import decode_promise
-from supervm.tier_l1_super.simplex.resend import certificates_to_repeat
-from supervm.tier_l1_super.simplex.rounds import Round, Tally
-from supervm.tier_l1_super.simplex.skips import Skips
-from supervm.tier_l1_super.simplex.state import LastFinal
-from supervm.tier_l1_super.simplex.tree import BlockTree
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.chain.block import Block, check_block
+from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef
+from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
+from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
+from supervm.tier_l1_super.consensus.simplex import Simplex
+from supervm.tier_l1_super.consensus.simplex import effects as fx
+from supervm.tier_l1_super.consensus.simplex.pacing import Timers
+from supervm.tier_l1_super.consensus.simplex.promises import decode_promise
+from supervm.tier_l1_super.consensus.simplex.resend import certificates_to_repeat
+from supervm.tier_l1_super.consensus.simplex.rounds import Round, Tally
+from supervm.tier_l1_super.consensus.simplex.skips import Skips
+from supervm.tier_l1_super.consensus.simplex.state import LastFinal
+from supervm.tier_l1_super.consensus.simplex.tree import BlockTree
 
 from .mirror import Mirror, ModelError
 

@@ -29,9 +29,10 @@ from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from supervm.protocol.block import Block, BlockHeader, genesis_block_header
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import Vote
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.header import BlockHeader, genesis_block_header
+from supervm.protocol.chain.votes import Vote
 
 from .automaton import Automaton, Moves
 from .simplex_adversary import (

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from supervm.protocol.block import genesis_block_header
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import Vote
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.header import genesis_block_header
+from supervm.protocol.chain.votes import Vote
 
 from .automaton import Automaton
 from .simplex_adversary import BYZANTINE, CHAIN_ID, FINALIZE, NOTARIZE, NULLIFY, model_rules, model_vote, short

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from supervm.common.quoting import quoted
+from supervm.common.text.quoting import quoted
 
 _PATTERN = re.compile(
     r"(?P<base>all|f|l(?P<tier>[1-4])(-(?P<first>\d{1,6})(\.\.(?P<last>\d{1,6}))?)?)"

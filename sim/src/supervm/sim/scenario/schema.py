@@ -13,10 +13,10 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
-from supervm.common import toml_text
 from supervm.common.errors import InputError
-from supervm.common.options import whole_number
-from supervm.common.quoting import quoted, shorten
+from supervm.common.text import toml_text
+from supervm.common.text.options import whole_number
+from supervm.common.text.quoting import quoted, shorten
 
 from . import expect, keys
 from .keys import Key

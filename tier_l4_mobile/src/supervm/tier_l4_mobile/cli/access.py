@@ -18,29 +18,29 @@ from typing import Any, TypeVar
 import click
 import trio
 
-from supervm.common.config import CONFIG_FILE, NodeConfig, load_config
-from supervm.common.connection import LocalNode
-from supervm.common.core import Command, Durable, Effect, Persist, Reply, Started
+from supervm.common.contract.core import Command, Durable, Effect, Persist, Reply, Started
+from supervm.common.contract.records import Reader
 from supervm.common.driver import Driver, Identity, SystemClock
-from supervm.common.driver.client import call_sync
-from supervm.common.driver.control import SOCKET_FILE
-from supervm.common.driver.lines import NoOwner, RequestRefused
 from supervm.common.errors import InputError
-from supervm.common.keyfile import NODE_KEY_FILE, load_key_file
-from supervm.common.light_memory import load_anchor
-from supervm.common.mend import with_mend
-from supervm.common.node import load_chain, open_store
-from supervm.common.records import Reader
+from supervm.common.host.anchor_file import load_anchor
+from supervm.common.host.config import CONFIG_FILE, NodeConfig, load_config
+from supervm.common.host.keyfile import NODE_KEY_FILE, load_key_file
+from supervm.common.host.mend import with_mend
+from supervm.common.host.process import load_chain, open_store
+from supervm.common.link.connection import LocalNode
+from supervm.common.services.client import call_sync
+from supervm.common.services.control import SOCKET_FILE
+from supervm.common.services.lines import NoOwner, RequestRefused
 from supervm.common.storage import DirectoryLock
 from supervm.common.storage.errors import DatabaseDamaged
 from supervm.common.storage.sql import SqlStore
 from supervm.common.wallet import WALLET_FILE, read_passphrase, unlock_wallet
-from supervm.protocol.genesis import Chain
-from supervm.protocol.keys import verify
+from supervm.protocol.base.keys import verify
+from supervm.protocol.chain.genesis import Chain
 
-from ..config import MOBILE_OPTIONS, mobile_options, open_accounts
+from ..config import OPTIONS, mobile_options, open_accounts
 from ..messages import Info, MobileRequest
-from ..node import MobileNode
+from ..node import MobileNode, Settings
 from ..tables import TABLES
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -80,7 +80,7 @@ def passphrase_of(file: Path | None, *, new: bool = False) -> str:
 
 def config_of(directory: Path) -> NodeConfig:
     """Return the configuration of the node in `directory`."""
-    return load_config(directory / CONFIG_FILE, tier=4, options=MOBILE_OPTIONS)
+    return load_config(directory / CONFIG_FILE, tier=4, options=OPTIONS)
 
 
 def build_node(
@@ -95,8 +95,9 @@ def build_node(
     keys, names = open_accounts(unlock_wallet(config.directory / WALLET_FILE, passphrase), options)
     peers = [] if offline else [(peer.node_id, peer.address) for peer in config.peers]
     return MobileNode(
-        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng, names=names, validity_ms=options.validity_ms,
-        anchor=None if options.anchor is None else load_anchor(options.anchor, chain),
+        chain, keys, peers=peers, reader=reader, verify=verify, rng=rng,
+        settings=Settings(
+            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)),
     )
 
 

@@ -10,7 +10,7 @@ import click
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
-from supervm.protocol.address import decode_address
+from supervm.protocol.base.address import decode_address
 
 from ..config import mobile_options
 from ..messages import Balance

@@ -11,10 +11,10 @@ import trio
 
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
-from supervm.protocol.address import decode_address
+from supervm.protocol.base.address import decode_address
 
 from ..messages import Pay, PaymentRow, ShowPayment
-from ..payments import CANCELLED, EXPIRED, PROGRESS, QUEUED, REFUSED
+from ..wallet.payments import CANCELLED, EXPIRED, PROGRESS, QUEUED, REFUSED
 from .access import (
     POLL_S,
     Ask,

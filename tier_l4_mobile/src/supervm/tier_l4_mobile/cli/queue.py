@@ -12,7 +12,7 @@ from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 
 from ..messages import ROWS_MAX, Cancel, Flush, Info, MobileRequest, QueueList
-from ..payments import FATES, PROGRESS, QUEUED
+from ..wallet.payments import FATES, PROGRESS, QUEUED
 from .access import (
     POLL_S,
     Ask,

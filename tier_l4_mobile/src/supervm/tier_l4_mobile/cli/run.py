@@ -8,12 +8,12 @@ import click
 
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
-from supervm.common.config import load_config
 from supervm.common.errors import InputError
-from supervm.common.node import NodeContext, load_chain, run_node
-from supervm.protocol.light import anchor_of
+from supervm.common.host.config import load_config
+from supervm.common.host.process import NodeContext, load_chain, run_node
+from supervm.protocol.light.client import anchor_of
 
-from ..config import MOBILE_OPTIONS
+from ..config import OPTIONS
 from ..messages import NewestAnchor, Request
 from ..node import MobileNode
 from ..tables import TABLES
@@ -31,7 +31,7 @@ def l4() -> None:
 @passphrase_option
 def run(config_file: Path, passphrase_file: Path | None) -> int:
     """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start."""
-    config = load_config(config_file, tier=4, options=MOBILE_OPTIONS)
+    config = load_config(config_file, tier=4, options=OPTIONS)
     passphrase = passphrase_of(passphrase_file)
 
     def build(context: NodeContext) -> MobileNode:

@@ -10,12 +10,12 @@ import click
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
-from supervm.protocol.address import encode_address
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.genesis import TRUSTING_PERIOD_MS, Chain, load_genesis
-from supervm.protocol.keys import verify as verify_signature
-from supervm.protocol.light import ANSWER_BYTES_MAX, MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.keys import verify as verify_signature
+from supervm.protocol.chain.genesis import TRUSTING_PERIOD_MS, Chain, load_genesis
+from supervm.protocol.light.client import ANSWER_BYTES_MAX, MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
 
 _FILE_BYTES_MAX = 64 << 20
 

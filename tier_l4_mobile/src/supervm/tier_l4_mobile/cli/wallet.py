@@ -10,12 +10,12 @@ import click
 
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
-from supervm.common.config import CONFIG_FILE
 from supervm.common.errors import InputError
-from supervm.common.node import load_chain
-from supervm.common.textfile import read_text
+from supervm.common.host.config import CONFIG_FILE
+from supervm.common.host.process import load_chain
+from supervm.common.text.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
-from supervm.protocol.address import encode_address
+from supervm.protocol.base.address import encode_address
 
 from ..config import ACCOUNTS_MAX, mobile_options
 from .access import config_of, passphrase_of, passphrase_option

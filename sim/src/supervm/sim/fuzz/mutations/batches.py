@@ -7,11 +7,13 @@ from typing import Any
 
 import msgspec
 
-from supervm.protocol import block as block_rules
-from supervm.protocol import execution
-from supervm.protocol.account import EMPTY_ACCOUNT
-from supervm.protocol.transfer import SignedTransfer
-from supervm.tier_l1_super import executor, node, pool, slots, voting
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.money import execution
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.tier_l1_super import node
+from supervm.tier_l1_super.batches import pool, slots, voting
+from supervm.tier_l1_super.chain import executor
 
 from .switch import Apply, Patcher, mutation, nothing
 

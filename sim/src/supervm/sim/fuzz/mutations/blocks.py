@@ -7,11 +7,12 @@ from unittest.mock import patch
 
 import msgspec
 
-from supervm.protocol import block as block_rules
-from supervm.protocol.evidence import check_evidence
-from supervm.tier_l1_super import accuse, consensus
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import state
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain.evidence import check_evidence
+from supervm.tier_l1_super.consensus import accuse
+from supervm.tier_l1_super.consensus import host as consensus
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import state
 
 from .switch import Patcher, mutation, nothing
 

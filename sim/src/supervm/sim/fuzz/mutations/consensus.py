@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import core as common_core
-from supervm.protocol import block as block_rules
-from supervm.protocol import validators, votes
-from supervm.protocol.header import ChainRules
-from supervm.protocol.spans import spans_within
-from supervm.protocol.votes import VoteKind
-from supervm.tier_l1_super import executor, guard, whereabouts
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import pacing, rounds, skips, state
-from supervm.tier_l1_super.simplex import voting as simplex_voting
+from supervm.common.contract import core as common_core
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain import validators, votes
+from supervm.protocol.chain.header import ChainRules, Justification
+from supervm.protocol.chain.spans import spans_within
+from supervm.protocol.chain.votes import VoteKind
+from supervm.tier_l1_super.chain import executor, whereabouts
+from supervm.tier_l1_super.consensus import guard
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import pacing, rounds, skips, state
+from supervm.tier_l1_super.consensus.simplex import voting as simplex_voting
 
 from ..config import EPOCH_MS
 from .switch import Patcher, mutation, nothing
@@ -61,7 +62,7 @@ def _justify_with_gaps(original: Any, self: Any, view: int, parent: Any) -> Any:
         self._rounds[below].certificates[VoteKind.NULLIFY] for below in range(parent_view + 1, view)
         if below in self._rounds and VoteKind.NULLIFY in self._rounds[below].certificates
     )
-    return block_rules.Justification(1, () if certificate is None else (certificate,), skips)
+    return Justification(1, () if certificate is None else (certificate,), skips)
 
 
 @mutation("P0", "a message with an own promise waits for its record (2.1)")
@@ -193,7 +194,7 @@ def _catch_up(patcher: Patcher) -> None:
           on=("byzantine", "crash", "cut"), actors=("chain-forger",), rate_ppm=60_000, l1=4, weights=(),
           candidates=2)
 def _chain_check(patcher: Patcher) -> None:
-    from supervm.tier_l1_super import consensus
+    from supervm.tier_l1_super.consensus import host as consensus
 
     patcher.set(consensus, "check_finalized_chain", nothing)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol import block as block_rules
-from supervm.protocol import epoch, header, transition, validators
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.votes import VoteKind, statement
-from supervm.tier_l1_super import epoch_end, node, pool, slots
-from supervm.tier_l1_super.simplex import core as simplex_core
-from supervm.tier_l1_super.simplex import voting as simplex_voting
-from supervm.tier_l1_super.whereabouts import Whereabouts
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain import block as block_rules
+from supervm.protocol.chain import controls, epoch, header, set_change, validators
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.chain.votes import VoteKind, statement
+from supervm.tier_l1_super.batches import pool, slots, voting
+from supervm.tier_l1_super.chain.advance import Advance
+from supervm.tier_l1_super.chain.whereabouts import Whereabouts
+from supervm.tier_l1_super.consensus import epoch_end
+from supervm.tier_l1_super.consensus.simplex import core as simplex_core
+from supervm.tier_l1_super.consensus.simplex import voting as simplex_voting
 
 from .switch import Patcher, mutation, nothing
 
@@ -25,26 +27,22 @@ def _seal_quorum(patcher: Patcher) -> None:
 @mutation("close-then-vote", "who has closed an epoch votes on none of its batches (3.7)", epoch_ms=1_500,
            on=("slow", "loss"), pay_ppm=350_000)
 def _close_then_vote(patcher: Patcher) -> None:
-    def executed(original: Any, self: Any, applied: Any) -> None:
-        original(self, applied)
-        self.voter.closed = False
-
-    patcher.wrap(node.ValidatorNode, "_executed", executed)
+    patcher.set(voting.BatchVoter, "closed", property(lambda self: False))
 
 
 @mutation("set-quorum", "a set change needs signatures of quorum weight (2.11)", epoch_ms=1_500,
            on=("set-change", "partition"), l1=4)
 def _set_quorum(patcher: Patcher) -> None:
-    def set_change(self: Any) -> Any:
+    def signed_by_one(self: Any) -> Any:
         wish = self.wish
         if wish is None:
             return ()
         own = {index: signature for index, (digest, signature) in self._approvals.items() if digest == wish.hash}
         listed = validators.ValidatorList(1, wish.members)
-        return (transition.SetChange(1, listed, tuple(sorted(own.items())[:1])),) if own else ()
+        return (set_change.SetChange(1, listed, tuple(sorted(own.items())[:1])),) if own else ()
 
-    patcher.set(epoch_end.EpochEnd, "_set_change", set_change)
-    patcher.set(transition, "check_certificate", nothing)
+    patcher.set(epoch_end.EpochEnd, "_set_change", signed_by_one)
+    patcher.set(controls, "check_certificate", nothing)
 
 
 @mutation("next-ready", "another set takes over only when its members of quorum weight are ready (2.11.2)",
@@ -84,15 +82,15 @@ def _close_in_time(patcher: Patcher) -> None:
 
 @mutation("root-certificate", "an epoch starts from a certified sealing block (2.11.4)", epoch_ms=1_500, l1=4)
 def _root(patcher: Patcher) -> None:
-    def executed(original: Any, self: Any, applied: Any) -> None:
-        original(self, applied)
-        index, key, rules = self.seat.index, self.seat.key, self.seat.rules
+    def executed(original: Any, self: Any, now_us: int, applied: Any) -> None:
+        original(self, now_us, applied)
+        index, key, rules = self._seat.index, self._seat.key, self._seat.rules
         block = applied.header
         if block.next_validators_hash != ZERO_HASH and index is not None and key is not None:
             signed = statement(rules.chain_id, VoteKind.CHECKPOINT, rules.epoch, block.height, block.hash)
             self._epoch_due = CertifiedCheckpoint(1, block, ((index, key.sign(signed)),))
 
-    patcher.wrap(node.ValidatorNode, "_executed", executed)
+    patcher.wrap(Advance, "_executed", executed)
 
 
 @mutation("old-epoch-help", "who has left an epoch helps those who have not (2.11.5)", epoch_ms=1_500,
@@ -118,6 +116,6 @@ def _void_certificates(patcher: Patcher) -> None:
           on=("slow", "bad-miner"), actors=("certificate-withholder",), pay_ppm=350_000, tick_ms=100)
 def _epoch_in_batch(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "clear", nothing)
-    from supervm.tier_l1_super import consensus
+    from supervm.tier_l1_super.consensus import host as consensus
 
     patcher.forgive(consensus, "check_block", "a batch of another epoch")

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import ledger
-from supervm.protocol import execution, fees
-from supervm.protocol.hashing import ZERO_HASH
-from supervm.protocol.mmr import HistoryMMR
-from supervm.protocol.trie import QuadTrie
-from supervm.tier_l1_super import checkpoints
-from supervm.tier_l2_miner import replica
+from supervm.common.parts import ledger
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.money import execution, fees
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.trie import QuadTrie
+from supervm.tier_l1_super.chain import checkpoints
 from supervm.tier_l2_miner.errors import Diverged
+from supervm.tier_l2_miner.replica import certified
 
 from .switch import Patcher, mutation
 
 
-@mutation("fee-lost", "every fee lands exactly once (economics 5, C3)")
+@mutation("fee-lost", "every fee lands exactly once (economics.md 5, C3)")
 def _fee_lost(patcher: Patcher) -> None:
     def split(original: Any, fee: int, shares: Any) -> Any:
         one, two, three, four = original(fee, shares)
@@ -25,7 +25,7 @@ def _fee_lost(patcher: Patcher) -> None:
     patcher.wrap(execution, "split_fee", split)
 
 
-@mutation("fee-split", "fees are split by the largest remainders (economics 1)")
+@mutation("fee-split", "fees are split by the largest remainders (economics.md 1)")
 def _fee_split(patcher: Patcher) -> None:
     def split(original: Any, fee: int, shares: Any) -> Any:
         fees.check_shares(shares)
@@ -43,12 +43,12 @@ class _AnyEdge:
         return 0
 
 
-@mutation("fee-edge", "the edge that the batch names is paid (3.5, economics 1)")
+@mutation("fee-edge", "the edge that the batch names is paid (3.5, economics.md 1)")
 def _fee_edge(patcher: Patcher) -> None:
     patcher.set(execution, "NO_EDGE", _AnyEdge())
 
 
-@mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics 1)")
+@mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics.md 1)")
 def _fee_miner(patcher: Patcher) -> None:
     patcher.wrap(ledger, "execute_block", lambda original, accounts, batches, **options: original(
         accounts, batches, **{**options, "payout_of_miner": {}}))
@@ -113,5 +113,5 @@ def _miner_divergence(patcher: Patcher) -> None:
         except Diverged:
             return None
 
-    for name in ("_compare", "_after"):
-        patcher.wrap(replica.Replica, name, around)
+    for name in ("_compare", "executed"):
+        patcher.wrap(certified.Certified, name, around)

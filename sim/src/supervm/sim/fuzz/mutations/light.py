@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from supervm.protocol import light, trust
-from supervm.protocol.account import decode_account
-from supervm.protocol.checkpoint import CertifiedCheckpoint
-from supervm.protocol.codec import decode
-from supervm.protocol.errors import RemoteProtocolError
-from supervm.tier_l1_super import executor
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.light import client as light
+from supervm.protocol.light import trust
+from supervm.protocol.state.account import decode_account
+from supervm.tier_l1_super.chain import executor
 
 from .switch import Patcher, mutation, nothing
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from supervm.common.parts.manners import Manners
-from supervm.tier_l1_super import voting
-from supervm.tier_l1_super.bodies import body_records
-from supervm.tier_l1_super.checkpoints import CheckpointTally
+from supervm.tier_l1_super.batches import voting
+from supervm.tier_l1_super.batches.bodies import body_records
+from supervm.tier_l1_super.chain.checkpoints import CheckpointTally
 
 from .switch import Patcher, mutation, nothing
 

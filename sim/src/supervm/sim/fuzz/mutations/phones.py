@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.protocol.wire.messages import LEVEL_EXPIRED
-from supervm.tier_l4_mobile import courier, lane, node, payments, queue
-from supervm.tier_l4_mobile import log as phone_log
+from supervm.protocol.wire.payments import LEVEL_EXPIRED
+from supervm.tier_l4_mobile.sync import courier
+from supervm.tier_l4_mobile.wallet import lane, payments, queue
+from supervm.tier_l4_mobile.wallet import log as phone_log
 
 from .switch import Patcher, mutation
 
@@ -93,12 +94,12 @@ def _give_up(self: Any, payment: Any) -> None:
           on=("slow", "loss", "clock"), pay_ppm=350_000)
 def _expired_by_clock(patcher: Patcher) -> None:
     def tick(original: Any, self: Any, now_us: int) -> None:
-        for payment in list(self.queue.payments.values()):
+        for payment in list(self._queue.payments.values()):
             if payment.place == payments.LIVE and payment.released and payment.valid_until_ms * 1000 < now_us:
-                _give_up(self.queue, payment)
+                _give_up(self._queue, payment)
         original(self, now_us)
 
-    patcher.wrap(node.MobileNode, "_tick", tick)
+    patcher.wrap(courier.Courier, "tick", tick)
 
 
 @mutation("expired-or-executed", "a payment whose slot is used by it has not expired (3.9.4)",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from supervm.common import core as common_core
-from supervm.common.records import Append, Put
-from supervm.tier_l1_super import epoch_end, executor, node, recall, seat, voting
-from supervm.tier_l1_super.simplex import state
+from supervm.common.contract import core as common_core
+from supervm.common.contract.records import Append, Put
+from supervm.tier_l1_super import node
+from supervm.tier_l1_super.batches import voting
+from supervm.tier_l1_super.chain import executor
+from supervm.tier_l1_super.consensus import epoch_end, recall, seat
+from supervm.tier_l1_super.consensus.simplex import state
 
 from .switch import Apply, Patcher, mutation, nothing
 

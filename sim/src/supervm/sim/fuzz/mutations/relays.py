@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from supervm.protocol import trust
-from supervm.protocol.account import EMPTY_ACCOUNT, decode_account
-from supervm.protocol.light import LightClient, ProvedAccount
-from supervm.tier_l2_miner import batcher, mempool, replica
-from supervm.tier_l3_edge import headers, intake, news, proofs, relay
+from supervm.protocol.light import trust
+from supervm.protocol.light.client import LightClient, ProvedAccount
+from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
+from supervm.tier_l2_miner.mempool import batcher, mempool
+from supervm.tier_l2_miner.replica import replica, source
+from supervm.tier_l3_edge.intake import intake, news
+from supervm.tier_l3_edge.proofs import headers, proofs
+from supervm.tier_l3_edge.proofs.source import Source
+from supervm.tier_l3_edge.relay import relay
 
 from .switch import Patcher, mutation, nothing
 
@@ -26,7 +30,7 @@ def _durable(patcher: Patcher) -> None:
 @mutation("acknowledged-signed", "an edge checks the sender's signature before R0 (decisions.md)", on=("bad-phone",),
           actors=("flooding-phone",), l4=2)
 def _signed(patcher: Patcher) -> None:
-    patcher.wrap(intake.Intake, "checked", lambda original, self, now_us, token, result: original(
+    patcher.wrap(intake.Intake, "work_done", lambda original, self, now_us, token, result: original(
         self, now_us, token, [True] * len(list(result))))
 
 
@@ -41,7 +45,7 @@ def _edge_proofs(patcher: Patcher) -> None:
         with patch.object(LightClient, "_prove", believe):
             return original(self, *arguments)
 
-    patcher.wrap(proofs.Proofs, "proofs", take)
+    patcher.wrap(proofs.Proofs, "_proofs", take)
 
 
 @mutation("edge-checkpoints", "an edge passes on checkpoints that it has checked (5, N3)", on=("bad-miner",),
@@ -74,7 +78,7 @@ def _forward_again(patcher: Patcher) -> None:
           **_CARRIED,
           is_costly=True)
 def _subscribes(patcher: Patcher) -> None:
-    patcher.set(proofs.Proofs, "_can_move", lambda self: False)
+    patcher.set(Source, "_can_move", lambda self: False)
 
 
 @mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
@@ -90,13 +94,13 @@ def _batched_again(patcher: Patcher) -> None:
           **_CARRIED,
           is_costly=True)
 def _repeat_batches(patcher: Patcher) -> None:
-    def tick(original: Any, self: Any, now_us: int) -> None:
+    def repeat(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
             held.repeat_at_us = 1 << 62
         original(self, now_us)
 
-    patcher.wrap(batcher.Batcher, "tick", tick)
-    patcher.wrap(batcher.Batcher, "validators_up", lambda original, self, node_ids, new=None: original(self, node_ids))
+    patcher.wrap(batcher.Batcher, "_repeat", repeat)
+    patcher.set(batcher.Batcher, "_hand_over", nothing)
 
 
 @mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
@@ -110,5 +114,5 @@ def _batched_anew(patcher: Patcher) -> None:
           classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1,
           calm_s=45)
 def _other_validator(patcher: Patcher) -> None:
-    patcher.set(replica.Replica, "tick", nothing)
-    patcher.set(replica, "SILENCE_US_MAX", 1 << 60)
+    patcher.set(replica.Replica, "_go_on", nothing)
+    patcher.set(source, "SILENCE_US_MAX", 1 << 60)

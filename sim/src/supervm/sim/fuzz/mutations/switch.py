@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from unittest.mock import patch
 
-from supervm.protocol.errors import RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 
 Apply = Callable[["Patcher"], None]
 

@@ -1,0 +1,1 @@
+"""What a core and a driver say to each other: inputs, effects, records."""

@@ -1,0 +1,379 @@
+"""The ledger: state, history and receipts as a function of the finalized chain, for L1 and for L2's replica.
+
+Theory of operation. `apply` takes the next finalized block with the bodies of its batches, executes it
+(`protocol.execution`), updates the state tree, and returns the checkpoint header that follows together with the
+records that make it durable. State lives in memory as the tree and a dict; the database holds the leaves of
+accounts that have changed since genesis, or of all accounts of the snapshot that the ledger began at, and tree and
+history are rebuilt at start (decisions.md, State in memory).
+State and applied height are in one write, so a crash leaves either the block before or the block after, and applying
+again gives the same bytes.
+
+It also knows the epoch: `rules` are those of the next block to be applied, so after a sealing block they are the next
+epoch's. Epochs and a set proposed for the next one are records like the rest and are written with the block.
+
+The last 32 heights keep a view of the tree (an immutable root node each), so that proofs can be served under the newest
+*certified* height although execution runs ahead of certification.
+
+A ledger begins at genesis or at a snapshot (consensus.md 2.8). Accounts are stored under the height they have been kept
+since, 0 or that of the snapshot, so the rows of the next state lie beside those of the present one while they come in,
+and `adopt_records` puts the new base in their place in one write of a few rows. Below its base a ledger has no history:
+receipts from there are not proved by it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.hashing import ZERO_HASH
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.block import Block
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
+from supervm.protocol.chain.epoch import EpochRecord, next_epoch
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.header import BlockHeader, ChainRules
+from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
+from supervm.protocol.light.client import receipt_proof
+from supervm.protocol.light.snapshot import SnapshotStart, decode_snapshot_start
+from supervm.protocol.money.execution import BlockReceipts, BlockResult, execute_block
+from supervm.protocol.state.account import Account, decode_account, encode_account
+from supervm.protocol.state.mmr import HistoryMMR
+from supervm.protocol.state.receipts import RECEIPTS, merkle_path
+from supervm.protocol.state.trie import QuadTrie, TrieView
+
+from ..contract.records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
+
+UNDO_HEIGHTS = 32
+"""Heights whose tree is kept for proofs (consensus.md 4)."""
+FULL_SUM_EVERY = 1_000
+"""Blocks between full sums of all balances (decisions.md, State in memory)."""
+
+LEDGER_TABLES = (
+    # `since` is the height of the base that a state began with: 0, or that of a snapshot
+    TableSpec("accounts", (Column("since", "int"), Column("account", "bytes")), (Column("leaf", "bytes"),)),
+    TableSpec("headers", (Column("height", "int"),), (Column("checkpoint", "bytes"), Column("block", "bytes"))),
+    TableSpec("receipts", (Column("height", "int"),), (Column("receipts", "bytes"),)),
+    TableSpec("receipt_index", (Column("short_id", "int"), Column("height", "int"), Column("position", "int")), ()),
+    TableSpec("ledger", (Column("name", "text"),), (Column("value", "int"),)),
+    # from the second epoch on, or from the first proposal of a set: `proposed` is the list that the chain proposes
+    TableSpec(
+        "epochs", (Column("number", "int"),), (Column("epoch", "bytes"), Column("proposed", "bytes", nullable=True))
+    ),
+    # "base": the `SnapshotStart` that the state began with; the other rows are `snapshot.taking`'s
+    TableSpec("snapshot", (Column("name", "text"),), (Column("value", "bytes"),)),
+)
+"""Tables a node with a ledger adds to its own."""
+
+
+def adopt_records(start: SnapshotStart) -> list[Record]:
+    """Return the write that makes a snapshot the state, once all its leaves are stored since its height.
+
+    After that write `Ledger.reload`, or a start, finds the snapshot's state at the beginning of its epoch; before it,
+    the state there was. What the earlier state had goes with it, except its receipts, which are no longer proved.
+    """
+    height = start.height
+    return [
+        Put("snapshot", ("base",), (encode(start),)),
+        Put("ledger", ("base_height",), (height,)),
+        Put("ledger", ("applied_height",), (height,)),
+        *(Put("ledger", (f"fees_l{tier}",), (0,)) for tier in range(1, 5)),
+        Put("epochs", (start.epoch.number,), (encode(start.epoch), None)),
+        DeleteBelow("accounts", height),
+        DeleteBelow("headers", height + 1),
+    ]
+
+
+def short_id(transfer_id: bytes) -> int:
+    """Return the first 63 bits of an id: an integer key costs a third of a 32-byte one (limits.md rule 5)."""
+    return int.from_bytes(transfer_id[:8], "big") >> 1
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What applying one block gave: the header to be certified, the outcome, and the records to persist."""
+
+    header: CheckpointHeader
+    result: BlockResult
+    records: tuple[Record, ...]
+
+
+class SupplyMismatch(LocalProtocolError):
+    """The accounts do not sum to the supply: the node must stop and must not pay, vote or serve (C1)."""
+
+
+class Ledger:
+    """State of one chain.
+
+    Args:
+        chain: the network.
+        reader: durable state to start from; an empty one starts at genesis.
+        receipts_kept: how many heights keep their receipts (None: all).
+
+    Raises:
+        SupplyMismatch: the stored accounts do not sum to the supply.
+    """
+
+    def __init__(self, chain: Chain, reader: Reader, *, receipts_kept: int | None = None) -> None:
+        self._chain = chain
+        self._reader = reader
+        self._receipts_kept = receipts_kept
+        self._unwritten_receipts: OrderedDict[int, BlockResult] = OrderedDict()
+        self._views: OrderedDict[int, TrieView] = OrderedDict()
+        self.accounts: dict[bytes, Account] = {}
+        """The state; the same dict for as long as the ledger lives."""
+        self.reload()
+
+    def reload(self) -> None:
+        """Take the state from disk: at start, and after the write of `adopt_records` is durable.
+
+        Raises:
+            SupplyMismatch: the stored accounts do not sum to the supply, or are not those of the header.
+        """
+        reader, chain = self._reader, self._chain
+        self.accounts.clear()
+        self._views.clear()
+        self._unwritten_receipts.clear()
+        self.fees_by_tier = (0, 0, 0, 0)
+        """Fees split since genesis or since the snapshot that this state began with, by tier."""
+        self.base_height = 0
+        """Height of the snapshot that this state began with; 0 if it began with genesis."""
+        self.header = chain.anchor
+        self.block_header: BlockHeader = chain.genesis_header
+        self._history = HistoryMMR()
+        base = reader.get("snapshot", ("base",))
+        if base is not None:
+            start = decode_snapshot_start(_as_bytes(base[0]))
+            self.base_height = start.height
+            self.header = start.checkpoint.header
+            self.block_header = start.epoch.root
+            self._history = HistoryMMR.from_peaks(start.height, start.peaks)
+        stored = reader.get("ledger", ("applied_height",))
+        if not self.base_height:
+            self.accounts.update(chain.accounts)
+        if stored is not None:
+            for (since, account), (leaf,) in reader.scan("accounts", first=(self.base_height,)):
+                if since != self.base_height:
+                    break  # leaves of a snapshot that is not complete
+                self.accounts[_as_bytes(account)] = decode_account(_as_bytes(leaf))
+            for _, (checkpoint, block) in reader.scan("headers", first=(self.base_height + 1,)):
+                self._history.append(self.header.hash)
+                self.header = decode(CheckpointHeader, _as_bytes(checkpoint))
+                self.block_header = decode(BlockHeader, _as_bytes(block))
+            fees = [reader.get("ledger", (f"fees_l{tier}",)) for tier in range(1, 5)]
+            a, b, c, d = (0 if row is None else _as_int(row[0]) for row in fees)
+            self.fees_by_tier = (a, b, c, d)
+        self.epoch = chain.first_epoch
+        """The epoch of the next block."""
+        self.proposed: ValidatorSet | None = None
+        """The set that this epoch's executed blocks propose for the next one."""
+        for _, (raw, proposed) in reader.scan("epochs"):  # the last row is the newest
+            self.epoch = decode(EpochRecord, _as_bytes(raw))
+            self.proposed = None if proposed is None else _read_set(_as_bytes(proposed))
+        self.rules: ChainRules = chain.rules_of(self.epoch)
+        """The rules of the next block."""
+        self._trie = QuadTrie()
+        self._trie.update({key: encode_account(account) for key, account in self.accounts.items()})
+        self._views[self.height] = self._trie.snapshot()
+        if self._trie.root != self.header.state_root:
+            raise SupplyMismatch(
+                f"the stored accounts hash to {self._trie.root.hex()}, but the header of height {self.height} says "
+                f"{self.header.state_root.hex()}"
+            )
+        self.check_full_sum()
+
+    @property
+    def height(self) -> int:
+        """Height of the last applied block."""
+        return self.header.height
+
+    def check_full_sum(self) -> None:
+        """Sum all balances and compare with the supply.
+
+        Raises:
+            SupplyMismatch: they differ.
+        """
+        total = sum(account.balance for account in self.accounts.values())
+        if total != self.header.supply:
+            raise SupplyMismatch(
+                f"the accounts sum to {total} grain at height {self.height}; the supply is {self.header.supply}"
+            )
+
+    def apply(self, block: Block, batches: Sequence[CertifiedBatch]) -> Applied:
+        """Execute the next finalized block; its batches are given in reference order.
+
+        Raises:
+            LocalProtocolError: the block is not the next one.
+            SupplyMismatch: money was created or lost.
+        """
+        header = block.header
+        if header.height != self.height + 1 or header.parent_hash != self.block_header.hash:
+            raise LocalProtocolError(f"block {header.height} does not follow the applied height {self.height}")
+        if header.epoch != self.epoch.number:
+            raise LocalProtocolError(
+                f"block {header.height} is of epoch {header.epoch}; the next block is of {self.epoch.number}"
+            )
+        try:
+            result = execute_block(
+                self.accounts,
+                batches,
+                ts_ms=header.ts_ms,
+                payout_of_miner=self._chain.payout_of_miner,
+                fee_shares_bps=self._chain.parameters.fee_shares_bps,
+            )
+        except LocalProtocolError as error:
+            raise SupplyMismatch(str(error)) from error
+        self._history.append(self.header.hash)
+        leaves = {key: encode_account(account) for key, account in result.changes.items()}
+        if leaves:
+            self._trie.update(leaves)
+            self.accounts.update(result.changes)
+        previous, rules = self.header, self.rules
+        epoch_records = tuple(self._follow_epoch(block))
+        self.header = CheckpointHeader(
+            1,
+            self._chain.chain_id,
+            header.epoch,
+            header.height,
+            block.hash,
+            previous.hash,
+            header.ts_ms,
+            self._trie.root,
+            result.receipts_root,
+            self._history.root,
+            rules.validators.hash,
+            ZERO_HASH if self.rules is rules else self.rules.validators.hash,
+            self._chain.supply,
+        )
+        self.block_header = header
+        self._views[header.height] = self._trie.snapshot()
+        while len(self._views) > UNDO_HEIGHTS:
+            self._views.popitem(last=False)
+        one, two, three, four = (sum(pair) for pair in zip(self.fees_by_tier, result.fees_by_tier, strict=True))
+        self.fees_by_tier = (one, two, three, four)
+        if header.height % FULL_SUM_EVERY == 0:
+            self.check_full_sum()
+        return Applied(self.header, result, (*self._records(block, leaves, result), *epoch_records))
+
+    def _follow_epoch(self, block: Block) -> Iterable[Record]:
+        """Note a proposed set, and go to the next epoch after a sealing block."""
+        if block.body.set_changes:
+            proposed = block.body.set_changes[0].validators
+            self.proposed = ValidatorSet(proposed.members)
+            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), encode(proposed)))
+        if self.rules.is_sealed(block.header):
+            self.epoch = next_epoch(block.header, self.rules, self.proposed)
+            self.rules, self.proposed = self._chain.rules_of(self.epoch), None
+            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), None))
+
+    def epoch_record(self, number: int) -> EpochRecord | None:
+        """Return an epoch that has begun, or None."""
+        if number == self.epoch.number:
+            return self.epoch
+        row = self._reader.get("epochs", (number,))
+        if row is not None:
+            return decode(EpochRecord, _as_bytes(row[0]))
+        return self._chain.first_epoch if number == 0 else None
+
+    def _records(self, block: Block, leaves: Mapping[bytes, bytes], result: BlockResult) -> Iterable[Record]:
+        height = block.header.height
+        for account, leaf in leaves.items():
+            yield Put("accounts", (self.base_height, account), (leaf,))
+        yield Put("headers", (height,), (encode(self.header), encode(block.header)))
+        yield Put("ledger", ("applied_height",), (height,))
+        if result.receipts:
+            for tier, fee in enumerate(self.fees_by_tier, start=1):
+                yield Put("ledger", (f"fees_l{tier}",), (fee,))
+            self._unwritten_receipts[height] = result
+            while len(self._unwritten_receipts) > UNDO_HEIGHTS:
+                self._unwritten_receipts.popitem(last=False)
+            yield Put("receipts", (height,), (encode(BlockReceipts(1, result.receipts)),))
+            for receipt in result.receipts:
+                yield Put("receipt_index", (short_id(receipt.transfer_id), height, receipt.position), ())
+        if self._receipts_kept is not None and height > self._receipts_kept:
+            yield from self._forget_receipts(height - self._receipts_kept)
+
+    def _forget_receipts(self, below: int) -> Iterable[Record]:
+        for (height,), (raw,) in self._reader.scan("receipts", limit=4):
+            if _as_int(height) >= below:
+                break
+            for receipt in decode(BlockReceipts, _as_bytes(raw), bytes_max=1 << 30).receipts:
+                yield Delete("receipt_index", (short_id(receipt.transfer_id), height, receipt.position))
+            yield DeleteBelow("receipts", _as_int(height) + 1)
+
+    def view(self, height: int) -> TrieView | None:
+        """Return the state tree as of `height`, if it is among the last 32."""
+        return self._views.get(height)
+
+    def peaks(self) -> list[bytes]:
+        """Return the peaks of the history under the last applied header (`HistoryMMR.peaks`)."""
+        return self._history.peaks()
+
+    def prove_accounts(self, height: int, accounts: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
+        """Return (account, `TrieProof` bytes) pairs under `height`, or None if that height is no longer kept."""
+        view = self._views.get(height)
+        if view is None:
+            return None
+        return [(account, encode(view.prove(account))) for account in accounts]
+
+    def prove_receipt(self, transfer_id: bytes, checkpoint: CertifiedCheckpoint) -> bytes | None:
+        """Return the `ReceiptProof` bytes of an executed transfer under a certified checkpoint, or None.
+
+        None also for a transfer that was executed below the snapshot that this state began with.
+        """
+        found = self._find_receipt(transfer_id)
+        if found is None or not self.base_height < found[0] <= checkpoint.header.height:
+            return None
+        height, receipts = found
+        position = next(index for index, item in enumerate(receipts.receipts) if item.transfer_id == transfer_id)
+        path = merkle_path([encode(item) for item in receipts.receipts], position, RECEIPTS)
+        newest = checkpoint.header
+        if height == newest.height:
+            header, history = newest, None
+        else:
+            row = self._reader.get("headers", (height,))
+            if row is None:
+                return None
+            header = decode(CheckpointHeader, _as_bytes(row[0]))
+            history = self._history.prove(height, newest.height)
+        return receipt_proof(
+            receipts=receipts.receipts,
+            position=position,
+            path=path,
+            header=header,
+            history=history,
+            checkpoint=checkpoint,
+        )
+
+    def _find_receipt(self, transfer_id: bytes) -> tuple[int, BlockReceipts] | None:
+        for height, result in self._unwritten_receipts.items():
+            if any(item.transfer_id == transfer_id for item in result.receipts):
+                return height, BlockReceipts(1, result.receipts)
+        short = short_id(transfer_id)
+        for key, _ in self._reader.scan("receipt_index", first=(short, 0, 0), limit=8):
+            if key[0] != short:
+                break
+            row = self._reader.get("receipts", (key[1],))
+            if row is not None:
+                receipts = decode(BlockReceipts, _as_bytes(row[0]), bytes_max=1 << 30)
+                if receipts.receipts[_as_int(key[2])].transfer_id == transfer_id:
+                    return _as_int(key[1]), receipts
+        return None
+
+
+def _read_set(raw: bytes) -> ValidatorSet:
+    return ValidatorSet(decode(ValidatorList, raw).members)
+
+
+def _as_bytes(value: object) -> bytes:
+    if not isinstance(value, bytes):
+        raise LocalProtocolError(f"the database holds {type(value).__name__} where bytes are required")
+    return value
+
+
+def _as_int(value: object) -> int:
+    if not isinstance(value, int):
+        raise LocalProtocolError(f"the database holds {type(value).__name__} where an integer is required")
+    return value

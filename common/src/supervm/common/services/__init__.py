@@ -1,0 +1,1 @@
+"""What runs beside a core in a node: the control socket and housekeeping."""

@@ -1,0 +1,220 @@
+"""The control socket: how a node's owner talks to it (surface.md: DIR/node.sock, mode 0600).
+
+One JSON document per line. A line is a request of the tier - a tagged struct, given to the core as a `Command` - and is
+answered by one line ``{"ok": value}`` or ``{"error": text}``, in the order of the requests, of which many may be
+under way. Two requests the driver answers itself: ``{"type": "metrics"}``, its counters, and ``{"type": "watch"}``,
+after which the connection carries nothing but events, one ``{"event", "level", "fields", "lost"}`` a line; a reader
+that is too slow loses events and is told how many. Whoever can open the socket is the owner.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+import trio
+
+from ..contract.core import Reply
+from ..driver.listener import accept
+from ..errors import InputError
+from .lines import READ_BYTES, Lines, reachable
+
+SOCKET_FILE: Final = "node.sock"
+PIPELINE_MAX: Final = 64
+"""Requests of one connection that may be under way; more wait."""
+EVENTS_WAITING_MAX: Final = 1024
+_BUILT_IN_BYTES_MAX: Final = 128
+
+_LOST = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+
+
+class Events:
+    """Hands events to whoever watches; never waits for them."""
+
+    def __init__(self) -> None:
+        self._watchers: dict[trio.MemorySendChannel[bytes], int] = {}
+
+    def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+        """Publish an event."""
+        for channel, lost in list(self._watchers.items()):
+            document = {"event": name, "level": level, "fields": fields, "lost": lost}
+            try:
+                channel.send_nowait(msgspec.json.encode(document, enc_hook=str) + b"\n")
+            except trio.WouldBlock:
+                self._watchers[channel] = lost + 1
+            except (trio.BrokenResourceError, trio.ClosedResourceError):
+                self._watchers.pop(channel, None)
+
+    @contextmanager
+    def watch(self) -> Iterator[trio.MemoryReceiveChannel[bytes]]:
+        """Give a channel of encoded event lines."""
+        send, receive = trio.open_memory_channel[bytes](EVENTS_WAITING_MAX)
+        self._watchers[send] = 0
+        try:
+            with send, receive:
+                yield receive
+        finally:
+            self._watchers.pop(send, None)
+
+
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """The answer to one request, once there is one."""
+
+    done: trio.Event = field(default_factory=trio.Event)
+    line: bytes = b""
+
+    def fill(self, document: Any) -> None:
+        try:
+            self.line = msgspec.json.encode(document) + b"\n"
+        except (TypeError, ValueError) as error:
+            self.line = msgspec.json.encode({"error": f"the answer cannot be written as JSON: {error}"}) + b"\n"
+        self.done.set()
+
+    def take(self, reply: Reply) -> None:
+        self.fill({"ok": reply.value} if reply.error is None else {"error": reply.error})
+
+
+class _BuiltIn(msgspec.Struct):
+    type: str = ""
+    request: str = ""
+
+
+class Control:
+    """Answers on the control socket.
+
+    Args:
+        path: the socket; what is left of an earlier process is replaced, so the folder's lock has to be held.
+        requests: a tagged struct or a union of them; None if the tier has no requests.
+        command: gives the core a request, see `Driver.command`.
+        metrics: gives the counters.
+        events: what is watched.
+    """
+
+    def __init__(
+        self, path: Path, *, requests: Any, command: Callable[[Any, Callable[[Reply], None]], None],
+        metrics: Callable[[], Mapping[str, Any]], events: Events,
+    ) -> None:
+        self._path = path
+        self._decoder = msgspec.json.Decoder(requests) if requests is not None else None
+        self._command = command
+        self._metrics = metrics
+        self._events = events
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Serve until cancelled, then remove the socket.
+
+        Raises:
+            InputError: the socket cannot be made.
+        """
+        listener = self._open()
+        try:
+            task_status.started()
+            async with trio.open_nursery() as nursery:
+                await accept(listener, lambda stream: nursery.start_soon(self._serve, stream))
+        finally:
+            listener.socket.close()
+            with suppress(OSError):
+                self._path.unlink()
+
+    def _open(self) -> trio.SocketListener:
+        with suppress(FileNotFoundError):
+            if stat.S_ISSOCK(self._path.lstat().st_mode):
+                self._path.unlink()
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        before = os.umask(0o177)  # the socket is never open to others, not even for a moment
+        try:
+            with reachable(self._path) as name:
+                sock.bind(name)
+            sock.listen(64)
+        except OSError as error:
+            sock.close()
+            raise InputError(f"cannot make the control socket {self._path}: {error.strerror or error}") from error
+        finally:
+            os.umask(before)
+        return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        try:
+            async with stream, trio.open_nursery() as nursery:
+                send, receive = trio.open_memory_channel[_Slot](PIPELINE_MAX)
+                nursery.start_soon(self._write, stream, receive, nursery.cancel_scope)
+                async with send:
+                    await self._read(stream, send)
+        except* _LOST:
+            pass  # the owner went away; nothing is owed to it
+
+    async def _read(self, stream: trio.SocketStream, send: trio.MemorySendChannel[_Slot]) -> None:
+        lines = Lines(stream)
+        while True:
+            slot = _Slot()
+            try:
+                line = await lines.next()
+            except InputError as error:
+                slot.fill({"error": str(error)})
+                await send.send(slot)
+                return
+            if line is None:
+                return
+            if len(line) <= _BUILT_IN_BYTES_MAX and (name := _built_in(line)):
+                if name == "watch":
+                    await send.aclose()
+                    await self._stream_events(stream)
+                    return
+                slot.fill({"ok": self._metrics()})
+            else:
+                self._ask(line, slot)
+            await send.send(slot)
+
+    def _ask(self, line: bytes, slot: _Slot) -> None:
+        if self._decoder is None:
+            slot.fill({"error": "this node takes no requests but metrics and watch"})
+            return
+        try:
+            request = self._decoder.decode(line)
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
+            slot.fill({"error": f"the request cannot be read: {error}"})
+            return
+        self._command(request, slot.take)
+
+    @staticmethod
+    async def _write(
+        stream: trio.SocketStream, slots: trio.MemoryReceiveChannel[_Slot], scope: trio.CancelScope
+    ) -> None:
+        async for slot in slots:
+            await slot.done.wait()
+            try:
+                await stream.send_all(slot.line)
+            except _LOST:
+                scope.cancel()
+                return
+
+    async def _stream_events(self, stream: trio.SocketStream) -> None:
+        async with trio.open_nursery() as nursery:
+
+            async def until_closed() -> None:
+                while await stream.receive_some(READ_BYTES):
+                    pass
+                nursery.cancel_scope.cancel()
+
+            nursery.start_soon(until_closed)
+            with self._events.watch() as lines:
+                await stream.send_all(b'{"ok":"watching"}\n')
+                async for line in lines:
+                    await stream.send_all(line)
+
+
+def _built_in(line: bytes) -> str | None:
+    try:
+        head = msgspec.json.decode(line, type=_BuiltIn)
+    except (msgspec.DecodeError, UnicodeError):
+        return None
+    name = head.type or head.request
+    return name if name in ("watch", "metrics") else None

@@ -1,0 +1,1 @@
+"""Bytes, hashes, keys and errors: what everything else stands on."""

@@ -1,0 +1,10 @@
+"""Bounds that more than one subject counts with (decisions.md, Numbers)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+BATCH_TRANSFERS_MAX: Final = 2_000
+"""Most transfers in a batch."""
+REFS_MAX: Final = 64
+"""Most batches in a block."""

@@ -1,0 +1,1 @@
+"""Votes, batches, blocks, epochs and genesis: what nodes agree on."""

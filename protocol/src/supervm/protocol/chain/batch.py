@@ -1,0 +1,136 @@
+"""Batches of transfers, as miners make them (consensus.md 3.1).
+
+A batch's digest is the hash of its header, and the header commits to everything that fees depend on: the transfers,
+the miner, the edges and which edge brought which transfer. No leader and no rival can rewrite who is paid. Votes and
+certificates are in `batch_certificate`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Annotated, Literal
+
+import msgspec
+
+from ..base.codec import Agreed, Hash, Key, Signature, Uint, encode
+from ..base.errors import RemoteProtocolError
+from ..base.hashing import HASHES_REMEMBERED, hash_batch, hasher
+from ..base.limits import BATCH_TRANSFERS_MAX
+from ..money.fees import NO_EDGE
+from ..money.transfer import TRANSFER_BYTES_MAX
+from ..state.receipts import TRANSACTIONS, merkle_root
+from .votes import Verify
+
+BATCH_BYTES_MAX = 4 << 20
+"""decisions.md, Numbers."""
+EDGES_MAX = 255
+
+hash_edge_of = hasher(b"svm.edgeof")
+hash_miner_signature = hasher(b"svm.minersig")
+
+
+class BatchHeader(Agreed, tag="batch", frozen=True):
+    """What is voted on; its hash is the batch's digest.
+
+    Attributes:
+        version: layout, 1.
+        chain_id: the network.
+        epoch: whose validators vote on the batch; no block of another epoch may carry it.
+        miner: node id of the L2 that made and signed the batch and earns the L2 part of its fees.
+        edges: accounts that the edges in the batch's `edge_of` are paid to.
+        count: number of transfers.
+        bytes: length of all transfers together, as canonical signed bytes.
+        tx_root: root of the Merkle tree of the transfers in their order (`receipts.TRANSACTIONS`).
+        edge_of_hash: hash of the batch's `edge_of`.
+    """
+
+    version: Literal[1]
+    chain_id: Hash
+    epoch: Uint
+    miner: Key
+    edges: Annotated[tuple[Key, ...], msgspec.Meta(max_length=EDGES_MAX)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=BATCH_TRANSFERS_MAX)]
+    bytes: Annotated[int, msgspec.Meta(ge=1, le=BATCH_BYTES_MAX)]
+    tx_root: Hash
+    edge_of_hash: Hash
+
+    @property
+    def digest(self) -> Hash:
+        """The batch's name: 32 bytes."""
+        return _batch_digest(self)
+
+
+@lru_cache(maxsize=HASHES_REMEMBERED)
+def _batch_digest(header: BatchHeader) -> bytes:
+    return hash_batch(encode(header))
+
+
+RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
+
+
+class Batch(Agreed, tag="batchbody", frozen=True):
+    """A header with what it commits to, and the miner's signature.
+
+    Attributes:
+        version: layout, 1.
+        header: commits to the transfers and their edges.
+        signature: the miner's, by its node key over `miner_statement` of the header's digest.
+        transfers: canonical signed bytes of each; their order is that of every vote's bits.
+        edge_of: one byte per transfer: the index in the header's `edges` of the edge that brought it, or `NO_EDGE`.
+    """
+
+    version: Literal[1]
+    header: BatchHeader
+    signature: Signature
+    transfers: Annotated[tuple[RawTransfer, ...], msgspec.Meta(min_length=1, max_length=BATCH_TRANSFERS_MAX)]
+    edge_of: Annotated[bytes, msgspec.Meta(max_length=BATCH_TRANSFERS_MAX)]
+
+
+def miner_statement(digest: bytes) -> bytes:
+    """Return the 32 bytes that the miner's node key signs for a batch."""
+    return hash_miner_signature(digest)
+
+
+def batch_header(
+    chain_id: bytes, epoch: int, miner: bytes, edges: tuple[bytes, ...], transfers: tuple[bytes, ...], edge_of: bytes
+) -> BatchHeader:
+    """Build the header that commits to these transfers, in this order."""
+    return BatchHeader(
+        1,
+        chain_id,
+        epoch,
+        miner,
+        edges,
+        len(transfers),
+        sum(map(len, transfers)),
+        merkle_root(transfers, TRANSACTIONS),
+        hash_edge_of(edge_of),
+    )
+
+
+def check_batch(batch: Batch, chain_id: bytes, verify: Verify) -> bytes:
+    """Check a batch against its own header and its miner's signature; return its digest.
+
+    The senders' signatures are not checked here: they go to the verification workers.
+
+    Raises:
+        RemoteProtocolError: wrong chain, or anything that does not match the header (code ``bad-batch``).
+    """
+    header = batch.header
+    problem = None
+    if header.chain_id != chain_id:
+        problem = "it belongs to another chain"
+    elif len(batch.transfers) != header.count or sum(map(len, batch.transfers)) != header.bytes:
+        problem = "the number or size of its transfers is not what the header says"
+    elif len(batch.edge_of) != header.count or hash_edge_of(batch.edge_of) != header.edge_of_hash:
+        problem = "its edge assignment is not what the header says"
+    elif any(edge != NO_EDGE and edge >= len(header.edges) for edge in dict.fromkeys(batch.edge_of)):
+        problem = "a transfer names an edge that the header does not list"
+    elif merkle_root(batch.transfers, TRANSACTIONS) != header.tx_root:
+        problem = "its transfers do not hash to the header's root"
+    if problem is None:
+        digest = header.digest
+        if verify(header.miner, miner_statement(digest), batch.signature):
+            return digest
+        problem = "the miner's signature is invalid"
+    raise RemoteProtocolError(f"the batch is refused: {problem}", penalty=50, code="bad-batch")

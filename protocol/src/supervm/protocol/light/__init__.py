@@ -1,0 +1,1 @@
+"""The light client: what it trusts, what it checks, and what proves a fork."""

@@ -1,0 +1,1 @@
+"""Transfers, fees and what executing them does to accounts."""

@@ -1,0 +1,1 @@
+"""The state tree, receipts and history: what a root commits to."""

@@ -1,0 +1,1 @@
+"""What disturbs a run: faults, changes of validators, restored databases."""

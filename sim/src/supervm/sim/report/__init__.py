@@ -1,0 +1,1 @@
+"""What a run has shown: observers, metrics, charts and the page."""

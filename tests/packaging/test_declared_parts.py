@@ -1,0 +1,230 @@
+"""What the parts of a node declare is what there is: directions, requests, tables, options, events, costs."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+import typing
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from supervm.common.parts.costs import COSTS
+from supervm.common.parts.part import Part
+from supervm.common.parts.shell import Shell
+from supervm.protocol.wire.directions import ACCEPTS
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.messages import (
+    AccountProofs,
+    AnyMessage,
+    BatchCertificateMessage,
+    CheckpointMessage,
+    GetAccounts,
+    GetBlocks,
+    GetReceipt,
+    Hello,
+    ReceiptAnswer,
+)
+
+ROOT = Path(__file__).parents[2]
+MEMBERS = {1: "tier_l1_super", 2: "tier_l2_miner", 3: "tier_l3_edge", 4: "tier_l4_mobile"}
+SHARED = ROOT / "common" / "src" / "supervm" / "common" / "parts"
+Kinds = frozenset[type[Message]]
+
+UNSENT: dict[int, Kinds] = {
+    1: frozenset({BatchCertificateMessage}),  # miners give theirs to every validator, again and again
+    # a miner has the state itself, follows instead of asking for blocks, and never shows a checkpoint without proofs
+    2: frozenset({CheckpointMessage, GetAccounts, GetBlocks, GetReceipt}),
+}
+"""What the directions let a tier send and its nodes never do."""
+UNTAKEN: dict[int, Kinds] = {
+    # a miner makes certificates itself, and asks a validator for no proofs
+    2: frozenset({AccountProofs, BatchCertificateMessage, ReceiptAnswer}),
+}
+"""What the directions let a tier be sent and its nodes refuse."""
+
+
+def module(tier: int, name: str) -> ModuleType:
+    return importlib.import_module(f"supervm.{MEMBERS[tier]}.{name}")
+
+
+def node_of(tier: int) -> type[Shell]:
+    """The node class of a tier; skips while it is not a shell with parts."""
+    found = [
+        kind for _, kind in inspect.getmembers(module(tier, "node"), inspect.isclass)
+        if issubclass(kind, Shell) and kind.PARTS
+    ]
+    if not found:
+        pytest.skip(f"the node of L{tier} has no parts yet")
+    (node,) = found
+    return node
+
+
+@pytest.fixture(params=sorted(MEMBERS), ids=[f"l{tier}" for tier in sorted(MEMBERS)])
+def tier(request: pytest.FixtureRequest) -> int:
+    return int(request.param)
+
+
+@pytest.fixture
+def node(tier: int) -> type[Shell]:
+    return node_of(tier)
+
+
+def names(kinds: typing.Iterable[type]) -> list[str]:
+    return sorted(kind.__name__ for kind in kinds)
+
+
+def assert_same(node: type[Shell], what: str, declared: list[str], place: str, there: list[str]) -> None:
+    """Show what is on one side only, by name."""
+    more, less = sorted(set(declared) - set(there)), sorted(set(there) - set(declared))
+    assert not more, f"{what}: declared by parts of {node.__name__}, not in {place}: {', '.join(more)}"
+    assert not less, f"{what}: in {place}, declared by no part of {node.__name__}: {', '.join(less)}"
+    assert len(declared) == len(set(declared)), f"{what}: two parts of {node.__name__} declare one of {declared}"
+
+
+# --- messages and requests --------------------------------------------------------------------------------------------
+
+
+def test_a_tier_takes_what_it_may_be_sent(tier: int, node: type[Shell]) -> None:
+    wire = node.declared_wire()
+    allowed: Kinds = frozenset().union(*(wire.accepted_kinds(sender, tier) for sender in range(5)))
+    takes: Kinds = frozenset().union(*(part.takes for part in node.kinds_of_parts()))
+    expected = allowed - UNTAKEN.get(tier, frozenset()) - {Hello}
+    assert_same(node, "takes", names(takes), f"what directions.py lets an L{tier} be sent", names(expected))
+
+
+def test_a_tier_sends_what_it_may_send(tier: int, node: type[Shell]) -> None:
+    wire = node.declared_wire()
+    allowed: Kinds = frozenset().union(*(wire.accepted_kinds(tier, receiver) for receiver in range(5)))
+    sends: Kinds = frozenset().union(*(part.sends for part in node.kinds_of_parts()))
+    expected = allowed - UNSENT.get(tier, frozenset()) - {Hello}
+    assert_same(node, "sends", names(sends), f"what directions.py lets an L{tier} send", names(expected))
+
+
+def test_every_kind_in_a_direction_can_be_read_is_documented_and_has_a_cost() -> None:
+    listed = set(re.findall(r"^\| \d+ \| `(\w+)` \|", (ROOT / "docs" / "messages.md").read_text(), re.MULTILINE))
+    for direction, kinds in ACCEPTS.items():
+        for kind in kinds:
+            assert kind in typing.get_args(AnyMessage), f"{kind.__name__} of {direction} cannot be read"
+            assert kind.__name__ in listed, f"{kind.__name__} of {direction} is not in docs/messages.md"
+            assert kind in COSTS, f"{kind.__name__} of {direction} has no cost"
+
+
+def test_every_kind_of_a_subject_has_a_part_that_takes_it_and_a_cost(node: type[Shell]) -> None:
+    """A subject's kinds are known only to nodes with its part."""
+    for part in node.kinds_of_parts():
+        for kind in (kind for subject in part.subjects for kind in subject.directions):
+            assert kind in part.takes | part.sends, f"{part.__name__} neither takes nor sends {kind.__name__}"
+            assert kind in part.costs, f"{part.__name__} has no cost for {kind.__name__}"
+
+
+def test_the_owners_requests_are_declared_once(tier: int, node: type[Shell]) -> None:
+    union = module(tier, "messages").Request
+    requests = typing.get_args(union) or (union,)
+    assert_same(node, "answers", names(node.declared_requests()), "messages.Request", names(requests))
+
+
+# --- tables and options -----------------------------------------------------------------------------------------------
+
+
+def test_the_tables_are_those_of_the_tier(tier: int, node: type[Shell]) -> None:
+    declared, tables = node.declared_tables(), module(tier, "tables").TABLES
+    assert_same(
+        node, "tables", [table.name for table in declared], "tables.TABLES", [table.name for table in tables])
+    assert set(declared) == set(tables)
+
+
+def test_the_options_are_those_of_the_tier(tier: int, node: type[Shell]) -> None:
+    options = module(tier, "config").OPTIONS
+    keys = [key for part in node.kinds_of_parts() for key in part.options]
+    assert_same(node, "options", keys, "config.OPTIONS", list(options))
+    assert node.declared_options() == dict(options)
+
+
+# --- events -----------------------------------------------------------------------------------------------------------
+
+
+def published(path: Path) -> set[str]:
+    """The names that a module gives to `publish`; one that cannot be read off the text is an error."""
+    found: set[str] = set()
+    for call in ast.walk(ast.parse(path.read_text())):
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "publish":
+            literals = [
+                leaf.value for leaf in ast.walk(call.args[0])
+                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
+            ]
+            assert literals, f"{path.relative_to(ROOT)}:{call.lineno}: the event's name is no literal"
+            found.update(literals)
+    return found
+
+
+def imports(path: Path) -> set[Path]:
+    """The modules of `common.parts` that a module takes something from."""
+    found: set[Path] = set()
+    for item in ast.walk(ast.parse(path.read_text())):
+        if not isinstance(item, ast.ImportFrom):
+            continue
+        if item.level and path.is_relative_to(SHARED):
+            base = path.parents[item.level - 1].joinpath(*(item.module or "").split("."))
+        elif (item.module or "").startswith("supervm.common.parts"):
+            base = SHARED.joinpath(*str(item.module).split(".")[3:])
+        else:
+            continue
+        for place in (base, *(base / alias.name for alias in item.names)):
+            file = place.with_suffix(".py")
+            if file.exists() and file.is_relative_to(SHARED):
+                found.add(file)
+    return found
+
+
+def folder(tier: int) -> list[Path]:
+    return sorted((ROOT / MEMBERS[tier] / "src").rglob("*.py"))
+
+
+def shared_by(tier: int) -> list[Path]:
+    """The shared modules that a tier's node is made of, however far away."""
+    found: set[Path] = set()
+    new = set().union(*map(imports, folder(tier)))
+    while new:
+        found |= new
+        new = set().union(*map(imports, new)) - found
+    return sorted(found)
+
+
+def test_every_event_is_declared_and_every_declared_one_published(tier: int, node: type[Shell]) -> None:
+    events = [*node.EVENTS, *(name for part in node.kinds_of_parts() for name in part.events)]
+    said = {name for path in (*folder(tier), *shared_by(tier)) for name in published(path)}
+    assert_same(node, "events", events, f"what {MEMBERS[tier]} and the shared parts in it publish", sorted(said))
+
+
+# --- hooks ------------------------------------------------------------------------------------------------------------
+
+
+def defines(part: type[Part], hook: str) -> bool:
+    return getattr(part, hook) is not getattr(Part, hook)
+
+
+def test_parts_define_the_hooks_that_they_declare(node: type[Shell]) -> None:
+    for part in node.kinds_of_parts():
+        for declared, hook in ((part.takes, "receive"), (part.answers, "command")):
+            assert defines(part, hook) == bool(declared), (
+                f"{part.__name__} declares {names(declared)} and {'has' if defines(part, hook) else 'lacks'} {hook}")
+        if defines(part, "deadline_us"):
+            assert defines(part, "tick") or defines(part, "settle"), f"{part.__name__} has no use for the tick it wants"
+
+
+def test_hooks_have_the_parameters_that_the_shell_gives(node: type[Shell]) -> None:
+    hooks = [name for name, value in vars(Part).items() if inspect.isfunction(value)]
+    for part in node.kinds_of_parts():
+        for hook in filter(lambda name: defines(part, name), hooks):
+            given = list(inspect.signature(getattr(Part, hook)).parameters)
+            taken = list(inspect.signature(getattr(part, hook)).parameters)
+            assert taken == given, f"{part.__name__}.{hook}{tuple(taken)}; the shell gives {tuple(given)}"
+
+
+def test_each_part_says_what_it_holds(node: type[Shell]) -> None:
+    for part in node.kinds_of_parts():
+        assert part.__doc__, f"{part.__name__} has no docstring"

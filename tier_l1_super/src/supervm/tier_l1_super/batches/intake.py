@@ -1,0 +1,105 @@
+"""Batches and their certificates as they come: from miners to vote on, from others because a block refers to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from supervm.common.parts.part import Part
+from supervm.protocol.base.codec import decode
+from supervm.protocol.base.hashing import hasher
+from supervm.protocol.chain.batch_certificate import BatchCertificate, certified_bits, check_batch_certificate
+from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
+
+from ..chain.executor import Executor
+from ..consensus.host import Consensus
+from ..ground import Ground
+from ..tables import BATCHES, LOOSE, SPENT
+from .bodies import Bodies
+from .pool import Pool
+from .slots import Slots
+from .voting import BatchVoter
+
+SEEN_CERTIFICATES_MAX = 4_096
+_hash_seen = hasher(b"svm.seen")
+
+
+class BatchIntake(Part):
+    """Batches and batch certificates at one validator.
+
+    Args:
+        ground: what every part stands on.
+        voter: votes on what miners bring.
+        pool: bodies and certificates that are held.
+        slots: this validator's promises.
+        bodies: which batches are executed already.
+        executor: wants the bodies of blocks.
+        consensus: may propose when a certificate or body has come.
+        is_early: keeps a batch for the next epoch; says whether it is one.
+    """
+
+    takes = frozenset({BatchCertificateMessage, BatchMessage})
+    sends = frozenset({BatchVoteMessage})
+    tables = (BATCHES, LOOSE, SPENT)
+    events = ("conflict",)
+
+    def __init__(
+        self, ground: Ground, voter: BatchVoter, pool: Pool, slots: Slots, bodies: Bodies, executor: Executor,
+        consensus: Consensus, is_early: Callable[[bytes, BatchMessage], bool],
+    ) -> None:
+        self._seat, self._manners = ground.seat, ground.manners
+        self._voter, self._pool, self._slots, self._bodies = voter, pool, slots, bodies
+        self._executor, self._consensus, self._is_early = executor, consensus, is_early
+        self._seen: dict[bytes, None] = {}
+
+    def receive(self, now_us: int, peer: bytes, message: BatchCertificateMessage | BatchMessage) -> None:
+        """Take a batch or a certificate."""
+        match message:
+            case BatchMessage():
+                self._batch(now_us, peer, message)
+            case BatchCertificateMessage():
+                self._certificate(now_us, peer, message)
+
+    def work_done(self, now_us: int, token: int, result: Any) -> bool:
+        """Take the verdict on a batch's signatures."""
+        if not self._voter.verified(now_us, token, result):
+            return False
+        self._executor.run(now_us)
+        self._consensus.build(now_us)  # a certificate may have come before its body
+        return True
+
+    def info(self, now_us: int) -> dict[str, Any]:
+        """Return how much is promised and held."""
+        return {"promised_transfers": len(self._slots), "certificates_held": len(self._pool.held)}
+
+    def _batch(self, now_us: int, peer: bytes, message: BatchMessage) -> None:
+        raw = message.batch
+        is_validator = peer in self._seat.rules.validators.index_of_node
+        is_answer = is_validator and self._executor.is_answer(peer, raw)
+        if self._executor.body(raw, now_us):
+            self._manners.refund(peer, message)
+            self._consensus.build(now_us)
+        elif is_answer:
+            self._manners.refund(peer, message)  # somebody was quicker
+        elif not is_validator and not self._is_early(peer, message):
+            # from a validator it would answer a request that another has answered before
+            self._voter.batch(peer, message)
+
+    def _certificate(self, now_us: int, peer: bytes, message: BatchCertificateMessage) -> None:
+        """Take a batch certificate from whoever has it: what it brings decides what is spent on it."""
+        raw = message.certificate
+        name = _hash_seen(raw)
+        if name in self._seen:
+            return
+        rules = self._seat.rules
+        certificate = decode(BatchCertificate, raw, bytes_max=1 << 20)
+        if certificate.header.epoch != rules.epoch or self._bodies.is_spent(certificate.header):
+            return  # one of us is behind: it counts in its own epoch only, and until it is executed
+        check_batch_certificate(certificate, rules.chain_id, rules.validators, rules.verify)
+        self._seen[name] = None
+        if len(self._seen) > SEEN_CERTIFICATES_MAX:
+            del self._seen[next(iter(self._seen))]
+        if certified_bits(certificate, rules.validators) and self._pool.add_certificate(certificate, now_us):
+            self._manners.refund(peer, message)
+            self._executor.want((certificate,), now_us)
+            self._consensus.build(now_us)

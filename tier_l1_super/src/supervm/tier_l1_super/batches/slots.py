@@ -1,0 +1,200 @@
+"""Which transfers this validator has promised to support: its pending slots (consensus.md 3.2, 3.9).
+
+Theory of operation. A slot is (sender, seq, prev). A bit of 1 in a batch vote promises: *for this slot I support only
+this transfer, in this epoch*. `Slots` keeps, for each sender, the promised transfers as a chain that starts at the
+sender's executed state - entry 0 fills `next_seq` on `head`, each further entry names its predecessor's id. A transfer
+gets its bit if it is already in the chain, or if it extends it, its validity is neither too short nor too long, and the
+executed balance covers every debit up to and including it. Income that is not executed yet does not count (T3).
+
+Entries leave in two ways only, both functions of the finalized chain (T11): their slot is executed, or the executed
+time has passed their validity (3.9.3); either kills the entries behind them that no longer connect. So among the
+transfers a validator has ever promised, those that are alive are exactly the one chain that leads on from the executed
+state, in whatever order their records are read back.
+
+Each entry remembers in which batch it was first promised. As long as one entry does, that batch is *anchored*: its
+record and body must be kept, because a restart finds the promise there. Later batches with the same transfer need not.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from supervm.protocol.chain.genesis import Parameters
+from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+
+EXPIRY_SLACK = 4_096
+"""Entries that are gone and may still stand in the heap of validities, beyond as many as are alive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A promised transfer: its id, what it takes from the sender, until when it is valid, and where it was promised."""
+
+    transfer_id: bytes
+    debit: int
+    valid_until_ms: int
+    batch: bytes
+
+
+@dataclass(slots=True)
+class _Lane:
+    entries: list[Entry] = field(default_factory=list)  # entry i fills seq = executed next_seq + i
+    debit: int = 0
+
+
+class Slots:
+    """Promises of one validator.
+
+    Args:
+        accounts: the executed state; read at every vote, so it may be the ledger's own dict.
+        parameters: window and validity bounds of the chain.
+        executed_ts_ms: time of the last executed block.
+    """
+
+    def __init__(
+        self, accounts: Mapping[bytes, Account], parameters: Parameters, *, executed_ts_ms: int = 0
+    ) -> None:
+        self._accounts = accounts
+        self._parameters = parameters
+        self._lanes: dict[bytes, _Lane] = {}
+        self._expiry: list[tuple[int, bytes]] = []  # heap of (valid_until_ms, sender); may name entries that are gone
+        self._count = 0
+        self.anchored: dict[bytes, int] = {}
+        """Digest of each batch in which an entry was first promised, and of how many entries."""
+        self.executed_ts_ms = executed_ts_ms
+        """Time of the last executed block: the only clock that votes look at."""
+
+    def jump(self, ts_ms: int) -> None:
+        """Go on in a state that was not executed here, after a block of this time."""
+        self.executed_ts_ms = ts_ms
+
+    def __len__(self) -> int:
+        return self._count
+
+    def vote(self, transfer: SignedTransfer, batch: bytes) -> str | None:
+        """Promise support if the rules allow it; return None, or why this transfer gets no bit.
+
+        Args:
+            transfer: the transfer; its signature has been checked.
+            batch: digest of the batch that is voted on.
+        """
+        body = transfer.body
+        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        if body.seq < account.next_seq:
+            return "used"
+        position = body.seq - account.next_seq
+        if position >= self._parameters.window:
+            return "beyond the window"
+        lane = self._lanes.get(body.sender)
+        held = len(lane.entries) if lane is not None else 0
+        if lane is not None and position < held:
+            return None if lane.entries[position].transfer_id == transfer.id else "conflict"
+        if position > held:
+            return "predecessor unknown"
+        previous = lane.entries[-1].transfer_id if lane is not None and held else account.head
+        if body.prev != previous:
+            return "conflict"
+        remaining_ms = body.valid_until_ms - self.executed_ts_ms
+        if remaining_ms < self._parameters.validity_ms_min:
+            return "expired"
+        if remaining_ms > self._parameters.validity_ms_max:
+            return "valid for too long"
+        if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
+            return "pools neither send nor receive transfers"
+        promised = lane.debit if lane is not None else 0
+        if account.balance - promised < transfer.debit:
+            return "overdraft"
+        self._append(transfer, batch)
+        return None
+
+    def restore(self, promised: Iterable[tuple[SignedTransfer, bytes]]) -> None:
+        """Take back what was promised before a restart: transfers with their batches' digests, in any order.
+
+        They were promised by the rules of `vote`, so only their place is looked at: what is alive leads on from the
+        executed state. Of two for one slot at most one is unexpired.
+        """
+        by_slot: dict[bytes, dict[tuple[int, bytes], tuple[SignedTransfer, bytes]]] = {}
+        for transfer, batch in promised:
+            body = transfer.body
+            if body.valid_until_ms >= self.executed_ts_ms:
+                by_slot.setdefault(body.sender, {}).setdefault((body.seq, body.prev), (transfer, batch))
+        for sender, slots in by_slot.items():
+            account = self._accounts.get(sender, EMPTY_ACCOUNT)
+            found = slots.get((account.next_seq, account.head))
+            while found is not None:
+                transfer, batch = found
+                self._append(transfer, batch)
+                found = slots.get((transfer.body.seq + 1, transfer.id))
+
+    def clear(self) -> None:
+        """Forget every promise: the epoch it was made in is over, and the slots of the next are free (3.7)."""
+        self._lanes.clear()
+        self._expiry.clear()
+        self.anchored.clear()
+        self._count = 0
+
+    def executed(self, changes: Iterable[bytes], before: Mapping[bytes, tuple[int, bytes]], ts_ms: int) -> None:
+        """Follow an executed block.
+
+        Args:
+            changes: accounts that the block changed.
+            before: their (next_seq, head) before the block, for those that sent; others may be missing.
+            ts_ms: the block's time.
+        """
+        self.executed_ts_ms = ts_ms
+        for sender in changes:
+            lane = self._lanes.get(sender)
+            if lane is None or sender not in before:
+                continue
+            account = self._accounts[sender]
+            consumed = account.next_seq - before[sender][0]
+            if not consumed:
+                continue
+            if consumed <= len(lane.entries) and lane.entries[consumed - 1].transfer_id == account.head:
+                self._remove(sender, lane, 0, consumed)
+            else:
+                # another transfer took the slot: what we promised can never execute
+                self._remove(sender, lane, 0, len(lane.entries))
+        self._expire()
+
+    def _append(self, transfer: SignedTransfer, batch: bytes) -> None:
+        body = transfer.body
+        lane = self._lanes.setdefault(body.sender, _Lane())
+        lane.entries.append(Entry(transfer.id, transfer.debit, body.valid_until_ms, batch))
+        lane.debit += transfer.debit
+        self._count += 1
+        self.anchored[batch] = self.anchored.get(batch, 0) + 1
+        heapq.heappush(self._expiry, (body.valid_until_ms, body.sender))
+        if len(self._expiry) > 2 * self._count + EXPIRY_SLACK:
+            # executed entries stay in the heap for days otherwise
+            self._expiry = [
+                (entry.valid_until_ms, sender) for sender, lane in self._lanes.items() for entry in lane.entries
+            ]
+            heapq.heapify(self._expiry)
+
+    def _remove(self, sender: bytes, lane: _Lane, first: int, end: int) -> None:
+        for entry in lane.entries[first:end]:
+            lane.debit -= entry.debit
+            self._count -= 1
+            left = self.anchored[entry.batch] - 1
+            if left:
+                self.anchored[entry.batch] = left
+            else:
+                del self.anchored[entry.batch]
+        del lane.entries[first:end]
+        if not lane.entries:
+            del self._lanes[sender]
+
+    def _expire(self) -> None:
+        while self._expiry and self._expiry[0][0] < self.executed_ts_ms:
+            _, sender = heapq.heappop(self._expiry)
+            lane = self._lanes.get(sender)
+            if lane is None:
+                continue
+            for position, entry in enumerate(lane.entries):
+                if entry.valid_until_ms < self.executed_ts_ms:
+                    self._remove(sender, lane, position, len(lane.entries))
+                    break

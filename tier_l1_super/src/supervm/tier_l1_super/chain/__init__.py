@@ -1,0 +1,1 @@
+"""The finalized chain on an L1: executing, certifying, serving, catching up."""

@@ -1,0 +1,1 @@
+"""From submitted transfers to certified batches."""

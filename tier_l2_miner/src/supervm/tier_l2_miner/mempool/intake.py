@@ -1,0 +1,141 @@
+"""From `Submit` to mempool: form, repetition, share and signature (architecture.md 3, network.md 7).
+
+Cheap checks come first. Signatures are checked in chunks outside the core, one lane per peer, so that the transfers of
+one sender that came over one link reach the mempool in the order they were sent.
+
+A transfer under verification is told apart by its *bytes*: its id does not cover the signature, so by id a copy
+with a bad signature could push the honest one out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.costs import TRANSFER
+from supervm.common.parts.manners import Manners
+from supervm.common.parts.part import Part
+from supervm.common.parts.peering import Peering
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.wire.payments import LEVEL_REFUSED, Submit
+
+from ..config import INTAKE_OPTIONS, MinerOptions
+from .edges import Edges
+from .lines import StatusLines
+from .mempool import BUSY, Mempool
+
+VERIFY_CHUNK = 256
+"""Signatures per piece of work (limits.md, Rules 1)."""
+BAD_SIGNATURE = "bad signature"
+WRONG_CHAIN = "signed for another chain"
+BAD_SIGNATURE_PENALTY = 20
+"""For a chunk of transfers with any bad signature: an honest L3 or phone checks before it submits."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    peer: bytes
+    edge: bytes | None
+    transfers: Sequence[SignedTransfer]
+
+
+class Intake(Part):
+    """What peers submit, until the mempool has it.
+
+    Args:
+        chain: the network.
+        mempool: where verified transfers go.
+        options: bounds.
+        outbox: where work goes.
+        lines: where refusals go.
+        peering: who is there.
+        manners: how many transfers a peer may submit, and what bad ones cost it.
+        edges: where edges are paid.
+    """
+
+    takes = frozenset({Submit})
+    options = INTAKE_OPTIONS
+
+    def __init__(
+        self, chain: Chain, mempool: Mempool, options: MinerOptions, outbox: Outbox, lines: StatusLines,
+        peering: Peering, manners: Manners, edges: Edges,
+    ) -> None:
+        self._chain_id = chain.chain_id
+        self._mempool = mempool
+        self._unverified_max = options.unverified_max
+        self._outbox, self._lines = outbox, lines
+        self._peering, self._manners = peering, manners
+        self._edges = edges
+        self._jobs: dict[int, _Job] = {}
+        self._verifying: dict[bytes, tuple[bytes, ...]] = {}  # raw bytes -> peers that sent them meanwhile
+
+    def receive(self, now_us: int, peer: bytes, message: Submit) -> None:
+        """Take transfers: answer what is decided already, hand the rest to verification.
+
+        While this node does not know the state well enough to judge, all are refused as busy.
+
+        Raises:
+            RemoteProtocolError: some were malformed or for another chain; the others were taken.
+        """
+        raws = message.transfers
+        room = max(0, self._unverified_max - len(self._verifying))
+        granted = 0
+        if self._mempool.is_ready:
+            granted = self._manners.take(now_us, peer, "transfers", min(room, len(raws)), each=TRANSFER)
+        for raw in raws[granted:]:
+            self._lines.tell((peer,), transfer_id(raw), LEVEL_REFUSED, BUSY)
+        problem: RemoteProtocolError | None = None
+        fresh: list[SignedTransfer] = []
+        for raw in raws[:granted]:
+            waiting = self._verifying.get(raw)
+            if waiting is not None:
+                if peer not in waiting:
+                    self._verifying[raw] = (*waiting, peer)
+                continue
+            try:
+                transfer = parse_transfer(raw, self._chain_id)
+            except RemoteProtocolError as error:
+                problem = error
+                if error.code == "wrong-chain":
+                    self._lines.tell((peer,), transfer_id(raw), LEVEL_REFUSED, WRONG_CHAIN)
+                continue
+            if not self._mempool.join(transfer.id, peer) and not self._mempool.decided(transfer, (peer,)):
+                self._verifying[raw] = (peer,)
+                fresh.append(transfer)
+        edge = self._edges.payout_of(peer)
+        for start in range(0, len(fresh), VERIFY_CHUNK):
+            chunk = fresh[start : start + VERIFY_CHUNK]
+            token = self._outbox.verify(peer, signature_items(chunk))
+            self._jobs[token] = _Job(peer, edge, chunk)
+        if problem is not None:
+            raise problem
+
+    def work_done(self, now_us: int, token: int, result: Any) -> bool:
+        """Put verified transfers into the mempool; blame the peer if it sent a bad signature."""
+        job = self._jobs.pop(token, None)
+        if job is None:
+            return False
+        is_bad = False
+        for transfer, good in zip(job.transfers, result, strict=True):
+            peers = self._verifying.pop(transfer.raw)
+            if not good:
+                is_bad = True
+                self._lines.tell(peers, transfer.id, LEVEL_REFUSED, BAD_SIGNATURE)
+                continue
+            if transfer.id not in self._mempool:
+                self._mempool.add(now_us, transfer, peers, job.edge)
+                continue
+            for peer in peers:
+                self._mempool.join(transfer.id, peer)
+        if is_bad and job.peer in self._peering.up:
+            self._manners.blame(now_us, job.peer, RemoteProtocolError(
+                "a submitted transfer's signature is invalid", penalty=BAD_SIGNATURE_PENALTY, code="bad-signature"))
+        return True
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how many transfers are in verification."""
+        return {"unverified": len(self._verifying)}

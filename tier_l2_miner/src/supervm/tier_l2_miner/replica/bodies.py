@@ -1,0 +1,115 @@
+"""Batch bodies that the replica needs: this miner's own, those fetched from validators, and those executed lately.
+
+A body is asked for by digest, and the digest is what proves it. Each digest goes to one validator at a time; when it
+has not come within half a second, to the next one. Bodies that were used are kept for a while within a bound, because
+a later block may reference the same batch.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from supervm.protocol.base.codec import decode
+from supervm.protocol.chain.batch import Batch, check_batch
+from supervm.protocol.chain.batch_certificate import CertifiedBatch
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.transfer import parse_transfer
+
+FETCH_RETRY_US = 500_000
+"""A body that has not come by then is asked for elsewhere."""
+FETCH_DIGESTS_MAX = 64
+"""Bodies under way at once; also what fits into one `GetBatches`."""
+BODIES_BYTES_MAX = 32 << 20
+"""Bytes of transfers that are kept."""
+
+
+@dataclass(slots=True)
+class _Fetch:
+    due_us: int = 0
+    tries: int = 0
+
+
+class Bodies:
+    """Bodies of one replica.
+
+    Args:
+        chain: the network.
+        own: returns a batch of this miner by digest, or None.
+    """
+
+    def __init__(self, chain: Chain, own: Callable[[bytes], CertifiedBatch | None]) -> None:
+        self._chain = chain
+        self._own = own
+        self._bodies: OrderedDict[bytes, CertifiedBatch] = OrderedDict()
+        self._bytes = 0
+        self._fetching: dict[bytes, _Fetch] = {}
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When a missing body is to be asked for, if any is missing."""
+        return min((fetch.due_us for fetch in self._fetching.values()), default=None)
+
+    def get(self, digest: bytes) -> CertifiedBatch | None:
+        """Return a body with no bit certified yet, or None if it is not here."""
+        body = self._bodies.get(digest)
+        if body is None:
+            body = self._own(digest)
+            if body is not None:
+                self._keep(digest, body)
+        return body
+
+    def want(self, digests: Iterable[bytes]) -> None:
+        """Say which bodies are needed now, most urgent first; those that are not here will be asked for."""
+        missing: dict[bytes, None] = {}
+        for digest in digests:
+            if len(missing) >= FETCH_DIGESTS_MAX:
+                break
+            if self.get(digest) is None:
+                missing[digest] = None
+        self._fetching = {digest: self._fetching.get(digest) or _Fetch() for digest in missing}
+
+    def asks(self, now_us: int, validators: Sequence[bytes], first: int) -> dict[bytes, list[bytes]]:
+        """Return whom to ask for which bodies now.
+
+        Args:
+            now_us: the time now.
+            validators: the connected ones.
+            first: place of the one that is asked first.
+        """
+        found: dict[bytes, list[bytes]] = {}
+        if validators:
+            for digest, fetch in self._fetching.items():
+                if fetch.due_us <= now_us:
+                    found.setdefault(validators[(first + fetch.tries) % len(validators)], []).append(digest)
+                    fetch.tries += 1
+                    fetch.due_us = now_us + FETCH_RETRY_US
+        return found
+
+    def receive(self, raw: bytes) -> bool:
+        """Take a body; return whether it was asked for, any other is ignored.
+
+        Raises:
+            RemoteProtocolError: malformed, or not the batch its digest names.
+        """
+        batch = decode(Batch, raw)
+        digest = batch.header.digest
+        if digest not in self._fetching:
+            return False
+        check_batch(batch, self._chain.chain_id, self._chain.verify)
+        transfers = tuple(parse_transfer(item, self._chain.chain_id) for item in batch.transfers)
+        del self._fetching[digest]
+        self._keep(digest, CertifiedBatch(batch.header, transfers, batch.edge_of, 0))
+        return True
+
+    def forget(self) -> None:
+        """Drop the oldest bodies beyond the bound."""
+        while self._bytes > BODIES_BYTES_MAX:
+            self._bytes -= self._bodies.popitem(last=False)[1].header.bytes
+
+    def _keep(self, digest: bytes, body: CertifiedBatch) -> None:
+        if digest in self._bodies:
+            return
+        self._bodies[digest] = body
+        self._bytes += body.header.bytes

@@ -1,0 +1,73 @@
+"""Whom a replica follows: one L1 that sends every finalized block and checkpoint above the tip.
+
+A validator that brings no new block for three seconds is replaced by the next one. Without any validator that the
+replica knows, every L1 that is there will do: all whom it knew may have handed over while it was off, and what an L1
+sends of the chain proves itself.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Container
+from typing import Final
+
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.peering import Peering
+from supervm.protocol.wire.chain import Follow
+
+VALIDATOR_TIER: Final = 1
+SILENCE_US_MAX = 3_000_000
+"""Without a new block for this long another validator is followed."""
+REFOLLOW_US_MIN = 500_000
+"""Shortest time between two `Follow` because of a gap."""
+
+
+class Source:
+    """The L1 that one replica follows, and those that it could.
+
+    Args:
+        peering: who is there.
+        rng: chooses the first one.
+        outbox: where `Follow` goes.
+    """
+
+    def __init__(self, peering: Peering, rng: random.Random, outbox: Outbox) -> None:
+        self._peering, self._rng, self._outbox = peering, rng, outbox
+        self.peer: bytes | None = None
+        """Who is followed."""
+        self.others: list[bytes] = []
+        """Who could be, in the order they came; the one that is followed is among them."""
+        self.until_us = 0
+        """When it has been silent for too long."""
+        self._again_us = 0
+
+    def choose(self, now_us: int, validators: Container[bytes], height: int) -> None:
+        """Look at who is there, and follow one of them above `height` if whoever was followed is not any more."""
+        up = self._peering.up
+        self.others = [peer for peer in up if peer in validators] or self._peering.of_tier(VALIDATOR_TIER)
+        if self.peer not in self.others:
+            self.peer = None
+            if self.others:
+                self.follow(now_us, self._rng.choice(self.others), height)
+
+    def follow(self, now_us: int, peer: bytes, height: int) -> None:
+        """Ask `peer` for what is above `height`."""
+        self.peer = peer
+        self.until_us = now_us + SILENCE_US_MAX
+        self._again_us = now_us + REFOLLOW_US_MIN
+        self._outbox.send(peer, Follow(height))
+
+    def again(self, now_us: int, height: int) -> None:
+        """Ask whoever is followed once more, if that was not done a moment ago: there is a gap."""
+        if self.peer is not None and self._again_us <= now_us:
+            self.follow(now_us, self.peer, height)
+
+    def next(self, now_us: int, height: int) -> None:
+        """Follow the next one in the place of one that is silent, if it is."""
+        if self.peer is not None and self.until_us <= now_us:
+            place = self.others.index(self.peer)
+            self.follow(now_us, self.others[(place + 1) % len(self.others)], height)
+
+    def heard(self, now_us: int) -> None:
+        """Note that it has brought a new block."""
+        self.until_us = now_us + SILENCE_US_MAX

@@ -1,0 +1,79 @@
+"""Where a miner stands, as it tells its peers in heartbeats and its owner on request."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from supervm.common.contract.core import Outbox
+from supervm.common.parts.chain_clock import age_ms
+from supervm.common.parts.part import Part
+from supervm.common.parts.peering import Peering
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import encode
+from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.validators import ValidatorList
+from supervm.protocol.light.client import Anchor
+
+from .mempool.mempool import Mempool
+from .messages import NewestAnchor
+from .replica.replica import Replica
+
+
+class Standing(Part):
+    """What one miner says of itself; it holds nothing.
+
+    Args:
+        chain: the network.
+        node_id: who it is.
+        replica: how far it has the chain.
+        mempool: how full it is.
+        peering: sends heartbeats.
+        outbox: where answers go.
+    """
+
+    answers = (NewestAnchor,)
+
+    def __init__(
+        self, chain: Chain, node_id: bytes, replica: Replica, mempool: Mempool, peering: Peering, outbox: Outbox
+    ) -> None:
+        self._chain, self._node_id = chain, node_id
+        self._replica, self._mempool, self._peering, self._outbox = replica, mempool, peering, outbox
+
+    def settle(self, now_us: int) -> None:
+        """Let heartbeats say how things are now."""
+        self._peering.height = self._replica.certified_height
+        self._peering.load_percent = self._mempool.load_percent
+
+    def command(self, now_us: int, token: int, request: NewestAnchor) -> None:
+        """Give the newest certified header with those who signed it: this node has executed all of the chain to it."""
+        certified, rules = self._replica.certified.newest, self._replica.voting_rules
+        sets = (rules.validators, *(() if rules.previous is None else (rules.previous,)))
+        for validators in sets if certified is not None else ():
+            assert certified is not None
+            if validators.hash == certified.header.validators_hash:
+                header = certified.header
+                anchor = Anchor(1, header, ValidatorList(1, validators.members))
+                self._outbox.reply(token, {
+                    "anchor_hex": encode(anchor).hex(), "chain_id": header.chain_id.hex(), "height": header.height,
+                    "ts_ms": header.ts_ms,
+                })
+                return
+        self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return who this is, how far it has the chain, and what the chain has earned its tiers."""
+        replica = self._replica
+        ledger, certified = replica.ledger, replica.certified.newest
+        tiers = [info.tier for info in self._peering.up.values()]
+        return {
+            "node_id": encode_node_id(self._node_id),
+            "height": ledger.height,
+            "certified_height": replica.certified_height,
+            "state_root": (certified.header if certified is not None else ledger.header).state_root.hex(),
+            "checkpoint_age_ms": None if certified is None else age_ms(certified.header.ts_ms, now_us),
+            "blocks_waiting": replica.queued_blocks,
+            "peers": {f"l{tier}": tiers.count(tier) for tier in range(1, 5)},
+            "fees": dict(zip(("l1", "l2", "l3", "l4"), ledger.fees_by_tier, strict=True)),
+            "supply": self._chain.supply,
+        }

@@ -1,0 +1,1 @@
+"""Transfers that an edge accepts, and the news of them."""

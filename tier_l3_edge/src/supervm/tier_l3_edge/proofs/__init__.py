@@ -1,0 +1,1 @@
+"""Account proofs and receipts that an edge answers with."""

@@ -1,0 +1,1 @@
+"""Store and forward: which miner gets what, until its fate is known."""

@@ -1,0 +1,154 @@
+"""Which miner is best: up, giving news, least loaded, quickest to answer (architecture.md 3).
+
+Only miners that genesis names count: whoever else says it is an L2 could take payments in and let them lie. A miner
+that owes an answer and has given no news for 3 s is *silent* (consensus.md 3.9.5): for 10 s, or until it speaks, it is
+used only when nothing better is up. Loads and latencies are compared coarsely and ties are drawn, so that a thousand
+edges do not all pick the one miner that was a hair better.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.part import Part
+from supervm.common.parts.shell import unexpected
+from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.wire.fields import Message
+
+NEWS_US_MAX = 3_000_000
+"""An L2 that owes news and gives none for this long is left for another (consensus.md 3.9.5)."""
+SILENT_US = 10_000_000
+"""How long a silent miner is passed over."""
+LOAD_STEP_PERCENT = 10
+LATENCY_STEP_US = 20_000
+
+
+@dataclass(slots=True)
+class Route:
+    """One miner that is up.
+
+    Attributes:
+        news_us: when it last said something about transfers or checkpoints, or came up.
+        latency_us: smoothed time from a submission to the first word about it; 0 before the first.
+        silent_until_us: until when it is passed over; 0 if it is not.
+    """
+
+    news_us: int
+    latency_us: int = 0
+    silent_until_us: int = 0
+
+
+class Routes(Part):
+    """The miners that are up, and how good they are.
+
+    Args:
+        miners: node ids that genesis names.
+        loads: load in percent by peer, as heartbeats report it; read on every choice.
+        rng: draws between equals.
+    """
+
+    def __init__(self, miners: Collection[bytes], loads: Mapping[bytes, int], rng: random.Random) -> None:
+        self._miners = miners
+        self._loads = loads
+        self._rng = rng
+        self._lies: dict[bytes, int] = {}
+        self.up: dict[bytes, Route] = {}
+
+    def is_miner(self, peer: bytes, tier: int) -> bool:
+        """Return whether a peer that says it is of `tier` is a miner of this network."""
+        return tier == 2 and peer in self._miners
+
+    def is_named(self, peer: bytes) -> bool:
+        """Return whether genesis names a peer as a miner, whether it is up or not."""
+        return peer in self._miners
+
+    def check_miner(self, peer: bytes, message: Message) -> None:
+        """Refuse what only a miner may say.
+
+        Raises:
+            RemoteProtocolError: code ``direction``, if the peer is none.
+        """
+        if peer not in self.up:
+            raise unexpected(3, message)
+
+    def check_client(self, peer: bytes, message: Message) -> None:
+        """Refuse what a miner has no business to say.
+
+        Raises:
+            RemoteProtocolError: code ``direction``, if the peer is one.
+        """
+        if peer in self.up:
+            raise unexpected(3, message)
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Note a miner that came up."""
+        if self.is_miner(event.peer, event.tier):
+            self.up[event.peer] = Route(now_us)
+
+    def peer_down(self, now_us: int, event: PeerDown) -> None:
+        """Forget a miner that went down."""
+        self.up.pop(event.peer, None)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return who is up."""
+        return {"miners": [encode_node_id(peer) for peer in self.up]}
+
+    def news(self, now_us: int, peer: bytes) -> None:
+        """A miner said something that matters."""
+        route = self.up.get(peer)
+        if route is not None:
+            route.news_us = now_us
+            route.silent_until_us = 0
+
+    def lied(self, peer: bytes) -> None:
+        """A miner sent something that does not hold: it comes after all that lied less, also once it is back."""
+        self._lies[peer] = self._lies.get(peer, 0) + 1
+
+    def owes(self, now_us: int, peer: bytes) -> None:
+        """A miner that owed nothing was sent something: its time starts now."""
+        route = self.up.get(peer)
+        if route is not None:
+            route.news_us = now_us
+
+    def answered(self, peer: bytes, latency_us: int) -> None:
+        """A miner gave its first word about a submission after `latency_us`."""
+        route = self.up.get(peer)
+        if route is not None:
+            route.latency_us = (7 * route.latency_us + latency_us) // 8 if route.latency_us else latency_us
+
+    def is_silent(self, now_us: int, peer: bytes) -> bool:
+        """Return whether a miner that owes an answer has been without news for too long, and remember it."""
+        route = self.up.get(peer)
+        if route is None:
+            return True
+        if route.silent_until_us <= now_us and now_us - route.news_us >= NEWS_US_MAX:
+            route.silent_until_us = now_us + SILENT_US
+        return route.silent_until_us > now_us
+
+    def passed_over(self, now_us: int, peer: bytes) -> bool:
+        """Return whether a miner has been found silent and not heard since."""
+        route = self.up.get(peer)
+        return route is not None and route.silent_until_us > now_us
+
+    def best(self, now_us: int, *, but: Collection[bytes] = (), silent: bool = True) -> bytes | None:
+        """Return the best miner outside `but`, or None; silent ones come last, or not at all if `silent` is False."""
+        choice: bytes | None = None
+        best = (0, True, 0, 0, 0)
+        for peer, route in self.up.items():
+            is_silent = route.silent_until_us > now_us
+            if peer in but or (is_silent and not silent):
+                continue
+            rank = (
+                self._lies.get(peer, 0),
+                is_silent,
+                self._loads.get(peer, 0) // LOAD_STEP_PERCENT,
+                route.latency_us // LATENCY_STEP_US,
+                self._rng.getrandbits(32),
+            )
+            if choice is None or rank < best:
+                choice, best = peer, rank
+        return choice

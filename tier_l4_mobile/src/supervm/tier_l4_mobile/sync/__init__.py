@@ -1,0 +1,1 @@
+"""What the phone asks of an edge, and how it checks the answers."""

@@ -1,0 +1,155 @@
+"""What this phone believes: forks that it finds or is shown, and whose fault it is that something is not believed.
+
+Theory of operation (consensus.md 5). `LightMemory` is the light client and its rows; this part is what a phone does
+about it. A fork is written, told to every edge that is up and to those that come. When belief ends the owner is told,
+once. Some of what the light client refuses is nobody's fault and costs no edge: what validators sign that a change not
+followed yet has brought in, whatever comes once nothing is believed any more, and what is dated ahead of our clock,
+since it may as well be the clock that is wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from supervm.common.contract.core import Outbox, PeerUp
+from supervm.common.parts.chain_clock import ClockWatch
+from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.part import Part
+from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.wire.fields import Message
+from supervm.protocol.wire.payments import AccountProofs, ForkMessage, GetValidatorChanges
+
+from ..config import TRUST_OPTIONS
+from ..messages import NewestAnchor
+from ..wallet.books import Books
+from .uplink import EDGE_TIER, Uplink
+
+ASK_US = 1_000_000
+"""Shortest time between two questions for changes of validators."""
+
+
+class Trust(Part):
+    """Belief and doubt.
+
+    Args:
+        outbox: where messages and refusals go.
+        memory: the light client.
+        clock: told of what is dated ahead of our clock.
+        uplink: the edges.
+        books: takes the answer for the owner.
+    """
+
+    takes = frozenset({ForkMessage})
+    sends = frozenset({ForkMessage, GetValidatorChanges})
+    answers = (NewestAnchor,)
+    tables = TRUST_TABLES
+    options = TRUST_OPTIONS
+    events = ("evidence", "nothing believed", "believing again", "stored trust ignored")
+
+    def __init__(
+        self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books
+    ) -> None:
+        self._outbox = outbox
+        self._memory = memory
+        self._clock = clock
+        self._uplink = uplink
+        self._books = books
+        self._asked_us: int | None = None
+        self.client = memory.client
+        """Verifies."""
+
+    def believes(self, now_us: int) -> bool:
+        """Return whether anything new is believed."""
+        return self.client.is_trusting(now_us // 1000)
+
+    def doubt(self, now_us: int) -> str:
+        """Return in plain words why nothing new is believed; empty while it is."""
+        return self.client.doubt(now_us // 1000)
+
+    def newest(self) -> tuple[int, int]:
+        """Return height and time in ms of the newest header that is trusted."""
+        header = self.client.header
+        return header.height, header.ts_ms
+
+    # --- what comes in ----------------------------------------------------------------------------------------------
+
+    def started(self, now_us: int) -> None:
+        """Write and tell what was found on disk."""
+        self._memory.start()
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Tell an edge that comes of a fork that is known."""
+        fork = self._memory.fork_message
+        if fork is not None and event.tier == EDGE_TIER:
+            self._outbox.send(event.peer, fork)
+
+    def receive(self, now_us: int, peer: bytes, message: ForkMessage) -> None:
+        """Look at a fork that an edge shows.
+
+        Raises:
+            RemoteProtocolError: it is none.
+        """
+        try:
+            self._memory.fork(message, now_us // 1000)
+        except RemoteProtocolError as error:
+            if not self.excuses(now_us, peer, error, message):
+                raise
+
+    def excuses(self, now_us: int, peer: bytes, error: RemoteProtocolError, message: Message | None = None) -> bool:
+        """Do what helps against something that was refused; return False if its sender is to be blamed for it.
+
+        Args:
+            now_us: the time.
+            peer: who sent it.
+            error: why it was refused; its penalty may be lowered here.
+            message: what was refused, if it is at hand.
+        """
+        match error.code:
+            case "unknown-set":
+                self._ask_who_validates(peer, now_us)
+                return True
+            case "fork" | "expired":
+                return True  # nobody's fault, and told once in `settle`
+            case "future" if isinstance(message, AccountProofs):
+                # which of the two times is wrong nobody here knows; such a link stays (network.md 3)
+                header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
+                self._clock.look(now_us, header.height, header.ts_ms)
+                return True
+            case "future":
+                error.penalty = 0
+        return False
+
+    def _ask_who_validates(self, edge: bytes, now_us: int) -> None:
+        """Ask, at most once a second: an answer came that our validators have not signed."""
+        if self._asked_us is None or now_us - self._asked_us >= ASK_US:
+            self._asked_us = now_us
+            self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
+
+    # --- what goes out ----------------------------------------------------------------------------------------------
+
+    def settle(self, now_us: int) -> None:
+        """Tell the owner when belief ends, and everybody of a fork that is new."""
+        self._memory.tell_doubt(now_us // 1000)
+        fork = self._memory.take_fork()
+        if fork is not None:
+            for edge in self._uplink.edges():
+                self._outbox.send(edge, fork[1], after=fork[0])
+
+    def command(self, now_us: int, token: int, request: NewestAnchor) -> None:
+        """Give the newest header that is trusted, for another client to start from."""
+        doubt = self.doubt(now_us)
+        if doubt:
+            self._outbox.refuse(token, f"this node has no anchor to give: {doubt}")
+            return
+        anchor = self.client.newest_anchor()
+        self._books.answer(token, {
+            "anchor_hex": encode(anchor).hex(), "chain_id": anchor.header.chain_id.hex(),
+            "height": anchor.header.height, "ts_ms": anchor.header.ts_ms,
+        })
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return the trusted height, and how trust stands (`LightMemory.info`)."""
+        return {"height": self.client.header.height, "trust": self._memory.info(now_us // 1000)}

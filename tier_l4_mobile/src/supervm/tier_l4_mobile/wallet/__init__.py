@@ -1,0 +1,1 @@
+"""The owner's payments: the durable queue, its lanes and its log."""

@@ -1,0 +1,164 @@
+"""The durable queue of payments: the only allocator of an account's slots (consensus.md 3.8 T16, decisions.md).
+
+Theory of operation. Every payment of an own account is a row here. Asking for a payment allocates the account's next
+slot (seq, prev), signs, and marks the row to be written, all in one step; nothing else ever signs with these keys. A
+row's bytes may leave the phone only after `release` marked it and that mark is durable. So a transaction that was
+never released can be replaced freely - cancelling re-signs what came after it - and one that was released can be
+replaced only when a proof says that it can never execute:
+
+* its slot was taken by another transaction, seen as the proved head of the account;
+* a certified header is past its validity and the proved `next_seq` has not passed its slot (3.9.4);
+* its predecessor is one of these: the head can then never be what it names.
+
+What is heard, and which fate follows from it, is in `fates`; here is what the owner asks for, and what is released.
+The queue is pure: it returns nothing to send and writes nothing; `books` takes `take_records()` and writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from supervm.common.contract.records import Reader
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.base.keys import SigningKey
+
+from ..errors import PaymentError
+from .fates import PaymentFates
+from .payments import CANCELLED, CLOSED, LIVE, REFUSED, Payment, check_request
+from .validity import is_timely
+
+_UNTIMELY = (
+    "it waits for a proof of the network's time that is near enough to its validity; if that stays so, this device's "
+    "clock is ahead"
+)
+
+
+class PaymentQueue(PaymentFates):
+    """Payments of the accounts whose keys are given: their slots, their signatures and their fates.
+
+    Args:
+        chain_id: the network.
+        keys: account id -> key.
+        reader: what is durable.
+        window: most slots ahead of the proved one that may be released (decisions.md, Numbers).
+        validity_ms_max: longest validity that the chain allows.
+    """
+
+    def __init__(
+        self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader, *, window: int,
+        validity_ms_max: int = INT_MAX,
+    ) -> None:
+        super().__init__(chain_id, keys, reader)
+        self._window = window
+        self._validity_ms_max = validity_ms_max
+        self._untimely: list[Payment] = []
+
+    # --- what is asked for -------------------------------------------------------------------------------------------
+
+    def add(
+        self, now_us: int, account: bytes, to: bytes, *, amount: int, fee: int, valid_until_ms: int,
+        payload: bytes = b"", key: str = "", kept: bool = False,
+    ) -> Payment:
+        """Queue a payment: allocate its slot, sign, and mark its row to be written.
+
+        A `key` that was used before returns the payment that it made.
+
+        Raises:
+            PaymentError: a field is out of its bounds, or the proved balance does not cover it.
+        """
+        known = self._by_key.get(key) if key else None
+        if known is not None:
+            return known
+        lane = self.lanes.get(account)
+        if lane is None:
+            raise PaymentError(f"account {account.hex()} is not in this wallet")
+        check_request(to, amount, fee, valid_until_ms, payload, key)
+        if lane.proved is not None and amount + fee > lane.available:
+            raise PaymentError(lane.overdraft(amount + fee))
+        payment = Payment(
+            len(self.payments) + 1, account, to, amount, fee, payload, valid_until_ms, key, now_us, kept=kept
+        )
+        self._append(lane, payment)
+        self._index(payment)
+        return payment
+
+    def add_refused(
+        self, now_us: int, account: bytes, to: bytes, *, amount: int, fee: int, reason: str, key: str
+    ) -> Payment:
+        """Log a payment that was refused before it was signed, so that its `key` is never tried again."""
+        payment = Payment(
+            len(self.payments) + 1, account, to, amount, fee, b"", 0, key, now_us, place=CLOSED, status=REFUSED,
+            reason=reason,
+        )
+        self._index(payment)
+        self._touch(payment)
+        return payment
+
+    def cancel(self, payment: Payment) -> None:
+        """Cancel a payment that was never released; the ones after it are signed again on the new chain.
+
+        Raises:
+            PaymentError: it was released, or is over.
+        """
+        if payment.place != LIVE:
+            raise PaymentError(f"payment {payment.label} is {payment.status} and cannot be cancelled")
+        if payment.released:
+            raise PaymentError(
+                f"payment {payment.label} was released to the network; only what never left this device can be "
+                "cancelled"
+            )
+        lane = self.lanes[payment.account]
+        place = len(lane.sent) + next(i for i, item in enumerate(lane.held) if item is payment)
+        _, *after = lane.cut(place)
+        self._close(payment, CANCELLED, "cancelled before its release")
+        self._sign_again(lane, after)
+
+    def let_go(self) -> None:
+        """Let the payments go that were kept on this device."""
+        for lane in self.lanes.values():
+            for payment in lane.held:
+                if payment.kept:
+                    payment.kept = False
+                    self._touch(payment)
+            if lane.held:
+                self.pending[lane.account] = None
+
+    # --- release -----------------------------------------------------------------------------------------------------
+
+    def release(self, count_max: int, now_ms: int) -> list[Payment]:
+        """Mark up to `count_max` payments as released, in slot order per account; they may leave once that is durable.
+
+        A payment past its validity is left for a proof to expire, and one that chain time is not near enough for yet
+        (`validity.is_timely`) for a newer proof; `take_untimely` tells which.
+        """
+        released: list[Payment] = []
+        for account in list(self.pending):
+            lane = self.lanes[account]
+            while lane.held and not lane.blocked and lane.proved is not None:
+                payment = lane.held[0]
+                if (
+                    len(released) >= count_max or payment.seq >= lane.proved.next_seq + self._window
+                    or payment.valid_until_ms <= now_ms or payment.kept
+                ):
+                    break
+                if not is_timely(payment.valid_until_ms, lane.proved.ts_ms, self._validity_ms_max):
+                    if payment.reason != _UNTIMELY:
+                        payment.reason = _UNTIMELY
+                        self._touch(payment, write=False)
+                    self._untimely.append(payment)
+                    break
+                if payment.reason == _UNTIMELY:
+                    payment.reason = ""
+                lane.sent.append(lane.held.popleft())
+                payment.released = True
+                self._touch(payment)
+                released.append(payment)
+            if len(released) >= count_max:
+                break
+            del self.pending[account]  # comes back with the next payment or proof of the account
+        return released
+
+    def take_untimely(self) -> list[Payment]:
+        """Return and forget the payments that a newer proof of chain time is needed for."""
+        found, self._untimely = self._untimely, []
+        return found
