@@ -198,6 +198,8 @@ class ValidatorNode(Shell):
                 self.advance.certified(now_us, adopted)
             return
         super().handle(now_us, event)
+        if not self._swap.is_under_way and not self._listening.is_on:
+            self.consensus.look_again(now_us)
 
     def tick(self, now_us: int) -> None:
         """Let time pass: for all parts, or for those that listen."""
