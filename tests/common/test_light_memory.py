@@ -107,7 +107,7 @@ def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_de
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
     assert [(event.name, dict(event.fields).get("kind")) for event in kept.events] == [
-        ("evidence", "fork"), ("nothing believed", None)]
+        ("evidence", "fork"), ("nothing-believed", None)]
     again = Kept(chain, kept.store)
     assert (again.memory.fork_message, again.memory.take_fork()) == (message, None)
     info = again.memory.info(NOW_MS)
@@ -146,7 +146,7 @@ def test_an_anchor_renews_trust_that_is_too_old() -> None:
     kept.memory.tell_doubt(late_ms)
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
-    assert [event.name for event in kept.events] == ["nothing believed", "believing again"]
+    assert [event.name for event in kept.events] == ["nothing-believed", "believing-again"]
     renewed = Kept(chain, kept.store, anchor_at(chain, 4))
     assert renewed.memory.client.accept_checkpoint(encode(chain.certified(5)), late_ms) == chain.checkpoints[5]
     assert list(kept.store.scan("certified")) == [], "what is below the anchor is of no use"

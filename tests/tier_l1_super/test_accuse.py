@@ -24,6 +24,7 @@ from supervm.common.contract.core import (
     WorkDone,
 )
 from supervm.common.storage.memory import MemoryStore
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import verify_many
@@ -84,7 +85,7 @@ class Solo:
             if isinstance(effect, Publish) and effect.name == "evidence":
                 fields = dict(effect.fields)
                 culprit = check_evidence(decode_evidence(bytes.fromhex(fields.pop("evidence"))), self.chain.rules)
-                who = {"miner": culprit.miner.hex()} if culprit.miner else {"validator": culprit.validator}
+                who = {"miner": encode_node_id(culprit.miner)} if culprit.miner else {"validator": culprit.validator}
                 assert fields == {"kind": culprit.kind, **who}
                 found.append(culprit)
         return found

@@ -23,6 +23,7 @@ from supervm.common.parts.shell import Clock, Questions, Shell
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.common.parts.validator_changes import ChangeStore
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
@@ -106,7 +107,10 @@ class ValidatorNode(Shell):
         observer: bool = False,
         listen_us: int = 0,
     ) -> None:
-        super().__init__(targets=targets, rng=rng, budgets=BUDGETS, drift_ms=chain.parameters.clock_drift_ms)
+        super().__init__(
+            targets=targets, rng=rng, budgets=BUDGETS, name=encode_node_id, drift_ms=chain.parameters.clock_drift_ms,
+            reader=reader,
+        )
         self.chain, self.node_id = chain, node_id
         self.ledger = ledger = Ledger(chain, reader)
         rules = _consensus_rules(chain, reader, ledger)
@@ -240,7 +244,7 @@ class ValidatorNode(Shell):
 
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for `supervm up` and for people."""
-        return {**super().info(now_us), "node_id": self.node_id.hex(), "peers": len(self.peering.up)}
+        return {**super().info(now_us), "node_id": encode_node_id(self.node_id), "peers": len(self.peering.up)}
 
 
 def _consensus_rules(chain: Chain, reader: Reader, ledger: Ledger) -> ChainRules:

@@ -77,7 +77,7 @@ class MinerNode(Shell):
         options = options or MinerOptions()
         super().__init__(
             targets=targets, rng=rng, budgets=budgets(options), name=encode_node_id,
-            drift_ms=chain.parameters.clock_drift_ms,
+            drift_ms=chain.parameters.clock_drift_ms, reader=reader,
         )
         self.node_id = key.public
         outbox, peering, manners = self.outbox, self.peering, self.manners

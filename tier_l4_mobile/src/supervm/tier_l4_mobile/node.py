@@ -81,7 +81,10 @@ class MobileNode(Shell):
         self, chain: Chain, keys: Mapping[bytes, SigningKey], *, peers: Iterable[tuple[bytes | None, str]],
         reader: Reader, verify: Verify, rng: random.Random, settings: Settings | None = None,
     ) -> None:
-        super().__init__(targets=peers, rng=rng, budgets=BUDGETS, name=encode_node_id, grave=1)  # there are other edges
+        super().__init__(
+            targets=peers, rng=rng, budgets=BUDGETS, name=encode_node_id, reader=reader,
+            grave=1,  # there are other edges
+        )
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(

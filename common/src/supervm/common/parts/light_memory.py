@@ -112,7 +112,7 @@ class LightMemory:
             self._outbox.persist(*self._first)
             self._first = []
         for reason in self._ignored:
-            self._outbox.publish("stored trust ignored", level="warning", reason=reason)
+            self._outbox.publish("stored-trust-ignored", level="warning", reason=reason)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -171,9 +171,9 @@ class LightMemory:
         if code != self._doubted:
             self._doubted = code
             if code:
-                self._outbox.publish("nothing believed", level="error", code=code, reason=self.client.doubt(now_ms))
+                self._outbox.publish("nothing-believed", level="error", code=code, reason=self.client.doubt(now_ms))
             else:
-                self._outbox.publish("believing again", level="warning")
+                self._outbox.publish("believing-again", level="warning")
 
     def take_records(self) -> list[Record]:
         """Return the records of checkpoints that were remembered or forgotten since the last call."""

@@ -16,6 +16,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.wire.link import Heartbeat
 
 from ..contract.core import DialFailed, Outbox, PeerDown, PeerUp
@@ -200,7 +201,8 @@ class Peering:
         if target.duplicates >= DUPLICATES_NAMED:
             self._duplicate_at_us = now_us
             self._outbox.publish(
-                "node-key-in-use", level="warning", peer=peer.hex(), times=target.duplicates, reason=DUPLICATE_TEXT
+                "node-key-in-use", level="warning", peer=encode_node_id(peer), times=target.duplicates,
+                reason=DUPLICATE_TEXT,
             )
 
     def _retry(self, target: _Target, now_us: int) -> None:

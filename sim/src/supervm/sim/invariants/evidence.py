@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from supervm.protocol.base.address import decode_node_id
 from supervm.protocol.base.codec import decode
-from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.evidence import Culprit, Evidence, check_evidence, decode_evidence
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
@@ -77,8 +78,8 @@ class EvidenceWatch:
         if isinstance(fields.get("validator"), int):
             return facts.signer(fields["validator"], epoch)
         try:
-            return facts.world.hosts.get(bytes.fromhex(str(fields.get("miner", ""))))
-        except ValueError:
+            return facts.world.hosts.get(decode_node_id(str(fields.get("miner", ""))))
+        except LocalProtocolError:
             return None
 
     def _proved(self, evidence: Evidence) -> Culprit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from supervm.common.contract.core import Outbox
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.evidence import BlockEvidence, Culprit, Evidence, check_evidence
@@ -30,7 +31,7 @@ class Accuser:
     def accuse(self, evidence: Evidence) -> bool:
         """Publish the event ``evidence`` and return True, or False if it is no news or would prove nothing to others.
 
-        Its fields are `kind` (E1 to E7), `validator` (index) or `miner` (node id, hexadecimal), and `evidence`: the
+        Its fields are `kind` (E1 to E7), `validator` (index) or `miner` (node id), and `evidence`: the
         encoded object, hexadecimal, as ``supervm evidence`` reads it. What is too large to be shown is not published.
         One piece of each kind against each culprit is enough in an epoch.
         """
@@ -41,7 +42,7 @@ class Accuser:
         if culprit in self._known:
             return False
         self._known[culprit] = None
-        who = {"validator": culprit.validator} if culprit.miner is None else {"miner": culprit.miner.hex()}
+        who = {"validator": culprit.validator} if culprit.miner is None else {"miner": encode_node_id(culprit.miner)}
         self._outbox.publish("evidence", level="warning", kind=culprit.kind, **who, evidence=encode(evidence).hex())
         if isinstance(evidence, BlockEvidence) and culprit.validator is not None:
             self._held.setdefault(culprit.validator, evidence)

@@ -39,7 +39,7 @@ class Trust(Part):
     sends = frozenset({ForkMessage, GetValidatorChanges})
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing believed", "believing again", "stored trust ignored")
+    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
 
     def __init__(self, outbox: Outbox, peering: Peering, routes: Routes, memory: LightMemory) -> None:
         self._outbox = outbox

@@ -47,7 +47,7 @@ class Trust(Part):
     answers = (NewestAnchor,)
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing believed", "believing again", "stored trust ignored")
+    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
 
     def __init__(
         self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books

@@ -11,7 +11,7 @@ from supervm.protocol.chain import block as block_rules
 from supervm.protocol.money import execution
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT
-from supervm.tier_l1_super import node
+from supervm.tier_l1_super.batches import intake as batch_intake
 from supervm.tier_l1_super.batches import pool, slots, voting
 from supervm.tier_l1_super.chain import executor
 
@@ -21,7 +21,7 @@ from .switch import Apply, Patcher, mutation, nothing
 @mutation("batch-certificate-check", "a batch certificate is checked before it is believed (2.4)",
            on=("byzantine",), actors=("bad-certificate-leader",))
 def _batch_certificate(patcher: Patcher) -> None:
-    patcher.set(node, "check_batch_certificate", nothing)
+    patcher.set(batch_intake, "check_batch_certificate", nothing)
     patcher.set(block_rules, "check_batch_certificate", nothing)
 
 
