@@ -17,10 +17,12 @@ import pytest
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
 from supervm.common.host.config import NodeConfig
+from supervm.common.host.durable import load_chain
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.log import LibraryHandler, Log
 from supervm.common.host.parent import PARENT_VARIABLE, parent_to_follow
-from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
+from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, run_node
+from supervm.common.host.profile import Profile
 from supervm.common.services.client import call_sync
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
@@ -182,7 +184,7 @@ def test_a_damaged_database_ends_a_node_for_good_with_the_mend_of_its_tier(
     """With the exit status that tells an init system not to try again."""
     (place.folder / "node.sqlite").write_bytes(b"no database" * 500)
     config = NodeConfig(tier=tier, directory=place.folder, genesis=place.genesis)
-    assert run_node(config, small.NoteCore, tables=small.TABLES, with_log=tier == 1) == EXIT_STORAGE
+    assert run_node(config, Profile(small.NoteCore, tables=small.TABLES, with_log=tier == 1)) == EXIT_STORAGE
     reason = place.logged()[-1]["reason"]
     assert place.logged()[-1]["event"] == "storage-failed"
     assert "node.sqlite is damaged: file is not a database; " in reason
@@ -195,7 +197,7 @@ def test_rows_that_no_node_has_written_are_damage_too(place: Place) -> None:
         raise LocalProtocolError("the table epochs is damaged")
 
     config = NodeConfig(tier=2, directory=place.folder, genesis=place.genesis)
-    assert run_node(config, build, tables=small.TABLES) == EXIT_STORAGE
+    assert run_node(config, Profile(build, tables=small.TABLES)) == EXIT_STORAGE
     assert "damaged, or another network's: the table epochs is damaged; stop the node" in place.logged()[-1]["reason"]
 
 
@@ -203,7 +205,7 @@ def test_what_keeps_a_node_from_starting_is_in_its_log(place: Place) -> None:
     """Nobody may be there to read standard error."""
     config = NodeConfig(tier=3, directory=place.folder, genesis=place.folder / "none.cbor")
     with pytest.raises(InputError, match="cannot be read"):
-        run_node(config, small.NoteCore, tables=small.TABLES)
+        run_node(config, small.PROFILE)
     assert place.logged()[-1]["event"] == "failed"
     assert "none.cbor: the genesis file cannot be read" in place.logged()[-1]["reason"]
 

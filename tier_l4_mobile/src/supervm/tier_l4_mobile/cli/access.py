@@ -24,9 +24,9 @@ from supervm.common.driver import Driver, Identity, SystemClock
 from supervm.common.errors import InputError
 from supervm.common.host.anchor_file import load_anchor
 from supervm.common.host.config import CONFIG_FILE, NodeConfig, load_config
+from supervm.common.host.durable import load_chain, open_store
 from supervm.common.host.keyfile import NODE_KEY_FILE, load_key_file
 from supervm.common.host.mend import with_mend
-from supervm.common.host.process import load_chain, open_store
 from supervm.common.link.connection import LocalNode
 from supervm.common.services.client import call_sync
 from supervm.common.services.control import SOCKET_FILE
