@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil  # type: ignore[import-untyped,unused-ignore]
 import pytest
@@ -21,11 +21,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.common.contract import core as c
+from supervm.common.contract.jobs import Job, VerifySignatures
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
 from supervm.common.driver.acknowledged import Acknowledged
 from supervm.common.driver.listener import Admission, join_address, split_address
 from supervm.common.driver.peer import OutQueue
-from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
+from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, JobQueue
 from supervm.common.parts.buckets import Rate
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.consensus import VoteMessage
@@ -265,10 +266,11 @@ WORKS = st.lists(st.tuples(st.sampled_from([b"a", b"b", b"c"]), st.integers(0, 6
 def test_chunks_are_bounded_cover_everything_and_answers_keep_lane_order(
     works: list[tuple[bytes, int, int]], rng: random.Random
 ) -> None:
-    queue = VerifyQueue()
+    queue = JobQueue()
     answered: list[tuple[int, list[bool]]] = []
     for token, (lane, count, size) in enumerate(works):
-        answered += queue.add(token, lane, [(bytes([n % 2]), bytes(size), b"") for n in range(count)])
+        answered += queue.add(
+            token, lane, VerifySignatures([(bytes([n % 2]), bytes(size), b"") for n in range(count)]))
     chunks = []
     while (chunk := queue.take()) is not None:
         assert 0 < len(chunk.items) <= CHUNK_ITEMS_MAX
@@ -276,7 +278,7 @@ def test_chunks_are_bounded_cover_everything_and_answers_keep_lane_order(
         chunks.append(chunk)
     rng.shuffle(chunks)  # workers may finish in any order
     for chunk in chunks:
-        answered += queue.finish(chunk, bytes(key[0] for key, _, _ in chunk.items))
+        answered += queue.finish(chunk, [key[0] == 1 for key, _, _ in chunk.items])
     assert queue.outstanding == 0
     assert sorted(token for token, _ in answered) == list(range(len(works)))
     for lane in (b"a", b"b", b"c"):
@@ -287,12 +289,42 @@ def test_chunks_are_bounded_cover_everything_and_answers_keep_lane_order(
 
 
 def test_one_lane_with_many_signatures_does_not_hold_up_another() -> None:
-    queue = VerifyQueue()
-    queue.add(1, b"flood", [(b"", b"", b"")] * 10_000)
-    queue.add(2, b"vote", [(b"", b"", b"")])
+    queue = JobQueue()
+    queue.add(1, b"flood", VerifySignatures([(b"", b"", b"")] * 10_000))
+    queue.add(2, b"vote", VerifySignatures([(b"", b"", b"")]))
     chunk = queue.take()
     assert chunk is not None
-    assert [token for token, _ in queue.finish(chunk, bytes(len(chunk.items)))] == [2]
+    assert [token for token, _ in queue.finish(chunk, [False] * len(chunk.items))] == [2]
+
+
+class Square(Job, frozen=True):
+    """A job of another kind, whose order does not matter."""
+
+    ITEM_COST_US: ClassVar[int] = 1
+    IS_ORDERED: ClassVar[bool] = False
+
+    @staticmethod
+    def run(items: Sequence[int]) -> list[int]:
+        return [item * item for item in items]
+
+    @staticmethod
+    def item_bytes(item: int) -> int:
+        return 8
+
+
+def test_a_job_of_another_kind_shares_no_chunk_and_waits_for_nobody_if_its_order_does_not_matter() -> None:
+    queue = JobQueue()
+    queue.add(1, b"lane", VerifySignatures([(b"", b"", b"")]))
+    queue.add(2, b"lane", Square([1, 2, 3]))
+    assert queue.add(3, b"lane", Square([])) == [(3, [])]
+    assert queue.add(4, b"lane", VerifySignatures([])) == [], "the one before it is not answered"
+    checks, squares = queue.take(), queue.take()
+    assert checks is not None
+    assert squares is not None
+    assert (checks.kind, squares.kind, queue.take()) == (VerifySignatures, Square, None)
+    assert queue.finish(squares, squares.kind.run(squares.items)) == [(2, [1, 4, 9])]
+    assert queue.finish(checks, [False]) == [(1, [False]), (4, [])]
+    assert queue.outstanding == 0
 
 
 def test_a_full_queue_drops_what_may_be_dropped_and_refuses_the_rest() -> None:

@@ -264,6 +264,15 @@ def test_a_ban_outlives_the_connection_and_grows() -> None:
     assert bench.up(A, Rank.NAMED)
 
 
+def test_who_is_banned_is_known_until_it_may_come_back() -> None:
+    bench = Bench()
+    bench.up(A, Rank.MEMBER)
+    assert not bench.manners.is_banned(bench.now_us, A)
+    bench.manners.blame(bench.now_us, A, RemoteProtocolError("it lied", penalty=100, code="lie"))
+    assert bench.manners.is_banned(bench.now_us + BAN_US_MIN[Rank.MEMBER] - 1, A)
+    assert not bench.manners.is_banned(bench.now_us + BAN_US_MIN[Rank.MEMBER], A)
+
+
 def test_two_faults_in_one_message_are_one_ban_of_the_peers_own_rank() -> None:
     bench = Bench()
     bench.up(A, Rank.MEMBER)

@@ -17,7 +17,6 @@ import pytest
 from supervm.common.errors import InputError
 from supervm.sim.exact import ACTORS
 from supervm.sim.fuzz import gate
-from supervm.sim.fuzz.actors import OWN_ACTORS
 from supervm.sim.fuzz.campaign import Campaign
 from supervm.sim.fuzz.case import case_of, read_case, write_case
 from supervm.sim.fuzz.cast import cast, faulty_weight_max
@@ -64,9 +63,8 @@ import contextlib, io, sys
 import pytest
 from supervm.sim.fuzz.mutations import MUTATIONS, mutated
 for name in sys.argv[1:]:
-    test = f"tests/common/test_light_trust.py::{MUTATIONS[name].test}"
     with mutated(name), contextlib.redirect_stdout(io.StringIO()):
-        status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", test])
+        status = pytest.main(["-q", "-x", "-p", "no:cacheprovider", MUTATIONS[name].test_id])
     print(name, int(status))
 """
 """Plays tests with rules broken, and says how each ended: 0 passed, 1 failed, anything else not played."""
@@ -209,7 +207,7 @@ def test_configurations_differ_and_respect_the_fault_bound() -> None:
                    for name in (*chosen.actors, *chosen.twins, *chosen.late_twins) if name.startswith("l1-"))
         assert lost <= faulty_weight_max(config)
         assert 3 * faulty_weight_max(config) < (sum(config.weights) or config.l1)
-        assert all(name in {**ACTORS, **OWN_ACTORS} for name in config.actors)
+        assert all(name in ACTORS for name in config.actors)
     assert draw_config(5, {"on": ("loss",), "l1": 7}).l1 == 7
     assert "loss" in draw_config(5, {"on": ("loss",)}).classes
 
@@ -217,7 +215,7 @@ def test_configurations_differ_and_respect_the_fault_bound() -> None:
 def test_every_adversary_can_appear() -> None:
     """Each named actor is drawn for some seed."""
     seen = {name for seed in range(300) for name in draw_config(seed).actors}
-    assert seen == {**ACTORS, **OWN_ACTORS}.keys()
+    assert seen == ACTORS.keys()
 
 
 def test_a_run_without_faults_meets_the_latency_bound() -> None:

@@ -11,8 +11,10 @@ import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
 from supervm.common.contract.core import Publish, Reply
+from supervm.common.contract.records import Put
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.evidence import double_vote
@@ -104,16 +106,21 @@ def two_epochs_from_two_blocks(scene: Scene) -> None:
         scene.monitor.finality.committed("l1-0", view + 1, name)
 
 
-def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
-    from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
+def batch_of(scene: Scene, raw: bytes) -> Batch:
+    """A miner's batch of one transfer."""
+    miner = scene.deployment.l2[0]
+    made = batch_header(scene.chain.chain_id, 0, miner.public, (), (raw,), b"\xff")
+    return Batch(1, made, miner.sign(miner_statement(made.digest)), (raw,), b"\xff")
 
-    wallet, miner, chain = scene.deployment.wallets[0][0], scene.deployment.l2[0], scene.chain
+
+def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
+    wallet, chain = scene.deployment.wallets[0][0], scene.chain
     for amount in (1, 2):
         transfer = sign_transfer(
             wallet, chain_id=chain.chain_id, seq=0, prev=ZERO_HASH, to=scene.deployment.wallets[1][0].public,
             amount=amount, fee=1, valid_until_ms=1 << 50)
-        made = batch_header(chain.chain_id, 0, miner.public, (), (transfer.raw,), b"\xff")
-        batch = Batch(1, made, miner.sign(miner_statement(made.digest)), (transfer.raw,), b"\xff")
+        batch = batch_of(scene, transfer.raw)
+        made = batch.header
         scene.sent("l2-0", BatchMessage(encode(batch)))
         bitmap = bitmap_bytes(1, 1)
         for signer in signers if amount == 1 or two_of_one else tuple(3 - index for index in signers):
@@ -253,6 +260,41 @@ def test_what_validators_publish_about_an_adversary_is_proof(host: str, actor: s
     assert (kind, host) in monitor.evidence.seen
     assert {name for _, name in monitor.evidence.seen} == {host}
     assert monitor.violations == []
+
+
+@pytest.mark.parametrize("first_valid_s", [5, 9])
+@pytest.mark.parametrize("late", [False, True])
+def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_votes(
+    first_valid_s: int, late: bool
+) -> None:
+    """S5: the second one is promised at 6 s; a crash may keep the first one's vote back till after the second's.
+
+    Found by fuzzing (seed 455): a vote that was recorded, never left, and was asked for again after its transfer had
+    expired and another had been promised.
+    """
+    scene = Scene()
+    watch, host = scene.monitor.promises, scene.deployment.host("l1-0")
+    scene.deployment.world.start(host.node_id)
+    transfers = [
+        sign_transfer(
+            scene.deployment.wallets[0][0], chain_id=scene.chain.chain_id, seq=0, prev=ZERO_HASH,
+            to=key(9).public, amount=amount, fee=1, valid_until_ms=valid_ms)
+        for amount, valid_ms in ((1, first_valid_s * 1_000), (2, 60_000))
+    ]
+    messages = []
+    bitmap = bitmap_bytes(1, 1)
+    for transfer, now_ms in zip(transfers, (1_000, 6_000), strict=True):
+        made = batch_of(scene, transfer.raw)
+        scene.sent("l2-0", BatchMessage(encode(made)))
+        watch._executed_ms["l1-0"] = now_ms
+        host.disk.commit([Put("batches", (made.header.digest,), (encode(made),))])
+        scene.durable("l1-0", BatchPromise(1, 0, made.header.digest, 1, bitmap))
+        signed = scene.deployment.validators[0].sign(
+            batch_vote_statement(scene.chain.chain_id, 0, made.header.digest, 1, bitmap))
+        messages.append(BatchVoteMessage(BatchVote(1, 0, made.header.digest, 1, bitmap, 0, signed)))
+    for message in reversed(messages) if late else messages:
+        scene.sent("l1-0", message, "l2-0")
+    assert [item.name for item in scene.monitor.violations] == (["S5"] if first_valid_s == 9 else [])
 
 
 def test_a_proposal_with_a_proof_is_quiet() -> None:

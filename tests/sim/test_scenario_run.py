@@ -12,10 +12,11 @@ import pytest
 
 from supervm.common.cli.program import main
 from supervm.sim.draws import exponential
-from supervm.sim.exact import Choices
+from supervm.sim.exact import Choices, LateTwins
+from supervm.sim.invariants import Monitor
 from supervm.sim.report.page import render
 from supervm.sim.report.statistics import over_seeds, quantile
-from supervm.sim.run import merge, run_scenario
+from supervm.sim.run import merge, run_scenario, set_up
 from supervm.sim.scenario import load_named, read_scenario
 
 TINY = """\
@@ -219,3 +220,27 @@ def test_exponential_times_have_the_mean_and_the_tail() -> None:
     assert sum(drawn) / len(drawn) == pytest.approx(1_000_000, rel=0.03)
     assert drawn[len(drawn) // 2] == pytest.approx(693_147, rel=0.04)
     assert drawn[0] >= 1
+
+
+@pytest.mark.parametrize(("options", "votes"), [("", False), ("late_s = 7\nlisten_s = 0", True)])
+def test_a_late_twin_finds_its_key_in_use_or_votes_beside_it(options: str, votes: bool) -> None:
+    """A copy that listens stops itself before it votes; one that does not is one faulty validator: no fork."""
+    text = TINY.split("[[fault]]")[0].replace("duration_s = 8", "duration_s = 16") + f"""
+[[adversary]]
+kind = "late-twin"
+who = ["l1-2"]
+{options}
+"""
+    stage = set_up(read_scenario(text, "a test"), 1)
+    assert "l1-2" not in stage.honest
+    monitor = Monitor(stage.deployment)
+    stage.begin()
+    core = stage.deployment.host("l1-2").core
+    assert isinstance(core, LateTwins)
+    assert not core.alive[1]
+    stage.deployment.world.run(16_000_000)
+    assert core.starts == 1
+    assert bool(core.late_votes) == votes
+    assert core.alive[1] == votes
+    assert monitor.violations == []
+    assert stage.deployment.statuses().keys() == {"R4"}

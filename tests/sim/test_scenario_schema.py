@@ -71,6 +71,7 @@ CHANGE = "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1-0..2\"]\n"
             ("2 weights need nodes by name",),
         ),
         ("[[adversary]]\nkind = \"grumpy\"", 6, ("'grumpy'", "equivocator")),
+        ("[[adversary]]\nkind = \"twins\"\nlate_s = 1", 7, ("no such key here", "who")),
         ("[[adversary]]\nkind = \"equivocator\"\nwho = [\"l2-0\"]", 7, ("tier 2", "only l1")),
         ("[expect]\nspeed_min = 3", 6, ("speed_min", "_min, _max or _is")),
         ("[expect]\nforks_max = \"few\"", 6, ("a number is allowed",)),
@@ -174,11 +175,12 @@ def test_byzantine_sweeps_every_actor() -> None:
     """A new actor that no scenario runs would be an actor that nobody sees."""
     sweep = load_named("byzantine").sweep
     assert sweep is not None
-    assert sorted(sweep.values) == sorted(f'"{name}"' for name in (*ACTORS, "twins"))
+    assert sorted(sweep.values) == sorted(f'"{name}"' for name in (*ACTORS, *keys.ADVERSARIES_APART))
 
 
 def test_every_key_has_help_and_every_metric_a_meaning() -> None:
-    tables = [*keys.TABLES.values(), *keys.FAULTS.values(), *keys.CHANGES.values()]
+    tables = [*keys.TABLES.values(), *keys.FAULTS.values(), *keys.CHANGES.values(), keys.ADVERSARY]
+    tables += keys.ADVERSARIES_APART.values()
     tables += [keys.tier_keys(tier) for tier in range(1, 5)]
     assert all(key.help for table in tables for key in table.values())
     assert all(SUMMARY.values())
@@ -220,7 +222,7 @@ def test_bounds() -> None:
 def test_every_key_fault_and_metric_is_documented() -> None:
     """docs/simulator.md names everything that a file may say."""
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
-    kinds = {**keys.FAULTS, **keys.CHANGES}
+    kinds = {**keys.FAULTS, **keys.CHANGES, **keys.ADVERSARIES_APART}
     names = [*SUMMARY, *ACTORS, *kinds, *(name for table in kinds.values() for name in table)]
     names += [name for table in (*keys.TABLES.values(), keys.tier_keys(1), keys.tier_keys(4)) for name in table]
     assert [name for name in names if f"`{name}`" not in text] == []

@@ -66,6 +66,7 @@ from supervm.tier_l1_super.consensus.epoch_end import REPEAT_US, EpochEnd
 from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.ground import Ground
+from supervm.tier_l1_super.head import Head
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
@@ -171,7 +172,7 @@ def ground_of(
 ) -> Ground:
     return kind(
         chain.chain, seat, ledger, store, outbox, Peering(outbox, (), random.Random(0)), Manners(outbox, BUDGETS),
-        Accuser(seat, outbox))
+        Accuser(seat, outbox), Head())
 
 
 class End:
@@ -552,7 +553,15 @@ class Served:
         ledger = Ledger(chain.chain, MemoryStore(LEDGER_TABLES))
         seat = seat_of(chain, epoch=0)
         ground = ground_of(chain, seat, ledger, self.store, self.outbox)
+        self.head = ground.head
         self.part = Serving(ground, Pool({}, seat), lambda digest: (None, 0))
+
+    def committed(
+        self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int, tail: tuple[Block, ...] = ()
+    ) -> None:
+        """Make blocks final, as `Consensus` does."""
+        self.head.finalized(blocks[-1].header.height, 0)
+        self.part.committed(blocks, finalization, now_us, tail)
 
     def chunks(self, start: int = 1) -> list[FinalizedBlocks]:
         found = []
@@ -594,13 +603,13 @@ def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
             served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
         if with_tail:
             served.store.commit([Put("seals", (3,), (encode(proof),))])
-        served.part.tip = 5
+        served.head.found(5)
     elif with_tail:
-        served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
-        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+        served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+        served.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
     else:
-        served.part.committed(tuple(blocks), own, 0)
-        served.part.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
+        served.committed(tuple(blocks), own, 0)
+        served.committed(tuple(chain.blocks[3:]), newer.finalization, 0)
     chunks = served.chunks()
     assert follow(chain, chunks) == [1, 2, 3, 4, 5]
     assert [len(chunk.blocks) for chunk in chunks] == [5 if with_tail else 3, 2]
@@ -615,7 +624,7 @@ def test_a_piece_that_begins_at_the_sealing_block_brings_its_proof() -> None:
     chain = EpochChain(4)
     blocks, proof = sealed_by_descendants(chain, tail=4)
     served = Served(chain)
-    served.part.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
+    served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
     found = served.part.chunk(3)
     assert found is not None
     assert ([block.header.height for block in found[0].blocks], found[1]) == ([3, 4, 5, 6, 7], 4)
@@ -638,9 +647,9 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
         for block in chain.blocks:
             raw = encode(whole.finalization) if block is chain.blocks[-1] else None
             served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
-        served.part.tip = 40
+        served.head.found(40)
     else:
-        served.part.committed(tuple(chain.blocks), whole.finalization, 0)
+        served.committed(tuple(chain.blocks), whole.finalization, 0)
     chunks = served.chunks()
     assert [len(chunk.blocks) for chunk in chunks] == [7, 7, 7, 7, 7, 5]
     assert [type(chunk) for chunk in chunks] == [FinalizedPrefix] * 5 + [FinalizedBlocks]

@@ -314,6 +314,54 @@ def test_an_observer_follows_and_never_votes() -> None:
     assert not sent_votes(solo.all)
 
 
+def test_a_view_that_more_than_f_have_given_up_is_given_up_at_once() -> None:
+    """One of four may lie; of two that nullify one is honest, and what it saw is reason enough, also after a vote."""
+    solo = Solo()
+    solo.votes(X, 2)
+    assert solo.kinds() == []
+    solo.votes(X, 3)
+    assert solo.kinds() == ["X1"]
+    voted = Solo()
+    block = make_block(sim.GENESIS, 1)
+    voted.propose(block)
+    voted.verified(block)
+    voted.votes(X, 2, 3)
+    assert voted.kinds() == ["N1", "X1"]
+    final = Solo()
+    final.propose(block)
+    final.verified(block)
+    final.certify(N, 1, block.hash)
+    final.votes(X, 2, 3)
+    assert final.kinds() == ["N1", "F1"], "never after Finalize (R2)"
+    early = Solo()
+    early.votes(X, 1, 3, view=2)  # of a view that is not entered yet
+    assert early.kinds() == []
+    early.certify(X, 1)
+    assert early.kinds() == ["X2"]
+
+
+def test_nobody_waits_for_a_leader_that_was_hung_up_on() -> None:
+    """On entering its view, and when it goes while it is waited for; a proposal that has come is looked at."""
+    shunned: list[int] = []
+    solo = Solo(shuns=shunned.__contains__)
+    solo.step(fx.Tick())
+    assert solo.kinds() == []
+    shunned.append(1)
+    solo.step(fx.Tick())
+    assert solo.kinds() == ["X1"]
+    shunned[:] = [2]
+    solo.certify(X, 1)
+    assert solo.kinds() == ["X1", "X2"]
+    shunned[:] = [3]
+    late = Solo(shuns=shunned.__contains__)
+    block = make_block(sim.GENESIS, 1)
+    late.propose(block)
+    shunned.append(1)
+    late.step(fx.Tick())
+    late.verified(block)
+    assert late.kinds() == ["N1"]
+
+
 def test_real_keys_work_as_well() -> None:
     key = SigningKey(bytes(range(32)))
     member = msgspec.structs.replace(RULES.validators.members[0], key=key.public)

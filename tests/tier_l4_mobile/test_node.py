@@ -360,8 +360,40 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
     shown = phone.do(ShowPayment(payment["id"]))
     assert (shown["status"], shown["proof_verified"]) == ("refused", False)
     assert status(phone, after) == "queued"
+    phone.disk()
+    phone.sent.clear()
     third = phone.do(Pay(row(12)))
-    assert not third["released"]
+    phone.disk()
+    assert not phone.do(ShowPayment(third["id"]))["released"]
+    assert submitted_to(phone, EDGE) == 0
+
+
+def submitted_to(phone: Phone, edge: bytes) -> int:
+    """How many payments went to an edge since the last time that somebody asked."""
+    asked, phone.sent = phone.sent, []
+    return sum(len(message.transfers) for peer, message in asked if peer == edge and isinstance(message, Submit))
+
+
+@pytest.mark.parametrize("level", [LEVEL_REFUSED, LEVEL_EXPIRED])
+def test_what_an_edge_refuses_and_may_run_goes_to_another_at_once_and_each_is_left_once(level):
+    phone = online()
+    edge_up(phone, OTHER)
+    payment, after = phone.do(Pay(row())), phone.do(Pay(row(11)))
+    phone.disk()
+    assert submitted_to(phone, EDGE) == 2
+    tell(phone, after["id"], level, "no")
+    assert phone.node.uplink.active == EDGE, "behind another one it only means: not yet"
+    tell(phone, payment["id"], level, "no", edge=OTHER)
+    assert phone.node.uplink.active == EDGE, "nobody asked the other one"
+    tell(phone, payment["id"], level, "no")
+    phone.disk()
+    assert (phone.node.uplink.active, submitted_to(phone, OTHER)) == (OTHER, 2)
+    tell(phone, payment["id"], level, "no", edge=OTHER)
+    assert phone.node.uplink.active == OTHER, "both refuse it: it waits"
+    tell(phone, payment["id"], LEVEL_R1, edge=OTHER)
+    phone.now_us += 20 * SECOND_US
+    tell(phone, payment["id"], level, "no", edge=OTHER)
+    assert phone.node.uplink.active == OTHER, "it is certified"
 
 
 def test_a_payment_past_its_validity_is_asked_about_until_a_proof_expires_it():

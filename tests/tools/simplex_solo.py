@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeVar
 
 import simplex_cluster as sim
@@ -55,10 +56,10 @@ class Solo:
 
     def __init__(self, *, promises: list[Promise] | None = None, index: int | None = 0, now_us: int = sim.START_US,
                  finalized: tuple[BlockHeader, Certificate | None] = (sim.GENESIS, None),
-                 rules: ChainRules = RULES) -> None:
+                 rules: ChainRules = RULES, shuns: Callable[[int], bool] | None = None) -> None:
         self.core = Simplex(
             rules=rules, index=index, key=None if index is None else sim.KEYS[index], parameters=sim.TIMES,
-            finalized=finalized, promises=promises or [],
+            finalized=finalized, promises=promises or [], shuns=shuns,
         )
         self.now_us = now_us
         self.all: list[fx.Effect] = []

@@ -88,7 +88,7 @@ class Offering:
         self.changes = ChangeStore(self.store, Outbox())
         self.checkpoints: dict[int, CertifiedCheckpoint] = {}
         self.answered: list[tuple[int, bytes, int]] = []
-        self.offers = SnapshotOffers(self.outbox, lambda *answer: self.answered.append(answer))
+        self.offers = SnapshotOffers(self.outbox, lambda *answer: self.answered.append(answer), lambda: 0)
         for step in steps:
             self.apply(step)
 

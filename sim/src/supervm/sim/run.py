@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from multiprocessing import get_context
 from time import perf_counter
@@ -32,6 +32,7 @@ from .exact import (
     Deployment,
     DiskProfile,
     Geography,
+    Late,
     Masks,
     Stream,
     lan,
@@ -101,6 +102,7 @@ def run_scenario(
         deployment, recorder, honest, samples, episodes, unit_us, zero_us, scenario.duration_us
     )
     metrics = collector.collect()
+    metrics["summary"]["adversary_acts"] += stage.restorer.acted
     metrics["workload"] = {"asked": work.asked, "phone_off": work.skipped}
     expect = judge(scenario.expect, metrics["summary"])
     return {
@@ -123,7 +125,7 @@ class Stage:
         geography: delays.
         deployment: the network.
         recorder: watches it from the start.
-        restored: names of the validators whose database is restored again and again; they are honest.
+        restorer: restores the databases of some validators again and again; they are honest.
     """
 
     scenario: Scenario
@@ -134,7 +136,7 @@ class Stage:
     geography: Geography
     deployment: Deployment
     recorder: Recorder
-    restored: tuple[str, ...] = ()
+    restorer: Restorer
 
     def begin(self) -> tuple[list[Episode], Work]:
         """Switch everything on, let the links come up, and plan faults, changes and work from now on."""
@@ -143,7 +145,7 @@ class Stage:
         zero_us = deployment.world.now_us
         faults = FaultPlayer(scenario, deployment, self.region_of, self.names, zero_us)
         changes = ChangePlayer(scenario, deployment, self.region_of, self.names, self.honest, zero_us)
-        Restorer(deployment, self.restored, zero_us + scenario.duration_us)
+        self.restorer.begin(zero_us + scenario.duration_us)
         stream = self.choices.stream("scenario/senders")
         senders = [
             name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
@@ -163,12 +165,13 @@ def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage
     names = node_names([plan.count for plan in scenario.tiers])
     choices = Choices(seed)
     region_of = _regions(scenario, names, choices)
-    actors, twins, restored = _adversaries(scenario, names, region_of, choices)
+    cast = _adversaries(scenario, names, region_of, choices)
     geography = _geography(scenario)
-    deployment = _deploy(scenario, seed, choices, region_of, geography, actors, twins, real_crypto=real_crypto)
-    honest = {name: None for tier in names for name in names[tier] if name not in actors and name not in twins}
+    deployment = _deploy(scenario, seed, choices, region_of, geography, cast, real_crypto=real_crypto)
+    honest = {name: None for tier in names for name in names[tier] if name not in deployment.tampered}
     return Stage(
-        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest), restored
+        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest),
+        Restorer(deployment, tuple(cast.restored)),
     )
 
 
@@ -208,25 +211,34 @@ def _regions(scenario: Scenario, names: dict[int, list[str]], choices: Choices) 
     return {name: stream.pick(regions) for tier in sorted(names) for name in names[tier]}
 
 
+@dataclass(slots=True)
+class _Cast:
+    """Who is no honest node: name -> actor, masks of twins, times of late twins; and whose disk is not."""
+
+    actors: dict[str, str] = field(default_factory=dict)
+    twins: dict[str, Masks] = field(default_factory=dict)
+    late: dict[str, Late] = field(default_factory=dict)
+    restored: dict[str, None] = field(default_factory=dict)
+
+
 def _adversaries(
     scenario: Scenario, names: dict[int, list[str]], region_of: dict[str, str], choices: Choices
-) -> tuple[dict[str, str], dict[str, Masks], tuple[str, ...]]:
-    actors: dict[str, str] = {}
-    twins: dict[str, Masks] = {}
-    restored: dict[str, None] = {}
+) -> _Cast:
+    cast = _Cast()
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
         for name in select(adversary.who, names, region_of, draws, tier_of(adversary.kind)):
-            if name in actors or name in twins or name in restored:
+            if any(name in part for part in (cast.actors, cast.twins, cast.late, cast.restored)):
                 continue  # the first entry that names a node has it
             if adversary.kind == RESTORER:
-                restored[name] = None
-                continue
-            if adversary.kind == "twins":
-                twins[name] = _masks(len(names[1]), draws)
+                cast.restored[name] = None
+            elif adversary.kind == "twins":
+                cast.twins[name] = _masks(len(names[1]), draws)
+            elif adversary.kind == "late-twin":
+                cast.late[name] = Late(adversary.number("late_s"), adversary.number("listen_s"))
             else:
-                actors[name] = adversary.kind
-    return actors, twins, tuple(restored)
+                cast.actors[name] = adversary.kind
+    return cast
 
 
 def _masks(validators: int, draws: Stream) -> Masks:
@@ -245,7 +257,7 @@ def _geography(scenario: Scenario) -> Geography:
 
 def _deploy(
     scenario: Scenario, seed: int, choices: Choices, region_of: dict[str, str], geography: Geography,
-    actors: dict[str, str], twins: dict[str, Masks], *, real_crypto: bool,
+    cast: _Cast, *, real_crypto: bool,
 ) -> Deployment:
     hardware = scenario.hardware
     access = {
@@ -264,7 +276,8 @@ def _deploy(
         ),
         regions=region_of or None, geography=geography, access=access,
         uplinks={tier: scenario.tier(tier).links for tier in (2, 3, 4)}, real_crypto=real_crypto, choices=choices,
-        actors=actors, twins=twins, cpu=cpu, keep_events=False,
+        actors=cast.actors, twins=cast.twins, late_twins=cast.late, cpu=cpu,
+        keep_events=False,
         disk=DiskProfile(write_us=hardware.write_us, jitter_us=hardware.write_jitter_us),
     )
     deployment.world.network.dead_after_us = hardware.dead_after_us

@@ -15,6 +15,7 @@ from supervm.protocol.wire.fields import Message
 
 from .consensus.accuse import Accuser
 from .consensus.seat import Seat
+from .head import Head
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Ground:
         peering: who is connected.
         manners: what peers cost and did wrong.
         accuser: told of validators and miners that broke the rules in a way that can be shown.
+        head: where the chain stands here.
     """
 
     chain: Chain
@@ -40,6 +42,7 @@ class Ground:
     peering: Peering
     manners: Manners
     accuser: Accuser
+    head: Head
 
     def peer_of(self, index: int) -> bytes | None:
         """Return the node id of a validator of the epoch if it is connected."""

@@ -63,6 +63,7 @@ from .consensus.simplex.promises import (
     view_of,
 )
 from .ground import Ground
+from .head import Head
 from .messages import Info
 from .ranks import Ranks
 
@@ -119,16 +120,17 @@ class ValidatorNode(Shell):
             self.outbox.persist(Append(encode_promise(held)))
         self.accuser = Accuser(self.seat, self.outbox)
         ground = Ground(
-            chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser)
+            chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser,
+            Head())
         self.compose(self._parts(ground, recalled, listen_us))
 
     def _parts(self, ground: Ground, recalled: Recalled, listen_us: int) -> list[Part]:
         """Make the parts, in the order in which they tick."""
         chain, ledger, reader, epoch = self.chain, self.ledger, ground.reader, self.seat.rules.epoch
-        floors = Floors(ledger, lambda: self.serving.tip, lambda: self.executor.tally.height, recalled.floor)
+        floors = Floors(ledger, lambda: ground.head.tip, lambda: self.executor.tally.height, recalled.floor)
         log = FoundLog(recalled.promises, floors)
-        self.slots = slots = Slots(ledger.accounts, chain.parameters)
-        slots.executed_ts_ms = ledger.block_header.ts_ms
+        self.slots = slots = Slots(
+            ledger.accounts, chain.parameters, executed_ts_ms=ledger.block_header.ts_ms)
         self.pool = Pool(ledger.accounts, self.seat)
         self.voter = BatchVoter(ground, slots, self.pool, log.of_kind(BatchPromise), floors.news)
         self.bodies = Bodies(reader, self.outbox)
@@ -141,11 +143,13 @@ class ValidatorNode(Shell):
             lambda: self.whereabouts.ask_anyone())
         self.changes = changes = ChangeStore(reader, self.outbox)
         self.offers = SnapshotOffers(
-            self.outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size))
+            self.outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size),
+            lambda: ground.head.written)
         self.snapshot = SnapshotTaker(
-            chain, self.outbox, reader, changes, lambda: sorted(self.peering.of_tier(1)), self.serving.tip)
+            chain, self.outbox, reader, changes, lambda: sorted(self.peering.of_tier(1)), ground.head.tip)
         self.whereabouts = Whereabouts(
-            ground, self.executor, self.serving, self.snapshot, self.consensus, self.epoch_end)
+            ground, self.executor, self.snapshot, self.consensus, self.epoch_end,
+            lambda: self._listening.is_on)
         self._swap = Swap(ground, slots, self.executor, self.serving, self.snapshot, self.offers)
         self._inbox = Inbox(ground, self.consensus, self.epoch_end, self.executor, self.whereabouts)
         intake = BatchIntake(
@@ -156,12 +160,11 @@ class ValidatorNode(Shell):
             slots, self.pool, self.voter, self.executor, self.serving, self.epoch_end, self.consensus,
             self.whereabouts, self._inbox, self._ranks, self.offers, changes, self._swap), self.take)
         self._listening = Listening(self._guard(log, listen_us), listen_us, self.advance.begin)
-        self.whereabouts.listening = self._listening.is_on
         self._clock = Clock(self.clock, lambda: (ledger.height, ledger.header.ts_ms))
         return [
             self._requests, self.links, self._clock, self.advance, self._listening, Questions(self),
             self.executor, self.serving, self.epoch_end, self.consensus, self._inbox, intake,
-            Snapshots(ground, self.snapshot, self.offers, changes, self.serving, self._swap), self.whereabouts,
+            Snapshots(ground, self.snapshot, self.offers, changes, self._swap), self.whereabouts,
             self._ranks,
         ]
 
@@ -195,6 +198,8 @@ class ValidatorNode(Shell):
                 self.advance.certified(now_us, adopted)
             return
         super().handle(now_us, event)
+        if not self._swap.is_under_way and not self._listening.is_on:
+            self.consensus.look_again(now_us)
 
     def tick(self, now_us: int) -> None:
         """Let time pass: for all parts, or for those that listen."""

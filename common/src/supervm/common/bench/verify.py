@@ -1,7 +1,7 @@
 """Signature checks through the node's verification workers, against raw libsodium (limits.md rule 1).
 
 The limit is a bare loop over libsodium's single verification in worker processes of its own: one process for one core,
-two at the same time for two. The node's way is the very `Verifier` that the driver uses, fed with works of 64.
+two at the same time for two. The node's way is the very `JobRunner` that the driver uses, fed with works of 64.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ from nacl._sodium import ffi, lib  # type: ignore[import-not-found,unused-ignore
 
 from supervm.protocol.base.keys import SigningKey
 
-from ..driver.workers import Verifier
+from ..contract.jobs import VerifySignatures
+from ..driver.workers import JobRunner
 from .measure import BenchOptions, Row, rate_row
 
 _MESSAGE_BYTES = 32
@@ -54,14 +55,14 @@ def make_items(count: int) -> list[Item]:
 
 
 class _Bench:
-    """A `Verifier` under load."""
+    """A `JobRunner` under load."""
 
     def __init__(self, workers: int, items: list[Item], count: int) -> None:
         self._items = items
         self._works = count // _WORK_ITEMS
         self._left = 0
         self._done = trio.Event()
-        self.verifier = Verifier(workers, self._on_done, outstanding_max=count * 2)
+        self.verifier = JobRunner(workers, self._on_done, outstanding_max=count * 2)
 
     def _on_done(self, _token: int, _results: list[bool]) -> None:
         self._left -= 1
@@ -73,7 +74,7 @@ class _Bench:
         self._left, self._done = self._works, trio.Event()
         started = time.perf_counter()
         for token in range(self._works):
-            self.verifier.add(token, token.to_bytes(4, "big"), self._items[:_WORK_ITEMS])
+            self.verifier.add(token, token.to_bytes(4, "big"), VerifySignatures(self._items[:_WORK_ITEMS]))
         await self._done.wait()
         return self._works * _WORK_ITEMS / (time.perf_counter() - started)
 

@@ -13,7 +13,8 @@ Rules a core can rely on, and a driver must keep:
 * A `Send` or `Reply` with ``after=token`` leaves only once the `Persist` with that token is durable (rule P0). A send
   that waits holds back later sends *to the same peer that wait too*, never ones that do not wait.
 * Every `Persist` is answered by `Durable(token)`. A failed write is never answered: the process ends.
-* Every `Work` is answered by `WorkDone`; results of one lane arrive in the order the work was asked for.
+* Every `Work` is answered by `WorkDone`; results of one lane arrive in the order the work was asked for, unless the
+  job's kind says that order does not matter.
 * When `deadline_us` is not None and has passed, the driver steps the core with `Tick`.
 * After `Hold(peer, until_us)` no `Received` of that peer comes before that time; none is lost by it.
 
@@ -31,6 +32,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
 
+from .jobs import Job, VerifySignatures
 from .records import Record
 
 # --- inputs ---------------------------------------------------------------------------------------------------------
@@ -143,18 +145,12 @@ class Persist(msgspec.Struct, frozen=True):
     records: tuple[Record, ...]
 
 
-class VerifySignatures(msgspec.Struct, frozen=True):
-    """Work: check ed25519 signatures; the result is a list of booleans in the same order."""
-
-    items: Sequence[tuple[bytes, bytes, bytes]]
-
-
 class Work(msgspec.Struct, frozen=True):
-    """Do a pure computation outside the event loop; results of one `lane` keep their order."""
+    """Do a pure computation outside the event loop; its kind says whether results of one `lane` keep their order."""
 
     token: int
     lane: bytes
-    job: VerifySignatures
+    job: Job
 
 
 class Dial(msgspec.Struct, frozen=True):
@@ -264,11 +260,15 @@ class Outbox:
         self._records.extend(records)
         return self._persist_token
 
-    def verify(self, lane: bytes, items: Sequence[tuple[bytes, bytes, bytes]]) -> int:
-        """Ask for signature checks; return the token of the answer."""
+    def work(self, lane: bytes, job: Job) -> int:
+        """Ask for a job; return the token of the answer."""
         token = self.token()
-        self._effects.append(Work(token, lane, VerifySignatures(items)))
+        self._effects.append(Work(token, lane, job))
         return token
+
+    def verify(self, lane: bytes, items: Sequence[tuple[bytes, bytes, bytes]]) -> int:
+        """Ask for signature checks; return the token of the answer, a list of booleans."""
+        return self.work(lane, VerifySignatures(items))
 
     def dial(self, address: str, peer: bytes | None) -> None:
         """Ask for a connection."""

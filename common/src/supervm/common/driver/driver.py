@@ -3,7 +3,7 @@
 Theory of operation. Everything that happens becomes an input, and inputs are taken one after another: `feed` puts them
 into a queue and, unless a step is under way further up the stack, works the queue off. A step's effects are carried out
 before the next input is taken. Nothing in here waits: sends go to bounded queues with a writer task each, writes to the
-committer, signatures to the verifier, and what they have done comes back as an input. So the contract of core.py holds
+committer, jobs to the workers, and what they have done comes back as an input. So the contract of core.py holds
 by construction, and the loop is never held up by a peer, the disk or a signature.
 """
 
@@ -25,7 +25,7 @@ from .limits import Limits
 from .links import Links
 from .listener import accept, addresses, open_listeners
 from .parts import EventSink, Identity, ignore
-from .workers import Verifier
+from .workers import JobRunner
 
 
 class Driver:
@@ -37,7 +37,7 @@ class Driver:
         identity: keys and network.
         local: what Hello says.
         listen: ``host:port``, or None to take no connections; port 0 takes a free one.
-        workers: verification processes; 0 checks inline.
+        workers: processes that do jobs; 0 does them inline.
         clock: where `now_us` comes from; the system's by default.
         limits: bounds.
         sink: told every event.
@@ -57,7 +57,7 @@ class Driver:
         self._sink = sink
         self._committer = Committer(
             store, self._on_durable, records_max=self._limits.waiting_records_max, threaded=threaded_commits)
-        self._verifier = Verifier(workers, self._on_work, outstanding_max=self._limits.signatures_max)
+        self._jobs = JobRunner(workers, self._on_work, outstanding_max=self._limits.signatures_max)
         self._gate = Gate()
         self._links = Links(
             identity=identity, local=local, clock=self._clock, limits=self._limits, feed=self.feed, room=self._room,
@@ -89,7 +89,7 @@ class Driver:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
                 nursery.start_soon(self._committer.run)
-                nursery.start_soon(self._verifier.run)
+                nursery.start_soon(self._jobs.run)
                 nursery.start_soon(self._run_timer)
                 nursery.start_soon(self._links.watch)
                 for listener in self._listeners:
@@ -154,9 +154,9 @@ class Driver:
             "commits": self._committer.commits,
             "persists": self._committer.persists,
             "waiting_records": self._committer.waiting_records,
-            "verified": self._verifier.verified,
-            "verifying": self._verifier.outstanding,
-            "worker_restarts": self._verifier.restarts,
+            "verified": self._jobs.done,
+            "verifying": self._jobs.outstanding,
+            "worker_restarts": self._jobs.restarts,
         }
 
     def _step(self, event: c.Input) -> None:
@@ -183,7 +183,7 @@ class Driver:
         elif isinstance(effect, c.Persist):
             self._committer.add(effect)
         elif isinstance(effect, c.Work):
-            self._verifier.add(effect.token, effect.lane, effect.job.items)
+            self._jobs.add(effect.token, effect.lane, effect.job)
         elif isinstance(effect, c.Publish):
             self._sink(effect.name, effect.fields, effect.level)
         elif isinstance(effect, c.Reply):
@@ -225,7 +225,7 @@ class Driver:
 
     async def _room(self) -> None:
         await self._committer.room()
-        await self._verifier.room()
+        await self._jobs.room()
 
     async def _run_timer(self) -> None:
         while True:

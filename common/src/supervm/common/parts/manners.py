@@ -136,6 +136,8 @@ class Manners:
         self._waiting: dict[bytes, None] = {}  # peers with open questions
         self._records: OrderedDict[bytes | str, _Record] = OrderedDict()
         self._reported: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()  # when, and how many since
+        self.bans = 0
+        """Bans so far: whether there was a new one can be told by it."""
 
     # --- who is there -----------------------------------------------------------------------------------------------
 
@@ -188,6 +190,11 @@ class Manners:
     def is_up(self, peer: bytes) -> bool:
         """Return whether a peer is connected and not about to be hung up."""
         return peer in self._peers
+
+    def is_banned(self, now_us: int, peer: bytes) -> bool:
+        """Return whether a peer was hung up on for what it did, and may not come back yet."""
+        record = self._records.get(peer)
+        return record is not None and record.until_us > now_us
 
     def rerank(self, now_us: int, rank_of: Callable[[bytes], Rank]) -> None:
         """Look at everybody's rank anew: the set of validators is another."""
@@ -370,6 +377,7 @@ class Manners:
                     self._extend(now_us, address, rank)
 
     def _extend(self, now_us: int, record: _Record, rank: Rank) -> None:
+        self.bans += 1
         record.until_us = now_us + min(BAN_US_MIN[rank] << min(record.bans, 16), BAN_US_MAX[rank])
         record.bans += 1
         record.points = 0

@@ -27,16 +27,21 @@ class Restorer:
     """Restores the databases of some validators until the end of a run.
 
     Args:
-        deployment: the network, started.
+        deployment: the network.
         names: the validators.
-        end_us: world time at which it stops.
     """
 
-    def __init__(self, deployment: Deployment, names: Sequence[str], end_us: int) -> None:
+    def __init__(self, deployment: Deployment, names: Sequence[str]) -> None:
         self._deployment, self._world = deployment, deployment.world
-        self._names, self._end_us = tuple(names), end_us
+        self._names, self._end_us = tuple(names), 0
         self._backups: dict[str, deque[Snapshot]] = {name: deque(maxlen=BACKUPS) for name in names}
-        if names:
+        self.acted = 0
+        """Databases put back."""
+
+    def begin(self, end_us: int) -> None:
+        """Take the first backups now, and go on until the world time `end_us`; the network is started."""
+        self._end_us = end_us
+        if self._names:
             self._world.at(self._world.now_us, self._turn)
 
     def _turn(self) -> None:
@@ -47,6 +52,7 @@ class Restorer:
             if len(backups) == BACKUPS and host.core is not None:
                 self._world.hold_off(host.node_id, RESTORER)
                 host.disk.restore_tables(backups[0])
+                self.acted += 1
                 back = partial(self._world.let_on, host.node_id, RESTORER)
                 self._world.at(self._world.now_us + DOWN_US, back)
             backups.append(host.disk.snapshot())

@@ -3,7 +3,7 @@
 `Deployment` builds a network, `ExactWorld` runs it; see their modules for how.
 """
 
-from .actor import Actor, ActorContext, ActorSpec
+from .actor import GRANT, Actor, ActorContext, ActorSpec
 from .adversaries import ACTORS
 from .choices import PPM, Choice, Choices, Stream
 from .clock import HostClock
@@ -30,8 +30,8 @@ from .host import Host
 from .network import Network, Rules
 from .power import BOUNDARIES
 from .queue import BucketQueue
-from .topology import FATES, GENESIS_MS, GRANT, START_US, UPLINKS, Deployment, key
-from .twins import BOTH, FIRST, NEITHER, SECOND, LateTwins, Masks, Twins
+from .topology import FATES, GENESIS_MS, START_US, UPLINKS, Deployment, key
+from .twins import BOTH, FIRST, NEITHER, SECOND, Late, LateTwins, Masks, Twins
 from .world import ExactWorld
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "LOST", "NEITHER", "PPM", "REGIONS", "RTT_MS_P50", "RTT_MS_P90", "SECOND", "START_US", "TORN", "UPLINKS", "WORLD",
     "Access", "Actor", "ActorContext", "ActorSpec", "BucketQueue", "Cause", "Choice", "Choices", "Cpu", "Cut",
     "Delivered", "Deployment", "DiskProfile", "Event", "ExactWorld", "Geography", "Host", "HostClock", "HostStarted",
-    "HostStopped", "LateTwins", "LinkDown", "LinkUp", "Masks", "MemoVerify", "Network", "Persisted", "Place",
+    "HostStopped", "Late", "LateTwins", "LinkDown", "LinkUp", "Masks", "MemoVerify", "Network", "Persisted", "Place",
     "RealVerify", "Rules", "Sent", "Snapshot", "Stepped", "Stream", "Twins", "VirtualDisk", "fair_rates", "key", "lan",
     "one_way_us",
 ]

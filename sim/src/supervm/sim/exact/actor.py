@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from supervm.common.contract.core import Core, Effect, Input, PeerDown, PeerUp, Send, Tick
 from supervm.protocol.base.keys import SigningKey
@@ -22,6 +22,9 @@ from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 
 from .choices import Stream
+
+GRANT: Final = 10**12
+"""What each account has at genesis, in grain."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +183,7 @@ A = TypeVar("A", bound=type[Actor])
 
 
 def named(name: str, tier: int) -> Callable[[A], A]:
-    """Register an actor under a name; its summary is the first line of its docstring."""
+    """Register an actor under a name, behind all others; its summary is the first line of its docstring."""
 
     def register(actor: A) -> A:
         ACTORS[name] = ActorSpec(name, tier, (actor.__doc__ or "").strip().splitlines()[0], actor)

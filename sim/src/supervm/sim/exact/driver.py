@@ -31,6 +31,7 @@ from supervm.common.contract.core import (
     Work,
     WorkDone,
 )
+from supervm.common.contract.jobs import VerifySignatures
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
 
@@ -45,8 +46,6 @@ from .power import Power
 from .queue import BucketQueue
 from .writes import Writes
 
-WORK_US_PER_SIGNATURE: Final = 38
-"""Time that one signature check takes (limits.md 1.1)."""
 WAITING_BYTES_MAX: Final = 16 << 20
 """Bytes that wait for a core that has its peer held, before the sender's queue is full (the driver's limits)."""
 
@@ -63,7 +62,7 @@ class Cpu:
     """
 
     step_us: int = 0
-    verify_us: int = WORK_US_PER_SIGNATURE
+    verify_us: int = VerifySignatures.ITEM_COST_US
 
 
 class Driver:
@@ -282,9 +281,14 @@ class Driver:
     def _rare(self, host: Host, effect: Effect) -> None:
         match effect:
             case Work(token, lane, job):
-                result = [self._verify(*item) for item in job.items]
-                finished_us = max(self._queue.now_us, host.lanes.get(lane, 0)) + WORK_US_PER_SIGNATURE * len(result)
-                host.lanes[lane] = finished_us
+                if type(job) is VerifySignatures:  # each signature is checked once for all hosts
+                    result = [self._verify(*item) for item in job.items]
+                else:
+                    result = job.run(job.items)
+                begin_us = max(self._queue.now_us, host.lanes.get(lane, 0)) if job.IS_ORDERED else self._queue.now_us
+                finished_us = begin_us + job.cost_us
+                if job.IS_ORDERED:
+                    host.lanes[lane] = finished_us
                 self._queue.push(finished_us, (INPUT, host, host.life, WorkDone(token, result)))
             case Dial(address, expected):
                 self._links.dial(host, address, expected)

@@ -32,7 +32,7 @@ from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import TABLES as MOBILE_TABLES
 
 from ..errors import SimulationError
-from .actor import ActorContext, ActorSpec
+from .actor import GRANT, ActorContext, ActorSpec
 from .adversaries import ACTORS
 from .choices import Choices
 from .crypto import MemoVerify, RealVerify
@@ -41,15 +41,13 @@ from .driver import Cpu
 from .geography import ACCESS, REGIONS, WORLD, Access, Geography, Place, lan
 from .host import Host
 from .network import FAIR_FROM_BYTES
-from .twins import LateTwins, Masks, Twins
+from .twins import Late, LateTwins, Masks, Twins
 from .world import ExactWorld
 
 GENESIS_MS: Final = 1_700_000_000_000
 """Time of genesis."""
 START_US: Final = (GENESIS_MS + 1_000) * 1_000
 """When the world begins: a second later."""
-GRANT: Final = 10**12
-"""What each account has at genesis, in grain."""
 UPLINKS: Final = {2: 0, 3: 4, 4: 3}
 """Nodes of the tier above that a node of each tier connects to; 0: all, as a miner needs all votes."""
 FATES: Final = ("R4", "refused", "expired", "cancelled")
@@ -82,7 +80,7 @@ class Deployment:
         choices: instead of those of the seed, e.g. a replay.
         actors: name of a host -> the Byzantine actor that runs there, by name or as `ActorSpec`.
         twins: validators that run twice under one key, with the masks that keep the two apart.
-        late_twins: validators whose key is started a second time, and how long after the first, in us.
+        late_twins: validators whose key is started a second time, and when.
         same_wallet: (phone, other phone): the second has the first one's wallet.
         listen_us: how long validators listen for their own key at a start.
         disk: how fast disks are.
@@ -100,7 +98,7 @@ class Deployment:
         access: Mapping[int, Access] | None = None, uplinks: Mapping[int, int] | None = None,
         real_crypto: bool = False, choices: Choices | None = None,
         actors: Mapping[str, str | ActorSpec] | None = None, twins: Mapping[str, Masks] | None = None,
-        late_twins: Mapping[str, int] | None = None,
+        late_twins: Mapping[str, Late] | None = None,
         same_wallet: Sequence[tuple[int, int]] = (), listen_us: int = 0, disk: DiskProfile | None = None,
         cpu: Cpu | None = None, keep_events: bool = True, fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
@@ -211,19 +209,20 @@ class Deployment:
         self, name: str, index: int, make: Callable[[int, VirtualDisk], Core]
     ) -> Callable[[VirtualDisk], Core]:
         spec = self.actors.get(name)
-        masks, late_us = self.twins.get(name), self.late_twins.get(name)
+        masks, late = self.twins.get(name), self.late_twins.get(name)
         tables = VALIDATOR_TABLES if name.startswith("l1-") else ()
 
         def build(disk: VirtualDisk) -> Core:
-            if masks is not None or late_us is not None:
+            if masks is not None or late is not None:
                 if not second:
                     second.append(VirtualDisk(tables))
                 second[0].crash()  # whichever way the host stopped, what was told durable is
-                one, other = make(index, disk), make(index, second[0])
-                if masks is None:
-                    assert late_us is not None
-                    return LateTwins(one, other, second[0], self.chain, late_us)
-                return Twins(one, other, second[0], self.chain, masks)
+                one = make(index, disk)
+                if masks is not None:
+                    return Twins(one, make(index, second[0]), second[0], self.chain, masks)
+                assert late is not None
+                copy = self._validator(index, second[0], late.listen_us)
+                return LateTwins(one, copy, second[0], self.chain, late.after_us)
             core = make(index, disk)
             if spec is None:
                 return core
@@ -283,11 +282,11 @@ class Deployment:
     def _rng(self, tier: int, index: int) -> random.Random:
         return random.Random(f"{self.seed}/{tier}/{index}")  # noqa: S311 - jitter of a simulated node
 
-    def _validator(self, index: int, disk: VirtualDisk) -> Core:
+    def _validator(self, index: int, disk: VirtualDisk, listen_us: int | None = None) -> Core:
         return ValidatorNode(
             chain=self.chain, node_id=self.l1[index].public, key=self.validators[index], reader=disk,
             targets=self.targets(1, index), rng=self._rng(1, index), observer=disk.log_lost,
-            listen_us=self._listen_us,
+            listen_us=self._listen_us if listen_us is None else listen_us,
         )
 
     def _miner(self, index: int, disk: VirtualDisk) -> Core:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import product
+from typing import NamedTuple
 
 from msgspec.structs import replace
 
@@ -208,6 +209,18 @@ class Twins:
         return outer
 
 
+class Late(NamedTuple):
+    """When the key of a validator is started a second time.
+
+    Attributes:
+        after_us: how long after the first.
+        listen_us: how long the copy listens for its key; None: as long as all validators at their start.
+    """
+
+    after_us: int
+    listen_us: int | None = None
+
+
 class LateTwins(Twins):
     """A validator whose key is started a second time while it runs: a copy of its folder as it was at first.
 
@@ -223,6 +236,8 @@ class LateTwins(Twins):
         self.alive[1] = False
         self.late_votes = 0
         """Votes and proposals of the copy."""
+        self.starts = 0
+        """Times that the copy was switched on."""
         self._late_us = late_us
         self._begin_us: int | None = None
         self._up: dict[bytes, PeerUp] = {}
@@ -240,6 +255,7 @@ class LateTwins(Twins):
         elif self._begin_us is not None and self._begin_us <= now_us:
             self._begin_us = None
             self.alive[1] = True
+            self.starts += 1
             effects.extend(self._one(1, now_us, Started()))
             for up in self._up.values():
                 effects.extend(self._one(1, now_us, up))
@@ -278,4 +294,6 @@ def view_of(message: Message) -> int | None:
     return None if place is None else place[1]
 
 
-__all__ = ["BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "LateTwins", "Masks", "Twins", "place_of", "view_of"]
+__all__ = [
+    "BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "Late", "LateTwins", "Masks", "Twins", "place_of", "view_of",
+]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exact import ACTORS, BOTH, FIRST, SECOND, ActorSpec, Choices, Masks, Stream
-from .actors import OWN_ACTORS
 from .config import Config
 
 TWIN_VIEWS = 24
@@ -31,8 +30,7 @@ class Cast:
 
 def actors_of(tier: int, config: Config) -> list[ActorSpec]:
     """Return the adversaries of a tier that this run may have, in a fixed order."""
-    known = {**ACTORS, **OWN_ACTORS}
-    return [spec for name, spec in known.items() if spec.tier == tier and name in config.actors]
+    return [spec for name, spec in ACTORS.items() if spec.tier == tier and name in config.actors]
 
 
 def faulty_weight_max(config: Config) -> int:

@@ -15,7 +15,6 @@ import msgspec
 from supervm.protocol.chain.genesis import Parameters
 
 from ..exact import ACTORS, Choices
-from .actors import OWN_ACTORS
 
 CLASSES: Final = (
     "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
@@ -140,7 +139,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         drawn["classes"] += ("database-only",)
     actors: list[str] = []
     for tier in (1, 2, 3, 4):
-        names = [name for name, spec in {**ACTORS, **OWN_ACTORS}.items() if spec.tier == tier]
+        names = [name for name, spec in ACTORS.items() if spec.tier == tier]
         stream.shuffle(names)
         actors += names[:ACTORS_DRAWN if tier == 1 else 2]
     drawn["actors"] = tuple(actors)

@@ -21,7 +21,7 @@ from supervm.tier_l1_super.consensus import host as validator
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, EXPIRED, FATES
 
-from ..exact import Choice, Choices, Deployment, DiskProfile, LateTwins, lan
+from ..exact import Choice, Choices, Deployment, DiskProfile, Late, LateTwins, lan
 from ..invariants import Monitor, Violation
 from .cast import cast
 from .chaos import Chaos
@@ -91,6 +91,7 @@ class Run:
         if "same-wallet" in config.classes and config.l4 > 1:
             value = self.choices.fault("same-wallet", "l4-1", 0, lambda stream: 1)
             same_wallet = ((0, 1),) if value else ()
+        late = {name: Late(after_us) for name, after_us in cast_.late_twins.items()}
         self.deployment = Deployment(
             l1=config.l1 + config.candidates, members=config.l1, l2=config.l2,
             l3=config.l3, l4=config.l4, accounts=config.accounts, seed=seed,
@@ -101,7 +102,7 @@ class Run:
             ),
             weights=config.weights or None, regions="spread" if config.spread else None,
             geography=None if config.spread else lan(config.delay_us), choices=self.choices, actors=cast_.actors,
-            twins=cast_.twins, late_twins=cast_.late_twins, same_wallet=same_wallet, listen_us=config.listen_us,
+            twins=cast_.twins, late_twins=late, same_wallet=same_wallet, listen_us=config.listen_us,
             disk=DiskProfile(config.write_us, 0, config.write_jitter_us), keep_events=False,
         )
         self.world = self.deployment.world

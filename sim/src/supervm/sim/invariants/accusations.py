@@ -41,14 +41,16 @@ class AccusationWatch:
     def __init__(self, facts: Facts, evidence: EvidenceWatch, promises: PromiseWatch) -> None:
         self._facts, self._evidence, self._promises = facts, evidence, promises
         self._shown: dict[tuple[str, str], int] = {}  # (kind, accused host) -> times
-        self._seen: dict[tuple[str, int, int, VoteKind, int, int], bytes] = {}
-        """(receiver, its life, signer, kind, epoch, number) -> what it was shown first."""
+        self._seen: dict[tuple[str, int, int, VoteKind, int, int], tuple[bytes, int]] = {}
+        """(receiver, its life, signer, kind, epoch, number) -> what it was shown first, and in which message."""
+        self._messages = 0
 
     def delivered(self, event: Delivered) -> None:
         """Look at a message that an honest validator is given."""
         core, message, sender = event.receiver.core, event.message, event.sender
         if not isinstance(core, ValidatorNode) or core.seat.index is None or self._facts.is_honest(sender):
             return
+        self._messages += 1
         if type(message) is VoteMessage:
             for vote in message.votes:
                 self._vote(event.receiver, core, sender, vote)
@@ -70,12 +72,16 @@ class AccusationWatch:
         if not is_open or not self._facts.signed(vote.signer, vote.epoch, message, vote.signature):
             return
         name, life = receiver.name, receiver.life
-        earlier = self._seen.setdefault((name, life, vote.signer, vote.kind, vote.epoch, vote.number), vote.digest)
+        place = (name, life, vote.signer, vote.kind, vote.epoch, vote.number)
+        earlier, _ = self._seen.setdefault(place, (vote.digest, self._messages))
         if earlier != vote.digest and vote.kind in (NOTARIZE, VoteKind.CHECKPOINT):
             self._show("E1" if vote.kind is NOTARIZE else "E3", sender)
-        # the other way round the Finalize may have ended the view before the Nullify is looked at
-        if vote.kind is FINALIZE and (name, life, vote.signer, NULLIFY, vote.epoch, vote.number) in self._seen:
-            self._show("E2", sender)
+        if vote.kind in (NULLIFY, FINALIZE):
+            rival = NULLIFY if vote.kind is FINALIZE else FINALIZE
+            shown = self._seen.get((name, life, vote.signer, rival, vote.epoch, vote.number))
+            # of one message the Finalize may have ended the view before the Nullify behind it is looked at
+            if shown is not None and (vote.kind is FINALIZE or shown[1] < self._messages):
+                self._show("E2", sender)
 
     def _proposal(self, receiver: Host, core: ValidatorNode, sender: Host, message: ProposalMessage) -> None:
         try:

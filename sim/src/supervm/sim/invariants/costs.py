@@ -14,12 +14,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from supervm.common.contract.core import Persist, Received, Send, Work
+from supervm.common.contract.jobs import VerifySignatures
 from supervm.common.contract.records import Append, Put
-from supervm.common.parts.costs import ANSWER_KIB, SIGNATURE
+from supervm.common.parts.costs import ANSWER_KIB, COSTS, SIGNATURE, CostClass
 from supervm.common.parts.manners import UNEXPECTED, Budget, Rank, charged
 from supervm.protocol.chain.votes import VoteKind
+from supervm.protocol.wire.chain import BlocksMessage, SnapshotChunk
 from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.frames import encode_message
+from supervm.protocol.wire.link import Heartbeat
+from supervm.protocol.wire.payments import ValidatorChanges
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
@@ -41,8 +45,10 @@ CERTIFYING_CHECKS_MAX: Final = 1_024
 """Signature checks for one hostile validator's checkpoint votes: a few windows of them (consensus.md 2.7)."""
 CERTIFYING_CHECKS_PER_S: Final = 40
 """Of those that its vote may complete."""
-WAITING: Final = 10
-"""A question that is put aside."""
+ASIDE: Final = COSTS[Heartbeat].message
+"""What the table charges for a question that is put aside, to the class of the link."""
+ANSWERS: Final = frozenset((BlocksMessage, SnapshotChunk, ValidatorChanges))
+"""What answers nothing but questions, also later: when one that was put aside can be paid for, or there is news."""
 BUDGETS: Final[Mapping[int, Mapping[Rank, Budget]]] = {
     1: VALIDATOR_BUDGETS, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE_BUDGETS}
 
@@ -81,23 +87,28 @@ class CostWatch:
         self._promised: dict[object, None] = {}  # digests of batches that an honest validator gave a bit
         self.spent: dict[tuple[str, str], Spent] = {}
         """(honest host, hostile peer) -> what it cost."""
+        self.suspects: dict[str, None] = {}
+        """Names of honest peers whose price is added up, too: somebody does something to them."""
 
     def stepped(self, event: Stepped) -> None:
         """Look at one step."""
-        if event.host.tier == 1 and self._facts.is_honest(event.host):
-            for effect in event.effects:
-                if type(effect) is Persist:
-                    self._bodies(event.host.name, effect)
+        if not self._facts.is_honest(event.host):
+            return
         received = event.input
-        if type(received) is not Received or not self._facts.is_honest(event.host):
-            return
-        name = self._hostile(received.peer)
-        if name is None:
-            return
-        key = (event.host.name, name)
-        spent = self.spent.get(key)
-        if spent is None:
-            spent = self.spent[key] = Spent(event.at_us)
+        asked = received.peer if type(received) is Received else None
+        for effect in event.effects:
+            if type(effect) is Persist:
+                if event.host.tier == 1:
+                    self._bodies(event.host.name, effect)
+            elif type(effect) is Send and type(effect.message) in ANSWERS and effect.peer != asked:
+                self._answered(event, effect)
+        name = None if asked is None else self._hostile(asked)
+        if name is not None and type(received) is Received:
+            self._caused(event, name, received)
+
+    def _caused(self, event: Stepped, name: str, received: Received) -> None:
+        """Add what a message of a hostile peer made a node do at once."""
+        spent = self.spent.setdefault((event.host.name, name), Spent(event.at_us))
         sent = written = 0
         checks = event.checks
         for effect in event.effects:
@@ -107,36 +118,56 @@ class CostWatch:
             elif type(effect) is Persist:
                 written += sum(_size(record) for record in effect.records)
             elif type(effect) is Work:
-                checks += len(effect.job.items)
+                checks += effect.job.cost_us // VerifySignatures.ITEM_COST_US  # other jobs count as so many checks
         self._charge(event, name, received, sent)
-        if type(received.message) is VoteMessage and all(
-            vote.kind is VoteKind.CHECKPOINT for vote in received.message.votes
-        ):
-            spent.certifying_checks += checks
-            most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
-            if spent.certifying_checks > most:
-                self._facts.book.note(
-                    "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
-                    f"checkpoints; {most} are the bound")
+        message = received.message
+        if type(message) is VoteMessage and all(vote.kind is VoteKind.CHECKPOINT for vote in message.votes):
+            self._certifying(event, name, spent, checks)
         spent.checks += checks
         spent.sent_bytes += sent
         spent.written_bytes += written
         spent.units += STEP + SIGNATURE * checks + (SENT_KIB * sent + WRITTEN_KIB * written >> 10)
-        tier = event.host.tier
-        if spent.units > units_max(tier, event.at_us - spent.first_us):
+        self._judge(event, name, spent)
+
+    def _certifying(self, event: Stepped, name: str, spent: Spent, checks: int) -> None:
+        spent.certifying_checks += checks
+        most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
+        if spent.certifying_checks > most:
+            self._facts.book.note(
+                "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
+                f"checkpoints; {most} are the bound")
+
+    def _judge(self, event: Stepped, name: str, spent: Spent) -> None:
+        if spent.units > units_max(event.host.tier, event.at_us - spent.first_us):
             self._facts.book.note(
                 "N2", f"{name} has cost {event.host.name} {spent.units} units in "
                 f"{(event.at_us - spent.first_us) / 1e6:.1f} s: {spent.checks} signatures, {spent.sent_bytes} bytes "
                 f"sent, {spent.written_bytes} written")
 
+    def _answered(self, event: Stepped, send: Send) -> None:
+        """Add an answer that leaves in a step that its question did not cause."""
+        name = self._hostile(send.peer)
+        if name is None:
+            return
+        size = len(encode_message(send.message))
+        spent = self.spent.setdefault((event.host.name, name), Spent(event.at_us))
+        spent.sent_bytes += size
+        spent.units += SENT_KIB * size >> 10
+        self._judge(event, name, spent)
+        self._owes(event, name, "history", ANSWER_KIB * size >> 10)
+
     def _charge(self, event: Stepped, name: str, received: Received, sent_bytes: int) -> None:
-        """Add up what the node's own table charges, and demand that whoever owes is not read from (network.md 7)."""
+        """Add up what the node's own table charges."""
         cost_class, units = charged(received.message)
         if cost_class == "history" and not sent_bytes:
-            units = WAITING  # it waits apart, or a newer one has taken its place: nothing is spent on it yet
+            cost_class, units = "link", ASIDE  # it waits apart, or a newer one has taken its place
+        self._owes(event, name, cost_class, units + (ANSWER_KIB * sent_bytes >> 10))
+
+    def _owes(self, event: Stepped, name: str, cost_class: CostClass, units: int) -> None:
+        """Demand that whoever owes in a class is not read from, and sent no more (network.md 7)."""
         key = (event.host.name, name, cost_class)
         since_us, so_far = self._charged.get(key, (event.at_us, 0))
-        so_far += units + (ANSWER_KIB * sent_bytes >> 10)
+        so_far += units
         self._charged[key] = since_us, so_far
         rates = [budget.classes.get(cost_class, UNEXPECTED) for budget in BUDGETS[event.host.tier].values()]
         most = max(rate.burst * 5 // 4 + rate.per_s * (event.at_us - since_us) // 1_000_000 for rate in rates)
@@ -158,7 +189,9 @@ class CostWatch:
 
     def _hostile(self, peer: bytes) -> str | None:
         host = self._facts.world.hosts.get(peer)
-        return host.name if host is not None and not self._facts.is_honest(host) else None
+        if host is None or (self._facts.is_honest(host) and host.name not in self.suspects):
+            return None
+        return host.name
 
 
 def _size(record: object) -> int:

@@ -58,7 +58,10 @@ class Witness:
     promised: dict[Statement, None] = field(default_factory=dict)
     bits: dict[bytes, int] = field(default_factory=dict)
     said: dict[tuple[VoteKind, int, int], bytes] = field(default_factory=dict)
-    slots: dict[tuple[int, bytes, int, bytes], SignedTransfer] = field(default_factory=dict)
+    slots: dict[tuple[int, bytes, int, bytes], tuple[SignedTransfer, int]] = field(default_factory=dict)
+    """(epoch, sender, sequence number, predecessor) -> what it supports there, promised last, and when: executed ms."""
+    promised_ms: dict[tuple[bytes, int], int] = field(default_factory=dict)
+    """(batch, position) of a bit on disk -> executed time when it was promised."""
     spans: dict[tuple[int, Span], None] = field(default_factory=dict)
 
 
@@ -79,6 +82,8 @@ class PromiseWatch:
         self._flaws: dict[bytes, str] = {}
         self._clocks_us: dict[str, int] = {}
         """Host -> the latest time that its clock has ever shown."""
+        self._executed_ms: dict[str, int] = {}
+        """Validator -> the time of the block that it has executed last."""
         self._lost_in: dict[str, int] = {}
         self._last: tuple[Host | None, Message | None] = (None, None)
 
@@ -143,7 +148,7 @@ class PromiseWatch:
             transfer.id for digest, positions in kept.bits.items() if digest in self._facts.batches
             for position, transfer in enumerate(self._facts.batches[digest].transfers) if positions >> position & 1
         }
-        for (said_epoch, sender, seq, prev), transfer in witness.slots.items():
+        for (said_epoch, sender, seq, prev), (transfer, _) in witness.slots.items():
             account = core.ledger.accounts.get(sender, EMPTY_ACCOUNT)
             if (
                 said_epoch == epoch and (seq, prev) == (account.next_seq, account.head) and transfer.id not in alive
@@ -154,6 +159,9 @@ class PromiseWatch:
     def stepped(self, event: Stepped) -> None:
         """Note what time it is for a host."""
         self._clocks_us[event.host.name] = max(event.local_us, self._clocks_us.get(event.host.name, 0))
+        core = event.host.core
+        if isinstance(core, ValidatorNode):
+            self._executed_ms[event.host.name] = core.ledger.block_header.ts_ms
 
     def started(self, host: Host) -> None:
         """Look at a host that begins: without its log it must never vote in an epoch that it may have voted in."""
@@ -188,6 +196,10 @@ class PromiseWatch:
             promised[VoteKind.EPOCH_CLOSE, promise.epoch, 0, ZERO_HASH] = None
         elif isinstance(promise, BatchPromise):
             bits = bitmap_bits(promise.bitmap, promise.count)
+            fresh = bits & ~witness.bits.get(promise.digest, 0)
+            for position in range(promise.count):
+                if fresh >> position & 1:
+                    witness.promised_ms[promise.digest, position] = self._executed_ms.get(host.name, 0)
             witness.bits[promise.digest] = witness.bits.get(promise.digest, 0) | bits
         elif isinstance(promise, HeldCertificate) and self._facts.is_honest(host):
             self._must_be_genuine(host, promise.certificate, "wrote down")
@@ -422,13 +434,16 @@ class PromiseWatch:
             if not facts.world.verify(body.sender, transfer.id, body.signature):
                 facts.book.note("N4", f"{host.name} supports a transfer that its sender has not signed")
             slot = (vote.epoch, body.sender, body.seq, body.prev)
-            earlier = witness.slots.setdefault(slot, transfer)
-            if earlier.id != transfer.id:
-                if earlier.body.valid_until_ms >= core.ledger.block_header.ts_ms:
+            # in the order of the promises: a vote may be recorded, be lost in a crash, and leave when another has left
+            at_ms = witness.promised_ms.get((vote.digest, position), core.ledger.block_header.ts_ms)
+            other = witness.slots.setdefault(slot, (transfer, at_ms))
+            if other[0].id != transfer.id:
+                (first, _), last = sorted((other, (transfer, at_ms)), key=lambda promise: promise[1])
+                if first.body.valid_until_ms >= last[1]:
                     facts.book.note(
                         "S5", f"{host.name} supports two transfers for one slot (sequence number {body.seq}), and the "
                         "first has not expired")
-                witness.slots[slot] = transfer
+                witness.slots[slot] = last
 
 
 def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:

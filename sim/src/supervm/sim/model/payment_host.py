@@ -36,6 +36,7 @@ from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise, encode_promise
 from supervm.tier_l1_super.ground import Ground
+from supervm.tier_l1_super.head import Head
 
 from .mirror import Mirror
 from .simplex_host import ModelKey
@@ -168,7 +169,7 @@ class Voter:
         promises = [decode_promise(payload) for payload in self.disk.payloads]
         ground = Ground(  # a voter looks at neither ledger nor peers
             chain, seat, cast(Ledger, None), self.disk, self.outbox, cast(Peering, None), Manners(self.outbox, {}),
-            Accuser(seat, self.outbox))
+            Accuser(seat, self.outbox), Head())
         self.voter = BatchVoter(
             ground, self.slots, self.pool, [promise for promise in promises if isinstance(promise, BatchPromise)],
             lambda: ())
@@ -256,11 +257,12 @@ def voter_mirror() -> Mirror:
     """
     return Mirror(
         mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
-        shared=(Accuser, Chain, Manners, Seat, ValidatorSet),
+        shared=(Accuser, Chain, Head, Manners, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
-            "BatchVoter._floor_news", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots", "BatchVoter._pool",
+            "BatchVoter._floor_news", "BatchVoter._head", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots",
+            "BatchVoter._pool",
             "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser",
             "BatchVoter._good", "BatchVoter._manners", "Slots._expiry",
         ),

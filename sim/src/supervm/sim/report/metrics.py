@@ -22,7 +22,7 @@ from supervm.tier_l4_mobile.messages import QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 
 from ..disturb.faults import STOPS_BLOCKS, Episode
-from ..exact import CITIES, REGIONS, Actor, Deployment, Twins
+from ..exact import CITIES, REGIONS, Actor, Deployment, LateTwins, Twins
 from .epochs import Epochs, views_used
 from .observing import Recorder, Seen
 from .statistics import quantile, spread_ms
@@ -80,6 +80,13 @@ def _median(times_us: Mapping[str, int], members: Collection[str]) -> int | None
     ordered = sorted(at_us for name, at_us in times_us.items() if name in members)
     half = len(members) // 2
     return ordered[half] if len(ordered) > half else None
+
+
+def _acts(core: object) -> int:
+    """Return how often a node that is not honest did what it is named for."""
+    if isinstance(core, LateTwins):
+        return core.starts
+    return core.acted if isinstance(core, Actor) else int(isinstance(core, Twins))
 
 
 class Collector:
@@ -272,8 +279,7 @@ class Collector:
         self._summary["solvency_alarms"] = sum(name == "solvency" for _, _, name, _ in alarms)
         self._summary["crashes"], self._summary["starts"] = self._recorder.crashes, self._recorder.starts
         actors = [deployment.host(name).core for name in names if name not in self._honest]
-        acts = sum(core.acted for core in actors if isinstance(core, Actor))
-        self._summary["adversary_acts"] = acts + sum(isinstance(core, Twins) for core in actors)
+        self._summary["adversary_acts"] = sum(_acts(core) for core in actors)
         self._details["validators"] = [
             self._ask(name, ValidatorInfo()) for name in deployment.names(1)
             if name in self._honest and deployment.host(name).core is not None

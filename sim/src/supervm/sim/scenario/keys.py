@@ -217,4 +217,14 @@ CHANGES: Final[Mapping[str, Mapping[str, Key]]] = {
 ADVERSARY: Final[Mapping[str, Key]] = {
     "who": Key("texts", ("f",), "the nodes; `f`: as many as may be faulty in the actor's tier"),
 }
-"""Keys of ``[[adversary]]`` besides ``kind``."""
+"""Keys of every ``[[adversary]]`` besides ``kind``."""
+
+ADVERSARIES_APART: Final[Mapping[str, Mapping[str, Key]]] = {
+    "twins": {},
+    "late-twin": {
+        "late_s": Key("seconds", 5_000_000, "how long after the node its copy is switched on", 0, 366 * DAY_S),
+        "listen_s": Key("seconds", 5_000_000, "how long the copy listens for its key; 0: it votes at once", 0, 3_600),
+    },
+    "database-restorer": {},
+}
+"""Kinds of ``[[adversary]]`` that are validators without being actors of `supervm.sim.exact`, and their own keys."""

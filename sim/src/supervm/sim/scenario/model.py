@@ -176,6 +176,11 @@ class Adversary:
     options: Mapping[str, OptionValue]
     line: int
 
+    def number(self, key: str) -> int:
+        """Value of a key of the kind that holds a number; times are us."""
+        value = self.options[key]
+        return value if isinstance(value, int) else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Bound:

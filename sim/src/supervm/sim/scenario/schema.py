@@ -298,17 +298,16 @@ class _Reader:
         return tuple(found)
 
     def _adversaries(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan]) -> tuple[Adversary, ...]:
-        from ..disturb.restorer import RESTORER
         from ..exact import ACTORS
 
-        others = ("twins", RESTORER)
+        others = keys.ADVERSARIES_APART
         found = []
         for number, given, kind, line in self._entries("adversary"):
             if kind not in ACTORS and kind not in others:
                 allowed = ", ".join((*ACTORS, *others))
                 problem = f"there is no adversary {quoted(kind)}; allowed: {allowed}"
                 raise self._error("adversary", "kind", problem, number)
-            values = self._keys("adversary", number, given, keys.ADVERSARY)
+            values = self._keys("adversary", number, given, {**keys.ADVERSARY, **others.get(kind, {})})
             tier = 1 if kind in others else ACTORS[kind].tier
             who = self._who("adversary", number, values.pop("who"), topology, tiers, only=tier)
             found.append(Adversary(kind, who, values, line))

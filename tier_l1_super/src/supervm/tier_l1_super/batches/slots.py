@@ -51,9 +51,12 @@ class Slots:
     Args:
         accounts: the executed state; read at every vote, so it may be the ledger's own dict.
         parameters: window and validity bounds of the chain.
+        executed_ts_ms: time of the last executed block.
     """
 
-    def __init__(self, accounts: Mapping[bytes, Account], parameters: Parameters) -> None:
+    def __init__(
+        self, accounts: Mapping[bytes, Account], parameters: Parameters, *, executed_ts_ms: int = 0
+    ) -> None:
         self._accounts = accounts
         self._parameters = parameters
         self._lanes: dict[bytes, _Lane] = {}
@@ -61,8 +64,12 @@ class Slots:
         self._count = 0
         self.anchored: dict[bytes, int] = {}
         """Digest of each batch in which an entry was first promised, and of how many entries."""
-        self.executed_ts_ms = 0
+        self.executed_ts_ms = executed_ts_ms
         """Time of the last executed block: the only clock that votes look at."""
+
+    def jump(self, ts_ms: int) -> None:
+        """Go on in a state that was not executed here, after a block of this time."""
+        self.executed_ts_ms = ts_ms
 
     def __len__(self) -> int:
         return self._count

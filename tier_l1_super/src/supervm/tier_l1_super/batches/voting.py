@@ -64,8 +64,7 @@ class BatchVoter:
         self._manners, self._accuser, self._outbox = ground.manners, ground.accuser, ground.outbox
         self._good: dict[bytes, None] = {}
         self._floor_news = floor_news
-        self.closed = False
-        """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
+        self._head = ground.head
         self._slots = slots
         self._pool = pool
         self._verifying: dict[int, _Verifying] = {}
@@ -98,6 +97,11 @@ class BatchVoter:
         if row is None or not isinstance(row[0], bytes):
             return None
         return parse_body(decode(Batch, row[0], bytes_max=8 << 20), self._chain.chain_id)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the epoch is closed here: no batch gets a vote any more (consensus.md 3.7)."""
+        return self._head.is_closing
 
     def batch(self, peer: bytes, message: BatchMessage) -> None:
         """Take a batch from its miner.
@@ -208,7 +212,6 @@ class BatchVoter:
 
     def enter_epoch(self) -> None:
         """Begin anew: votes of the epoch before are void, and so are batches that are still being verified."""
-        self.closed = False
         self._verifying.clear()
         self._in_verification.clear()
         self._bits.clear()

@@ -74,7 +74,6 @@ class Advance(Part):
         self._now_us = 0
         self._epoch_due: CertifiedCheckpoint | None = None  # certified sealing checkpoint: the next epoch begins
         self._seat_said: str | None = None
-        following.voter.closed = following.epoch_end.closing
         following.executor.listen(executed=self._executed, certified=self.certified)
         certified = following.executor.tally.certified
         if certified is not None:
@@ -88,11 +87,9 @@ class Advance(Part):
     def begin(self, now_us: int) -> None:
         """Take part: from here on this node votes."""
         everything = self._all
-        everything.whereabouts.listening = False
         everything.executor.start(now_us)
         everything.consensus.start(now_us)
         everything.epoch_end.start(now_us)
-        everything.voter.closed = everything.epoch_end.closing
         everything.swap.begin()
 
     def settle(self, now_us: int) -> None:
@@ -112,7 +109,6 @@ class Advance(Part):
         everything.voter.forget(everything.pool.forget_dead(header.ts_ms, keep, everything.slots.anchored))
         everything.epoch_end.executed(self._ledger.block_header, now_us)
         everything.ranks.look_again(now_us)
-        everything.voter.closed = everything.epoch_end.closing
         # found while our own vote was counted; in the next epoch their indices mean others
         everything.executor.blame_bad_signers(now_us)
         everything.whereabouts.executed()
@@ -124,7 +120,7 @@ class Advance(Part):
         """Serve a certified checkpoint; if it seals the epoch, the next one begins at the end of this step."""
         everything, header = self._all, checkpoint.header
         self._ground.peering.height = header.height
-        everything.serving.after = everything.offers.after = self._outbox.persist()
+        self._ground.head.certified(self._outbox.persist())
         everything.serving.certified(checkpoint)
         everything.offers.certified(checkpoint)
         if header.next_validators_hash != ZERO_HASH and header.epoch >= self._seat.rules.epoch:
@@ -156,7 +152,7 @@ class Advance(Part):
         message = CheckpointMessage(encode(root))
         for node_id in dict.fromkeys((*former.node_ids, *members)):
             if node_id != seat.node_id and node_id in self._ground.peering.up:
-                self._outbox.send(node_id, message, after=everything.serving.after)
+                self._outbox.send(node_id, message, after=self._ground.head.written)
         everything.whereabouts.enter_epoch(now_us)
         for peer, early in everything.inbox.take_early():
             if peer in self._ground.peering.up:

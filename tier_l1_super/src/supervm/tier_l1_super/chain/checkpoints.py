@@ -70,6 +70,16 @@ class CheckpointTally:
         """Height of the newest certified checkpoint."""
         return 0 if self.certified is None else self.certified.header.height
 
+    def take_bad_signers(self) -> list[int]:
+        """Return whose vote was bad since the last time."""
+        taken, self.bad_signers = self.bad_signers, []
+        return taken
+
+    def take_evidence(self) -> list[tuple[Vote, Vote]]:
+        """Return the contradictions that were found since the last time."""
+        taken, self.evidence = self.evidence, []
+        return taken
+
     def enter_epoch(self) -> None:
         """Begin anew: an index names another validator now, and no vote of the epoch before is still to be counted."""
         for table in (self._own, self._votes, self._verified, self._accused):

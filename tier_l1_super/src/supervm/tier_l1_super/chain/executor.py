@@ -250,10 +250,9 @@ class Executor(Part):
 
     def blame_bad_signers(self, now_us: int) -> None:
         """Blame whoever was found to have sent a checkpoint vote with a bad signature."""
-        for signer in self.tally.bad_signers:
+        for signer in self.tally.take_bad_signers():
             error = RemoteProtocolError("its checkpoint vote is not signed by it", penalty=50, code="bad-signature")
             self._ground.manners.blame(now_us, self._seat.rules.validators.node_ids[signer], error)
-        self.tally.bad_signers.clear()
 
     def votes(self, now_us: int, peer: bytes, votes: Iterable[Vote]) -> None:
         """Count checkpoint votes of a validator; one that lags is sent the newest certified checkpoint.
@@ -270,9 +269,8 @@ class Executor(Part):
         newest = self.tally.certified
         for checkpoint in self.tally.add(listed):
             self._certified(now_us, checkpoint)
-        for first, second in self.tally.evidence:
+        for first, second in self.tally.take_evidence():
             self._ground.accuser.accuse(double_vote(first, second))
-        self.tally.evidence.clear()
         if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
             repeated = max(vote.number for vote in listed)
             if repeated < newest.header.height - 1:

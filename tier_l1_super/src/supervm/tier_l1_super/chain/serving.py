@@ -75,10 +75,7 @@ class Serving(Part):
         self._pump_at_us: int | None = None
         self._run: _Run | None = None  # the newest that was served in pieces
         self._seal: tuple[int, FinalizedBlocks] | None = None  # the newest, which may not be on disk yet
-        self.tip = 0
-        """Height of the last finalized block."""
-        self.after = 0
-        """Write that finalizations and checkpoints wait for: this validator's own promise may be among them."""
+        self._head = ground.head
         self._checkpoint: bytes = b""
         self._certified: CertifiedCheckpoint | None = None
 
@@ -98,16 +95,19 @@ class Serving(Part):
             self._seal = (last.header.height, FinalizedBlocks(1, tail, finalization))
         elif finalization.digest == last.hash:
             self._recent[last.header.height] = (last, finalization)
-        self.tip = last.header.height
         while len(self._recent) > RECENT_BLOCKS:
             self._recent.popitem(last=False)
         self.tick(now_us)
 
-    def jump(self, height: int) -> None:
-        """Go on above `height`, up to which the chain is final; blocks from there on will come."""
+    @property
+    def tip(self) -> int:
+        """Height of the last finalized block."""
+        return self._head.tip
+
+    def jump(self) -> None:
+        """Forget the chain below a snapshot that has taken the place of the state."""
         self._recent.clear()
         self._pieces.clear()
-        self.tip = height
 
     def certified(self, checkpoint: CertifiedCheckpoint) -> None:
         """Note the newest certified checkpoint and tell the followers."""
@@ -116,14 +116,14 @@ class Serving(Part):
         message = CheckpointMessage(self._checkpoint)
         for peer, following in self._followers.items():
             if following > checkpoint.header.height:
-                self._outbox.send(peer, message, after=self.after)
+                self._outbox.send(peer, message, after=self._head.written)
 
     def follow(self, peer: bytes, height: int, now_us: int) -> None:
         """Send `peer` everything above `height` from now on."""
         self._followers[peer] = height + 1
         self.tick(now_us)
         if self._checkpoint:
-            self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
+            self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self._head.written)
 
     def receive(
         self, now_us: int, peer: bytes, message: Follow | GetAccounts | GetBatches | GetBlock | GetBlocks | GetReceipt
@@ -177,10 +177,10 @@ class Serving(Part):
                 if piece is None:
                     break
                 message, following = piece
-                self._outbox.send(peer, message, after=self.after)
+                self._outbox.send(peer, message, after=self._head.written)
                 self._manners.answered(now_us, peer, "history", len(message.blocks))
                 if self._checkpoint and self._certified is not None and following > self._certified.header.height:
-                    self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self.after)
+                    self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self._head.written)
             self._followers[peer] = following
             behind = behind or (following <= self.tip and following != start)
         self._pump_at_us = now_us + PUMP_US if behind else None
@@ -189,7 +189,7 @@ class Serving(Part):
         """Answer a peer that asks for finalized blocks from a height on; say nothing if there are none."""
         piece = self._piece(from_height)
         if piece is not None:
-            self._outbox.send(peer, piece[0], after=self.after)
+            self._outbox.send(peer, piece[0], after=self._head.written)
             self._manners.answered(now_us, peer, "history", len(piece[0].blocks))
 
     def _piece(self, from_height: int) -> tuple[BlocksMessage, int] | None:
@@ -330,11 +330,11 @@ class Serving(Part):
         granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
         proofs = self._ledger.prove_accounts(self._certified.header.height, accounts[:granted]) if granted else None
         if proofs is not None:
-            self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self.after)
+            self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self._head.written)
 
     def receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
         """Answer with the receipt of a transfer and its proof, or with nothing known; beyond its share with nothing."""
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
         proof = None if self._certified is None else self._ledger.prove_receipt(transfer_id, self._certified)
-        self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""), after=self.after)
+        self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""), after=self._head.written)

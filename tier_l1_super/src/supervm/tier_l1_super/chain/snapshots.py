@@ -16,7 +16,6 @@ from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 from ..ground import Ground
-from .serving import Serving
 from .swap import Swap
 
 
@@ -28,7 +27,6 @@ class Snapshots(Part):
         taker: the snapshot that is being taken.
         offers: those for others.
         changes: the changes of validators that this node can prove.
-        serving: what is final here.
         swap: puts a finished snapshot in the place of the state.
     """
 
@@ -38,11 +36,11 @@ class Snapshots(Part):
     events = ("snapshot", "snapshot-adopted")
 
     def __init__(
-        self, ground: Ground, taker: SnapshotTaker, offers: SnapshotOffers, changes: ChangeStore, serving: Serving,
-        swap: Swap,
+        self, ground: Ground, taker: SnapshotTaker, offers: SnapshotOffers, changes: ChangeStore, swap: Swap
     ) -> None:
         self._outbox, self._manners = ground.outbox, ground.manners
-        self._taker, self._offers, self._changes, self._serving, self._swap = taker, offers, changes, serving, swap
+        self._head = ground.head
+        self._taker, self._offers, self._changes, self._swap = taker, offers, changes, swap
 
     @property
     def deadline_us(self) -> int | None:
@@ -51,7 +49,7 @@ class Snapshots(Part):
 
     def tick(self, now_us: int) -> None:
         """Ask on, give on."""
-        self._taker.reached(self._serving.tip)
+        self._taker.reached(self._head.tip)
         self._taker.tick(now_us)
         self._offers.tick(now_us)
 
@@ -70,14 +68,14 @@ class Snapshots(Part):
                 self._taker.behind(now_us, message.height, peer)
             case GetValidatorChanges(after_height):
                 changes = self._changes.answer(after_height)
-                self._outbox.send(peer, changes, after=self._serving.after)
+                self._outbox.send(peer, changes, after=self._head.written)
                 self._manners.answered(now_us, peer, "history", sum(map(len, changes.changes)))
             case GetSnapshot():
                 self._offers.ask(now_us, peer, message)
             case ValidatorChanges():
                 self._taker.followed(now_us, peer, message)
             case SnapshotChunk():
-                self._taker.reached(self._serving.tip)
+                self._taker.reached(self._head.tip)
                 if self._taker.chunk(now_us, peer, message):
                     self._manners.refund(peer, message)
                 self._swap.begin()

@@ -36,6 +36,7 @@ class Swap:
         self, ground: Ground, slots: Slots, executor: Executor, serving: Serving, snapshot: SnapshotTaker,
         offers: SnapshotOffers,
     ) -> None:
+        self._ground = ground
         self._seat, self._ledger, self._slots = ground.seat, ground.ledger, slots
         self._executor, self._serving, self._snapshot = executor, serving, snapshot
         self._offers, self._peering, self._outbox = offers, ground.peering, ground.outbox
@@ -83,9 +84,10 @@ class Swap:
         assert start is not None  # nothing but this takes it away
         height = start.height
         self._ledger.reload()
-        self._slots.executed_ts_ms = self._ledger.block_header.ts_ms
+        self._slots.jump(self._ledger.block_header.ts_ms)
         self._executor.jump(start.checkpoint)
-        self._serving.jump(height)
+        self._ground.head.found(height)
+        self._serving.jump()
         self._snapshot.adopted(height)
         view = self._ledger.view(height)
         assert view is not None  # it is the newest height

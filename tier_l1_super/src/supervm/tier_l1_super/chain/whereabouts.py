@@ -13,6 +13,8 @@ else of its set is connected: all others may have handed over and left.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from supervm.common.contract.core import PeerDown, PeerUp
 from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.taking import SnapshotTaker
@@ -25,7 +27,6 @@ from ..consensus.host import Consensus
 from ..consensus.seat import Standing
 from ..ground import Ground
 from .executor import Executor
-from .serving import Serving
 
 L1_TIER = 1
 QUEUED_BLOCKS_MAX = 1_024
@@ -48,10 +49,10 @@ class Whereabouts(Part):
     Args:
         ground: what every part stands on.
         executor: finalized blocks that wait for execution, and the epoch's root.
-        serving: what is final here.
         snapshot: what is taken instead of blocks if the node is far behind.
         consensus: takes finalized blocks.
         epoch_end: told when this node knows from when on it may vote again.
+        is_listening: whether the node only listens for its own key as yet: then it follows nobody.
     """
 
     takes = frozenset({BlocksMessage, ConsensusStatus})
@@ -59,15 +60,14 @@ class Whereabouts(Part):
     events = ("amnesia-over",)
 
     def __init__(
-        self, ground: Ground, executor: Executor, serving: Serving, snapshot: SnapshotTaker, consensus: Consensus,
-        epoch_end: EpochEnd,
+        self, ground: Ground, executor: Executor, snapshot: SnapshotTaker, consensus: Consensus,
+        epoch_end: EpochEnd, is_listening: Callable[[], bool],
     ) -> None:
         self._ground, self._seat, self._ledger = ground, ground.seat, ground.ledger
         self._peering, self._outbox = ground.peering, ground.outbox
-        self._executor, self._serving, self._snapshot = executor, serving, snapshot
+        self._executor, self._snapshot = executor, snapshot
         self._consensus, self._epoch_end = consensus, epoch_end
-        self.listening = False
-        """Whether the node only listens for its own key as yet: then it follows nobody."""
+        self._is_listening = is_listening
         self._turn = 0
         self._held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._standings: dict[bytes, Standing] = {}  # of the epoch's validators, said since our start
@@ -97,7 +97,7 @@ class Whereabouts(Part):
         """Return where this node stands."""
         simplex, epoch = self._consensus.simplex, self._seat.rules.epoch
         is_sealed = self._ledger.epoch.number > epoch
-        return ConsensusStatus(epoch, simplex.view, simplex.final.view, self._serving.tip, is_sealed)
+        return ConsensusStatus(epoch, simplex.view, simplex.final.view, self._ground.head.tip, is_sealed)
 
     def tick(self, now_us: int) -> None:
         """Tell the validators of the epoch where we are, and see whether there is still somebody to follow."""
@@ -119,7 +119,7 @@ class Whereabouts(Part):
         self._outbox.send(peer, self.status())
         root = self._executor.root
         if root is not None:  # all that is missing if it has executed the sealing block
-            self._outbox.send(peer, CheckpointMessage(encode(root)), after=self._serving.after)
+            self._outbox.send(peer, CheckpointMessage(encode(root)), after=self._ground.head.written)
 
     # --- what others say ----------------------------------------------------------------------------------------------
 
@@ -157,7 +157,7 @@ class Whereabouts(Part):
         if status.epoch < epoch:
             self.remind(now_us, peer)
         self._snapshot.behind(now_us, status.finalized_height, peer)
-        if status.finalized_height > self._serving.tip + (0 if status.epoch > epoch else 1):
+        if status.finalized_height > self._ground.head.tip + (0 if status.epoch > epoch else 1):
             self.ask_chain(peer)
         if peer in self._seat.rules.validators.index_of_node:
             self._standings[peer] = (status.epoch, status.sealed)
@@ -172,7 +172,7 @@ class Whereabouts(Part):
         """
         self._held_back = self._executor.queued >= QUEUED_BLOCKS_MAX or self._snapshot.is_taking
         if not self._held_back:
-            self._outbox.send(peer, GetBlocks(self._serving.tip + 1))
+            self._outbox.send(peer, GetBlocks(self._ground.head.tip + 1))
 
     def ask_anyone(self) -> None:
         """Ask the next connected validator in turn for the next finalized blocks, any L1 if there is none.
@@ -200,7 +200,7 @@ class Whereabouts(Part):
             self._followed_us = now_us
         elif now_us - self._followed_us >= BEHIND_US:
             self._following, self._followed_us = peer, now_us
-            self._outbox.send(peer, Follow(self._serving.tip))
+            self._outbox.send(peer, Follow(self._ground.head.tip))
 
     def executed(self) -> None:
         """A block was executed: there may be room for more, or the next epoch may be entered."""
@@ -222,7 +222,7 @@ class Whereabouts(Part):
     def _follow(self, now_us: int, *, or_alone: bool = False) -> None:
         node_ids = self._seat.rules.validators.node_ids
         is_alone = or_alone and len(node_ids) > 1 and not any(node_id in self._peering.up for node_id in node_ids)
-        if self.listening or (self._seat.node_id in node_ids and not is_alone):
+        if self._is_listening() or (self._seat.node_id in node_ids and not is_alone):
             return
         if self._following is not None and now_us < self._follow_until_us:
             return
@@ -232,4 +232,4 @@ class Whereabouts(Part):
             place = ups.index(self._following) + 1 if self._following in ups else now_us
             self._following = ups[place % len(ups)]
             self._follow_until_us, self._followed_us = now_us + FOLLOW_SILENCE_US, now_us
-            self._outbox.send(self._following, Follow(self._serving.tip))
+            self._outbox.send(self._following, Follow(self._ground.head.tip))

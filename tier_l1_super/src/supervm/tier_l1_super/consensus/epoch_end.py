@@ -57,8 +57,7 @@ class EpochEnd(Part):
         self._ground = ground
         self._seat, self._ledger, self._outbox = ground.seat, ground.ledger, ground.outbox
         seat, reader = ground.seat, ground.reader
-        self.closing = promised
-        """Whether this node has closed the epoch: it votes on no batch of it."""
+        ground.head.close(promised)
         self._closes: dict[int, bytes] = {}
         self._approvals: dict[int, tuple[bytes, bytes]] = {}  # index -> (set, signature): the newest of each validator
         self._ready: dict[int, bytes] = {}  # index in the proposed set -> signature
@@ -74,6 +73,11 @@ class EpochEnd(Part):
         self._withdrawn = row is not None and row[0] == _epoch_bytes(seat.rules.epoch)
 
     @property
+    def closing(self) -> bool:
+        """Whether this node has closed the epoch: it votes on no batch of it."""
+        return self._ground.head.is_closing
+
+    @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
         return self._repeat_at_us
@@ -87,7 +91,7 @@ class EpochEnd(Part):
 
     def enter_epoch(self, now_us: int) -> None:
         """Begin anew: nothing of the epoch before counts."""
-        self.closing = False
+        self._ground.head.close(False)
         for table in (self._closes, self._approvals, self._ready, self._own):
             table.clear()
         self._repeat_at_us = None
@@ -131,7 +135,7 @@ class EpochEnd(Part):
         if header.epoch != rules.epoch:
             return
         if rules.is_closing(header) and not self.closing:
-            self.closing = True
+            self._ground.head.close(True)
             if self._seat.index is not None:
                 self._written = self._outbox.persist(Append(encode_promise(ClosePromise(1, rules.epoch))))
             self._sign(VoteKind.EPOCH_CLOSE, ZERO_HASH, self._seat.index, now_us)

@@ -87,10 +87,11 @@ class Consensus(Part):
         """Token of the newest write with a consensus promise."""
         self._asked: sx.AskBuild | None = None
         self._build_at_us = 0
+        self._bans = 0
         self._unverified: sx.AskVerify | None = None  # waits for an ancestor: there is no verdict "absent" (P7)
         finalized, tail = self._stored_tip()
         seat = self._seat
-        serving.tip = finalized[0].height
+        ground.head.found(finalized[0].height)
         self.simplex = Simplex(
             rules=seat.rules,
             index=seat.index,
@@ -99,6 +100,7 @@ class Consensus(Part):
             finalized=finalized,
             promises=log.promises,
             blocks=tail,
+            shuns=self._shuns,
         )
 
     def _stored_tip(self) -> tuple[tuple[BlockHeader, Certificate | None], tuple[Block, ...]]:
@@ -142,6 +144,15 @@ class Consensus(Part):
             self.step(now_us, sx.Tick())
         self.build(now_us)
 
+    def look_again(self, now_us: int) -> None:
+        """Give the view up if its leader has been hung up on since the last time."""
+        if self._bans != self._ground.manners.bans:
+            self._bans = self._ground.manners.bans
+            self.step(now_us, sx.Tick())
+
+    def _shuns(self, index: int) -> bool:
+        return self._ground.manners.is_banned(self._now_us, self._seat.rules.validators.node_ids[index])
+
     def enter_epoch(self, now_us: int) -> None:
         """Start the instance of the seat's new epoch."""
         self._asked, self._unverified = None, None
@@ -151,13 +162,14 @@ class Consensus(Part):
             self.promise_written = self._outbox.persist(
                 Prune((self._floors.begin(),), begin=self._seat.amnesia)
             )
-            self._seat.amnesia = False
+            self._seat.log_begun()
         self.simplex = Simplex(
             rules=self._seat.rules,
             index=self._seat.index,
             key=self._seat.key,
             parameters=self._chain.parameters,
             finalized=(self.root, None),
+            shuns=self._shuns,
         )
         self.start(now_us)
 
@@ -263,7 +275,8 @@ class Consensus(Part):
         else:  # a piece of a long run: until the next one comes, a restart needs to know what finalized it
             records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
             records.append(Put("seals", (last.height,), (encode(finalization),)))
-        self._serving.after = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
+        written = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
+        self._ground.head.finalized(last.height, written)
         self._serving.committed(blocks, finalization, self._now_us, tail)
         self._executor.committed(blocks, self._now_us)
         if self._seat.index is None:

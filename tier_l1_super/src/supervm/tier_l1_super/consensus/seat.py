@@ -64,6 +64,10 @@ class Seat:
         if index is not None and self.may_vote_in(rules.epoch):
             self.index, self.key = index, self.own_key
 
+    def log_begun(self) -> None:
+        """Note that a new write-ahead log stands in the place of the one that was lost."""
+        self.amnesia = False
+
     def place_in(self, validators: ValidatorSet) -> int | None:
         """Return this node's index in a set, None if it is not listed with its own key."""
         index = validators.index_of_node.get(self.node_id)

@@ -195,7 +195,9 @@ class Courier(Part):
             payment = self._queue.claim(item.transfer_id, item.level, item.reason, now_us)
             if payment is not None and item.level == LEVEL_REFUSED:
                 self._refused(payment, now_us)
-            elif item.level == LEVEL_EXPIRED:
+            if item.level in (LEVEL_REFUSED, LEVEL_EXPIRED) and self._queue.may_run(item.transfer_id, now_us):
+                self._uplink.refused(peer)
+            if item.level == LEVEL_EXPIRED:
                 known = self._queue.find(item.transfer_id.hex())
                 if known is not None:  # a proof decides
                     self._sync.want((known.account,))

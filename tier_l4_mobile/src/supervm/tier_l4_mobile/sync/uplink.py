@@ -1,13 +1,14 @@
 """Which L3 this phone works with: one at a time, another one when it is gone, silent or caught lying.
 
-Parts that see that the edge in use gives no news `complain`; at the end of the step the next edge is taken, and whoever
-must tell a new edge what the one before knew - `users` - is called.
+Parts that see that the edge in use gives no news `complain`, and call `refused` for one that refuses what may run; at
+the end of the step the next edge is taken, and whoever must tell a new edge what the one before knew - `users` - is
+called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX
@@ -17,6 +18,8 @@ from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import encode_node_id
 
 EDGE_TIER = 3
+LEFT_US: Final = 15_000_000
+"""An edge that was left because it refused a payment is not taken for another one's refusal for so long."""
 
 
 class Uplink(Part):
@@ -40,18 +43,20 @@ class Uplink(Part):
         """When it last told anything about payments or accounts, or was chosen."""
         self.users: tuple[Callable[[int], None], ...] = ()
         """Called with the time, in this order, when another edge is in use."""
-        self._is_silent = False
+        self._is_silent = self._has_refused = False
         self._distrust: dict[bytes, int] = {}
+        self._left_us: dict[bytes, int] = {}
 
     def edges(self) -> list[bytes]:
         """Return the edges that are up, in the order they came."""
         return [edge for edge in self._peering.of_tier(EDGE_TIER) if self._manners.is_up(edge)]
 
     def settle(self, now_us: int) -> None:
-        """Leave an edge that is gone or gives no news."""
+        """Leave an edge that is gone, gives no news or refuses."""
         edges = self.edges()
-        is_new = self._is_silent and self._rotate(edges, now_us)
-        self._is_silent = False
+        is_new = (self._has_refused and self._leave(edges, now_us)) or (
+            self._is_silent and self._rotate(edges, now_us))
+        self._is_silent = self._has_refused = False
         if (is_new or self._choose(edges, now_us)) and self.active is not None:
             for edge_changed in self.users:
                 edge_changed(now_us)
@@ -78,6 +83,24 @@ class Uplink(Part):
             "edge-changed", peer=encode_node_id(self.active), reason="the one before gave no news")
         return True
 
+    def _leave(self, edges: Sequence[bytes], now_us: int) -> bool:
+        """Take another edge, because the active one refuses what may be executed; return whether there is one.
+
+        All in flight goes to the new edge, so each edge is left in this way once in `LEFT_US`: where all of them
+        refuse, the payment waits.
+        """
+        if self.active is None:
+            return False
+        self._left_us[self.active] = now_us
+        others = [edge for edge in edges if self._left_us.get(edge, -LEFT_US) + LEFT_US <= now_us]
+        if not others:
+            return False
+        self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
+        self.news_us = now_us
+        self._outbox.publish(
+            "edge-changed", peer=encode_node_id(self.active), reason="the one before refused a payment")
+        return True
+
     # --- what other parts have to say of edges ------------------------------------------------------------------------
 
     def news(self, edge: bytes, now_us: int) -> None:
@@ -88,6 +111,10 @@ class Uplink(Part):
     def complain(self) -> None:
         """Say that the active edge leaves something without news; another one is taken with this step's end."""
         self._is_silent = True
+
+    def refused(self, edge: bytes) -> None:
+        """Say that an edge refuses a payment that may run; if it is the active one, another is taken likewise."""
+        self._has_refused |= edge == self.active
 
     def report(self, height: int) -> None:
         """Let heartbeats say that this height is the newest that was proved."""

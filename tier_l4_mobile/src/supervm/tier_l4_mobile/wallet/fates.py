@@ -98,6 +98,15 @@ class PaymentFates(PaymentLog):
         self._touch(payment, write=False)
         return payment
 
+    def may_run(self, transfer_id: bytes, now_us: int) -> bool:
+        """Return whether a released payment is the next of its account, and valid, for all that is known here."""
+        payment = self._by_id.get(transfer_id)
+        if payment is None or payment.id != transfer_id or payment.place != LIVE or not payment.released:
+            return False
+        proved = self.lanes[payment.account].proved
+        is_next = proved is not None and payment.seq == proved.next_seq
+        return is_next and PROGRESS.get(payment.status, 0) < PROGRESS[R1] and payment.valid_until_ms * 1000 > now_us
+
     def _claim_refused(self, payment: Payment, reason: str, now_us: int) -> Payment | None:
         lane = self.lanes[payment.account]
         if payment.status == REFUSED or PROGRESS[payment.status] >= PROGRESS[R1]:

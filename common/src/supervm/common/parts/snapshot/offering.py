@@ -49,16 +49,18 @@ class SnapshotOffers:
     Args:
         outbox: where answers go.
         answered: told of each answer: (now_us, peer, bytes), so that whoever asks pays for it.
+        written: returns the write that answers wait for: the certificate in one may name this node's own promise.
     """
 
-    def __init__(self, outbox: Outbox, answered: Callable[[int, bytes, int], None]) -> None:
+    def __init__(
+        self, outbox: Outbox, answered: Callable[[int, bytes, int], None], written: Callable[[], int]
+    ) -> None:
         self._outbox = outbox
         self._answered = answered
         self._offers: OrderedDict[int, _Offer] = OrderedDict()
         self._waiting: OrderedDict[bytes, GetSnapshot] = OrderedDict()
         self._next_us = 0
-        self.after = 0
-        """Write that answers wait for: the certificate in one may name this node's own promise."""
+        self._written = written
 
     @property
     def heights(self) -> tuple[int, ...]:
@@ -102,7 +104,7 @@ class SnapshotOffers:
             self._next_us = now_us + CHUNK_US
             peer, request = self._waiting.popitem(last=False)
             chunk = self._chunk(request)
-            self._outbox.send(peer, chunk, after=self.after)
+            self._outbox.send(peer, chunk, after=self._written())
             self._answered(now_us, peer, len(chunk.start) + len(chunk.leaves))
 
     def _find(self, request: GetSnapshot) -> tuple[int, _Offer] | None:

@@ -217,6 +217,7 @@ def _span_over_finalize(patcher: Patcher) -> None:
 
 
 @mutation("span-binds", "who has signed a span signs nothing in its views any more (2.5)",
+          test="tests/tier_l1_super/test_spans.py::test_nothing_is_signed_under_a_span_any_more",
           classes=("loss", "slow", "cut", "byzantine"), actors=("partial-deliverer",), loss_ppm=150_000, l1=4,
           weights=(), block_interval_ms=200, view_timeout_ms=50, rate_ppm=60_000, tick_ms=100)
 def _span_binds(patcher: Patcher) -> None:

@@ -9,7 +9,7 @@ from supervm.protocol.chain import block as block_rules
 from supervm.protocol.chain import controls, epoch, header, set_change, validators
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.votes import VoteKind, statement
-from supervm.tier_l1_super.batches import pool, slots
+from supervm.tier_l1_super.batches import pool, slots, voting
 from supervm.tier_l1_super.chain.advance import Advance
 from supervm.tier_l1_super.chain.whereabouts import Whereabouts
 from supervm.tier_l1_super.consensus import epoch_end
@@ -27,11 +27,7 @@ def _seal_quorum(patcher: Patcher) -> None:
 @mutation("close-then-vote", "who has closed an epoch votes on none of its batches (3.7)", epoch_ms=1_500,
            on=("slow", "loss"), pay_ppm=350_000)
 def _close_then_vote(patcher: Patcher) -> None:
-    def executed(original: Any, self: Any, now_us: int, applied: Any) -> None:
-        original(self, now_us, applied)
-        self._all.voter.closed = False
-
-    patcher.wrap(Advance, "_executed", executed)
+    patcher.set(voting.BatchVoter, "closed", property(lambda self: False))
 
 
 @mutation("set-quorum", "a set change needs signatures of quorum weight (2.11)", epoch_ms=1_500,

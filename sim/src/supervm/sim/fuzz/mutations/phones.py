@@ -63,8 +63,10 @@ def _doubt(patcher: Patcher) -> None:
     patcher.wrap(queue.PaymentQueue, "_claim_refused", refused)
 
 
-@mutation("refused-holds", "a refused payment holds those behind it (decisions.md)", classes=("bad-edge",),
-          actors=("refusing-edge",), l3=2, pay_ppm=350_000, accounts=1)
+@mutation("refused-holds", "a refused payment holds those behind it (decisions.md)",
+          test="tests/tier_l4_mobile/test_node.py::"
+               "test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_successors",
+          classes=("bad-edge",), actors=("refusing-edge",), l3=2, pay_ppm=350_000, accounts=1)
 def _holds(patcher: Patcher) -> None:
     patcher.set(lane.Lane, "blocked", property(lambda self: False))
 

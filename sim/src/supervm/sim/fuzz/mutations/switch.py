@@ -61,8 +61,8 @@ class Mutation:
         knobs: see `config.draw_config`.
         model: name of the fault of `supervm.sim.model` that breaks the same rule, for a switch that no seed is known
             to notice; empty: none.
-        test: name of the test of tests/common/test_light_trust.py that fails with a rule broken that no run can show,
-            since it bears with more than a third of the weight; empty: none.
+        test: the test that fails with a rule broken that no run shows, as ``tests/file.py::name``: one that bears with
+            more than a third of the weight, say; a name alone is one of tests/common/test_light_trust.py; empty: none.
         is_costly: whether only ``--mutate all`` plays it, since its seeds take too long for the test command.
     """
 
@@ -73,6 +73,11 @@ class Mutation:
     model: str = ""
     test: str = ""
     is_costly: bool = False
+
+    @property
+    def test_id(self) -> str:
+        """The test with its file, as pytest takes it; empty: none."""
+        return self.test if "::" in self.test or not self.test else f"tests/common/test_light_trust.py::{self.test}"
 
 
 MUTATIONS: Final[dict[str, Mutation]] = {}

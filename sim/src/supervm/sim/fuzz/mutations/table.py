@@ -33,7 +33,7 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
         for item in MUTATIONS.values() if item.model and item.name not in FOUND
     ]
     found += [
-        (item.rule, item.name, f"{item.test} (tests/common/test_light_trust.py)", "")
+        (item.rule, item.name, "{2} ({0})".format(*item.test_id.partition("::")), "")
         for item in MUTATIONS.values() if item.test
     ]
     for model, faults in _MODELS:

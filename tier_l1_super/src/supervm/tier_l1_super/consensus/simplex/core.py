@@ -206,6 +206,8 @@ class Simplex(Voting):
             self._cast_nullify(view)
         if view == self._view and timers.fired("advance_us", self._now_us):
             self._cast_nullify(view)
+        if view == self._view and self._round(view).proposal is None and self._is_shunned(self.rules.leader(view)):
+            self._cast_nullify(view)
         if timers.fired("retry_us", self._now_us):
             timers.retry_us = self._now_us + RETRY_US
             self._repeat()
@@ -239,8 +241,8 @@ class Simplex(Voting):
         if vote.number not in self._rounds and self._skips.covering(vote.number) is not None:
             return  # nothing can come of it any more
         self._count(self._round(vote.number), vote, checked=False)
-        if vote.kind is NULLIFY and vote.number == self._view and sender == self.rules.leader(vote.number):
-            self._cast_nullify(vote.number)  # nobody need wait for a leader that has given up
+        if vote.kind is NULLIFY and vote.number == self._view and self._is_given_up(vote.number):
+            self._cast_nullify(vote.number)
 
     def _on_certificate(self, sender: int, certificate: Certificate) -> None:
         if certificate.epoch != self.rules.epoch or certificate.number <= self._final.view:
@@ -362,22 +364,35 @@ class Simplex(Voting):
         span_us = timeout_us(self._parameters, view - self._final.view)
         self._timers.enter_view(self._now_us, span_us, self._parameters.block_interval_ms * 1000)
         leader = self.rules.leader(view)
-        if leader in self._round(view).tallies[NULLIFY].votes or self._is_silent(leader):
+        if self._is_given_up(view) or self._is_silent(leader):
             self._cast_nullify(view)
         self._cast_spans()
+
+    def _is_given_up(self, view: int) -> bool:
+        """Return whether nobody need wait for a view: its leader, or one honest validator at least, has given it up."""
+        given_up = self._round(view).tallies[NULLIFY].votes
+        members = self.rules.validators
+        return self.rules.leader(view) in given_up or members.weight_of(given_up) >= members.witness
 
     def _is_silent(self, leader: int) -> bool:
         """Return whether a leader has said nothing for as many views as there are validators (2.6, local skip).
 
         Nobody then waits for it: its views cost one delay instead of a time-out. Patience is nobody's promise, so
         this is safe; it is fair because one vote, also inside a certificate, ends it, and because views that pass
-        faster than a leader could speak do not count. At first everybody is new.
+        faster than a leader could speak do not count. At first everybody is new. A leader that this node has hung up
+        on can say nothing here, whatever it tells the others: else one that comes back to misbehave, again and again,
+        would cost a time-out each time.
         """
         if leader == self.index:
             return False
+        if self._is_shunned(leader):
+            return True
         view, at_us = self._heard_at.setdefault(leader, (self._view, self._now_us))
         patience_us = (2 * self._parameters.view_timeout_ms + self._parameters.block_interval_ms) * 1000
         return self._view - view >= len(self.rules.validators) and self._now_us - at_us >= patience_us
+
+    def _is_shunned(self, leader: int) -> bool:
+        return self._shuns is not None and leader != self.index and self._shuns(leader)
 
     def _progress(self) -> None:
         """Try what the current view waits for; called whenever something has arrived."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -63,6 +63,7 @@ class State:
         promises: the consensus records recovered from the write-ahead log, in any order; other records and other
             epochs are passed over.
         blocks: further blocks that are stored but not committed, in any order; they must have been checked.
+        shuns: whether a validator has been hung up on for what it did, so that nothing of it is heard; None: never.
 
     Raises:
         LocalProtocolError: arguments that contradict each other.
@@ -71,7 +72,7 @@ class State:
     def __init__(
         self, *, rules: ChainRules, index: int | None, key: Signer | None, parameters: Parameters,
         finalized: tuple[BlockHeader, Certificate | None], promises: Sequence[Promise] = (),
-        blocks: Sequence[Block] = (),
+        blocks: Sequence[Block] = (), shuns: Callable[[int], bool] | None = None,
     ) -> None:
         header, certificate = finalized
         if (index is None) != (key is None):
@@ -84,6 +85,7 @@ class State:
         self.index = index
         self._key = key
         self._parameters = parameters
+        self._shuns = shuns
         self._tree = BlockTree(header, rules.view_of(header))
         self._final = (
             LastFinal(0, header.hash, None)

@@ -31,7 +31,7 @@ from supervm.protocol.wire.payments import (
     ValidatorChanges,
 )
 
-from ..exact import Actor
+from .actor import Actor
 
 replace = msgspec.structs.replace
 
@@ -58,17 +58,31 @@ class ReceiptForger(Actor):
         return () if isinstance(send.message, ReceiptAnswer) else (send,)
 
     def more(self, event: Input) -> Iterable[Effect]:
-        """Answer every question for a receipt at once, always in the same way: the first bad one ends a connection."""
-        if not isinstance(event, Received) or not isinstance(event.message, GetReceipt) or self._checkpoint is None:
+        """Answer each question for a receipt, and each submission, at once and always in the same way.
+
+        The first bad receipt that a phone looks at ends the connection.
+        """
+        if not isinstance(event, Received):
             return ()
-        name = event.message.transfer_id
-        self.acted += 1
+        if isinstance(event.message, GetReceipt):
+            names = [event.message.transfer_id]
+        elif isinstance(event.message, Submit):
+            names = [transfer_id(raw) for raw in event.message.transfers]
+        else:
+            return ()
+        return [Send(event.peer, ReceiptAnswer(name, proof)) for name in names if (proof := self._proof(name))]
+
+    def _proof(self, name: bytes) -> bytes:
+        """Return the forgery for a transfer, empty if there is nothing yet to make it of."""
+        if self._checkpoint is None:
+            return b""
         if self._kind is None:
-            self._kind = self.context.stream.below(3)
+            self._kind = self.context.stream.below(3 if self._genuine else 2)
         proof = (
             self._unplaced(name, self._checkpoint), self._without_history(name, self._checkpoint), self._genuine,
         )[self._kind]
-        return (Send(event.peer, ReceiptAnswer(name, proof)),)
+        self.acted += bool(proof)
+        return proof
 
     def _unplaced(self, name: bytes, checkpoint: CertifiedCheckpoint) -> bytes:
         """A receipt that is in no tree, of a block that exists."""
@@ -150,11 +164,20 @@ class RefusingEdge(Actor):
 class SwappingEdge(Actor):
     """Answers for one account with the genuine proof of another."""
 
+    _last: tuple[bytes, bytes, bytes] | None = None  # checkpoint, account, proof
+
     def say(self, send: Send) -> Iterable[Effect]:
         """Swap proofs of one message; one that stands alone gets that of an earlier message under its checkpoint."""
         message = send.message
-        if not isinstance(message, AccountProofs) or len(message.proofs) < 2:
+        if not isinstance(message, AccountProofs) or not message.proofs:
             return (send,)
+        if len(message.proofs) == 1:
+            ((account, proof),) = message.proofs
+            last, self._last = self._last, (message.checkpoint, account, proof)
+            if last is None or last[1] == account:
+                return (send,)
+            self.acted += 1
+            return (Send(send.peer, AccountProofs(last[0], ((account, last[2]),)), send.after),)
         self.acted += 1
         proofs = [proof for _, proof in message.proofs]
         swapped = tuple(

@@ -1,4 +1,4 @@
-"""Validators and phones that break what only fuzzing looks for: turns, evidence, repeated signers, unearned money."""
+"""Validators and phones that lie about turns, evidence and signers, and spend money before they have it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from supervm.common.contract.core import Effect, Input, Received, Send
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
+from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.evidence import DoubleVote
@@ -19,8 +20,8 @@ from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage,
 from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.node import ValidatorNode
 
-from ..exact import GRANT, Actor
-from ..exact.adversaries_leader import Leader
+from .actor import GRANT, Actor
+from .adversaries_leader import Leader
 
 replace = msgspec.structs.replace
 
@@ -104,13 +105,14 @@ class EarlySpender(Actor):
         """Send both payments, each to another edge, the second one first."""
         edges = self.edges()
         wallet = self.context.wallet
-        if not edges or len(wallet) < 2:
+        if not edges or not wallet:
             return ()
         self.acted += 1
         until_ms = self.now_us // 1000 + 20_000
         until_ms -= until_ms % 20_000 - 5_000
         amount = GRANT // 2
-        plans = ((wallet[1], self.context.others[-1], GRANT + amount // 2), (wallet[0], wallet[1].public, amount))
+        second, has = (wallet[1], GRANT) if len(wallet) > 1 else (SigningKey(self.context.key.public), 0)
+        plans = ((second, self.context.others[-1], has + amount // 2), (wallet[0], second.public, amount))
         return [
             Send(edges[place % len(edges)], Submit((sign_transfer(
                 key, chain_id=self.chain.chain_id, seq=0, prev=ZERO_HASH, to=to, amount=sum_, fee=1,

@@ -1,9 +1,8 @@
-"""Adversaries that only fuzzing needs."""
+"""Who signs, batches and spends without looking: certificates of nothing, votes for everything, money that is none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
@@ -22,35 +21,8 @@ from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, B
 from supervm.protocol.wire.consensus import CertificateMessage, VoteMessage
 from supervm.protocol.wire.payments import AccountProofs, Submit
 
-from ..exact import Actor, ActorContext, ActorSpec
-from ..exact.twins import VIEW_KINDS
-from .actors_chain import (
-    EarlySpender,
-    EvidenceForger,
-    HeaderTamperer,
-    LongChainPhone,
-    SignatureRepeater,
-    TurnThief,
-)
-from .actors_edges import (
-    BackwardEdge,
-    ChangeForger,
-    HistoryForger,
-    ReceiptForger,
-    ReceiptSwapper,
-    RefusingEdge,
-    SwappingEdge,
-    TwoFacedMiner,
-)
-from .actors_headers import (
-    BodyEmptier,
-    ChainForger,
-    DoubleCertifier,
-    DoubleVoter,
-    HeaderForger,
-    LateSpender,
-    UnjustifiedLeader,
-)
+from .actor import Actor, ActorContext
+from .twins import VIEW_KINDS
 
 
 class CertificateForger(Actor):
@@ -239,26 +211,3 @@ class FalseBalanceEdge(Actor):
         account = decode_account(proof.value)
         return encode(msgspec.structs.replace(
             proof, value=encode_account(account._replace(balance=account.balance + 1))))
-
-
-OWN_ACTORS: Final = {
-    name: ActorSpec(name, tier, (kind.__doc__ or "").strip(), kind)
-    for name, tier, kind in (
-        ("certificate-forger", 1, CertificateForger), ("reckless-validator", 1, RecklessValidator),
-        ("turn-thief", 1, TurnThief), ("evidence-forger", 1, EvidenceForger),
-        ("signature-repeater", 1, SignatureRepeater), ("header-tamperer", 1, HeaderTamperer),
-        ("double-certifier", 1, DoubleCertifier), ("double-voter", 1, DoubleVoter),
-        ("unjustified-leader", 1, UnjustifiedLeader), ("chain-forger", 1, ChainForger),
-        ("body-emptier", 1, BodyEmptier),
-        ("header-forging-miner", 2, HeaderForger), ("header-forging-edge", 3, HeaderForger),
-        ("late-spender", 4, LateSpender),
-        ("reckless-miner", 2, RecklessMiner), ("two-faced-miner", 2, TwoFacedMiner),
-        ("false-balance-edge", 3, FalseBalanceEdge), ("receipt-forger", 3, ReceiptForger),
-        ("history-forger", 3, HistoryForger), ("receipt-swapper", 3, ReceiptSwapper),
-        ("refusing-edge", 3, RefusingEdge), ("swapping-edge", 3, SwappingEdge), ("backward-edge", 3, BackwardEdge),
-        ("change-forger", 3, ChangeForger),
-        ("reckless-phone", 4, RecklessPhone), ("early-spender", 4, EarlySpender),
-        ("long-chain-phone", 4, LongChainPhone),
-    )
-}
-"""By name; beside `supervm.sim.exact.ACTORS`."""

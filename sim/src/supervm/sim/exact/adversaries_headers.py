@@ -20,9 +20,9 @@ from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.consensus import ProposalMessage
 from supervm.protocol.wire.payments import AccountProofs, Submit
 
-from ..exact import Actor
-from ..exact.adversaries_l1 import Voter
-from ..exact.adversaries_leader import BadJustification, Leader
+from .actor import Actor
+from .adversaries_l1 import Voter
+from .adversaries_leader import BadJustification, Leader
 
 replace = msgspec.structs.replace
 
