@@ -9,10 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
@@ -20,6 +22,7 @@ from supervm.common.host.config import NodeConfig
 from supervm.common.host.durable import load_chain
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.log import LibraryHandler, Log
+from supervm.common.host.node import Node
 from supervm.common.host.parent import PARENT_VARIABLE, parent_to_follow
 from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, run_node
 from supervm.common.host.profile import Profile
@@ -137,6 +140,31 @@ def test_a_node_says_when_it_is_ready_and_stops_cleanly_on_a_signal(place: Place
     assert events[-1] == "stopped"
     assert next(line for line in place.logged() if line["event"] == "noted")["key"] == "0102"
     assert not (place.folder / "node.sock").exists()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_signals_while_a_node_starts_stop_it_once_it_is_up(
+    place: Place, times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kills:
+        name, vital = "kills", False
+
+        def wanted(self, _config: NodeConfig) -> bool:
+            return True
+
+        async def run(self, _node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGTERM)
+                await trio.testing.wait_all_tasks_blocked()
+            task_status.started()
+
+    entry = SimpleNamespace(name="kills", load=Kills)
+    monkeypatch.setattr("supervm.common.services.service.entry_points", lambda **_: (entry,))
+    config = NodeConfig(tier=3, directory=place.folder, genesis=place.genesis)
+    assert run_node(config, small.PROFILE) == 0
+    assert [line["event"] for line in place.logged()][:2] == ["ready", "stopping"]
+    assert place.logged()[-1]["event"] == "stopped"
+    assert json.loads(capsys.readouterr().out)["event"] == "ready"
 
 
 @pytest.mark.processes
