@@ -9,7 +9,8 @@ import msgspec
 from supervm.common.contract import core as c
 from supervm.common.contract.records import Append, Column, Put, TableSpec
 from supervm.common.host.config import NodeConfig, PeerAddress
-from supervm.common.host.process import NodeContext, run_node
+from supervm.common.host.process import run_node
+from supervm.common.host.profile import NodeContext, Profile
 
 TABLES = (TableSpec("notes", (Column("id", "int"),), (Column("text", "text"),)),)
 
@@ -58,9 +59,11 @@ class NoteCore:
         return self._outbox.drain()
 
 
+PROFILE = Profile(NoteCore, requests=Request, tables=TABLES, with_log=True)
+
 if __name__ == "__main__":
     directory, genesis, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     peers = tuple(PeerAddress(None, address) for address in sys.argv[4:])
     config = NodeConfig(
         tier=3, directory=directory, genesis=genesis, listen="127.0.0.1:0", peers=peers, verify_workers=workers)
-    sys.exit(run_node(config, NoteCore, requests=Request, tables=TABLES, with_log=True))
+    sys.exit(run_node(config, PROFILE))

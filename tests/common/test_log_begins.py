@@ -12,7 +12,7 @@ import pytest
 
 from supervm.common.contract.records import Append, Column, Prune, Put, Record, TableSpec
 from supervm.common.host.config import NodeConfig
-from supervm.common.host.process import INCARNATION_FILE, PROMISES_FILE, open_store
+from supervm.common.host.durable import INCARNATION_FILE, PROMISES_FILE, open_store
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 from supervm.protocol.base.errors import LocalProtocolError

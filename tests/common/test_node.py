@@ -9,18 +9,23 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+import trio
+import trio.testing
 
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
 from supervm.common.host.config import NodeConfig
+from supervm.common.host.durable import load_chain
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.log import LibraryHandler, Log
+from supervm.common.host.node import Node
 from supervm.common.host.parent import PARENT_VARIABLE, parent_to_follow
-from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, load_chain, run_node
+from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, run_node
+from supervm.common.host.profile import Profile
 from supervm.common.services.client import call_sync
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
@@ -137,6 +142,31 @@ def test_a_node_says_when_it_is_ready_and_stops_cleanly_on_a_signal(place: Place
     assert not (place.folder / "node.sock").exists()
 
 
+@pytest.mark.parametrize("times", [1, 2])
+def test_signals_while_a_node_starts_stop_it_once_it_is_up(
+    place: Place, times: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Kills:
+        name, vital = "kills", False
+
+        def wanted(self, _config: NodeConfig) -> bool:
+            return True
+
+        async def run(self, _node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+            for _ in range(times):
+                signal.raise_signal(signal.SIGTERM)
+                await trio.testing.wait_all_tasks_blocked()
+            task_status.started()
+
+    entry = SimpleNamespace(name="kills", load=Kills)
+    monkeypatch.setattr("supervm.common.services.service.entry_points", lambda **_: (entry,))
+    config = NodeConfig(tier=3, directory=place.folder, genesis=place.genesis)
+    assert run_node(config, small.PROFILE) == 0
+    assert [line["event"] for line in place.logged()][:2] == ["ready", "stopping"]
+    assert place.logged()[-1]["event"] == "stopped"
+    assert json.loads(capsys.readouterr().out)["event"] == "ready"
+
+
 @pytest.mark.processes
 def test_what_was_answered_survives_a_kill_and_a_lost_log_is_noticed(place: Place) -> None:
     place.start()
@@ -182,7 +212,7 @@ def test_a_damaged_database_ends_a_node_for_good_with_the_mend_of_its_tier(
     """With the exit status that tells an init system not to try again."""
     (place.folder / "node.sqlite").write_bytes(b"no database" * 500)
     config = NodeConfig(tier=tier, directory=place.folder, genesis=place.genesis)
-    assert run_node(config, small.NoteCore, tables=small.TABLES, with_log=tier == 1) == EXIT_STORAGE
+    assert run_node(config, Profile(small.NoteCore, tables=small.TABLES, with_log=tier == 1)) == EXIT_STORAGE
     reason = place.logged()[-1]["reason"]
     assert place.logged()[-1]["event"] == "storage-failed"
     assert "node.sqlite is damaged: file is not a database; " in reason
@@ -195,7 +225,7 @@ def test_rows_that_no_node_has_written_are_damage_too(place: Place) -> None:
         raise LocalProtocolError("the table epochs is damaged")
 
     config = NodeConfig(tier=2, directory=place.folder, genesis=place.genesis)
-    assert run_node(config, build, tables=small.TABLES) == EXIT_STORAGE
+    assert run_node(config, Profile(build, tables=small.TABLES)) == EXIT_STORAGE
     assert "damaged, or another network's: the table epochs is damaged; stop the node" in place.logged()[-1]["reason"]
 
 
@@ -203,7 +233,7 @@ def test_what_keeps_a_node_from_starting_is_in_its_log(place: Place) -> None:
     """Nobody may be there to read standard error."""
     config = NodeConfig(tier=3, directory=place.folder, genesis=place.folder / "none.cbor")
     with pytest.raises(InputError, match="cannot be read"):
-        run_node(config, small.NoteCore, tables=small.TABLES)
+        run_node(config, small.PROFILE)
     assert place.logged()[-1]["event"] == "failed"
     assert "none.cbor: the genesis file cannot be read" in place.logged()[-1]["reason"]
 

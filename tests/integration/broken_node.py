@@ -8,6 +8,7 @@ import msgspec
 from supervm.common.contract import core as c
 from supervm.common.host.config import NodeConfig
 from supervm.common.host.process import run_node
+from supervm.common.host.profile import Profile
 from supervm.protocol.base.errors import LocalProtocolError
 
 
@@ -32,7 +33,7 @@ def main() -> int:
     directory = Path(sys.argv[1])
     config = NodeConfig(tier=3, directory=directory, genesis=directory / "genesis.cbor")
     try:
-        return run_node(config, lambda _: BrokenCore(), requests=Break)
+        return run_node(config, Profile(lambda _: BrokenCore(), requests=Break))
     except Exception as error:
         return _status_of(error)
 

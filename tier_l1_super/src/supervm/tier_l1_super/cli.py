@@ -13,8 +13,9 @@ from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.errors import InputError
 from supervm.common.host.config import load_config
-from supervm.common.host.keyfile import VALIDATOR_KEY_FILE, create_file, load_key_file
-from supervm.common.host.process import NodeContext, load_chain, run_node
+from supervm.common.host.durable import load_chain
+from supervm.common.host.keyfile import create_file
+from supervm.common.host.process import run_node
 from supervm.common.services.client import call_sync
 from supervm.common.services.control import SOCKET_FILE
 from supervm.common.services.lines import NoOwner, RequestRefused
@@ -26,34 +27,8 @@ from supervm.protocol.chain.epoch import EpochRecord
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
 from .config import OPTIONS
-from .consensus.seat import WrongKeys
 from .messages import Approve, GetEpoch, Request
-from .node import ValidatorNode
-from .tables import TABLES
-
-
-def build(context: NodeContext) -> ValidatorNode:
-    """Make the core of the node that `context` describes; without ``validator.key`` it follows and serves only.
-
-    Raises:
-        InputError: the keys are not those of a validator of this genesis.
-        LocalProtocolError: the stored state is not one this chain can have.
-    """
-    config = context.config
-    path = config.directory / VALIDATOR_KEY_FILE
-    try:
-        return ValidatorNode(
-            chain=context.chain,
-            node_id=context.node_key.public,
-            key=load_key_file(path) if path.exists() else None,
-            reader=context.store,
-            targets=[(peer.node_id, peer.address) for peer in config.peers],
-            rng=context.rng,
-            observer=context.log_lost,
-            listen_us=int(config.tier_options["double_run_listen_s"]) * 1_000_000,
-        )
-    except WrongKeys as error:
-        raise InputError(f"{config.directory}: {error}") from error
+from .profile import PROFILE
 
 
 @click.group(epilog="Example: supervm l1 run --config /srv/supervm/one/config.toml")
@@ -75,7 +50,7 @@ def run(path: Path) -> int:
     SIGKILL loses nothing: every vote is on disk before it leaves, and a restart says again what was said.
     """
     config = load_config(path, tier=1, options=OPTIONS)
-    return run_node(config, build, requests=Request, tables=TABLES, with_log=True, about=ValidatorNode.about_seat)
+    return run_node(config, PROFILE)
 
 
 def _ask(config_file: Path, request: Request) -> Any:

@@ -8,32 +8,13 @@ import click
 
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
-from supervm.common.contract.core import Core
 from supervm.common.host.config import load_config
-from supervm.common.host.process import NodeContext, run_node
+from supervm.common.host.process import run_node
 from supervm.common.services.lines import RequestRefused
 
-from .config import OPTIONS, miner_options
-from .messages import NewestAnchor, Request
-from .node import MinerNode
-from .tables import TABLES
-
-
-def build(context: NodeContext) -> Core:
-    """Make the core of the node that `context` describes.
-
-    Raises:
-        MinerError: the node is not a miner of this genesis.
-        SupplyMismatch: the stored state is not one this chain can have.
-    """
-    return MinerNode(
-        chain=context.chain,
-        key=context.node_key,
-        reader=context.store,
-        targets=[(peer.node_id, peer.address) for peer in context.config.peers],
-        rng=context.rng,
-        options=miner_options(context.config.tier_options),
-    )
+from .config import OPTIONS
+from .messages import NewestAnchor
+from .profile import PROFILE
 
 
 @click.group(epilog="Example: supervm l2 run --config /srv/supervm/miner/config.toml")
@@ -55,7 +36,7 @@ def run(path: Path) -> int:
     SIGKILL loses nothing acknowledged: what a miner holds in memory only, edges keep on disk and submit again.
     """
     config = load_config(path, tier=2, options=OPTIONS)
-    return run_node(config, build, requests=Request, tables=TABLES)
+    return run_node(config, PROFILE)
 
 
 @l2.command("export-anchor", epilog="Example: supervm l2 export-anchor --dir /srv/supervm/miner --out anchor.cbor")

@@ -88,6 +88,10 @@ class NodeConfig:
     housekeeping: Mapping[str, OptionValue] = field(default_factory=dict)
     tier_options: Mapping[str, OptionValue] = field(default_factory=dict)
 
+    def housekeeping_value(self, name: str) -> OptionValue:
+        """Return what a key of `HOUSEKEEPING_OPTIONS` is set to, or its default."""
+        return self.housekeeping.get(name, HOUSEKEEPING_OPTIONS[name].default)
+
 
 def default_verify_workers(tier: int) -> int:
     """One worker on L1 and L2, none on L3 and L4 (decisions.md, `up`)."""

@@ -1,18 +1,21 @@
 """A node's log: one JSON object per line in a file, and something for people on a terminal.
 
 Fields are ``time`` (UTC, ISO 8601, milliseconds), ``level``, ``event`` and the event's own. What peers say stands in
-fields only and is escaped, so no peer can forge a line or move a terminal's cursor. Standard error shows every line as
-text on a terminal (coloured unless ``NO_COLOR`` is set), and elsewhere, where the file is what is kept, warnings and
-errors as JSON.
+fields only and is escaped, so no peer can forge a line or move a terminal's cursor. Where people look too, every line
+is shown as text on a terminal (coloured unless ``NO_COLOR`` is set), and elsewhere, where the file is what is kept,
+warnings and errors as JSON.
+
+A process that is a node's alone takes what any library logs into the node's log. A node inside another program takes
+only what the libraries that it uses log in its own tasks: the rest is that program's, or another node's in it.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, TextIO
@@ -21,6 +24,10 @@ import msgspec
 
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """Level names and their order."""
+
+_LIBRARIES: Final = ("supervm", "apscheduler", "sqlalchemy")
+"""Loggers of ours and of the libraries that log while a node runs."""
+_of_node: ContextVar[Log | None] = ContextVar("node", default=None)
 
 _COLOURS: Final[Mapping[str, str]] = {"debug": "2", "warning": "33", "error": "31"}
 
@@ -35,7 +42,7 @@ class Log:
     Args:
         path: the file, appended to; None for none.
         level: the least important level that is written: debug, info, warning or error.
-        stream: where people look; standard error by default.
+        stream: where people look; None if nobody does.
         now_ms: Unix milliseconds.
     """
 
@@ -45,8 +52,8 @@ class Log:
         self._path = path
         self._least = LEVELS[level]
         self._now_ms = now_ms
-        self._stream = sys.stderr if stream is None else stream
-        self._terminal = self._stream.isatty()
+        self._stream = stream
+        self._terminal = stream is not None and stream.isatty()
         self._colour = self._terminal and not os.environ.get("NO_COLOR")
         self._file: int | None = None
         self.reopen()
@@ -61,6 +68,8 @@ class Log:
         with suppress(OSError, ValueError):
             if self._file is not None:
                 os.write(self._file, line)
+            if self._stream is None:
+                return
             if self._terminal:
                 self._stream.write(self._text(at, name, fields, level))
                 self._stream.flush()
@@ -112,13 +121,42 @@ class LibraryHandler(logging.Handler):
 
     Args:
         log: where to.
+        everything: False takes only what is logged in tasks and threads of the node that `in_tasks_of` was called for.
     """
 
-    def __init__(self, log: Log) -> None:
+    def __init__(self, log: Log, *, everything: bool = True) -> None:
         super().__init__(logging.WARNING)
         self._log = log
+        self._everything = everything
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record as the event ``library``."""
+        if not self._everything and _of_node.get() is not self._log:
+            return
         level = "error" if record.levelno >= logging.ERROR else "warning"
         self._log("library", {"logger": record.name, "text": record.getMessage()}, level)
+
+
+def in_tasks_of(log: Log) -> None:
+    """Say that this task, and tasks and threads that it starts from now on, are those of the node with this log."""
+    _of_node.set(log)
+
+
+@contextmanager
+def libraries_logged(log: Log, *, everything: bool) -> Iterator[None]:
+    """Take what libraries log into a node's log.
+
+    Args:
+        log: where to.
+        everything: take from every library and wherever in the process; False: see `LibraryHandler`. The root logger
+            is then left alone, so that the program around can still configure it.
+    """
+    handler = LibraryHandler(log, everything=everything)
+    loggers = [logging.getLogger(name) for name in (("",) if everything else _LIBRARIES)]
+    for logger in loggers:
+        logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeHandler(handler)

@@ -2,7 +2,7 @@
 
 One JSON document per line. A line is a request of the tier - a tagged struct, given to the core as a `Command` - and is
 answered by one line ``{"ok": value}`` or ``{"error": text}``, in the order of the requests, of which many may be
-under way. Two requests the driver answers itself: ``{"type": "metrics"}``, its counters, and ``{"type": "watch"}``,
+under way. Two requests the node answers itself: ``{"type": "metrics"}``, its counters, and ``{"type": "watch"}``,
 after which the connection carries nothing but events, one ``{"event", "level", "fields", "lost"}`` a line; a reader
 that is too slow loses events and is told how many. Whoever can open the socket is the owner.
 """
@@ -39,23 +39,28 @@ class Events:
     """Hands events to whoever watches; never waits for them."""
 
     def __init__(self) -> None:
-        self._watchers: dict[trio.MemorySendChannel[bytes], int] = {}
+        self._watchers: dict[trio.MemorySendChannel[dict[str, Any]], int] = {}
 
     def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
         """Publish an event."""
         for channel, lost in list(self._watchers.items()):
-            document = {"event": name, "level": level, "fields": fields, "lost": lost}
             try:
-                channel.send_nowait(msgspec.json.encode(document, enc_hook=str) + b"\n")
+                channel.send_nowait({"event": name, "level": level, "fields": dict(fields), "lost": lost})
             except trio.WouldBlock:
                 self._watchers[channel] = lost + 1
             except (trio.BrokenResourceError, trio.ClosedResourceError):
                 self._watchers.pop(channel, None)
 
+    def close(self) -> None:
+        """Let every watcher come to its end; nothing is published any more."""
+        for channel in list(self._watchers):
+            channel.close()
+        self._watchers.clear()
+
     @contextmanager
-    def watch(self) -> Iterator[trio.MemoryReceiveChannel[bytes]]:
-        """Give a channel of encoded event lines."""
-        send, receive = trio.open_memory_channel[bytes](EVENTS_WAITING_MAX)
+    def watch(self) -> Iterator[trio.MemoryReceiveChannel[dict[str, Any]]]:
+        """Give a channel of events, ``{"event", "level", "fields", "lost"}``: `lost` counts those that did not fit."""
+        send, receive = trio.open_memory_channel[dict[str, Any]](EVENTS_WAITING_MAX)
         self._watchers[send] = 0
         try:
             with send, receive:
@@ -65,13 +70,19 @@ class Events:
 
 
 @dataclass(slots=True, eq=False)
-class _Slot:
-    """The answer to one request, once there is one."""
+class Answer:
+    """The answer to one request.
+
+    Attributes:
+        done: set when there is one.
+        line: the answer as a line; empty as long as there is none.
+    """
 
     done: trio.Event = field(default_factory=trio.Event)
     line: bytes = b""
 
     def fill(self, document: Any) -> None:
+        """Take an answer as a document, ``{"ok": value}`` or ``{"error": text}``."""
         try:
             self.line = msgspec.json.encode(document) + b"\n"
         except (TypeError, ValueError) as error:
@@ -79,6 +90,7 @@ class _Slot:
         self.done.set()
 
     def take(self, reply: Reply) -> None:
+        """Take the core's reply."""
         self.fill({"ok": reply.value} if reply.error is None else {"error": reply.error})
 
 
@@ -118,7 +130,7 @@ class Control:
         try:
             task_status.started()
             async with trio.open_nursery() as nursery:
-                await accept(listener, lambda stream: nursery.start_soon(self._serve, stream))
+                await accept(listener, lambda stream: nursery.start_soon(self.serve, stream))
         finally:
             listener.socket.close()
             with suppress(OSError):
@@ -141,25 +153,26 @@ class Control:
             os.umask(before)
         return trio.SocketListener(trio.socket.from_stdlib_socket(sock))
 
-    async def _serve(self, stream: trio.SocketStream) -> None:
+    async def serve(self, stream: trio.SocketStream) -> None:
+        """Answer on one connection until its other end is closed."""
         try:
             async with stream, trio.open_nursery() as nursery:
-                send, receive = trio.open_memory_channel[_Slot](PIPELINE_MAX)
+                send, receive = trio.open_memory_channel[Answer](PIPELINE_MAX)
                 nursery.start_soon(self._write, stream, receive, nursery.cancel_scope)
                 async with send:
                     await self._read(stream, send)
         except* _LOST:
             pass  # the owner went away; nothing is owed to it
 
-    async def _read(self, stream: trio.SocketStream, send: trio.MemorySendChannel[_Slot]) -> None:
+    async def _read(self, stream: trio.SocketStream, send: trio.MemorySendChannel[Answer]) -> None:
         lines = Lines(stream)
         while True:
-            slot = _Slot()
+            answer = Answer()
             try:
                 line = await lines.next()
             except InputError as error:
-                slot.fill({"error": str(error)})
-                await send.send(slot)
+                answer.fill({"error": str(error)})
+                await send.send(answer)
                 return
             if line is None:
                 return
@@ -168,30 +181,33 @@ class Control:
                     await send.aclose()
                     await self._stream_events(stream)
                     return
-                slot.fill({"ok": self._metrics()})
+                answer.fill({"ok": self._metrics()})
             else:
-                self._ask(line, slot)
-            await send.send(slot)
+                answer = self.ask(line)
+            await send.send(answer)
 
-    def _ask(self, line: bytes, slot: _Slot) -> None:
+    def ask(self, line: bytes) -> Answer:
+        """Give the core a request of the tier, as a line without its end."""
+        answer = Answer()
         if self._decoder is None:
-            slot.fill({"error": "this node takes no requests but metrics and watch"})
-            return
+            answer.fill({"error": "this node takes no requests but metrics and watch"})
+            return answer
         try:
             request = self._decoder.decode(line)
         except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-            slot.fill({"error": f"the request cannot be read: {error}"})
-            return
-        self._command(request, slot.take)
+            answer.fill({"error": f"the request cannot be read: {error}"})
+            return answer
+        self._command(request, answer.take)
+        return answer
 
     @staticmethod
     async def _write(
-        stream: trio.SocketStream, slots: trio.MemoryReceiveChannel[_Slot], scope: trio.CancelScope
+        stream: trio.SocketStream, answers: trio.MemoryReceiveChannel[Answer], scope: trio.CancelScope
     ) -> None:
-        async for slot in slots:
-            await slot.done.wait()
+        async for answer in answers:
+            await answer.done.wait()
             try:
-                await stream.send_all(slot.line)
+                await stream.send_all(answer.line)
             except _LOST:
                 scope.cancel()
                 return
@@ -205,10 +221,10 @@ class Control:
                 nursery.cancel_scope.cancel()
 
             nursery.start_soon(until_closed)
-            with self._events.watch() as lines:
+            with self._events.watch() as events:
                 await stream.send_all(b'{"ok":"watching"}\n')
-                async for line in lines:
-                    await stream.send_all(line)
+                async for event in events:
+                    await stream.send_all(msgspec.json.encode(event, enc_hook=str) + b"\n")
 
 
 def _built_in(line: bytes) -> str | None:

@@ -10,14 +10,14 @@ from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
 from supervm.common.errors import InputError
 from supervm.common.host.config import load_config
-from supervm.common.host.process import NodeContext, load_chain, run_node
+from supervm.common.host.durable import load_chain
+from supervm.common.host.process import run_node
 from supervm.protocol.light.client import anchor_of
 
 from ..config import OPTIONS
-from ..messages import NewestAnchor, Request
-from ..node import MobileNode
-from ..tables import TABLES
-from .access import RequestRefused, build_node, passphrase_of, passphrase_option
+from ..messages import NewestAnchor
+from ..profile import PROFILE
+from .access import RequestRefused, passphrase_of, passphrase_option
 
 
 @click.group()
@@ -32,12 +32,7 @@ def l4() -> None:
 def run(config_file: Path, passphrase_file: Path | None) -> int:
     """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start."""
     config = load_config(config_file, tier=4, options=OPTIONS)
-    passphrase = passphrase_of(passphrase_file)
-
-    def build(context: NodeContext) -> MobileNode:
-        return build_node(context.config, context.chain, context.store, context.rng, passphrase)
-
-    return run_node(config, build, requests=Request, tables=TABLES)
+    return run_node(config, PROFILE, passphrase=passphrase_of(passphrase_file))
 
 
 @l4.command("export-anchor", epilog="Example: supervm l4 export-anchor --dir phone --out anchor.cbor")

@@ -1,0 +1,97 @@
+"""What a node finds in its folder when it starts: the network's genesis, its database, its write-ahead log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.keys import check_accept_set, verify
+from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
+
+from ..contract.records import TableSpec
+from ..errors import InputError
+from ..storage import LogDamaged
+from ..storage.files import sync_directory
+from ..storage.sql import SqlStore
+from ..storage.wal import WriteAheadLog
+from ..text.options import hex_bytes
+from .config import NodeConfig
+from .keyfile import create_private_file
+from .log import Log
+from .mend import DATABASE_FILE
+
+PROMISES_FILE: Final = "promises.log"
+"""The write-ahead log, of tiers that have one."""
+INCARNATION_FILE: Final = "incarnation"
+"""16 random bytes, in hexadecimal, that bind the write-ahead log to this installation."""
+_INCARNATION_BYTES: Final = 16
+
+
+def load_chain(path: Path) -> Chain:
+    """Read a genesis file, after checking that libsodium judges signatures as the network does.
+
+    Raises:
+        InputError: it is missing or not a genesis file, or libsodium is another one.
+    """
+    try:
+        check_accept_set()
+        with path.open("rb") as file:
+            return Chain(load_genesis(file.read(GENESIS_BYTES_MAX + 1)), verify)
+    except LocalProtocolError as error:
+        raise InputError(f"{path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"{path}: the genesis file cannot be read: {error.strerror}") from error
+
+
+def open_store(
+    config: NodeConfig, tables: Iterable[TableSpec], *, with_log: bool, log: Log | None = None
+) -> tuple[SqlStore, bool]:
+    """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
+
+    The incarnation is written before the log and gets its name after it, so its name says that there was a log. A lost
+    log is replaced when the node asks for it (`Prune.begin`): under a new incarnation, so that the old log, should it
+    turn up again, is a stranger's.
+    """
+    database = config.database_url or config.directory / DATABASE_FILE
+    if not with_log:
+        return SqlStore(database, tables), False
+    path = config.directory / INCARNATION_FILE
+    new = path.with_suffix(".new")
+    had_log = path.exists()
+    if not had_log and not new.exists():
+        create_private_file(new, os.urandom(_INCARNATION_BYTES).hex().encode() + b"\n")
+    source = path if had_log else new
+    incarnation = hex_bytes(source.read_text(encoding="ascii", errors="replace").strip(), _INCARNATION_BYTES)
+    if incarnation is None:
+        raise InputError(f"{source}: one line of {2 * _INCARNATION_BYTES} hexadecimal digits is expected")
+    promises = config.directory / PROMISES_FILE
+
+    def begin_log() -> WriteAheadLog:
+        if promises.exists():
+            promises.replace(promises.with_suffix(".lost"))
+        new.unlink(missing_ok=True)
+        fresh = os.urandom(_INCARNATION_BYTES)
+        create_private_file(new, fresh.hex().encode() + b"\n")
+        begun = WriteAheadLog(promises, fresh)
+        new.replace(path)
+        sync_directory(config.directory)
+        return begun
+
+    if had_log and not promises.exists():
+        # No new log is begun: the next start must find it missing, too, or it would vote as if it had never voted.
+        if log is not None:
+            log("log-lost", {"path": str(promises)}, "error")
+        return SqlStore(database, tables, begin_log=begin_log), True
+    try:
+        store = SqlStore(database, tables, log_path=promises, incarnation=incarnation)
+    except LogDamaged as error:
+        # what is left of the promises cannot be relied on: read the tables, promise nothing any more
+        if log is not None:
+            log("log-damaged", {"reason": str(error)}, "error")
+        return SqlStore(database, tables, begin_log=begin_log), True
+    if not had_log:
+        new.rename(path)
+    return store, False

@@ -1,0 +1,68 @@
+"""The services that every node has: the control socket and housekeeping."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+if TYPE_CHECKING:
+    from ..host.config import NodeConfig
+    from ..host.node import Node
+
+
+class ControlSocket:
+    """Answers on DIR/node.sock. A node that nobody could talk to is of no use, so its failure is the node's."""
+
+    name: Final = "control"
+    vital: Final = True
+
+    def wanted(self, _config: NodeConfig) -> bool:
+        """Return True."""
+        return True
+
+    async def run(self, node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            InputError: the socket cannot be made.
+        """
+        await node.control.run(task_status=task_status)
+
+
+class Housekeeping:
+    """Keeps a node's database, backups and log in order (`housekeeping`)."""
+
+    name: Final = "housekeeping"
+    vital: Final = False
+
+    def wanted(self, config: NodeConfig) -> bool:
+        """Return whether ``[housekeeping] enabled`` is true."""
+        return bool(config.housekeeping_value("enabled"))
+
+    async def run(self, node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run until cancelled.
+
+        Raises:
+            StorageFailed: upkeep found the database failed.
+        """
+        task_status.started()
+        await node.ready.wait()  # APScheduler takes its time to be imported, and nobody should wait for it
+        from .housekeeping import HousekeepingConfig, run_housekeeping
+
+        def option(name: str) -> int:
+            return int(node.config.housekeeping_value(name))
+
+        config = HousekeepingConfig(
+            maintenance_interval_s=option("optimize_s"), backup_interval_s=option("backup_s"),
+            keep=option("backups_kept"), metrics_interval_s=option("metrics_s"),
+            log_bytes_max=option("log_bytes_max"), logs_kept=max(1, option("logs_kept")),
+        )
+        await run_housekeeping(
+            config, node.config.directory, store=node.store, metrics=node.metrics, reopen_log=node.reopen_log)
+
+
+CONTROL: Final = ControlSocket()
+"""The control socket."""
+HOUSEKEEPING: Final = Housekeeping()
+"""Database upkeep, backups, metrics to a file, rotation of the log."""
