@@ -22,9 +22,10 @@ from hypothesis import strategies as st
 
 from supervm.common.contract import core as c
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
-from supervm.common.driver.acknowledged import Acknowledged
-from supervm.common.driver.listener import Admission, join_address, split_address
+from supervm.common.driver.admission import Admission
 from supervm.common.driver.peer import OutQueue
+from supervm.common.driver.transports.acknowledged import Acknowledged
+from supervm.common.driver.transports.tcp import join_address, split_address
 from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, VerifyQueue
 from supervm.common.parts.buckets import Rate
 from supervm.protocol.base.keys import SigningKey

@@ -1,4 +1,4 @@
-"""One connection's socket side: what waits to be sent to a peer, and the task that sends it."""
+"""One connection's pipe side: what waits to be sent to a peer, and the task that sends it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,19 @@ import trio
 from supervm.protocol.base.errors import RemoteProtocolError
 
 from ..link.connection import Connection
-from .acknowledged import Acknowledged
 from .clock import Clock
+from .transports.contract import Pipe, Traits
 
 Put = Literal["queued", "dropped", "full"]
 
 FRAME_HEADER_BYTES: Final = 4
 
+LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+"""What reading from or writing to a pipe raises when it is lost."""
+
 
 class OutQueue:
-    """Frames that wait for the socket, bounded in bytes.
+    """Frames that wait for the pipe, bounded in bytes.
 
     When it is full, frames that may be dropped go first, the new one if it is such a frame and else those that wait.
 
@@ -101,14 +104,13 @@ class OutQueue:
 
 @dataclass(slots=True, eq=False)
 class PeerLink:
-    """A connection with its socket.
+    """A connection with its pipe.
 
     Attributes:
+        traits: what its medium is like.
         address: what we dialled, None if it dialled us.
-        remote: the peer's IP address, for logs and limits.
         scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
         reading: ends reading only.
-        acknowledged: whether the peer's machine still takes what it is sent.
         up: the core was told `PeerUp`.
         up_at_us: when.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
@@ -119,13 +121,12 @@ class PeerLink:
     """
 
     connection: Connection
-    stream: trio.SocketStream
+    pipe: Pipe
+    traits: Traits
     queue: OutQueue
     address: str | None
-    remote: str
     scope: trio.CancelScope
     reading: trio.CancelScope
-    acknowledged: Acknowledged
     up: bool = False
     up_at_us: int = 0
     held_until_us: int = 0
@@ -133,6 +134,11 @@ class PeerLink:
     code: str = ""
     fault: RemoteProtocolError | None = None
     orderly: bool = True
+
+    @property
+    def remote(self) -> str:
+        """The peer's IP address, for logs and bans."""
+        return self.pipe.remote
 
     async def flush(self, clock: Clock) -> None:
         """Write what the connection itself has to say: handshake, Hello, Goodbye before it is up.
@@ -142,7 +148,7 @@ class PeerLink:
         """
         data = self.connection.bytes_to_send(clock.now_us())
         if data:
-            await self.stream.send_all(data)
+            await self.pipe.send_all(data)
 
     async def write(self, clock: Clock, send_bytes: int) -> None:
         """Send what waits, many frames to a record and to a send, until the queue is closed and empty."""
@@ -154,8 +160,8 @@ class PeerLink:
                     return
                 for frame in queue.take(send_bytes):
                     connection.send_frame(frame)
-                await self.stream.send_all(connection.bytes_to_send(clock.now_us()))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                await self.pipe.send_all(connection.bytes_to_send(clock.now_us()))
+        except LOST as error:
             self.end(f"the connection is lost: {error}", orderly=False)
 
     def end(self, reason: str, *, orderly: bool, last: bytes | None = None) -> None:
