@@ -24,7 +24,7 @@ every driver - but it sees only what has become durable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -32,6 +32,9 @@ from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
 
 from .records import Record
+
+HEARTBEAT_US: Final = 10_000_000
+"""Time between heartbeats to a peer over an ordinary link (network.md 3)."""
 
 # --- inputs ---------------------------------------------------------------------------------------------------------
 
@@ -61,6 +64,7 @@ class PeerUp(msgspec.Struct, frozen=True):
         clock_offset_ms: its clock minus ours, when Hello arrived.
         address: the address we dialled, or None if it dialled us.
         remote: the IP address that the connection comes from or goes to, without its port; empty if there is none.
+        heartbeat_us: time between heartbeats, of the medium of the link; both ends have the same.
     """
 
     peer: bytes
@@ -69,6 +73,7 @@ class PeerUp(msgspec.Struct, frozen=True):
     clock_offset_ms: int
     address: str | None
     remote: str = ""
+    heartbeat_us: int = HEARTBEAT_US
 
 
 class PeerDown(msgspec.Struct, frozen=True):
@@ -158,7 +163,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Dial(msgspec.Struct, frozen=True):
-    """Connect to ``host:port`` and accept no other node there than `peer` (None: whoever answers)."""
+    """Connect to an address, ``scheme:rest`` or ``host:port``; no other node than `peer` will do (None: any)."""
 
     address: str
     peer: bytes | None

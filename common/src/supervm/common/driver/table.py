@@ -77,7 +77,8 @@ class LinkTable:
         if peer is None or hello is None:
             raise LocalProtocolError("a connection without a peer cannot be up")
         self.node.feed([PeerUp(
-            peer, hello.tier, hello.features, connection.clock_offset_ms, link.address, link.remote)])
+            peer, hello.tier, hello.features, connection.clock_offset_ms, link.address, link.remote,
+            link.traits.heartbeat_us)])
 
     def open(self, link: PeerLink) -> None:
         """Send what is for its peer over this connection from now on."""

@@ -134,7 +134,7 @@ class Shell:
     """A node core without its subjects (`supervm.common.contract.core.Core`).
 
     Args:
-        targets: peers to stay connected to, (node id or None, ``host:port``).
+        targets: peers to stay connected to, (node id or None, address); `peering` takes more of them later.
         rng: jitter of the dials.
         budgets: what peers of each rank may cost.
         name: how a node id is written in events.

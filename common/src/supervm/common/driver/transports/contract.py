@@ -18,9 +18,12 @@ from typing import Final, Protocol
 
 import trio
 
+from ...contract.core import HEARTBEAT_US
 from ...link.records import RECORD_PLAINTEXT_BYTES_MAX
 from ..limits import Limits
 
+HEARTBEAT_US_DEAR: Final = 240_000_000
+"""Time between heartbeats where each one costs (network.md 3)."""
 HANDSHAKE_BYTES: Final = 1_500
 """What Noise and both Hellos take together, with some room."""
 
@@ -51,7 +54,7 @@ class Traits:
     @property
     def heartbeat_us(self) -> int:
         """Time between two heartbeats: 10 s, and 240 s where sending costs or an allowance shrinks (network.md 3)."""
-        return 240_000_000 if self.metered or self.cost else 10_000_000
+        return HEARTBEAT_US_DEAR if self.metered or self.cost else HEARTBEAT_US
 
     @property
     def record_bytes_max(self) -> int:
