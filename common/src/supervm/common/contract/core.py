@@ -76,6 +76,24 @@ class PeerUp(msgspec.Struct, frozen=True):
     heartbeat_us: int = HEARTBEAT_US
 
 
+class PeerMoved(msgspec.Struct, frozen=True):
+    """A peer that is up goes on over another connection; no message is lost, doubled or overtaken by that.
+
+    What was asked and promised stands; what there was to say of the connection itself may be another from now on.
+
+    Attributes:
+        peer: its node id; tier and features are as they were.
+        address: as in `PeerUp`, of the new connection.
+        remote: likewise.
+        heartbeat_us: likewise.
+    """
+
+    peer: bytes
+    address: str | None
+    remote: str = ""
+    heartbeat_us: int = HEARTBEAT_US
+
+
 class PeerDown(msgspec.Struct, frozen=True):
     """The connection to a peer that was up has ended.
 
@@ -128,7 +146,7 @@ class Command(msgspec.Struct, frozen=True):
     request: msgspec.Struct
 
 
-Input = Started | Tick | Received | PeerUp | PeerDown | DialFailed | Durable | WorkDone | Command
+Input = Started | Tick | Received | PeerUp | PeerMoved | PeerDown | DialFailed | Durable | WorkDone | Command
 
 # --- effects --------------------------------------------------------------------------------------------------------
 

@@ -49,7 +49,8 @@ class Links:
         self._transports = transports
         self._entropy = entropy
         self._table = LinkTable(node)
-        self._reader = Reader(self._table, Replacing(self._table), room)
+        self._replacing = Replacing(self._table)
+        self._reader = Reader(self._table, self._replacing, room)
         self._empty = trio.Event()
         self._last_encoded: tuple[Message, bytes] | None = None
 
@@ -69,13 +70,14 @@ class Links:
         """Close the connection to a peer, telling it why."""
         link = self._table.peers.get(peer)
         if link is not None:
-            self._table.drop(link, code, reason)
+            self._replacing.drop(link, code, reason)
 
     def hold(self, peer: bytes, until_us: int) -> None:
         """Give the core nothing more from a peer until then."""
         link = self._table.peers.get(peer)
-        if link is not None:
+        while link is not None:
             link.held_until_us = until_us
+            link = link.before
 
     async def close(self, reason: str) -> None:
         """Say goodbye to everyone and wait until it is written, a second at most."""
@@ -190,11 +192,16 @@ class Links:
                 "tier": connection.peer_tier, "bytes": len(frame)}, "debug" if connection.clock_wrong else "error")
             return
         if link.queue.put(frame, droppable=type(message) in self._node.local.wire.droppable) == "full":
-            table.too_slow(link, f"{link.queue.bytes} bytes wait for the peer to read")
+            self._too_slow(link, f"{link.queue.bytes} bytes wait for the peer to read")
             return
         table.counts["sent"] += 1
         if link.queue.bytes > FULL_BYTES and sum(
             other.queue.bytes for other in table.links
         ) > self._node.limits.queued_bytes_all_max:
             fullest = max(table.peers.values(), key=lambda other: other.queue.bytes)
-            table.too_slow(fullest, f"{fullest.queue.bytes} bytes wait for the peer to read, and too many for all")
+            self._too_slow(fullest, f"{fullest.queue.bytes} bytes wait for the peer to read, and too many for all")
+
+    def _too_slow(self, link: PeerLink, reason: str) -> None:
+        """Drop a connection whose peer does not read what it asked for."""
+        self._table.counts["too_slow"] += 1
+        self._replacing.drop(link, "slow", reason, orderly=False)

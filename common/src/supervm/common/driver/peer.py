@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import trio
@@ -17,6 +17,9 @@ from .transports.contract import Pipe, Traits
 Put = Literal["queued", "dropped", "full"]
 
 FRAME_HEADER_BYTES: Final = 4
+
+STRANGER_READ_BYTES: Final = 4096
+"""Most that is read at once from a connection that is not up."""
 
 LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
 """What reading from or writing to a pipe raises when it is lost."""
@@ -69,6 +72,11 @@ class OutQueue:
                 self._append(last, False)
             self._wake.set()
 
+    def put_last(self, frame: bytes) -> None:
+        """Take a frame however full it is; the connection's own last words are small and few."""
+        if not self.closed:
+            self._append(frame, False)
+
     def take(self, bytes_max: int) -> list[bytes]:
         """Return waiting frames in order, one at least if any, about `bytes_max` together."""
         frames: list[bytes] = []
@@ -111,8 +119,15 @@ class PeerLink:
         address: what we dialled, None if it dialled us.
         scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
         reading: ends reading only.
-        up: the core was told `PeerUp`.
-        up_at_us: when.
+        read_bytes: most that is read at once.
+        up: what is for the peer is, or was, sent over this connection.
+        up_at_us: since when.
+        before: the connection that this one takes the place of (`replacing`); None: there is none, or it is over.
+        after: the connection that takes the place of this one.
+        turn: set when what comes here may be given to the core.
+        parted: the peer has said that it says nothing more here, and all that it said has been delivered.
+        receiving: the reader waits for the peer.
+        until_s: when a connection that is to be replaced has to be over, time of the loop.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
         code: the word for it: the peer's Goodbye, or our refusal of a peer that was not up; "" if there is none.
@@ -127,8 +142,15 @@ class PeerLink:
     address: str | None
     scope: trio.CancelScope
     reading: trio.CancelScope
+    read_bytes: int = STRANGER_READ_BYTES
     up: bool = False
     up_at_us: int = 0
+    before: PeerLink | None = None
+    after: PeerLink | None = None
+    turn: trio.Event = field(default_factory=trio.Event)
+    parted: bool = False
+    receiving: bool = False
+    until_s: float = float("inf")
     held_until_us: int = 0
     ended: str = ""
     code: str = ""

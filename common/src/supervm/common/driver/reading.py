@@ -14,16 +14,17 @@ import trio
 
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
+from supervm.protocol.wire.link import Goodbye
 from supervm.protocol.wire.messages import AnyMessage
 
 from ..contract.core import Received
-from ..link.connection import goodbye
+from ..link.connection import MOVED, goodbye
 from .peer import LOST, PeerLink
 from .replacing import Replacing
 from .table import FULL_BYTES, LinkTable
 
-STRANGER_READ_BYTES = 4096
-"""Most that is read at once from a connection that is not up."""
+_OUTLIVED = "a newer connection between the two nodes is kept"
+_DUPLICATE = encode_message(goodbye("duplicate", _OUTLIVED))
 
 
 class Reader:
@@ -51,8 +52,11 @@ class Reader:
                 async with trio.open_nursery() as nursery:
                     with link.reading:
                         await self._read(link, nursery)
+                    if link.reading.cancelled_caught and not link.ended:
+                        link.code = "duplicate"
+                        link.end(_OUTLIVED, orderly=True, last=_DUPLICATE)
                     link.queue.close()
-                    table.down(link)
+                    self._replacing.ended(link)
                     if link.orderly:
                         link.scope.deadline = trio.current_time() + link.traits.goodbye_s(self._limits)
                     else:
@@ -64,50 +68,83 @@ class Reader:
                 await link.pipe.aclose()
             table.links.pop(link, None)
             table.admission.leave(link)
-            table.down(link)
+            self._replacing.ended(link)
         if not table.closing:
             table.node.sink("connection-closed", {"remote": link.remote, "reason": link.ended}, "debug")
 
     async def _read(self, link: PeerLink, nursery: trio.Nursery) -> None:
-        connection, limits = link.connection, self._limits
-        read_bytes = STRANGER_READ_BYTES
+        connection = link.connection
         await self._flush(link)
         while not link.ended:
-            try:
-                data = await link.pipe.receive_some(read_bytes)
-            except LOST as error:
-                link.end(f"the connection is lost: {error}", orderly=False)
+            data = await self._receive(link)
+            messages = await self._take(link, data) if data else None
+            if messages is None:
                 return
-            if not data:
-                link.end("the peer closed the connection", orderly=False)
-                return
-            if connection.state == "handshake" and not connection.dialled and link.pipe.admission_key is not None:
-                await self._until(self._table.admission.handshake_us(link.pipe.admission_key, self._clock.now_us()))
-            try:
-                messages = connection.receive(data, self._clock.now_us())
-                self._replacing.check(link)
-            except RemoteProtocolError as error:
-                await self._refuse(link, error)
-                return
-            parting = connection.parting
-            if not link.up and connection.peer_hello is not None and parting is None:
-                self._replacing.up(link)
-                nursery.start_soon(link.write, self._clock, link.traits.send_bytes(limits))
-                read_bytes = limits.read_bytes_core if self._table.is_core(link) else limits.read_bytes
-            elif not link.up:
-                await self._flush(link)
+            if not link.up:
+                await self._come_up(link, nursery)
             if messages:
                 await self._deliver(link, messages)
-            if parting is not None:
-                link.code = parting.code
-                link.end(f"the peer said {parting.code}: {parting.reason}", orderly=False)
+            if connection.moved and not link.parted:
+                self._replacing.parted(link)
+            if connection.parting is not None:
+                self._part(link, connection.parting)
                 return
             self._check_partial(link)
             await self._room()
 
+    async def _take(self, link: PeerLink, data: bytes) -> list[AnyMessage] | None:
+        """Return the messages that bytes complete; None: the peer has been refused."""
+        connection, key = link.connection, link.pipe.admission_key
+        if connection.state == "handshake" and not connection.dialled and key is not None:
+            await self._until(self._table.admission.handshake_us(key, self._clock.now_us()))
+        try:
+            messages = connection.receive(data, self._clock.now_us())
+            self._replacing.check(link)
+        except RemoteProtocolError as error:
+            await self._refuse(link, error)
+            return None
+        return messages
+
+    async def _come_up(self, link: PeerLink, nursery: trio.Nursery) -> None:
+        """Go on with the handshake, or start to write; wait until it is this connection's turn to be heard."""
+        connection, limits = link.connection, self._limits
+        if connection.peer_hello is None or connection.parting is not None:
+            await self._flush(link)
+            return
+        self._replacing.up(link)
+        nursery.start_soon(link.write, self._clock, link.traits.send_bytes(limits))
+        link.read_bytes = limits.read_bytes_core if self._table.is_core(link) else limits.read_bytes
+        if not link.turn.is_set():
+            await link.turn.wait()
+
+    async def _receive(self, link: PeerLink) -> bytes:
+        """Return what has come next; empty when the connection has ended."""
+        link.receiving = True
+        if link.until_s != float("inf"):
+            self._replacing.be_patient(link)
+        try:
+            data = await link.pipe.receive_some(link.read_bytes)
+        except LOST as error:
+            link.end(f"the connection is lost: {error}", orderly=False)
+            return b""
+        link.receiving = False
+        if link.until_s != float("inf"):
+            self._replacing.be_patient(link)
+        if not data:
+            link.end("the peer closed the connection", orderly=False)
+        return bytes(data)
+
+    def _part(self, link: PeerLink, parting: Goodbye) -> None:
+        """The peer has said its last word here."""
+        if parting.code == MOVED and link.parted and link.after is not None:
+            self._replacing.confirmed(link)
+        else:
+            link.code = parting.code
+            link.end(f"the peer said {parting.code}: {parting.reason}", orderly=False)
+
     async def _deliver(self, link: PeerLink, messages: Sequence[AnyMessage]) -> None:
         """Give the core messages one by one, as fast as it lets this peer go on and the others have their turns."""
-        peer, left, table = link.connection.peer_id, self._limits.deliver_max, self._table
+        peer, left, counts = link.connection.peer_id, self._limits.deliver_max, self._table.counts
         for message in messages:
             if link.held_until_us:
                 await self._until(link.held_until_us)
@@ -116,10 +153,10 @@ class Reader:
             elif not left:
                 await trio.lowlevel.checkpoint()
                 left = self._limits.deliver_max
-            if not link.up or peer is None or table.peers.get(peer) is not link:
+            if not link.up or link.ended or peer is None:
                 return
             left -= 1
-            table.counts["received"] += 1
+            counts["received"] += 1
             self._feed([Received(peer, message)])
 
     async def _until(self, at_us: int) -> None:

@@ -42,6 +42,10 @@ UNAUTHENTICATED_US_MAX = 10_000_000
 GOODBYE_REASON_CHARS_MAX = 256
 GOODBYE_CODE_CHARS_MAX = 32
 
+MOVED = "moved"
+"""Code of the Goodbye behind which a peer says nothing more here, because it goes on over another connection; the
+connection stays until a second Goodbye."""
+
 State = Literal["handshake", "hello", "up", "closed"]
 
 
@@ -101,6 +105,8 @@ class Connection:
         """The peer's clock minus ours when its Hello arrived."""
         self.parting: Goodbye | None = None
         """The peer's Goodbye, once it came."""
+        self.moved = False
+        """The peer goes on over another connection; of this one only a last Goodbye is left to come."""
         self.left_out = 0
         """Messages that were neither sent nor delivered because the clocks are too far apart."""
         self._accepts = ANY_LINK
@@ -183,8 +189,7 @@ class Connection:
                 self._take_first(message, now_us)
             elif type(message) in self._accepts:
                 if type(message) is Goodbye:
-                    self.parting = message
-                    self.state = "closed"
+                    self._take_goodbye(message)
                 else:
                     messages.append(message)
             else:
@@ -248,6 +253,14 @@ class Connection:
         self.state = "up"
         self._limit = frame_bytes_max(own, peer)
         self._session.set_frame_bytes_max(self._limit)
+
+    def _take_goodbye(self, message: Goodbye) -> None:
+        if message.code == MOVED and not self.moved:
+            self.moved = True
+            self._accepts = frozenset({Goodbye})
+        else:
+            self.parting = message
+            self.state = "closed"
 
     def _check_tier(self, tier: int) -> None:
         known = self._local.known_tiers

@@ -118,11 +118,22 @@ class Book:
 
     def peer_up(self, now_us: int, peer: bytes, address: str | None) -> None:
         """Note who is connected; a target that it answers is."""
+        for target in self._answered(peer, address):
+            target.up_at_us, target.clock = now_us, ""
+
+    def peer_moved(self, peer: bytes, address: str | None) -> None:
+        """Note that a peer that is up goes on over another connection, maybe one that a target was dialled for."""
+        self._answered(peer, address)
+
+    def _answered(self, peer: bytes, address: str | None) -> list[_Target]:
+        """Note, and return, the targets that a peer answers."""
         self._changed = True
-        for target in self._targets:
-            if target.node_id == peer or (target.node_id is None and target.address == address):
-                target.dial_at_us, target.peer, target.known = None, peer, peer
-                target.up_at_us, target.clock = now_us, ""
+        found = [
+            target for target in self._targets
+            if target.node_id == peer or (target.node_id is None and target.address == address)]
+        for target in found:
+            target.dial_at_us, target.peer, target.known = None, peer, peer
+        return found
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Plan to dial a peer again if it is a target."""

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from supervm.protocol.wire.link import Heartbeat
 
-from ..contract.core import HEARTBEAT_US, DialFailed, Outbox, PeerDown, PeerUp, earliest
+from ..contract.core import HEARTBEAT_US, DialFailed, Outbox, PeerDown, PeerMoved, PeerUp, earliest
 from .book import (
     BACKOFF_US_MAX,
     BACKOFF_US_MAX_DUPLICATE,
@@ -49,6 +49,8 @@ class PeerInfo:
     tier: int
     features: tuple[str, ...]
     clock_offset_ms: int
+    address: str | None = None
+    """The address at which we dialled it; None if it dialled us."""
 
 
 @dataclass(slots=True)
@@ -121,9 +123,25 @@ class Peering:
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note a new peer; a target that it answers is connected."""
-        self.up[event.peer] = PeerInfo(event.peer, event.tier, event.features, event.clock_offset_ms)
+        self.up[event.peer] = PeerInfo(
+            event.peer, event.tier, event.features, event.clock_offset_ms, event.address)
         self._pace(now_us, event.peer, event.heartbeat_us)
         self.book.peer_up(now_us, event.peer, event.address)
+
+    def peer_moved(self, now_us: int, event: PeerMoved) -> PeerUp | None:
+        """Note that a peer goes on over another connection; return what `PeerUp` would say of it now.
+
+        Whoever was dialled once stays somebody who was dialled. None: the peer is not up.
+        """
+        known = self.up.get(event.peer)
+        if known is None:
+            return None
+        address = known.address if event.address is None else event.address
+        self.up[event.peer] = replace(known, address=address)
+        self._pace(now_us, event.peer, event.heartbeat_us)
+        self.book.peer_moved(event.peer, event.address)
+        return PeerUp(
+            event.peer, known.tier, known.features, known.clock_offset_ms, address, event.remote, event.heartbeat_us)
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer and plan to dial it again if it is a target."""

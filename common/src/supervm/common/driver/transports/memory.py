@@ -36,10 +36,8 @@ class MemoryPipe:
         self._bytes = 0
         self._ended = self._closed = self._broken = False
         self._changed = trio.Event()
-        self.sent_bytes = 0
-        """What has been sent from this end."""
-        self.cut_after: tuple[int, Callable[[], None]] | None = None
-        """Call something once so many bytes have been sent from this end; the rest of them is not sent."""
+        self.on_send: Callable[[MemoryPipe], None] | None = None
+        """Called before each send from this end."""
         self.silent = False
         """What is sent from here gets lost, and nobody is told."""
 
@@ -81,21 +79,18 @@ class MemoryPipe:
         """
         await trio.lowlevel.checkpoint()
         other = self.other
+        if self.on_send is not None:
+            self.on_send(self)
         self._check()
         while other._bytes >= other._bytes_max and not self.silent:
             await self._changed.wait()
             self._check()
         if other._closed:
             raise trio.BrokenResourceError("the other end is closed")
-        cut = self.cut_after
-        self.sent_bytes += len(data)
-        if cut is not None and self.sent_bytes >= cut[0]:
-            data = data[:len(data) - (self.sent_bytes - cut[0])]
-            self.cut_after = None
-            self._put(data)
-            cut[1]()
-            return
-        self._put(data)
+        if not self.silent:
+            other._chunks.append(bytes(data))
+            other._bytes += len(data)
+            other._notify()
 
     async def aclose(self) -> None:
         """Close this end; the other one reads to the end of what was sent."""
@@ -112,12 +107,6 @@ class MemoryPipe:
     def lost(self, now_s: float) -> str:
         """Return nothing: memory gives nobody up."""
         return ""
-
-    def _put(self, data: bytes) -> None:
-        if data and not self.silent:
-            self.other._chunks.append(bytes(data))
-            self.other._bytes += len(data)
-            self.other._notify()
 
     def _check(self) -> None:
         if self._closed:
@@ -143,6 +132,8 @@ class MemoryNet:
         self.waiting: dict[str, tuple[trio.Event, MemoryPipe]] = {}
         self.pipes: list[MemoryPipe] = []
         """The dialling end of every pipe so far, in the order they were made."""
+        self.on_pair: Callable[[MemoryPipe], None] | None = None
+        """Called with the dialling end of each new pipe."""
 
     def pair(self, remote: str, *, simultaneous: bool = False) -> tuple[MemoryPipe, MemoryPipe]:
         """Return the two ends of a new pipe."""
@@ -150,6 +141,8 @@ class MemoryNet:
         two = MemoryPipe(remote, self.bytes_max, simultaneous=simultaneous)
         one.other, two.other = two, one
         self.pipes.append(one)
+        if self.on_pair is not None:
+            self.on_pair(one)
         return one, two
 
 
