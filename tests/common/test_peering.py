@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import random
 
-from supervm.common.contract.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
+from supervm.common.contract.core import (
+    Dial,
+    DialFailed,
+    Effect,
+    HangUp,
+    Outbox,
+    PeerDown,
+    PeerMoved,
+    PeerUp,
+    Publish,
+    Send,
+)
 from supervm.common.parts.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
@@ -241,3 +252,20 @@ def test_the_book_grows_and_shrinks_by_node_id() -> None:
     for peer in (A, B):
         part.peer_down(2 * SECOND, PeerDown(peer, "reset"))
     assert [effect for _, effect in run(part, outbox, 2 * SECOND, 3 * SECOND)] == [Dial("one:1", A)]
+
+
+def test_a_peer_that_moves_keeps_its_place_and_takes_the_pace_of_its_new_link() -> None:
+    """Whoever was dialled once stays so; a target that was being dialled is connected; nothing else changes."""
+    part, outbox = peering((None, "one:1"))
+    run(part, outbox, 0, 0)
+    part.peer_up(0, up(A))
+    part.heartbeat(A, Heartbeat(1, 55, 0, 0))
+    moved = part.peer_moved(SECOND, PeerMoved(A, "one:1", "192.0.2.1", COSTLY_US))
+    assert moved == PeerUp(A, 2, (), 0, "one:1", "192.0.2.1", COSTLY_US)
+    assert part.loads == {A: 55}
+    assert part.deadline_us == SECOND + COSTLY_US
+    assert part.peer_moved(2 * SECOND, PeerMoved(A, None)) == up(A, "one:1")
+    assert part.deadline_us == 2 * SECOND + HEARTBEAT_US
+    assert part.peer_moved(3 * SECOND, PeerMoved(B, None)) is None
+    part.peer_down(4 * SECOND, PeerDown(A, "reset"))
+    assert [effect for _, effect in run(part, outbox, 4 * SECOND, 5 * SECOND)] == [Dial("one:1", None)]

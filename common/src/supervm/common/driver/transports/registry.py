@@ -7,12 +7,10 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Final
 
+from ...text.schemes import TRANSPORTS_GROUP
 from ..limits import Limits
 from .contract import Transport
 from .tcp import TcpTransport
-
-GROUP: Final = "supervm.transports"
-"""Entry points whose names are schemes and whose values make a `Transport` of the driver's `Limits`."""
 
 _SCHEMED: Final = re.compile(r"([a-z][a-z0-9-]*):(.*)", re.DOTALL)
 
@@ -57,7 +55,7 @@ def installed(limits: Limits) -> Transports:
     """Return TCP and what other distributions announce; one that cannot be made does not take the others down."""
     found: list[Transport] = [TcpTransport(limits)]
     broken: dict[str, str] = {}
-    for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name):
+    for entry in sorted(entry_points(group=TRANSPORTS_GROUP), key=lambda entry: entry.name):
         try:
             found.append(entry.load()(limits))
         except Exception as error:  # whatever somebody else's code does
