@@ -66,7 +66,7 @@ class Node:
 
     def __init__(
         self, number: int, tier: int, on: Callable[[ScriptCore, int, c.Input], None] | None = None, *,
-        store: Any = None, listen: bool = True, limits: Limits | None = None, **driver: Any,
+        store: Any = None, listen: bool | str = True, limits: Limits | None = None, **driver: Any,
     ) -> None:
         self.key = SigningKey(bytes([number]) * 32)
         self.id = self.key.public
@@ -76,8 +76,8 @@ class Node:
         self.address = ""
         self.driver = Driver(
             self.core, store=self.store, identity=Identity(self.key, bytes([number + 100]) * 32, CHAIN_ID),
-            local=LocalNode(tier), listen="127.0.0.1:0" if listen else None, limits=limits or Limits(),
-            sink=self._sink, **driver)
+            local=LocalNode(tier), listen=("127.0.0.1:0" if listen else None) if isinstance(listen, bool) else listen,
+            limits=limits or Limits(), sink=self._sink, **driver)
 
     def _sink(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
         self.published.append((name, fields, level))

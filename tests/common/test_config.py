@@ -294,3 +294,12 @@ def test_a_folder_that_no_database_url_can_name_is_refused(tmp_path: Path) -> No
     (folder / "config.toml").write_text('tier = 4\ndatabase_url = "sqlite:///queue.sqlite"\n')
     with pytest.raises(InputError, match="ends the path of a database URL"):
         load_config(folder / "config.toml", tier=4, options={})
+
+
+def test_a_peer_may_be_at_an_address_of_an_installed_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervm.common.text.schemes.entry_points", lambda group, name: ["it"] if name == "ble" else [])
+    for text in ("tcp:[::1]:4101", "ble:aa:bb", "host:1"):
+        assert parse_peer(text).address == text
+    for text in ("lora:aa:bb", "tcp:9000", "ble:"):
+        with pytest.raises(InputError, match="host:port is needed"):
+            parse_peer(text)

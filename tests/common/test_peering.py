@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import random
 
-from supervm.common.contract.core import Dial, DialFailed, Effect, HangUp, Outbox, PeerDown, PeerUp, Publish, Send
+from supervm.common.contract.core import (
+    Dial,
+    DialFailed,
+    Effect,
+    HangUp,
+    Outbox,
+    PeerDown,
+    PeerMoved,
+    PeerUp,
+    Publish,
+    Send,
+)
 from supervm.common.parts.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
@@ -201,3 +212,60 @@ def test_what_is_known_of_peers_goes_with_them() -> None:
     part.peer_down(1, PeerDown(B, "never up"))
     part.heard(2, A)
     assert (part.loads, dict(part.up), part.deadline_us) == ({}, {}, None)
+
+
+COSTLY_US = 240 * SECOND
+
+
+def test_each_peer_has_the_heartbeat_of_its_link() -> None:
+    """A dear link is greeted each 240 s, and its silence counts after 360 s; the others go on as before."""
+    part, outbox = peering()
+    part.peer_up(0, up(A))
+    part.peer_up(5 * SECOND, PeerUp(B, 4, (), 0, None, "", COSTLY_US))
+    found: list[tuple[int, Effect]] = []
+    for start in range(5 * SECOND, 400 * SECOND, SECOND):
+        part.heard(start, A)
+        found += run(part, outbox, start, start + SECOND - 1)
+    to_a = [at for at, effect in found if isinstance(effect, Send) and effect.peer == A]
+    to_b = [at for at, effect in found if isinstance(effect, Send) and effect.peer == B]
+    assert to_a == [at * SECOND for at in range(10, 400, 10)]
+    assert to_b == [5 * SECOND + COSTLY_US]
+    assert [at for at, effect in found if isinstance(effect, HangUp)] == [5 * SECOND + COSTLY_US * 3 // 2]
+
+
+def test_the_book_grows_and_shrinks_by_node_id() -> None:
+    """Who is wanted is dialled and dialled again; who is not any more keeps its link and is dialled no more."""
+    part, outbox = peering((A, "one:1"))
+    part.peer_up(0, up(A, "one:1"))
+    assert part.book.deadline_us is None
+    part.want(B, "two:2")
+    assert [effect for _, effect in run(part, outbox, 1, 1)] == [Dial("two:2", B)]
+    part.want(B, "two:2")
+    assert run(part, outbox, 2, SECOND) == []
+    part.want(B, "two:3")
+    assert [effect for _, effect in run(part, outbox, 3, 3)] == [Dial("two:3", B)]
+    part.peer_up(4, up(B, "two:3"))
+    part.want(B, "two:4")
+    assert run(part, outbox, 5, SECOND) == []
+    part.unwant(B)
+    part.unwant(A)  # configured: it stays
+    for peer in (A, B):
+        part.peer_down(2 * SECOND, PeerDown(peer, "reset"))
+    assert [effect for _, effect in run(part, outbox, 2 * SECOND, 3 * SECOND)] == [Dial("one:1", A)]
+
+
+def test_a_peer_that_moves_keeps_its_place_and_takes_the_pace_of_its_new_link() -> None:
+    """Whoever was dialled once stays so; a target that was being dialled is connected; nothing else changes."""
+    part, outbox = peering((None, "one:1"))
+    run(part, outbox, 0, 0)
+    part.peer_up(0, up(A))
+    part.heartbeat(A, Heartbeat(1, 55, 0, 0))
+    moved = part.peer_moved(SECOND, PeerMoved(A, "one:1", "192.0.2.1", COSTLY_US))
+    assert moved == PeerUp(A, 2, (), 0, "one:1", "192.0.2.1", COSTLY_US)
+    assert part.loads == {A: 55}
+    assert part.deadline_us == SECOND + COSTLY_US
+    assert part.peer_moved(2 * SECOND, PeerMoved(A, None)) == up(A, "one:1")
+    assert part.deadline_us == 2 * SECOND + HEARTBEAT_US
+    assert part.peer_moved(3 * SECOND, PeerMoved(B, None)) is None
+    part.peer_down(4 * SECOND, PeerDown(A, "reset"))
+    assert [effect for _, effect in run(part, outbox, 4 * SECOND, 5 * SECOND)] == [Dial("one:1", None)]

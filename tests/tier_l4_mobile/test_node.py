@@ -6,7 +6,7 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, Network, Phone
 
-from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerUp, Received
+from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerMoved, PeerUp, Received
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
 from supervm.protocol.base.address import encode_address
@@ -576,3 +576,14 @@ def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkey
         holds += [
             effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)]
     assert [hold.peer for hold in holds][:1] == [EDGE]
+
+
+def test_an_edge_that_moves_to_a_link_which_it_dialled_stays_the_phones_edge():
+    """Nothing is asked anew, and what it says still counts as its edge's; see `Shell`."""
+    phone = online()
+    rank = phone.node.manners._peers[EDGE].rank
+    assert rank is Rank.NAMED
+    phone.step(PeerMoved(EDGE, None, "192.0.2.7"))
+    known = phone.node.manners._peers[EDGE]
+    assert (known.rank, known.remote) == (Rank.NAMED, "192.0.2.7")
+    assert list(phone.node.peering.up) == [EDGE]

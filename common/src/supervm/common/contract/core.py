@@ -25,7 +25,7 @@ every driver - but it sees only what has become durable.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 
@@ -34,6 +34,9 @@ from supervm.protocol.wire.messages import AnyMessage
 
 from .jobs import Job, VerifySignatures
 from .records import Record
+
+HEARTBEAT_US: Final = 10_000_000
+"""Time between heartbeats to a peer over an ordinary link (network.md 3)."""
 
 # --- inputs ---------------------------------------------------------------------------------------------------------
 
@@ -63,6 +66,7 @@ class PeerUp(msgspec.Struct, frozen=True):
         clock_offset_ms: its clock minus ours, when Hello arrived.
         address: the address we dialled, or None if it dialled us.
         remote: the IP address that the connection comes from or goes to, without its port; empty if there is none.
+        heartbeat_us: time between heartbeats, of the medium of the link; both ends have the same.
     """
 
     peer: bytes
@@ -71,6 +75,25 @@ class PeerUp(msgspec.Struct, frozen=True):
     clock_offset_ms: int
     address: str | None
     remote: str = ""
+    heartbeat_us: int = HEARTBEAT_US
+
+
+class PeerMoved(msgspec.Struct, frozen=True):
+    """A peer that is up goes on over another connection; no message is lost, doubled or overtaken by that.
+
+    What was asked and promised stands; what there was to say of the connection itself may be another from now on.
+
+    Attributes:
+        peer: its node id; tier and features are as they were.
+        address: as in `PeerUp`, of the new connection.
+        remote: likewise.
+        heartbeat_us: likewise.
+    """
+
+    peer: bytes
+    address: str | None
+    remote: str = ""
+    heartbeat_us: int = HEARTBEAT_US
 
 
 class PeerDown(msgspec.Struct, frozen=True):
@@ -125,7 +148,7 @@ class Command(msgspec.Struct, frozen=True):
     request: msgspec.Struct
 
 
-Input = Started | Tick | Received | PeerUp | PeerDown | DialFailed | Durable | WorkDone | Command
+Input = Started | Tick | Received | PeerUp | PeerMoved | PeerDown | DialFailed | Durable | WorkDone | Command
 
 # --- effects --------------------------------------------------------------------------------------------------------
 
@@ -154,7 +177,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Dial(msgspec.Struct, frozen=True):
-    """Connect to ``host:port`` and accept no other node there than `peer` (None: whoever answers)."""
+    """Connect to an address, ``scheme:rest`` or ``host:port``; no other node than `peer` will do (None: any)."""
 
     address: str
     peer: bytes | None

@@ -1,8 +1,8 @@
 """The trio driver: runs one core on a real machine (architecture.md 2).
 
-`driver` steps the core, `listener` says who may come in, `links` and `peer` read from
-and write to connections, `committer` groups writes, `workers` checks
-signatures, `control` answers the owner, `clock` tells the time.
+`driver` steps the core; `transports` carry bytes, `links` dials and admits, `admission` says who may come in, `reading`
+and `peer` read from and write to connections, `table` and `replacing` keep which of them a peer is up over;
+`committer` groups writes, `workers` checks signatures, `clock` tells the time.
 """
 
 from .clock import Clock, SystemClock, TrioClock

@@ -20,11 +20,13 @@ from ..contract import core as c
 from ..link.connection import LocalNode
 from .clock import Clock, SystemClock
 from .committer import Committer, Gate, Store
-from .failures import Halted, single
+from .failures import Halted, ListenFailed, single
 from .limits import Limits
 from .links import Links
-from .listener import accept, addresses, open_listeners
 from .parts import EventSink, Identity, ignore
+from .table import Node
+from .transports.contract import Pipe, Transport
+from .transports.registry import Transports, installed
 from .workers import JobRunner
 
 
@@ -36,19 +38,21 @@ class Driver:
         store: where records become durable.
         identity: keys and network.
         local: what Hello says.
-        listen: ``host:port``, or None to take no connections; port 0 takes a free one.
+        listen: an address, such as ``host:port``, or None to take no connections; port 0 takes a free one.
         workers: processes that do jobs; 0 does them inline.
         clock: where `now_us` comes from; the system's by default.
         limits: bounds.
         sink: told every event.
         threaded_commits: write in a thread; False for stores in memory under a stepped clock.
         entropy: source of ephemeral keys.
+        transports: what carries its links; by default those that are installed.
     """
 
     def __init__(
         self, core: c.Core, *, store: Store, identity: Identity, local: LocalNode, listen: str | None = None,
         workers: int = 0, clock: Clock | None = None, limits: Limits | None = None, sink: EventSink = ignore,
         threaded_commits: bool = True, entropy: Callable[[int], bytes] = os.urandom,
+        transports: Sequence[Transport] | None = None,
     ) -> None:
         self._core = core
         self._listen = listen
@@ -59,9 +63,10 @@ class Driver:
             store, self._on_durable, records_max=self._limits.waiting_records_max, threaded=threaded_commits)
         self._jobs = JobRunner(workers, self._on_work, outstanding_max=self._limits.signatures_max)
         self._gate = Gate()
+        self._transports = installed(self._limits) if transports is None else Transports(transports)
         self._links = Links(
-            identity=identity, local=local, clock=self._clock, limits=self._limits, feed=self.feed, room=self._room,
-            gone=self._gate.forget, sink=sink, entropy=entropy)
+            Node(identity, local, self._clock, self._limits, self.feed, self._gate.forget, sink),
+            self._transports, self._room, entropy)
         self._inputs: deque[c.Input] = deque()
         self._stepping = False
         self._now_us = 0
@@ -73,7 +78,7 @@ class Driver:
         self._nursery: trio.Nursery | None = None
         self._failure: Halted | None = None
         self._stopping = False
-        self._listeners: list[trio.SocketListener] = []
+        self._serving = trio.CancelScope()
 
     async def run(self, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
         """Run until `stop`; `task_status` gets the addresses that are listened on.
@@ -83,19 +88,16 @@ class Driver:
             Halted: the core stopped the node.
             ListenFailed: the listening address cannot be used.
         """
-        if self._listen is not None:
-            self._listeners = await open_listeners(self._listen)
         try:
             async with trio.open_nursery() as nursery:
                 self._nursery = nursery
+                listens = [] if self._listen is None else await nursery.start(self._serve, self._listen)
                 nursery.start_soon(self._committer.run)
                 nursery.start_soon(self._jobs.run)
                 nursery.start_soon(self._run_timer)
                 nursery.start_soon(self._links.watch)
-                for listener in self._listeners:
-                    nursery.start_soon(accept, listener, self._admit)
                 self.feed([c.Started()])
-                task_status.started(addresses(self._listeners))
+                task_status.started(listens)
         except BaseExceptionGroup as group:
             error = single(group)
             if error is group:
@@ -103,8 +105,6 @@ class Driver:
             raise error from error.__cause__
         finally:
             self._nursery = None
-            for listener in self._listeners:
-                listener.socket.close()
         if self._failure is not None:
             raise self._failure
 
@@ -114,8 +114,7 @@ class Driver:
         if nursery is None or self._stopping:
             return
         self._stopping = True
-        for listener in self._listeners:
-            listener.socket.close()
+        self._serving.cancel()
         with trio.move_on_after(self._limits.drain_s):
             await self._committer.idle()
         await self._links.close(reason)
@@ -217,11 +216,21 @@ class Driver:
         if on_reply is not None:
             on_reply(reply)
 
-    def _admit(self, stream: trio.SocketStream) -> None:
-        if self._nursery is None:
-            stream.socket.close()
-        else:
-            self._nursery.start_soon(self._links.serve, stream)
+    async def _serve(
+        self, address: str, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
+    ) -> None:
+        """Take connections at an address until the node stops."""
+        try:
+            transport, rest = self._transports.of(address)
+        except ValueError as error:
+            raise ListenFailed(f"cannot listen on {address}: {error}") from error
+
+        def admit(pipe: Pipe) -> None:
+            if self._nursery is not None:
+                self._nursery.start_soon(self._links.serve, pipe, transport.traits)
+
+        with self._serving:
+            await transport.serve(rest, admit, task_status=task_status)
 
     async def _room(self) -> None:
         await self._committer.room()

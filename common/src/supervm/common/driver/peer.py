@@ -1,9 +1,9 @@
-"""One connection's socket side: what waits to be sent to a peer, and the task that sends it."""
+"""One connection's pipe side: what waits to be sent to a peer, and the task that sends it."""
 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
 import trio
@@ -11,16 +11,22 @@ import trio
 from supervm.protocol.base.errors import RemoteProtocolError
 
 from ..link.connection import Connection
-from .acknowledged import Acknowledged
 from .clock import Clock
+from .transports.contract import Pipe, Traits
 
 Put = Literal["queued", "dropped", "full"]
 
 FRAME_HEADER_BYTES: Final = 4
 
+STRANGER_READ_BYTES: Final = 4096
+"""Most that is read at once from a connection that is not up."""
+
+LOST: Final = (trio.BrokenResourceError, trio.ClosedResourceError, OSError)
+"""What reading from or writing to a pipe raises when it is lost."""
+
 
 class OutQueue:
-    """Frames that wait for the socket, bounded in bytes.
+    """Frames that wait for the pipe, bounded in bytes.
 
     When it is full, frames that may be dropped go first, the new one if it is such a frame and else those that wait.
 
@@ -66,6 +72,11 @@ class OutQueue:
                 self._append(last, False)
             self._wake.set()
 
+    def put_last(self, frame: bytes) -> None:
+        """Take a frame however full it is; the connection's own last words are small and few."""
+        if not self.closed:
+            self._append(frame, False)
+
     def take(self, bytes_max: int) -> list[bytes]:
         """Return waiting frames in order, one at least if any, about `bytes_max` together."""
         frames: list[bytes] = []
@@ -101,16 +112,22 @@ class OutQueue:
 
 @dataclass(slots=True, eq=False)
 class PeerLink:
-    """A connection with its socket.
+    """A connection with its pipe.
 
     Attributes:
+        traits: what its medium is like.
         address: what we dialled, None if it dialled us.
-        remote: the peer's IP address, for logs and limits.
         scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
         reading: ends reading only.
-        acknowledged: whether the peer's machine still takes what it is sent.
-        up: the core was told `PeerUp`.
-        up_at_us: when.
+        read_bytes: most that is read at once.
+        up: what is for the peer is, or was, sent over this connection.
+        up_at_us: since when.
+        before: the connection that this one takes the place of (`replacing`); None: there is none, or it is over.
+        after: the connection that takes the place of this one.
+        turn: set when what comes here may be given to the core.
+        parted: the peer has said that it says nothing more here, and all that it said has been delivered.
+        receiving: the reader waits for the peer.
+        until_s: when a connection that is to be replaced has to be over, time of the loop.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
         ended: why it ended, "" before.
         code: the word for it: the peer's Goodbye, or our refusal of a peer that was not up; "" if there is none.
@@ -119,20 +136,31 @@ class PeerLink:
     """
 
     connection: Connection
-    stream: trio.SocketStream
+    pipe: Pipe
+    traits: Traits
     queue: OutQueue
     address: str | None
-    remote: str
     scope: trio.CancelScope
     reading: trio.CancelScope
-    acknowledged: Acknowledged
+    read_bytes: int = STRANGER_READ_BYTES
     up: bool = False
     up_at_us: int = 0
+    before: PeerLink | None = None
+    after: PeerLink | None = None
+    turn: trio.Event = field(default_factory=trio.Event)
+    parted: bool = False
+    receiving: bool = False
+    until_s: float = float("inf")
     held_until_us: int = 0
     ended: str = ""
     code: str = ""
     fault: RemoteProtocolError | None = None
     orderly: bool = True
+
+    @property
+    def remote(self) -> str:
+        """The peer's IP address, for logs and bans."""
+        return self.pipe.remote
 
     async def flush(self, clock: Clock) -> None:
         """Write what the connection itself has to say: handshake, Hello, Goodbye before it is up.
@@ -142,7 +170,7 @@ class PeerLink:
         """
         data = self.connection.bytes_to_send(clock.now_us())
         if data:
-            await self.stream.send_all(data)
+            await self.pipe.send_all(data)
 
     async def write(self, clock: Clock, send_bytes: int) -> None:
         """Send what waits, many frames to a record and to a send, until the queue is closed and empty."""
@@ -154,8 +182,8 @@ class PeerLink:
                     return
                 for frame in queue.take(send_bytes):
                     connection.send_frame(frame)
-                await self.stream.send_all(connection.bytes_to_send(clock.now_us()))
-        except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
+                await self.pipe.send_all(connection.bytes_to_send(clock.now_us()))
+        except LOST as error:
             self.end(f"the connection is lost: {error}", orderly=False)
 
     def end(self, reason: str, *, orderly: bool, last: bytes | None = None) -> None:

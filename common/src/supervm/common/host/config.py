@@ -21,6 +21,7 @@ from ..contract.options import OptionSpec, OptionValue
 from ..errors import InputError
 from ..text import toml_text
 from ..text.quoting import quoted, shorten
+from ..text.schemes import tcp_part
 
 CONFIG_FILE: Final = "config.toml"
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
@@ -46,7 +47,7 @@ class PeerAddress:
 
     Attributes:
         node_id: the id it must prove; None accepts whoever answers there.
-        address: ``host:port``.
+        address: ``host:port``, or ``scheme:rest`` of another transport.
     """
 
     node_id: bytes | None
@@ -116,13 +117,13 @@ def parse_endpoint(text: str) -> tuple[str, int]:
 
 
 def parse_peer(text: str) -> PeerAddress:
-    """Read ``svmnode1...@host:port`` or ``host:port``.
+    """Read ``svmnode1...@host:port`` or ``host:port``, or with another transport's address.
 
     Raises:
         InputError: it is neither.
     """
     name, separator, address = text.rpartition("@")
-    parse_endpoint(address)
+    _checked_address(address)
     if not separator:
         return PeerAddress(None, address)
     try:
@@ -188,7 +189,7 @@ class _Reader:
             tier=tier,
             directory=directory,
             genesis=base / self._take("genesis", str, "genesis.cbor", "a path in quotes"),
-            listen=self._parsed("listen", "host:port in quotes", _checked_endpoint),
+            listen=self._parsed("listen", "host:port in quotes", _checked_address),
             peers=self._peers(),
             database_url=self._parsed("database_url", "an SQLAlchemy URL in quotes", partial(_checked_url, base=base)),
             verify_workers=workers,
@@ -249,8 +250,10 @@ class _Reader:
         return InputError(f"{self._path}, line {line}, key {shorten(name)}: {problem}")
 
 
-def _checked_endpoint(text: str) -> str:
-    parse_endpoint(text)
+def _checked_address(text: str) -> str:
+    endpoint = tcp_part(text)
+    if endpoint is not None:
+        parse_endpoint(endpoint)
     return text
 
 

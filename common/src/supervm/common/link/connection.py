@@ -1,8 +1,8 @@
 """One connection between two nodes, without its socket: Noise link, Hello, typed messages and their limits.
 
 Theory of operation. A connection goes ``handshake -> hello -> up -> closed``. The link (`link/session.py`) proves who
-the peer is; Hello then says which versions, which tier, which features and what time it is. The dialling side says
-Hello first and nothing more until it is answered; the answering side says Hello when it has read and accepted the
+the peer is; Hello then says which versions, which tier, which features and what time it is. The initiator says Hello
+first and nothing more until it is answered; the answering side says Hello when it has read and accepted the
 other's. So each side knows, when it may speak freely, that the other has already lifted its frame limit: a stranger
 is read 4 KiB at a time, and a 4 MiB batch right behind a Hello is no race.
 
@@ -41,6 +41,10 @@ UNAUTHENTICATED_US_MAX = 10_000_000
 """A connection that is not up by then is closed."""
 GOODBYE_REASON_CHARS_MAX = 256
 GOODBYE_CODE_CHARS_MAX = 32
+
+MOVED = "moved"
+"""Code of the Goodbye behind which a peer says nothing more here, because it goes on over another connection; the
+connection stays until a second Goodbye."""
 
 State = Literal["handshake", "hello", "up", "closed"]
 
@@ -81,7 +85,7 @@ class Connection:
     Args:
         session: the fresh link; its frame limit is set here.
         local: our side.
-        dialled: True on the side that dialled, which is the link's initiator.
+        dialled: we have dialled; the initiator is the session's, and where both ends dialled it is one of them.
         opened_us: present time, microseconds of wall-clock time.
     """
 
@@ -89,8 +93,8 @@ class Connection:
         self._session = session
         self._local = local
         self._dialled = dialled
-        # Whom we dial may answer our Hello with its own and a long frame right behind it.
-        self._limit = frame_bytes_max(local.tier, 1) if dialled else FRAME_BYTES_MAX_HELLO
+        # Whom we begin with may answer our Hello with its own and a long frame right behind it.
+        self._limit = frame_bytes_max(local.tier, 1) if session.initiator else FRAME_BYTES_MAX_HELLO
         session.set_frame_bytes_max(self._limit)
         self.state: State = "handshake"
         self.deadline_us = opened_us + UNAUTHENTICATED_US_MAX
@@ -101,6 +105,8 @@ class Connection:
         """The peer's clock minus ours when its Hello arrived."""
         self.parting: Goodbye | None = None
         """The peer's Goodbye, once it came."""
+        self.moved = False
+        """The peer goes on over another connection; of this one only a last Goodbye is left to come."""
         self.left_out = 0
         """Messages that were neither sent nor delivered because the clocks are too far apart."""
         self._accepts = ANY_LINK
@@ -111,6 +117,11 @@ class Connection:
     def dialled(self) -> bool:
         """We dialled."""
         return self._dialled
+
+    @property
+    def initiator(self) -> bool:
+        """We began the handshake; exactly one of the two ends did."""
+        return self._session.initiator
 
     @property
     def alive(self) -> bool:
@@ -163,7 +174,7 @@ class Connection:
         decode = self._local.wire.decode
         if self.state == "handshake" and self._session.established:
             self.state = "hello"
-            if self._dialled:
+            if self._session.initiator:
                 self._say_hello(now_us)
         messages: list[AnyMessage] = []
         for frame in frames:
@@ -178,8 +189,7 @@ class Connection:
                 self._take_first(message, now_us)
             elif type(message) in self._accepts:
                 if type(message) is Goodbye:
-                    self.parting = message
-                    self.state = "closed"
+                    self._take_goodbye(message)
                 else:
                     messages.append(message)
             else:
@@ -228,7 +238,7 @@ class Connection:
         own, peer = self._local.tier, message.tier
         self.clock_offset_ms = message.clock_ms - now_us // 1000
         self._clock_wrong = abs(self.clock_offset_ms) > CLOCK_OFFSET_MS_MAX
-        if not self._dialled:
+        if not self._session.initiator:
             self._say_hello(now_us)  # also before a refusal for the clock: both sides are told the offset
         wire = self._local.wire
         strange = wire.unknown_to(message.features)
@@ -243,6 +253,14 @@ class Connection:
         self.state = "up"
         self._limit = frame_bytes_max(own, peer)
         self._session.set_frame_bytes_max(self._limit)
+
+    def _take_goodbye(self, message: Goodbye) -> None:
+        if message.code == MOVED and not self.moved:
+            self.moved = True
+            self._accepts = frozenset({Goodbye})
+        else:
+            self.parting = message
+            self.state = "closed"
 
     def _check_tier(self, tier: int) -> None:
         known = self._local.known_tiers

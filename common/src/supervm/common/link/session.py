@@ -56,7 +56,7 @@ class LinkSession:
     """Both halves of one connection: handshake, then frames in and out.
 
     Args:
-        initiator: True on the side that dialled.
+        initiator: True on the side that begins: the one that dialled, or, where both did, that of the lower node id.
         static_private: 32-byte X25519 private key, kept for many connections.
         ephemeral_private: 32 fresh random bytes; using them twice would give the session away.
         node_key: our ed25519 node key.
@@ -91,6 +91,7 @@ class LinkSession:
         self._handshake = HandshakeState(
             initiator=initiator, prologue=PROLOGUE + chain_id + prologue_extra,
             static_private=static_private, ephemeral_private=ephemeral_private)
+        self._initiator = initiator
         self._node_key = node_key
         self._chain_id = chain_id
         self._expected_peer = expected_peer
@@ -113,6 +114,11 @@ class LinkSession:
         self.set_frame_bytes_max(frame_bytes_max)
         if initiator:
             self._put_handshake(b"")
+
+    @property
+    def initiator(self) -> bool:
+        """This side begins the handshake, and says Hello first."""
+        return self._initiator
 
     @property
     def established(self) -> bool:

@@ -36,6 +36,7 @@ from ..contract.core import (
     Input,
     Outbox,
     PeerDown,
+    PeerMoved,
     PeerUp,
     Received,
     Started,
@@ -134,7 +135,7 @@ class Shell:
     """A node core without its subjects (`supervm.common.contract.core.Core`).
 
     Args:
-        targets: peers to stay connected to, (node id or None, ``host:port``).
+        targets: peers to stay connected to, (node id or None, address); `peering` takes more of them later.
         rng: jitter of the dials.
         budgets: what peers of each rank may cost.
         name: how a node id is written in events.
@@ -292,10 +293,11 @@ class Shell:
             case Tick():
                 self.tick(now_us)
             case PeerUp():
-                if self.manners.peer_up(now_us, event, self.rank(event)):
-                    self.peering.peer_up(now_us, event)
-                    for peer_up in self._ups:
-                        peer_up(now_us, event)
+                self._peer_up(now_us, event)
+            case PeerMoved():
+                moved = self.peering.peer_moved(now_us, event)
+                if moved is not None:  # its rank may be another: it was dialled now
+                    self.manners.peer_up(now_us, moved, self.rank(moved))
             case PeerDown():
                 self.manners.peer_down(now_us, event)
                 self.peering.peer_down(now_us, event)
@@ -309,6 +311,12 @@ class Shell:
                 for started in self._started:
                     started(now_us)
                 self.tick(now_us)
+
+    def _peer_up(self, now_us: int, event: PeerUp) -> None:
+        if self.manners.peer_up(now_us, event, self.rank(event)):
+            self.peering.peer_up(now_us, event)
+            for peer_up in self._ups:
+                peer_up(now_us, event)
 
     def tick(self, now_us: int) -> None:
         """Let time pass, for all parts in their order."""

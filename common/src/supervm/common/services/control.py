@@ -22,7 +22,7 @@ import msgspec
 import trio
 
 from ..contract.core import Reply
-from ..driver.listener import accept
+from ..driver.transports.tcp import accept
 from ..errors import InputError
 from .lines import READ_BYTES, Lines, reachable
 

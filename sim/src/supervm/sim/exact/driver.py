@@ -32,8 +32,10 @@ from supervm.common.contract.core import (
     WorkDone,
 )
 from supervm.common.contract.jobs import VerifySignatures
+from supervm.common.link.connection import MOVED
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.frames import encode_message
+from supervm.protocol.wire.link import Goodbye
 
 from ..errors import SimulationError
 from .choices import Choices
@@ -102,6 +104,7 @@ class Driver:
         self.not_sent = 0
         self.trace = blake2b(digest_size=32, person=b"svm.sim.trace")
         self._last: Parcel | None = None
+        links.moves.release = self._release
 
     def handle(self, item: Any) -> None:
         """Let an item of the queue happen that is neither a delivery nor a call; the world's loop knows those."""
@@ -147,7 +150,9 @@ class Driver:
                 dst.down_free_us = now_us
         if lane.held is not None and self._network.catch(lane, parcel):
             return
-        if lane.held_until_us and (lane.waiting is not None or lane.held_until_us > self._queue.now_us):
+        if lane.on_hold or (
+            lane.held_until_us and (lane.waiting is not None or lane.held_until_us > self._queue.now_us)
+        ):
             self._wait(lane, parcel)
         else:
             self._hand_over(lane, parcel)
@@ -156,7 +161,8 @@ class Driver:
         """Keep a message for a core that does not want to hear its sender now; a full receiver stops the sender."""
         if lane.waiting is None:
             lane.waiting = deque()
-            self._release_at(lane, lane.held_until_us)
+            if not lane.on_hold:
+                self._release_at(lane, lane.held_until_us)
         lane.waiting.append(parcel)
         lane.waiting_bytes += parcel.size_bytes
         if lane.waiting_bytes > WAITING_BYTES_MAX:
@@ -167,6 +173,8 @@ class Driver:
 
     def _release(self, lane: Lane) -> None:
         """Give a core what has waited, until it wants to hear no more again."""
+        if lane.waiting is None or lane.on_hold:
+            return
         while lane.waiting and lane.back.open:
             if lane.held_until_us > self._queue.now_us:
                 self._release_at(lane, lane.held_until_us)
@@ -183,6 +191,9 @@ class Driver:
             message = parcel.decoded()
         except RemoteProtocolError as error:
             self._links.end(lane.back, f"{error.code}: {error.reason}")
+            return
+        if type(message) is Goodbye and message.code == MOVED:
+            self._links.moves.goodbye(lane)
             return
         src, now_us = lane.src, self._queue.now_us
         self.delivered += 1
@@ -299,7 +310,8 @@ class Driver:
             case Hold(peer, until_us):
                 link = host.links.get(peer)
                 if link is not None:
-                    link.back.held_until_us = until_us if host.clock is None else host.clock.when_us(until_us)
+                    heard = link.before if link.back.on_hold and link.before is not None else link
+                    heard.back.held_until_us = until_us if host.clock is None else host.clock.when_us(until_us)
             case Halt(reason):
                 host.halted = reason
                 self.power.crash(host, f"halted: {reason}")

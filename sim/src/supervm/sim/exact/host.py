@@ -88,13 +88,19 @@ class Lane:
         held_until_us: the receiver's core hears nothing from here before this time of the world.
         waiting: messages that have arrived and wait for that; None if none does.
         waiting_bytes: their bytes.
+        on_hold: the receiver's core hears nothing from here before it has heard everything of an older connection.
+        before: the sender's end of a connection that this one takes the place of; None: there is none, or it is over.
+        after: the sender's end of the connection that takes the place of this one.
+        parted: the receiver has said that nothing more comes from it over this connection.
+        offset_ms: the receiver's clock minus the sender's when the connection was made.
+        address: what the sender dialled; None if it was dialled.
     """
 
     __slots__ = (
-        "afterwards", "back", "base_us", "bulk", "caught", "cut", "datagram", "down_bps", "draw_losses", "dst",
-        "duplicate_ppm", "extra_us", "frame_bytes_max", "held", "held_until_us", "kinds", "last_us", "left", "link",
-        "loss_ppm", "name", "open", "queued_bytes", "rate", "reorder_ppm", "resume_us", "spread_us", "src", "up_bps",
-        "waiting", "waiting_bytes",
+        "address", "after", "afterwards", "back", "base_us", "before", "bulk", "caught", "cut", "datagram", "down_bps",
+        "draw_losses", "dst", "duplicate_ppm", "extra_us", "frame_bytes_max", "held", "held_until_us", "kinds",
+        "last_us", "left", "link", "loss_ppm", "name", "offset_ms", "on_hold", "open", "parted", "queued_bytes", "rate",
+        "reorder_ppm", "resume_us", "spread_us", "src", "up_bps", "waiting", "waiting_bytes",
     )
 
     back: Lane
@@ -130,6 +136,11 @@ class Lane:
         self.held_until_us = 0
         self.waiting: deque[Parcel] | None = None
         self.waiting_bytes = 0
+        self.on_hold = self.parted = False
+        self.before: Lane | None = None
+        self.after: Lane | None = None
+        self.offset_ms = 0
+        self.address: str | None = None
 
 
 class Link:

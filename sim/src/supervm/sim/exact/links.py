@@ -3,8 +3,8 @@
 Theory of operation. A dial takes TCP's handshake, Noise XX's three messages and a Hello each way: the answering end
 is up after five one-way delays, the dialling end after six. Whoever is not there refuses after a round trip; over a
 path that is cut, or is cut before that is done, nothing answers within `DIAL_TIMEOUT_US`. Of two connections made at
-about the same time from both sides the one that the lower node id dialled is kept; a later one replaces an earlier
-one.
+about the same time from both sides the one that the lower node id dialled is kept; to a later one the traffic of an
+earlier one moves (`moves`).
 
 When one end goes down its core is told at once; what it had sent still arrives, in order, and then the other end goes
 down; a cut holds that news up like anything else. Everything a core is told goes through the queue, so no core is
@@ -16,12 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from supervm.common.contract.core import DialFailed, Input, PeerDown, PeerUp
+from supervm.common.contract.core import DialFailed, Input
 from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, frame_bytes_max
 from supervm.protocol.wire.directions import DESPITE_CLOCK
 
 from .events import Event, LinkDown, LinkUp
 from .host import CALL, INPUT, Host, Lane, Link
+from .moves import NEWER, Moves
 from .network import Network
 from .queue import BucketQueue
 
@@ -33,6 +34,7 @@ DIAL_TIMEOUT_US: Final = 5_000_000
 """How long a dial waits for any answer (`dial_s` of the driver's limits)."""
 SIMULTANEOUS_US: Final = 3_000_000
 """Connections made within this time of each other count as dialled at the same time."""
+DUPLICATE: Final = "duplicate: another connection between the two nodes is kept"
 NOWHERE_US: Final = 3_000
 """Time until a dial to an address that nobody has is refused."""
 
@@ -55,6 +57,7 @@ class Links:
         self._by_address = by_address
         self._tell = tell
         self._count = 0
+        self.moves = Moves(queue, network, self, self._feed)
 
     # --- coming up ----------------------------------------------------------------------------------------------------
 
@@ -117,44 +120,62 @@ class Links:
             return f"clock: the clocks are {abs(ahead_ms)} ms apart"
         old = peer.links.get(host.node_id)
         if old is not None:
-            other_way = old.link.forth.src is peer
-            if other_way and now_us - old.link.up_at_us < SIMULTANEOUS_US and host.node_id > peer.node_id:
-                return "duplicate: another connection between the two nodes is kept"
-            self.end(old, "a newer connection between the two nodes is kept")
+            if self._is_second(host, old) or old.before is not None:
+                return DUPLICATE
+            if old.after is not None:  # neither end has moved to it yet, and its dialler has dialled again
+                self.end(old.after, NEWER)
+        link = self._make(host, peer, wrong=wrong)
+        link.back.offset_ms, link.forth.offset_ms, link.forth.address = -ahead_ms, ahead_ms, address
+        self._network.open(link)
+        link.back.last_us = now_us + delay_us
+        if old is None:
+            self.moves.up(link.back)
+        else:
+            self.moves.begin(link.back, old, first=False)
+        life = host.life
+
+        def confirmed() -> None:
+            if host.life == life and link.number in host.made:
+                self._confirm(link)
+
+        self._call(delay_us, confirmed)
+        return ""
+
+    def _make(self, host: Host, peer: Host, *, wrong: bool) -> Link:
+        """Return a new connection; `wrong`: the clocks of its ends are too far apart."""
         self._count += 1
         link = Link(self._count, host, peer)
-        link.up_at_us = now_us
+        link.up_at_us = self._queue.now_us
         host.made[link.number] = peer.made[link.number] = link
         for lane in (link.forth, link.back):
             strange = lane.src.wire.unknown_to(lane.dst.wire.features)
             kinds = lane.src.wire.accepted_kinds(lane.src.tier, lane.dst.tier) - strange
             lane.kinds = kinds & DESPITE_CLOCK if wrong else kinds
             lane.frame_bytes_max = frame_bytes_max(lane.src.tier, lane.dst.tier)
-        self._network.open(link)
-        link.back.last_us = now_us + delay_us
-        self._up(link.back, -ahead_ms, None)
-        life = host.life
+        return link
 
-        def confirmed() -> None:
-            if host.life != life or link.number not in host.made:
-                return
-            if link.back.held is not None:  # the answer's Hello is held up; nobody waits for it that long
-                self._call(DIAL_TIMEOUT_US, lambda: self.end(link.forth, "no answer within 5 s"))
-                return
-            older = host.links.get(peer.node_id)
-            if older is not None:
-                self.end(older, "a newer connection between the two nodes is kept")
-            self._up(link.forth, ahead_ms, address)
+    def _confirm(self, link: Link) -> None:
+        """The answer has come to the dialler."""
+        host, peer = link.forth.src, link.forth.dst
+        if link.back.held is not None:  # the answer's Hello is held up; nobody waits for it that long
+            self._call(DIAL_TIMEOUT_US, lambda: self.end(link.forth, "no answer within 5 s"))
+            return
+        older = host.links.get(peer.node_id)
+        if older is None:
+            self.moves.up(link.forth)
             self._tell(LinkUp(self._queue.now_us, host, peer))
+        elif self._is_second(host, older) or older.before is not None or older.after is not None:
+            self.end(link.forth, DUPLICATE)
+        else:
+            self.moves.begin(link.forth, older, first=True)
 
-        self._call(delay_us, confirmed)
-        return ""
-
-    def _up(self, lane: Lane, offset_ms: int, address: str | None) -> None:
-        lane.open = True
-        lane.src.links[lane.dst.node_id] = lane
-        self._feed(lane.src, PeerUp(
-            lane.dst.node_id, lane.dst.tier, lane.dst.wire.features, offset_ms, address, lane.dst.remote))
+    def _is_second(self, dialler: Host, old: Lane) -> bool:
+        """Return whether an end of another connection is to be kept, and not the one that a host has dialled now."""
+        return (
+            old.link.forth.src is not dialler
+            and self._queue.now_us - old.link.up_at_us < SIMULTANEOUS_US
+            and dialler.node_id > (old.dst if old.src is dialler else old.src).node_id
+        )
 
     # --- going down ---------------------------------------------------------------------------------------------------
 
@@ -186,10 +207,8 @@ class Links:
             return
         if lane.open:
             lane.open = False
-            if host.links.get(peer.node_id) is lane:
-                del host.links[peer.node_id]
-            self._feed(host, PeerDown(peer.node_id, reason))
-            self._tell(LinkDown(self._queue.now_us, host, peer, reason))
+            if self.moves.ended(lane, reason):
+                self._tell(LinkDown(self._queue.now_us, host, peer, reason))
         elif link.forth is lane and host.core is not None:
             self._feed(host, DialFailed(peer.address, reason))
         if link.number not in peer.made:
@@ -212,6 +231,7 @@ class Links:
             lane = link.lane_of(host)
             del host.made[link.number]
             lane.open = False
+            lane.before = lane.after = None
             host.links.pop(lane.dst.node_id, None)
             if silent_us is None:
                 self._tell_other(lane, reason)
