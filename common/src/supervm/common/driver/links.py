@@ -188,8 +188,9 @@ class Links:
         connection, table = link.connection, self._table
         if not connection.may_send(message) or len(frame) > connection.frame_bytes_max:
             table.counts["not_sent"] += 1
+            peer = connection.peer_id
             self._node.sink("message-not-sent", {
-                "kind": type(message).__name__, "peer": "" if connection.peer_id is None else encode_node_id(connection.peer_id),
+                "kind": type(message).__name__, "peer": None if peer is None else encode_node_id(peer),
                 "tier": connection.peer_tier, "bytes": len(frame)}, "debug" if connection.clock_wrong else "error")
             return
         if link.queue.put(frame, droppable=type(message) in self._node.local.wire.droppable) == "full":
