@@ -54,7 +54,6 @@ class Reader:
                     with link.reading:
                         await self._read(link, nursery)
                     if link.reading.cancelled_caught and not link.ended:
-                        link.code = "duplicate"
                         link.end(_OUTLIVED, orderly=True, last=_DUPLICATE)
                     link.queue.close()
                     self._replacing.ended(link)
