@@ -429,6 +429,28 @@ async def test_simultaneous_dials_keep_the_connection_of_the_lower_id_on_both_si
             nursery.cancel_scope.cancel()
 
 
+async def test_a_second_dial_in_the_middle_loses_nothing_over_tcp(nursery: trio.Nursery) -> None:
+    edge, phone = await Node(1, 3).start(nursery), await Node(2, 4, listen=False).start(nursery)
+    await phone.connect(edge)
+    for start in range(0, 20_000, 100):
+        phone.do(lambda outbox, start=start: [
+            outbox.send(edge.id, GetReceipt(n.to_bytes(32, "big"))) for n in range(start, start + 100)])
+        edge.do(lambda outbox, start=start: [outbox.send(phone.id, status(n)) for n in range(start, start + 100)])
+        if start == 10_000:
+            phone.do(lambda outbox: outbox.dial(edge.address, edge.id))
+        await trio.lowlevel.checkpoint()
+    await edge.core.until(lambda: len(edge.core.of(c.Received)) == 20_000)
+    await phone.core.until(lambda: len(numbers(phone)) == 20_000)
+    asked = [int.from_bytes(event.message.transfer_id, "big") for event in edge.core.of(c.Received)]
+    assert asked == numbers(phone) == list(range(20_000))
+    for node in (edge, phone):
+        await node.core.until(lambda node=node: node.core.of(c.PeerMoved))
+        await node.core.until(lambda node=node: node.driver.metrics()["connections"] == 1)
+        assert len(node.core.of(c.PeerUp)) == 1
+        assert not node.core.of(c.PeerDown)
+    nursery.cancel_scope.cancel()
+
+
 async def test_dials_that_cannot_succeed_say_why(nursery: trio.Nursery) -> None:
     node, other = await Node(1, 3).start(nursery), await Node(2, 3).start(nursery)
     listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]

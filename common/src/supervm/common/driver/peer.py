@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, Literal
 
 import trio
@@ -150,7 +151,7 @@ class PeerLink:
     turn: trio.Event = field(default_factory=trio.Event)
     parted: bool = False
     receiving: bool = False
-    until_s: float = float("inf")
+    until_s: float = inf
     held_until_us: int = 0
     ended: str = ""
     code: str = ""

@@ -9,6 +9,7 @@ turn. Whatever a peer or the network does ends its connection, and nothing else.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
+from math import inf
 
 import trio
 
@@ -54,7 +55,6 @@ class Reader:
                     with link.reading:
                         await self._read(link, nursery)
                     if link.reading.cancelled_caught and not link.ended:
-                        link.code = "duplicate"
                         link.end(_OUTLIVED, orderly=True, last=_DUPLICATE)
                     link.queue.close()
                     self._replacing.ended(link)
@@ -121,7 +121,7 @@ class Reader:
     async def _receive(self, link: PeerLink) -> bytes:
         """Return what has come next; empty when the connection has ended."""
         link.receiving = True
-        if link.until_s != float("inf"):
+        if link.until_s != inf:
             self._replacing.be_patient(link)
         try:
             data = await link.pipe.receive_some(link.read_bytes)
@@ -129,7 +129,7 @@ class Reader:
             link.end(f"the connection is lost: {error}", orderly=False)
             return b""
         link.receiving = False
-        if link.until_s != float("inf"):
+        if link.until_s != inf:
             self._replacing.be_patient(link)
         if not data:
             link.end("the peer closed the connection", orderly=False)

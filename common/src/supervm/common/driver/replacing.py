@@ -22,6 +22,7 @@ One move of a peer at a time; whoever comes meanwhile is refused.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Final
 
 import trio
@@ -102,7 +103,7 @@ class Replacing:
     def be_patient(self, link: PeerLink) -> None:
         """Give an old connection its time for whatever its reader does now: for the peer's word, or for our core."""
         now_s = trio.current_time()
-        silence_s = SILENCE_S if link.receiving and not link.parted else float("inf")
+        silence_s = SILENCE_S if link.receiving and not link.parted else inf
         link.reading.deadline = min(link.until_s, now_s + silence_s)
 
     def parted(self, link: PeerLink) -> None:
@@ -143,7 +144,7 @@ class Replacing:
             if link.up:
                 old.end(link.ended, orderly=False)
             elif not old.parted:  # the peer goes on over the old one
-                old.until_s = old.reading.deadline = float("inf")
+                old.until_s = old.reading.deadline = inf
         if new is None:
             self._table.down(link)
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from math import inf
 
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
@@ -71,7 +72,7 @@ class LinkTable:
 
     def ready(self, link: PeerLink) -> None:
         """Keep a connection whose peer is proven, for when it is wanted."""
-        link.scope.deadline = float("inf")
+        link.scope.deadline = inf
         self.admission.up(link)
 
     def take(self, link: PeerLink) -> None:

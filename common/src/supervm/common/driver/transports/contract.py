@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 from typing import Final, Protocol
 
 import trio
@@ -49,7 +50,7 @@ class Traits:
     @property
     def bytes_per_s(self) -> float:
         """Bytes that one link carries per second over a long time."""
-        return float("inf") if self.bitrate_bps is None else self.bitrate_bps * self.duty_cycle / 8
+        return inf if self.bitrate_bps is None else self.bitrate_bps * self.duty_cycle / 8
 
     @property
     def heartbeat_us(self) -> int:
