@@ -65,8 +65,15 @@ class Node:
     """A core under a driver."""
 
     def __init__(
-        self, number: int, tier: int, on: Callable[[ScriptCore, int, c.Input], None] | None = None, *,
-        store: Any = None, listen: bool | str = True, limits: Limits | None = None, **driver: Any,
+        self,
+        number: int,
+        tier: int,
+        on: Callable[[ScriptCore, int, c.Input], None] | None = None,
+        *,
+        store: Any = None,
+        listen: bool | str = True,
+        limits: Limits | None = None,
+        **driver: Any,
     ) -> None:
         self.key = SigningKey(bytes([number]) * 32)
         self.id = self.key.public
@@ -75,9 +82,15 @@ class Node:
         self.published: list[tuple[str, Mapping[str, Any], str]] = []
         self.address = ""
         self.driver = Driver(
-            self.core, store=self.store, identity=Identity(self.key, bytes([number + 100]) * 32, CHAIN_ID),
-            local=LocalNode(tier), listen=("127.0.0.1:0" if listen else None) if isinstance(listen, bool) else listen,
-            limits=limits or Limits(), sink=self._sink, **driver)
+            self.core,
+            store=self.store,
+            identity=Identity(self.key, bytes([number + 100]) * 32, CHAIN_ID),
+            local=LocalNode(tier),
+            listen=("127.0.0.1:0" if listen else None) if isinstance(listen, bool) else listen,
+            limits=limits or Limits(),
+            sink=self._sink,
+            **driver,
+        )
 
     def _sink(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
         self.published.append((name, fields, level))
@@ -114,9 +127,15 @@ class RawPeer:
         self.stream = stream
         self.now_us = now_us
         self.session = LinkSession(
-            initiator=True, static_private=b"\x31" * 32, ephemeral_private=b"\x32" * 32,
-            node_key=SigningKey(bytes([number]) * 32), chain_id=CHAIN_ID, expected_peer=node.id,
-            not_after_ms=now_us // 1000 + 10**6, now_ms=now_us // 1000)
+            initiator=True,
+            static_private=b"\x31" * 32,
+            ephemeral_private=b"\x32" * 32,
+            node_key=SigningKey(bytes([number]) * 32),
+            chain_id=CHAIN_ID,
+            expected_peer=node.id,
+            not_after_ms=now_us // 1000 + 10**6,
+            now_ms=now_us // 1000,
+        )
         self.connection = Connection(self.session, LocalNode(tier), dialled=True, opened_us=now_us)
 
     async def shake(self) -> "RawPeer":

@@ -136,8 +136,12 @@ async def main(role: str, directory: Path, address: str, total: int) -> None:
     is_sender = role == "sender"
     core: c.Core = Sender(store, [(RECEIVER.public, address)], total) if is_sender else Receiver(store, [])
     driver = Driver(
-        core, store=store, identity=Identity(SENDER if role == "sender" else RECEIVER, b"\x07" * 32, b"c" * 32),
-        local=LocalNode(4 if role == "sender" else 3), listen=None if role == "sender" else address, sink=sink,
+        core,
+        store=store,
+        identity=Identity(SENDER if role == "sender" else RECEIVER, b"\x07" * 32, b"c" * 32),
+        local=LocalNode(4 if role == "sender" else 3),
+        listen=None if role == "sender" else address,
+        sink=sink,
     )
 
     async def stop_on_signal(*, task_status: Any) -> None:

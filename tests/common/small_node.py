@@ -52,10 +52,14 @@ class NoteCore:
                 self._outbox.publish("noted", text=request.text, key=b"\x01\x02")
                 self._outbox.reply(event.token, self._count, after=token)
             else:
-                self._outbox.reply(event.token, {
-                    "notes": [value[0] for _, value in self._context.store.scan("notes")],
-                    "log": [payload.decode() for payload in self._context.store.log()],
-                    "log_lost": self._context.log_lost})
+                self._outbox.reply(
+                    event.token,
+                    {
+                        "notes": [value[0] for _, value in self._context.store.scan("notes")],
+                        "log": [payload.decode() for payload in self._context.store.log()],
+                        "log_lost": self._context.log_lost,
+                    },
+                )
         return self._outbox.drain()
 
 
@@ -65,5 +69,6 @@ if __name__ == "__main__":
     directory, genesis, workers = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])
     peers = tuple(PeerAddress(None, address) for address in sys.argv[4:])
     config = NodeConfig(
-        tier=3, directory=directory, genesis=genesis, listen="127.0.0.1:0", peers=peers, verify_workers=workers)
+        tier=3, directory=directory, genesis=genesis, listen="127.0.0.1:0", peers=peers, verify_workers=workers
+    )
     sys.exit(run_node(config, PROFILE))

@@ -74,8 +74,17 @@ def test_a_clock_that_is_set_back_stops_nothing(machine: Machine, back_s: float)
 
 @pytest.mark.parametrize(
     "text",
-    ["", "nonsense", "[]", "{}", '{"backup": 1}', '{"backup": {"at_s": NaN, "ran_s": 0}}', "[" * 50_000,
-     '{"backup": {"at_s": 1e999, "ran_s": 0}}', '{"backup": {"at_s": 0, "ran_s": -1e30}}'],
+    [
+        "",
+        "nonsense",
+        "[]",
+        "{}",
+        '{"backup": 1}',
+        '{"backup": {"at_s": NaN, "ran_s": 0}}',
+        "[" * 50_000,
+        '{"backup": {"at_s": 1e999, "ran_s": 0}}',
+        '{"backup": {"at_s": 0, "ran_s": -1e30}}',
+    ],
     ids=range(9),
 )
 def test_a_damaged_file_begins_anew(machine: Machine, text: str) -> None:

@@ -96,8 +96,12 @@ def test_what_the_output_cannot_write_is_escaped_and_json_stays_json(tmp_path: P
         folder = tmp_path / encoding
         folder.mkdir()
         done = subprocess.run(
-            command, cwd=folder, env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
-            capture_output=True, check=False)
+            command,
+            cwd=folder,
+            env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "1"},
+            capture_output=True,
+            check=False,
+        )
         assert (done.returncode, done.stderr) == (EXIT_OK, b"")
         assert json.loads(done.stdout)["directory"] == "caf\u00e9\udcff"
 

@@ -43,8 +43,12 @@ def load(path: Path, text: str, tier: int = 3) -> NodeConfig:
 def test_only_the_tier_is_needed(tmp_path: Path) -> None:
     config = load(tmp_path / "config.toml", "tier = 3\n")
     assert config == NodeConfig(
-        tier=3, directory=tmp_path, genesis=tmp_path / "genesis.cbor", verify_workers=0,
-        housekeeping=defaults(HOUSEKEEPING_OPTIONS), tier_options=defaults(OPTIONS),
+        tier=3,
+        directory=tmp_path,
+        genesis=tmp_path / "genesis.cbor",
+        verify_workers=0,
+        housekeeping=defaults(HOUSEKEEPING_OPTIONS),
+        tier_options=defaults(OPTIONS),
     )
 
 
@@ -115,9 +119,7 @@ def test_everything_can_be_set(tmp_path: Path) -> None:
         ("tier = 3\n[housekeeping]\nbackups_kept = 0", 3, "key housekeeping.backups_kept"),
     ],
 )
-def test_errors_name_file_line_key_and_what_is_allowed(
-    tmp_path: Path, text: str, line: int | None, said: str
-) -> None:
+def test_errors_name_file_line_key_and_what_is_allowed(tmp_path: Path, text: str, line: int | None, said: str) -> None:
     path = tmp_path / "config.toml"
     with pytest.raises(InputError) as caught:
         load(path, text)
@@ -129,7 +131,7 @@ def test_errors_name_file_line_key_and_what_is_allowed(
 
 def test_a_byte_order_mark_is_no_part_of_a_configuration(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_bytes(b"\xef\xbb\xbftier = 3\nlog_level = \"debug\"\n")
+    path.write_bytes(b'\xef\xbb\xbftier = 3\nlog_level = "debug"\n')
     assert load_config(path, tier=3, options=OPTIONS).log_level == "debug"
     path.write_bytes(b"\xef\xbb\xbftear = 3\ntier = 3\n")
     with pytest.raises(InputError, match="line 1, key tear"):
@@ -149,8 +151,15 @@ def test_a_missing_file_and_wrong_bytes_are_said(tmp_path: Path) -> None:
     [
         NodeConfig(3, Path("/n"), Path("/n/genesis.cbor")),
         NodeConfig(
-            3, Path("/n"), Path("/else where/\"quoted\" \\ \u00e9\x01.cbor"), "127.0.0.1:1",
-            (PeerAddress(KEY, "a:1"), PeerAddress(None, "[::1]:2")), "sqlite:////tmp/x.db", 3, "error", KEY,
+            3,
+            Path("/n"),
+            Path('/else where/"quoted" \\ \u00e9\x01.cbor'),
+            "127.0.0.1:1",
+            (PeerAddress(KEY, "a:1"), PeerAddress(None, "[::1]:2")),
+            "sqlite:////tmp/x.db",
+            3,
+            "error",
+            KEY,
             {**defaults(HOUSEKEEPING_OPTIONS), "backup_s": 5, "enabled": False},
             {"cache_bytes_max": 5, "mode": "closed", "relay": False},
         ),
@@ -164,8 +173,16 @@ def test_what_is_written_is_read_back(tmp_path: Path, config: NodeConfig) -> Non
     directory = config.directory
     genesis = tmp_path / "genesis.cbor" if config.genesis.parent == directory else config.genesis
     assert read == NodeConfig(
-        config.tier, tmp_path, genesis, config.listen, config.peers, config.database_url, config.verify_workers,
-        config.log_level, config.payout, config.housekeeping or defaults(HOUSEKEEPING_OPTIONS),
+        config.tier,
+        tmp_path,
+        genesis,
+        config.listen,
+        config.peers,
+        config.database_url,
+        config.verify_workers,
+        config.log_level,
+        config.payout,
+        config.housekeeping or defaults(HOUSEKEEPING_OPTIONS),
         config.tier_options or defaults(OPTIONS),
     )
     for key in ("listen", "peers", "payout", "database_url", *OPTIONS, *HOUSEKEEPING_OPTIONS):
@@ -219,8 +236,14 @@ def test_options_from_the_command_line(name: str, text: str, value: object) -> N
 
 
 @pytest.mark.parametrize(
-    ("name", "text"), [("mode", "ajar"), ("relay", "yes"), ("cache_bytes_max", "0"), ("cache_bytes_max", "1_0"),
-                      ("cache_bytes_max", "9" * 5000)]
+    ("name", "text"),
+    [
+        ("mode", "ajar"),
+        ("relay", "yes"),
+        ("cache_bytes_max", "0"),
+        ("cache_bytes_max", "1_0"),
+        ("cache_bytes_max", "9" * 5000),
+    ],
 )
 def test_options_out_of_bounds_say_what_is_allowed(name: str, text: str) -> None:
     with pytest.raises(InputError, match=rf"^{name}={text[:60]}.* is not allowed: "):
@@ -262,15 +285,18 @@ def test_key_files_are_private_and_checked(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("tier", [1, 2, 3, 4])
-@pytest.mark.parametrize(("given", "read"), [
-    ("sqlite:///queue.sqlite", "sqlite:///{base}/queue.sqlite"),
-    ("sqlite:///./data/queue.sqlite", "sqlite:///{base}/data/queue.sqlite"),
-    ("sqlite:///../queue.sqlite?timeout=5", "sqlite:///{base}/../queue.sqlite?timeout=5"),
-    ("sqlite+pysqlite:///queue.sqlite", "sqlite+pysqlite:///{base}/queue.sqlite"),
-    ("sqlite:///file:queue.sqlite?uri=true", "sqlite:///file:{base}/queue.sqlite?uri=true"),
-    ("sqlite:////var/lib/queue.sqlite", "sqlite:////var/lib/queue.sqlite"),
-    ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
-])
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("sqlite:///queue.sqlite", "sqlite:///{base}/queue.sqlite"),
+        ("sqlite:///./data/queue.sqlite", "sqlite:///{base}/data/queue.sqlite"),
+        ("sqlite:///../queue.sqlite?timeout=5", "sqlite:///{base}/../queue.sqlite?timeout=5"),
+        ("sqlite+pysqlite:///queue.sqlite", "sqlite+pysqlite:///{base}/queue.sqlite"),
+        ("sqlite:///file:queue.sqlite?uri=true", "sqlite:///file:{base}/queue.sqlite?uri=true"),
+        ("sqlite:////var/lib/queue.sqlite", "sqlite:////var/lib/queue.sqlite"),
+        ("postgresql+psycopg://me@host/db", "postgresql+psycopg://me@host/db"),
+    ],
+)
 def test_a_database_file_is_relative_to_the_configuration_not_to_the_working_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tier: int, given: str, read: str
 ) -> None:

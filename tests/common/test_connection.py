@@ -42,10 +42,15 @@ OWN = Wire(Subject("own1", range(210, 220), {Own: frozenset({(4, 3)})}))
 
 def end(*, dialled: bool, tier: int, now_us: int = NOW_US, **local: Any) -> Connection:
     session = LinkSession(
-        initiator=dialled, static_private=b"\x11" * 32 if dialled else b"\x21" * 32,
+        initiator=dialled,
+        static_private=b"\x11" * 32 if dialled else b"\x21" * 32,
         ephemeral_private=b"\x12" * 32 if dialled else b"\x22" * 32,
-        node_key=DIALLER if dialled else ANSWERER, chain_id=b"c" * 32,
-        expected_peer=ANSWERER.public if dialled else None, not_after_ms=now_us // 1000 + 10**9, now_ms=now_us // 1000)
+        node_key=DIALLER if dialled else ANSWERER,
+        chain_id=b"c" * 32,
+        expected_peer=ANSWERER.public if dialled else None,
+        not_after_ms=now_us // 1000 + 10**9,
+        now_ms=now_us // 1000,
+    )
     return Connection(session, LocalNode(tier, **local), dialled=dialled, opened_us=now_us)
 
 
@@ -102,10 +107,16 @@ def test_a_batch_right_behind_the_answerers_hello_is_no_race() -> None:
     assert pair.send(pair.right, big) == [big]
 
 
-@pytest.mark.parametrize(("tiers", "limit"), [
-    ((1, 1), FRAME_BYTES_MAX_CORE), ((2, 1), FRAME_BYTES_MAX_CORE), ((3, 2), FRAME_BYTES_MAX),
-    ((4, 3), FRAME_BYTES_MAX), ((0, 3), FRAME_BYTES_MAX),
-])
+@pytest.mark.parametrize(
+    ("tiers", "limit"),
+    [
+        ((1, 1), FRAME_BYTES_MAX_CORE),
+        ((2, 1), FRAME_BYTES_MAX_CORE),
+        ((3, 2), FRAME_BYTES_MAX),
+        ((4, 3), FRAME_BYTES_MAX),
+        ((0, 3), FRAME_BYTES_MAX),
+    ],
+)
 def test_frame_limits_follow_the_tiers(tiers: tuple[int, int], limit: int) -> None:
     pair = Pair(*tiers)
     assert pair.right.frame_bytes_max == FRAME_BYTES_MAX_HELLO
@@ -163,9 +174,7 @@ def test_the_first_message_has_to_be_hello() -> None:
 
 @pytest.mark.parametrize("tier", [0, 1, 2, 3, 4])
 @pytest.mark.parametrize("known", [None, 1, 2])
-def test_the_nodes_that_genesis_names_are_of_their_tier_and_no_other_is_an_l2(
-    tier: int, known: int | None
-) -> None:
+def test_the_nodes_that_genesis_names_are_of_their_tier_and_no_other_is_an_l2(tier: int, known: int | None) -> None:
     pair = Pair(tier, 2, known_tiers={DIALLER.public: known} if known else {})
     pair.move(pair.left)
     pair.move(pair.right)

@@ -35,7 +35,8 @@ class Owner:
         self.later: list[Callable[[Reply], None]] = []
         self.asked = trio.Event()
         self.control = Control(
-            path, requests=requests, command=self.command, metrics=lambda: {"steps": 7}, events=self.events)
+            path, requests=requests, command=self.command, metrics=lambda: {"steps": 7}, events=self.events
+        )
 
     def command(self, request: Any, on_reply: Callable[[Reply], None]) -> None:
         if isinstance(request, Later):
@@ -112,8 +113,9 @@ async def test_pipelined_answers_come_in_the_order_of_the_requests(tmp_path: Pat
     answers: list[Any] = []
 
     async def ask() -> None:
-        answers.extend(await raw(
-            owner, b'{"request":"later"}\n{"request":"add","one":1,"two":1}\n{"type":"metrics"}\n'))
+        answers.extend(
+            await raw(owner, b'{"request":"later"}\n{"request":"add","one":1,"two":1}\n{"type":"metrics"}\n')
+        )
         done.set()
 
     done = trio.Event()
@@ -127,10 +129,21 @@ async def test_pipelined_answers_come_in_the_order_of_the_requests(tmp_path: Pat
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize("line", [
-    b"", b"nonsense", b"{}", b'{"request":"fly"}', b'{"request":"add"}', b'{"request":"add","one":"x"}',
-    b'{"request":"add","one":1,"more":1}', b"\xff\xfe", b"[" * 100_000, b'{"type":3}',
-])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"",
+        b"nonsense",
+        b"{}",
+        b'{"request":"fly"}',
+        b'{"request":"add"}',
+        b'{"request":"add","one":"x"}',
+        b'{"request":"add","one":1,"more":1}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"type":3}',
+    ],
+)
 async def test_what_is_no_request_is_refused_and_the_connection_goes_on(
     line: bytes, tmp_path: Path, nursery: trio.Nursery
 ) -> None:
@@ -168,7 +181,9 @@ async def test_an_answer_that_is_no_json_is_an_error_and_not_the_end(tmp_path: P
 async def test_a_node_without_requests_still_tells_its_metrics(tmp_path: Path, nursery: trio.Nursery) -> None:
     owner = await Owner(tmp_path / "node.sock", requests=None).start(nursery)
     assert await raw(owner, b'{"type":"metrics"}\n{"request":"add"}\n') == [
-        {"ok": {"steps": 7}}, {"error": "this node takes no requests but metrics and watch"}]
+        {"ok": {"steps": 7}},
+        {"error": "this node takes no requests but metrics and watch"},
+    ]
     nursery.cancel_scope.cancel()
 
 

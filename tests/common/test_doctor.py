@@ -21,7 +21,16 @@ from supervm.protocol.base.codec import encode
 def test_every_check_answers_and_only_troubles_have_a_mend(tmp_path: Path) -> None:
     findings = examine(tmp_path / "home", None)
     assert [finding.name for finding in findings] == [
-        "python", "libsodium", "sqlite", "profiles", "hardware", "memory", "open files", "clock", "home", "fsync"
+        "python",
+        "libsodium",
+        "sqlite",
+        "profiles",
+        "hardware",
+        "memory",
+        "open files",
+        "clock",
+        "home",
+        "fsync",
     ]
     for finding in findings:
         assert finding.state in (OK, ADVICE, WRONG)

@@ -57,8 +57,10 @@ def status(number: int, text: str = "") -> Status:
 
 def numbers(node: Any) -> list[int]:
     return [
-        int.from_bytes(event.message.items[0].transfer_id, "big") for event in node.core.of(c.Received)
-        if isinstance(event.message, Status)]
+        int.from_bytes(event.message.items[0].transfer_id, "big")
+        for event in node.core.of(c.Received)
+        if isinstance(event.message, Status)
+    ]
 
 
 async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: trio.Nursery) -> None:
@@ -91,10 +93,10 @@ async def test_a_gated_send_waits_for_its_write_and_an_ungated_one_does_not(nurs
 
     edge.do(promise)
     for number in range(3, 20):
-        edge.do(lambda outbox, n=number: outbox.send(
-            phone.id, status(n), after=outbox.persist(f"r{n}")))
-    edge.core._on = lambda core, _now, event: isinstance(event, c.Command) and core.outbox.reply(
-        event.token, "written", after=core.outbox.persist("reply"))
+        edge.do(lambda outbox, n=number: outbox.send(phone.id, status(n), after=outbox.persist(f"r{n}")))
+    edge.core._on = lambda core, _now, event: (
+        isinstance(event, c.Command) and core.outbox.reply(event.token, "written", after=core.outbox.persist("reply"))
+    )
     edge.driver.command(None, replies.append)
     await phone.core.until(lambda: numbers(phone) == [2])
     assert not edge.core.of(c.Durable)
@@ -198,8 +200,7 @@ async def test_signatures_are_checked_and_results_keep_the_order_of_their_lane(w
         await node.start(nursery)
         for size in sizes:
             for lane in (b"a", b"b"):
-                node.do(lambda outbox, n=size, of=lane: tokens.setdefault(
-                    outbox.verify(of, signed(n, bad=[n - 1])), n))
+                node.do(lambda outbox, n=size, of=lane: tokens.setdefault(outbox.verify(of, signed(n, bad=[n - 1])), n))
         await node.core.until(lambda: len(node.core.of(c.WorkDone)) == 12)
         await node.driver.stop()
     for start in (0, 1):  # tokens were given to the lanes in turn
@@ -270,8 +271,7 @@ def test_chunks_are_bounded_cover_everything_and_answers_keep_lane_order(
     queue = JobQueue()
     answered: list[tuple[int, list[bool]]] = []
     for token, (lane, count, size) in enumerate(works):
-        answered += queue.add(
-            token, lane, VerifySignatures([(bytes([n % 2]), bytes(size), b"") for n in range(count)]))
+        answered += queue.add(token, lane, VerifySignatures([(bytes([n % 2]), bytes(size), b"") for n in range(count)]))
     chunks = []
     while (chunk := queue.take()) is not None:
         assert 0 < len(chunk.items) <= CHUNK_ITEMS_MAX
@@ -367,12 +367,21 @@ async def test_a_peer_that_does_not_read_is_closed_and_the_others_are_served(nur
     nursery.cancel_scope.cancel()
 
 
-@pytest.mark.parametrize(("readings", "lost_at"), [
-    ([(0.0, 0, 9_000), (0.5, 1, 9_500), (1.0, 1, 10_000), (2.5, 1, 11_500)], 2.5),  # idle before: counted from the send
-    ([(0.0, 1, 0), (0.5, 1, 400), (1.0, 1, 0), (2.9, 1, 1_900), (3.0, 1, 2_000)], 3.0),  # from the last sign of life
-    ([(float(n), 3, 100) for n in range(9)], None),  # acknowledged all the time
-    ([(0.0, 1, 0), (1.5, 0, 0), (2.5, 1, 1_000), (4.0, 1, 2_500)], None),
-])
+@pytest.mark.parametrize(
+    ("readings", "lost_at"),
+    [
+        (
+            [(0.0, 0, 9_000), (0.5, 1, 9_500), (1.0, 1, 10_000), (2.5, 1, 11_500)],
+            2.5,
+        ),  # idle before: counted from the send
+        (
+            [(0.0, 1, 0), (0.5, 1, 400), (1.0, 1, 0), (2.9, 1, 1_900), (3.0, 1, 2_000)],
+            3.0,
+        ),  # from the last sign of life
+        ([(float(n), 3, 100) for n in range(9)], None),  # acknowledged all the time
+        ([(0.0, 1, 0), (1.5, 0, 0), (2.5, 1, 1_000), (4.0, 1, 2_500)], None),
+    ],
+)
 def test_data_counts_as_lost_after_two_seconds_without_an_acknowledgement(
     readings: list[tuple[float, int, int]], lost_at: float | None
 ) -> None:
@@ -383,8 +392,9 @@ def test_data_counts_as_lost_after_two_seconds_without_an_acknowledgement(
 
 async def test_a_peer_that_is_busy_and_does_not_read_for_a_while_keeps_its_connection(nursery: trio.Nursery) -> None:
     # it closes its TCP window and goes on acknowledging; TCP_USER_TIMEOUT would end that
-    node = await Node(1, 3, limits=Limits(
-        unacknowledged_s=0.05, queue_bytes_max=64 << 20, queued_bytes_all_max=128 << 20)).start(nursery)
+    node = await Node(
+        1, 3, limits=Limits(unacknowledged_s=0.05, queue_bytes_max=64 << 20, queued_bytes_all_max=128 << 20)
+    ).start(nursery)
     host, port = split_address(node.address)
     peer = await RawPeer(await trio.open_tcp_stream(host, port), node, 4, time.time_ns() // 1000).shake()
     peer_id = SigningKey(b"\x4d" * 32).public
@@ -419,7 +429,8 @@ async def test_simultaneous_dials_keep_the_connection_of_the_lower_id_on_both_si
             two.do(lambda outbox, to=one: outbox.dial(to.address, to.id))
             for node in (one, two):
                 await node.core.until(
-                    lambda node=node: node.driver.metrics()["connections"] == 1 == node.driver.metrics()["peers"])
+                    lambda node=node: node.driver.metrics()["connections"] == 1 == node.driver.metrics()["peers"]
+                )
             low, high = sorted((one, two), key=lambda node: node.id)
             for node, address in ((low, high.address), (high, None)):
                 last = [event for event in node.core.events if isinstance(event, c.PeerUp | c.PeerMoved)][-1]
@@ -433,8 +444,11 @@ async def test_a_second_dial_in_the_middle_loses_nothing_over_tcp(nursery: trio.
     edge, phone = await Node(1, 3).start(nursery), await Node(2, 4, listen=False).start(nursery)
     await phone.connect(edge)
     for start in range(0, 20_000, 100):
-        phone.do(lambda outbox, start=start: [
-            outbox.send(edge.id, GetReceipt(n.to_bytes(32, "big"))) for n in range(start, start + 100)])
+        phone.do(
+            lambda outbox, start=start: [
+                outbox.send(edge.id, GetReceipt(n.to_bytes(32, "big"))) for n in range(start, start + 100)
+            ]
+        )
         edge.do(lambda outbox, start=start: [outbox.send(phone.id, status(n)) for n in range(start, start + 100)])
         if start == 10_000:
             phone.do(lambda outbox: outbox.dial(edge.address, edge.id))
@@ -458,8 +472,11 @@ async def test_dials_that_cannot_succeed_say_why(nursery: trio.Nursery) -> None:
     await listener.aclose()
     stranger = SigningKey(b"\x09" * 32).public
     for address, peer, why in (
-        (closed, None, "all attempts to connect"), ("nonsense", None, "host:port"), ("127.0.0.1:99999", None, "65535"),
-        (other.address, stranger, "wrong-peer"), (node.address, None, "self-dial"),
+        (closed, None, "all attempts to connect"),
+        ("nonsense", None, "host:port"),
+        ("127.0.0.1:99999", None, "65535"),
+        (other.address, stranger, "wrong-peer"),
+        (node.address, None, "self-dial"),
     ):
         node.do(lambda outbox, to=address, who=peer: outbox.dial(to, who))
         await node.core.until(lambda to=address: [e for e in node.core.of(c.DialFailed) if e.address == to])
@@ -489,10 +506,14 @@ async def test_frames_that_break_the_rules_end_only_their_own_connection(nursery
     edge, phone = await Node(1, 3).start(nursery), await Node(2, 4, listen=False).start(nursery)
     await phone.connect(edge)
     host, port = split_address(edge.address)
-    for number, (frame, code) in enumerate((
-        (b"\xc1 no msgpack", "malformed"), (encode_message(GetReceipt(bytes(32)))[:-1], "malformed"),
-        (encode_message(VoteMessage(())), "direction"), (encode_message(Status(())), "direction"),
-    )):
+    for number, (frame, code) in enumerate(
+        (
+            (b"\xc1 no msgpack", "malformed"),
+            (encode_message(GetReceipt(bytes(32)))[:-1], "malformed"),
+            (encode_message(VoteMessage(())), "direction"),
+            (encode_message(Status(())), "direction"),
+        )
+    ):
         stream = await trio.open_tcp_stream(host, port)
         raw = await RawPeer(stream, edge, 4, time.time_ns() // 1000, 50 + number).shake()
         with trio.fail_after(10):
@@ -606,11 +627,21 @@ def test_admission_counts_a_network_of_ipv6_as_one_address() -> None:
     assert admission.refusal("2001:db8:0:1::1") is None
 
 
-@pytest.mark.parametrize(("text", "parts"), [
-    ("127.0.0.1:1", ("127.0.0.1", 1)), ("[::1]:65535", ("::1", 65535)), ("name:0", ("name", 0)),
-    ("", None), ("host", None), (":1", None), ("host:", None), ("host:65536", None), ("host:-1", None),
-    ("host:x", None),
-])
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("127.0.0.1:1", ("127.0.0.1", 1)),
+        ("[::1]:65535", ("::1", 65535)),
+        ("name:0", ("name", 0)),
+        ("", None),
+        ("host", None),
+        (":1", None),
+        ("host:", None),
+        ("host:65536", None),
+        ("host:-1", None),
+        ("host:x", None),
+    ],
+)
 def test_addresses_are_host_and_port(text: str, parts: tuple[str, int] | None) -> None:
     if parts is None:
         with pytest.raises(ValueError, match="host:port"):

@@ -23,8 +23,10 @@ def proposing(*, weights: tuple[int, ...] = (1, 1, 1, 1)) -> EpochChain:
 
 
 def nodes_of(chain: EpochChain) -> list[int]:
-    return [next(node for node in range(12) if chain.node_id(node) == node_id)
-            for node_id in chain.rules.validators.node_ids]
+    return [
+        next(node for node in range(12) if chain.node_id(node) == node_id)
+        for node_id in chain.rules.validators.node_ids
+    ]
 
 
 @pytest.mark.parametrize(("ready", "moves"), [((), False), ((0, 1), False), ((0, 1, 2), True), ((0, 1, 2, 3), True)])
@@ -78,13 +80,18 @@ def test_checkpoints_name_the_next_set_on_sealing_blocks_only() -> None:
     chain.add()
     chain.end_epoch(chain.members(0, 1, 2, 4))
     chain.add()
-    named = {header.height: header.next_validators_hash for header in chain.checkpoints
-             if header.next_validators_hash != ZERO_HASH}
+    named = {
+        header.height: header.next_validators_hash
+        for header in chain.checkpoints
+        if header.next_validators_hash != ZERO_HASH
+    }
     assert named == {
-        1: chain.rules_of[0].validators.hash, chain.head.height - 1: chain.rules_of[2].validators.hash,
+        1: chain.rules_of[0].validators.hash,
+        chain.head.height - 1: chain.rules_of[2].validators.hash,
     }
     assert [header.validators_hash for header in chain.checkpoints][-2:] == [
-        chain.rules_of[1].validators.hash, chain.rules_of[2].validators.hash,
+        chain.rules_of[1].validators.hash,
+        chain.rules_of[2].validators.hash,
     ]
 
 

@@ -42,9 +42,7 @@ def shown(path: Path, genesis: str, capsys: pytest.CaptureFixture[str], status: 
 
 
 @pytest.mark.parametrize("name", SAMPLES)
-def test_every_kind_is_proved(
-    name: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_kind_is_proved(name: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]) -> None:
     evidence, culprit = SAMPLES[name]
     path = tmp_path / "evidence.cbor"
     path.write_bytes(encode(evidence))
@@ -105,10 +103,12 @@ NOTHING = {
     "the same vote twice": (double_vote(PAIR.first, PAIR.first), "for the same"),  # type: ignore[union-attr]
     "another chain": (
         double_vote(*(OUTSIDER.vote(1, VoteKind.NOTARIZE, 7, digest) for digest in (b"a" * 32, b"b" * 32))),
-        "not signed by validator 1"),
+        "not signed by validator 1",
+    ),
     "another epoch": (
         double_vote(*(CHAIN.vote(1, VoteKind.NOTARIZE, 7, digest, epoch=5) for digest in (b"a" * 32, b"b" * 32))),
-        "about epoch 5;"),
+        "about epoch 5;",
+    ),
 }
 
 
@@ -196,10 +196,13 @@ def test_a_fork_is_proved_and_names_who_signed_both(
     assert capsys.readouterr().out == f"proved (fork): {said.what}; validators 1, 2 signed both\n"
 
 
-@pytest.mark.parametrize(("change", "reason"), [
-    (lambda fork: replace(fork, second=fork.first), "not in ascending order"),
-    (lambda fork: replace(fork, first=replace(fork.first, signatures=fork.first.signatures[:2])), "weight 2"),
-])
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda fork: replace(fork, second=fork.first), "not in ascending order"),
+        (lambda fork: replace(fork, first=replace(fork.first, signatures=fork.first.signatures[:2])), "weight 2"),
+    ],
+)
 def test_what_is_no_fork_is_not_proved(
     change: Any, reason: str, tmp_path: Path, genesis: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -208,9 +211,7 @@ def test_what_is_no_fork_is_not_proved(
     assert reason in shown(path, genesis, capsys, 1).reason
 
 
-def test_a_fork_of_later_validators_needs_their_record(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_fork_of_later_validators_needs_their_record(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     chain = chain_of((4, 5, 6, 7))
     genesis, record, path = tmp_path / "g", tmp_path / "epoch", tmp_path / "fork"
     genesis.write_bytes(encode(chain.chain.genesis))

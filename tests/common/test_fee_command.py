@@ -40,5 +40,9 @@ def test_shares_must_be_four_that_sum_to_the_whole(shares: str, capsys: pytest.C
 def test_people_get_aligned_lines(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fee", "split", "1001"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        "l1      401", "l2      300", "l3      200", "l4      100", "total  1001"
+        "l1      401",
+        "l2      300",
+        "l3      200",
+        "l4      100",
+        "total  1001",
     ]

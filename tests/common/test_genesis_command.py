@@ -30,20 +30,41 @@ def files(folder: Path, *, test: bool = False) -> list[str]:
     validators = ["key,node_id,weight,payout"] + [
         f"{KEYS[n].hex()},{encode_node_id(KEYS[n + 4])},{n + 1},{account(n, test=test)}" for n in range(4)
     ]
-    miners = ["node_id,payout", f"{encode_node_id(KEYS[9])},{account(9, test=test)}",
-              f"{KEYS[8].hex()},{WALLETS[8].hex()}"]
+    miners = [
+        "node_id,payout",
+        f"{encode_node_id(KEYS[9])},{account(9, test=test)}",
+        f"{KEYS[8].hex()},{WALLETS[8].hex()}",
+    ]
     alloc = ["# who has what", "account,amount", f"{account(12, test=test)},5", "", f"{WALLETS[11].hex()},{10**15}"]
     for name, lines in (("v.csv", validators), ("m.csv", miners), ("a.csv", alloc)):
         (folder / name).write_text("\n".join(lines) + "\n")
-    return ["genesis", "new", "--validators", str(folder / "v.csv"), "--miners", str(folder / "m.csv"), "--alloc",
-            str(folder / "a.csv"), "--out", str(folder / "genesis.cbor")]
+    return [
+        "genesis",
+        "new",
+        "--validators",
+        str(folder / "v.csv"),
+        "--miners",
+        str(folder / "m.csv"),
+        "--alloc",
+        str(folder / "a.csv"),
+        "--out",
+        str(folder / "genesis.cbor"),
+    ]
 
 
 def test_the_file_holds_what_the_lists_say(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = [
-        *files(tmp_path, test=True), "--name", "try",
-        "--time", "1700000000000", "--test-network", "--param", "block_interval_ms=250",
-        "--param", "fee_shares_bps=1000,2000,3000,4000", "--json",
+        *files(tmp_path, test=True),
+        "--name",
+        "try",
+        "--time",
+        "1700000000000",
+        "--test-network",
+        "--param",
+        "block_interval_ms=250",
+        "--param",
+        "fee_shares_bps=1000,2000,3000,4000",
+        "--json",
     ]
     assert main(arguments) == 0
     made = json.loads(capsys.readouterr().out)
@@ -112,8 +133,12 @@ def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
         ("v.csv", "key,node_id", "key,node", "v.csv, line 1: the header is"),
         ("v.csv", KEYS[1].hex(), "12", "v.csv, line 3, key '12': 64 hexadecimal digits"),
         ("v.csv", f"{encode_node_id(KEYS[4])},1,", f"{encode_node_id(KEYS[4])},0,", "v.csv, line 2, weight '0'"),
-        ("v.csv", KEYS[1].hex(), KEYS[0].hex(),
-         f"v.csv, line 3, key '{KEYS[0].hex()}': this is a validator's key (v.csv, line 2) already"),
+        (
+            "v.csv",
+            KEYS[1].hex(),
+            KEYS[0].hex(),
+            f"v.csv, line 3, key '{KEYS[0].hex()}': this is a validator's key (v.csv, line 2) already",
+        ),
         ("v.csv", KEYS[1].hex(), "ab " * 20 + "abcd", "v.csv, line 3, key 'ab ab ab"),
         ("v.csv", KEYS[1].hex(), "\uff11" * 64, "64 hexadecimal digits"),
         ("v.csv", KEYS[1].hex(), ZERO, f"v.csv, line 3, key '{ZERO}': this is no usable ed25519 key"),
@@ -134,8 +159,12 @@ def test_a_genesis_is_never_overwritten(tmp_path: Path, capsys: pytest.CaptureFi
         ("v.csv", encode_node_id(KEYS[5]), "svmnode1x", "v.csv, line 3, node_id 'svmnode1x'"),
         ("m.csv", account(9), account(9, test=True), "m.csv, line 2, payout"),
         ("m.csv", account(9), account(9) + ",1", "m.csv, line 2: 3 values; 2 are needed"),
-        ("m.csv", KEYS[8].hex() + ",", encode_node_id(KEYS[9]) + ",",
-         "this is the node id of a miner (m.csv, line 2) already"),
+        (
+            "m.csv",
+            KEYS[8].hex() + ",",
+            encode_node_id(KEYS[9]) + ",",
+            "this is the node id of a miner (m.csv, line 2) already",
+        ),
         ("a.csv", ",5", ",5.0", "a.csv, line 3, amount '5.0': a whole number from 1"),
         ("a.csv", ",5", ",-5", "a.csv, line 3, amount '-5'"),
         ("a.csv", ",5", f",{'9' * 5000}", "a.csv, line 3, amount '999"),

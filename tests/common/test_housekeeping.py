@@ -193,7 +193,8 @@ async def test_what_was_due_while_the_node_was_off_is_done_at_its_start_and_note
     with trio.fail_after(20):
         scheduler = await nursery.start(
             lambda task_status: run_housekeeping(
-                HousekeepingConfig(backup_interval_s=86_400), tmp_path, store=store, task_status=task_status)
+                HousekeepingConfig(backup_interval_s=86_400), tmp_path, store=store, task_status=task_status
+            )
         )
         scheduler.add_listener(note, EVENT_JOB_EXECUTED)
         waits = {job.id: (job.next_run_time - datetime.now(UTC)).total_seconds() for job in scheduler.get_jobs()}

@@ -69,8 +69,8 @@ def test_the_mode_of_a_folder_that_others_use_too_is_left_alone(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    "arguments", [["l5", "--dir", "x"], ["l1"], ["l1", "--dir", "x", "--listen", "no"],
-                  ["l1", "--dir", "x", "--payout", "svm1"]]
+    "arguments",
+    [["l5", "--dir", "x"], ["l1"], ["l1", "--dir", "x", "--listen", "no"], ["l1", "--dir", "x", "--payout", "svm1"]],
 )
 def test_wrong_input_makes_nothing(
     arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -53,7 +53,11 @@ def test_a_change_that_was_followed_is_no_news() -> None:
     client = client_of(chain)
     first, second = chain.changes()
     assert [client.follow(change, NOW_MS) for change in (first, first, second, first, second)] == [
-        True, False, True, False, False
+        True,
+        False,
+        True,
+        False,
+        False,
     ]
     assert client.changes == [first, second]
 
@@ -141,8 +145,13 @@ def test_a_former_set_cannot_hand_over_again() -> None:
     client = client_of(chain)
     (change,) = chain.changes()
     client.follow(change, NOW_MS)
-    rival = forged(chain, change.checkpoint.header, 0, height=change.checkpoint.header.height + 5,
-                   next_validators_hash=chain.rules_of[0].validators.hash)
+    rival = forged(
+        chain,
+        change.checkpoint.header,
+        0,
+        height=change.checkpoint.header.height + 5,
+        next_validators_hash=chain.rules_of[0].validators.hash,
+    )
     back = ValidatorChange(1, rival, ValidatorList(1, chain.rules_of[0].validators.members))
     same = forged(chain, change.checkpoint.header, 0, state_root=b"x" * 32)
     for rival in (back, ValidatorChange(1, same, change.validators)):
@@ -166,13 +175,17 @@ def test_an_answer_brings_the_changes_it_needs() -> None:
     chain = chain_of((0, 1, 2, 4), None, (4, 5, 6, 7))
     pairs = chain.ledger.prove_accounts(chain.head.height, [ALICE])
     assert pairs is not None
-    (_, proof), = pairs
+    ((_, proof),) = pairs
     newest = encode(chain.certified())
     proved = client_of(chain).check_answer(account_answer(newest, ALICE, proof, chain.changes()), NOW_MS)
     assert (proved.account.balance, proved.header) == (1_000_000, chain.checkpoints[-1])
     first, second = chain.changes()
-    for wrong, code in (((), "unknown-set"), ((first,), "unknown-set"), ((second,), "wrong-set"),
-                        ((second, first), "wrong-set")):
+    for wrong, code in (
+        ((), "unknown-set"),
+        ((first,), "unknown-set"),
+        ((second,), "wrong-set"),
+        ((second, first), "wrong-set"),
+    ):
         with pytest.raises(RemoteProtocolError) as caught:
             client_of(chain).check_answer(account_answer(newest, ALICE, proof, wrong), NOW_MS)
         assert caught.value.code == code

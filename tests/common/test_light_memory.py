@@ -107,13 +107,18 @@ def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_de
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
     assert [(event.name, dict(event.fields).get("kind")) for event in kept.events] == [
-        ("evidence", "fork"), ("nothing-believed", None)]
+        ("evidence", "fork"),
+        ("nothing-believed", None),
+    ]
     again = Kept(chain, kept.store)
     assert (again.memory.fork_message, again.memory.take_fork()) == (message, None)
     info = again.memory.info(NOW_MS)
     assert (info["believing"], info["anchor_height"]) == (False, 0)
     assert info["fork"] == {
-        "height": 1, "reason": "two certified headers exist at height 1", "evidence": message.fork.hex()}
+        "height": 1,
+        "reason": "two certified headers exist at height 1",
+        "evidence": message.fork.hex(),
+    }
     decided = Kept(chain, kept.store, anchor_at(chain, 1))
     assert decided.memory.info(NOW_MS)["believing"] is True
     decided.accept(chain, -1)

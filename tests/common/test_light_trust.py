@@ -57,9 +57,15 @@ def grown(chain: EpochChain, blocks: int) -> EpochChain:
 # --- age --------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("age_ms", "code"), [
-    (NOW_MS - GENESIS_TIME_MS, ""), (PERIOD_MS - 1, ""), (PERIOD_MS, "expired"), (10**14, "expired"),
-])
+@pytest.mark.parametrize(
+    ("age_ms", "code"),
+    [
+        (NOW_MS - GENESIS_TIME_MS, ""),
+        (PERIOD_MS - 1, ""),
+        (PERIOD_MS, "expired"),
+        (10**14, "expired"),
+    ],
+)
 def test_past_the_trusting_period_nothing_new_is_believed(age_ms: int, code: str) -> None:
     chain = chain_of((4, 5, 6, 7))
     client = client_of(chain)
@@ -163,7 +169,8 @@ def test_two_changes_of_one_height_are_a_fork() -> None:
     (change,) = chain.changes()
     other = ValidatorSet(chain.members(8, 9, 10, 11))
     rival = ValidatorChange(
-        1, forged(chain, change.checkpoint.header, 0, next_validators_hash=other.hash), ValidatorList(1, other.members))
+        1, forged(chain, change.checkpoint.header, 0, next_validators_hash=other.hash), ValidatorList(1, other.members)
+    )
     client = client_of(chain)
     client.follow(change, NOW_MS)
     assert code_of(lambda: client.follow(rival, NOW_MS)) == "fork"
@@ -364,32 +371,37 @@ def plain(signers: tuple[int, ...] | None = None, height: int = 2, **fields: Any
     return made if signers is None else replace(made, signatures=tuple(made.signatures[index] for index in signers))
 
 
-@pytest.mark.parametrize(("case", "code"), [
-    # verifier_test.go, TestVerifyAdjacentHeaders; its case 0, the same header again, is an answer here and no error
-    (lambda: offer(PLAIN, PLAIN.certified(1)), ""),
-    (lambda: offer(PLAIN, EPOCHS.certified(2)), "wrong-chain"),  # 1
-    (lambda: offer(PLAIN, plain(chain_id=bytes(32))), "wrong-chain"),
-    (lambda: offer(PLAIN, plain(ts_ms=PLAIN.checkpoints[1].ts_ms - 1)), "fork"),  # 2: time before the old header's
-    (lambda: offer(PLAIN, plain(ts_ms=NOW_MS + 2_001)), "future"),  # 3
-    (lambda: offer(PLAIN, plain(ts_ms=NOW_MS + 2_000)), ""),  # 4: within the drift
-    (lambda: offer(PLAIN, plain((0, 1, 2, 3))), ""),  # 5
-    (lambda: offer(PLAIN, plain((1, 2, 3))), ""),  # 6: weights 30, 40, 50 are two thirds of 140
-    (lambda: offer(PLAIN, plain((3,))), "bad-certificate"),  # 7: one third
-    (lambda: offer(PLAIN, plain(validators_hash=b"v" * 32)), "unknown-set"),  # 8, 9: not the validators we have
-    (lambda: offer(PLAIN, plain(), now_ms=PLAIN.checkpoints[1].ts_ms + 3 * HOUR_MS), "expired"),  # 10
-    # mbt: MC4_4_faulty_TestHeaderFromFuture, _TestUntrustedBeforeTrusted, _TestNonMonotonicHeight,
-    # _TestLessThanTwoThirdsSign, _TestMoreThanTwoThirdsSign, _TestEmptyCommitEmptyValset, _TestValsetDifferentAllSteps
-    (lambda: offer(PLAIN, plain(ts_ms=NOW_MS * 2)), "future"),
-    (lambda: offer(PLAIN, plain(height=4, ts_ms=GENESIS_TIME_MS - 1)), "fork"),
-    (lambda: offer(PLAIN, PLAIN.certified(1), seen=3), "stale"),
-    (lambda: offer(PLAIN, plain((0, 1, 2))), "bad-certificate"),
-    (lambda: offer(PLAIN, plain((0, 2, 3))), ""),
-    (lambda: offer(EPOCHS, EPOCHS.certified(), seen=0), "unknown-set"),
-    # detector_test.go: lunatic (other state), equivocation (other block), forward lunatic (a height the chain has not)
-    (lambda: offer(PLAIN, plain(height=3, state_root=b"l" * 32), seen=3), "fork"),
-    (lambda: offer(PLAIN, plain(height=3, block_hash=b"l" * 32), seen=3), "fork"),
-    (lambda: offer(PLAIN, plain(height=4, epoch=7), seen=3), "fork"),
-])
+@pytest.mark.parametrize(
+    ("case", "code"),
+    [
+        # verifier_test.go, TestVerifyAdjacentHeaders; its case 0, the same header again, is an answer here and no error
+        (lambda: offer(PLAIN, PLAIN.certified(1)), ""),
+        (lambda: offer(PLAIN, EPOCHS.certified(2)), "wrong-chain"),  # 1
+        (lambda: offer(PLAIN, plain(chain_id=bytes(32))), "wrong-chain"),
+        (lambda: offer(PLAIN, plain(ts_ms=PLAIN.checkpoints[1].ts_ms - 1)), "fork"),  # 2: time before the old header's
+        (lambda: offer(PLAIN, plain(ts_ms=NOW_MS + 2_001)), "future"),  # 3
+        (lambda: offer(PLAIN, plain(ts_ms=NOW_MS + 2_000)), ""),  # 4: within the drift
+        (lambda: offer(PLAIN, plain((0, 1, 2, 3))), ""),  # 5
+        (lambda: offer(PLAIN, plain((1, 2, 3))), ""),  # 6: weights 30, 40, 50 are two thirds of 140
+        (lambda: offer(PLAIN, plain((3,))), "bad-certificate"),  # 7: one third
+        (lambda: offer(PLAIN, plain(validators_hash=b"v" * 32)), "unknown-set"),  # 8, 9: not the validators we have
+        (lambda: offer(PLAIN, plain(), now_ms=PLAIN.checkpoints[1].ts_ms + 3 * HOUR_MS), "expired"),  # 10
+        # mbt: MC4_4_faulty_TestHeaderFromFuture, _TestUntrustedBeforeTrusted, _TestNonMonotonicHeight,
+        # _TestLessThanTwoThirdsSign, _TestMoreThanTwoThirdsSign, _TestEmptyCommitEmptyValset,
+        # _TestValsetDifferentAllSteps
+        (lambda: offer(PLAIN, plain(ts_ms=NOW_MS * 2)), "future"),
+        (lambda: offer(PLAIN, plain(height=4, ts_ms=GENESIS_TIME_MS - 1)), "fork"),
+        (lambda: offer(PLAIN, PLAIN.certified(1), seen=3), "stale"),
+        (lambda: offer(PLAIN, plain((0, 1, 2))), "bad-certificate"),
+        (lambda: offer(PLAIN, plain((0, 2, 3))), ""),
+        (lambda: offer(EPOCHS, EPOCHS.certified(), seen=0), "unknown-set"),
+        # detector_test.go: lunatic (other state), equivocation (other block), forward lunatic (a height that the chain
+        # has not)
+        (lambda: offer(PLAIN, plain(height=3, state_root=b"l" * 32), seen=3), "fork"),
+        (lambda: offer(PLAIN, plain(height=3, block_hash=b"l" * 32), seen=3), "fork"),
+        (lambda: offer(PLAIN, plain(height=4, epoch=7), seen=3), "fork"),
+    ],
+)
 def test_cases_end_as_published(case: Callable[[], str], code: str) -> None:
     assert case() == code
 

@@ -34,18 +34,28 @@ DIALLER, ANSWERER, STRANGER = (SigningKey(bytes([number]) * 32) for number in (1
 
 def dialler(**changes: Any) -> LinkSession:
     arguments: dict[str, Any] = {
-        "initiator": True, "static_private": b"\x11" * 32, "ephemeral_private": b"\x12" * 32,
-        "node_key": DIALLER, "chain_id": CHAIN, "expected_peer": ANSWERER.public,
-        "not_after_ms": NOW_MS + 5, "now_ms": NOW_MS,
+        "initiator": True,
+        "static_private": b"\x11" * 32,
+        "ephemeral_private": b"\x12" * 32,
+        "node_key": DIALLER,
+        "chain_id": CHAIN,
+        "expected_peer": ANSWERER.public,
+        "not_after_ms": NOW_MS + 5,
+        "now_ms": NOW_MS,
     }
     return LinkSession(**(arguments | changes))
 
 
 def answerer(**changes: Any) -> LinkSession:
     arguments: dict[str, Any] = {
-        "initiator": False, "static_private": b"\x21" * 32, "ephemeral_private": b"\x22" * 32,
-        "node_key": ANSWERER, "chain_id": CHAIN, "expected_peer": None,
-        "not_after_ms": NOW_MS + 9, "now_ms": NOW_MS,
+        "initiator": False,
+        "static_private": b"\x21" * 32,
+        "ephemeral_private": b"\x22" * 32,
+        "node_key": ANSWERER,
+        "chain_id": CHAIN,
+        "expected_peer": None,
+        "not_after_ms": NOW_MS + 9,
+        "now_ms": NOW_MS,
     }
     return LinkSession(**(arguments | changes))
 
@@ -128,7 +138,7 @@ def test_frames_arrive_in_order_however_the_bytes_are_cut(chunk: int) -> None:
         for source, sink in ((left, right), (right, left)):
             data = source.bytes_to_send()
             for start in range(0, len(data), chunk):
-                got += sink.receive(data[start:start + chunk], 0)
+                got += sink.receive(data[start : start + chunk], 0)
     assert got == FRAMES
     assert right.receive(b"", 0) == []
 
@@ -136,14 +146,15 @@ def test_frames_arrive_in_order_however_the_bytes_are_cut(chunk: int) -> None:
 @given(
     frames=st.lists(st.binary(min_size=1, max_size=400), max_size=30),
     cuts=st.lists(st.integers(1, 300), min_size=1),
-    record_bytes_max=st.integers(1, 600), flush=st.integers(1, 10),
+    record_bytes_max=st.integers(1, 600),
+    flush=st.integers(1, 10),
 )
 @settings(max_examples=60, deadline=None)
 def test_any_frames_any_records_any_cuts(
     frames: list[bytes], cuts: list[int], record_bytes_max: int, flush: int
 ) -> None:
     left, right = pair(record_bytes_max=record_bytes_max, rekey_records=3)
-    wire = b"".join(send(left, *frames[start:start + flush]) for start in range(0, len(frames), flush))
+    wire = b"".join(send(left, *frames[start : start + flush]) for start in range(0, len(frames), flush))
     got: list[bytes] = []
     turn = 0
     while wire:
@@ -161,7 +172,7 @@ def test_many_small_frames_share_a_record_and_a_record_never_passes_its_limit() 
     sizes = []
     offset = 0
     while offset < len(large):
-        sizes.append(int.from_bytes(large[offset:offset + 2], "big"))
+        sizes.append(int.from_bytes(large[offset : offset + 2], "big"))
         offset += 2 + sizes[-1]
     assert sizes == [65_535] * 3 + [200_004 - 3 * RECORD_PLAINTEXT_BYTES_MAX + 16]
     assert right.receive(small + large, 0) == [b"x" * 200] * 64 + [b"y" * 200_000]
@@ -311,8 +322,8 @@ def strange_answer(payload: bytes) -> tuple[LinkSession, bytes]:
     """A dialler, and an answer that authenticates and carries this payload."""
     left = dialler(expected_peer=None)
     noise = HandshakeState(
-        initiator=False, prologue=PROLOGUE + CHAIN,
-        static_private=b"\x21" * 32, ephemeral_private=b"\x22" * 32)
+        initiator=False, prologue=PROLOGUE + CHAIN, static_private=b"\x21" * 32, ephemeral_private=b"\x22" * 32
+    )
     noise.read_message(left.bytes_to_send()[2:])
     message = noise.write_message(payload)
     return left, len(message).to_bytes(2, "big") + message
@@ -320,8 +331,11 @@ def strange_answer(payload: bytes) -> tuple[LinkSession, bytes]:
 
 def proof(**changes: Any) -> StaticKeyProof:
     fields: dict[str, Any] = {
-        "chain_id": CHAIN, "static_public": public_key(b"\x21" * 32), "not_after_ms": NOW_MS + 1,
-        "signer": STRANGER, "node_key": STRANGER.public,
+        "chain_id": CHAIN,
+        "static_public": public_key(b"\x21" * 32),
+        "not_after_ms": NOW_MS + 1,
+        "signer": STRANGER,
+        "node_key": STRANGER.public,
     }
     fields |= changes
     statement = static_key_statement(fields["chain_id"], fields["static_public"], fields["not_after_ms"])
@@ -330,8 +344,13 @@ def proof(**changes: Any) -> StaticKeyProof:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"chain_id": b"d" * 32}, {"static_public": b"s" * 32}, {"not_after_ms": NOW_MS + 2},
-     {"signer": ANSWERER}, {"node_key": ANSWERER.public}],
+    [
+        {"chain_id": b"d" * 32},
+        {"static_public": b"s" * 32},
+        {"not_after_ms": NOW_MS + 2},
+        {"signer": ANSWERER},
+        {"node_key": ANSWERER.public},
+    ],
     ids=["chain", "static key", "date", "signer", "node"],
 )
 def test_a_proof_that_the_node_did_not_sign_for_exactly_this_is_refused(changes: dict[str, Any]) -> None:
@@ -528,9 +547,18 @@ def test_markers_without_data_between_them_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [{"chain_id": b"short"}, {"static_private": b"short"}, {"ephemeral_private": b"short"},
-     {"now_ms": NOW_MS + 5}, {"not_after_ms": 1 << 63}, {"record_bytes_max": 0}, {"record_bytes_max": 65_520},
-     {"rekey_records": 0}, {"frame_bytes_max": 0}, {"frame_bytes_max": 1 << 32}],
+    [
+        {"chain_id": b"short"},
+        {"static_private": b"short"},
+        {"ephemeral_private": b"short"},
+        {"now_ms": NOW_MS + 5},
+        {"not_after_ms": 1 << 63},
+        {"record_bytes_max": 0},
+        {"record_bytes_max": 65_520},
+        {"rekey_records": 0},
+        {"frame_bytes_max": 0},
+        {"frame_bytes_max": 1 << 32},
+    ],
     ids=lambda changes: next(iter(changes)),
 )
 def test_wrong_arguments_are_our_own_fault(changes: dict[str, Any]) -> None:

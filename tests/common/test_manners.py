@@ -324,8 +324,13 @@ def test_fresh_addresses_of_one_ipv6_network_are_one_source() -> None:
 @pytest.mark.parametrize(
     ("remote", "source"),
     [
-        ("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"), ("::1", "::1"), ("", ""), ("a pipe", "a pipe"),
-        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("fe80::1%eth0", "fe80::/64"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("::1", "::1"),
+        ("", ""),
+        ("a pipe", "a pipe"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("fe80::1%eth0", "fe80::/64"),
     ],
 )
 def test_whom_an_address_counts_for(remote: str, source: str) -> None:
@@ -349,7 +354,9 @@ def test_a_flood_of_faults_is_a_line_a_second() -> None:
     bench.now_us += SECOND
     bench.fault(A, 0, "useless")
     assert [(event.name, event.fields["times"]) for event in bench.effects(Publish)] == [
-        ("peer-fault", 1), ("peer-fault", 1000)]
+        ("peer-fault", 1),
+        ("peer-fault", 1000),
+    ]
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -41,8 +41,7 @@ class Scene:
         self.turns = turns
         self.net = MemoryNet()
         self.edge, self.phone = memory_node(self.net, 1, 3), memory_node(self.net, 2, 4)
-        self.dialler, self.answerer = (
-            (self.phone, self.edge) if dialler == "phone" else (self.edge, self.phone))
+        self.dialler, self.answerer = (self.phone, self.edge) if dialler == "phone" else (self.edge, self.phone)
         self.count = count
 
     async def play(self) -> None:
@@ -55,8 +54,11 @@ class Scene:
                     (self.phone, self.edge, lambda n: GetReceipt(n.to_bytes(32, "big"))),
                     (self.edge, self.phone, lambda n: Status((StatusItem(n.to_bytes(32, "big"), 0, ""),))),
                 ):
-                    node.do(lambda outbox, to=other, make=make, start=start: [
-                        outbox.send(to.id, make(number)) for number in range(start, start + 100)])
+                    node.do(
+                        lambda outbox, to=other, make=make, start=start: [
+                            outbox.send(to.id, make(number)) for number in range(start, start + 100)
+                        ]
+                    )
                 if start == self.count // 2:
                     self.dialler.do(lambda outbox: outbox.dial(self.answerer.address, self.answerer.id))
                 for _ in range(self.turns):
@@ -69,14 +71,18 @@ class Scene:
     def numbers(self, node: Any) -> list[int]:
         """Return the numbers of the messages that a core was given, in that order."""
         messages = [event.message for event in node.core.of(c.Received)]
-        return [int.from_bytes(
-            item.items[0].transfer_id if isinstance(item, Status) else item.transfer_id, "big") for item in messages]
+        return [
+            int.from_bytes(item.items[0].transfer_id if isinstance(item, Status) else item.transfer_id, "big")
+            for item in messages
+        ]
 
     def heard(self, node: Any) -> list[str]:
         """Return what a core was told of its peer, in that order."""
         return [
-            type(event).__name__ for event in node.core.events[:self._ends[node]]
-            if isinstance(event, c.PeerUp | c.PeerMoved | c.PeerDown)]
+            type(event).__name__
+            for event in node.core.events[: self._ends[node]]
+            if isinstance(event, c.PeerUp | c.PeerMoved | c.PeerDown)
+        ]
 
 
 @pytest.mark.parametrize("dialler", ["phone", "edge"])
@@ -180,8 +186,13 @@ async def test_a_second_machine_with_the_same_key_pushes_the_first_one_out(
     net = MemoryNet()
     edge, one = memory_node(net, 1, 3), memory_node(net, 2, 4)
     two = transports.tools.Node(
-        2, 4, listen=False, clock=transports.TrioClock(10**15), threaded_commits=False,
-        transports=[transports.MemoryTransport(net)])
+        2,
+        4,
+        listen=False,
+        clock=transports.TrioClock(10**15),
+        threaded_commits=False,
+        transports=[transports.MemoryTransport(net)],
+    )
     async with running(edge, one, two):
         await one.connect(edge)
         await trio.sleep(5)
@@ -194,7 +205,11 @@ async def test_a_second_machine_with_the_same_key_pushes_the_first_one_out(
         assert len(two.core.of(c.PeerUp)) == 1
         assert not two.core.of(c.PeerDown)
         assert [type(event).__name__ for event in edge.core.events if not isinstance(event, c.Received)] == [
-            "Started", "PeerUp", "PeerDown", "PeerUp"]
+            "Started",
+            "PeerUp",
+            "PeerDown",
+            "PeerUp",
+        ]
 
 
 async def test_a_core_that_hangs_up_in_the_middle_hears_nothing_more(autojump_clock: trio.testing.MockClock) -> None:
@@ -210,7 +225,10 @@ async def test_a_core_that_hangs_up_in_the_middle_hears_nothing_more(autojump_cl
         phone.do(lambda outbox: outbox.hang_up(edge.id, "silent", "no message"))
         await trio.sleep(5)
         assert [type(event).__name__ for event in phone.core.events if not isinstance(event, c.Command)] == [
-            "Started", "PeerUp", "PeerDown"]
+            "Started",
+            "PeerUp",
+            "PeerDown",
+        ]
         assert phone.driver.metrics()["connections"] == 0
         assert edge.driver.metrics()["connections"] == 0
 

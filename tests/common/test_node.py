@@ -57,16 +57,27 @@ class Place:
         self.folder.mkdir(mode=0o700)
         self.genesis = folder / "genesis.cbor"
         key = SigningKey(b"\x01" * 32)
-        self.genesis.write_bytes(encode(make_genesis(
-            name="test", time_ms=1, validators=(Validator(1, key.public, key.public, 1, key.public),), miners=(),
-            allocations=())))
+        self.genesis.write_bytes(
+            encode(
+                make_genesis(
+                    name="test",
+                    time_ms=1,
+                    validators=(Validator(1, key.public, key.public, 1, key.public),),
+                    miners=(),
+                    allocations=(),
+                )
+            )
+        )
         make_key_file(self.folder / "node.key", b"\x02" * 32)
         self.processes: list[subprocess.Popen[str]] = []
 
     def spawn(self, workers: int = 0) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, str(NODE), str(self.folder), str(self.genesis), str(workers)],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.processes.append(process)
         return process
 
@@ -108,7 +119,10 @@ def test_a_node_of_a_killed_up_stops_in_good_order(place: Place) -> None:
     )
     parent = subprocess.Popen(
         [sys.executable, "-c", starts_it, sys.executable, str(NODE), str(place.folder), str(place.genesis), "0"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     place.processes.append(parent)
     assert parent.stdout is not None
     assert json.loads(parent.stdout.readline())["event"] == "ready"
@@ -307,8 +321,12 @@ def test_the_log_writes_json_to_its_file_and_warnings_to_a_pipe(tmp_path: Path) 
     lines = (tmp_path / "node.log").read_text().splitlines()
     assert len(lines) == 2
     assert json.loads(lines[0]) == {
-        "time": "1970-01-01T00:00:01.500+00:00", "level": "info", "event": "peer-up", "peer": "ab",
-        "agent": "\x1b[2J\nforged"}
+        "time": "1970-01-01T00:00:01.500+00:00",
+        "level": "info",
+        "event": "peer-up",
+        "peer": "ab",
+        "agent": "\x1b[2J\nforged",
+    }
     assert "\x1b" not in lines[0]
     assert [json.loads(line)["event"] for line in stream.getvalue().splitlines()] == ["odd"]
 

@@ -30,8 +30,7 @@ LOW_ORDER_POINTS = [  # the small-order points of Curve25519 that RFC 7748 6.1 l
 
 def end(number: int, prologue: bytes) -> HandshakeState:
     static, ephemeral = bytes([number]) * 32, bytes([number + 1]) * 32
-    return HandshakeState(
-        initiator=number == 1, prologue=prologue, static_private=static, ephemeral_private=ephemeral)
+    return HandshakeState(initiator=number == 1, prologue=prologue, static_private=static, ephemeral_private=ephemeral)
 
 
 def ends(prologue: bytes = b"p") -> tuple[HandshakeState, HandshakeState]:

@@ -103,9 +103,17 @@ class Failing:
 def make(tmp_path: Path) -> Callable[..., NodeConfig]:
     genesis = tmp_path / "genesis.cbor"
     key = SigningKey(b"\x01" * 32)
-    genesis.write_bytes(encode(make_genesis(
-        name="test", time_ms=1, validators=(Validator(1, key.public, key.public, 1, key.public),), miners=(),
-        allocations=())))
+    genesis.write_bytes(
+        encode(
+            make_genesis(
+                name="test",
+                time_ms=1,
+                validators=(Validator(1, key.public, key.public, 1, key.public),),
+                miners=(),
+                allocations=(),
+            )
+        )
+    )
 
     def make(number: int = 2, **values: Any) -> NodeConfig:
         folder = tmp_path / f"node{number}"
@@ -166,7 +174,9 @@ async def test_requests_are_those_of_the_control_socket_and_so_are_answers_and_e
                 assert await client.call(Note("four")) == {"notes": 4, "pair": [1, 2]}
                 assert (await client.metrics()).keys() == node.metrics().keys()
             for wrong, match in (
-                (Order("refuse"), "^not today$"), ({"request": "fly"}, "cannot be read"), (Note(3), "cannot be read"),  # type: ignore[arg-type]
+                (Order("refuse"), "^not today$"),
+                ({"request": "fly"}, "cannot be read"),
+                (Note(3), "cannot be read"),  # type: ignore[arg-type]
                 ({"request": "note", "text": "", "more": 1}, "cannot be read"),
             ):
                 with pytest.raises(RequestRefused, match=match) as told:

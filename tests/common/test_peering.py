@@ -76,7 +76,8 @@ def test_back_off_doubles_to_its_bound_with_jitter_and_starts_anew_after_a_link_
         now_us = deadline
         part.tick(now_us)
     for lasted_us, least_us, most_us in (
-        (LASTED_US - 1, BACKOFF_US_MAX // 2, BACKOFF_US_MAX), (LASTED_US, 0, BACKOFF_US_MIN)
+        (LASTED_US - 1, BACKOFF_US_MAX // 2, BACKOFF_US_MAX),
+        (LASTED_US, 0, BACKOFF_US_MIN),
     ):
         part.peer_up(now_us, up(A, "one:1"))
         now_us += lasted_us

@@ -74,7 +74,8 @@ def test_a_snapshot_is_taken_and_blocks_follow_from_there(source: Offering) -> N
     again = Ledger(CHAIN.chain, node.store)
     assert (again.header, again.accounts, again.base_height) == (source.ledger.header, source.ledger.accounts, 24)
     assert again.fees_by_tier == tuple(
-        now - then for now, then in zip(source.ledger.fees_by_tier, fees_at(24), strict=True))
+        now - then for now, then in zip(source.ledger.fees_by_tier, fees_at(24), strict=True)
+    )
 
 
 def fees_at(height: int) -> tuple[int, int, int, int]:
@@ -123,8 +124,7 @@ def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> 
         ledger = Ledger(CHAIN.chain, store)
         for step in STEPS[:5]:
             store.commit(ledger.apply(step[0], step[1]).records)
-        taker = SnapshotTaker(
-            CHAIN.chain, source.outbox, store, ChangeStore(store, source.outbox), lambda: [b"a"], 5)
+        taker = SnapshotTaker(CHAIN.chain, source.outbox, store, ChangeStore(store, source.outbox), lambda: [b"a"], 5)
         taker.behind(START_US, FAR, b"a")
         while taker.finished is None:
             effects = source.outbox.drain()
@@ -135,8 +135,9 @@ def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> 
             else:
                 assert isinstance(request, GetSnapshot)
                 taker.chunk(START_US, b"a", source.answer(0, request))
-        store.commit([record for effect in source.outbox.drain() if isinstance(effect, Persist)
-                      for record in effect.records])
+        store.commit(
+            [record for effect in source.outbox.drain() if isinstance(effect, Persist) for record in effect.records]
+        )
         store.commit(taker.records())
         ledger.reload()
         same_state(ledger, source, 24)
@@ -174,8 +175,10 @@ def garbage(chunk: SnapshotChunk) -> SnapshotChunk:
 
 def no_quorum(chunk: SnapshotChunk) -> SnapshotChunk:
     start = decode_snapshot_start(chunk.start)
-    return replace(chunk, start=encode(replace(start, checkpoint=replace(
-        start.checkpoint, signatures=start.checkpoint.signatures[:1]))))
+    return replace(
+        chunk,
+        start=encode(replace(start, checkpoint=replace(start.checkpoint, signatures=start.checkpoint.signatures[:1]))),
+    )
 
 
 def garbage_start(chunk: SnapshotChunk) -> SnapshotChunk:
@@ -288,7 +291,8 @@ def test_who_asks_for_a_chunk_pays_for_its_bytes(source: Offering) -> None:
     before = len(source.answered)
     chunk = source.answer(0, GetSnapshot(0, FIRST_KEY, 0))
     assert [(peer, size) for _, peer, size in source.answered[before:]] == [
-        (b"taker", len(chunk.start) + len(chunk.leaves))]
+        (b"taker", len(chunk.start) + len(chunk.leaves))
+    ]
 
 
 def test_an_answer_that_comes_late_is_taken_and_its_sender_asked_on(source: Offering) -> None:
@@ -351,10 +355,13 @@ def test_a_node_that_got_the_blocks_meanwhile_drops_the_snapshot(source: Offerin
 
 def test_a_peer_that_offers_what_it_does_not_serve_is_not_asked_first_for_ever(source: Offering) -> None:
     old = Offering(CHAIN, STEPS[:17])
-    node = Taking(CHAIN, {
-        b"a": lambda request: old.answer(0, request) if request.first_key == FIRST_KEY else None,
-        b"b": peer_of(source),
-    })
+    node = Taking(
+        CHAIN,
+        {
+            b"a": lambda request: old.answer(0, request) if request.first_key == FIRST_KEY else None,
+            b"b": peer_of(source),
+        },
+    )
     source.offers._offers.pop(16)
     node.taker.behind(START_US, FAR, b"a")
     assert node.run()
@@ -406,7 +413,8 @@ def changes_after(height: int) -> tuple[bytes, ...]:
 def test_changes_of_validators_are_followed_first_and_kept(source: Offering) -> None:
     """One change a time: it is asked until the peer knows no more. The second set has certified the snapshot of 24."""
     node = Taking(
-        CHAIN, {b"a": peer_of(source)},
+        CHAIN,
+        {b"a": peer_of(source)},
         ratchet=lambda _, request: ValidatorChanges(changes_after(request.after_height)[:1]),
     )
     node.taker.behind(START_US, FAR, b"a")
@@ -425,9 +433,7 @@ def test_changes_of_validators_are_followed_first_and_kept(source: Offering) -> 
 
 
 def test_a_peer_that_hides_changes_is_passed_over_and_its_snapshot_not_believed(source: Offering) -> None:
-    node = Taking(
-        CHAIN, {b"a": peer_of(source)}, ratchet=lambda peer, request: ValidatorChanges(())
-    )
+    node = Taking(CHAIN, {b"a": peer_of(source)}, ratchet=lambda peer, request: ValidatorChanges(()))
     node.taker.behind(START_US, FAR, b"a")
     assert not node.run()
     assert [(peer, error.code, error.penalty) for peer, error in node.errors] == [(b"a", "unknown-set", 0)]
@@ -568,8 +574,11 @@ def test_chunks_leave_one_at_a_time_to_one_peer_after_the_other(source: Offering
     source.offers.gone(b"away")
     sent = [effect.peer for effect in source.outbox.drain() if isinstance(effect, Send)]
     assert sent == [b"greedy"]
-    for now_us, due in ((offering.CHUNK_US - 1, []), (offering.CHUNK_US, [b"greedy"]),
-                        (2 * offering.CHUNK_US, [b"modest"])):
+    for now_us, due in (
+        (offering.CHUNK_US - 1, []),
+        (offering.CHUNK_US, [b"greedy"]),
+        (2 * offering.CHUNK_US, [b"modest"]),
+    ):
         assert source.offers.deadline_us is not None
         source.offers.tick(now_us)
         assert [effect.peer for effect in source.outbox.drain() if isinstance(effect, Send)] == due

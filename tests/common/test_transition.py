@@ -68,7 +68,12 @@ def test_weight_counts_members_only() -> None:
     chain = EpochChain(3, weights=(5, 7, 11))
     validators = chain.rules.validators
     assert [mask_weight(mask, validators) for mask in (0, 0b001, 0b110, 0b111, 0b1000, 2**255 - 1)] == [
-        0, 5, 18, 23, 0, 23
+        0,
+        5,
+        18,
+        23,
+        0,
+        23,
     ]
 
 
@@ -77,9 +82,14 @@ def test_weight_counts_members_only() -> None:
 
 @pytest.mark.parametrize(
     ("signers", "reason"),
-    [((4,), "signer 4 is not one of the 4"), ((255,), "signer 255"), ((1, 1), "must increase strictly"),
-     ((2, 1), "must increase strictly"), ((0,), "EpochClose of validator 0 is in the chain already"),
-     ((0, 1, 2, 3), "in the chain already")],
+    [
+        ((4,), "signer 4 is not one of the 4"),
+        ((255,), "signer 255"),
+        ((1, 1), "must increase strictly"),
+        ((2, 1), "must increase strictly"),
+        ((0,), "EpochClose of validator 0 is in the chain already"),
+        ((0, 1, 2, 3), "in the chain already"),
+    ],
 )
 def test_closes_name_distinct_new_members(signers: tuple[int, ...], reason: str) -> None:
     chain = EpochChain(4)
@@ -135,8 +145,15 @@ def test_closes_of_several_blocks_add_up() -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"closers": b""}, {"closers": b"\x03"}, {"closers": b"\x01\x00"}, {"closers": b"\x01\x01"}, {"ready": b"\x01"},
-     {"accused": b"\x01"}, {"next_validators_hash": b"n" * 32}],
+    [
+        {"closers": b""},
+        {"closers": b"\x03"},
+        {"closers": b"\x01\x00"},
+        {"closers": b"\x01\x01"},
+        {"ready": b"\x01"},
+        {"accused": b"\x01"},
+        {"next_validators_hash": b"n" * 32},
+    ],
     ids=lambda wrong: f"{next(iter(wrong))}={next(iter(wrong.values())).hex()[:4]}",
 )
 def test_every_bit_of_the_progress_is_checked(wrong: dict[str, bytes]) -> None:
@@ -283,8 +300,12 @@ def test_readiness_may_stand_beside_its_proposal() -> None:
 
 @pytest.mark.parametrize(
     ("signers", "reason"),
-    [((4,), "signer 4 is not one of the 4"), ((1, 1), "must increase strictly"), ((3, 1), "must increase strictly"),
-     ((0,), "NextReady of validator 0 is in the chain already")],
+    [
+        ((4,), "signer 4 is not one of the 4"),
+        ((1, 1), "must increase strictly"),
+        ((3, 1), "must increase strictly"),
+        ((0,), "NextReady of validator 0 is in the chain already"),
+    ],
 )
 def test_ready_members_are_of_the_proposed_set_and_new(signers: tuple[int, ...], reason: str) -> None:
     chain = proposing(*OTHERS)
@@ -319,10 +340,16 @@ def test_readiness_for_a_set_that_lapsed_counts_no_more() -> None:
 CONTENTS: dict[str, Callable[[EpochChain], dict[str, object]]] = {
     "close": lambda chain: {"closes": chain.closes(3)},
     "change": lambda chain: {"set_changes": (chain.change(chain.members(*OTHERS)),)},
-    "checkpoint": lambda chain: {"checkpoints": (
-        chain.certificate(VoteKind.CHECKPOINT, 1, chain.checkpoints[1].hash),)},
-    "batch": lambda chain: {"refs": (chain.tools.batch_certificate(
-        chain.tools.batch([chain.tools.transfer("alice", chain.tools.account("bob"))])),)},
+    "checkpoint": lambda chain: {
+        "checkpoints": (chain.certificate(VoteKind.CHECKPOINT, 1, chain.checkpoints[1].hash),)
+    },
+    "batch": lambda chain: {
+        "refs": (
+            chain.tools.batch_certificate(
+                chain.tools.batch([chain.tools.transfer("alice", chain.tools.account("bob"))])
+            ),
+        )
+    },
     "evidence": lambda chain: {"evidence": (accusation(chain, 3),)},
 }
 
@@ -455,8 +482,9 @@ def test_a_chain_of_blocks_is_of_one_epoch() -> None:
     for rules in (old, new):
         with pytest.raises(RemoteProtocolError, match="the chain is in"):
             check_finalized_chain(mixed, chain.chain.genesis_header, rules)
-    forged = FinalizedBlocks(1, blocks[2:], chain.certificate(
-        VoteKind.FINALIZE, blocks[2].header.view, blocks[2].hash, rules=old))
+    forged = FinalizedBlocks(
+        1, blocks[2:], chain.certificate(VoteKind.FINALIZE, blocks[2].header.view, blocks[2].hash, rules=old)
+    )
     with pytest.raises(RemoteProtocolError, match="not for the last block"):
         check_finalized_chain(forged, blocks[1].header, new)
 

@@ -34,8 +34,14 @@ tools: Any = load_tools()
 def memory_node(net: MemoryNet, number: int, tier: int, traits: Traits | None = None, **options: Any) -> Any:
     """Return a node that is found at ``memory:<number>``."""
     return tools.Node(
-        number, tier, listen=f"memory:{number}", clock=TrioClock(10**15), threaded_commits=False,
-        transports=[MemoryTransport(net, traits)], **options)
+        number,
+        tier,
+        listen=f"memory:{number}",
+        clock=TrioClock(10**15),
+        threaded_commits=False,
+        transports=[MemoryTransport(net, traits)],
+        **options,
+    )
 
 
 @asynccontextmanager
@@ -50,11 +56,18 @@ async def running(*nodes: Any) -> AsyncIterator[None]:
 LIMITS = Limits()
 
 
-@pytest.mark.parametrize(("address", "scheme", "rest"), [
-    ("127.0.0.1:80", "tcp", "127.0.0.1:80"), ("[::1]:80", "tcp", "[::1]:80"), ("host:80", "tcp", "host:80"),
-    ("tcp:[::1]:80", "tcp", "[::1]:80"), ("memory:one", "memory", "one"), ("memory:a:b", "memory", "a:b"),
-    ("nonsense", "tcp", "nonsense"),
-])
+@pytest.mark.parametrize(
+    ("address", "scheme", "rest"),
+    [
+        ("127.0.0.1:80", "tcp", "127.0.0.1:80"),
+        ("[::1]:80", "tcp", "[::1]:80"),
+        ("host:80", "tcp", "host:80"),
+        ("tcp:[::1]:80", "tcp", "[::1]:80"),
+        ("memory:one", "memory", "one"),
+        ("memory:a:b", "memory", "a:b"),
+        ("nonsense", "tcp", "nonsense"),
+    ],
+)
 def test_an_address_is_a_scheme_and_a_rest_or_of_tcp(address: str, scheme: str, rest: str) -> None:
     found, rest_found = Transports([TcpTransport(LIMITS), MemoryTransport(MemoryNet())]).of(address)
     assert (found.scheme, rest_found) == (scheme, rest)
@@ -78,7 +91,8 @@ def test_transports_of_others_are_found_and_a_broken_one_says_so_when_it_is_aske
             return lambda limits: MemoryTransport(MemoryNet(), scheme=self.name)
 
     monkeypatch.setattr(
-        registry_module, "entry_points", lambda group: [Entry("mem", None), Entry("bad", ImportError("no bleak"))])
+        registry_module, "entry_points", lambda group: [Entry("mem", None), Entry("bad", ImportError("no bleak"))]
+    )
     found = installed(LIMITS)
     assert found.of("mem:x")[0].scheme == "mem"
     assert found.of("tcp:127.0.0.1:1")[0].scheme == "tcp"

@@ -69,8 +69,17 @@ def test_a_hundred_thousand_messages_are_applied_exactly_once_through_kills_of_e
     address = receiver.address
     receiver._command[4] = address
     sender = Process("sender", tmp_path, address, total)
-    kills = deque([(8_000, "receiver"), (20_000, "sender"), (33_000, "receiver"), (47_000, "both"), (60_000, "sender"),
-                   (75_000, "receiver"), (90_000, "both")])
+    kills = deque(
+        [
+            (8_000, "receiver"),
+            (20_000, "sender"),
+            (33_000, "receiver"),
+            (47_000, "both"),
+            (60_000, "sender"),
+            (75_000, "receiver"),
+            (90_000, "both"),
+        ]
+    )
     try:
         while True:
             done = False

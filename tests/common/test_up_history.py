@@ -33,7 +33,7 @@ class Phones:
         held = self.held[node]
         if request["request"] == "payments_since":
             start = request["cursor"]
-            part = held[start:start + request["limit"]]
+            part = held[start : start + request["limit"]]
             return {"payments": part, "cursor": start + len(part)}
         return {"payments": [self._pay(node, row) for row in request["rows"]]}
 
@@ -42,11 +42,20 @@ class Phones:
         for payment in held:
             if payment["key"] == row["key"]:
                 return payment
-        held.append({
-            "number": len(held) + 1, "from": WALLETS[row["source"]].address, "to": row["to"], "amount": row["amount"],
-            "fee": row["fee"], "key": row["key"], "status": "R4", "reason": None, "released": True,
-            "created_us": sum(map(len, self.held.values())),
-        })
+        held.append(
+            {
+                "number": len(held) + 1,
+                "from": WALLETS[row["source"]].address,
+                "to": row["to"],
+                "amount": row["amount"],
+                "fee": row["fee"],
+                "key": row["key"],
+                "status": "R4",
+                "reason": None,
+                "released": True,
+                "created_us": sum(map(len, self.held.values())),
+            }
+        )
         return held[-1]
 
     @property
@@ -67,19 +76,22 @@ class Phones:
         return run
 
 
-@pytest.mark.parametrize(("before", "after", "sent"), [
-    (A + B, A + B, []),
-    (A + B, A + B + C, [300]),
-    (A + B, C + A + B, [300]),
-    (A + B, A + C + B, [300]),
-    (A + B + C, C + B + A, []),
-    (A + B + C, A + C, []),
-    (A + B, A + A + B, [100]),
-    (A + A + B, A + B, []),
-    (A + A + B, B + A + A + A, [100]),
-    (A + B, (A + B).replace("\n", "\r\n").replace(",", " , "), []),
-    (A + B, C, [300]),
-])
+@pytest.mark.parametrize(
+    ("before", "after", "sent"),
+    [
+        (A + B, A + B, []),
+        (A + B, A + B + C, [300]),
+        (A + B, C + A + B, [300]),
+        (A + B, A + C + B, [300]),
+        (A + B + C, C + B + A, []),
+        (A + B + C, A + C, []),
+        (A + B, A + A + B, [100]),
+        (A + A + B, A + B, []),
+        (A + A + B, B + A + A + A, [100]),
+        (A + B, (A + B).replace("\n", "\r\n").replace(",", " , "), []),
+        (A + B, C, [300]),
+    ],
+)
 def test_of_an_edited_file_only_rows_that_are_new_are_sent(before: str, after: str, sent: list[int]) -> None:
     phones = Phones()
     phones.up(before)
@@ -112,27 +124,54 @@ def test_a_long_list_of_doubtful_rows_is_cut() -> None:
     assert len(str(caught.value)) < 1_500
 
 
-@pytest.mark.parametrize(("status", "released", "sent"), [
-    ("refused", False, True), ("cancelled", False, True), ("expired", True, True),  # it did not pay and never will
-    ("refused", True, False), ("queued", False, False), ("R0", True, False), ("R1", True, False),
-])
+@pytest.mark.parametrize(
+    ("status", "released", "sent"),
+    [
+        ("refused", False, True),
+        ("cancelled", False, True),
+        ("expired", True, True),  # it did not pay and never will
+        ("refused", True, False),
+        ("queued", False, False),
+        ("R0", True, False),
+        ("R1", True, False),
+    ],
+)
 def test_a_row_that_never_paid_is_tried_again_only_once_the_file_is_another(
     status: str, released: bool, sent: bool
 ) -> None:
-    journal = [{
-        "number": 1, "from": "a", "to": "b", "amount": 5, "fee": 1, "key": f"{'0' * 32}:1", "status": status,
-        "released": released, "created_us": 1,
-    }]
+    journal = [
+        {
+            "number": 1,
+            "from": "a",
+            "to": "b",
+            "amount": 5,
+            "fee": 1,
+            "key": f"{'0' * 32}:1",
+            "status": status,
+            "released": released,
+            "created_us": 1,
+        }
+    ]
     contents = [("a", "b", 5, 1), ("b", "a", 6, 1)]
     assert recall(contents, "0" * 32, journal).new == [1]
     assert recall(contents, "1" * 32, journal).new == ([0, 1] if sent else [1])
 
 
 def test_payments_that_are_no_rows_count_for_nothing() -> None:
-    journal = [{
-        "number": 1, "from": "a", "to": "b", "amount": 5, "fee": 1, "key": key, "status": "R4", "released": True,
-        "created_us": 1,
-    } for key in (None, "", "fund:bob", "pay:1f", "x" * 32 + ":1")]
+    journal = [
+        {
+            "number": 1,
+            "from": "a",
+            "to": "b",
+            "amount": 5,
+            "fee": 1,
+            "key": key,
+            "status": "R4",
+            "released": True,
+            "created_us": 1,
+        }
+        for key in (None, "", "fund:bob", "pay:1f", "x" * 32 + ":1")
+    ]
     assert recall([("a", "b", 5, 1)], "0" * 32, journal).new == [0]
 
 

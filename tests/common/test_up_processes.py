@@ -56,8 +56,13 @@ async def test_a_node_is_started_again_only_where_that_may_help_and_each_time_it
 @pytest.mark.parametrize(
     ("lost", "over"),
     [
-        (["l1-3"], ""), (["l1-2", "l1-3"], "2 of 4 validators are lost"), (["l2-0"], ""),
-        (["l2-0", "l2-1"], "no miner"), (["l3-0"], "no edge"), (["l4-0"], "l4-0, which pays, is lost"), (["l4-1"], ""),
+        (["l1-3"], ""),
+        (["l1-2", "l1-3"], "2 of 4 validators are lost"),
+        (["l2-0"], ""),
+        (["l2-0", "l2-1"], "no miner"),
+        (["l3-0"], "no edge"),
+        (["l4-0"], "l4-0, which pays, is lost"),
+        (["l4-1"], ""),
     ],
 )
 async def test_a_run_goes_on_without_what_it_can_spare(tmp_path: Path, lost: list[str], over: str) -> None:

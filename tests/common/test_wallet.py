@@ -386,27 +386,50 @@ def test_a_missing_passphrase_says_where_to_put_it(tmp_path):
 NUMBERED = " ".join(f"{place}. {word}" for place, word in enumerate(GOOD.split(), 1))
 
 
-@pytest.mark.parametrize("pasted", [
-    GOOD.upper(), GOOD.title(), f"\ufeff{GOOD}", f"\u200b{GOOD}\u200b", GOOD.replace("a", "a\u00ad", 1),
-    GOOD.replace(" ", "\u00a0"), GOOD.replace(" ", "\u3000"), GOOD.replace(" ", "\u2028"), GOOD.replace(" ", "\u2800"),
-    GOOD.replace(" ", "\u3164"), GOOD.replace(" ", "\u2009 \t"), GOOD.replace(" ", "\r\n"), GOOD.replace(" ", ", "),
-    GOOD.replace(" ", " \u2022 "), f"\u201c{GOOD}\u201d", "- " + GOOD.replace(" ", "\n- "),
-    NUMBERED, NUMBERED.replace(". ", ")\n"), NUMBERED.replace(". ", "."), NUMBERED.replace(". ", ""),
-    NUMBERED.replace(". ", "\uff0e"), "\n".join(f"({place:02}) {word}" for place, word in enumerate(GOOD.split(), 1)),
-    GOOD.translate({ord("a") + number: 0xFF41 + number for number in range(26)}),
-], ids=lambda text: ascii(text[:14]))
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        GOOD.upper(),
+        GOOD.title(),
+        f"\ufeff{GOOD}",
+        f"\u200b{GOOD}\u200b",
+        GOOD.replace("a", "a\u00ad", 1),
+        GOOD.replace(" ", "\u00a0"),
+        GOOD.replace(" ", "\u3000"),
+        GOOD.replace(" ", "\u2028"),
+        GOOD.replace(" ", "\u2800"),
+        GOOD.replace(" ", "\u3164"),
+        GOOD.replace(" ", "\u2009 \t"),
+        GOOD.replace(" ", "\r\n"),
+        GOOD.replace(" ", ", "),
+        GOOD.replace(" ", " \u2022 "),
+        f"\u201c{GOOD}\u201d",
+        "- " + GOOD.replace(" ", "\n- "),
+        NUMBERED,
+        NUMBERED.replace(". ", ")\n"),
+        NUMBERED.replace(". ", "."),
+        NUMBERED.replace(". ", ""),
+        NUMBERED.replace(". ", "\uff0e"),
+        "\n".join(f"({place:02}) {word}" for place, word in enumerate(GOOD.split(), 1)),
+        GOOD.translate({ord("a") + number: 0xFF41 + number for number in range(26)}),
+    ],
+    ids=lambda text: ascii(text[:14]),
+)
 def test_words_are_taken_as_people_paste_them(path, pasted):
     assert create_wallet(path, SECRET, words=pasted, entropy=None, cost=CHEAP) == GOOD
 
 
-@pytest.mark.parametrize(("pasted", "said"), [
-    (NUMBERED.replace("2. ", "4. "), "numbered, but not from 1 on"),
-    (NUMBERED.replace("1. legal", "legal", 1), "numbered, but not from 1 on"),
-    (GOOD.replace("year", "ye\u0430r"), "word 4 holds something else than the letters a to z"),
-    (GOOD.replace("year", "ye4r"), "word 4 holds something else than the letters a to z"),
-    (GOOD.replace("year", "yera"), "word 4 is not in the BIP-39 English list; check its spelling"),
-    ("1. " * 30_000, "numbered, but not from 1 on"),
-])
+@pytest.mark.parametrize(
+    ("pasted", "said"),
+    [
+        (NUMBERED.replace("2. ", "4. "), "numbered, but not from 1 on"),
+        (NUMBERED.replace("1. legal", "legal", 1), "numbered, but not from 1 on"),
+        (GOOD.replace("year", "ye\u0430r"), "word 4 holds something else than the letters a to z"),
+        (GOOD.replace("year", "ye4r"), "word 4 holds something else than the letters a to z"),
+        (GOOD.replace("year", "yera"), "word 4 is not in the BIP-39 English list; check its spelling"),
+        ("1. " * 30_000, "numbered, but not from 1 on"),
+    ],
+)
 def test_a_misspelling_is_said_only_where_there_is_one(path, pasted, said):
     with pytest.raises(InputError, match=said):
         create_wallet(path, SECRET, words=pasted, entropy=None, cost=CHEAP)

@@ -191,8 +191,10 @@ async def measured(network: ProcessNetwork, part: str, meanwhile: Callable[[], A
         took = await pay(network, part, SECONDS)
         nursery.cancel_scope.cancel()
     return Part(
-        took, {name: (await network.metrics(name))["rss_bytes"] - rss[name] for name in names},
-        {name: disk_bytes(network, name) - disk[name] for name in names})
+        took,
+        {name: (await network.metrics(name))["rss_bytes"] - rss[name] for name in names},
+        {name: disk_bytes(network, name) - disk[name] for name in names},
+    )
 
 
 def faults(network: ProcessNetwork, name: str) -> list[dict[str, Any]]:
@@ -213,13 +215,15 @@ def validator_floods(network: ProcessNetwork, name: str) -> dict[str, Flood]:
     def rivals() -> list[Message]:
         bad = tuple(
             Vote(1, VoteKind.CHECKPOINT, 0, 900, secrets.token_bytes(32), index, secrets.token_bytes(64))
-            for _ in range(500))
+            for _ in range(500)
+        )
         return [VoteMessage((signed(VoteKind.CHECKPOINT, 900, b"\x01" * 32),)), VoteMessage(bad)]
 
     return {
         "rivals": rivals,
-        "genuine votes": lambda: [VoteMessage(tuple(
-            signed(VoteKind.CHECKPOINT, number, secrets.token_bytes(32)) for number in range(1, 60)))],
+        "genuine votes": lambda: [
+            VoteMessage(tuple(signed(VoteKind.CHECKPOINT, number, secrets.token_bytes(32)) for number in range(1, 60)))
+        ],
         **FLOODS,
     }
 
@@ -230,14 +234,20 @@ async def test_payments_go_on_under_floods_of_strangers_and_of_a_validator(tmp_p
         await pay(network, "warming up", 1)
         calm = await measured(network, "calm", None)
         strangers = Attacker(
-            network, COUNTS.names(1), STRANGERS, STRANGER_BYTES_PER_S, lambda: SigningKey(secrets.token_bytes(32)),
-            FLOODS)
+            network,
+            COUNTS.names(1),
+            STRANGERS,
+            STRANGER_BYTES_PER_S,
+            lambda: SigningKey(secrets.token_bytes(32)),
+            FLOODS,
+        )
         first = await measured(network, "strangers", strangers.run)
 
         await network.terminate("l1-3")
         key = load_key_file(network.nodes["l1-3"].directory / "node.key")
         validator = Attacker(
-            network, ["l1-0", "l1-1", "l1-2"], 3, VALIDATOR_BYTES_PER_S, lambda: key, validator_floods(network, "l1-3"))
+            network, ["l1-0", "l1-1", "l1-2"], 3, VALIDATOR_BYTES_PER_S, lambda: key, validator_floods(network, "l1-3")
+        )
         second = await measured(network, "validator", validator.run)
         honest = [name for name in network.nodes if network.is_running(name)]
         await network.terminate()
@@ -256,12 +266,25 @@ async def test_payments_go_on_under_floods_of_strangers_and_of_a_validator(tmp_p
             assert part.rss.get(name, 0) <= RSS_GROWTH_BYTES_MAX, part.rss
             # a log line a second and peer, and the pages of a database, are no more than this
             assert part.disk.get(name, 0) <= 2 * calm.disk[name] + (256 << 10), (part.disk, calm.disk)
-    (tmp_path / "figures.json").write_text(json.dumps({
-        part_name: {
-            "r4_ms_median": median(part.r4_ms), "r4_ms_max": max(part.r4_ms), "payments": len(part.r4_ms),
-            "rss_growth_bytes": max(part.rss.values()), "disk_growth_bytes": max(part.disk.values()),
-        }
-        for part_name, part in (("calm", calm), ("strangers", first), ("validator", second))
-    }, indent=1))
-    print((tmp_path / "figures.json").read_text(), strangers.sent_bytes, strangers.ended, validator.sent_bytes,
-          validator.ended)
+    (tmp_path / "figures.json").write_text(
+        json.dumps(
+            {
+                part_name: {
+                    "r4_ms_median": median(part.r4_ms),
+                    "r4_ms_max": max(part.r4_ms),
+                    "payments": len(part.r4_ms),
+                    "rss_growth_bytes": max(part.rss.values()),
+                    "disk_growth_bytes": max(part.disk.values()),
+                }
+                for part_name, part in (("calm", calm), ("strangers", first), ("validator", second))
+            },
+            indent=1,
+        )
+    )
+    print(
+        (tmp_path / "figures.json").read_text(),
+        strangers.sent_bytes,
+        strangers.ended,
+        validator.sent_bytes,
+        validator.ended,
+    )

@@ -26,6 +26,7 @@ from supervm.common.services.control import SOCKET_FILE
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 
+
 @pytest.fixture(scope="module")
 def nodes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nodes]:
     """Run one validator, one miner and one edge, all set up by hand, for the tests of this file in their order."""
@@ -137,8 +138,15 @@ def test_an_overdraft_is_refused_before_anything_is_signed(nodes: Nodes, phone: 
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--to", "nobody"), ("--to", "svm1qqqq"), ("--amount", "0"), ("--amount", "1.5"), ("--fee", "-1"),
-     ("--amount", str(2**63)), ("--from", "somebody")],
+    [
+        ("--to", "nobody"),
+        ("--to", "svm1qqqq"),
+        ("--amount", "0"),
+        ("--amount", "1.5"),
+        ("--fee", "-1"),
+        ("--amount", str(2**63)),
+        ("--from", "somebody"),
+    ],
 )
 def test_wrong_usage_of_pay_is_one_line(nodes: Nodes, phone: Path, option: str, value: str) -> None:
     options = {"--to": nodes.addresses["other"], "--amount": "1", "--fee": "1", option: value}
@@ -172,8 +180,9 @@ def test_an_answer_is_not_valid_on_another_network(nodes: Nodes, phone: Path, tm
     answer = tmp_path / "answer"
     ask("balance", "--dir", phone, "--answer", answer)
     other = tmp_path / "other.cbor"
-    options = [item for name in ("validators", "miners", "alloc")
-               for item in (f"--{name}", nodes.directory / f"{name}.csv")]
+    options = [
+        item for name in ("validators", "miners", "alloc") for item in (f"--{name}", nodes.directory / f"{name}.csv")
+    ]
     ask("genesis", "new", *options, "--out", other, "--test-network", "--name", "another")
     assert ask("verify", answer, "--anchor", other, status=1)["valid"] is False
     assert run("verify", answer, "--anchor", phone / "config.toml").returncode == 2

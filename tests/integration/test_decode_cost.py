@@ -173,9 +173,15 @@ def test_a_type_without_bounds_is_not_read(kind: type[msgspec.Struct]) -> None:
         decode(kind, b"\x81\x80")
 
 
-@pytest.mark.parametrize("kind_and_size", [
-    (CertifiedCheckpoint, 1 << 20), (Batch, 4 << 20), (AccountAnswer, 16 << 20),
-], ids=lambda both: both[0].__name__)
+@pytest.mark.parametrize(
+    "kind_and_size",
+    [
+        (CertifiedCheckpoint, 1 << 20),
+        (Batch, 4 << 20),
+        (AccountAnswer, 16 << 20),
+    ],
+    ids=lambda both: both[0].__name__,
+)
 def test_the_inputs_that_were_found(kind_and_size: tuple[type[Agreed], int]) -> None:
     """They cost 0.2 s, 1.2 s and 6 s, and 64 times their size in memory."""
     kind, size = kind_and_size
@@ -232,9 +238,7 @@ def turns(count: int = 20_000) -> int:
 def mib_ms(read: Callable[[bytes], object], data: bytes) -> float:
     """Milliseconds per MiB where a turn takes `TURN_NS`: the best of some rounds, each beside a timed loop."""
     repeats = max(1, CRAMMED_BYTES // (4 * len(data)))
-    best = min(
-        spent_s(lambda: [read(data) for _ in range(repeats)]) / spent_s(turns) for _ in range(3)
-    )
+    best = min(spent_s(lambda: [read(data) for _ in range(repeats)]) / spent_s(turns) for _ in range(3))
     return best * 20_000 * TURN_NS * 1e-6 / repeats / len(data) * (1 << 20)
 
 

@@ -22,11 +22,16 @@ async def test_a_program_that_embeds_an_edge_and_a_phone_pays_and_proves(
 ) -> None:
     network = ProcessNetwork(tmp_path, Counts(1, 1, 1, 1), ["alice", "bob"])
     edge_config, phone_config = (
-        load_any_config(network.nodes[name].directory / "config.toml") for name in ("l3-0", "l4-0"))
+        load_any_config(network.nodes[name].directory / "config.toml") for name in ("l3-0", "l4-0")
+    )
     passphrase = (tmp_path / PASSPHRASE_FILE).read_text().strip()
     wallets = network.layout.wallets
     row = {
-        "to": wallets["bob"].address, "amount": 5, "fee": 10, "source": wallets["alice"].address, "key": "embedded",
+        "to": wallets["bob"].address,
+        "amount": 5,
+        "fee": 10,
+        "source": wallets["alice"].address,
+        "key": "embedded",
     }
     with trio.fail_after(90):
         async with (

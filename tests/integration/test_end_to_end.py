@@ -76,8 +76,13 @@ class Hostile:
 
     def sign(self, name: str, **changes: Any) -> SignedTransfer:
         fields: dict[str, Any] = {
-            "chain_id": self.network.chain.chain_id, "seq": 0, "prev": ZERO_HASH, "to": self.receiver, "amount": 5,
-            "fee": 3, "valid_until_ms": now_us() // 1000 + 3_600_000,
+            "chain_id": self.network.chain.chain_id,
+            "seq": 0,
+            "prev": ZERO_HASH,
+            "to": self.receiver,
+            "amount": 5,
+            "fee": 3,
+            "valid_until_ms": now_us() // 1000 + 3_600_000,
         }
         return sign_transfer(self.keys[name], **(fields | changes))
 
@@ -140,8 +145,9 @@ class Hostile:
             for transfer in self.pair:
                 await client.send(GetReceipt(transfer.id))
                 answer = await client.next(
-                    lambda message, wanted=transfer.id: isinstance(message, ReceiptAnswer)
-                    and message.transfer_id == wanted
+                    lambda message, wanted=transfer.id: (
+                        isinstance(message, ReceiptAnswer) and message.transfer_id == wanted
+                    )
                 )
                 if transfer in executed:
                     assert client.light.check_receipt(answer.proof, transfer.id, now_us() // 1000).status == 1
@@ -283,7 +289,8 @@ def check_fates(runs: list[PaymentRun], waves: list[Rows]) -> None:
 async def check_phones_logs(network: ProcessNetwork, waves: list[Rows]) -> None:
     """The phones' journals hold each row exactly once, and no two payments with one transaction id."""
     shown = [
-        payment for phone in COUNTS.names(4)
+        payment
+        for phone in COUNTS.names(4)
         for payment in (await network.call(phone, {"request": "queue_list", "limit": 20_000}))["payments"]
     ]
     assert Counter(payment["status"] for payment in shown) == {"R4": sum(map(len, waves))}

@@ -202,10 +202,20 @@ class Liar:
 async def throw_frames(network: ProcessNetwork, port: int, rng: random.Random) -> None:
     """Authenticated frames that are no messages: noise, wrong types, wrong tags, deep nests, huge counts."""
     frames = [
-        b"\xc0", b"\x91\x0a", b"\x91\xcd\xff\xff", b"\x93\x0a\x90\x90", b"\x97\x01" + b"\xff" * 6,
-        b"\xdd\xff\xff\xff\xff", b"\xdf\xff\xff\xff\xff", b"\x92\x0a\xc6\xff\xff\xff\xff",
-        b"\x91" * 5_000, b"\x92\x0a" + b"\x91" * 900, b"\x92\x0a\xdc\x02\x01" + b"\xc4\x00" * 513,
-        rng.randbytes(100), rng.randbytes(1 << 20), bytes(8 << 20),
+        b"\xc0",
+        b"\x91\x0a",
+        b"\x91\xcd\xff\xff",
+        b"\x93\x0a\x90\x90",
+        b"\x97\x01" + b"\xff" * 6,
+        b"\xdd\xff\xff\xff\xff",
+        b"\xdf\xff\xff\xff\xff",
+        b"\x92\x0a\xc6\xff\xff\xff\xff",
+        b"\x91" * 5_000,
+        b"\x92\x0a" + b"\x91" * 900,
+        b"\x92\x0a\xdc\x02\x01" + b"\xc4\x00" * 513,
+        rng.randbytes(100),
+        rng.randbytes(1 << 20),
+        bytes(8 << 20),
     ]
     for frame in frames:
         async with await RawClient.connect(port, network.chain, tier=rng.choice((0, 3, 4))) as client:
@@ -215,8 +225,15 @@ async def throw_frames(network: ProcessNetwork, port: int, rng: random.Random) -
 
 async def test_payments_go_on_while_every_port_gets_garbage(network: ProcessNetwork) -> None:
     chain = network.chain
-    known = [chain.chain_id, chain.anchor.hash, bytes(32), *chain.accounts, *chain.validators.index_of_node,
-             *(member.key for member in chain.validators.members), *(miner.node_id for miner in chain.genesis.miners)]
+    known = [
+        chain.chain_id,
+        chain.anchor.hash,
+        bytes(32),
+        *chain.accounts,
+        *chain.validators.index_of_node,
+        *(member.key for member in chain.validators.members),
+        *(miner.node_id for miner in chain.genesis.miners),
+    ]
     async with running(network, *present(network)):
         paying = Paying(network)
         await paying.some(100)

@@ -50,7 +50,13 @@ class EdgeWithGuestbook(EdgeNode):
 
 def make_edge(reader: Any, **values: int) -> EdgeWithGuestbook:
     return EdgeWithGuestbook(
-        chain=CHAIN, key=EDGE, payout=None, reader=reader, targets=(), rng=random.Random(1), verify=verify,
+        chain=CHAIN,
+        key=EDGE,
+        payout=None,
+        reader=reader,
+        targets=(),
+        rng=random.Random(1),
+        verify=verify,
         options=EdgeOptions(values=values),
     )
 
@@ -116,7 +122,9 @@ def test_a_note_is_kept_told_and_still_there_after_a_restart() -> None:
 def test_the_edge_declares_what_the_guestbook_brings() -> None:
     told = EdgeWithGuestbook
     assert [table.name for table in told.declared_tables()] == [
-        *(table.name for table in EdgeNode.declared_tables()), "notes"]
+        *(table.name for table in EdgeNode.declared_tables()),
+        "notes",
+    ]
     assert [*told.declared_options()] == [*EdgeNode.declared_options(), "notes_max"]
     assert told.declared_requests() == (*EdgeNode.declared_requests(), Notes)
     assert told.declared_wire().features == (GUESTBOOK.name,)
@@ -146,8 +154,12 @@ class Running:
         self.seen: dict[str, list[Mapping[str, Any]]] = {}
         self._changed = trio.Event()
         self.driver = Driver(
-            core, store=store, identity=Identity(key, bytes([tier]) * 32, CHAIN.chain_id),
-            local=LocalNode(tier, wire=wire_of(core)), listen=listen, sink=self._sink,
+            core,
+            store=store,
+            identity=Identity(key, bytes([tier]) * 32, CHAIN.chain_id),
+            local=LocalNode(tier, wire=wire_of(core)),
+            listen=listen,
+            sink=self._sink,
         )
 
     def _sink(self, name: str, fields: Mapping[str, Any], _level: str, /) -> None:
@@ -188,8 +200,7 @@ async def test_a_note_travels_between_two_drivers(nursery: trio.Nursery) -> None
 
 async def test_an_edge_without_a_guestbook_is_never_sent_a_note(nursery: trio.Nursery) -> None:
     store = MemoryStore(EdgeNode.declared_tables())
-    plain = EdgeNode(
-        chain=CHAIN, key=EDGE, payout=None, reader=store, targets=(), rng=random.Random(1), verify=verify)
+    plain = EdgeNode(chain=CHAIN, key=EDGE, payout=None, reader=store, targets=(), rng=random.Random(1), verify=verify)
     edge = Running(plain, EDGE, store, 3, "127.0.0.1:0")
     (address,) = await nursery.start(edge.driver.run)
     core = make_visitor((EDGE.public, address))
@@ -212,7 +223,10 @@ def test_a_note_travels_in_the_simulator(monkeypatch: pytest.MonkeyPatch) -> Non
     net = Deployment(l1=1, l2=1, l3=1, l4=0)
     edge = net.l3[0].public
     net.world.add(
-        node_id=VISITOR.public, tier=4, address="visitor", tables=(),
+        node_id=VISITOR.public,
+        tier=4,
+        address="visitor",
+        tables=(),
         build=lambda _disk: make_visitor((edge, "l3-0")),
     )
     net.start()
@@ -233,11 +247,14 @@ async def test_the_program_needs_no_more_than_the_line(tmp_path: Path, nursery: 
     folder.mkdir(mode=0o700)
     (folder / "genesis.cbor").write_bytes(encode(CHAIN.genesis))
     make_key_file(folder / "node.key", bytes(31) + b"\x05")
-    (folder / "config.toml").write_text(
-        'tier = 3\nlisten = "127.0.0.1:0"\n[l3]\nnotes_max = 1\n', encoding="utf-8")
+    (folder / "config.toml").write_text('tier = 3\nlisten = "127.0.0.1:0"\n[l3]\nnotes_max = 1\n', encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), "run", "--config", str(folder / "config.toml")], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": str(PROGRAM.parent)})
+        [sys.executable, str(PROGRAM), "run", "--config", str(folder / "config.toml")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(PROGRAM.parent)},
+    )
     try:
         assert process.stdout is not None
         line = process.stdout.readline()

@@ -75,7 +75,12 @@ def check_fees(document: dict[str, Any], fees: list[int]) -> None:
     """The five parts sum to the total, and each tier has the sum of its parts."""
     parts = [sum(part) for part in zip(*map(split_fee, fees), strict=True)]
     assert document["fees"] == {
-        "l1": parts[0], "l2": parts[1], "l3": parts[2], "l4": parts[3], "treasury": 0, "total": sum(fees)
+        "l1": parts[0],
+        "l2": parts[1],
+        "l3": parts[2],
+        "l4": parts[3],
+        "treasury": 0,
+        "total": sum(fees),
     }
 
 
@@ -204,8 +209,12 @@ class Background:
 
     def __init__(self, *args: object) -> None:
         self.process = subprocess.Popen(
-            [*SUPERVM, "up", "--json", *map(str, args)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE, text=True, start_new_session=True,
+            [*SUPERVM, "up", "--json", *map(str, args)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
         )
 
     def until(self, text: str) -> None:
@@ -326,8 +335,12 @@ def test_no_timeout_shorter_than_a_second_and_no_network_of_nothing() -> None:
 
 def test_without_a_folder_nothing_is_left_behind(tmp_path: Path) -> None:
     done = subprocess.run(
-        [*SUPERVM, "up", "--l1", "1", "--l4", "1", "--exit-when-done", "--timeout", "100"], capture_output=True,
-        text=True, timeout=RUN_TIMEOUT_S, env={**os.environ, "TMPDIR": str(tmp_path)}, stdin=subprocess.DEVNULL,
+        [*SUPERVM, "up", "--l1", "1", "--l4", "1", "--exit-when-done", "--timeout", "100"],
+        capture_output=True,
+        text=True,
+        timeout=RUN_TIMEOUT_S,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdin=subprocess.DEVNULL,
     )
     assert done.returncode == 0
     assert "10 payments: 10 proved" in done.stdout

@@ -81,5 +81,6 @@ def _strangers_follow(nodes: Nodes, directory: Path, wish: str) -> None:
     assert (shown["validators_hash"], shown["quorum"]) == (wish, 4)
     assert sorted(item["weight"] for item in shown["validators"]) == sorted(NEXT.values())
     done: subprocess.CompletedProcess[str] = run(
-        "l1", "epoch", "--number", 10**6, "--config", nodes.folder("one-1") / "config.toml")
+        "l1", "epoch", "--number", 10**6, "--config", nodes.folder("one-1") / "config.toml"
+    )
     assert (done.returncode, "has not begun" in done.stderr) == (2, True), done

@@ -20,7 +20,11 @@ from supervm.tier_l4_mobile.budgets import BUDGETS as PHONE
 
 DOCS = Path(__file__).parents[2] / "docs" / "messages.md"
 TIERS: Mapping[int, Mapping[Rank, Budget]] = {
-    1: VALIDATOR, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE}
+    1: VALIDATOR,
+    2: miner_budgets(MinerOptions()),
+    3: edge_budgets(DEFAULT_RATES),
+    4: PHONE,
+}
 WHO = {
     1: {Rank.MEMBER: "validators", Rank.NAMED: "miners, configured peers", Rank.STRANGER: "other L1 nodes"},
     2: {Rank.MEMBER: "validators", Rank.NAMED: "edges", Rank.STRANGER: "anybody else"},
@@ -28,8 +32,11 @@ WHO = {
     4: {Rank.NAMED: "its edges", Rank.STRANGER: "anybody else"},
 }
 ASKED_BY_NUMBER: Mapping[type[messages.Message], CostClass] = {
-    messages.Submit: "transfers", messages.Subscribe: "accounts", messages.GetAccounts: "accounts",
-    messages.GetReceipt: "receipts"}
+    messages.Submit: "transfers",
+    messages.Subscribe: "accounts",
+    messages.GetAccounts: "accounts",
+    messages.GetReceipt: "receipts",
+}
 
 
 def cost_row(kind: type[messages.Message], cost: Cost) -> str:
@@ -42,15 +49,17 @@ def budget_rows() -> list[str]:
         for rank, budget in by_rank.items():
             shown = {**budget.classes, **({"together": budget.together} if budget.together else {})}
             for name, rate in shown.items():
-                rows.append(f"| L{tier} | {rank.name.lower()} | {WHO[tier][rank]} | {name} | {rate.per_s:,} | "
-                            f"{rate.burst:,} |")
+                rows.append(
+                    f"| L{tier} | {rank.name.lower()} | {WHO[tier][rank]} | {name} | {rate.per_s:,} | {rate.burst:,} |"
+                )
     return rows
 
 
 def test_the_page_lists_every_cost_and_budget_as_it_is() -> None:
     text = DOCS.read_text()
-    listed = re.findall(r"^\| `\w+` \| (?:link|transfers|accounts|receipts|answers|batches|history|consensus) \|.*$",
-                        text, re.MULTILINE)
+    listed = re.findall(
+        r"^\| `\w+` \| (?:link|transfers|accounts|receipts|answers|batches|history|consensus) \|.*$", text, re.MULTILINE
+    )
     assert listed == [cost_row(kind, cost) for kind, cost in COSTS.items()]
     assert re.findall(r"^\| L\d \| (?:member|named|stranger) \|.*$", text, re.MULTILINE) == budget_rows()
 

@@ -31,12 +31,14 @@ def parameters(command: click.Command, path: str = "") -> Iterator[tuple[str, cl
 def test_every_number_of_every_command_line_is_read_by_the_one_rule() -> None:
     """A new option of type int would take "1_5" again; this finds it whatever member it is in."""
     numeric = [
-        (path, parameter) for path, parameter in parameters(program)
+        (path, parameter)
+        for path, parameter in parameters(program)
         if isinstance(parameter.type, click.types.IntParamType | click.types.FloatParamType)
     ]
     assert len(numeric) >= 20
     assert [
-        f"{path} {parameter.name}" for path, parameter in numeric
+        f"{path} {parameter.name}"
+        for path, parameter in numeric
         if not isinstance(parameter.type, WholeNumber | DecimalNumber)
     ] == []
 
@@ -67,11 +69,22 @@ def test_bounds_hold_and_decimals_are_plain() -> None:
             DecimalNumber(min=1).convert(text, None, None)
 
 
-@pytest.mark.parametrize("arguments", [
-    ["fee", "split", "9" * 5_000], ["fee", "split", "1_5"], ["fee", "split", "+5"], ["fee", "split", "٥"],
-    ["fee", "split", "5", "--shares", "9" * 5_000], ["up", "--l1", "9" * 5_000], ["detect", "--cores", "1_0"],
-    ["fee", "split", "5", "--" + "x" * 5_000], ["x" * 5_000], ["init", "y" * 5_000],
-], ids=lambda arguments: " ".join(arguments)[:24])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["fee", "split", "9" * 5_000],
+        ["fee", "split", "1_5"],
+        ["fee", "split", "+5"],
+        ["fee", "split", "٥"],
+        ["fee", "split", "5", "--shares", "9" * 5_000],
+        ["up", "--l1", "9" * 5_000],
+        ["detect", "--cores", "1_0"],
+        ["fee", "split", "5", "--" + "x" * 5_000],
+        ["x" * 5_000],
+        ["init", "y" * 5_000],
+    ],
+    ids=lambda arguments: " ".join(arguments)[:24],
+)
 def test_a_refusal_is_one_short_line_and_nothing_is_done(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -54,7 +54,8 @@ def module(tier: int, name: str) -> ModuleType:
 def node_of(tier: int) -> type[Shell]:
     """The node class of a tier; skips while it is not a shell with parts."""
     found = [
-        kind for _, kind in inspect.getmembers(module(tier, "node"), inspect.isclass)
+        kind
+        for _, kind in inspect.getmembers(module(tier, "node"), inspect.isclass)
         if issubclass(kind, Shell) and kind.PARTS
     ]
     if not found:
@@ -132,8 +133,7 @@ def test_the_owners_requests_are_declared_once(tier: int, node: type[Shell]) -> 
 
 def test_the_tables_are_those_of_the_tier(tier: int, node: type[Shell]) -> None:
     declared, tables = node.declared_tables(), module(tier, "tables").TABLES
-    assert_same(
-        node, "tables", [table.name for table in declared], "tables.TABLES", [table.name for table in tables])
+    assert_same(node, "tables", [table.name for table in declared], "tables.TABLES", [table.name for table in tables])
     assert set(declared) == set(tables)
 
 
@@ -153,7 +153,8 @@ def published(path: Path) -> set[str]:
     for call in ast.walk(ast.parse(path.read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "publish":
             literals = [
-                leaf.value for leaf in ast.walk(call.args[0])
+                leaf.value
+                for leaf in ast.walk(call.args[0])
                 if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
             ]
             assert literals, f"{path.relative_to(ROOT)}:{call.lineno}: the event's name is no literal"
@@ -211,7 +212,8 @@ def test_parts_define_the_hooks_that_they_declare(node: type[Shell]) -> None:
     for part in node.kinds_of_parts():
         for declared, hook in ((part.takes, "receive"), (part.answers, "command")):
             assert defines(part, hook) == bool(declared), (
-                f"{part.__name__} declares {names(declared)} and {'has' if defines(part, hook) else 'lacks'} {hook}")
+                f"{part.__name__} declares {names(declared)} and {'has' if defines(part, hook) else 'lacks'} {hook}"
+            )
         if defines(part, "deadline_us"):
             assert defines(part, "tick") or defines(part, "settle"), f"{part.__name__} has no use for the tick it wants"
 

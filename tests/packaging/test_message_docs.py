@@ -19,7 +19,8 @@ def _directions(kind: type[messages.Message]) -> str:
         return "every link"
     names = {0: "client", 1: "L1", 2: "L2", 3: "L3", 4: "L4"}
     return ", ".join(
-        f"{names[sender]} - {names[receiver]}" for (sender, receiver), kinds in directions.ACCEPTS.items()
+        f"{names[sender]} - {names[receiver]}"
+        for (sender, receiver), kinds in directions.ACCEPTS.items()
         if kind in kinds
     )
 
@@ -29,7 +30,9 @@ def test_the_catalogue_lists_every_message_as_it_is() -> None:
     listed = {(number, name, way, drop) for number, name, way, drop in LINE.findall(DOCS.read_text())}
     true = {
         (
-            str(kind.__struct_config__.tag), kind.__name__, _directions(kind),
+            str(kind.__struct_config__.tag),
+            kind.__name__,
+            _directions(kind),
             "yes" if kind in messages.DROPPABLE else "no",
         )
         for kind in typing.get_args(messages.AnyMessage)

@@ -20,7 +20,11 @@ LIMITS = {"complexity": 15, "lines": 70, "arguments": 9}
 OUTSIDE = ("cli", "cli.py", "config.py", "commands.py", "profile.py")
 """Modules of a tier that are not its core: they show numbers to people and join paths."""
 MONEY_AND_CORES = (
-    "protocol", "tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile",
+    "protocol",
+    "tier_l1_super",
+    "tier_l2_miner",
+    "tier_l3_edge",
+    "tier_l4_mobile",
 )
 
 
@@ -35,8 +39,13 @@ def measured() -> dict[str, object]:
     wings = ("contract", "parts", "link", "wallet")
     shared = ((name, tree) for name, tree in sources("common") if name.split("/")[1] in wings)
     cores = [*sources(*MONEY_AND_CORES), *shared]
-    above["floats"] = dict(sorted(count_by_module(
-        place for name, tree in cores if name.split("/")[1] not in OUTSIDE for place in floats(name, tree)).items()))
+    above["floats"] = dict(
+        sorted(
+            count_by_module(
+                place for name, tree in cores if name.split("/")[1] not in OUTSIDE for place in floats(name, tree)
+            ).items()
+        )
+    )
     return above
 
 
@@ -56,7 +65,8 @@ def test_nothing_grows_beyond_what_is_listed(what: str) -> None:
     limit = LIMITS.get(what, 0)
     problems = [
         f"{name}: {what} {found.get(name, f'at most {limit}')}, listed {listed.get(name, f'not: {limit} are allowed')}"
-        for name in sorted({*listed, *found}) if listed.get(name) != found.get(name)
+        for name in sorted({*listed, *found})
+        if listed.get(name) != found.get(name)
     ]
     assert not problems, "make it smaller, or lower the entry in ratchets.json:\n" + "\n".join(problems)
 

@@ -54,8 +54,9 @@ def test_the_index_says_truly_where_rules_are_defined() -> None:
     """Each page of the folder stands in the index, and defines in bold what the index says it does."""
     promised = promised_rules((SPEC / "README.md").read_text(encoding="utf-8"))
     assert set(promised) == set(SPEC_PAGES) - {"README.md"}
-    assert [(page, name) for page, names in promised.items() for name in names
-            if name not in SPEC_PAGES[page].rules] == []
+    assert [
+        (page, name) for page, names in promised.items() for name in names if name not in SPEC_PAGES[page].rules
+    ] == []
     assert {name[0] for name in RULES} >= set("ABCDELNPRSTW")
 
 
@@ -116,25 +117,56 @@ def found(text: str) -> list[str]:
     return [item.citation for block in text_blocks(text) for item in checker.wrong(block.text)]
 
 
-@pytest.mark.parametrize("text", [
-    "see rules.md 2.10.", "rules.md 1, 2.10 and 3.9.5", "rules.md rule 5; rules.md, Rules 5", "as in 3.9.5: S1, (2.10)",
-    "(rules.md, Late blocks)", 'rules.md "Quorum"', "rules.md 2.10, S1", "(2.10, E7)", "[rules.md](../rules.md) 1 says",
-    "`rules.md` 1", "rules.md 1, 21 nodes", "Python 3.11.7, RFC 6962 (2.1), 3.4 s, (0.5 s), E2E, P4, `S7`",
-    "(rules.md)", "rules.md\n2.10", "rules.md, for example", "version 2.3.4 of it",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "see rules.md 2.10.",
+        "rules.md 1, 2.10 and 3.9.5",
+        "rules.md rule 5; rules.md, Rules 5",
+        "as in 3.9.5: S1, (2.10)",
+        "(rules.md, Late blocks)",
+        'rules.md "Quorum"',
+        "rules.md 2.10, S1",
+        "(2.10, E7)",
+        "[rules.md](../rules.md) 1 says",
+        "`rules.md` 1",
+        "rules.md 1, 21 nodes",
+        "Python 3.11.7, RFC 6962 (2.1), 3.4 s, (0.5 s), E2E, P4, `S7`",
+        "(rules.md)",
+        "rules.md\n2.10",
+        "rules.md, for example",
+        "version 2.3.4 of it",
+    ],
+)
 def test_what_resolves_passes(text: str) -> None:
     assert found(text) == []
 
 
-@pytest.mark.parametrize(("text", "citation"), [
-    ("rules.md 2.1", "rules.md 2.1"), ("rules.md\n4", "rules.md 4"), ("rules.md 1, 2.11)", "rules.md 2.11"),
-    ("rules.md 1 and 7.", "rules.md 7"), ("recipes.md 6", "recipes.md"), ("docs/spec/findings.md", "findings.md"),
-    ("rules.md rule 6", "rules.md rule 6"), ("rules.md, Rules 4", "rules.md rule 4"), ("rules.md S2", "rules.md, S2"),
-    ("(rules.md 1, E7, E8)", "rules.md, E8"), ("(rules.md, Links)", "rules.md, Links"),
-    ('rules.md 1, "Early blocks"', "rules.md, Early blocks"), ("S2 holds", "S2"), ("(1, S17)", "S17"),
-    ("as in 3.9.4", "rules.md 3.9.4"), ("late (2.8).", "rules.md 2.8"), ("(2.10, 2.12)", "rules.md 2.12"),
-    ("paid (2.10, rules 1)", "rules 1"), ("S1-S3", "S3"), ("[rules.md](rules.md) 3", "rules.md 3"),
-])
+@pytest.mark.parametrize(
+    ("text", "citation"),
+    [
+        ("rules.md 2.1", "rules.md 2.1"),
+        ("rules.md\n4", "rules.md 4"),
+        ("rules.md 1, 2.11)", "rules.md 2.11"),
+        ("rules.md 1 and 7.", "rules.md 7"),
+        ("recipes.md 6", "recipes.md"),
+        ("docs/spec/findings.md", "findings.md"),
+        ("rules.md rule 6", "rules.md rule 6"),
+        ("rules.md, Rules 4", "rules.md rule 4"),
+        ("rules.md S2", "rules.md, S2"),
+        ("(rules.md 1, E7, E8)", "rules.md, E8"),
+        ("(rules.md, Links)", "rules.md, Links"),
+        ('rules.md 1, "Early blocks"', "rules.md, Early blocks"),
+        ("S2 holds", "S2"),
+        ("(1, S17)", "S17"),
+        ("as in 3.9.4", "rules.md 3.9.4"),
+        ("late (2.8).", "rules.md 2.8"),
+        ("(2.10, 2.12)", "rules.md 2.12"),
+        ("paid (2.10, rules 1)", "rules 1"),
+        ("S1-S3", "S3"),
+        ("[rules.md](rules.md) 3", "rules.md 3"),
+    ],
+)
 def test_what_does_not_resolve_is_found(text: str, citation: str) -> None:
     assert found(text) == [citation]
 
@@ -146,8 +178,11 @@ def test_places_are_those_of_the_file() -> None:
     checker = Checker({"rules.md": page}, frozenset(page.rules), "rules.md")
 
     def places(blocks: Iterator[Block]) -> list[tuple[int, str]]:
-        return sorted((block.line_of(item.offset), item.citation) for block in blocks
-                      for item in checker.wrong(block.text, block.only_pages))
+        return sorted(
+            (block.line_of(item.offset), item.citation)
+            for block in blocks
+            for item in checker.wrong(block.text, block.only_pages)
+        )
 
     assert places(python_blocks(source, with_strings=False)) == [(3, "rules.md 2.1"), (7, "rules.md, Links")]
     assert places(python_blocks(source, with_strings=True))[-1] == (9, "recipes.md")

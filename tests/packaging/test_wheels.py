@@ -114,8 +114,18 @@ def test_a_tiers_wheel_set_brings_what_it_declares_and_nothing_else(
 ) -> None:
     environment = tmp_path / "environment"
     name = distribution(member)
-    uv("sync", "--quiet", "--locked", "--no-default-groups", "--no-install-workspace", "--package", name,
-       "--python", sys.executable, UV_PROJECT_ENVIRONMENT=str(environment))
+    uv(
+        "sync",
+        "--quiet",
+        "--locked",
+        "--no-default-groups",
+        "--no-install-workspace",
+        "--package",
+        name,
+        "--python",
+        sys.executable,
+        UV_PROJECT_ENVIRONMENT=str(environment),
+    )
     python = str(environment / ("Scripts" if os.name == "nt" else "bin") / "python")
     needed = members_needed(wheels, member)
     uv("pip", "install", "--quiet", "--no-deps", "--python", python, *(str(wheels[item]) for item in needed))
@@ -124,7 +134,9 @@ def test_a_tiers_wheel_set_brings_what_it_declares_and_nothing_else(
     assert sorted(needed) == sorted(["protocol", "common", member])
     where = subprocess.run(
         [python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"],
-        capture_output=True, text=True, check=True,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout.strip()
     shown = subprocess.run(
         [sys.executable, "-c", _closure_over(where), name], capture_output=True, text=True, check=True

@@ -11,9 +11,7 @@ from nacl.bindings import crypto_generichash_blake2b_salt_personal
 
 from supervm.protocol.base.hashing import hasher
 
-KAT = json.loads(
-    (Path(__file__).parents[1] / "vectors" / "third_party" / "blake2" / "blake2b_kat.json").read_text()
-)
+KAT = json.loads((Path(__file__).parents[1] / "vectors" / "third_party" / "blake2" / "blake2b_kat.json").read_text())
 
 
 @pytest.mark.parametrize("vector", KAT, ids=lambda v: f"{len(v['in']) // 2}-{len(v['key']) // 2}")

@@ -237,17 +237,20 @@ def test_overwritten_bytes_raise_nothing_else(patch: bytes, place: int, name: st
     assert read_or_none(type(SAMPLES[name]), changed) == reference(type(SAMPLES[name]), changed)
 
 
-@pytest.mark.parametrize(("data", "told"), [
-    (b"\x85" + encode(LEAF)[1:], "AccountLeaf at byte 0 must be an array that begins with 8667"),
-    (encode(LEAF).replace(b"account\x01", b"account\xa0"), "must be an array that begins with"),
-    (encode(LEAF)[:10] + b"\xa0" + encode(LEAF)[11:], "AccountLeaf.balance at byte 10 must be an integer of 0 to "),
-    (encode(LEAF)[:-1] + b"\x20", "AccountLeaf.flags at byte 46 .* there is a negative integer \\(20\\)"),
-    (encode(LEAF)[:-1] + b"\x19\x01\x00", "AccountLeaf.flags at byte 46 must be an integer of 0 to 255"),
-    (encode(LEAF)[:-1], "its 46 bytes end too early"),
-    (encode(LEAF)[:20], "its 20 bytes end too early"),
-    (b"", "its 0 bytes end too early"),
-    (encode(LEAF) + b"\x00\x00", "2 bytes are left over"),
-])
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x85" + encode(LEAF)[1:], "AccountLeaf at byte 0 must be an array that begins with 8667"),
+        (encode(LEAF).replace(b"account\x01", b"account\xa0"), "must be an array that begins with"),
+        (encode(LEAF)[:10] + b"\xa0" + encode(LEAF)[11:], "AccountLeaf.balance at byte 10 must be an integer of 0 to "),
+        (encode(LEAF)[:-1] + b"\x20", "AccountLeaf.flags at byte 46 .* there is a negative integer \\(20\\)"),
+        (encode(LEAF)[:-1] + b"\x19\x01\x00", "AccountLeaf.flags at byte 46 must be an integer of 0 to 255"),
+        (encode(LEAF)[:-1], "its 46 bytes end too early"),
+        (encode(LEAF)[:20], "its 20 bytes end too early"),
+        (b"", "its 0 bytes end too early"),
+        (encode(LEAF) + b"\x00\x00", "2 bytes are left over"),
+    ],
+)
 def test_a_refusal_says_where_and_what_is_allowed(data: bytes, told: str) -> None:
     with pytest.raises(RemoteProtocolError, match=f"^AccountLeaf cannot be read: .*{told}"):
         decode(AccountLeaf, data)

@@ -111,8 +111,12 @@ def test_a_bad_entry_is_proved_wherever_it_stands(count: int) -> None:
 
 def votes() -> st.SearchStrategy[Vote]:
     return st.builds(
-        CHAIN.vote, st.integers(0, 3), st.sampled_from(list(VoteKind)), st.integers(1, 3),
-        st.sampled_from([ZERO_HASH, A, B]), epoch=st.integers(0, 1),
+        CHAIN.vote,
+        st.integers(0, 3),
+        st.sampled_from(list(VoteKind)),
+        st.integers(1, 3),
+        st.sampled_from([ZERO_HASH, A, B]),
+        epoch=st.integers(0, 1),
     )
 
 
@@ -152,12 +156,16 @@ HONEST_PAIRS: dict[str, tuple[DoubleVote, str]] = {
     "two views": (made(CHAIN, (1, NOTARIZE, 7, A), (1, NOTARIZE, 8, B)), "not of one validator"),
     "two epochs": (double_vote(DOUBLE.first, CHAIN.vote(1, NOTARIZE, 7, B, epoch=1)), "not of one validator"),
     "another epoch": (
-        double_vote(*(CHAIN.vote(1, NOTARIZE, 7, digest, epoch=1) for digest in (A, B))), "about epoch 1;"),
+        double_vote(*(CHAIN.vote(1, NOTARIZE, 7, digest, epoch=1) for digest in (A, B))),
+        "about epoch 1;",
+    ),
     "another chain": (made(OTHER, (1, NOTARIZE, 7, A), (1, NOTARIZE, 7, B)), "not signed by validator 1 for this"),
     "one of another chain": (double_vote(DOUBLE.first, OTHER.vote(1, NOTARIZE, 7, B)), "not signed by validator 1"),
     "swapped": (DoubleVote(1, DOUBLE.second, DOUBLE.first), "ascending order"),
     "signed by another": (
-        double_vote(DOUBLE.first, replace(CHAIN.vote(2, NOTARIZE, 7, B), signer=1)), "not signed by validator 1"),
+        double_vote(DOUBLE.first, replace(CHAIN.vote(2, NOTARIZE, 7, B), signer=1)),
+        "not signed by validator 1",
+    ),
     "nobody's": (DoubleVote(1, replace(DOUBLE.first, signer=4), replace(DOUBLE.second, signer=4)), "no validator 4"),
     "a vote and its finalize": (made(CHAIN, (1, NOTARIZE, 7, A), (1, FINALIZE, 7, A)), "forbidden"),
     "a finalize of the other block": (made(CHAIN, (1, NOTARIZE, 7, A), (1, FINALIZE, 7, B)), "forbidden"),
@@ -197,21 +205,29 @@ SIBLING = CHAIN.block(CHAIN.genesis_header, ts_ms=GENESIS_TIME_MS + 9).header
 FORGED: dict[str, tuple[BadJustification, str]] = {
     "a good block with a bad justification beside it": (
         replace(justification_evidence(GOOD, FIRST.header), just=Justification(1, (), ())),
-        "justification is not the one the header commits to"),
+        "justification is not the one the header commits to",
+    ),
     "a good block on another parent": (justification_evidence(GOOD, SIBLING), "parent is not the one"),
     "a good block on its grandparent": (justification_evidence(GOOD, CHAIN.genesis_header), "parent is not the one"),
     "a vote for another block": (unjustified(vote=block_vote(GOOD)), "not a Notarize of the block"),
     "a finalize": (
-        unjustified(vote=CHAIN.vote(1, FINALIZE, WRONG.header.view, WRONG.header.hash)), "not a Notarize of the block"),
+        unjustified(vote=CHAIN.vote(1, FINALIZE, WRONG.header.view, WRONG.header.hash)),
+        "not a Notarize of the block",
+    ),
     "another view's vote": (
-        unjustified(vote=CHAIN.vote(1, NOTARIZE, 5, WRONG.header.hash)), "not a Notarize of the block"),
+        unjustified(vote=CHAIN.vote(1, NOTARIZE, 5, WRONG.header.hash)),
+        "not a Notarize of the block",
+    ),
     "signed by another": (
-        unjustified(vote=replace(WRONG.vote, signer=(WRONG.vote.signer + 1) % 4)), "not signed by validator"),
+        unjustified(vote=replace(WRONG.vote, signer=(WRONG.vote.signer + 1) % 4)),
+        "not signed by validator",
+    ),
     "nobody's": (unjustified(vote=replace(WRONG.vote, signer=255)), "no validator 255"),
     "another chain": (misjustified(OTHER)["a gap"], "another chain"),
     "another epoch": (
-        justification_evidence(
-            CHAIN.sign_block(replace(WRONG.header, epoch=1), WRONG.just, GOOD.body), FIRST.header), "about epoch 1;"),
+        justification_evidence(CHAIN.sign_block(replace(WRONG.header, epoch=1), WRONG.just, GOOD.body), FIRST.header),
+        "about epoch 1;",
+    ),
 }
 
 
@@ -265,7 +281,9 @@ ENTRIES: dict[str, tuple[BadBatch, str]] = {
     "the path of another": (replace(FALSE, path=HONEST.path), "not entry 3"),
     "another miner's signature": (replace(FALSE, signature=HONEST.signature), "not signed by its miner"),
     "another miner's name": (
-        replace(FALSE, header=replace(FALSE.header, miner=BATCH.header.miner)), "not signed by its miner"),
+        replace(FALSE, header=replace(FALSE.header, miner=BATCH.header.miner)),
+        "not signed by its miner",
+    ),
     "another length": (replace(FALSE, header=replace(FALSE.header, count=4)), "not entry 3"),
     "other edges": (replace(FALSE, header=replace(FALSE.header, edges=(A,))), "not signed by its miner"),
     "another chain": (bad_batch(batch_with(OTHER, faulty_entries(OTHER)["empty"]), 3), "another chain"),

@@ -90,9 +90,12 @@ def literals(kind: Kind) -> list[str]:
     return [
         field.target.id
         for field, below in pairwise(node.body)
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
-        and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant)
-        and isinstance(below.value.value, str) and below.value.value.strip()
+        if isinstance(field, ast.AnnAssign)
+        and isinstance(field.target, ast.Name)
+        and isinstance(below, ast.Expr)
+        and isinstance(below.value, ast.Constant)
+        and isinstance(below.value.value, str)
+        and below.value.value.strip()
     ]
 
 

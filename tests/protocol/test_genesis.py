@@ -89,17 +89,20 @@ WRONG: dict[str, tuple[Genesis, str]] = {
     "a validator whose node is no point": (validator(node_id=NO_POINT), "the node id of validator 3, 0200.*no usable"),
     "a payout of small order": (validator(payout=b"\x01" + bytes(31)), "payout of validator 3, 0100.*no usable"),
     "another validator's key for its node": (
-        validator(node_id=GENESIS.validators[2].key), "the node id of validator 3 is the key of validator 2 too"
+        validator(node_id=GENESIS.validators[2].key),
+        "the node id of validator 3 is the key of validator 2 too",
     ),
     "a miner that validates": (
-        validator(node_id=GENESIS.miners[0].node_id), "the node id of miner .* is the node id of validator 3 too"
+        validator(node_id=GENESIS.miners[0].node_id),
+        "the node id of miner .* is the node id of validator 3 too",
     ),
     "a miner that a pool is paid for": (
         replace(GENESIS, miners=(replace(GENESIS.miners[0], payout=pool_account("treasury")),)),
         "payout of miner .* is a pool",
     ),
     "a miner's node of small order": (
-        replace(GENESIS, miners=(replace(GENESIS.miners[0], node_id=bytes(32)),)), "id of miner 0+, 0+: .*no usable"
+        replace(GENESIS, miners=(replace(GENESIS.miners[0], node_id=bytes(32)),)),
+        "id of miner 0+, 0+: .*no usable",
     ),
     "shares below the whole": (parameters(fee_shares_bps=(1, 2, 3, 4)), "sum to 10000 bps"),
     "time-outs the wrong way round": (parameters(view_timeout_ms=60_001), "view_timeout_ms is 60001 to 60000"),

@@ -117,9 +117,7 @@ def test_the_frozen_accept_set_is_the_written_rule_and_tells_verifiers_apart(cas
     assert reference(*arguments, strict=False) is True
 
 
-@pytest.mark.parametrize(
-    ("answer", "complaint"), [(0, "accepts a signature whose S"), (-1, "refuses an honest")]
-)
+@pytest.mark.parametrize(("answer", "complaint"), [(0, "accepts a signature whose S"), (-1, "refuses an honest")])
 def test_another_verifier_is_found_at_start_up(monkeypatch, answer, complaint):
     monkeypatch.setattr(keys, "_open", lambda *_: answer)
     with pytest.raises(LocalProtocolError, match=complaint):

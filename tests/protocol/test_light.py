@@ -55,15 +55,29 @@ class Chainlet:
         ts_ms = last.ts_ms + 1_000 if ts_ms is None else ts_ms
         batches = [self.tools.certified(self.tools.batch(transfers))] if transfers else []
         result = execute_block(
-            self.accounts, batches, ts_ms=ts_ms, payout_of_miner=chain.payout_of_miner,
+            self.accounts,
+            batches,
+            ts_ms=ts_ms,
+            payout_of_miner=chain.payout_of_miner,
             fee_shares_bps=chain.parameters.fee_shares_bps,
         )
         self.accounts.update(result.changes)
         self.trie.update({key: encode_account(value) for key, value in result.changes.items()})
         self.history.append(last.hash)
         header = CheckpointHeader(
-            1, chain.chain_id, 0, last.height + 1, bytes([last.height + 1]) * 32, last.hash, ts_ms, self.trie.root,
-            result.receipts_root, self.history.root, chain.validators.hash, ZERO_HASH, chain.supply,
+            1,
+            chain.chain_id,
+            0,
+            last.height + 1,
+            bytes([last.height + 1]) * 32,
+            last.hash,
+            ts_ms,
+            self.trie.root,
+            result.receipts_root,
+            self.history.root,
+            chain.validators.hash,
+            ZERO_HASH,
+            chain.supply,
         )
         self.headers.append(header)
         self.views.append(self.trie.snapshot())
@@ -83,7 +97,10 @@ class Chainlet:
         receipts, checkpoint = self.receipts[height], self.certified(newest)
         same = self.headers[height] is checkpoint.header
         data = receipt_proof(
-            receipts=receipts, position=position, header=self.headers[height], checkpoint=checkpoint,
+            receipts=receipts,
+            position=position,
+            header=self.headers[height],
+            checkpoint=checkpoint,
             path=merkle_path([encode(item) for item in receipts], position, RECEIPTS),
             history=None if same else self.history.prove(height, checkpoint.header.height),
         )
@@ -228,7 +245,7 @@ def proof_of_another_account(chain: Chainlet) -> bytes:
 def with_a_long_integer(chain: Chainlet) -> bytes:
     data = encode(chain.answer(ALICE))
     place = data.index(b"\x66answer\x01") + 7
-    return data[:place] + b"\x18\x01" + data[place + 1:]
+    return data[:place] + b"\x18\x01" + data[place + 1 :]
 
 
 def another_chain(_chain: Chainlet) -> bytes:
@@ -249,31 +266,34 @@ def another_validator_set(chain: Chainlet) -> bytes:
     return encode(AccountAnswer(1, forged, ALICE, chain.proof(ALICE)))
 
 
-@pytest.mark.parametrize(("attack", "code"), [
-    (forged_balance, None),
-    (state_root_of_the_liar, "bad-certificate"),
-    (too_few, "bad-certificate"),
-    (counted_twice, "bad-certificate"),
-    (out_of_order, "bad-certificate"),
-    (one_key_for_all, "bad-certificate"),
-    (key_outside_the_set, "bad-certificate"),
-    (index_outside_the_set, "bad-certificate"),
-    (votes_of_another_kind, "bad-certificate"),
-    (votes_for_another_height, "bad-certificate"),
-    (absence_forged_from_nothing, None),
-    (absence_of_another, None),
-    (absence_by_dropping_the_value, None),
-    (proof_of_an_older_state, None),
-    (proof_of_another_account, None),
-    (with_a_long_integer, "malformed"),
-    (another_chain, "wrong-chain"),
-    (another_validator_set, "unknown-set"),
-    (lambda chain: encode(chain.answer(ALICE)) + b"\x00", "malformed"),
-    (lambda chain: encode(chain.answer(ALICE))[:-1], "malformed"),
-    (lambda chain: b"", "malformed"),
-    (lambda chain: b"\x9f" * 100_000, "malformed"),
-    (lambda chain: bytes((1 << 20) + 1), "malformed"),
-])
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        (forged_balance, None),
+        (state_root_of_the_liar, "bad-certificate"),
+        (too_few, "bad-certificate"),
+        (counted_twice, "bad-certificate"),
+        (out_of_order, "bad-certificate"),
+        (one_key_for_all, "bad-certificate"),
+        (key_outside_the_set, "bad-certificate"),
+        (index_outside_the_set, "bad-certificate"),
+        (votes_of_another_kind, "bad-certificate"),
+        (votes_for_another_height, "bad-certificate"),
+        (absence_forged_from_nothing, None),
+        (absence_of_another, None),
+        (absence_by_dropping_the_value, None),
+        (proof_of_an_older_state, None),
+        (proof_of_another_account, None),
+        (with_a_long_integer, "malformed"),
+        (another_chain, "wrong-chain"),
+        (another_validator_set, "unknown-set"),
+        (lambda chain: encode(chain.answer(ALICE)) + b"\x00", "malformed"),
+        (lambda chain: encode(chain.answer(ALICE))[:-1], "malformed"),
+        (lambda chain: b"", "malformed"),
+        (lambda chain: b"\x9f" * 100_000, "malformed"),
+        (lambda chain: bytes((1 << 20) + 1), "malformed"),
+    ],
+)
 def test_a_forged_answer_is_refused(chain, client, attack, code):
     with pytest.raises(RemoteProtocolError) as caught:
         client.check_answer(attack(chain), NOW_MS)
@@ -387,24 +407,30 @@ def replaced(proof: ReceiptProof, **fields: object) -> ReceiptProof:
     return msgspec.structs.replace(proof, **fields)
 
 
-@pytest.mark.parametrize(("attack", "code"), [
-    (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, status=1 - p.receipt.status)), "bad-receipt"),
-    (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, position=1)), "bad-receipt"),
-    (lambda c, p: replaced(p, receipt=c.receipts[1][1]), "bad-receipt"),
-    (lambda c, p: replaced(p, sides=1), "bad-receipt"),
-    (lambda c, p: replaced(p, sides=2), "bad-receipt"),
-    (lambda c, p: replaced(p, sides=2**63 - 1), "bad-receipt"),
-    (lambda c, p: replaced(p, path=()), None),
-    (lambda c, p: replaced(p, path=(*p.path, bytes(32))), None),
-    (lambda c, p: replaced(p, header=c.headers[2]), None),
-    (lambda c, p: replaced(p, history=()), "bad-receipt"),
-    (lambda c, p: replaced(p, history=p.history * 2), "bad-receipt"),
-    (lambda c, p: replaced(p, history=c.receipt(2, 0, 3).history), None),
-    (lambda c, p: replaced(p, checkpoint=c.certified(2)), None),
-    (lambda c, p: replaced(p, checkpoint=c.certified(1)), "bad-receipt"),
-    (lambda c, p: replaced(p, checkpoint=c.certified(3, (0, 1))), "bad-certificate"),
-    (lambda c, p: replaced(p, header=msgspec.structs.replace(p.header, receipts_root=bytes(32))), None),
-])
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        (
+            lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, status=1 - p.receipt.status)),
+            "bad-receipt",
+        ),
+        (lambda c, p: replaced(p, receipt=msgspec.structs.replace(p.receipt, position=1)), "bad-receipt"),
+        (lambda c, p: replaced(p, receipt=c.receipts[1][1]), "bad-receipt"),
+        (lambda c, p: replaced(p, sides=1), "bad-receipt"),
+        (lambda c, p: replaced(p, sides=2), "bad-receipt"),
+        (lambda c, p: replaced(p, sides=2**63 - 1), "bad-receipt"),
+        (lambda c, p: replaced(p, path=()), None),
+        (lambda c, p: replaced(p, path=(*p.path, bytes(32))), None),
+        (lambda c, p: replaced(p, header=c.headers[2]), None),
+        (lambda c, p: replaced(p, history=()), "bad-receipt"),
+        (lambda c, p: replaced(p, history=p.history * 2), "bad-receipt"),
+        (lambda c, p: replaced(p, history=c.receipt(2, 0, 3).history), None),
+        (lambda c, p: replaced(p, checkpoint=c.certified(2)), None),
+        (lambda c, p: replaced(p, checkpoint=c.certified(1)), "bad-receipt"),
+        (lambda c, p: replaced(p, checkpoint=c.certified(3, (0, 1))), "bad-certificate"),
+        (lambda c, p: replaced(p, header=msgspec.structs.replace(p.header, receipts_root=bytes(32))), None),
+    ],
+)
 def test_a_forged_receipt_is_refused(chain, client, attack, code):
     honest = chain.receipt(1, 0, 3)
     with pytest.raises(RemoteProtocolError) as caught:

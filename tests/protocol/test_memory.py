@@ -127,8 +127,12 @@ def test_a_certificate_is_checked_once_for_each_set_and_rule_and_whoever_counts_
         assert (len(checks), spared) == (3, [3, 3])
         with pytest.raises(RemoteProtocolError, match="required"):
             check_certificate(good, chain_id, validators, counted, kind=VoteKind.NULLIFY)
-        for set_, chain, certificate in ((others, chain_id, good), (validators, bytes([1]) * 32, good),
-                                         (validators, chain_id, bad), (validators, chain_id, bad)):
+        for set_, chain, certificate in (
+            (others, chain_id, good),
+            (validators, bytes([1]) * 32, good),
+            (validators, chain_id, bad),
+            (validators, chain_id, bad),
+        ):
             with pytest.raises(RemoteProtocolError, match="is invalid"):
                 check_certificate(certificate, chain, set_, counted)
         with pytest.raises(RemoteProtocolError, match="is invalid"):

@@ -118,8 +118,13 @@ def test_hashes_left_over_or_missing_are_refused() -> None:
     mmr = history(13)
     for index in range(13):
         proof = mmr.prove(index)
-        for hashes in (proof.hashes[1:], proof.hashes[:-1], (*proof.hashes, bytes(32)), (),
-                       tuple(part[:-1] for part in proof.hashes)):
+        for hashes in (
+            proof.hashes[1:],
+            proof.hashes[:-1],
+            (*proof.hashes, bytes(32)),
+            (),
+            tuple(part[:-1] for part in proof.hashes),
+        ):
             refused(mmr.root, leaf(index), msgspec.structs.replace(proof, hashes=hashes), index=index)
 
 

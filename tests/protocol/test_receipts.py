@@ -109,7 +109,8 @@ def test_every_change_of_one_bit_and_of_the_length_is_refused() -> None:
             for bit in range(256):
                 mutant = (int.from_bytes(part, "big") ^ 1 << bit).to_bytes(32, "big")
                 assert not verify_merkle_path(
-                    leaves[index], index, 7, [*path[:at], mutant, *path[at + 1:]], root, RECEIPTS)
+                    leaves[index], index, 7, [*path[:at], mutant, *path[at + 1 :]], root, RECEIPTS
+                )
         cut = [part[:-1] for part in path]
         for wrong in (path[1:], path[:-1], [*path, bytes(32)], [*path, root], cut, []):
             assert not verify_merkle_path(leaves[index], index, 7, wrong, root, RECEIPTS)

@@ -33,8 +33,13 @@ SEALING = CHAIN.block(
 ).header
 HISTORY = HistoryMMR([bytes([number]) * 32 for number in range(5)])
 HEADER = replace(
-    CHAIN.chain.anchor, height=5, ts_ms=SEALING.ts_ms, block_hash=SEALING.hash, history_root=HISTORY.root,
-    prev_hash=b"p" * 32, next_validators_hash=FOLLOWING.hash,
+    CHAIN.chain.anchor,
+    height=5,
+    ts_ms=SEALING.ts_ms,
+    block_hash=SEALING.hash,
+    history_root=HISTORY.root,
+    prev_hash=b"p" * 32,
+    next_validators_hash=FOLLOWING.hash,
 )
 START = SnapshotStart(
     1, CHAIN.certify_checkpoint(HEADER), tuple(HISTORY.peaks()), next_epoch(SEALING, CHAIN.rules, FOLLOWING)
@@ -103,13 +108,18 @@ def test_anything_else_is_refused(spoil: Callable[[], SnapshotStart]) -> None:
 
 
 def test_the_largest_sets_fit() -> None:
-    many = ValidatorList(1, tuple(
-        Validator(1, test_key(f"k{number}").public, test_key(f"n{number}").public, 2**32, bytes([number]) * 32)
-        for number in range(VALIDATORS_MAX)
-    ))
+    many = ValidatorList(
+        1,
+        tuple(
+            Validator(1, test_key(f"k{number}").public, test_key(f"n{number}").public, 2**32, bytes([number]) * 32)
+            for number in range(VALIDATORS_MAX)
+        ),
+    )
     signatures = tuple((number, bytes(64)) for number in range(VALIDATORS_MAX))
     start = replace(
-        START, checkpoint=replace(START.checkpoint, signatures=signatures), peaks=(bytes(32),) * 63,
+        START,
+        checkpoint=replace(START.checkpoint, signatures=signatures),
+        peaks=(bytes(32),) * 63,
         epoch=replace(EPOCH, validators=many, previous=(many,)),
     )
     assert decode_snapshot_start(encode(start)) == start

@@ -76,11 +76,15 @@ def test_what_may_be_dropped_and_what_the_other_end_does_not_know() -> None:
     assert WIRE.unknown_to(("cache", "talk1")) == STANDARD.unknown_to(()) == frozenset()
 
 
-@pytest.mark.parametrize("subject", [
-    Subject("outside", range(230, 240), {Ask: UP}),
-    Subject("twice", range(220, 230), {Twin: UP}),
-    Subject("standard", range(10), {Beat: UP}),
-], ids=lambda subject: subject.name)
+@pytest.mark.parametrize(
+    "subject",
+    [
+        Subject("outside", range(230, 240), {Ask: UP}),
+        Subject("twice", range(220, 230), {Twin: UP}),
+        Subject("standard", range(10), {Beat: UP}),
+    ],
+    ids=lambda subject: subject.name,
+)
 def test_a_number_stands_for_one_kind_within_its_subjects_range(subject: Subject) -> None:
     with pytest.raises(LocalProtocolError, match=f"^{subject.name}: .* has the number"):
         Wire(TALK, subject)

@@ -35,8 +35,10 @@ def reference_root(accounts: dict[bytes, bytes]) -> bytes:
             return bytes(32)
         if len(entries) == 1:
             return entries[0][1]
-        children = [subtree([e for e in entries if e[0][2 * depth:2 * depth + 2] == bits], depth + 1)
-                    for bits in ("00", "01", "10", "11")]
+        children = [
+            subtree([e for e in entries if e[0][2 * depth : 2 * depth + 2] == bits], depth + 1)
+            for bits in ("00", "01", "10", "11")
+        ]
         return h(b"q4node", b"".join(children))
 
     leaves = []
@@ -88,8 +90,7 @@ def test_root_does_not_depend_on_history(batches: list[dict[bytes, bytes]]) -> N
 
 
 @given(MAPS, st.randoms(use_true_random=False))
-def test_one_by_one_in_any_order_gives_the_root_of_one_batch(
-        accounts: dict[bytes, bytes], rng: Random) -> None:
+def test_one_by_one_in_any_order_gives_the_root_of_one_batch(accounts: dict[bytes, bytes], rng: Random) -> None:
     order = list(accounts)
     rng.shuffle(order)
     trie = QuadTrie()
@@ -103,8 +104,7 @@ def test_one_by_one_in_any_order_gives_the_root_of_one_batch(
 
 
 @given(MAPS, st.lists(CHANGES, max_size=6))
-def test_undo_restores_every_earlier_version(
-        start: dict[bytes, bytes], batches: list[dict[bytes, bytes]]) -> None:
+def test_undo_restores_every_earlier_version(start: dict[bytes, bytes], batches: list[dict[bytes, bytes]]) -> None:
     trie = QuadTrie(start)
     done, accounts = [], start
     for changes in batches:
@@ -124,8 +124,7 @@ def test_undo_out_of_order_is_refused() -> None:
 
 
 @given(MAPS, CHANGES)
-def test_a_snapshot_keeps_its_version_and_its_proofs(
-        start: dict[bytes, bytes], changes: dict[bytes, bytes]) -> None:
+def test_a_snapshot_keeps_its_version_and_its_proofs(start: dict[bytes, bytes], changes: dict[bytes, bytes]) -> None:
     trie = QuadTrie(start)
     old, root = trie.snapshot(), trie.root
     trie.update(changes)
@@ -141,8 +140,9 @@ def test_a_snapshot_keeps_its_version_and_its_proofs(
 def deep_neighbours() -> list[bytes]:
     """Addresses whose keys agree in the most leading digits among the first 40,000."""
     keys = sorted((hash_account_key(address(n)), address(n)) for n in range(40_000))
-    pairs = sorted(pairwise(keys),
-                   key=lambda pair: int.from_bytes(pair[0][0], "big") ^ int.from_bytes(pair[1][0], "big"))
+    pairs = sorted(
+        pairwise(keys), key=lambda pair: int.from_bytes(pair[0][0], "big") ^ int.from_bytes(pair[1][0], "big")
+    )
     return [who for pair in pairs[:4] for _, who in pair]
 
 

@@ -52,8 +52,10 @@ def change(proof: TrieProof, **fields: object) -> TrieProof:
     return msgspec.structs.replace(proof, **fields)
 
 
-@given(st.dictionaries(st.integers(0, 80).map(address), st.binary(min_size=1, max_size=9), max_size=60),
-       st.integers(0, 80).map(address))
+@given(
+    st.dictionaries(st.integers(0, 80).map(address), st.binary(min_size=1, max_size=9), max_size=60),
+    st.integers(0, 80).map(address),
+)
 def test_every_proof_verifies_as_what_it_is(accounts: dict[bytes, bytes], who: bytes) -> None:
     trie = QuadTrie(accounts)
     proof = decode_trie_proof(encode(trie.prove(who)))
@@ -68,8 +70,7 @@ def test_every_proof_verifies_as_what_it_is(accounts: dict[bytes, bytes], who: b
             verify_inclusion(trie.root, who, proof)
 
 
-@pytest.mark.parametrize(
-    "who", [address(3), TO_NOTHING, TO_ANOTHER], ids=["inclusion", "nothing", "another leaf"])
+@pytest.mark.parametrize("who", [address(3), TO_NOTHING, TO_ANOTHER], ids=["inclusion", "nothing", "another leaf"])
 def test_every_change_of_one_bit_is_refused(who: bytes) -> None:
     data = encode(TRIE.prove(who))
     for bit in range(8 * len(data)):
@@ -112,7 +113,7 @@ def test_a_path_cut_short_is_refused() -> None:
     proof = TRIE.prove(address(3))
     for levels in range(len(proof.masks)):
         hashes = sum(mask.bit_count() for mask in proof.masks[:levels])
-        short = change(proof, masks=proof.masks[:levels], siblings=proof.siblings[:32 * hashes])
+        short = change(proof, masks=proof.masks[:levels], siblings=proof.siblings[: 32 * hashes])
         refused(TRIE.root, address(3), short)
         refused(TRIE.root, address(3), change(short, value=b""))
 
@@ -207,10 +208,17 @@ def test_garbage_raises_nothing_but_bad_proof(data: bytes) -> None:
     assert caught.value.code == "bad-proof"
 
 
-@given(st.binary(max_size=40), st.binary(max_size=33), st.binary(max_size=33), st.binary(max_size=130),
-       st.binary(max_size=200), st.integers(0, 200).map(address))
+@given(
+    st.binary(max_size=40),
+    st.binary(max_size=33),
+    st.binary(max_size=33),
+    st.binary(max_size=130),
+    st.binary(max_size=200),
+    st.integers(0, 200).map(address),
+)
 def test_wild_fields_raise_nothing_but_bad_proof(
-        value: bytes, key: bytes, value_hash: bytes, masks: bytes, siblings: bytes, who: bytes) -> None:
+    value: bytes, key: bytes, value_hash: bytes, masks: bytes, siblings: bytes, who: bytes
+) -> None:
     refused(TRIE.root, who, TrieProof(1, value, key, value_hash, masks, siblings))
 
 

@@ -111,8 +111,13 @@ def test_what_is_left_out_added_or_changed_is_refused(
     stranger = data.draw(st.integers(201, 400).map(address))
     more = sorted([*leaves, (stranger, b"x")], key=lambda leaf: hash_account_key(leaf[0]))
     refused(trie.root, first_key, change(proof, leaves=tuple(more)))
-    refused(trie.root, first_key, change(proof, leaves=tuple(reversed(leaves))) if len(leaves) > 1 else change(
-        proof, left_masks=proof.left_masks + b"\x00"))
+    refused(
+        trie.root,
+        first_key,
+        change(proof, leaves=tuple(reversed(leaves)))
+        if len(leaves) > 1
+        else change(proof, left_masks=proof.left_masks + b"\x00"),
+    )
 
 
 @given(MAPS.filter(bool), POSITIONS, POSITIONS, st.integers(1, 80))
@@ -179,8 +184,11 @@ def test_a_leaf_before_the_position_is_shown_where_the_path_ends_in_it() -> None
         refused(TRIE.root, after(key), change(proof, before_key=b"", before_value_hash=b""))
         refused(TRIE.root, after(key), change(proof, before_key=key[:31]))
         refused(TRIE.root, after(key), change(proof, before_value_hash=b""))
-        hidden = change(prove_range(TRIE.snapshot(), key, leaves_max=5), before_key=key,
-                        before_value_hash=hash_value(LEAVES[index][1]))
+        hidden = change(
+            prove_range(TRIE.snapshot(), key, leaves_max=5),
+            before_key=key,
+            before_value_hash=hash_value(LEAVES[index][1]),
+        )
         refused(TRIE.root, key, hidden)
         refused(TRIE.root, key, change(hidden, leaves=hidden.leaves[1:]))
     assert shown == 39
@@ -241,11 +249,25 @@ def test_garbage_raises_nothing_but_bad_range(data: bytes) -> None:
 WILD = st.binary(max_size=130)
 
 
-@given(st.lists(st.tuples(st.integers(0, 90).map(address), st.binary(min_size=1, max_size=9)), max_size=9),
-       st.binary(max_size=33), st.binary(max_size=33), WILD, WILD, WILD, WILD, POSITIONS)
+@given(
+    st.lists(st.tuples(st.integers(0, 90).map(address), st.binary(min_size=1, max_size=9)), max_size=9),
+    st.binary(max_size=33),
+    st.binary(max_size=33),
+    WILD,
+    WILD,
+    WILD,
+    WILD,
+    POSITIONS,
+)
 def test_wild_fields_raise_nothing_but_bad_range(
-    leaves: list[tuple[bytes, bytes]], key: bytes, value_hash: bytes, left: bytes, left_hashes: bytes, right: bytes,
-    right_hashes: bytes, first_key: bytes,
+    leaves: list[tuple[bytes, bytes]],
+    key: bytes,
+    value_hash: bytes,
+    left: bytes,
+    left_hashes: bytes,
+    right: bytes,
+    right_hashes: bytes,
+    first_key: bytes,
 ) -> None:
     refused(b"r" * 32, first_key, TrieRange(1, tuple(leaves), key, value_hash, left, left_hashes, right, right_hashes))
 
@@ -258,8 +280,12 @@ def test_bounds_are_kept_and_one_leaf_always_fits() -> None:
     some = prove_range(long.snapshot(), FIRST_KEY, bytes_max=100_000)
     assert 60_000 < len(encode(some)) <= 100_000
     assert len(encode(prove_range(long.snapshot(), FIRST_KEY))) <= RANGE_BYTES_MAX
-    for wrong in ({"leaves_max": 0}, {"leaves_max": RANGE_LEAVES_MAX + 1}, {"bytes_max": RANGE_BYTES_MIN - 1},
-                  {"bytes_max": RANGE_BYTES_MAX + 1}):
+    for wrong in (
+        {"leaves_max": 0},
+        {"leaves_max": RANGE_LEAVES_MAX + 1},
+        {"bytes_max": RANGE_BYTES_MIN - 1},
+        {"bytes_max": RANGE_BYTES_MAX + 1},
+    ):
         with pytest.raises(LocalProtocolError, match="asked for were"):
             prove_range(long.snapshot(), FIRST_KEY, **wrong)
     for call in (lambda: prove_range(long.snapshot(), b"short"), lambda: verify_range(long.root, b"short", some)):

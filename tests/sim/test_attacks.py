@@ -85,10 +85,16 @@ class Played:
 def run(attack: Attack, *, off: str = "") -> Played:
     """Play an attack with payments all the time, and twelve seconds in which they come to their end."""
     net = Deployment(
-        l1=5 if attack.members else 4, members=attack.members, l2=2, l3=2, l4=2,
+        l1=5 if attack.members else 4,
+        members=attack.members,
+        l2=2,
+        l3=2,
+        l4=2,
         actors={attack.who: attack.actor} if attack.actor else {},
-        late_twins={attack.who: Late(attack.late_us)} if attack.late_us else {}, keep_events=True,
-        parameters=Parameters(1, test_network=True, view_timeout_ms=100, epoch_ms=attack.epoch_ms))
+        late_twins={attack.who: Late(attack.late_us)} if attack.late_us else {},
+        keep_events=True,
+        parameters=Parameters(1, test_network=True, view_timeout_ms=100, epoch_ms=attack.epoch_ms),
+    )
     monitor = Monitor(net)
     monitor.costs.suspects[attack.who] = None
     net.start()
@@ -127,9 +133,11 @@ def test_an_attack_costs_no_more_than_this_and_payments_go_on(name: str) -> None
     worst = max(found.values(), key=lambda spent: spent.units)
     undisturbed = calm(attack.members, attack.epoch_ms, attack.seconds)
     ratio = played.p99_ms / undisturbed.p99_ms
-    print(f"{name}: {worst.units // total_s} units/s, {worst.checks // total_s} signatures/s, "
-          f"{worst.sent_bytes // total_s} B/s sent, {worst.written_bytes // total_s} B/s written, "
-          f"R4 p99 x {ratio:.2f}, mean {played.mean_ms:.0f} ms")
+    print(
+        f"{name}: {worst.units // total_s} units/s, {worst.checks // total_s} signatures/s, "
+        f"{worst.sent_bytes // total_s} B/s sent, {worst.written_bytes // total_s} B/s written, "
+        f"R4 p99 x {ratio:.2f}, mean {played.mean_ms:.0f} ms"
+    )
     for key, spent in found.items():
         assert spent.units <= attack.units_per_s * total_s + 2_000_000, key
         assert spent.sent_bytes <= attack.sent_bytes_per_s * total_s + (16 << 20), key

@@ -16,14 +16,23 @@ from supervm.sim.bench.networks import Size, measure_parallel
 from supervm.sim.bench.spent import PURPOSES, Spent, purpose_of
 
 SMALL = benchmark.Plan(
-    events=2_000, pending=(50, 100), validators=4, consensus_s=1,
-    networks=(Size((4, 1, 2, 4), 1, payments_per_s=20),), parallel=Size((4, 1, 1, 2), 1),
+    events=2_000,
+    pending=(50, 100),
+    validators=4,
+    consensus_s=1,
+    networks=(Size((4, 1, 2, 4), 1, payments_per_s=20),),
+    parallel=Size((4, 1, 1, 2), 1),
 )
 NETWORKS = ("sim.consensus4", "sim.nodes11")
 ROWS = [
-    "sim.engine.pending50", "sim.engine.pending100",
-    "sim.consensus4", "sim.consensus4.start", *(f"sim.consensus4.us.{purpose}" for purpose in PURPOSES),
-    "sim.nodes11", "sim.nodes11.start", *(f"sim.nodes11.us.{purpose}" for purpose in PURPOSES),
+    "sim.engine.pending50",
+    "sim.engine.pending100",
+    "sim.consensus4",
+    "sim.consensus4.start",
+    *(f"sim.consensus4.us.{purpose}" for purpose in PURPOSES),
+    "sim.nodes11",
+    "sim.nodes11.start",
+    *(f"sim.nodes11.us.{purpose}" for purpose in PURPOSES),
     "sim.parallel.seeds2",
 ]
 

@@ -56,7 +56,8 @@ def test_a_database_below_the_floor_makes_an_observer_that_catches_up(monkeypatc
 
 def test_it_votes_again_in_the_next_provable_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = Parameters(
-        1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250, epoch_ms=2_000)
+        1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250, epoch_ms=2_000
+    )
     net, monitor = restored(monkeypatch, blocks=4, parameters=parameters)
     host = net.host("l1-0")
     net.world.start(host.node_id)
@@ -124,11 +125,14 @@ def test_the_restorer_breaks_nothing() -> None:
 
 
 def test_the_actor_restores_in_scenarios_and_stays_honest() -> None:
-    text = SCENARIO.split("[[fault]]")[0].replace("duration_s = 10", "duration_s = 17") + """
+    text = (
+        SCENARIO.split("[[fault]]")[0].replace("duration_s = 10", "duration_s = 17")
+        + """
 [[adversary]]
 kind = "database-restorer"
 who = ["l1-2"]
 """
+    )
     stage = set_up(read_scenario(text, "a test"), 1)
     assert "l1-2" in stage.honest
     monitor = Monitor(stage.deployment)

@@ -38,8 +38,12 @@ def survive(net: Deployment, phones: tuple[int, ...], within_s: int, prefix: str
     for phone in phones:
         rows = [
             PaymentRow(
-                to=net.address(phones[0], 1), amount=rng.randrange(1, 99), fee=3, source=net.address(phone, 0),
-                key=f"{phone}:{prefix}:{number}")
+                to=net.address(phones[0], 1),
+                amount=rng.randrange(1, 99),
+                fee=3,
+                source=net.address(phone, 0),
+                key=f"{phone}:{prefix}:{number}",
+            )
             for number in range(PAYMENTS)
         ]
         net.pay(phone, rows)
@@ -136,11 +140,15 @@ def test_one_wallet_on_two_phones() -> None:
     net = Deployment(l4=2, same_wallet=[(0, 1)], keep_events=False)
     net.start()
     for phone in range(2):
-        net.pay(phone, [
-            PaymentRow(
-                to=net.address(0, 1), amount=10 + number, fee=1, source=net.address(0, 0), key=f"{phone}:{number}")
-            for number in range(3)
-        ])
+        net.pay(
+            phone,
+            [
+                PaymentRow(
+                    to=net.address(0, 1), amount=10 + number, fee=1, source=net.address(0, 0), key=f"{phone}:{number}"
+                )
+                for number in range(3)
+            ],
+        )
     net.world.run(60_000_000)
     infos = net.validator_info()
     assert len({info["state_root"] for info in infos}) == 1

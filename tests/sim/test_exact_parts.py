@@ -158,7 +158,8 @@ def disk_with(*groups: bytes) -> VirtualDisk:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "rows", "log", "told"), [(LOST, 1, [b"a"], 0), (TORN, 2, [b"a"], 0), (KEPT, 2, [b"a", b"b"], 1)])
+    ("outcome", "rows", "log", "told"), [(LOST, 1, [b"a"], 0), (TORN, 2, [b"a"], 0), (KEPT, 2, [b"a", b"b"], 1)]
+)
 def test_a_crash_in_the_middle_of_a_write(outcome: int, rows: int, log: list[bytes], told: int) -> None:
     """The group under way is lost, torn between tables and log, or there after all; what only waited is lost."""
     disk = disk_with(b"a")

@@ -88,7 +88,10 @@ def test_same_trace_in_other_processes_and_under_other_hash_seeds() -> None:
     code = f"import sys; sys.path.insert(0, {os.path.dirname(__file__)!r}); import test_exact_world as t; "
     digests = [
         subprocess.run(
-            [sys.executable, "-c", code + "print(t.trace().hex())"], check=True, capture_output=True, text=True,
+            [sys.executable, "-c", code + "print(t.trace().hex())"],
+            check=True,
+            capture_output=True,
+            text=True,
             env={**os.environ, "PYTHONHASHSEED": hash_seed},
         ).stdout.strip()
         for hash_seed in ("1", "2")
@@ -129,8 +132,9 @@ def test_crash_at_every_boundary(name: str, boundary: str) -> None:
     net.start()
     writes = name[1] in "13"  # what a miner or a phone writes between two payments may be nothing
     for nth in (1, 3):
-        net.world.crash_at(net.id_of(name), boundary, nth if writes or "send" in boundary else 1,
-                           restart_after_us=300_000)
+        net.world.crash_at(
+            net.id_of(name), boundary, nth if writes or "send" in boundary else 1, restart_after_us=300_000
+        )
         load(net, 3, prefix=f"x{nth}")
         net.world.run(2_000_000)
         if net.host(name).core is None:
@@ -188,8 +192,12 @@ def test_amnesia_makes_an_observer() -> None:
     net.world.start(node_id)
     votes: list[Sent] = []
     net.world.observe(
-        lambda event: votes.append(event) if isinstance(event, Sent) and isinstance(event.message, VoteMessage)
-        and event.sender.node_id == node_id else None)
+        lambda event: (
+            votes.append(event)
+            if isinstance(event, Sent) and isinstance(event.message, VoteMessage) and event.sender.node_id == node_id
+            else None
+        )
+    )
     load(net)
     whole(net, 20)
     assert votes == []
@@ -278,8 +286,11 @@ def test_asymmetric_and_flapping_cuts(flaps: int) -> None:
 
 @pytest.mark.parametrize(
     "rules",
-    [Rules(loss_ppm=300_000), Rules(extra_us=80_000),
-     Rules(loss_ppm=100_000, duplicate_ppm=200_000, reorder_ppm=300_000, datagram=True)],
+    [
+        Rules(loss_ppm=300_000),
+        Rules(extra_us=80_000),
+        Rules(loss_ppm=100_000, duplicate_ppm=200_000, reorder_ppm=300_000, datagram=True),
+    ],
 )
 def test_bad_paths(rules: Rules) -> None:
     """30 % loss on streams; long delays; datagram paths that lose, double and overtake: everything is proved."""
@@ -355,8 +366,14 @@ def test_flows_of_a_host_that_went_off_end_by_themselves() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [lambda net: net.world.crash_at(net.l1[0].public, "whenever"), lambda net: net.world.host(b"nobody"),
-              lambda net: net.world.start(net.l1[0].public), lambda net: net.host("l5-0")])
+    "wrong",
+    [
+        lambda net: net.world.crash_at(net.l1[0].public, "whenever"),
+        lambda net: net.world.host(b"nobody"),
+        lambda net: net.world.start(net.l1[0].public),
+        lambda net: net.host("l5-0"),
+    ],
+)
 def test_mistakes_of_the_caller_are_errors(wrong: Callable[[Deployment], object]) -> None:
     """Unknown boundaries, hosts and names, and a second start, say what is wrong."""
     net = Deployment()

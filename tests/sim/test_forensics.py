@@ -23,8 +23,7 @@ def test_forensics_name_double_notarizers() -> None:
     for block, signers in ((a, (0, 1, 2)), (b, (1, 2, 3))):
         for signer in signers:
             scene.monitor.finality.vote(NOTARIZE, 0, 1, block.hash, signer)
-    found = verdict(
-        scene, scene.certificate(FINALIZE, 1, a.hash), scene.certificate(FINALIZE, 1, b.hash, (1, 2, 3)))
+    found = verdict(scene, scene.certificate(FINALIZE, 1, a.hash), scene.certificate(FINALIZE, 1, b.hash, (1, 2, 3)))
     assert (found.kind, found.view, found.culprits) == ("E1", 1, (1, 2))
 
 
@@ -35,8 +34,7 @@ def test_forensics_name_who_nullified_what_they_finalized() -> None:
     nullification = scene.certificate(NULLIFY, 1, ZERO_HASH, (1, 2, 3))
     b = scene.block(2, just=Justification(1, (), (nullification,)), ts=9)
     c = scene.block(3, parent=b)
-    found = verdict(
-        scene, scene.certificate(FINALIZE, 3, c.hash, (1, 2, 3)), scene.certificate(FINALIZE, 1, a.hash))
+    found = verdict(scene, scene.certificate(FINALIZE, 3, c.hash, (1, 2, 3)), scene.certificate(FINALIZE, 1, a.hash))
     assert (found.kind, found.view, found.culprits) == ("E2", 1, (1, 2))
 
 
@@ -82,6 +80,5 @@ def test_naming_an_honest_node_is_a_violation() -> None:
     for block, signers in ((a, (0, 1, 2)), (b, (1, 2, 3))):
         for signer in signers:
             scene.monitor.finality.vote(NOTARIZE, 0, 1, block.hash, signer)
-    scene.monitor.accuse(
-        scene.certificate(FINALIZE, 1, a.hash), scene.certificate(FINALIZE, 1, b.hash, (1, 2, 3)))
+    scene.monitor.accuse(scene.certificate(FINALIZE, 1, a.hash), scene.certificate(FINALIZE, 1, b.hash, (1, 2, 3)))
     assert "A1" in scene.broken

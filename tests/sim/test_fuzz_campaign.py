@@ -29,16 +29,30 @@ from supervm.sim.fuzz.run import run_seed
 from supervm.sim.invariants import RULES
 
 OFTEN = (
-    "view-nullified", "gap-proposed", "payment-executed", "payment-expired", "restart-with-own-votes", "l2-failover",
-    "crash-at-every-boundary", "all-validators-down", "caught-up-by-chain", "noise-heard", "torn-write",
+    "view-nullified",
+    "gap-proposed",
+    "payment-executed",
+    "payment-expired",
+    "restart-with-own-votes",
+    "l2-failover",
+    "crash-at-every-boundary",
+    "all-validators-down",
+    "caught-up-by-chain",
+    "noise-heard",
+    "torn-write",
 )
 """States that fifty seeds reach."""
 
 
 def program(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "supervm.common.cli", *arguments], capture_output=True, text=True, check=False,
-        env={**os.environ, **environment}, timeout=120)
+        [sys.executable, "-m", "supervm.common.cli", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+        timeout=120,
+    )
 
 
 def test_fifty_seeds_break_nothing() -> None:
@@ -74,8 +88,13 @@ def test_every_broken_rule_that_no_run_can_show_fails_its_test() -> None:
     """The switches that the table gives to a test make it fail: a fork needs more faulty weight than a run may have."""
     names = [item.name for item in MUTATIONS.values() if item.test]
     answer = subprocess.run(
-        [sys.executable, "-c", BROKEN, *names], capture_output=True, text=True, check=False, timeout=120,
-        cwd=Path(__file__).parents[2])
+        [sys.executable, "-c", BROKEN, *names],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+        cwd=Path(__file__).parents[2],
+    )
     assert answer.stdout.splitlines() == [f"{name} 1" for name in names], answer.stderr
 
 
@@ -97,13 +116,60 @@ def test_the_table_of_planted_faults_is_that_of_the_code() -> None:
     assert table.open_line() in text
 
 
-@pytest.mark.parametrize("number", [
-    "2.1", "2.2", "2.3", "2.4", "2.5", "2.6", "2.7", "2.8", "2.9", "2.10", "2.11.1", "2.11.2", "2.11.4",
-    "2.11.5", "3.1", "3.2", "3.3", "3.5", "3.6", "3.7", "3.9.1", "3.9.2", "3.9.3", "3.9.4", "3.9.5", "3.9.6",
-    "4", "5", "T3", "T16", "T19", "P1", "P2", "P6", "P10", "P11", "N1", "N3", "C3",
-    "economics.md 1", "decisions.md", "2.11.3", "3.8", "T13", "P4", "P12", "N2", "N5",
-    pytest.param("K", marks=pytest.mark.xfail(strict=True, reason="its switch is missing: no run has such a lag")),
-])
+@pytest.mark.parametrize(
+    "number",
+    [
+        "2.1",
+        "2.2",
+        "2.3",
+        "2.4",
+        "2.5",
+        "2.6",
+        "2.7",
+        "2.8",
+        "2.9",
+        "2.10",
+        "2.11.1",
+        "2.11.2",
+        "2.11.4",
+        "2.11.5",
+        "3.1",
+        "3.2",
+        "3.3",
+        "3.5",
+        "3.6",
+        "3.7",
+        "3.9.1",
+        "3.9.2",
+        "3.9.3",
+        "3.9.4",
+        "3.9.5",
+        "3.9.6",
+        "4",
+        "5",
+        "T3",
+        "T16",
+        "T19",
+        "P1",
+        "P2",
+        "P6",
+        "P10",
+        "P11",
+        "N1",
+        "N3",
+        "C3",
+        "economics.md 1",
+        "decisions.md",
+        "2.11.3",
+        "3.8",
+        "T13",
+        "P4",
+        "P12",
+        "N2",
+        "N5",
+        pytest.param("K", marks=pytest.mark.xfail(strict=True, reason="its switch is missing: no run has such a lag")),
+    ],
+)
 def test_every_numbered_rule_has_a_planted_fault(number: str) -> None:
     """Each rule of the design that this release has: something in the table says in its place that it breaks it."""
     places = [rule[rule.rindex("(") + 1 : -1] for rule, *_ in table.rows() if rule.endswith(")")]
@@ -178,14 +244,16 @@ def test_deleting_one_choice_moves_no_other() -> None:
 
 def test_the_digest_does_not_depend_on_the_hash_seed() -> None:
     """D1: two processes with different PYTHONHASHSEED play the same runs."""
-    text = (
-        "from supervm.sim.fuzz.run import run_seed\n"
-        "print([run_seed(seed).digest for seed in (11, 12, 13)])"
-    )
+    text = "from supervm.sim.fuzz.run import run_seed\nprint([run_seed(seed).digest for seed in (11, 12, 13)])"
     answers = [
         subprocess.run(
-            [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=120,
-            env={**os.environ, "PYTHONHASHSEED": value}).stdout
+            [sys.executable, "-c", text],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=120,
+            env={**os.environ, "PYTHONHASHSEED": value},
+        ).stdout
         for value in ("1", "4711")
     ]
     assert answers[0] == answers[1]
@@ -203,8 +271,11 @@ def test_configurations_differ_and_respect_the_fault_bound() -> None:
         assert 40 < on < 140, name
     for seed, config in enumerate(configs):
         chosen = cast(config, Choices(seed))
-        lost = sum(config.weights[int(name[3:])] if config.weights else 1
-                   for name in (*chosen.actors, *chosen.twins, *chosen.late_twins) if name.startswith("l1-"))
+        lost = sum(
+            config.weights[int(name[3:])] if config.weights else 1
+            for name in (*chosen.actors, *chosen.twins, *chosen.late_twins)
+            if name.startswith("l1-")
+        )
         assert lost <= faulty_weight_max(config)
         assert 3 * faulty_weight_max(config) < (sum(config.weights) or config.l1)
         assert all(name in ACTORS for name in config.actors)
@@ -232,8 +303,12 @@ def test_hostile_words_harm_nobody(kind: str, seed: int) -> None:
     With twins the noise once ended the run: what keeps the two apart could not read a proposal that is none.
     """
     classes = {"noise": ("noise",), "twins": ("noise", "twins")}.get(kind, ("byzantine",))
-    outcome = run_seed(seed, config=Config(
-        classes=classes, actors=("reckless-validator",), rate_ppm=150_000, pay_ppm=300_000, compact_every=8))
+    outcome = run_seed(
+        seed,
+        config=Config(
+            classes=classes, actors=("reckless-validator",), rate_ppm=150_000, pay_ppm=300_000, compact_every=8
+        ),
+    )
     assert outcome.violations == ()
     # one reckless validator is banned for longer each time; those in whose name noise speaks are many
     assert outcome.reached["liar-hung-up"] > (2 if "byzantine" in classes else 5)
@@ -254,8 +329,12 @@ def test_a_leader_far_away_is_not_taken_for_silent() -> None:
 
     They were dropped before anybody noted that it is alive, so that its views were skipped as those of a dead leader.
     """
-    outcome = run_seed(24, config=Config(
-        l3=1, spread=True, view_timeout_ms=400, chaos_ms=5_000, write_us=3_000, pay_ppm=100_000, accounts=1))
+    outcome = run_seed(
+        24,
+        config=Config(
+            l3=1, spread=True, view_timeout_ms=400, chaos_ms=5_000, write_us=3_000, pay_ppm=100_000, accounts=1
+        ),
+    )
     assert outcome.violations == ()
 
 

@@ -66,6 +66,7 @@ def test_watching_changes_nothing() -> None:
         digests.append(deployment.world.digest)
     assert digests[0] == digests[1]
 
+
 # --- tampered records of a good run -----------------------------------------------------------------------------------
 
 
@@ -110,18 +111,23 @@ def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
 
 def leaf(**changes: Any) -> Change:
     """Change fields of an account's leaf; a callable gets the old value."""
+
     def change(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
         account = decode_account(value[0])
-        return (encode_account(account._replace(**{
-            name: new(getattr(account, name)) if callable(new) else new for name, new in changes.items()})),)
+        return (
+            encode_account(
+                account._replace(
+                    **{name: new(getattr(account, name)) if callable(new) else new for name, new in changes.items()}
+                )
+            ),
+        )
 
     return change
 
 
 def header(**changes: Any) -> Change:
     """Change fields of a checkpoint header."""
-    return lambda _, value: (
-        encode(msgspec.structs.replace(decode(CheckpointHeader, value[0]), **changes)), value[1])
+    return lambda _, value: (encode(msgspec.structs.replace(decode(CheckpointHeader, value[0]), **changes)), value[1])
 
 
 def twice(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -152,8 +158,13 @@ def other_parent(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
 
 def no_append(host: str) -> Tamper:
     """Lose a host's write-ahead records."""
-    return lambda event: event if type(event) is not Persisted or event.host.name != host else msgspec.structs.replace(
-        event, records=tuple(record for record in event.records if type(record) is not Append))
+    return lambda event: (
+        event
+        if type(event) is not Persisted or event.host.name != host
+        else msgspec.structs.replace(
+            event, records=tuple(record for record in event.records if type(record) is not Append)
+        )
+    )
 
 
 def no_release(event: Any) -> Any:
@@ -167,31 +178,36 @@ def no_batches(event: Any) -> Any:
     """Lose the bodies of batches that a validator writes down with its votes."""
     if type(event) is not Persisted or event.host.name != "l1-2":
         return event
-    return msgspec.structs.replace(event, records=tuple(
-        record for record in event.records if type(record) is not Put or record.table != "batches"))
+    return msgspec.structs.replace(
+        event, records=tuple(record for record in event.records if type(record) is not Put or record.table != "batches")
+    )
 
 
 ACCOUNTS_OF_GENESIS = 6
 
 
-@pytest.mark.parametrize(("rule", "tamper"), [
-    ("S7", lambda: rows("l1-1", "headers", header(state_root=bytes(32)), 3)),
-    ("S7", lambda: rows("l2-0", "headers", header(receipts_root=bytes([1]) * 32), 4)),
-    ("C1", lambda: rows("l1-0", "headers", header(supply=1), 1)),
-    ("C2", lambda: rows("l1-2", "accounts", leaf(balance=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
-    ("C3", lambda: rows("l2-1", "accounts", leaf(balance=lambda old: old - 1), ACCOUNTS_OF_GENESIS + 2)),
-    ("S11", lambda: rows("l1-3", "accounts", leaf(next_seq=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
-    ("S12", lambda: rows("l1-0", "receipts", twice)),
-    ("C5", lambda: rows("l1-0", "receipts", false_receipt)),
-    ("S8", lambda: rows("l1-1", "checkpoints", other_header, 2)),
-    ("N4", lambda: rows("l1-1", "checkpoints", other_header, 2)),
-    ("S1", lambda: rows("l1-2", "blocks", other_parent, 2)),
-    ("S2", lambda: rows("l1-0", "blocks", other_parent, 2)),
-    ("S6", lambda: no_append("l1-0")),
-    ("S6", lambda: no_batches),
-    ("T16", lambda: no_release),
-    ("", lambda: lambda event: event),
-], ids=lambda item: item if isinstance(item, str) else "")
+@pytest.mark.parametrize(
+    ("rule", "tamper"),
+    [
+        ("S7", lambda: rows("l1-1", "headers", header(state_root=bytes(32)), 3)),
+        ("S7", lambda: rows("l2-0", "headers", header(receipts_root=bytes([1]) * 32), 4)),
+        ("C1", lambda: rows("l1-0", "headers", header(supply=1), 1)),
+        ("C2", lambda: rows("l1-2", "accounts", leaf(balance=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
+        ("C3", lambda: rows("l2-1", "accounts", leaf(balance=lambda old: old - 1), ACCOUNTS_OF_GENESIS + 2)),
+        ("S11", lambda: rows("l1-3", "accounts", leaf(next_seq=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
+        ("S12", lambda: rows("l1-0", "receipts", twice)),
+        ("C5", lambda: rows("l1-0", "receipts", false_receipt)),
+        ("S8", lambda: rows("l1-1", "checkpoints", other_header, 2)),
+        ("N4", lambda: rows("l1-1", "checkpoints", other_header, 2)),
+        ("S1", lambda: rows("l1-2", "blocks", other_parent, 2)),
+        ("S2", lambda: rows("l1-0", "blocks", other_parent, 2)),
+        ("S6", lambda: no_append("l1-0")),
+        ("S6", lambda: no_batches),
+        ("T16", lambda: no_release),
+        ("", lambda: lambda event: event),
+    ],
+    ids=lambda item: item if isinstance(item, str) else "",
+)
 def test_what_nodes_write_is_held_against_the_rules(
     good: tuple[Deployment, list[Any], Monitor], rule: str, tamper: Callable[[], Tamper]
 ) -> None:

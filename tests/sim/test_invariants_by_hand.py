@@ -117,8 +117,15 @@ def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> 
     wallet, chain = scene.deployment.wallets[0][0], scene.chain
     for amount in (1, 2):
         transfer = sign_transfer(
-            wallet, chain_id=chain.chain_id, seq=0, prev=ZERO_HASH, to=scene.deployment.wallets[1][0].public,
-            amount=amount, fee=1, valid_until_ms=1 << 50)
+            wallet,
+            chain_id=chain.chain_id,
+            seq=0,
+            prev=ZERO_HASH,
+            to=scene.deployment.wallets[1][0].public,
+            amount=amount,
+            fee=1,
+            valid_until_ms=1 << 50,
+        )
         batch = batch_of(scene, transfer.raw)
         made = batch.header
         scene.sent("l2-0", BatchMessage(encode(batch)))
@@ -126,7 +133,8 @@ def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> 
         for signer in signers if amount == 1 or two_of_one else tuple(3 - index for index in signers):
             scene.durable(f"l1-{signer}", BatchPromise(1, 0, made.digest, 1, bitmap))
             signed = scene.deployment.validators[signer].sign(
-                batch_vote_statement(chain.chain_id, 0, made.digest, 1, bitmap))
+                batch_vote_statement(chain.chain_id, 0, made.digest, 1, bitmap)
+            )
             vote = BatchVote(1, 0, made.digest, 1, bitmap, signer, signed)
             scene.sent(f"l1-{signer}", BatchVoteMessage(vote), "l2-0")
 
@@ -152,8 +160,15 @@ def two_transfers_of_a_phone(scene: Scene) -> None:
 
     for amount in (1, 2):
         raw = sign_transfer(
-            scene.deployment.wallets[0][0], chain_id=scene.chain.chain_id, seq=0, prev=ZERO_HASH, to=key(5).public,
-            amount=amount, fee=1, valid_until_ms=1 << 50).raw
+            scene.deployment.wallets[0][0],
+            chain_id=scene.chain.chain_id,
+            seq=0,
+            prev=ZERO_HASH,
+            to=key(5).public,
+            amount=amount,
+            fee=1,
+            valid_until_ms=1 << 50,
+        ).raw
         payment = Payment(amount, b"a", b"b", amount, 1, b"", 0, "", 0, raw=raw, released=True)
         scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
         scene.sent("l4-0", Submit((raw,)), "l3-0")
@@ -182,27 +197,46 @@ def header_of_no_chain(scene: Scene) -> None:
 
 
 def published(name: str, **fields: Any) -> Callable[[Scene], None]:
-    return lambda scene: scene.monitor._on(
-        Stepped(1, scene.deployment.host("l1-0"), 1, None, (Publish(name, fields),)))  # type: ignore[arg-type]
+    return lambda scene: scene.monitor._on(Stepped(1, scene.deployment.host("l1-0"), 1, None, (Publish(name, fields),)))  # type: ignore[arg-type]
 
 
 def halted(scene: Scene) -> None:
     scene.monitor._on(HostStopped(1, scene.deployment.host("l1-0"), "halted: divergence", True))
 
 
-@pytest.mark.parametrize(("rule", "scene"), [
-    ("S1", two_blocks_at_one_height), ("S3", finalized_and_nullified), ("S4", two_notarized), ("S5", two_notarizes),
-    ("S5", nullify_and_finalize), ("S6", vote_without_record), ("S6", vote_of_an_amnesiac),
-    ("S6", bits_without_record), ("S8", two_checkpoints), ("S9", two_certified_for_one_slot),
-    ("S5", two_promises_for_one_slot), ("R3", no_proof_of_place),
-    ("N4", vote_of_another), ("N4", forged_certificate), ("N4", held_certificate_of_two), ("N4", passed_on_checkpoint),
-    ("S14", two_epochs_from_two_blocks), ("T16", two_transfers_of_a_phone), ("N1", two_fates), ("S15", false_balance),
-    ("S15", header_of_no_chain), ("S13", published("solvency", transfer="00")),
-    ("A1", published("evidence", kind="E1", validator=1, evidence="")),
-    ("A2", published("evidence", kind="E1", validator=77)), ("A3", published("evidence", kind="E7", validator=2)),
-    ("A2", published("evidence", kind="E1", validator=1, evidence="no hexadecimal digits")),
-    ("HALT", halted),
-], ids=lambda item: item if isinstance(item, str) else getattr(item, "__name__", "scene"))
+@pytest.mark.parametrize(
+    ("rule", "scene"),
+    [
+        ("S1", two_blocks_at_one_height),
+        ("S3", finalized_and_nullified),
+        ("S4", two_notarized),
+        ("S5", two_notarizes),
+        ("S5", nullify_and_finalize),
+        ("S6", vote_without_record),
+        ("S6", vote_of_an_amnesiac),
+        ("S6", bits_without_record),
+        ("S8", two_checkpoints),
+        ("S9", two_certified_for_one_slot),
+        ("S5", two_promises_for_one_slot),
+        ("R3", no_proof_of_place),
+        ("N4", vote_of_another),
+        ("N4", forged_certificate),
+        ("N4", held_certificate_of_two),
+        ("N4", passed_on_checkpoint),
+        ("S14", two_epochs_from_two_blocks),
+        ("T16", two_transfers_of_a_phone),
+        ("N1", two_fates),
+        ("S15", false_balance),
+        ("S15", header_of_no_chain),
+        ("S13", published("solvency", transfer="00")),
+        ("A1", published("evidence", kind="E1", validator=1, evidence="")),
+        ("A2", published("evidence", kind="E1", validator=77)),
+        ("A3", published("evidence", kind="E7", validator=2)),
+        ("A2", published("evidence", kind="E1", validator=1, evidence="no hexadecimal digits")),
+        ("HALT", halted),
+    ],
+    ids=lambda item: item if isinstance(item, str) else getattr(item, "__name__", "scene"),
+)
 def test_a_broken_rule_is_seen(rule: str, scene: Callable[[Scene], None]) -> None:
     """Each rule, broken by hand."""
     made = Scene()
@@ -244,10 +278,15 @@ def test_a_fork_that_somebody_publishes_must_prove_itself_and_then_is_one(signer
     assert scene.broken == {rule}
 
 
-@pytest.mark.parametrize(("host", "actor", "kind"), [
-    ("l1-1", "finalize-nullifier", "E2"), ("l1-1", "bad-justification-leader", "E1"),
-    ("l1-1", "bad-justification-leader", "E6"), ("l2-0", "bad-signature-miner", "E7"),
-])
+@pytest.mark.parametrize(
+    ("host", "actor", "kind"),
+    [
+        ("l1-1", "finalize-nullifier", "E2"),
+        ("l1-1", "bad-justification-leader", "E1"),
+        ("l1-1", "bad-justification-leader", "E6"),
+        ("l2-0", "bad-signature-miner", "E7"),
+    ],
+)
 def test_what_validators_publish_about_an_adversary_is_proof(host: str, actor: str, kind: str) -> None:
     """A1-A3 over a run: the shipped nodes find the fault, and the object in their event proves it."""
     deployment = Deployment(seed=3, actors={host: actor}, keep_events=False)
@@ -277,8 +316,15 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
     scene.deployment.world.start(host.node_id)
     transfers = [
         sign_transfer(
-            scene.deployment.wallets[0][0], chain_id=scene.chain.chain_id, seq=0, prev=ZERO_HASH,
-            to=key(9).public, amount=amount, fee=1, valid_until_ms=valid_ms)
+            scene.deployment.wallets[0][0],
+            chain_id=scene.chain.chain_id,
+            seq=0,
+            prev=ZERO_HASH,
+            to=key(9).public,
+            amount=amount,
+            fee=1,
+            valid_until_ms=valid_ms,
+        )
         for amount, valid_ms in ((1, first_valid_s * 1_000), (2, 60_000))
     ]
     messages = []
@@ -290,7 +336,8 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
         host.disk.commit([Put("batches", (made.header.digest,), (encode(made),))])
         scene.durable("l1-0", BatchPromise(1, 0, made.header.digest, 1, bitmap))
         signed = scene.deployment.validators[0].sign(
-            batch_vote_statement(scene.chain.chain_id, 0, made.header.digest, 1, bitmap))
+            batch_vote_statement(scene.chain.chain_id, 0, made.header.digest, 1, bitmap)
+        )
         messages.append(BatchVoteMessage(BatchVote(1, 0, made.header.digest, 1, bitmap, 0, signed)))
     for message in reversed(messages) if late else messages:
         scene.sent("l1-0", message, "l2-0")

@@ -65,8 +65,7 @@ def test_a_nullified_view_in_a_failure_free_run_is_seen() -> None:
     assert [violation.name for violation in monitor.violations] == ["L8", "L8", "L8"]
 
 
-@pytest.mark.parametrize(("rule", "name"), [
-    ("N2", "ITEMS_MAX"), ("L9", "EGRESS_BYTES_PER_S_MAX")])
+@pytest.mark.parametrize(("rule", "name"), [("N2", "ITEMS_MAX"), ("L9", "EGRESS_BYTES_PER_S_MAX")])
 def test_a_bound_that_is_passed_is_seen(monkeypatch: pytest.MonkeyPatch, rule: str, name: str) -> None:
     """N2, L9: with a bound of one a sound node passes it; with the shipped one it does not (the good run)."""
     monkeypatch.setattr(liveness_module, name, 1)

@@ -60,8 +60,7 @@ def test_a_validator_cannot_overwrite_the_checkpoint_votes_of_others() -> None:
             digest = random.Random(height).randbytes(32)
             signed = key.sign(statement(net.chain.chain_id, VoteKind.CHECKPOINT, 0, height + 1, digest))
             core_of(net, index).executor.votes(
-                0,
-                net.l1[3].public, [Vote(1, VoteKind.CHECKPOINT, 0, height + 1, digest, 3, signed)]
+                0, net.l1[3].public, [Vote(1, VoteKind.CHECKPOINT, 0, height + 1, digest, 3, signed)]
             )
     assert core_of(net, 0).executor.tally.height > before
     assert all(len(votes) <= 4 for votes in core_of(net, 0).executor.tally._votes.values())
@@ -92,8 +91,9 @@ def test_an_own_proposal_does_not_leave_before_its_record() -> None:
                 if block.header.proposer == index and unwritten:
                     other = net.l1[(index + 1) % 4].public
                     effects = core.step(net.world.now_us, Received(other, GetBlock(block.header.view, digest)))
-                    sends = [item for item in effects if isinstance(item, Send)
-                             and isinstance(item.message, ProposalMessage)]
+                    sends = [
+                        item for item in effects if isinstance(item, Send) and isinstance(item.message, ProposalMessage)
+                    ]
                     assert [item.after for item in sends] == [core.consensus.promise_written]
                     assert decode(Block, sends[0].message.block).hash == digest  # type: ignore[union-attr]
                     return

@@ -78,7 +78,8 @@ class Scene:
         }
         for number, (name, core) in enumerate(self.cores.items()):
             self.world.add(
-                node_id=bytes([number + 1]) * 32, tier=1, address=name, tables=(), build=lambda _disk, core=core: core)
+                node_id=bytes([number + 1]) * 32, tier=1, address=name, tables=(), build=lambda _disk, core=core: core
+            )
         for host in list(self.world.hosts):
             self.world.start(host)
         self.world.run(5_000_000 + SECOND_DIAL * STEP_US - 1)

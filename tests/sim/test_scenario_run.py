@@ -40,17 +40,45 @@ forks_max = 0
 """
 
 SMALLER = {
-    "global-baseline": ["tiers.l1.count=7", "tiers.l2.count=3", "tiers.l3.count=4", "tiers.l4.count=8",
-                        "workload.payments_per_s=4", "workload.stop_s=8", "scenario.duration_s=16",
-                        "expect.height_min_min=5"],
-    "partition-heal": ["tiers.l1.count=7", "tiers.l3.count=3", "tiers.l4.count=3", "scenario.duration_s=75",
-                       "workload.payments_per_s=1"],
-    "churn-diurnal": ["tiers.l3.count=3", "tiers.l2.count=2", "tiers.l4.count=6", "scenario.duration_s=60",
-                      "workload.payments_per_s=1", "workload.stop_s=30", "fault.1.for_s=35", "fault.2.for_s=30",
-                      "expect.starts_min=20"],
-    "validator-change": ["tiers.l2.count=2", "tiers.l3.count=2", "tiers.l4.count=4", "scenario.duration_s=36",
-                         "scenario.epoch_s=8", "workload.stop_s=30", "workload.payments_per_s=2", "change.1.at_s=8",
-                         "change.2.at_s=16"],
+    "global-baseline": [
+        "tiers.l1.count=7",
+        "tiers.l2.count=3",
+        "tiers.l3.count=4",
+        "tiers.l4.count=8",
+        "workload.payments_per_s=4",
+        "workload.stop_s=8",
+        "scenario.duration_s=16",
+        "expect.height_min_min=5",
+    ],
+    "partition-heal": [
+        "tiers.l1.count=7",
+        "tiers.l3.count=3",
+        "tiers.l4.count=3",
+        "scenario.duration_s=75",
+        "workload.payments_per_s=1",
+    ],
+    "churn-diurnal": [
+        "tiers.l3.count=3",
+        "tiers.l2.count=2",
+        "tiers.l4.count=6",
+        "scenario.duration_s=60",
+        "workload.payments_per_s=1",
+        "workload.stop_s=30",
+        "fault.1.for_s=35",
+        "fault.2.for_s=30",
+        "expect.starts_min=20",
+    ],
+    "validator-change": [
+        "tiers.l2.count=2",
+        "tiers.l3.count=2",
+        "tiers.l4.count=4",
+        "scenario.duration_s=36",
+        "scenario.epoch_s=8",
+        "workload.stop_s=30",
+        "workload.payments_per_s=2",
+        "change.1.at_s=8",
+        "change.2.at_s=16",
+    ],
     "wal-crash": ["workload.payments_per_s=1", "tiers.l3.count=1", "tiers.l4.count=2", "expect.crashes_min=25"],
 }
 
@@ -64,9 +92,17 @@ def test_reduced_scenario_holds(name: str) -> None:
 @pytest.mark.parametrize("kind", ["equivocator", "batch-withholder", "forging-edge", "double-spender", "twins"])
 def test_reduced_byzantine_holds(kind: str) -> None:
     """One adversary of each tier, and twins; the whole list is the scenario's own sweep."""
-    changes = [f"adversary.1.kind={kind}", "scenario.duration_s=14", "workload.stop_s=4", "tiers.l1.count=4",
-               "tiers.l2.count=2", "tiers.l3.count=3", "tiers.l4.count=3", "workload.payments_per_s=4",
-               "expect.epochs_min=1"]
+    changes = [
+        f"adversary.1.kind={kind}",
+        "scenario.duration_s=14",
+        "workload.stop_s=4",
+        "tiers.l1.count=4",
+        "tiers.l2.count=2",
+        "tiers.l3.count=3",
+        "tiers.l4.count=3",
+        "workload.payments_per_s=4",
+        "expect.epochs_min=1",
+    ]
     result = run_scenario(load_named("byzantine", changes), 1)
     assert result["ok"], [row for row in result["expect"] if not row["ok"]]
 
@@ -86,7 +122,16 @@ def test_same_seed_same_digest_and_metrics_another_seed_another(result: dict[str
 
 def test_result_has_the_promised_shape(result: dict[str, Any]) -> None:
     assert list(result) == [
-        "scenario", "engine", "seed", "digest", "ok", "expect", "metrics", "wall_s", "simulated_s", "events",
+        "scenario",
+        "engine",
+        "seed",
+        "digest",
+        "ok",
+        "expect",
+        "metrics",
+        "wall_s",
+        "simulated_s",
+        "events",
     ]
     assert result["expect"] == [
         {"name": "payments_r4_percent_min", "target": 100, "value": 100, "ok": True},
@@ -225,12 +270,15 @@ def test_exponential_times_have_the_mean_and_the_tail() -> None:
 @pytest.mark.parametrize(("options", "votes"), [("", False), ("late_s = 7\nlisten_s = 0", True)])
 def test_a_late_twin_finds_its_key_in_use_or_votes_beside_it(options: str, votes: bool) -> None:
     """A copy that listens stops itself before it votes; one that does not is one faulty validator: no fork."""
-    text = TINY.split("[[fault]]")[0].replace("duration_s = 8", "duration_s = 16") + f"""
+    text = (
+        TINY.split("[[fault]]")[0].replace("duration_s = 8", "duration_s = 16")
+        + f"""
 [[adversary]]
 kind = "late-twin"
 who = ["l1-2"]
 {options}
 """
+    )
     stage = set_up(read_scenario(text, "a test"), 1)
     assert "l1-2" not in stage.honest
     monitor = Monitor(stage.deployment)

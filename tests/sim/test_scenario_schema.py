@@ -21,7 +21,7 @@ duration_s = 10
 """
 
 
-CHANGE = "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1-0..2\"]\n"
+CHANGE = '[[change]]\nkind = "validators"\nat_s = 1\nwho = ["l1-0..2"]\n'
 
 
 @pytest.mark.parametrize(
@@ -34,60 +34,63 @@ CHANGE = "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1-0..2\"]\n"
         ("[tiers.l5]\ncount = 4", 5, ("tiers.l5", "l1, l2, l3, l4")),
         ("[tiers.l3]\ncount = 0", 6, ("phones need an edge",)),
         ("[weather]\nrain = 1", 5, ("weather", "[workload]", "[[fault]]")),
-        ("[topology]\nregions = [\"mars\"]", 6, ("'mars'", "eu-central-1")),
-        ("[topology]\nplacement = \"near\"", 6, ("'near'", "spread, random")),
-        ("[workload]\npayments_per_s = \"many\"", 6, ("'many'", "number per second")),
+        ('[topology]\nregions = ["mars"]', 6, ("'mars'", "eu-central-1")),
+        ('[topology]\nplacement = "near"', 6, ("'near'", "spread, random")),
+        ('[workload]\npayments_per_s = "many"', 6, ("'many'", "number per second")),
         ("[workload]\namount_min = 9\namount_max = 3", 7, ("below amount_min",)),
         ("[workload]\nstop_s = 11", 6, ("after the end",)),
-        ("[workload]\nsenders = [\"l3\"]", 6, ("tier 3", "only l4")),
+        ('[workload]\nsenders = ["l3"]', 6, ("tier 3", "only l4")),
         ("[[fault]]\nat_s = 1", 5, ("must say its kind",)),
-        ("[[fault]]\nkind = \"flood\"\nat_s = 1", 6, ("'flood'", "partition", "crash-point")),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1", 5, ("fault.1.who", "missing")),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1-9\"]", 8, ("l1-9", "0 to 3")),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 11\nwho = [\"l1\"]", 7, ("after the end",)),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = []", 8, ("names nobody",)),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1@mars\"]", 8, ("mars", "one LAN")),
+        ('[[fault]]\nkind = "flood"\nat_s = 1', 6, ("'flood'", "partition", "crash-point")),
+        ('[[fault]]\nkind = "crash"\nat_s = 1', 5, ("fault.1.who", "missing")),
+        ('[[fault]]\nkind = "crash"\nat_s = 1\nwho = ["l1-9"]', 8, ("l1-9", "0 to 3")),
+        ('[[fault]]\nkind = "crash"\nat_s = 11\nwho = ["l1"]', 7, ("after the end",)),
+        ('[[fault]]\nkind = "crash"\nat_s = 1\nwho = []', 8, ("names nobody",)),
+        ('[[fault]]\nkind = "crash"\nat_s = 1\nwho = ["l1@mars"]', 8, ("mars", "one LAN")),
         (
-            "[[fault]]\nkind = \"stop\"\nat_s = 1\nwho = [\"l1\"]\n[[fault]]\nkind = \"crash\"\nat_s = 1\nfactor = 2\n"
-            "who = [\"l1\"]",
-            12, ("fault.2.factor", "at_s, for_s, who"),
+            '[[fault]]\nkind = "stop"\nat_s = 1\nwho = ["l1"]\n[[fault]]\nkind = "crash"\nat_s = 1\nfactor = 2\n'
+            'who = ["l1"]',
+            12,
+            ("fault.2.factor", "at_s, for_s, who"),
         ),
-        ("[[fault]]\nkind = \"crash-point\"\nat_s = 1\nwho = [\"l1\"]\nboundary = \"later\"", 9, ("after-durable",)),
+        ('[[fault]]\nkind = "crash-point"\nat_s = 1\nwho = ["l1"]\nboundary = "later"', 9, ("after-durable",)),
         ("epoch_s = 0.5", 5, ("scenario.epoch_s", "it is 0.5", "from 1 to")),
         ("[tiers.l1]\ncount = 4\nmembers = 5", 7, ("tiers.l1.members", "it is 5", "at most count, 4")),
         ("[tiers.l2]\nmembers = 1", 6, ("tiers.l2.members", "no such key")),
-        ("[[change]]\nkind = \"weather\"\nat_s = 1", 6, ("change.1.kind", "'weather'", "validators")),
-        ("[[change]]\nkind = \"validators\"\nat_s = 1", 5, ("change.1.who", "missing")),
-        ("[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l2-0\"]", 8, ("tier 2", "only l1")),
-        ("[[change]]\nkind = \"validators\"\nat_s = 11\nwho = [\"l1\"]", 7, ("after the end",)),
+        ('[[change]]\nkind = "weather"\nat_s = 1', 6, ("change.1.kind", "'weather'", "validators")),
+        ('[[change]]\nkind = "validators"\nat_s = 1', 5, ("change.1.who", "missing")),
+        ('[[change]]\nkind = "validators"\nat_s = 1\nwho = ["l2-0"]', 8, ("tier 2", "only l1")),
+        ('[[change]]\nkind = "validators"\nat_s = 11\nwho = ["l1"]', 7, ("after the end",)),
         (CHANGE + "for_s = 1", 9, ("change.1.for_s", "at_s, who, weights")),
         (CHANGE + "weights = [1, 0, 1]", 9, ("change.1.weights", "[1, 0, 1]", "from 1 to")),
-        (CHANGE + "weights = [\"1\"]", 9, ("a list, each a whole number",)),
+        (CHANGE + 'weights = ["1"]', 9, ("a list, each a whole number",)),
         (CHANGE + "weights = 1", 9, ("a list, each a whole number",)),
         (CHANGE + "weights = []", 9, ("it is empty", "one weight of all")),
         (CHANGE + "weights = [1, 2]", 9, ("2 weights for 3 nodes",)),
         (
-            "[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1:f\"]\nweights = [1, 2]", 9,
+            '[[change]]\nkind = "validators"\nat_s = 1\nwho = ["l1:f"]\nweights = [1, 2]',
+            9,
             ("2 weights need nodes by name",),
         ),
-        ("[[adversary]]\nkind = \"grumpy\"", 6, ("'grumpy'", "equivocator")),
-        ("[[adversary]]\nkind = \"twins\"\nlate_s = 1", 7, ("no such key here", "who")),
-        ("[[adversary]]\nkind = \"equivocator\"\nwho = [\"l2-0\"]", 7, ("tier 2", "only l1")),
+        ('[[adversary]]\nkind = "grumpy"', 6, ("'grumpy'", "equivocator")),
+        ('[[adversary]]\nkind = "twins"\nlate_s = 1', 7, ("no such key here", "who")),
+        ('[[adversary]]\nkind = "equivocator"\nwho = ["l2-0"]', 7, ("tier 2", "only l1")),
         ("[expect]\nspeed_min = 3", 6, ("speed_min", "_min, _max or _is")),
-        ("[expect]\nforks_max = \"few\"", 6, ("a number is allowed",)),
-        ("[sweep]\nkey = \"count\"\nvalues = [\"1\"]", 6, ("tiers.l1.count",)),
+        ('[expect]\nforks_max = "few"', 6, ("a number is allowed",)),
+        ('[sweep]\nkey = "count"\nvalues = ["1"]', 6, ("tiers.l1.count",)),
         ("[report]\nsample_s = 0.0000001", 6, ("at most 6 decimals",)),
         ("fault = 3", 5, ("scenario.fault", "no such key")),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1:20%\"]", 8, ("'l1:20%' chooses nobody", "20% of 4 nodes")),
-        ("[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l2\", \"l1:0\"]", 8, ("'l1:0' chooses nobody",)),
+        ('[[fault]]\nkind = "crash"\nat_s = 1\nwho = ["l1:20%"]', 8, ("'l1:20%' chooses nobody", "20% of 4 nodes")),
+        ('[[fault]]\nkind = "crash"\nat_s = 1\nwho = ["l2", "l1:0"]', 8, ("'l1:0' chooses nobody",)),
         (
-            "[topology]\nregions = [\"us-east-1\", \"eu-central-1\"]\n[[fault]]\nkind = \"crash\"\nat_s = 1\n"
-            "who = [\"l3@eu-central-1\"]",
-            10, ("chooses nobody: l3 has no node in eu-central-1",),
+            '[topology]\nregions = ["us-east-1", "eu-central-1"]\n[[fault]]\nkind = "crash"\nat_s = 1\n'
+            'who = ["l3@eu-central-1"]',
+            10,
+            ("chooses nobody: l3 has no node in eu-central-1",),
         ),
-        ("[tiers.l4]\ncount = 0\n[[fault]]\nkind = \"stop\"\nat_s = 1\nwho = [\"l4\"]", 10, ("l4 has no node",)),
-        ("[tiers.l1]\ncount = 3\n[[adversary]]\nkind = \"equivocator\"", 7, ("'f' chooses nobody", "f of 3 nodes")),
-        ("[[change]]\nkind = \"validators\"\nat_s = 1\nwho = [\"l1:10%\"]", 8, ("'l1:10%' chooses nobody",)),
+        ('[tiers.l4]\ncount = 0\n[[fault]]\nkind = "stop"\nat_s = 1\nwho = ["l4"]', 10, ("l4 has no node",)),
+        ('[tiers.l1]\ncount = 3\n[[adversary]]\nkind = "equivocator"', 7, ("'f' chooses nobody", "f of 3 nodes")),
+        ('[[change]]\nkind = "validators"\nat_s = 1\nwho = ["l1:10%"]', 8, ("'l1:10%' chooses nobody",)),
     ],
 )
 def test_mistake_is_named_with_line_and_what_is_allowed(rest: str, line: int, words: tuple[str, ...]) -> None:
@@ -100,7 +103,7 @@ def test_mistake_is_named_with_line_and_what_is_allowed(rest: str, line: int, wo
 
 
 def test_scale_engine_is_refused_and_says_so() -> None:
-    with pytest.raises(InputError, match=r'line 5, key scenario.engine: the scale engine is not part of this release'):
+    with pytest.raises(InputError, match=r"line 5, key scenario.engine: the scale engine is not part of this release"):
         read_scenario(HEAD + 'engine = "scale"', "mine.toml")
 
 
@@ -192,8 +195,19 @@ REGION_OF = {name: "eu-central-1" if int(name[-1]) % 2 else "us-east-1" for tier
 
 @pytest.mark.parametrize(
     ("selector", "count"),
-    [("all", 20), ("l1", 7), ("l4-2", 1), ("l4-2..5", 4), ("l1:f", 2), ("l4:25%", 2), ("l3:2", 2), ("l2:f", 1),
-     ("region:us-east-1", 11), ("l4@eu-central-1", 4), ("l4:50%@eu-central-1", 2)],
+    [
+        ("all", 20),
+        ("l1", 7),
+        ("l4-2", 1),
+        ("l4-2..5", 4),
+        ("l1:f", 2),
+        ("l4:25%", 2),
+        ("l3:2", 2),
+        ("l2:f", 1),
+        ("region:us-east-1", 11),
+        ("l4@eu-central-1", 4),
+        ("l4:50%@eu-central-1", 2),
+    ],
 )
 def test_selector_chooses(selector: str, count: int) -> None:
     assert check_selector(selector, counts=[7, 2, 3, 8], regions=["us-east-1", "eu-central-1"]) is None
@@ -238,8 +252,8 @@ def test_a_byte_order_mark_is_no_part_of_a_scenario(tmp_path: Path) -> None:
 def test_regions_that_follow_from_the_seed_are_looked_at_before_the_run() -> None:
     """With some seeds both validators stand in one region, and a fault in the other strikes nobody."""
     text = HEAD + (
-        "[topology]\nregions = [\"us-east-1\", \"eu-central-1\"]\nplacement = \"random\"\n[tiers.l1]\ncount = 2\n"
-        "[[fault]]\nkind = \"crash\"\nat_s = 1\nwho = [\"l1@eu-central-1\"]\n"
+        '[topology]\nregions = ["us-east-1", "eu-central-1"]\nplacement = "random"\n[tiers.l1]\ncount = 2\n'
+        '[[fault]]\nkind = "crash"\nat_s = 1\nwho = ["l1@eu-central-1"]\n'
     )
     scenario = read_scenario(text, "mine.toml")
     empty = []

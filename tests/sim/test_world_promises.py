@@ -126,8 +126,9 @@ class Planned:
             lines.append(f"for_s = {(self.end_us - self.at_us) / 1e6}")
         elif self.kind != "crash-point":
             lines.append(f"down_s = {(self.end_us - self.at_us) / 1e6}")
-        lines += [f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value
-                  in self.keys.items()]
+        lines += [
+            f'{key} = "{value}"' if isinstance(value, str) else f"{key} = {value}" for key, value in self.keys.items()
+        ]
         return "\n".join(lines) + "\n"
 
     def spans(self) -> list[tuple[int, int]]:
@@ -165,7 +166,9 @@ class Model:
         self.faults = faults
         self.cut = {
             (src, dst): _united([span for fault in faults if fault.cuts(src, dst) for span in fault.spans()])
-            for src in NAMES for dst in NAMES if src != dst
+            for src in NAMES
+            for dst in NAMES
+            if src != dst
         }
         off = ("crash", "stop", "amnesia", "bit-flip", "lost-suffix")
         self.off = {name: self._spans(name, *off) for name in NAMES}
@@ -175,8 +178,9 @@ class Model:
         self.delivered = 0
 
     def _spans(self, name: str, *kinds: str) -> list[tuple[int, int]]:
-        return _united([span for fault in self.faults if fault.kind in kinds and name in fault.who
-                        for span in fault.spans()])
+        return _united(
+            [span for fault in self.faults if fault.kind in kinds and name in fault.who for span in fault.spans()]
+        )
 
     def silent(self, one: str, other: str) -> list[tuple[int, int]]:
         """When nothing is acknowledged between two hosts: a gap of less than a retransmission time is none."""
@@ -219,16 +223,22 @@ class Model:
             assert host.core is None, f"{name} is on at {now_us}, while a cause holds it"
         elif name not in self.churned and not _within(now_us, self.full[name]):
             assert host.core is not None, f"{name} is off at {now_us}, and no cause holds it"
-        factors = [fault.keys["factor"] for fault in self.faults
-                   if fault.kind == "disk-slow" and name in fault.who and _within(now_us, fault.spans())]
+        factors = [
+            fault.keys["factor"]
+            for fault in self.faults
+            if fault.kind == "disk-slow" and name in fault.who and _within(now_us, fault.spans())
+        ]
         assert host.disk.factor == max([1, *factors])
         for lane in host.links.values():
             for start, end in self.silent(name, lane.dst.name):
                 if start + DEAD_S * SECOND < now_us < end:
                     assert lane.link.up_at_us > start, f"{name}: a connection outlives {DEAD_S} s of silence"
             both = {name, lane.dst.name}
-            extra = [fault.keys["extra_ms"] for fault in self.faults
-                     if fault.kind == "link" and both & set(fault.who) and _within(now_us, fault.spans())]
+            extra = [
+                fault.keys["extra_ms"]
+                for fault in self.faults
+                if fault.kind == "link" and both & set(fault.who) and _within(now_us, fault.spans())
+            ]
             assert lane.extra_us == 1_000 * max([0, *extra])
 
 
@@ -237,13 +247,19 @@ class Stand:
 
     def __init__(self, seed: int) -> None:
         self.world = ExactWorld(
-            start_us=ZERO_US - 2 * SECOND, choices=Choices(seed), geography=WORLD, dead_after_us=DEAD_S * SECOND,
+            start_us=ZERO_US - 2 * SECOND,
+            choices=Choices(seed),
+            geography=WORLD,
+            dead_after_us=DEAD_S * SECOND,
             fair_from_bytes=10 if seed % 2 else 16_384,
         )
         for index, name in enumerate(NAMES):
             dials = NAMES[:index]
             self.world.add(
-                node_id=bytes([1 + index]) * 32, tier=1, address=name, tables=[TABLE],
+                node_id=bytes([1 + index]) * 32,
+                tier=1,
+                address=name,
+                tables=[TABLE],
                 build=lambda _disk, dials=dials: Talker(dials),  # type: ignore[misc]
                 place=Place(2 * index, Access(100_000, 100_000) if seed % 3 else Access()),
             )
@@ -260,20 +276,44 @@ def schedules(draw: st.DrawFn) -> list[Planned]:
     """Return faults that overlap: on few hosts, at whole half seconds, of every kind; all are over by 18 s."""
     found = []
     for _ in range(draw(st.integers(2, 8))):
-        kind = draw(st.sampled_from((
-            "partition", "partition", "partition", "crash", "stop", "disk-slow", "disk-full", "amnesia", "bit-flip",
-            "lost-suffix", "crash-point", "churn", "link", "clock")))
+        kind = draw(
+            st.sampled_from(
+                (
+                    "partition",
+                    "partition",
+                    "partition",
+                    "crash",
+                    "stop",
+                    "disk-slow",
+                    "disk-full",
+                    "amnesia",
+                    "bit-flip",
+                    "lost-suffix",
+                    "crash-point",
+                    "churn",
+                    "link",
+                    "clock",
+                )
+            )
+        )
         who = sorted(draw(st.sets(st.sampled_from(NAMES), min_size=1, max_size=2)))
         at = draw(st.integers(2, 24))
         until = draw(st.integers(at + 1, 36))
         at_us, end_us = ZERO_US + at * SECOND // 2, ZERO_US + until * SECOND // 2
         keys: dict[str, Any] = {
-            "partition": {"direction": draw(st.sampled_from(("both", "in", "out"))),
-                          "flap_s": draw(st.sampled_from((0, 0, 1.5, 0.1)))},
-            "disk-slow": {"factor": draw(st.integers(2, 20))}, "link": {"extra_ms": draw(st.integers(1, 90))},
-            "clock": {"step_ms": draw(st.integers(-500, 500))}, "churn": {"up_s": 2, "down_s": 1},
-            "crash-point": {"boundary": draw(st.sampled_from(("after-durable", "before-send", "after-persist"))),
-                            "nth": draw(st.integers(1, 9)), "down_s": TRAP_DOWN_S},
+            "partition": {
+                "direction": draw(st.sampled_from(("both", "in", "out"))),
+                "flap_s": draw(st.sampled_from((0, 0, 1.5, 0.1))),
+            },
+            "disk-slow": {"factor": draw(st.integers(2, 20))},
+            "link": {"extra_ms": draw(st.integers(1, 90))},
+            "clock": {"step_ms": draw(st.integers(-500, 500))},
+            "churn": {"up_s": 2, "down_s": 1},
+            "crash-point": {
+                "boundary": draw(st.sampled_from(("after-durable", "before-send", "after-persist"))),
+                "nth": draw(st.integers(1, 9)),
+                "down_s": TRAP_DOWN_S,
+            },
         }.get(kind, {})
         found.append(Planned(kind, who, at_us, end_us, keys))
     return found
@@ -285,14 +325,19 @@ def plan(kind: str, who: list[str], at_s: float, end_s: float, **keys: Any) -> P
 
 
 CUTS = [
-    plan("partition", ["l1-3"], 1, 16), plan("partition", ["l1-0"], 2, 9, flap_s=0.1),
-    plan("partition", ["l1-1"], 3, 8, direction="out"), plan("partition", ["l1-1"], 5, 11, direction="in"),
-    plan("crash", ["l1-0", "l1-3"], 6, 7), plan("link", ["l1-2"], 4, 9, extra_ms=80),
-    plan("link", ["l1-2"], 6, 12, extra_ms=20), plan("crash", ["l1-2"], 12.99, 13.5),
+    plan("partition", ["l1-3"], 1, 16),
+    plan("partition", ["l1-0"], 2, 9, flap_s=0.1),
+    plan("partition", ["l1-1"], 3, 8, direction="out"),
+    plan("partition", ["l1-1"], 5, 11, direction="in"),
+    plan("crash", ["l1-0", "l1-3"], 6, 7),
+    plan("link", ["l1-2"], 4, 9, extra_ms=80),
+    plan("link", ["l1-2"], 6, 12, extra_ms=20),
+    plan("crash", ["l1-2"], 12.99, 13.5),
     plan("partition", ["l1-2"], 13, 15),
 ]
 AGAIN = [  # cut again while what was held is on its way through a narrow line
-    plan("partition", ["l1-0", "l1-1"], 5, 7), plan("partition", ["l1-0", "l1-1"], 7.5, 12),
+    plan("partition", ["l1-0", "l1-1"], 5, 7),
+    plan("partition", ["l1-0", "l1-1"], 7.5, 12),
     plan("partition", ["l1-0"], 1, 17),
 ]
 SHORT_CUTS = [
@@ -300,12 +345,18 @@ SHORT_CUTS = [
     *(plan("partition", [name], at, at + 0.1) for at, name in enumerate(NAMES * 4, 1)),
 ]
 MACHINES = [
-    plan("crash", ["l1-0"], 1, 4), plan("stop", ["l1-0"], 3, 9), plan("amnesia", ["l1-0"], 5, 6),
-    plan("disk-full", ["l1-1"], 1, 5), plan("crash", ["l1-1"], 2, 4), plan("disk-full", ["l1-1"], 4, 9),
-    plan("disk-slow", ["l1-2"], 1, 9, factor=20), plan("disk-slow", ["l1-2"], 2, 5, factor=3),
+    plan("crash", ["l1-0"], 1, 4),
+    plan("stop", ["l1-0"], 3, 9),
+    plan("amnesia", ["l1-0"], 5, 6),
+    plan("disk-full", ["l1-1"], 1, 5),
+    plan("crash", ["l1-1"], 2, 4),
+    plan("disk-full", ["l1-1"], 4, 9),
+    plan("disk-slow", ["l1-2"], 1, 9, factor=20),
+    plan("disk-slow", ["l1-2"], 2, 5, factor=3),
     plan("crash-point", ["l1-2"], 1, 9, boundary="before-send", nth=5, down_s=TRAP_DOWN_S),
     plan("crash-point", ["l1-2"], 1, 9, boundary="before-send", nth=40, down_s=TRAP_DOWN_S),
-    plan("churn", ["l1-3"], 1, 15, up_s=2, down_s=1), plan("crash", ["l1-3"], 2, 12),
+    plan("churn", ["l1-3"], 1, 15, up_s=2, down_s=1),
+    plan("crash", ["l1-3"], 2, 12),
 ]
 
 

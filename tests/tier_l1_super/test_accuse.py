@@ -52,8 +52,11 @@ class Solo:
         self.now_us = (self.chain.chain.genesis.time_ms + 60_000) * 1_000
         self.index = self.chain.rules.leader(0)  # not the leader of views 1 to 3
         self.node = ValidatorNode(
-            chain=self.chain.chain, node_id=self.chain.node_keys[self.index].public,
-            key=self.chain.validator_keys[self.index], reader=MemoryStore(TABLES, with_log=True), targets=(),
+            chain=self.chain.chain,
+            node_id=self.chain.node_keys[self.index].public,
+            key=self.chain.validator_keys[self.index],
+            reader=MemoryStore(TABLES, with_log=True),
+            targets=(),
             rng=random.Random(1),
         )
         self.step(Started())
@@ -92,9 +95,7 @@ class Solo:
 
 
 def rejections(effects: Sequence[Effect]) -> list[str]:
-    return [
-        effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "peer-fault"
-    ]
+    return [effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "peer-fault"]
 
 
 def test_two_proposals_of_one_view() -> None:
@@ -109,7 +110,8 @@ def test_giving_up_and_finalizing() -> None:
     solo = Solo()
     signer = solo.chain.rules.leader(2)
     effects = [
-        effect for kind, digest in ((FINALIZE, A), (NULLIFY, ZERO_HASH))
+        effect
+        for kind, digest in ((FINALIZE, A), (NULLIFY, ZERO_HASH))
         for effect in solo.hears(signer, VoteMessage((solo.chain.vote(signer, kind, 3, digest),)))
     ]
     assert solo.culprits(effects) == [Culprit("E2", signer)]
@@ -119,7 +121,8 @@ def test_two_checkpoints_of_one_height() -> None:
     solo = Solo()
     signer = solo.chain.rules.leader(2)
     effects = [
-        effect for digest in (B, A)
+        effect
+        for digest in (B, A)
         for effect in solo.hears(signer, VoteMessage((solo.chain.vote(signer, CHECKPOINT, 3, digest),)))
     ]
     assert solo.culprits(effects) == [Culprit("E3", signer)]

@@ -97,8 +97,11 @@ def test_a_node_has_a_seat_exactly_where_it_is_listed_with_its_own_key() -> None
 
 def test_keys_of_two_members_in_one_node_are_refused_at_the_start() -> None:
     chain = EpochChain(4)
-    for node_id, key in ((chain.node_id(0), chain.key(1)), (chain.node_id(0), chain.key(9)),
-                         (chain.node_id(9), chain.key(0))):
+    for node_id, key in (
+        (chain.node_id(0), chain.key(1)),
+        (chain.node_id(0), chain.key(9)),
+        (chain.node_id(9), chain.key(0)),
+    ):
         with pytest.raises(LocalProtocolError, match="not those of one validator"):
             Seat(node_id, key, chain.rules, amnesia=False)
 
@@ -171,15 +174,30 @@ def ground_of(
     chain: EpochChain, seat: Seat, ledger: Ledger, store: MemoryStore, outbox: Outbox, kind: type[Ground] = Ground
 ) -> Ground:
     return kind(
-        chain.chain, seat, ledger, store, outbox, Peering(outbox, (), random.Random(0)), Manners(outbox, BUDGETS),
-        Accuser(seat, outbox), Head())
+        chain.chain,
+        seat,
+        ledger,
+        store,
+        outbox,
+        Peering(outbox, (), random.Random(0)),
+        Manners(outbox, BUDGETS),
+        Accuser(seat, outbox),
+        Head(),
+    )
 
 
 class End:
     """An `EpochEnd` at one node, whose disk and peers are lists."""
 
-    def __init__(self, chain: EpochChain, node: int = 0, *, store: MemoryStore | None = None, promised: bool = False,
-                 amnesia: bool = False) -> None:
+    def __init__(
+        self,
+        chain: EpochChain,
+        node: int = 0,
+        *,
+        store: MemoryStore | None = None,
+        promised: bool = False,
+        amnesia: bool = False,
+    ) -> None:
         self.chain = chain
         self.outbox = Outbox()
         self.store = store or MemoryStore(TABLES)
@@ -197,7 +215,8 @@ class End:
                 sent.append((message.votes, after))
 
         self.part = EpochEnd(
-            ground_of(chain, self.seat, chain.ledger, self.store, self.outbox, Heard), promised=promised)
+            ground_of(chain, self.seat, chain.ledger, self.store, self.outbox, Heard), promised=promised
+        )
         self.part.start(0)
         self.drain()
 
@@ -293,7 +312,10 @@ def test_a_member_of_the_proposed_set_is_ready_once_it_has_executed_the_proposal
     for end in ends.values():
         end.executed()
     assert {node: end.kinds() for node, end in ends.items()} == {
-        0: [VoteKind.NEXT_READY], 3: [], 4: [VoteKind.NEXT_READY], 9: []
+        0: [VoteKind.NEXT_READY],
+        3: [],
+        4: [VoteKind.NEXT_READY],
+        9: [],
     }
     ends[4].wait()
     assert ends[4].kinds() == [VoteKind.NEXT_READY]
@@ -419,7 +441,10 @@ def test_readiness_is_gathered_only_for_the_set_that_the_parent_names() -> None:
     end = End(chain)
     block = chain.block(change=chain.change(chain.members(*OTHERS)))
     vote = chain.vote(
-        3, VoteKind.NEXT_READY, 0, block.header.progress.next_validators_hash,
+        3,
+        VoteKind.NEXT_READY,
+        0,
+        block.header.progress.next_validators_hash,
         validators=ValidatorSet(chain.members(*OTHERS)),
     )
     assert not end.part.vote(chain.node_id(4), vote)  # we have not executed the proposal: it will be said again
@@ -431,7 +456,8 @@ def test_readiness_is_gathered_only_for_the_set_that_the_parent_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"signer": 2}, {"signature": bytes(64)}, {"number": 1}, {"digest": b"x" * 32}],
+    "wrong",
+    [{"signer": 2}, {"signature": bytes(64)}, {"number": 1}, {"digest": b"x" * 32}],
     ids=["signer", "bits", "number", "digest"],
 )
 def test_signatures_come_from_their_signers_and_are_checked_at_once(wrong: dict[str, object]) -> None:
@@ -484,7 +510,8 @@ def test_large_messages_count_by_their_size(kind: str) -> None:
     chain = EpochChain(4)
     certificate = chain.certificate(VoteKind.NULLIFY, 1)
     message = {
-        "proposal": ProposalMessage(bytes(1 << 20)), "batch": BatchMessage(bytes(1 << 20)),
+        "proposal": ProposalMessage(bytes(1 << 20)),
+        "batch": BatchMessage(bytes(1 << 20)),
         "certificates": CertificateMessage((certificate,) * 255),
     }[kind]
     size = 1 << 20 if kind != "certificates" else 255 * 4 * 64
@@ -596,8 +623,13 @@ def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
     own = chain.certificate(VoteKind.FINALIZE, blocks[-1].header.view, blocks[-1].hash, rules=chain.rules_of[0])
     newer = chain.finalized(chain.blocks[3:])
     if stored:
-        rows = [(blocks[0], None), (blocks[1], None), (blocks[2], None if with_tail else own),
-                (chain.blocks[3], None), (chain.blocks[4], newer.finalization)]
+        rows = [
+            (blocks[0], None),
+            (blocks[1], None),
+            (blocks[2], None if with_tail else own),
+            (chain.blocks[3], None),
+            (chain.blocks[4], newer.finalization),
+        ]
         for block, finalization in rows:
             raw = None if finalization is None else encode(finalization)
             served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
@@ -679,7 +711,18 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
 def test_the_longest_run_that_can_be_served_fits_into_a_message() -> None:
     mask = b"\xff" * 32
     header = BlockHeader(
-        1, mask, 1 << 20, 1 << 31, 1 << 31, mask, 1 << 31, 255, 1 << 42, mask, mask, CheckpointRef(1, 1 << 31, mask),
+        1,
+        mask,
+        1 << 20,
+        1 << 31,
+        1 << 31,
+        mask,
+        1 << 31,
+        255,
+        1 << 42,
+        mask,
+        mask,
+        CheckpointRef(1, 1 << 31, mask),
         replace(NO_PROGRESS, next_validators_hash=mask, closers=mask, ready=mask, accused=mask[:4]),
     )
     block = EpochChain(4).add()
@@ -702,7 +745,11 @@ class Bench:
         self.hung_up: list[bytes] = []
         self.halted: list[str] = []
         self.core = ValidatorNode(
-            chain=chain.chain, node_id=chain.node_id(node), key=chain.key(node), reader=self.store, targets=(),
+            chain=chain.chain,
+            node_id=chain.node_id(node),
+            key=chain.key(node),
+            reader=self.store,
+            targets=(),
             rng=random.Random(1),
         )
         self.step(c.Started())
@@ -824,8 +871,10 @@ def test_who_is_behind_an_epoch_is_told_where_it_goes_on() -> None:
     bench.get(1, bench.finalized(root + 1, root + 1))
     bench.get(1, bench.finalized(root + 1, root + 1))
     bench.sent.clear()
-    for message in (ConsensusStatus(0, 7, 1, 1, False),
-                    VoteMessage((chain.vote(3, VoteKind.NULLIFY, 9, rules=chain.rules_of[0]),))):
+    for message in (
+        ConsensusStatus(0, 7, 1, 1, False),
+        VoteMessage((chain.vote(3, VoteKind.NULLIFY, 9, rules=chain.rules_of[0]),)),
+    ):
         bench.get(3, message)
         bench.get(3, message)
         told = [item for peer, item in bench.sent if peer == chain.node_id(3)]

@@ -34,7 +34,18 @@ def test_a_glance_sees_header_and_signature() -> None:
 def test_the_largest_header_fits() -> None:
     mask = b"\xff" * 32
     header = BlockHeader(
-        1, mask, INT_MAX, INT_MAX, INT_MAX, mask, INT_MAX, 255, INT_MAX, mask, mask, CheckpointRef(1, INT_MAX, mask),
+        1,
+        mask,
+        INT_MAX,
+        INT_MAX,
+        INT_MAX,
+        mask,
+        INT_MAX,
+        255,
+        INT_MAX,
+        mask,
+        mask,
+        CheckpointRef(1, INT_MAX, mask),
         EpochProgress(1, mask, mask, mask, mask),
     )
     assert len(encode(header)) <= HEADER_BYTES_MAX
@@ -43,10 +54,18 @@ def test_the_largest_header_fits() -> None:
 @pytest.mark.parametrize(
     "raw",
     [
-        b"", RAW[:-1], RAW[:100], RAW + b"\0", b"\x85" + RAW[1:], cbor2.dumps(["fullblock", 2]),
+        b"",
+        RAW[:-1],
+        RAW[:100],
+        RAW + b"\0",
+        b"\x85" + RAW[1:],
+        cbor2.dumps(["fullblock", 2]),
         RAW[:12] + b"\xff" * 2_000,
-        RAW[:12] + b"\x9b" + b"\xff" * 8 + RAW[12:], RAW[:12] + b"\x5b" + b"\xff" * 8 + RAW[12:],
-        RAW[:12] + b"\x81" * 600 + RAW[12:], RAW[:12] + b"\x9f" + RAW[12:], RAW[:12] + b"\xa1\0\0" + RAW[12:],
+        RAW[:12] + b"\x9b" + b"\xff" * 8 + RAW[12:],
+        RAW[:12] + b"\x5b" + b"\xff" * 8 + RAW[12:],
+        RAW[:12] + b"\x81" * 600 + RAW[12:],
+        RAW[:12] + b"\x9f" + RAW[12:],
+        RAW[:12] + b"\xa1\0\0" + RAW[12:],
     ],
 )
 def test_what_is_no_block_is_refused(raw: bytes) -> None:

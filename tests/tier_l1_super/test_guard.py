@@ -29,9 +29,7 @@ def test_other_certificates_do_not(case: str) -> None:
     rules = replace(chain.rules, epoch=1) if case == "earlier epoch" else chain.rules
     certificate = chain.certificate(VoteKind.NULLIFY, view, signers=signers)
     if case == "forged":
-        certificate = msgspec.structs.replace(
-            certificate, signatures=((0, bytes(64)), *certificate.signatures[1:])
-        )
+        certificate = msgspec.structs.replace(certificate, signatures=((0, bytes(64)), *certificate.signatures[1:]))
     DoubleRunGuard(rules, 0, 7).look([certificate])
 
 

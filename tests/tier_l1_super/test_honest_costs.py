@@ -28,8 +28,13 @@ class Bench:
         self.asked: dict[int, list[bytes]] = {}
         self.holds: list[bytes] = []
         self.core = ValidatorNode(
-            chain=CHAIN.chain, node_id=self.node_ids[0], key=CHAIN.validator_keys[0], reader=self.store, targets=(),
-            rng=random.Random(1))
+            chain=CHAIN.chain,
+            node_id=self.node_ids[0],
+            key=CHAIN.validator_keys[0],
+            reader=self.store,
+            targets=(),
+            rng=random.Random(1),
+        )
         self.step(c.Started())
         for node_id in self.node_ids[1:]:
             self.step(c.PeerUp(node_id, 1, (), 0, None))

@@ -30,8 +30,13 @@ class Operator:
         self, chain: EpochChain, node: int = 0, *, key: SigningKey | None, observer: bool = False, behind_us: int = 0
     ) -> None:
         self.core = ValidatorNode(
-            chain=chain.chain, node_id=chain.node_id(node), key=key, reader=MemoryStore(TABLES), targets=(),
-            rng=random.Random(1), observer=observer,
+            chain=chain.chain,
+            node_id=chain.node_id(node),
+            key=key,
+            reader=MemoryStore(TABLES),
+            targets=(),
+            rng=random.Random(1),
+            observer=observer,
         )
         self.now_us = chain.chain.genesis.time_ms * 1000 - behind_us
         self.events: list[c.Publish] = []
@@ -104,9 +109,11 @@ def test_one_list_in_two_orders_is_one_approval_and_is_shown_with_its_weight() -
         info: Any = operator.ask(listed(*order)).value
         wishes.append(info["wish"])
         shown: Any = operator.ask(GetEpoch()).value
-        assert shown["approvals"] == [
-            {"validators_hash": info["wish"], "weight": 1, "validators": [0], "own": True}
-        ] == info["approvals"]
+        assert (
+            shown["approvals"]
+            == [{"validators_hash": info["wish"], "weight": 1, "validators": [0], "own": True}]
+            == info["approvals"]
+        )
         assert shown["quorum"] == 3
     assert wishes[0] == wishes[1]
 

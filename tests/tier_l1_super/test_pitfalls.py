@@ -146,10 +146,15 @@ class Split:
 
     def split(self, view: int) -> None:
         """Run until all have voted for the view's block, as far as they saw it, and then given the view up."""
-        assert self.cluster.run(SECOND, lambda: all(
-            (X, view, ZERO_HASH) in node.durable_promises for node in self.cluster.nodes))
-        voted = [(node.index, digest) for node in self.cluster.nodes
-                 for kind, number, digest in node.durable_promises if kind is N and number == view]
+        assert self.cluster.run(
+            SECOND, lambda: all((X, view, ZERO_HASH) in node.durable_promises for node in self.cluster.nodes)
+        )
+        voted = [
+            (node.index, digest)
+            for node in self.cluster.nodes
+            for kind, number, digest in node.durable_promises
+            if kind is N and number == view
+        ]
         (block_hash,) = {digest for _, digest in voted}
         signers = sorted({5, 6, *(index for index, _ in voted)})
         assert len(signers) >= self.cluster.rules.validators.quorum
@@ -361,8 +366,12 @@ class Validator:
         self.chain, self.index = chain, index
         self.now_us = (chain.chain.genesis.time_ms + hours * 3_600_000) * 1_000
         self.node = ValidatorNode(
-            chain=chain.chain, node_id=chain.node_keys[index].public, key=chain.validator_keys[index],
-            reader=MemoryStore(TABLES, with_log=True), targets=(), rng=random.Random(index),
+            chain=chain.chain,
+            node_id=chain.node_keys[index].public,
+            key=chain.validator_keys[index],
+            reader=MemoryStore(TABLES, with_log=True),
+            targets=(),
+            rng=random.Random(index),
         )
         self.step(Started())
         for tier, keys in ((1, chain.node_keys), (2, chain.miner_keys)):
@@ -381,9 +390,11 @@ class Validator:
         peer = next(key.public for key in self.chain.node_keys if key.public != self.node.node_id)
         effects = self.hears(block.header.proposer, ProposalMessage(encode(block)))
         return [
-            (vote.kind, vote.digest) for one in effects
+            (vote.kind, vote.digest)
+            for one in effects
             if isinstance(one, Send) and one.peer == peer and isinstance(one.message, VoteMessage)
-            for vote in one.message.votes if vote.number == block.header.view and vote.kind in (N, X)
+            for vote in one.message.votes
+            if vote.number == block.header.view and vote.kind in (N, X)
         ]
 
 
@@ -595,8 +606,12 @@ def test_p12_who_nullified_accepts_certifies_and_advances_on_the_notarization() 
         solo.propose(block)
         effects = solo.votes(N, 2, 3, digest=block.hash) if from_votes else solo.certify(N, 1, block.hash)
         assert solo.core.view == 2
-        told = [held for one in only(effects, fx.Broadcast) if isinstance(one.message, CertificateMessage)
-                for held in one.message.certificates]
+        told = [
+            held
+            for one in only(effects, fx.Broadcast)
+            if isinstance(one.message, CertificateMessage)
+            for held in one.message.certificates
+        ]
         assert [(held.kind, held.digest) for held in told] == [(N, block.hash)], "others hear of it from us"
         assert only(solo.propose(child), fx.AskVerify) == [fx.AskVerify(child, block.header)]
         solo.verified(child)

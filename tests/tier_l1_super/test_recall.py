@@ -30,11 +30,14 @@ VOTE = BatchPromise(1, 3, DIGEST, 8, b"\xff")
 
 def store(log: list[Promise], *, finalized: int = 0, certified: int = 0, batch: bool = True) -> MemoryStore:
     made = MemoryStore(TABLES)
-    made.commit([
-        Put("ledger", ("finalized_height",), (finalized,)), Put("ledger", ("certified_height",), (certified,)),
-        *([Put("batches", (DIGEST,), (b"body",))] if batch else []),
-        *(Append(encode_promise(item)) for item in log),
-    ])
+    made.commit(
+        [
+            Put("ledger", ("finalized_height",), (finalized,)),
+            Put("ledger", ("certified_height",), (certified,)),
+            *([Put("batches", (DIGEST,), (b"body",))] if batch else []),
+            *(Append(encode_promise(item)) for item in log),
+        ]
+    )
     made.reopen()
     return made
 

@@ -126,9 +126,14 @@ def test_random_schedules_are_safe_and_live_again_after_healing(seed: int) -> No
     count = dice.choice([4, 4, 7])
     twins = [dice.randrange(count)] if dice.random() < 0.4 else []
     cluster = sim.Cluster(
-        count, seed=seed, twins=twins, jitter_us=dice.choice([1_000, 50_000, 300_000]),
+        count,
+        seed=seed,
+        twins=twins,
+        jitter_us=dice.choice([1_000, 50_000, 300_000]),
         loss=dice.choice([0, 0.05, 0.3]),
-        disk_us=dice.choice([0, 5_000, 30_000]), verify_us=dice.choice([0, 10_000]), build_us=dice.choice([0, 50_000]),
+        disk_us=dice.choice([0, 5_000, 30_000]),
+        verify_us=dice.choice([0, 10_000]),
+        build_us=dice.choice([0, 50_000]),
     )
     for _ in range(dice.randrange(4, 9)):
         side = [dice.random() < 0.5 for _ in range(count)]

@@ -374,15 +374,18 @@ def test_real_keys_work_as_well() -> None:
     check_certificate(committed.finalization, sim.CHAIN_ID, rules.validators, verify, kind=F)
 
 
-@pytest.mark.parametrize("promise", [
-    NotarizePromise(1, 0, 3, b"h" * 32, ()),
-    NotarizePromise(1, 0, 1, make_block(sim.GENESIS, 1).hash, (make_block(sim.GENESIS, 1),)),
-    NullifyPromise(1, 0, 3),
-    FinalizePromise(1, 2, 3, b"h" * 32),
-    CheckpointPromise(1, 9, b"h" * 32),
-    BatchPromise(1, 0, b"h" * 32, 9, b"\xff\x01"),
-    HeldCertificate(1, sim.certificate(X, 1, ZERO_HASH, (1, 2, 3))),
-])
+@pytest.mark.parametrize(
+    "promise",
+    [
+        NotarizePromise(1, 0, 3, b"h" * 32, ()),
+        NotarizePromise(1, 0, 1, make_block(sim.GENESIS, 1).hash, (make_block(sim.GENESIS, 1),)),
+        NullifyPromise(1, 0, 3),
+        FinalizePromise(1, 2, 3, b"h" * 32),
+        CheckpointPromise(1, 9, b"h" * 32),
+        BatchPromise(1, 0, b"h" * 32, 9, b"\xff\x01"),
+        HeldCertificate(1, sim.certificate(X, 1, ZERO_HASH, (1, 2, 3))),
+    ],
+)
 def test_records_come_back_as_they_were_written(promise: Promise) -> None:
     assert decode_promise(encode_promise(promise)) == promise
 
@@ -396,10 +399,16 @@ def test_an_unknown_or_damaged_record_stops_the_start(payload: bytes) -> None:
 def test_arguments_that_contradict_each_other_are_refused() -> None:
     block = make_block(sim.GENESIS, 1)
     for fields in (
-        {"index": 0, "key": None}, {"index": 4, "key": sim.KEYS[0]}, {"finalized": (block.header, None)},
+        {"index": 0, "key": None},
+        {"index": 4, "key": sim.KEYS[0]},
+        {"finalized": (block.header, None)},
     ):
         arguments: dict[str, Any] = {
-            "rules": RULES, "index": 0, "key": sim.KEYS[0], "parameters": sim.TIMES, "finalized": (sim.GENESIS, None),
+            "rules": RULES,
+            "index": 0,
+            "key": sim.KEYS[0],
+            "parameters": sim.TIMES,
+            "finalized": (sim.GENESIS, None),
         }
         with pytest.raises(LocalProtocolError):
             Simplex(**(arguments | fields))

@@ -25,13 +25,24 @@ START_US = 1_700_000_000_000_000 + 60_000_000
 class Solo:
     """The instance of node 0 in the present epoch of a chain; the test plays everybody else."""
 
-    def __init__(self, chain: EpochChain, *, finalized: Any = None, promises: Sequence[Promise] = (),
-                 blocks: Sequence[Block] = (), observer: bool = False) -> None:
+    def __init__(
+        self,
+        chain: EpochChain,
+        *,
+        finalized: Any = None,
+        promises: Sequence[Promise] = (),
+        blocks: Sequence[Block] = (),
+        observer: bool = False,
+    ) -> None:
         self.chain, self.now_us = chain, START_US
         self.rules = chain.rules
         self.core = Simplex(
-            rules=chain.rules, index=None if observer else 0, key=None if observer else chain.key(0),
-            parameters=chain.chain.parameters, finalized=finalized or (chain.head, None), promises=promises,
+            rules=chain.rules,
+            index=None if observer else 0,
+            key=None if observer else chain.key(0),
+            parameters=chain.chain.parameters,
+            finalized=finalized or (chain.head, None),
+            promises=promises,
             blocks=blocks,
         )
         self.effects: list[Any] = self.core.step(self.now_us, fx.Started())
@@ -94,7 +105,9 @@ def test_a_sealing_block_is_committed_through_any_finalization(through: int, epo
     assert [block.header.height for block in commit.blocks] == [epoch + 1, epoch + 2]
     assert commit.tail == tuple(blocks[2 : through + 1])
     assert (commit.finalization.number, commit.finalization.digest) == (
-        blocks[through].header.view, blocks[through].hash)
+        blocks[through].header.view,
+        blocks[through].hash,
+    )
     assert (solo.core.sealed, solo.core.committed) == (True, blocks[1].header)
     for block in commit.tail:
         assert solo.core.block(block.hash) == block  # whoever lacks it may ask
@@ -135,7 +148,8 @@ def test_a_sealed_instance_helps_each_laggard_once_a_second() -> None:
     solo, blocks, finalization = sealed(EpochChain(4))
     late = solo.chain.vote(2, X, 1)
     assert solo.give(fx.VoteReceived(2, late)) == [
-        fx.SendTo(2, CertificateMessage((finalization,)), solo.effects[0].after)]
+        fx.SendTo(2, CertificateMessage((finalization,)), solo.effects[0].after)
+    ]
     assert solo.give(fx.VoteReceived(2, late)) == []
     assert len(solo.give(fx.VoteReceived(3, solo.chain.vote(3, X, 10**6)))) == 1
     solo.now_us += 1_000_000
@@ -153,7 +167,10 @@ def test_a_sealed_instance_starts_again_sealed(tail: int, observer: bool) -> Non
     solo, blocks, finalization = sealed(EpochChain(4), tail)
     again = Solo(solo.chain, finalized=(blocks[1].header, finalization), blocks=blocks[2:], observer=observer)
     assert (again.core.sealed, again.core.committed, again.core.final.view) == (
-        True, blocks[1].header, finalization.number)
+        True,
+        blocks[1].header,
+        finalization.number,
+    )
     assert [effect.message for effect in again.effects] == [CertificateMessage((finalization,))]
     assert again.wait(1_500_000) != []
     (help_,) = again.give(fx.VoteReceived(2, solo.chain.vote(2, X, 1)))
@@ -178,7 +195,8 @@ def test_a_crash_before_the_commit_was_durable_comes_to_the_same_end() -> None:
     again = Solo(chain, promises=records)
     assert not again.core.sealed
     piece = FinalizedBlocks(
-        1, tuple(blocks), chain.certificate(F, blocks[-1].header.view, blocks[-1].hash, signers=(1, 2, 3)))
+        1, tuple(blocks), chain.certificate(F, blocks[-1].header.view, blocks[-1].hash, signers=(1, 2, 3))
+    )
     (commit,) = kinds(again.give(fx.FinalizedChain(piece)), fx.Committed)
     assert (commit.blocks, commit.tail) == (tuple(blocks[:2]), tuple(blocks[2:]))
     assert again.core.sealed
@@ -189,8 +207,9 @@ def test_votes_and_records_of_another_epoch_mean_nothing() -> None:
     chain = EpochChain(4)
     old = chain.rules
     solo = Solo(chain)
-    records = [decode_promise(effect.payload) for effect in solo.wait(5_000_000)
-               if isinstance(effect, fx.PersistPromise)]
+    records = [
+        decode_promise(effect.payload) for effect in solo.wait(5_000_000) if isinstance(effect, fx.PersistPromise)
+    ]
     assert records
     chain.end_epoch()
     again = Solo(chain, promises=records)

@@ -119,9 +119,7 @@ def test_a_restart_finds_the_lane_in_whatever_order_records_are_read() -> None:
         assert len(slots) == 6
         assert slots.anchored == {A: 3, B: 3}
         for index in range(1, 6):
-            rival = chain.transfer(
-                "alice", chain.account("bob"), amount=99, seq=index, prev=transfers[index - 1].id
-            )
+            rival = chain.transfer("alice", chain.account("bob"), amount=99, seq=index, prev=transfers[index - 1].id)
             assert slots.vote(rival, A) == "conflict"
 
 

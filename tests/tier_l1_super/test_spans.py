@@ -67,7 +67,16 @@ def test_spans_within_are_the_widest_and_leave_three_views_at_either_end(first: 
 @pytest.mark.parametrize(
     ("number", "width"),
     [
-        (0, 4), (3, 4), (6, 4), (4, 0), (4, 1), (4, 2), (8, 8), (12, 12), (0, 16), (INT_MAX + 1, WIDTH_MAX * 4),
+        (0, 4),
+        (3, 4),
+        (6, 4),
+        (4, 0),
+        (4, 1),
+        (4, 2),
+        (8, 8),
+        (12, 12),
+        (0, 16),
+        (INT_MAX + 1, WIDTH_MAX * 4),
         (4, 1 << 255),
     ],
 )
@@ -157,8 +166,12 @@ def test_a_span_and_a_finalize_of_one_of_its_views_are_evidence_and_nothing_else
         pair = double_vote(sim.vote(2, F, view, b"b" * 32), vote)
         assert (check_evidence(pair, RULES).kind, check_evidence(pair, RULES).validator) == ("E2", 2)
     for other in (
-        sim.vote(2, F, 17, b"b" * 32), sim.vote(3, F, 7, b"b" * 32), sim.vote(2, X, 7), sim.vote(2, N, 7, b"b" * 32),
-        sim.vote(2, X, 16), span_vote(2, Span(16, 4)),
+        sim.vote(2, F, 17, b"b" * 32),
+        sim.vote(3, F, 7, b"b" * 32),
+        sim.vote(2, X, 7),
+        sim.vote(2, N, 7, b"b" * 32),
+        sim.vote(2, X, 16),
+        span_vote(2, Span(16, 4)),
     ):
         with pytest.raises(RemoteProtocolError):
             check_evidence(double_vote(other, vote), RULES)
@@ -199,9 +212,7 @@ def test_a_certified_span_replaces_what_it_covers_and_stays_after_a_restart() ->
     assert span in solo.core._skips.own
     before = len(solo.core.prune(0))
     effects = [*solo.step(fx.VoteReceived(1, span_vote(1, span))), *solo.step(fx.VoteReceived(2, span_vote(2, span)))]
-    (certificate,) = [
-        held for one in only(effects, fx.Broadcast) for held in getattr(one.message, "certificates", ())
-    ]
+    (certificate,) = [held for one in only(effects, fx.Broadcast) for held in getattr(one.message, "certificates", ())]
     assert (certificate.kind, certificate.number) == (S, 16)
     assert not [view for view in solo.core._rounds if view <= 16]
     assert list(solo.core._skips.own) == [Span(32, 16), Span(36, 4), Span(40, 4), Span(44, 4)]
@@ -237,7 +248,8 @@ def test_nothing_is_signed_under_a_span_any_more() -> None:
             late = one.certify(N, 3, block.hash)
             assert not [vote for vote in sent_votes(late) if vote.number == 3]
             assert not [
-                item for item in map(decode_promise, one.core.prune(0))
+                item
+                for item in map(decode_promise, one.core.prune(0))
                 if isinstance(item, FinalizePromise) and item.view == 3
             ]
 
@@ -326,8 +338,9 @@ def never_leads(cluster: sim.Cluster, silent: bool) -> None:
 @pytest.mark.parametrize("crashes", [False, True])
 def test_a_chain_that_stood_for_hundreds_of_views_goes_on(crashes: bool) -> None:
     """No leader proposes for long; then all do. What each holds meanwhile stays small, also over restarts."""
-    cluster = sim.Cluster(4, seed=3, times=sim.Parameters(
-        1, view_timeout_ms=20, view_timeout_ms_max=20, block_interval_ms=10))
+    cluster = sim.Cluster(
+        4, seed=3, times=sim.Parameters(1, view_timeout_ms=20, view_timeout_ms_max=20, block_interval_ms=10)
+    )
     cluster.run(300_000)
     before = max(len(node.chain) for node in cluster.nodes)
     assert before

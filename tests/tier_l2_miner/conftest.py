@@ -135,8 +135,18 @@ class Net:
             last = CheckpointRef(1, newest.header.height, newest.header.hash)
         body = BlockBody(1, refs, certs)
         header = BlockHeader(
-            1, self.id, 0, height, height, parent.hash, parent.view, self.chain.rules.leader(height),
-            parent.ts_ms + skip_ms, hash_justification(encode(just)), hash_block_body(encode(body)), last,
+            1,
+            self.id,
+            0,
+            height,
+            height,
+            parent.hash,
+            parent.view,
+            self.chain.rules.leader(height),
+            parent.ts_ms + skip_ms,
+            hash_justification(encode(just)),
+            hash_block_body(encode(body)),
+            last,
         )
         signer = self.validator_keys[header.proposer]
         block = Block(1, header, just, body, signer.sign(statement(self.id, VoteKind.NOTARIZE, 0, height, header.hash)))
@@ -170,7 +180,11 @@ class Bench:
         self.halts: list[str] = []
         self.replies: list[c.Reply] = []
         self.node = MinerNode(
-            chain=net.chain, key=net.miner_key, reader=self.store, targets=(), rng=random.Random(seed),
+            chain=net.chain,
+            key=net.miner_key,
+            reader=self.store,
+            targets=(),
+            rng=random.Random(seed),
             options=MinerOptions(**options),
         )
         self.step(c.Started())

@@ -32,8 +32,7 @@ def vote(bench, batch, bits, signer):
 
 def certificates(bench):
     found = [
-        decode(BatchCertificate, m.certificate)
-        for m in bench.take(BatchCertificateMessage, bench.net.node_ids[0])
+        decode(BatchCertificate, m.certificate) for m in bench.take(BatchCertificateMessage, bench.net.node_ids[0])
     ]
     bench.take(BatchCertificateMessage)
     for certificate in found:
@@ -191,8 +190,13 @@ def test_a_bad_signature_is_found_at_closing_and_the_batch_stays_open(bench, ope
 def test_a_vote_that_cannot_be_for_this_batch_costs_its_sender(bench, open_batch, change):
     good = bench.net.vote(open_batch.header.digest, 2, 0b11, 0)
     fields = {"epoch": 0, "count": 2, "bitmap": good.bitmap, "signer": 0}
-    fields |= {"signer": {"signer": 1}, "epoch": {"epoch": 1}, "count": {"count": 3}, "bitmap": {"bitmap": b"\xff"},
-               "stranger": {}}[change]
+    fields |= {
+        "signer": {"signer": 1},
+        "epoch": {"epoch": 1},
+        "count": {"count": 3},
+        "bitmap": {"bitmap": b"\xff"},
+        "stranger": {},
+    }[change]
     message = BatchVoteMessage(BatchVote(1, digest=good.digest, signature=good.signature, **fields))
     peer = bench.net.edge if change == "stranger" else bench.net.node_ids[0]
     bench.receive(peer, message)

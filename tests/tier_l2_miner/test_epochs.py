@@ -35,8 +35,13 @@ class Place:
 
     def __init__(self, kit: Any, chain: EpochChain, *nodes: int, store: MemoryStore | None = None) -> None:
         self.chain = chain
-        net = SimpleNamespace(chain=chain.chain, miner_key=chain.tools.miner_keys[0], id=chain.chain.chain_id,
-                              node_ids=[chain.node_id(node) for node in nodes], bodies={})
+        net = SimpleNamespace(
+            chain=chain.chain,
+            miner_key=chain.tools.miner_keys[0],
+            id=chain.chain.chain_id,
+            node_ids=[chain.node_id(node) for node in nodes],
+            bodies={},
+        )
         self.bench = kit.Bench(net, store=store or MemoryStore(TABLES))
         self.bench.now = GENESIS_TIME_MS * 1000
         for node in nodes:
@@ -211,8 +216,10 @@ def test_a_validator_that_left_is_not_blamed_for_what_it_still_sends(kit: Any) -
     place.blocks(2, root)
     place.checkpoint(root)
     chain.add()
-    for message in (BlocksMessage(encode(chain.finalized(chain.blocks[root:]))),
-                    CheckpointMessage(encode(chain.certified()))):
+    for message in (
+        BlocksMessage(encode(chain.finalized(chain.blocks[root:]))),
+        CheckpointMessage(encode(chain.certified())),
+    ):
         for _ in range(5):
             place.bench.receive(chain.node_id(3), message)
     assert place.bench.hung_up == []

@@ -38,7 +38,13 @@ DAY_MS = 86_400_000
 
 def transfer(who=0, seq=0, prev=ZERO_HASH, *, amount=10, fee=1, valid=DAY_MS, to=None):
     return sign_transfer(
-        KEYS[who], chain_id=CHAIN_ID, seq=seq, prev=prev, to=to or bytes(32), amount=amount, fee=fee,
+        KEYS[who],
+        chain_id=CHAIN_ID,
+        seq=seq,
+        prev=prev,
+        to=to or bytes(32),
+        amount=amount,
+        fee=fee,
         valid_until_ms=valid,
     )
 
@@ -57,7 +63,9 @@ class Pool:
         self.known: set[bytes] = set()
         self.news: list[tuple[bytes, int, str]] = []
         self.pool = Mempool(
-            SimpleNamespace(accounts=self.accounts, ts_ms=0), Parameters(1), MinerOptions(**options),
+            SimpleNamespace(accounts=self.accounts, ts_ms=0),
+            Parameters(1),
+            MinerOptions(**options),
             lambda peers, identity, level, reason: self.news.append((identity, level, reason)),
             self.known.__contains__,
         )
@@ -168,8 +176,9 @@ def test_the_mempool_is_bounded_in_count_and_bytes():
 def stranger(number, seq=1, prev=ZERO_HASH, fee=1):
     """A transfer of an account that does not exist, by default with a gap below it."""
     key = SigningKey(number.to_bytes(2, "big") + b"\3" * 30)
-    return sign_transfer(key, chain_id=CHAIN_ID, seq=seq, prev=prev, to=bytes(32), amount=10, fee=fee,
-                         valid_until_ms=DAY_MS)
+    return sign_transfer(
+        key, chain_id=CHAIN_ID, seq=seq, prev=prev, to=bytes(32), amount=10, fee=fee, valid_until_ms=DAY_MS
+    )
 
 
 @pytest.mark.parametrize("seq", [0, 1], ids=["unfunded", "gap"])
@@ -382,7 +391,8 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
                 head = entry.transfer.id
             states = [entry.state for entry in lane.chain]
             assert set(lane.parked.values()) == {
-                entry for entry in mempool._entries.values()
+                entry
+                for entry in mempool._entries.values()
                 if entry.state == 0 and entry.transfer.body.sender == sender
             }
             assert lane.cursor == (states.index(1) if 1 in states else len(states))

@@ -159,9 +159,8 @@ def test_the_certificate_inside_the_next_block_certifies_as_well(bench):
 def test_blocks_that_are_not_finalized_or_not_linked_are_refused(bench):
     finalized = bench.net.block()
     weak = msgspec.structs.replace(
-        finalized, finalization=msgspec.structs.replace(
-            finalized.finalization, signatures=finalized.finalization.signatures[:2]
-        )
+        finalized,
+        finalization=msgspec.structs.replace(finalized.finalization, signatures=finalized.finalization.signatures[:2]),
     )
     changed = msgspec.structs.replace(
         finalized.blocks[0], header=msgspec.structs.replace(finalized.blocks[0].header, parent_hash=b"z" * 32)

@@ -80,8 +80,13 @@ class World:
 
     def transfer(self, sender: int = 0, seq: int = 0, prev: bytes = ZERO_HASH, **changes: int) -> SignedTransfer:
         return sign_transfer(
-            self.senders[sender], chain_id=self.chain.chain_id, seq=seq, prev=prev, to=self.payee,
-            amount=changes.get("amount", 10), fee=changes.get("fee", 1),
+            self.senders[sender],
+            chain_id=self.chain.chain_id,
+            seq=seq,
+            prev=prev,
+            to=self.payee,
+            amount=changes.get("amount", 10),
+            fee=changes.get("fee", 1),
             valid_until_ms=changes.get("valid_until_ms", self.start_us // 1000 + 10**8),
         )
 
@@ -97,8 +102,18 @@ class World:
     def checkpoint(self, height: int, at_us: int, signers: int = 3) -> bytes:
         before = self.headers.get(height - 1)
         header = CheckpointHeader(
-            1, self.chain.chain_id, 0, height, bytes([height % 256]) * 32, ZERO_HASH if before is None else before.hash,
-            at_us // 1000, self.trie.root, ZERO_HASH, ZERO_HASH, self.chain.validators.hash, ZERO_HASH,
+            1,
+            self.chain.chain_id,
+            0,
+            height,
+            bytes([height % 256]) * 32,
+            ZERO_HASH if before is None else before.hash,
+            at_us // 1000,
+            self.trie.root,
+            ZERO_HASH,
+            ZERO_HASH,
+            self.chain.validators.hash,
+            ZERO_HASH,
             self.chain.supply,
         )
         self.headers[height] = header
@@ -124,8 +139,14 @@ class Driver:
         self._held: list[Send] = []
         self._writes: list[Persist] = []
         self.core = EdgeNode(
-            chain=world.chain, key=world.edge, payout=key_of("payout").public, reader=self.store, targets=(),
-            rng=random.Random(7), verify=verify, options=options,
+            chain=world.chain,
+            key=world.edge,
+            payout=key_of("payout").public,
+            reader=self.store,
+            targets=(),
+            rng=random.Random(7),
+            verify=verify,
+            options=options,
         )
         self.step(Started())
 
@@ -192,9 +213,7 @@ class Driver:
 
     def statuses(self, peer: bytes) -> list[tuple[bytes, int, str]]:
         return [
-            (item.transfer_id, item.level, item.reason)
-            for message in self.take(peer, Status)
-            for item in message.items
+            (item.transfer_id, item.level, item.reason) for message in self.take(peer, Status) for item in message.items
         ]
 
 

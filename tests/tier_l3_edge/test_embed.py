@@ -26,11 +26,20 @@ LINES_MAX = 15
 def lines_of_code(tree: ast.Module) -> int:
     """Count lines with something other than blanks, comments and docstrings."""
     statements = [
-        node for node in ast.walk(tree)
+        node
+        for node in ast.walk(tree)
         if isinstance(node, ast.stmt) and not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
     ]
-    return len({line for node in statements for line in (node.lineno, *(
-        [] if hasattr(node, "body") else range(node.lineno, (node.end_lineno or node.lineno) + 1)))})
+    return len(
+        {
+            line
+            for node in statements
+            for line in (
+                node.lineno,
+                *([] if hasattr(node, "body") else range(node.lineno, (node.end_lineno or node.lineno) + 1)),
+            )
+        }
+    )
 
 
 def test_the_example_is_short() -> None:

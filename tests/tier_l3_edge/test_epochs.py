@@ -127,7 +127,9 @@ def test_an_invented_change_costs_its_miner_and_reaches_nobody(world: EpochWorld
     (change,) = world.epochs.changes()
     header = change.checkpoint.header
     by_new = world.epochs.certificate(
-        VoteKind.CHECKPOINT, header.height, header.hash,
+        VoteKind.CHECKPOINT,
+        header.height,
+        header.hash,
         rules=dataclasses.replace(world.epochs.rules, epoch=header.epoch),
     )
     forged = {

@@ -34,13 +34,16 @@ def test_the_messages_are_those_of_the_table_of_directions() -> None:
 
 def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     assert sorted(EdgeNode.declared_tables(), key=lambda table: table.name) == sorted(
-        TABLES, key=lambda table: table.name)
+        TABLES, key=lambda table: table.name
+    )
     assert set(EdgeNode.declared_requests()) == {Info, Statistics} == set(get_args(Request))
     values, options = defaults(OPTIONS), EdgeOptions()
     assert list(OPTIONS) == list(EdgeNode.declared_options())
     assert values == {
-        "cache_bytes_max": options.cache_bytes_max, "store_max": options.store_max,
-        "subscriptions_max": options.subscriptions_max, "anchor": "",
+        "cache_bytes_max": options.cache_bytes_max,
+        "store_max": options.store_max,
+        "subscriptions_max": options.subscriptions_max,
+        "anchor": "",
         **{f"{kind}_per_s": rate.per_s for kind, rate in options.rates.items()},
         **{f"{kind}_burst": rate.burst for kind, rate in options.rates.items()},
     }
@@ -52,9 +55,16 @@ def test_every_event_that_is_published_is_declared() -> None:
     assert published <= {name for kind in KINDS for name in kind.events}
 
 
-@pytest.mark.parametrize("message", [
-    Status(()), AccountProofs(b"", ()), CheckpointMessage(b""), ReceiptAnswer(bytes(32), b""), ValidatorChanges(()),
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        Status(()),
+        AccountProofs(b"", ()),
+        CheckpointMessage(b""),
+        ReceiptAnswer(bytes(32), b""),
+        ValidatorChanges(()),
+    ],
+)
 def test_what_only_a_miner_may_say_costs_anybody_else_the_link(world: Any, make: Any, message: Message) -> None:
     driver = make(miners=1)
     driver.get(world.phone, message)

@@ -135,8 +135,12 @@ def lies(world: Any, now_us: int) -> dict[str, AccountProofs]:
 
 
 LIES = [
-    "a balance that is not under the root", "absence of an account that is there", "another account's proof",
-    "a checkpoint below the quorum", "garbage for a checkpoint", "garbage for a proof",
+    "a balance that is not under the root",
+    "absence of an account that is there",
+    "another account's proof",
+    "a checkpoint below the quorum",
+    "garbage for a checkpoint",
+    "garbage for a proof",
 ]
 
 

@@ -337,7 +337,8 @@ def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> Non
     driver.get(world.phone, submit(*chain))
     answers = driver.statuses(world.phone)
     assert sorted(answers, key=lambda item: item[1]) == [
-        *((transfer.id, R0, "") for transfer in chain[:3]), *((transfer.id, REFUSED, "busy") for transfer in chain[3:])
+        *((transfer.id, R0, "") for transfer in chain[:3]),
+        *((transfer.id, REFUSED, "busy") for transfer in chain[3:]),
     ]
     driver.wait(1_000_000)
     driver.get(world.phone, submit(chain[3]))

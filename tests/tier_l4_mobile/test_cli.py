@@ -56,8 +56,11 @@ def rich_network(name: str = "test") -> Network:
     """Return a network, a minute old, on which the wallet's first account has money."""
     known = make_test_chain(4)
     genesis = make_genesis(
-        name=name, time_ms=time.time_ns() // 1_000_000 - 60_000, validators=known.chain.genesis.validators,
-        miners=known.chain.genesis.miners, allocations=(Allocation(1, OWN, 1_000_000),),
+        name=name,
+        time_ms=time.time_ns() // 1_000_000 - 60_000,
+        validators=known.chain.genesis.validators,
+        miners=known.chain.genesis.miners,
+        allocations=(Allocation(1, OWN, 1_000_000),),
         parameters=Parameters(1, test_network=True),
     )
     tools = TestChain(Chain(genesis, verify), known.validator_keys, known.node_keys, known.miner_keys)
@@ -97,8 +100,10 @@ def network() -> Network:
 def edge(network: Network) -> Iterator[str]:
     """Run an edge in a thread; give its address."""
     driver = Driver(
-        EdgeCore(network), store=MemoryStore((), with_log=False),
-        identity=Identity(EDGE_KEY, os.urandom(32), network.chain.chain_id), local=LocalNode(3, (), "edge", {}),
+        EdgeCore(network),
+        store=MemoryStore((), with_log=False),
+        identity=Identity(EDGE_KEY, os.urandom(32), network.chain.chain_id),
+        local=LocalNode(3, (), "edge", {}),
         listen="127.0.0.1:0",
     )
     found: list[str] = []
@@ -222,12 +227,15 @@ def test_an_overdraft_is_refused_with_exit_status_one(online_folder):
     assert "overdraft" in paid["reason"]
 
 
-@pytest.mark.parametrize("args", [
-    ("--to", BOB, "--amount", "0", "--fee", "1"),
-    ("--to", BOB, "--amount", "1", "--fee", "-1"),
-    ("--to", BOB, "--amount", "x", "--fee", "1"),
-    ("--amount", "1", "--fee", "1"),
-])
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("--to", BOB, "--amount", "0", "--fee", "1"),
+        ("--to", BOB, "--amount", "1", "--fee", "-1"),
+        ("--to", BOB, "--amount", "x", "--fee", "1"),
+        ("--amount", "1", "--fee", "1"),
+    ],
+)
 def test_wrong_usage_of_pay_is_a_usage_error(folder, args):
     with pytest.raises(click.UsageError):
         run(pay, "--dir", folder, *args)

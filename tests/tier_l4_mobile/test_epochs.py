@@ -193,7 +193,9 @@ def test_a_second_edge_is_asked_before_a_change_is_followed(net: Net, two: Phone
     net.change_to(4, 5, 6, 7)
     hear(two, EDGE, net.changes())
     assert [(peer, message) for peer, message in two.sent if type(message) in (GetValidatorChanges, GetAccounts)] == [
-        (OTHER, GetValidatorChanges(0)), (OTHER, GetAccounts(()))]
+        (OTHER, GetValidatorChanges(0)),
+        (OTHER, GetAccounts(())),
+    ]
     assert two.node.client.changes == []
     hear(two, OTHER, net.changes())
     assert two.node.client.changes == net.epochs.changes()

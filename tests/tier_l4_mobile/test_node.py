@@ -203,30 +203,38 @@ def test_a_row_that_is_refused_is_logged_once_and_the_others_go_on():
 def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
     phone = online()
     rows = (
-        row(10**30, key="a"), row(1, key="b\0"), row(1, key="c"),
+        row(10**30, key="a"),
+        row(1, key="b\0"),
+        row(1, key="c"),
         PaymentRow(to=BOB_ADDRESS, amount=10**30, fee=-(10**30)),
     )
     answer = phone.do(PayMany(rows))["payments"]
     assert [(p["status"], p["id"] is None) for p in answer] == [
-        ("refused", True), ("refused", True), ("queued", False), ("refused", True)
+        ("refused", True),
+        ("refused", True),
+        ("queued", False),
+        ("refused", True),
     ]
     phone.crash()
     assert [p["key"] for p in phone.do(QueueList())["payments"]] == ["c"]
 
 
-@pytest.mark.parametrize(("request_", "word"), [
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=0, fee=1)), "amount"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=0)), "fee"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=10**9, fee=1)), "overdraft"),
-    (Pay(PaymentRow(to=encode_address(BOB, test=True), amount=1, fee=1)), "another network"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, source="bob")), "bob"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, source=BOB_ADDRESS)), "not an account of this wallet"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, payload_hex="xy")), "hex"),
-    (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, validity_ms=8 * 86_400_000)), "validity"),
-    (Cancel("ff" * 32), "no payment"),
-    (ShowPayment("row-x"), "no payment"),
-    (MobileRequest(), "takes no request MobileRequest"),
-])
+@pytest.mark.parametrize(
+    ("request_", "word"),
+    [
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=0, fee=1)), "amount"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=0)), "fee"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=10**9, fee=1)), "overdraft"),
+        (Pay(PaymentRow(to=encode_address(BOB, test=True), amount=1, fee=1)), "another network"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, source="bob")), "bob"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, source=BOB_ADDRESS)), "not an account of this wallet"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, payload_hex="xy")), "hex"),
+        (Pay(PaymentRow(to=BOB_ADDRESS, amount=1, fee=1, validity_ms=8 * 86_400_000)), "validity"),
+        (Cancel("ff" * 32), "no payment"),
+        (ShowPayment("row-x"), "no payment"),
+        (MobileRequest(), "takes no request MobileRequest"),
+    ],
+)
 def test_wrong_requests_are_refused_with_the_reason(request_, word):
     phone = online()
     token = phone.ask(request_)
@@ -292,10 +300,16 @@ def proof_of_another(network: Network) -> AccountProofs:
     return AccountProofs(honest.checkpoint, ((ALICE, honest.proofs[0][1]),))
 
 
-@pytest.mark.parametrize("lie", [
-    forged_balance, too_few_signers, proof_of_another, lambda n: AccountProofs(b"\x80", ()),
-    lambda n: AccountProofs(n.proofs([ALICE]).checkpoint, ((ALICE, b""),)),
-])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        forged_balance,
+        too_few_signers,
+        proof_of_another,
+        lambda n: AccountProofs(b"\x80", ()),
+        lambda n: AccountProofs(n.proofs([ALICE]).checkpoint, ((ALICE, b""),)),
+    ],
+)
 def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
     phone = Phone(Network(), peers=2)
     edge_up(phone)
@@ -480,8 +494,14 @@ def test_without_an_edge_a_balance_is_the_last_proof_or_nothing():
     phone.step(PeerDown(EDGE, "gone"))
     assert phone.do(Balance())["balance"] == 1_000_000
     assert phone.do(Balance(BOB_ADDRESS)) | {"reason": ""} == {
-        "address": BOB_ADDRESS, "balance": None, "height": None, "age_s": None, "proof_verified": False,
-        "exists": None, "next_seq": None, "reason": "",
+        "address": BOB_ADDRESS,
+        "balance": None,
+        "height": None,
+        "age_s": None,
+        "proof_verified": False,
+        "exists": None,
+        "next_seq": None,
+        "reason": "",
     }
     token = phone.ask(Balance(BOB_ADDRESS, answer=True))
     assert "no edge" in str(phone.replies[token].error)
@@ -547,7 +567,7 @@ def test_ten_thousand_payments_of_a_hundred_accounts_end_proved():
     sealed = 0
     while raws := phone.submitted():
         for start in range(0, len(raws), 2_000):
-            phone.network.seal(raws[start:start + 2_000])
+            phone.network.seal(raws[start : start + 2_000])
         sealed += len(raws)
         prove(phone, *(test_key(name).public for name in names))
     assert sealed == 10_000
@@ -570,11 +590,13 @@ def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkey
     for _ in range(20):
         phone.network.seal()
         holds += [
-            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)]
+            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)
+        ]
     assert holds == []
     for _ in range(20):
         holds += [
-            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)]
+            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)
+        ]
     assert [hold.peer for hold in holds][:1] == [EDGE]
 
 

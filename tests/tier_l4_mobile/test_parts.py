@@ -32,11 +32,15 @@ def test_what_is_taken_and_sent_is_what_the_wire_lets_through():
     assert frozenset().union(*(kind.sends for kind in kinds)) == ACCEPTS[TIER, EDGE_TIER]
 
 
-@pytest.mark.parametrize("declared", [
-    [kind for part in MobileNode.kinds_of_parts() for kind in part.takes],
-    [option for part in MobileNode.kinds_of_parts() for option in part.options],
-    [event for part in MobileNode.kinds_of_parts() for event in part.events],
-], ids=["messages", "options", "events"])
+@pytest.mark.parametrize(
+    "declared",
+    [
+        [kind for part in MobileNode.kinds_of_parts() for kind in part.takes],
+        [option for part in MobileNode.kinds_of_parts() for option in part.options],
+        [event for part in MobileNode.kinds_of_parts() for event in part.events],
+    ],
+    ids=["messages", "options", "events"],
+)
 def test_nothing_has_two_parts(declared):
     assert [item for item, count in Counter(declared).items() if count > 1] == []
 

@@ -93,9 +93,16 @@ def test_unsigned_payments_beyond_the_balance_are_refused_when_the_proof_comes()
     assert last.prev == small.id
 
 
-@pytest.mark.parametrize(("amount", "fee", "word"), [
-    (0, 1, "amount"), (-1, 1, "amount"), (1, 0, "fee"), (2**63, 1, "amount"), (2**63 - 1, 1, "together"),
-])
+@pytest.mark.parametrize(
+    ("amount", "fee", "word"),
+    [
+        (0, 1, "amount"),
+        (-1, 1, "amount"),
+        (1, 0, "fee"),
+        (2**63, 1, "amount"),
+        (2**63 - 1, 1, "together"),
+    ],
+)
 def test_amount_and_fee_have_bounds(desk, amount, fee, word):
     with pytest.raises(PaymentError, match=word):
         desk.pay(amount, fee)
@@ -295,7 +302,13 @@ def test_a_slot_used_by_another_device_moves_what_was_not_released(desk):
     mine, held = desk.pay(1), desk.pay(2)
     desk.release(1)
     other = sign_transfer(
-        test_key("alice"), chain_id=desk.network.chain.chain_id, seq=0, prev=ZERO_HASH, to=BOB, amount=77, fee=1,
+        test_key("alice"),
+        chain_id=desk.network.chain.chain_id,
+        seq=0,
+        prev=ZERO_HASH,
+        to=BOB,
+        amount=77,
+        fee=1,
         valid_until_ms=LATER_MS,
     )
     desk.network.seal([other])
@@ -309,7 +322,13 @@ def test_slots_below_a_foreign_head_wait_for_their_receipts(desk):
     mine = desk.pay(1)
     desk.release()
     other = sign_transfer(
-        test_key("alice"), chain_id=desk.network.chain.chain_id, seq=1, prev=mine.id, to=BOB, amount=77, fee=1,
+        test_key("alice"),
+        chain_id=desk.network.chain.chain_id,
+        seq=1,
+        prev=mine.id,
+        to=BOB,
+        amount=77,
+        fee=1,
         valid_until_ms=LATER_MS,
     )
     desk.network.seal([mine.raw, other.raw])
@@ -345,10 +364,17 @@ def test_changes_are_read_from_a_cursor_on(desk):
     assert desk.queue.changed_since(cursor, 3)[0] == payments[:1]
 
 
-@pytest.mark.parametrize(("heard", "expected"), [
-    ((), (9, 9, 9, 9)), ((LEVEL_R0,), (0, 9, 9, 9)), ((LEVEL_R1,), (0, 0, 9, 9)),
-    ((LEVEL_R0, LEVEL_R1), (0, 1, 9, 9)), ((LEVEL_R3,), (0, 0, 0, 9)), ((LEVEL_R0, LEVEL_R1, LEVEL_R3), (0, 1, 2, 9)),
-])
+@pytest.mark.parametrize(
+    ("heard", "expected"),
+    [
+        ((), (9, 9, 9, 9)),
+        ((LEVEL_R0,), (0, 9, 9, 9)),
+        ((LEVEL_R1,), (0, 0, 9, 9)),
+        ((LEVEL_R0, LEVEL_R1), (0, 1, 9, 9)),
+        ((LEVEL_R3,), (0, 0, 0, 9)),
+        ((LEVEL_R0, LEVEL_R1, LEVEL_R3), (0, 1, 2, 9)),
+    ],
+)
 def test_a_level_that_nobody_told_of_has_the_time_of_the_one_that_shows_it(desk, heard, expected):
     """A proof by one miner may overtake the news of another: no level of a proved payment is without a time."""
     payment = desk.pay()

@@ -65,7 +65,12 @@ class QueueLife(RuleBasedStateMachine):
         name = f"row:{key}" if key else ""
         try:
             payment = self.queue.add(
-                self.now_ms * 1000, ALICE, BOB, amount=amount, fee=1, valid_until_ms=self.now_ms + validity_ms,
+                self.now_ms * 1000,
+                ALICE,
+                BOB,
+                amount=amount,
+                fee=1,
+                valid_until_ms=self.now_ms + validity_ms,
                 key=name,
             )
         except PaymentError:
@@ -110,10 +115,19 @@ class QueueLife(RuleBasedStateMachine):
         if foreign and not skip:
             state = self.network.ledger.accounts[ALICE]
             if state.balance > 1:
-                chosen.append(sign_transfer(
-                    test_key("alice"), chain_id=self.network.chain.chain_id, seq=state.next_seq, prev=state.head,
-                    to=BOB, amount=1, fee=1, valid_until_ms=self.now_ms + 10**6, payload=b"other device",
-                ).raw)
+                chosen.append(
+                    sign_transfer(
+                        test_key("alice"),
+                        chain_id=self.network.chain.chain_id,
+                        seq=state.next_seq,
+                        prev=state.head,
+                        to=BOB,
+                        amount=1,
+                        fee=1,
+                        valid_until_ms=self.now_ms + 10**6,
+                        payload=b"other device",
+                    ).raw
+                )
         self.network.seal(chosen, ts_ms=self.now_ms)
         for identity in self.out:
             proof = self.network.ledger.prove_receipt(identity, self.network.checkpoint)

@@ -63,9 +63,16 @@ def test_what_is_let_go_is_not_too_long_for_a_node_that_is_behind_the_proof(
             assert valid_until_ms - (proved_ms - node_behind_ms) <= maximum
 
 
-@pytest.mark.parametrize(("validity_ms", "taken"), [
-    (WEEK_MS, False), (WEEK_MS - MARGIN_MS + 1, False), (WEEK_MS - MARGIN_MS, True), (None, True), (5_000, True),
-])
+@pytest.mark.parametrize(
+    ("validity_ms", "taken"),
+    [
+        (WEEK_MS, False),
+        (WEEK_MS - MARGIN_MS + 1, False),
+        (WEEK_MS - MARGIN_MS, True),
+        (None, True),
+        (5_000, True),
+    ],
+)
 def test_a_validity_near_the_chains_bound_is_refused_before_it_is_signed(validity_ms: int | None, taken: bool) -> None:
     phone = online()
     token = phone.ask(Pay(PaymentRow(to=BOB_ADDRESS, amount=10, fee=1, validity_ms=validity_ms)))

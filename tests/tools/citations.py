@@ -20,7 +20,7 @@ from spec_pages import Page, prose_lines
 
 _PAGE = re.compile(r"(?<![\w/.*-])(?:\.\./|docs/|spec/)*([A-Za-z][\w-]*\.md)\b`?(?:\]\([^)\s]*\))?")
 _NUMBER = r"\d+(?:\.\d+)*(?![\w%]|[.,]\d)"
-_PART = r"\d+(?:\.\d+)+(?![\w%]|[.,]\d)|\d+(?=[),;.:`|\]]|$| and )"    # in a list, 2.8 or 5 but not: 5 nodes
+_PART = r"\d+(?:\.\d+)+(?![\w%]|[.,]\d)|\d+(?=[),;.:`|\]]|$| and )"  # in a list, 2.8 or 5 but not: 5 nodes
 _OTHER = r'[Rr]ules? (?P<list>\d+)\b|(?P<rule>[A-Z]{1,2}\d+)\b|\(?"(?P<quoted>[^"]+)"'
 _FIRST = re.compile(rf' (?P<section>{_NUMBER})|,? (?:{_OTHER})|, (?P<title>[A-Z`][^").;:,|]*)')
 # a number without a page: in brackets, but not behind the number of an RFC; of three levels also in a sentence

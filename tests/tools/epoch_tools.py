@@ -103,8 +103,14 @@ class EpochChain:
     # --- signatures ---------------------------------------------------------------------------------------------------
 
     def vote(
-        self, signer: int, kind: VoteKind, number: int = 0, digest: bytes = ZERO_HASH, *,
-        rules: ChainRules | None = None, validators: ValidatorSet | None = None,
+        self,
+        signer: int,
+        kind: VoteKind,
+        number: int = 0,
+        digest: bytes = ZERO_HASH,
+        *,
+        rules: ChainRules | None = None,
+        validators: ValidatorSet | None = None,
     ) -> Vote:
         """Return the vote of the validator with this index, in the present epoch unless `rules` are of another."""
         rules = rules or self.rules
@@ -113,14 +119,22 @@ class EpochChain:
         return Vote(1, kind, rules.epoch, number, digest, signer, signature)
 
     def certificate(
-        self, kind: VoteKind, number: int, digest: bytes = ZERO_HASH, *, signers: Iterable[int] | None = None,
+        self,
+        kind: VoteKind,
+        number: int,
+        digest: bytes = ZERO_HASH,
+        *,
+        signers: Iterable[int] | None = None,
         rules: ChainRules | None = None,
     ) -> Certificate:
         """Certify a statement, by all validators of the epoch unless `signers` says by whom."""
         rules = rules or self.rules
         chosen = range(len(rules.validators)) if signers is None else signers
         return make_certificate(
-            kind, rules.epoch, number, digest,
+            kind,
+            rules.epoch,
+            number,
+            digest,
             {signer: self.vote(signer, kind, number, digest, rules=rules).signature for signer in chosen},
         )
 
@@ -181,9 +195,19 @@ class EpochChain:
         if body.checkpoints:
             last = CheckpointRef(1, body.checkpoints[0].number, body.checkpoints[0].digest)
         header = BlockHeader(
-            1, rules.chain_id, rules.epoch, view, parent.height + 1, parent.hash, parent_view, rules.leader(view),
-            parent.ts_ms + 100 if ts_ms is None else ts_ms, hash_justification(encode(just)),
-            hash_block_body(encode(body)), last, progress_after(rules.progress_of(parent), body),
+            1,
+            rules.chain_id,
+            rules.epoch,
+            view,
+            parent.height + 1,
+            parent.hash,
+            parent_view,
+            rules.leader(view),
+            parent.ts_ms + 100 if ts_ms is None else ts_ms,
+            hash_justification(encode(just)),
+            hash_block_body(encode(body)),
+            last,
+            progress_after(rules.progress_of(parent), body),
         )
         return self.sign(header, just, body)
 
@@ -194,16 +218,28 @@ class EpochChain:
         return Block(1, header, just, body, vote.signature)
 
     def block(
-        self, parent: BlockHeader | None = None, *, closes: Iterable[int] = (), change: SetChange | None = None,
-        ready: OwnSignatures = (), refs: Sequence[BatchCertificate] = (), evidence: Sequence[BlockEvidence] = (),
-        view: int | None = None, ts_ms: int | None = None,
+        self,
+        parent: BlockHeader | None = None,
+        *,
+        closes: Iterable[int] = (),
+        change: SetChange | None = None,
+        ready: OwnSignatures = (),
+        refs: Sequence[BatchCertificate] = (),
+        evidence: Sequence[BlockEvidence] = (),
+        view: int | None = None,
+        ts_ms: int | None = None,
     ) -> Block:
         """Build the valid block on `parent` (by default the head); the first of an epoch carries its certificate."""
         parent = self.head if parent is None else parent
         is_first = parent.height == self.rules.root_height and self.rules.previous is not None
         body = BlockBody(
-            1, tuple(refs), (self.root_certificate(),) if is_first else (), self.closes(*closes),
-            () if change is None else (change,), ready, tuple(evidence),
+            1,
+            tuple(refs),
+            (self.root_certificate(),) if is_first else (),
+            self.closes(*closes),
+            () if change is None else (change,),
+            ready,
+            tuple(evidence),
         )
         return self.make(parent, body, view=view, ts_ms=ts_ms)
 
@@ -222,7 +258,11 @@ class EpochChain:
         return block
 
     def add(
-        self, *, closes: Iterable[int] = (), change: SetChange | None = None, ready: OwnSignatures = (),
+        self,
+        *,
+        closes: Iterable[int] = (),
+        change: SetChange | None = None,
+        ready: OwnSignatures = (),
         ts_ms: int | None = None,
     ) -> Block:
         """Build, check and execute the next block."""

@@ -92,7 +92,9 @@ def evidence_vectors() -> dict[str, Any]:
         "genesis": encode(sample_chain().chain.genesis).hex(),
         "evidence": {
             name: {
-                "cbor": encode(evidence).hex(), "kind": culprit.kind, "validator": culprit.validator,
+                "cbor": encode(evidence).hex(),
+                "kind": culprit.kind,
+                "validator": culprit.validator,
                 "miner": None if culprit.miner is None else culprit.miner.hex(),
             }
             for name, (evidence, culprit) in evidence_samples().items()

@@ -76,10 +76,13 @@ class Guestbook(Part):
 
     def command(self, now_us: int, token: int, request: Notes) -> None:
         """Show the owner all notes."""
-        self._outbox.reply(token, [
-            {"number": number, "author": author.hex() if isinstance(author, bytes) else "", "text": text}
-            for number, (author, text) in sorted(self._notes.items())
-        ])
+        self._outbox.reply(
+            token,
+            [
+                {"number": number, "author": author.hex() if isinstance(author, bytes) else "", "text": text}
+                for number, (author, text) in sorted(self._notes.items())
+            ],
+        )
 
 
 # --- the visitor's side -----------------------------------------------------------------------------------------------

@@ -25,8 +25,13 @@ COMMAND_TIMEOUT_S = 60
 
 def run(*args: object, preexec: Callable[[], None] | None = None, **more: str) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [*SUPERVM, *map(str, args)], capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S,
-        env=ENVIRONMENT | more, stdin=subprocess.DEVNULL, preexec_fn=preexec,
+        [*SUPERVM, *map(str, args)],
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_TIMEOUT_S,
+        env=ENVIRONMENT | more,
+        stdin=subprocess.DEVNULL,
+        preexec_fn=preexec,
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
@@ -70,16 +75,20 @@ class Nodes:
         for (tier, name), account in zip(tiers, shown, strict=True):
             self.addresses[name] = account["address"]
             made[name] = ask(
-                "init", tier, "--dir", self.folder(name), "--listen", f"127.0.0.1:{next(ports)}", "--payout",
+                "init",
+                tier,
+                "--dir",
+                self.folder(name),
+                "--listen",
+                f"127.0.0.1:{next(ports)}",
+                "--payout",
                 self.addresses[name],
             )
         for name in ("phone", "other"):
             made[name] = ask("init", "l4", "--dir", self.folder(name))
             self.addresses[name] = ask("wallet", "new", "--dir", self.folder(name), "--test")["address"]
         self._make_genesis(made, ones[:validators], params)
-        endpoint = {
-            name: f"{made[name]['node_id']}@{self._config(name)['listen']}" for _, name in tiers
-        }
+        endpoint = {name: f"{made[name]['node_id']}@{self._config(name)['listen']}" for _, name in tiers}
         for name in ones:
             self._set_peers(name, [endpoint[other] for other in ones if other != name])
         self._set_peers("miner", [endpoint[name] for name in ones])
@@ -99,9 +108,7 @@ class Nodes:
         files = {
             "validators": self.validators(dict.fromkeys(ones, 1)),
             "miners": f"node_id,payout\n{made['miner']['node_id']},{self.addresses['miner']}\n",
-            "alloc": "account,amount\n" + "".join(
-                f"{self.addresses[name]},{GRANT}\n" for name in ("phone", "other")
-            ),
+            "alloc": "account,amount\n" + "".join(f"{self.addresses[name]},{GRANT}\n" for name in ("phone", "other")),
         }
         for name, text in files.items():
             (self.directory / f"{name}.csv").write_text(text)
@@ -117,7 +124,8 @@ class Nodes:
     def _config(self, name: str) -> dict[str, str]:
         """The text keys of a configuration, as a person would read them."""
         pairs = [
-            line.split(" = ", 1) for line in (self.folder(name) / "config.toml").read_text().splitlines()
+            line.split(" = ", 1)
+            for line in (self.folder(name) / "config.toml").read_text().splitlines()
             if " = " in line and not line.startswith("#")
         ]
         return {key: value.strip('"') for key, value in pairs}
@@ -137,8 +145,12 @@ class Nodes:
             tier = self._config(name)["tier"]
             errors = (self.folder(name) / "errors").open("a")
             self.processes[name] = subprocess.Popen(
-                [*SUPERVM, f"l{tier}", "run", "--config", str(self.folder(name) / "config.toml")], text=True,
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=ENVIRONMENT,
+                [*SUPERVM, f"l{tier}", "run", "--config", str(self.folder(name) / "config.toml")],
+                text=True,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=ENVIRONMENT,
                 start_new_session=True,
             )
             errors.close()

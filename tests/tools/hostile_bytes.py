@@ -41,8 +41,9 @@ def cbor_shapes(size: int) -> dict[str, bytes]:
         "deep tags": b"\xc1" * size,
         "indefinite array": b"\x9f" + b"\x80" * size + b"\xff",
         "indefinite text": b"\x7f" + b"\x61a" * (size // 2) + b"\xff",
-        "map": b"\xba" + (size // 3).to_bytes(4, "big") + b"".join(
-            cbor2.dumps(1_000 + number)[:3] for number in range(size // 3)),
+        "map": b"\xba"
+        + (size // 3).to_bytes(4, "big")
+        + b"".join(cbor2.dumps(1_000 + number)[:3] for number in range(size // 3)),
         "long byte string": b"\x5a" + size.to_bytes(4, "big") + b"x" * size,
         "long text": b"\x7a" + size.to_bytes(4, "big") + b"a" * size,
         "text that is none": b"\x7a" + size.to_bytes(4, "big") + b"\xff" * size,

@@ -43,15 +43,18 @@ class Scene:
         self.monitor._on(Sent(1, host(sender), host(receiver), message, b""))
 
     def durable(self, name: str, *payloads: Any) -> None:
-        self.monitor._on(Persisted(
-            1, self.deployment.host(name), 1, tuple(Append(encode_promise(payload)) for payload in payloads)))
+        self.monitor._on(
+            Persisted(1, self.deployment.host(name), 1, tuple(Append(encode_promise(payload)) for payload in payloads))
+        )
 
     def vote(
         self, signer: int, kind: VoteKind, number: int, digest: bytes = ZERO_HASH, *, recorded: bool = True
     ) -> Vote:
         promise: Any = {
-            NOTARIZE: NotarizePromise(1, 0, number, digest, ()), NULLIFY: NullifyPromise(1, 0, number),
-            FINALIZE: FinalizePromise(1, 0, number, digest), CHECKPOINT: CheckpointPromise(1, number, digest),
+            NOTARIZE: NotarizePromise(1, 0, number, digest, ()),
+            NULLIFY: NullifyPromise(1, 0, number),
+            FINALIZE: FinalizePromise(1, 0, number, digest),
+            CHECKPOINT: CheckpointPromise(1, number, digest),
         }[kind]
         if recorded:
             self.durable(f"l1-{signer}", promise)
@@ -65,10 +68,16 @@ class Scene:
     def certificate(
         self, kind: VoteKind, number: int, digest: bytes, signers: tuple[int, ...] = (0, 1, 2)
     ) -> Certificate:
-        return make_certificate(kind, 0, number, digest, {
-            signer: self.deployment.validators[signer].sign(statement(self.chain.chain_id, kind, 0, number, digest))
-            for signer in signers
-        })
+        return make_certificate(
+            kind,
+            0,
+            number,
+            digest,
+            {
+                signer: self.deployment.validators[signer].sign(statement(self.chain.chain_id, kind, 0, number, digest))
+                for signer in signers
+            },
+        )
 
     def block(self, view: int, parent: Block | None = None, just: Justification | None = None, ts: int = 0) -> Block:
         body = BlockBody(1, (), ())
@@ -79,11 +88,22 @@ class Scene:
             just = Justification(1, certificate, skipped)
         leader = self.chain.rules.leader(view)
         made = BlockHeader(
-            1, self.chain.chain_id, 0, view, above.height + 1, above.hash, above.view, leader, above.ts_ms + 1 + ts,
-            hash_justification(encode(just)), hash_block_body(encode(body)),
-            CheckpointRef(1, 0, self.chain.anchor.hash))
+            1,
+            self.chain.chain_id,
+            0,
+            view,
+            above.height + 1,
+            above.hash,
+            above.view,
+            leader,
+            above.ts_ms + 1 + ts,
+            hash_justification(encode(just)),
+            hash_block_body(encode(body)),
+            CheckpointRef(1, 0, self.chain.anchor.hash),
+        )
         signature = self.deployment.validators[leader].sign(
-            statement(self.chain.chain_id, NOTARIZE, 0, view, made.hash))
+            statement(self.chain.chain_id, NOTARIZE, 0, view, made.hash)
+        )
         block = Block(1, made, just, body, signature)
         self.monitor.facts.blocks[block.hash] = block
         return block

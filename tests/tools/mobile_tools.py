@@ -110,8 +110,12 @@ class Phone:
         """Start, or start again after `crash`."""
         keys = {self.network.account(name): self.network.key(name) for name in self.names}
         self.node = MobileNode(
-            self.network.chain, keys, peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
-            reader=self.store, verify=verify, rng=random.Random(7),
+            self.network.chain,
+            keys,
+            peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
+            reader=self.store,
+            verify=verify,
+            rng=random.Random(7),
             settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
         )
         self.tokens: list[int] = []

@@ -193,10 +193,12 @@ def message_samples() -> dict[str, fields.Message]:
         link.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
         link.Goodbye("version", "the peer speaks versions 2 to 3"),
         payments.Submit((blob["Transfer"], b"")),
-        payments.Status((
-            payments.StatusItem(digest, payments.LEVEL_R1, ""),
-            payments.StatusItem(digest, payments.LEVEL_REFUSED, "the fee is too low"),
-        )),
+        payments.Status(
+            (
+                payments.StatusItem(digest, payments.LEVEL_R1, ""),
+                payments.StatusItem(digest, payments.LEVEL_REFUSED, "the fee is too low"),
+            )
+        ),
         payments.Subscribe(keys),
         payments.Unsubscribe(()),
         payments.GetAccounts(keys[:1]),

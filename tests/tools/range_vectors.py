@@ -20,12 +20,14 @@ def range_vectors() -> list[dict[str, Any]]:
         for first_key in (FIRST_KEY, *keys[7:8], *past[7:8], b"\xff" * 32):
             proof = prove_range(trie.snapshot(), first_key, leaves_max=5)
             following = verify_range(trie.root, first_key, proof)
-            made.append({
-                "accounts": count,
-                "root": trie.root.hex(),
-                "first_key": first_key.hex(),
-                "cbor": encode(proof).hex(),
-                "leaves": len(proof.leaves),
-                "next_key": None if following is None else following.hex(),
-            })
+            made.append(
+                {
+                    "accounts": count,
+                    "root": trie.root.hex(),
+                    "first_key": first_key.hex(),
+                    "cbor": encode(proof).hex(),
+                    "leaves": len(proof.leaves),
+                    "next_key": None if following is None else following.hex(),
+                }
+            )
     return made

@@ -9,10 +9,23 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = (
-    "protocol", "common", "tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile", "sim",
+    "protocol",
+    "common",
+    "tier_l1_super",
+    "tier_l2_miner",
+    "tier_l3_edge",
+    "tier_l4_mobile",
+    "sim",
 )
 _BRANCHES = (
-    ast.If, ast.For, ast.AsyncFor, ast.While, ast.ExceptHandler, ast.IfExp, ast.comprehension, ast.match_case,
+    ast.If,
+    ast.For,
+    ast.AsyncFor,
+    ast.While,
+    ast.ExceptHandler,
+    ast.IfExp,
+    ast.comprehension,
+    ast.match_case,
     ast.Assert,
 )
 

@@ -43,16 +43,26 @@ class RawClient:
     """
 
     def __init__(
-        self, stream: trio.SocketStream, chain: Chain, *, tier: int = 0, key: SigningKey | None = None,
+        self,
+        stream: trio.SocketStream,
+        chain: Chain,
+        *,
+        tier: int = 0,
+        key: SigningKey | None = None,
         expected_peer: bytes | None = None,
     ) -> None:
         self.stream = stream
         self.key = key or SigningKey(secrets.token_bytes(32))
         at_us = now_us()
         self.session = LinkSession(
-            initiator=True, static_private=secrets.token_bytes(32), ephemeral_private=secrets.token_bytes(32),
-            node_key=self.key, chain_id=chain.chain_id, expected_peer=expected_peer,
-            not_after_ms=at_us // 1000 + 3_600_000, now_ms=at_us // 1000,
+            initiator=True,
+            static_private=secrets.token_bytes(32),
+            ephemeral_private=secrets.token_bytes(32),
+            node_key=self.key,
+            chain_id=chain.chain_id,
+            expected_peer=expected_peer,
+            not_after_ms=at_us // 1000 + 3_600_000,
+            now_ms=at_us // 1000,
         )
         self.connection = Connection(self.session, LocalNode(tier), dialled=True, opened_us=at_us)
         self.light = LightClient(anchor_of(chain), verify)

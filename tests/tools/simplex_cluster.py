@@ -156,8 +156,11 @@ class Node:
     def start(self) -> None:
         header = self.chain[-1].header if self.chain else GENESIS
         self.simplex = self.cluster.make(
-            rules=self.cluster.rules, index=self.index, key=None if self.index is None else KEYS[self.index],
-            parameters=self.cluster.times, finalized=(header, self.finalization),
+            rules=self.cluster.rules,
+            index=self.index,
+            key=None if self.index is None else KEYS[self.index],
+            parameters=self.cluster.times,
+            finalized=(header, self.finalization),
             promises=[decode_promise(payload) for payload in self.disk],
         )
         self.life += 1
@@ -282,8 +285,12 @@ class Node:
         elif isinstance(effect, fx.AskBuild):
             if not self.silent_leader:
                 view = effect.view
-                self.later(cluster.build_us, lambda: self.step(fx.Built(
-                    view, EMPTY, cluster.now // 1000 + self.life, CheckpointRef(1, 0, ZERO_HASH))))
+                self.later(
+                    cluster.build_us,
+                    lambda: self.step(
+                        fx.Built(view, EMPTY, cluster.now // 1000 + self.life, CheckpointRef(1, 0, ZERO_HASH))
+                    ),
+                )
         elif isinstance(effect, fx.AskVerify):
             try:
                 check_block(effect.block, effect.parent, cluster.rules)
@@ -341,6 +348,7 @@ class Node:
 
     def later_if_up(self, delay_us: int, sender: int, message: Message) -> None:
         """Deliver a message if the node is up then, whether or not it is up now."""
+
         def arrive() -> None:
             if self.up:
                 self.receive(sender, message)
@@ -365,9 +373,21 @@ class Cluster:
     """`count` validators; `delay` gives the microseconds a message takes, or None for a lost one."""
 
     def __init__(
-        self, count: int = 4, *, seed: int = 0, absent: Iterable[int] = (), twins: Iterable[int] = (),
-        make: type[Simplex] = Simplex, delay_us: int = 10_000, jitter_us: int = 0, loss: float = 0.0, disk_us: int = 0,
-        build_us: int = 0, verify_us: int = 0, times: Parameters = TIMES, weights: tuple[int, ...] | None = None,
+        self,
+        count: int = 4,
+        *,
+        seed: int = 0,
+        absent: Iterable[int] = (),
+        twins: Iterable[int] = (),
+        make: type[Simplex] = Simplex,
+        delay_us: int = 10_000,
+        jitter_us: int = 0,
+        loss: float = 0.0,
+        disk_us: int = 0,
+        build_us: int = 0,
+        verify_us: int = 0,
+        times: Parameters = TIMES,
+        weights: tuple[int, ...] | None = None,
     ) -> None:
         self.rng = random.Random(seed)
         self.count, self.make, self.times = count, make, times
@@ -459,7 +479,7 @@ class Cluster:
 
         def serve() -> None:
             node = nodes[0]
-            blocks, finalization = tuple(node.chain[height - 1:]), node.finalization
+            blocks, finalization = tuple(node.chain[height - 1 :]), node.finalization
             back = self.trip(peer, asker.index)
             if not node.up or not blocks or finalization is None or back is None:
                 return

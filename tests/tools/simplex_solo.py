@@ -43,9 +43,18 @@ def make_block(
     """A block of `view` signed by its leader."""
     just = just if just is not None else justify(parent, view)
     header = BlockHeader(
-        1, sim.CHAIN_ID, 0, view, parent.height + 1, parent.hash, parent.view, RULES.leader(view),
-        (parent.ts_ms + 1 if ts_ms is None else ts_ms) + salt, hash_justification(encode(just)),
-        hash_block_body(encode(sim.EMPTY)), parent.last_checkpoint,
+        1,
+        sim.CHAIN_ID,
+        0,
+        view,
+        parent.height + 1,
+        parent.hash,
+        parent.view,
+        RULES.leader(view),
+        (parent.ts_ms + 1 if ts_ms is None else ts_ms) + salt,
+        hash_justification(encode(just)),
+        hash_block_body(encode(sim.EMPTY)),
+        parent.last_checkpoint,
     )
     signature = sim.KEYS[RULES.leader(view)].sign(statement(sim.CHAIN_ID, N, 0, view, header.hash))
     return Block(1, header, just, sim.EMPTY, signature)
@@ -54,12 +63,24 @@ def make_block(
 class Solo:
     """Validator 0 of four (view v is led by v mod 4), played to by the test."""
 
-    def __init__(self, *, promises: list[Promise] | None = None, index: int | None = 0, now_us: int = sim.START_US,
-                 finalized: tuple[BlockHeader, Certificate | None] = (sim.GENESIS, None),
-                 rules: ChainRules = RULES, shuns: Callable[[int], bool] | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        promises: list[Promise] | None = None,
+        index: int | None = 0,
+        now_us: int = sim.START_US,
+        finalized: tuple[BlockHeader, Certificate | None] = (sim.GENESIS, None),
+        rules: ChainRules = RULES,
+        shuns: Callable[[int], bool] | None = None,
+    ) -> None:
         self.core = Simplex(
-            rules=rules, index=index, key=None if index is None else sim.KEYS[index], parameters=sim.TIMES,
-            finalized=finalized, promises=promises or [], shuns=shuns,
+            rules=rules,
+            index=index,
+            key=None if index is None else sim.KEYS[index],
+            parameters=sim.TIMES,
+            finalized=finalized,
+            promises=promises or [],
+            shuns=shuns,
         )
         self.now_us = now_us
         self.all: list[fx.Effect] = []
@@ -71,8 +92,9 @@ class Solo:
         return effects
 
     def votes(self, kind: VoteKind, *numbers: int, digest: bytes = ZERO_HASH, view: int = 1) -> list[fx.Effect]:
-        return [one for index in numbers
-                for one in self.step(fx.VoteReceived(index, sim.vote(index, kind, view, digest)))]
+        return [
+            one for index in numbers for one in self.step(fx.VoteReceived(index, sim.vote(index, kind, view, digest)))
+        ]
 
     def certify(self, kind: VoteKind, view: int, digest: bytes = ZERO_HASH) -> list[fx.Effect]:
         quorum = self.core.rules.validators.quorum
@@ -99,8 +121,11 @@ class Solo:
     def kinds(self) -> list[str]:
         """Own votes promised, as "N1", "X2", ..."""
         names = {NotarizePromise: "N", NullifyPromise: "X", FinalizePromise: "F"}
-        return [f"{names[type(one)]}{one.view}" for one in self.promises()  # type: ignore[union-attr]
-                if type(one) in names]
+        return [
+            f"{names[type(one)]}{one.view}"
+            for one in self.promises()  # type: ignore[union-attr]
+            if type(one) in names
+        ]
 
 
 def only(effects: list[fx.Effect], kind: type[E]) -> list[E]:
@@ -108,5 +133,9 @@ def only(effects: list[fx.Effect], kind: type[E]) -> list[E]:
 
 
 def sent_votes(effects: list[fx.Effect]) -> list[Vote]:
-    return [vote for one in only(effects, fx.Broadcast) if isinstance(one.message, VoteMessage)
-            for vote in one.message.votes]
+    return [
+        vote
+        for one in only(effects, fx.Broadcast)
+        if isinstance(one.message, VoteMessage)
+        for vote in one.message.votes
+    ]

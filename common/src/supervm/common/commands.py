@@ -21,8 +21,11 @@ BENCHMARKS = (
     Offer("footprint", "Memory of an idle edge and an idle phone.", "supervm.common.bench.footprint:run"),
     Offer("help", "Wall time of `supervm --help`.", "supervm.common.bench.startup:run"),
     Offer("link", "Noise link: frames per second against the bare cipher.", "supervm.common.bench.link:run"),
-    Offer("network", "Payments end to end through eight processes, and CPU time per tier.",
-          "supervm.common.bench.network:run"),
+    Offer(
+        "network",
+        "Payments end to end through eight processes, and CPU time per tier.",
+        "supervm.common.bench.network:run",
+    ),
     Offer("receipts", "Receipts tree against its bare hashing.", "supervm.common.bench.receipts:run"),
     Offer("trie", "State tree updates against their bare hashing.", "supervm.common.bench.trie:run"),
     Offer("verify", "Signature checks in worker processes against raw libsodium.", "supervm.common.bench.verify:run"),

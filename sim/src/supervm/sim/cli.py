@@ -39,10 +39,15 @@ def list_command(as_json: bool) -> None:
     rows: list[dict[str, Any]] = []
     for name in library_names():
         scenario = load_named(name)
-        rows.append({
-            "name": name, "question": scenario.question, "claim": scenario.claim,
-            "simulated_s": scenario.duration_us / 1e6, "nodes": sum(plan.count for plan in scenario.tiers),
-        })
+        rows.append(
+            {
+                "name": name,
+                "question": scenario.question,
+                "claim": scenario.claim,
+                "simulated_s": scenario.duration_us / 1e6,
+                "nodes": sum(plan.count for plan in scenario.tiers),
+            }
+        )
     table = [("name", "nodes", "s", "question")]
     table += [(row["name"], str(row["nodes"]), f"{row['simulated_s']:g}", row["question"]) for row in rows]
     emit(rows, as_json=as_json, lines=columns(table, right=(1, 2)))
@@ -65,15 +70,26 @@ def show_command(name: str, as_json: bool) -> None:
 @click.argument("name", metavar="NAME|FILE.toml")
 @click.option("--engine", type=click.Choice(["exact", "scale"]), default=None, help="Engine [default: the file's].")
 @click.option("--seed", type=WholeNumber(0, 2**63 - 1), default=1, show_default=True, help="Root of every draw.")
-@click.option("--seeds", type=WholeNumber(1, 10_000), default=1, show_default=True,
-              help="Run so many seeds from --seed on, one process each, on all cores.")
+@click.option(
+    "--seeds",
+    type=WholeNumber(1, 10_000),
+    default=1,
+    show_default=True,
+    help="Run so many seeds from --seed on, one process each, on all cores.",
+)
 @click.option("--set", "changes", multiple=True, metavar="TABLE.KEY=VALUE", help="Change one key; may be repeated.")
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), help="Folder for result.json and report.html.")
 @click.option("--real-crypto", is_flag=True, help="Check every signature anew; slower, and the trace is the same.")
 @json_option
 def run_command(
-    name: str, engine: str | None, seed: int, seeds: int, changes: tuple[str, ...], out: Path | None,
-    real_crypto: bool, as_json: bool,
+    name: str,
+    engine: str | None,
+    seed: int,
+    seeds: int,
+    changes: tuple[str, ...],
+    out: Path | None,
+    real_crypto: bool,
+    as_json: bool,
 ) -> None:
     """Run a scenario that ships, or one from a file.
 

@@ -98,17 +98,22 @@ def run_scenario(
             progress(Moment(number, done_us, scenario.duration_us, world.events, perf_counter() - began_s))
     digest, events = world.digest.hex(), world.events
     unit_us = quorum_delay_us(deployment, stage.geography)
-    collector = Collector(
-        deployment, recorder, honest, samples, episodes, unit_us, zero_us, scenario.duration_us
-    )
+    collector = Collector(deployment, recorder, honest, samples, episodes, unit_us, zero_us, scenario.duration_us)
     metrics = collector.collect()
     metrics["summary"]["adversary_acts"] += stage.restorer.acted
     metrics["workload"] = {"asked": work.asked, "phone_off": work.skipped}
     expect = judge(scenario.expect, metrics["summary"])
     return {
-        "scenario": scenario.name, "engine": scenario.engine, "seed": seed, "digest": digest,
-        "ok": all(row["ok"] for row in expect), "expect": expect, "metrics": metrics,
-        "wall_s": round(perf_counter() - began_s, 3), "simulated_s": scenario.duration_us / 1e6, "events": events,
+        "scenario": scenario.name,
+        "engine": scenario.engine,
+        "seed": seed,
+        "digest": digest,
+        "ok": all(row["ok"] for row in expect),
+        "expect": expect,
+        "metrics": metrics,
+        "wall_s": round(perf_counter() - began_s, 3),
+        "simulated_s": scenario.duration_us / 1e6,
+        "events": events,
     }
 
 
@@ -148,7 +153,8 @@ class Stage:
         self.restorer.begin(zero_us + scenario.duration_us)
         stream = self.choices.stream("scenario/senders")
         senders = [
-            name for name in select(scenario.workload.senders, self.names, self.region_of, stream)
+            name
+            for name in select(scenario.workload.senders, self.names, self.region_of, stream)
             if name in self.honest
         ]
         work = Work(scenario.workload, deployment, self.recorder, senders, zero_us)
@@ -170,7 +176,14 @@ def set_up(scenario: Scenario, seed: int, *, real_crypto: bool = False) -> Stage
     deployment = _deploy(scenario, seed, choices, region_of, geography, cast, real_crypto=real_crypto)
     honest = {name: None for tier in names for name in names[tier] if name not in deployment.tampered}
     return Stage(
-        scenario, names, choices, region_of, honest, geography, deployment, Recorder(deployment, honest),
+        scenario,
+        names,
+        choices,
+        region_of,
+        honest,
+        geography,
+        deployment,
+        Recorder(deployment, honest),
         Restorer(deployment, tuple(cast.restored)),
     )
 
@@ -221,9 +234,7 @@ class _Cast:
     restored: dict[str, None] = field(default_factory=dict)
 
 
-def _adversaries(
-    scenario: Scenario, names: dict[int, list[str]], region_of: dict[str, str], choices: Choices
-) -> _Cast:
+def _adversaries(scenario: Scenario, names: dict[int, list[str]], region_of: dict[str, str], choices: Choices) -> _Cast:
     cast = _Cast()
     for number, adversary in enumerate(scenario.adversaries, 1):
         draws = choices.stream(f"scenario/adversary/{number}")
@@ -256,8 +267,14 @@ def _geography(scenario: Scenario) -> Geography:
 
 
 def _deploy(
-    scenario: Scenario, seed: int, choices: Choices, region_of: dict[str, str], geography: Geography,
-    cast: _Cast, *, real_crypto: bool,
+    scenario: Scenario,
+    seed: int,
+    choices: Choices,
+    region_of: dict[str, str],
+    geography: Geography,
+    cast: _Cast,
+    *,
+    real_crypto: bool,
 ) -> Deployment:
     hardware = scenario.hardware
     access = {
@@ -268,15 +285,30 @@ def _deploy(
     cpu = Cpu(hardware.step_us, hardware.verify_us) if is_busy else None
     l1, l2, l3, l4 = (plan.count for plan in scenario.tiers)
     deployment = Deployment(
-        l1=l1, members=scenario.tier(1).members or None, l2=l2, l3=l3, l4=l4, accounts=scenario.workload.accounts,
+        l1=l1,
+        members=scenario.tier(1).members or None,
+        l2=l2,
+        l3=l3,
+        l4=l4,
+        accounts=scenario.workload.accounts,
         seed=seed,
         parameters=Parameters(
-            1, test_network=True, view_timeout_ms=scenario.view_timeout_ms,
-            block_interval_ms=scenario.block_interval_ms, epoch_ms=scenario.epoch_us // 1_000,
+            1,
+            test_network=True,
+            view_timeout_ms=scenario.view_timeout_ms,
+            block_interval_ms=scenario.block_interval_ms,
+            epoch_ms=scenario.epoch_us // 1_000,
         ),
-        regions=region_of or None, geography=geography, access=access,
-        uplinks={tier: scenario.tier(tier).links for tier in (2, 3, 4)}, real_crypto=real_crypto, choices=choices,
-        actors=cast.actors, twins=cast.twins, late_twins=cast.late, cpu=cpu,
+        regions=region_of or None,
+        geography=geography,
+        access=access,
+        uplinks={tier: scenario.tier(tier).links for tier in (2, 3, 4)},
+        real_crypto=real_crypto,
+        choices=choices,
+        actors=cast.actors,
+        twins=cast.twins,
+        late_twins=cast.late,
+        cpu=cpu,
         keep_events=False,
         disk=DiskProfile(write_us=hardware.write_us, jitter_us=hardware.write_jitter_us),
     )
@@ -371,15 +403,25 @@ def merge(results: list[dict[str, Any]]) -> dict[str, Any]:
     summary = {name: None if row is None else row["mean"] for name, row in spread.items()}
     joined = blake2b("".join(result["digest"] for result in results).encode(), digest_size=32).hexdigest()
     return {
-        "scenario": first["scenario"], "engine": first["engine"], "seed": first["seed"], "digest": joined,
-        "ok": all(result["ok"] for result in results), "expect": expect,
+        "scenario": first["scenario"],
+        "engine": first["engine"],
+        "seed": first["seed"],
+        "digest": joined,
+        "ok": all(result["ok"] for result in results),
+        "expect": expect,
         "metrics": {**first["metrics"], "summary": summary, "spread": spread},
-        "wall_s": round(sum(result["wall_s"] for result in results), 3), "simulated_s": first["simulated_s"],
+        "wall_s": round(sum(result["wall_s"] for result in results), 3),
+        "simulated_s": first["simulated_s"],
         "events": sum(result["events"] for result in results),
         "runs": [
             {
-                "seed": result["seed"], "variant": result["variant"], "digest": result["digest"], "ok": result["ok"],
-                "expect": result["expect"], "summary": result["metrics"]["summary"], "events": result["events"],
+                "seed": result["seed"],
+                "variant": result["variant"],
+                "digest": result["digest"],
+                "ok": result["ok"],
+                "expect": result["expect"],
+                "summary": result["metrics"]["summary"],
+                "events": result["events"],
                 "wall_s": result["wall_s"],
             }
             for result in results

@@ -69,8 +69,11 @@ class Work:
             self.skipped += 1
             return
         row = PaymentRow(
-            to=self._deployment.address(phone, account), amount=amount, fee=fee,
-            source=self._deployment.address(own, source), key=f"scenario:{self.asked}",
+            to=self._deployment.address(phone, account),
+            amount=amount,
+            fee=fee,
+            source=self._deployment.address(own, source),
+            key=f"scenario:{self.asked}",
             validity_ms=plan.validity_us // 1000,
         )
         self.asked += 1

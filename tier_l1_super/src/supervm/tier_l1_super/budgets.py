@@ -14,22 +14,26 @@ from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
 
 BUDGETS: Final[Mapping[Rank, Budget]] = {
-    Rank.MEMBER: Budget({
-        "link": Rate(20_000, 200_000),
-        "answers": Rate(50_000, 1_000_000),
-        "batches": Rate(50_000, 1_000_000),
-        "history": Rate(200_000, 2_000_000),
-        "consensus": Rate(100_000, 1_000_000),
-    }),
-    Rank.NAMED: Budget({
-        "link": Rate(20_000, 200_000),
-        "accounts": Rate(60_000, 600_000),
-        "receipts": Rate(60_000, 600_000),
-        "answers": Rate(50_000, 1_000_000),
-        "batches": Rate(50_000, 3_000_000),
-        "history": Rate(200_000, 2_000_000),
-        "consensus": Rate(20_000, 200_000),
-    }),
+    Rank.MEMBER: Budget(
+        {
+            "link": Rate(20_000, 200_000),
+            "answers": Rate(50_000, 1_000_000),
+            "batches": Rate(50_000, 1_000_000),
+            "history": Rate(200_000, 2_000_000),
+            "consensus": Rate(100_000, 1_000_000),
+        }
+    ),
+    Rank.NAMED: Budget(
+        {
+            "link": Rate(20_000, 200_000),
+            "accounts": Rate(60_000, 600_000),
+            "receipts": Rate(60_000, 600_000),
+            "answers": Rate(50_000, 1_000_000),
+            "batches": Rate(50_000, 3_000_000),
+            "history": Rate(200_000, 2_000_000),
+            "consensus": Rate(20_000, 200_000),
+        }
+    ),
     Rank.STRANGER: Budget(
         {
             "link": Rate(2_000, 20_000),

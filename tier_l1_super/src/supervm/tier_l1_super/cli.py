@@ -67,7 +67,10 @@ def _ask(config_file: Path, request: Request) -> Any:
 
 
 _CONFIG = click.option(
-    "--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), required=True,
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
     help="The running node's config.toml.",
 )
 
@@ -104,8 +107,12 @@ def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json:
             raise InputError(f"{validators}: {error}") from None
     info = _ask(config_file, Approve(validators=wish))
     document = {
-        "epoch": info["epoch"], "wish": info["wish"], "validators_hash": info["validators_hash"],
-        "proposed": info["proposed"], "approvals": info["approvals"], "quorum": info["quorum"],
+        "epoch": info["epoch"],
+        "wish": info["wish"],
+        "validators_hash": info["validators_hash"],
+        "proposed": info["proposed"],
+        "approvals": info["approvals"],
+        "quorum": info["quorum"],
         "no_seat": info["no_seat"],
     }
     emit(document, as_json=as_json, lines=_approve_lines(info, withdraw=withdraw))
@@ -162,19 +169,33 @@ def epoch(number: int | None, out: Path | None, config_file: Path, as_json: bool
         create_file(out, encode(record))
     members = ValidatorSet(record.validators.members)
     document = {
-        "number": record.number, "root_height": record.root.height, "start_ms": record.root.ts_ms,
-        "quorum": members.quorum, "validators_hash": members.hash.hex(), "file": None if out is None else str(out),
-        "wish": answer.get("wish"), "proposed": answer.get("proposed"), "approvals": answer.get("approvals", []),
+        "number": record.number,
+        "root_height": record.root.height,
+        "start_ms": record.root.ts_ms,
+        "quorum": members.quorum,
+        "validators_hash": members.hash.hex(),
+        "file": None if out is None else str(out),
+        "wish": answer.get("wish"),
+        "proposed": answer.get("proposed"),
+        "approvals": answer.get("approvals", []),
         "validators": [
             {"index": index, "key": item.key.hex(), "node_id": encode_node_id(item.node_id), "weight": item.weight}
             for index, item in enumerate(members.members)
         ],
     }
-    emit(document, as_json=as_json, lines=[
-        f"epoch {record.number} starts from block {record.root.height}; quorum {members.quorum}",
-        *columns([(f"  {index}", f"{encode_node_id(item.node_id)} weight {item.weight}")
-                  for index, item in enumerate(members.members)]),
-        *_approval_lines(answer),
-        *([f"the chain proposes {answer['proposed']} for the next epoch"] if answer.get("proposed") else []),
-    ])
+    emit(
+        document,
+        as_json=as_json,
+        lines=[
+            f"epoch {record.number} starts from block {record.root.height}; quorum {members.quorum}",
+            *columns(
+                [
+                    (f"  {index}", f"{encode_node_id(item.node_id)} weight {item.weight}")
+                    for index, item in enumerate(members.members)
+                ]
+            ),
+            *_approval_lines(answer),
+            *([f"the chain proposes {answer['proposed']} for the next epoch"] if answer.get("proposed") else []),
+        ],
+    )
     return 0

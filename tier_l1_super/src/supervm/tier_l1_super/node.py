@@ -91,8 +91,18 @@ class ValidatorNode(Shell):
     EVENTS = (*Shell.EVENTS, "database-older-than-log")
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
     PARTS: ClassVar[tuple[type[Part], ...]] = (
-        Listening, Executor, Serving, EpochEnd, Consensus, Inbox, BatchIntake, Snapshots, Whereabouts,
-        EpochRequests, Ranks, Advance,
+        Listening,
+        Executor,
+        Serving,
+        EpochEnd,
+        Consensus,
+        Inbox,
+        BatchIntake,
+        Snapshots,
+        Whereabouts,
+        EpochRequests,
+        Ranks,
+        Advance,
     )
 
     def __init__(
@@ -108,7 +118,11 @@ class ValidatorNode(Shell):
         listen_us: int = 0,
     ) -> None:
         super().__init__(
-            targets=targets, rng=rng, budgets=BUDGETS, name=encode_node_id, drift_ms=chain.parameters.clock_drift_ms,
+            targets=targets,
+            rng=rng,
+            budgets=BUDGETS,
+            name=encode_node_id,
+            drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
         )
         self.chain, self.node_id = chain, node_id
@@ -123,9 +137,7 @@ class ValidatorNode(Shell):
             # written before there were floors: what it lacks rests at most on what the tables hold now
             self.outbox.persist(Append(encode_promise(held)))
         self.accuser = Accuser(self.seat, self.outbox)
-        ground = Ground(
-            chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser,
-            Head())
+        ground = Ground(chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser, Head())
         self.compose(self._parts(ground, recalled, listen_us))
 
     def _parts(self, ground: Ground, recalled: Recalled, listen_us: int) -> list[Part]:
@@ -133,8 +145,7 @@ class ValidatorNode(Shell):
         chain, ledger, reader, epoch = self.chain, self.ledger, ground.reader, self.seat.rules.epoch
         floors = Floors(ledger, lambda: ground.head.tip, lambda: self.executor.tally.height, recalled.floor)
         log = FoundLog(recalled.promises, floors)
-        self.slots = slots = Slots(
-            ledger.accounts, chain.parameters, executed_ts_ms=ledger.block_header.ts_ms)
+        self.slots = slots = Slots(ledger.accounts, chain.parameters, executed_ts_ms=ledger.block_header.ts_ms)
         self.pool = Pool(ledger.accounts, self.seat)
         self.voter = BatchVoter(ground, slots, self.pool, log.of_kind(BatchPromise), floors.news)
         self.bodies = Bodies(reader, self.outbox)
@@ -143,32 +154,70 @@ class ValidatorNode(Shell):
         closed = any(promise.epoch == epoch for promise in log.of_kind(ClosePromise))
         self.epoch_end = EpochEnd(ground, promised=closed)
         self.consensus = Consensus(
-            ground, self.pool, self.voter, self.executor, self.serving, self.epoch_end, log,
-            lambda: self.whereabouts.ask_anyone())
+            ground,
+            self.pool,
+            self.voter,
+            self.executor,
+            self.serving,
+            self.epoch_end,
+            log,
+            lambda: self.whereabouts.ask_anyone(),
+        )
         self.changes = changes = ChangeStore(reader, self.outbox)
         self.offers = SnapshotOffers(
-            self.outbox, lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size),
-            lambda: ground.head.written)
+            self.outbox,
+            lambda at_us, peer, size: self.manners.answered(at_us, peer, "history", size),
+            lambda: ground.head.written,
+        )
         self.snapshot = SnapshotTaker(
-            chain, self.outbox, reader, changes, lambda: sorted(self.peering.of_tier(1)), ground.head.tip)
+            chain, self.outbox, reader, changes, lambda: sorted(self.peering.of_tier(1)), ground.head.tip
+        )
         self.whereabouts = Whereabouts(
-            ground, self.executor, self.snapshot, self.consensus, self.epoch_end,
-            lambda: self._listening.is_on)
+            ground, self.executor, self.snapshot, self.consensus, self.epoch_end, lambda: self._listening.is_on
+        )
         self._swap = Swap(ground, slots, self.executor, self.serving, self.snapshot, self.offers)
         self._inbox = Inbox(ground, self.consensus, self.epoch_end, self.executor, self.whereabouts)
         intake = BatchIntake(
-            ground, self.voter, self.pool, slots, self.bodies, self.executor, self.consensus, self._inbox.is_early)
+            ground, self.voter, self.pool, slots, self.bodies, self.executor, self.consensus, self._inbox.is_early
+        )
         self._ranks = Ranks(ground, self.epoch_end)
         self._requests = EpochRequests(ground, self.epoch_end, self._ranks, self.info)
-        self.advance = Advance(ground, Following(
-            slots, self.pool, self.voter, self.executor, self.serving, self.epoch_end, self.consensus,
-            self.whereabouts, self._inbox, self._ranks, self.offers, changes, self._swap), self.take)
+        self.advance = Advance(
+            ground,
+            Following(
+                slots,
+                self.pool,
+                self.voter,
+                self.executor,
+                self.serving,
+                self.epoch_end,
+                self.consensus,
+                self.whereabouts,
+                self._inbox,
+                self._ranks,
+                self.offers,
+                changes,
+                self._swap,
+            ),
+            self.take,
+        )
         self._listening = Listening(self._guard(log, listen_us), listen_us, self.advance.begin)
         self._clock = Clock(self.clock, lambda: (ledger.height, ledger.header.ts_ms))
         return [
-            self._requests, self.links, self._clock, self.advance, self._listening, Questions(self),
-            self.executor, self.serving, self.epoch_end, self.consensus, self._inbox, intake,
-            Snapshots(ground, self.snapshot, self.offers, changes, self._swap), self.whereabouts,
+            self._requests,
+            self.links,
+            self._clock,
+            self.advance,
+            self._listening,
+            Questions(self),
+            self.executor,
+            self.serving,
+            self.epoch_end,
+            self.consensus,
+            self._inbox,
+            intake,
+            Snapshots(ground, self.snapshot, self.offers, changes, self._swap),
+            self.whereabouts,
             self._ranks,
         ]
 
@@ -178,7 +227,8 @@ class ValidatorNode(Shell):
         if index is None or not listen_us:
             return None
         views = [
-            view_of(promise) for promise in log.promises
+            view_of(promise)
+            for promise in log.promises
             if isinstance(promise, ConsensusPromise) and epoch_of(promise) == rules.epoch
         ]
         return DoubleRunGuard(rules, index, max([*views, self.simplex.final.view]))

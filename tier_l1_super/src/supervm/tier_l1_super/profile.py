@@ -37,5 +37,6 @@ def build(context: NodeContext) -> ValidatorNode:
 
 
 PROFILE: Final[Profile[ValidatorNode]] = profile_of_shell(
-    ValidatorNode, build, with_log=True, about=ValidatorNode.about_seat)
+    ValidatorNode, build, with_log=True, about=ValidatorNode.about_seat
+)
 """What runs an L1."""

@@ -16,13 +16,15 @@ def budgets(options: MinerOptions) -> Mapping[Rank, Budget]:
     questions = options.query_rate * ACCOUNT
     edge, other = options.submit_rate_edge * TRANSFER, options.submit_rate_other * TRANSFER
     return {
-        Rank.MEMBER: Budget({
-            "link": Rate(20_000, 200_000),
-            "answers": Rate(200_000, 4_000_000),
-            "batches": Rate(400_000, 4_000_000),
-            "history": Rate(200_000, 2_000_000),
-            "consensus": Rate(20_000, 200_000),
-        }),
+        Rank.MEMBER: Budget(
+            {
+                "link": Rate(20_000, 200_000),
+                "answers": Rate(200_000, 4_000_000),
+                "batches": Rate(400_000, 4_000_000),
+                "history": Rate(200_000, 2_000_000),
+                "consensus": Rate(20_000, 200_000),
+            }
+        ),
         Rank.NAMED: Budget(
             {
                 "link": Rate(50_000, 500_000),

@@ -40,8 +40,13 @@ def run(path: Path) -> int:
 
 
 @l2.command("export-anchor", epilog="Example: supervm l2 export-anchor --dir /srv/supervm/miner --out anchor.cbor")
-@click.option("--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path), required=True,
-              help="The folder of a miner that runs.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    required=True,
+    help="The folder of a miner that runs.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @json_option
 def export_anchor(directory: Path, out: Path, as_json: bool) -> int:

@@ -79,7 +79,11 @@ REPLICA_OPTIONS: Mapping[str, OptionSpec] = {
 }
 """Keys about the state."""
 OPTIONS: Mapping[str, OptionSpec] = {
-    **MEMPOOL_OPTIONS, **BATCH_OPTIONS, **INTAKE_OPTIONS, **SERVING_OPTIONS, **REPLICA_OPTIONS,
+    **MEMPOOL_OPTIONS,
+    **BATCH_OPTIONS,
+    **INTAKE_OPTIONS,
+    **SERVING_OPTIONS,
+    **REPLICA_OPTIONS,
 }
 """Keys of the table ``[l2]`` of a node's configuration."""
 

@@ -76,13 +76,23 @@ class MinerNode(Shell):
             )
         options = options or MinerOptions()
         super().__init__(
-            targets=targets, rng=rng, budgets=budgets(options), name=encode_node_id,
-            drift_ms=chain.parameters.clock_drift_ms, reader=reader,
+            targets=targets,
+            rng=rng,
+            budgets=budgets(options),
+            name=encode_node_id,
+            drift_ms=chain.parameters.clock_drift_ms,
+            reader=reader,
         )
         self.node_id = key.public
         outbox, peering, manners = self.outbox, self.peering, self.manners
         self.replica = replica = Replica(
-            chain, reader, outbox, rng, peering, manners, lambda digest: self.batcher.body(digest),
+            chain,
+            reader,
+            outbox,
+            rng,
+            peering,
+            manners,
+            lambda digest: self.batcher.body(digest),
             receipts_kept=options.receipts_kept,
         )
         lines = StatusLines(outbox, peering)
@@ -92,22 +102,24 @@ class MinerNode(Shell):
         self.edges = Edges(chain)
         intake = Intake(chain, self.mempool, options, outbox, lines, peering, manners, self.edges)
         self.serving = Serving(replica, options, outbox, manners)
-        self.compose((
-            Clock(self.clock, lambda: (replica.ledger.header.height, replica.ledger.header.ts_ms)),
-            Questions(self),
-            replica,
-            executed,
-            Epochs(replica, self.serving, manners, outbox, self._rerank),
-            Forks(chain, reader, outbox, replica.changes, peering),
-            self.edges,
-            intake,
-            self.mempool,
-            self.batcher,
-            self.serving,
-            Standing(chain, key.public, replica, self.mempool, peering, outbox),
-            self.links,
-            lines,
-        ))
+        self.compose(
+            (
+                Clock(self.clock, lambda: (replica.ledger.header.height, replica.ledger.header.ts_ms)),
+                Questions(self),
+                replica,
+                executed,
+                Epochs(replica, self.serving, manners, outbox, self._rerank),
+                Forks(chain, reader, outbox, replica.changes, peering),
+                self.edges,
+                intake,
+                self.mempool,
+                self.batcher,
+                self.serving,
+                Standing(chain, key.public, replica, self.mempool, peering, outbox),
+                self.links,
+                lines,
+            )
+        )
 
     def rank(self, event: PeerUp) -> Rank:
         """Return what a peer is to a miner: validators answer and vote, edges submit and ask."""

@@ -54,10 +54,15 @@ class Standing(Part):
             if validators.hash == certified.header.validators_hash:
                 header = certified.header
                 anchor = Anchor(1, header, ValidatorList(1, validators.members))
-                self._outbox.reply(token, {
-                    "anchor_hex": encode(anchor).hex(), "chain_id": header.chain_id.hex(), "height": header.height,
-                    "ts_ms": header.ts_ms,
-                })
+                self._outbox.reply(
+                    token,
+                    {
+                        "anchor_hex": encode(anchor).hex(),
+                        "chain_id": header.chain_id.hex(),
+                        "height": header.height,
+                        "ts_ms": header.ts_ms,
+                    },
+                )
                 return
         self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
 

@@ -67,13 +67,24 @@ class EdgeNode(Shell):
     INFO = Info
 
     def __init__(
-        self, *, chain: Chain, key: SigningKey, payout: bytes | None, reader: Reader,
-        targets: Iterable[tuple[bytes | None, str]], rng: random.Random, verify: Verify,
+        self,
+        *,
+        chain: Chain,
+        key: SigningKey,
+        payout: bytes | None,
+        reader: Reader,
+        targets: Iterable[tuple[bytes | None, str]],
+        rng: random.Random,
+        verify: Verify,
         options: EdgeOptions | None = None,
     ) -> None:
         options = options or EdgeOptions()
         super().__init__(
-            targets=targets, rng=rng, budgets=budgets(options.rates), name=encode_node_id, reader=reader,
+            targets=targets,
+            rng=rng,
+            budgets=budgets(options.rates),
+            name=encode_node_id,
+            reader=reader,
             values=options.values,
         )
         outbox, manners = self.outbox, self.manners
@@ -85,24 +96,25 @@ class EdgeNode(Shell):
         self.proofs = proofs = Proofs(outbox, manners, routes, trust, self.clock, options)
         self.store = store = Store(outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
         self.relay = relay = Relay(outbox, news, routes, store)
-        self.intake = intake = Intake(
-            outbox, news, relay, proofs, routes, manners, self.blame, chain_id=chain.chain_id)
+        self.intake = intake = Intake(outbox, news, relay, proofs, routes, manners, self.blame, chain_id=chain.chain_id)
         self.standing = Standing(outbox, self.peering, about, routes, store, relay, intake, proofs)
-        self.compose([
-            Clock(self.clock, lambda: (proofs.newest_header.height, proofs.newest_header.ts_ms)),
-            self.standing,  # before the links: their heartbeats tell of it
-            self.links,
-            relay,  # before the routes: a miner that goes is still one of them here
-            Registration(outbox, routes, key, chain_id=chain.chain_id, payout=payout),
-            routes,
-            proofs,
-            Receipts(outbox, manners, routes, proofs),
-            Changes(outbox, manners, routes, trust, proofs),
-            store,
-            intake,
-            news,  # what the parts before it have to tell
-            trust,
-        ])
+        self.compose(
+            [
+                Clock(self.clock, lambda: (proofs.newest_header.height, proofs.newest_header.ts_ms)),
+                self.standing,  # before the links: their heartbeats tell of it
+                self.links,
+                relay,  # before the routes: a miner that goes is still one of them here
+                Registration(outbox, routes, key, chain_id=chain.chain_id, payout=payout),
+                routes,
+                proofs,
+                Receipts(outbox, manners, routes, proofs),
+                Changes(outbox, manners, routes, trust, proofs),
+                store,
+                intake,
+                news,  # what the parts before it have to tell
+                trust,
+            ]
+        )
 
     def rank(self, event: PeerUp) -> Rank:
         """Miners of the network before all others, who are clients."""

@@ -37,8 +37,15 @@ class Standing(Part):
     answers = (Statistics,)
 
     def __init__(
-        self, outbox: Outbox, peering: Peering, about: Mapping[str, str], routes: Routes, store: Store, relay: Relay,
-        intake: Intake, proofs: Proofs,
+        self,
+        outbox: Outbox,
+        peering: Peering,
+        about: Mapping[str, str],
+        routes: Routes,
+        store: Store,
+        relay: Relay,
+        intake: Intake,
+        proofs: Proofs,
     ) -> None:
         self._outbox = outbox
         self._peering = peering

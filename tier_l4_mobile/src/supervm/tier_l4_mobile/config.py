@@ -63,9 +63,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
     return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, anchor)
 
 
-def open_accounts(
-    wallet: Wallet, options: MobileOptions
-) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:
+def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:
     """Return account id -> key and name -> account id, in account order."""
     keys = [wallet.account(number) for number in range(options.accounts)]
     return (

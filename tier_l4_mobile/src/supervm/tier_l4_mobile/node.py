@@ -78,17 +78,29 @@ class MobileNode(Shell):
     INFO = Info
 
     def __init__(
-        self, chain: Chain, keys: Mapping[bytes, SigningKey], *, peers: Iterable[tuple[bytes | None, str]],
-        reader: Reader, verify: Verify, rng: random.Random, settings: Settings | None = None,
+        self,
+        chain: Chain,
+        keys: Mapping[bytes, SigningKey],
+        *,
+        peers: Iterable[tuple[bytes | None, str]],
+        reader: Reader,
+        verify: Verify,
+        rng: random.Random,
+        settings: Settings | None = None,
     ) -> None:
         super().__init__(
-            targets=peers, rng=rng, budgets=BUDGETS, name=encode_node_id, reader=reader,
+            targets=peers,
+            rng=rng,
+            budgets=BUDGETS,
+            name=encode_node_id,
+            reader=reader,
             grave=1,  # there are other edges
         )
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(
-            chain.chain_id, keys, reader, window=parameters.window, validity_ms_max=parameters.validity_ms_max)
+            chain.chain_id, keys, reader, window=parameters.window, validity_ms_max=parameters.validity_ms_max
+        )
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
         self.client = memory.client
@@ -98,22 +110,29 @@ class MobileNode(Shell):
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         courier = Courier(self.outbox, self.queue, trust, self.uplink, sync, books)
         self.uplink.users = (courier.edge_changed, sync.edge_changed)
-        self.compose((
-            self.links,
-            Clock(self.clock, trust.newest),
-            self.queue,
-            self.uplink,
-            trust,
-            courier,
-            sync,
-            SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
-            accounts,
-            Orders(
-                self.outbox, self.queue, accounts, courier, trust, books,
-                Validity.within(parameters.validity_ms_max, settings.validity_ms),
-            ),
-            books,
-        ))
+        self.compose(
+            (
+                self.links,
+                Clock(self.clock, trust.newest),
+                self.queue,
+                self.uplink,
+                trust,
+                courier,
+                sync,
+                SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
+                accounts,
+                Orders(
+                    self.outbox,
+                    self.queue,
+                    accounts,
+                    courier,
+                    trust,
+                    books,
+                    Validity.within(parameters.validity_ms_max, settings.validity_ms),
+                ),
+                books,
+            )
+        )
 
     def rank(self, event: PeerUp) -> Rank:
         """Whom it has dialled is its edge; nobody else has anything to say here."""

@@ -28,10 +28,15 @@ def build(context: NodeContext) -> MobileNode:
     options = mobile_options(config)
     keys, names = open_accounts(unlock_wallet(path, context.passphrase), options)
     return MobileNode(
-        chain, keys, peers=[(peer.node_id, peer.address) for peer in config.peers], reader=context.store,
-        verify=verify, rng=context.rng,
+        chain,
+        keys,
+        peers=[(peer.node_id, peer.address) for peer in config.peers],
+        reader=context.store,
+        verify=verify,
+        rng=context.rng,
         settings=Settings(
-            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)),
+            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)
+        ),
     )
 
 

@@ -23,7 +23,13 @@ def run(options: BenchOptions) -> list[Row]:
     key = SigningKey(bytes(32))
     raws = tuple(
         sign_transfer(
-            key, chain_id=ZERO_HASH, seq=seq, prev=ZERO_HASH, to=bytes(range(32)), amount=10**9, fee=1_000,
+            key,
+            chain_id=ZERO_HASH,
+            seq=seq,
+            prev=ZERO_HASH,
+            to=bytes(range(32)),
+            amount=10**9,
+            fee=1_000,
             valid_until_ms=1_700_000_000_000,
         ).raw
         for seq in range(_TRANSFERS)

@@ -35,8 +35,14 @@ def run(options: BenchOptions) -> list[Row]:
     with tempfile.TemporaryDirectory(prefix="supervm-bench-") as folder:
         found = _resident(Path(folder))
     return [
-        Row(f"footprint.idle_l{tier}", round(found[tier] / _MIB, 1), "MiB", LIMIT_MIB,
-            round(LIMIT_MIB * _MIB / found[tier], 3), 1)
+        Row(
+            f"footprint.idle_l{tier}",
+            round(found[tier] / _MIB, 1),
+            "MiB",
+            LIMIT_MIB,
+            round(LIMIT_MIB * _MIB / found[tier], 3),
+            1,
+        )
         for tier in (3, 4)
     ]
 
@@ -45,8 +51,22 @@ def _resident(folder: Path) -> dict[int, int]:
     """Return resident bytes by tier."""
     progress = folder / "progress.txt"
     command = [
-        sys.executable, "-m", "supervm.common.cli", "up", "--l1", "1", "--l2", "1", "--l3", "1", "--l4", "1",
-        "--dir", str(folder / "net"), "--timeout", str(TIMEOUT_S),
+        sys.executable,
+        "-m",
+        "supervm.common.cli",
+        "up",
+        "--l1",
+        "1",
+        "--l2",
+        "1",
+        "--l3",
+        "1",
+        "--l4",
+        "1",
+        "--dir",
+        str(folder / "net"),
+        "--timeout",
+        str(TIMEOUT_S),
     ]
     with progress.open("wb") as stderr:
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=stderr)

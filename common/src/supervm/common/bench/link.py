@@ -42,7 +42,7 @@ def _frames(options: BenchOptions, per_send: int) -> Row:
     def limit() -> int:
         for _ in range(sends):
             for start in range(0, len(stream), RECORD_PLAINTEXT_BYTES_MAX):
-                part = stream[start:start + RECORD_PLAINTEXT_BYTES_MAX]
+                part = stream[start : start + RECORD_PLAINTEXT_BYTES_MAX]
                 sealed = crypto_aead_chacha20poly1305_ietf_encrypt(part, b"", nonce, key)
                 crypto_aead_chacha20poly1305_ietf_decrypt(sealed, b"", nonce, key)
         return sends * per_send
@@ -55,8 +55,13 @@ def _pair() -> tuple[LinkSession, LinkSession]:
     """Return two sessions with each other, their handshake done."""
     ends = [
         LinkSession(
-            initiator=number == 1, static_private=bytes([number]) * 32, ephemeral_private=bytes([number + 2]) * 32,
-            node_key=SigningKey(bytes([number]) * 32), chain_id=_CHAIN_ID, expected_peer=None, not_after_ms=1 << 62,
+            initiator=number == 1,
+            static_private=bytes([number]) * 32,
+            ephemeral_private=bytes([number + 2]) * 32,
+            node_key=SigningKey(bytes([number]) * 32),
+            chain_id=_CHAIN_ID,
+            expected_peer=None,
+            not_after_ms=1 << 62,
             now_ms=0,
         )
         for number in (1, 2)

@@ -62,9 +62,12 @@ def run(options: BenchOptions) -> list[Row]:
         floor = 1 / (raw / cores) if tier < 4 else None  # one check per payment; a phone checks no payments
         rows.append(
             Row(
-                f"network.cpu_l{tier}", short(each * 1e6), "us/payment/process",
-                None if floor is None else short(floor * 1e6), None if floor is None or not each
-                else short(floor / each), count,
+                f"network.cpu_l{tier}",
+                short(each * 1e6),
+                "us/payment/process",
+                None if floor is None else short(floor * 1e6),
+                None if floor is None or not each else short(floor / each),
+                count,
             )
         )
     return rows
@@ -97,9 +100,26 @@ def _network(folder: Path, count: int) -> tuple[dict[str, Any], dict[int, float]
     file.write_text("\n".join(lines) + "\n")
     output, errors = folder / "document.json", folder / "progress.txt"
     command = [
-        sys.executable, "-m", "supervm.common.cli", "up", "--l1", str(L1), "--l2", str(L2), "--l3", str(L3),
-        "--l4", str(L4), "--dir", str(folder / "net"), "--payments", str(file), "--exit-when-done", "--timeout",
-        str(TIMEOUT_S), "--json",
+        sys.executable,
+        "-m",
+        "supervm.common.cli",
+        "up",
+        "--l1",
+        str(L1),
+        "--l2",
+        str(L2),
+        "--l3",
+        str(L3),
+        "--l4",
+        str(L4),
+        "--dir",
+        str(folder / "net"),
+        "--payments",
+        str(file),
+        "--exit-when-done",
+        "--timeout",
+        str(TIMEOUT_S),
+        "--json",
     ]
     with output.open("wb") as stdout, errors.open("wb") as stderr:
         process = subprocess.Popen(command, stdout=stdout, stderr=stderr)

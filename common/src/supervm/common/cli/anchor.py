@@ -36,9 +36,11 @@ def write_anchor(anchor: Anchor, out: Path, *, as_json: bool) -> int:
     create_file(out, encode(anchor))
     header = anchor.header
     document = {"file": str(out), "chain_id": header.chain_id.hex(), "height": header.height}
-    emit(document, as_json=as_json, lines=[
-        f"wrote {out}: the anchor of height {header.height} of network {document['chain_id']}"
-    ])
+    emit(
+        document,
+        as_json=as_json,
+        lines=[f"wrote {out}: the anchor of height {header.height} of network {document['chain_id']}"],
+    )
     return 0
 
 

@@ -20,8 +20,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--list", "as_list", is_flag=True, help="List the benchmarks and stop.")
 @click.option("--quick", is_flag=True, help="Smaller sizes, for a first look.")
-@click.option("--rounds", type=WholeNumber(1, 100), default=5, show_default=True,
-              help="Interleaved rounds per case.")
+@click.option("--rounds", type=WholeNumber(1, 100), default=5, show_default=True, help="Interleaved rounds per case.")
 @click.option("--dir", "directory", type=_FOLDER, help="Folder on the disk to measure [default: the temporary folder].")
 @json_option
 def bench(
@@ -34,8 +33,11 @@ def bench(
     """
     known = offers(BENCHMARKS_GROUP, BENCHMARKS)
     if as_list:
-        emit([{"name": offer.name, "help": offer.help} for offer in known.values()], as_json=as_json,
-             lines=columns([(offer.name, offer.help) for offer in known.values()]))
+        emit(
+            [{"name": offer.name, "help": offer.help} for offer in known.values()],
+            as_json=as_json,
+            lines=columns([(offer.name, offer.help) for offer in known.values()]),
+        )
         return
     for name in names:
         if name not in known:
@@ -46,7 +48,11 @@ def bench(
         [("name", "value", "unit", "limit", "ratio", "n")]
         + [
             (
-                str(row["name"]), _text(row["value"]), str(row["unit"]), _text(row["limit"]), _text(row["ratio"]),
+                str(row["name"]),
+                _text(row["value"]),
+                str(row["unit"]),
+                _text(row["limit"]),
+                _text(row["ratio"]),
                 str(row["n"]),
             )
             for row in document

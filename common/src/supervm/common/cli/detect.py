@@ -19,9 +19,7 @@ _FROM_ZERO = WholeNumber(0, 1 << 30)
 @click.option("--disk-gib", type=_FROM_ZERO, help="Disk in GiB, instead of this machine's.")
 @click.option("--gpu", type=_FROM_ZERO, help="Number of GPUs, instead of this machine's.")
 @json_option
-def detect(
-    cores: int | None, memory_gib: int | None, disk_gib: int | None, gpu: int | None, as_json: bool
-) -> None:
+def detect(cores: int | None, memory_gib: int | None, disk_gib: int | None, gpu: int | None, as_json: bool) -> None:
     """Say which tier fits this machine, and why; options describe another machine."""
     found = as_labelled(measure(home_directory()))
     hardware = Hardware(

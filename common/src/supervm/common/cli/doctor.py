@@ -14,8 +14,12 @@ from .output import columns, emit, json_option
 
 @click.command(epilog="Example: supervm doctor --tier l3 --json")
 @click.option("--tier", type=click.Choice(["l1", "l2", "l3", "l4"]), help="Also check what this tier needs.")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also look at this node: its genesis file against the clock, and what it tells if it runs.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also look at this node: its genesis file against the clock, and what it tells if it runs.",
+)
 @json_option
 def doctor(tier: str | None, config_file: Path | None, as_json: bool) -> int:
     """Check this machine: Python, libsodium, SQLite, hardware, clock, limits, disk, installed profiles.
@@ -37,9 +41,9 @@ def doctor(tier: str | None, config_file: Path | None, as_json: bool) -> int:
             for finding in findings
         ],
     }
-    lines = columns([
-        (finding.state if finding.state != OK else "ok", finding.name, finding.found) for finding in findings
-    ])
+    lines = columns(
+        [(finding.state if finding.state != OK else "ok", finding.name, finding.found) for finding in findings]
+    )
     mends = [f"{finding.name}: {finding.mend}" for finding in findings if finding.mend]
     total = f"{wrong} wrong, {advice} advice, {len(findings) - wrong - advice} ok"
     emit(document, as_json=as_json, lines=[*lines, *(["", "what to do:"] if mends else []), *mends, "", total])

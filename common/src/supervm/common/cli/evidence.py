@@ -40,8 +40,12 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.command(epilog="Example: supervm evidence line-of-the-log.json --genesis genesis.cbor")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--genesis", "genesis_file", type=_READ, required=True, help="The file that started the network.")
-@click.option("--epoch", "epoch_file", type=_READ,
-              help="Record of the epoch it is about, from `supervm l1 epoch --out` [default: the first epoch].")
+@click.option(
+    "--epoch",
+    "epoch_file",
+    type=_READ,
+    help="Record of the epoch it is about, from `supervm l1 epoch --out` [default: the first epoch].",
+)
 @json_option
 def evidence(file: Path, genesis_file: Path, epoch_file: Path | None, as_json: bool) -> int:
     """Check, offline, whether FILE proves that somebody broke the rules, and say who.
@@ -79,16 +83,25 @@ def _fork(fork: CheckpointFork, chain: Chain, epoch: EpochRecord | None, *, as_j
         both = check_fork(fork, chain.chain_id, known, chain.verify)
     except RemoteProtocolError as error:
         hint = "; --epoch gives the record of theirs" if error.code == "unknown-set" else ""
-        emit({"proved": False, "reason": f"{error.reason}{hint}"}, as_json=as_json,
-             lines=[f"not proved: {error.reason}{hint}"])
+        emit(
+            {"proved": False, "reason": f"{error.reason}{hint}"},
+            as_json=as_json,
+            lines=[f"not proved: {error.reason}{hint}"],
+        )
         return 1
     header = fork.first.header
     signers = next(item for item in known if item.hash == header.validators_hash)
     names = [encode_node_id(signers.node_ids[index]) for index in both]
     document = {
-        "proved": True, "reason": None, "kind": "fork", "what": fork.reason, "height": header.height,
-        "epoch": fork.epoch, "hashes": [header.hash.hex(), fork.second.header.hash.hex()],
-        "validators": list(both), "node_ids": names,
+        "proved": True,
+        "reason": None,
+        "kind": "fork",
+        "what": fork.reason,
+        "height": header.height,
+        "epoch": fork.epoch,
+        "hashes": [header.hash.hex(), fork.second.header.hash.hex()],
+        "validators": list(both),
+        "node_ids": names,
     }
     who = f"; validators {', '.join(map(str, both))} signed both" if both else ""
     emit(document, as_json=as_json, lines=[f"proved (fork): {fork.reason}{who}"])
@@ -110,8 +123,14 @@ def _verdict(found: Evidence, culprit: Culprit, chain: Chain, rules: ChainRules)
             raise RemoteProtocolError(f"{encode_node_id(node_id)} is not a miner of this network", code="bad-evidence")
         who = f"miner {encode_node_id(node_id)}"
     return {
-        "proved": True, "reason": None, "kind": culprit.kind, "who": who, "what": _deed(found, culprit),
-        "validator": culprit.validator, "node_id": encode_node_id(node_id), "epoch": found.epoch,
+        "proved": True,
+        "reason": None,
+        "kind": culprit.kind,
+        "who": who,
+        "what": _deed(found, culprit),
+        "validator": culprit.validator,
+        "node_id": encode_node_id(node_id),
+        "epoch": found.epoch,
     }
 
 
@@ -123,14 +142,20 @@ def _deed(found: Evidence, culprit: Culprit) -> str:
         case DoubleVote(_, first, second):
             where = "height" if culprit.kind == "E3" else "view"
             kind = first.kind.name.capitalize()
-            return (f"signed two {kind} votes for {where} {first.number}: for {first.digest.hex()} and "
-                    f"{second.digest.hex()}")
+            return (
+                f"signed two {kind} votes for {where} {first.number}: for {first.digest.hex()} and "
+                f"{second.digest.hex()}"
+            )
         case BadJustification(_, header):
-            return (f"notarized block {header.hash.hex()} of view {header.view}, which carries no proof that it may "
-                    f"extend its parent")
+            return (
+                f"notarized block {header.hash.hex()} of view {header.view}, which carries no proof that it may "
+                f"extend its parent"
+            )
         case BadBatch(_, header):
-            return (f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transfer of this chain "
-                    f"with its sender's signature")
+            return (
+                f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transfer of this chain "
+                f"with its sender's signature"
+            )
 
 
 def _read_epoch(path: Path) -> EpochRecord:

@@ -20,15 +20,18 @@ def fee() -> None:
 
 @fee.command(epilog="Example: supervm fee split 1001 --shares 4000,3000,2000,1000 --json")
 @click.argument("amount", type=WholeNumber())
-@click.option("--shares", default=",".join(map(str, DEFAULT_SHARES_BPS)), show_default=True,
-              help="Basis points of L1, L2, L3, L4; they sum to 10000.")
+@click.option(
+    "--shares",
+    default=",".join(map(str, DEFAULT_SHARES_BPS)),
+    show_default=True,
+    help="Basis points of L1, L2, L3, L4; they sum to 10000.",
+)
 @json_option
 def split(amount: int, shares: str, as_json: bool) -> None:
     """Split a fee of AMOUNT grain (0 to 2^63-1) among the four tiers; the parts sum to AMOUNT, exactly."""
     parts = split_fee(amount, parse_shares(shares))
     document = {**{f"l{tier}": part for tier, part in enumerate(parts, 1)}, "total": sum(parts)}
-    emit(document, as_json=as_json,
-         lines=columns([(name, str(value)) for name, value in document.items()], right=(1,)))
+    emit(document, as_json=as_json, lines=columns([(name, str(value)) for name, value in document.items()], right=(1,)))
 
 
 def parse_shares(text: str) -> tuple[int, ...]:

@@ -48,8 +48,12 @@ PARAMETERS = {
     "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
     "epoch_ms": OptionSpec(int, 3_600_000, "time after which an epoch ends, ms", 1, 365 * _DAY_MS),
     "trusting_period_ms": OptionSpec(
-        int, 21 * _DAY_MS, "age of the newest trusted header from which a phone needs a newer anchor, ms", 60_000,
-        3_650 * _DAY_MS),
+        int,
+        21 * _DAY_MS,
+        "age of the newest trusted header from which a phone needs a newer anchor, ms",
+        60_000,
+        3_650 * _DAY_MS,
+    ),
 }
 """Numbers that ``--param`` can set, besides ``fee_shares_bps``."""
 
@@ -66,8 +70,9 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
     epilog="Example: supervm genesis new --validators validators.csv --miners miners.csv --alloc alloc.csv "
     "--out genesis.cbor --param block_interval_ms=500"
 )
-@click.option("--validators", type=_READ, required=True,
-              help="CSV key,node_id,weight,payout; their order is their index.")
+@click.option(
+    "--validators", type=_READ, required=True, help="CSV key,node_id,weight,payout; their order is their index."
+)
 @click.option("--miners", type=_READ, required=True, help="CSV node_id,payout.")
 @click.option("--alloc", type=_READ, required=True, help="CSV account,amount in grain.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to make.")
@@ -77,8 +82,15 @@ _READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--param", "params", multiple=True, metavar="KEY=VALUE", help="A parameter; may be given many times.")
 @json_option
 def new(
-    validators: Path, miners: Path, alloc: Path, out: Path, name: str, time_ms: int | None, test_network: bool,
-    params: tuple[str, ...], as_json: bool,
+    validators: Path,
+    miners: Path,
+    alloc: Path,
+    out: Path,
+    name: str,
+    time_ms: int | None,
+    test_network: bool,
+    params: tuple[str, ...],
+    as_json: bool,
 ) -> None:
     """Make a genesis file; never overwrites one."""
     from supervm.protocol.base.codec import encode
@@ -142,8 +154,13 @@ def read_validators(path: Path, reader: KeyReader) -> tuple[Validator, ...]:
     from supervm.protocol.chain.validators import Validator
 
     return tuple(
-        Validator(1, reader.vote_key(row, "key"), reader.node_id(row, "node_id", "a validator"),
-                  row.integer("weight", 1, _INT_MAX), reader.account(row, "payout"))
+        Validator(
+            1,
+            reader.vote_key(row, "key"),
+            reader.node_id(row, "node_id", "a validator"),
+            row.integer("weight", 1, _INT_MAX),
+            reader.account(row, "payout"),
+        )
         for row in read_csv(path, VALIDATORS_HEADER)
     )
 
@@ -179,8 +196,13 @@ def describe(made: Any) -> dict[str, Any]:
         "state_root": chain.anchor.state_root.hex(),
         "anchor": chain.anchor.hash.hex(),
         "validators": [
-            {"index": index, "key": item.key.hex(), "node_id": encode_node_id(item.node_id), "weight": item.weight,
-             "payout": encode_address(item.payout, test=test)}
+            {
+                "index": index,
+                "key": item.key.hex(),
+                "node_id": encode_node_id(item.node_id),
+                "weight": item.weight,
+                "payout": encode_address(item.payout, test=test),
+            }
             for index, item in enumerate(made.validators)
         ],
         "quorum": chain.validators.quorum,

@@ -20,8 +20,13 @@ from .registry import tier_options
 
 @click.command(epilog="Example: supervm init l1 --dir /srv/supervm/one --payout svm1...")
 @click.argument("tier", type=click.Choice(["l1", "l2", "l3", "l4"]))
-@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), required=True,
-              help="The node's folder; it is made if it does not exist.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
+    help="The node's folder; it is made if it does not exist.",
+)
 @click.option("--listen", help="host:port for other nodes [default: 0.0.0.0:PORT of the tier; an L4 does not listen].")
 @click.option("--payout", help="Address that is paid for this node's work.")
 @json_option

@@ -31,7 +31,8 @@ _COUNT = WholeNumber(1, 64)
     help="CSV with the header from,to,amount,fee. Default: a built-in set.",
 )
 @click.option(
-    "--send-new", is_flag=True,
+    "--send-new",
+    is_flag=True,
     help="With --dir: send the rows that are new although others, sent before, are gone from the file.",
 )
 @click.option("--exit-when-done", is_flag=True, help="Stop once every payment has its fate.")
@@ -62,9 +63,9 @@ def up(
         standard = Counts()
         counts = Counts(l1 or standard.l1, l2 or standard.l2, l3 or standard.l3, l4 or standard.l4)
     try:
-        document, ok = run_up(UpOptions(
-            counts, directory, payments, exit_when_done, timeout_s, quiet=False, send_new=send_new
-        ))
+        document, ok = run_up(
+            UpOptions(counts, directory, payments, exit_when_done, timeout_s, quiet=False, send_new=send_new)
+        )
     except InputError:
         raise
     except CommonError as error:  # the input was right, the network did not do what was asked

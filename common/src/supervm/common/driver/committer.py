@@ -159,7 +159,8 @@ class Committer:
                 raise
             except Exception as error:
                 raise StorageFailed(
-                    f"{len(records)} records could not be written: {type(error).__name__}: {error}") from error
+                    f"{len(records)} records could not be written: {type(error).__name__}: {error}"
+                ) from error
             self.commits += 1
             self.waiting_records -= len(records)
             if self.waiting_records <= self._records_max:

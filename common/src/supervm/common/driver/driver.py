@@ -49,9 +49,19 @@ class Driver:
     """
 
     def __init__(
-        self, core: c.Core, *, store: Store, identity: Identity, local: LocalNode, listen: str | None = None,
-        workers: int = 0, clock: Clock | None = None, limits: Limits | None = None, sink: EventSink = ignore,
-        threaded_commits: bool = True, entropy: Callable[[int], bytes] = os.urandom,
+        self,
+        core: c.Core,
+        *,
+        store: Store,
+        identity: Identity,
+        local: LocalNode,
+        listen: str | None = None,
+        workers: int = 0,
+        clock: Clock | None = None,
+        limits: Limits | None = None,
+        sink: EventSink = ignore,
+        threaded_commits: bool = True,
+        entropy: Callable[[int], bytes] = os.urandom,
         transports: Sequence[Transport] | None = None,
     ) -> None:
         self._core = core
@@ -60,13 +70,17 @@ class Driver:
         self._limits = limits or Limits()
         self._sink = sink
         self._committer = Committer(
-            store, self._on_durable, records_max=self._limits.waiting_records_max, threaded=threaded_commits)
+            store, self._on_durable, records_max=self._limits.waiting_records_max, threaded=threaded_commits
+        )
         self._jobs = JobRunner(workers, self._on_work, outstanding_max=self._limits.signatures_max)
         self._gate = Gate()
         self._transports = installed(self._limits) if transports is None else Transports(transports)
         self._links = Links(
             Node(identity, local, self._clock, self._limits, self.feed, self._gate.forget, sink),
-            self._transports, self._room, entropy)
+            self._transports,
+            self._room,
+            entropy,
+        )
         self._inputs: deque[c.Input] = deque()
         self._stepping = False
         self._now_us = 0
@@ -216,9 +230,7 @@ class Driver:
         if on_reply is not None:
             on_reply(reply)
 
-    async def _serve(
-        self, address: str, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
-    ) -> None:
+    async def _serve(self, address: str, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED) -> None:
         """Take connections at an address until the node stops."""
         try:
             transport, rest = self._transports.of(address)

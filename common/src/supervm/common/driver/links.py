@@ -43,7 +43,10 @@ class Links:
     """
 
     def __init__(
-        self, node: Node, transports: Transports, room: Callable[[], Awaitable[None]],
+        self,
+        node: Node,
+        transports: Transports,
+        room: Callable[[], Awaitable[None]],
         entropy: Callable[[int], bytes] = os.urandom,
     ) -> None:
         self._node = node
@@ -155,16 +158,25 @@ class Links:
         node = self._node
         now_us = node.clock.now_us()
         session = LinkSession(
-            initiator=initiator, static_private=node.identity.static_private,
-            ephemeral_private=self._entropy(32), node_key=node.identity.node_key,
-            chain_id=node.identity.chain_id, expected_peer=expected_peer,
-            not_after_ms=now_us // 1000 + STATIC_PROOF_MS, now_ms=now_us // 1000,
-            record_bytes_max=traits.record_bytes_max, prologue_extra=pipe.prologue_extra,
+            initiator=initiator,
+            static_private=node.identity.static_private,
+            ephemeral_private=self._entropy(32),
+            node_key=node.identity.node_key,
+            chain_id=node.identity.chain_id,
+            expected_peer=expected_peer,
+            not_after_ms=now_us // 1000 + STATIC_PROOF_MS,
+            now_ms=now_us // 1000,
+            record_bytes_max=traits.record_bytes_max,
+            prologue_extra=pipe.prologue_extra,
         )
         link = PeerLink(
-            Connection(session, node.local, dialled=address is not None, opened_us=now_us), pipe, traits,
-            OutQueue(node.limits.queue_bytes_max), address,
-            trio.CancelScope(deadline=trio.current_time() + traits.unauthenticated_s(node.limits)), trio.CancelScope(),
+            Connection(session, node.local, dialled=address is not None, opened_us=now_us),
+            pipe,
+            traits,
+            OutQueue(node.limits.queue_bytes_max),
+            address,
+            trio.CancelScope(deadline=trio.current_time() + traits.unauthenticated_s(node.limits)),
+            trio.CancelScope(),
         )
         self._table.links[link] = None
         return link
@@ -189,17 +201,25 @@ class Links:
         if not connection.may_send(message) or len(frame) > connection.frame_bytes_max:
             table.counts["not_sent"] += 1
             peer = connection.peer_id
-            self._node.sink("message-not-sent", {
-                "kind": type(message).__name__, "peer": None if peer is None else encode_node_id(peer),
-                "tier": connection.peer_tier, "bytes": len(frame)}, "debug" if connection.clock_wrong else "error")
+            self._node.sink(
+                "message-not-sent",
+                {
+                    "kind": type(message).__name__,
+                    "peer": None if peer is None else encode_node_id(peer),
+                    "tier": connection.peer_tier,
+                    "bytes": len(frame),
+                },
+                "debug" if connection.clock_wrong else "error",
+            )
             return
         if link.queue.put(frame, droppable=type(message) in self._node.local.wire.droppable) == "full":
             self._too_slow(link, f"{link.queue.bytes} bytes wait for the peer to read")
             return
         table.counts["sent"] += 1
-        if link.queue.bytes > FULL_BYTES and sum(
-            other.queue.bytes for other in table.links
-        ) > self._node.limits.queued_bytes_all_max:
+        if (
+            link.queue.bytes > FULL_BYTES
+            and sum(other.queue.bytes for other in table.links) > self._node.limits.queued_bytes_all_max
+        ):
             fullest = max(table.peers.values(), key=lambda other: other.queue.bytes)
             self._too_slow(fullest, f"{fullest.queue.bytes} bytes wait for the peer to read, and too many for all")
 

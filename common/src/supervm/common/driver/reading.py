@@ -168,9 +168,10 @@ class Reader:
     def _check_partial(self, link: PeerLink) -> None:
         """Close the connection with the longest unfinished frame if all of them together are too long."""
         links = self._table.links
-        if link.connection.buffered_bytes > FULL_BYTES and sum(
-            other.connection.buffered_bytes for other in links
-        ) > self._limits.partial_bytes_all_max:
+        if (
+            link.connection.buffered_bytes > FULL_BYTES
+            and sum(other.connection.buffered_bytes for other in links) > self._limits.partial_bytes_all_max
+        ):
             longest = max(links, key=lambda other: other.connection.buffered_bytes)
             self._table.counts["too_slow"] += 1
             longest.end("its frame does not come to an end, and too many such bytes are held", orderly=False)
@@ -187,9 +188,16 @@ class Reader:
         self._table.counts["refused"] += 1
         connection = link.connection
         peer = connection.peer_id
-        self._table.node.sink("peer-refused", {
-            "remote": link.remote, "peer": encode_node_id(peer) if peer is not None else None,
-            "code": error.code, "reason": error.reason}, "info" if peer is not None else "debug")
+        self._table.node.sink(
+            "peer-refused",
+            {
+                "remote": link.remote,
+                "peer": encode_node_id(peer) if peer is not None else None,
+                "code": error.code,
+                "reason": error.reason,
+            },
+            "info" if peer is not None else "debug",
+        )
         reason = f"{error.code}: {error.reason}"
         if link.up:
             link.fault = error

@@ -73,7 +73,8 @@ class Replacing:
             raise RemoteProtocolError("another connection between the two nodes is kept", penalty=0, code="duplicate")
         if old.before is not None or (old.after is not None and connection.initiator):
             raise RemoteProtocolError(
-                "the traffic between the two nodes moves to another connection now", penalty=0, code="duplicate")
+                "the traffic between the two nodes moves to another connection now", penalty=0, code="duplicate"
+            )
 
     def up(self, link: PeerLink) -> None:
         """Take a connection whose peer has said Hello; its messages may be delivered once `PeerLink.turn` is set."""

@@ -101,8 +101,11 @@ class LinkTable:
         if peer is None or self.peers.get(peer) is not link:
             return
         self.counts["moved"] += 1
-        self.node.sink("peer-moved", {
-            "peer": encode_node_id(peer), "remote": link.remote, "dialled": link.connection.dialled}, "info")
+        self.node.sink(
+            "peer-moved",
+            {"peer": encode_node_id(peer), "remote": link.remote, "dialled": link.connection.dialled},
+            "info",
+        )
         self.node.feed([PeerMoved(peer, link.address, link.remote, link.traits.heartbeat_us)])
 
     def down(self, link: PeerLink) -> None:
@@ -117,13 +120,27 @@ class LinkTable:
         peer, hello = connection.peer_id, connection.peer_hello
         if peer is None or hello is None:
             raise LocalProtocolError("a connection without a peer cannot be up")
-        self.node.sink("peer-up", {
-            "peer": encode_node_id(peer), "tier": hello.tier, "agent": hello.agent, "remote": link.remote,
-            "dialled": connection.dialled, "clock_offset_ms": connection.clock_offset_ms,
-        }, "warning" if connection.clock_wrong else "info")
+        self.node.sink(
+            "peer-up",
+            {
+                "peer": encode_node_id(peer),
+                "tier": hello.tier,
+                "agent": hello.agent,
+                "remote": link.remote,
+                "dialled": connection.dialled,
+                "clock_offset_ms": connection.clock_offset_ms,
+            },
+            "warning" if connection.clock_wrong else "info",
+        )
         return PeerUp(
-            peer, hello.tier, hello.features, connection.clock_offset_ms, link.address, link.remote,
-            link.traits.heartbeat_us)
+            peer,
+            hello.tier,
+            hello.features,
+            connection.clock_offset_ms,
+            link.address,
+            link.remote,
+            link.traits.heartbeat_us,
+        )
 
     def _peer_down(self, link: PeerLink) -> PeerDown:
         peer, fault = link.connection.peer_id or b"", link.fault

@@ -111,7 +111,7 @@ class JobQueue:
         answers: list[Answer] = []
         at = 0
         for asked, start, stop in chunk.parts:
-            asked.results[start:stop] = results[at:at + stop - start]
+            asked.results[start:stop] = results[at : at + stop - start]
             at += stop - start
             asked.done += stop - start
             if asked.done == len(asked.results):
@@ -142,9 +142,7 @@ class JobRunner:
         outstanding_max: items under way above which `room` waits.
     """
 
-    def __init__(
-        self, workers: int, on_done: Callable[[int, list[Any]], None], *, outstanding_max: int
-    ) -> None:
+    def __init__(self, workers: int, on_done: Callable[[int, list[Any]], None], *, outstanding_max: int) -> None:
         self._workers = workers
         self._on_done = on_done
         self._outstanding_max = outstanding_max

@@ -107,9 +107,16 @@ def parse_endpoint(text: str) -> tuple[str, int]:
     """
     host, separator, port = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
-    if not separator or not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65_535 or (
-        ":" in host and not bracketed
-    ) or "@" in host or any(character.isspace() for character in text):
+    if (
+        not separator
+        or not host
+        or not (port.isascii() and port.isdigit())
+        or len(port) > 5
+        or int(port) > 65_535
+        or (":" in host and not bracketed)
+        or "@" in host
+        or any(character.isspace() for character in text)
+    ):
         raise InputError(
             f"{quoted(text)} is not an address; host:port is needed, for example 127.0.0.1:4101 or [::1]:4101"
         )

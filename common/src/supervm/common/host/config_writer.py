@@ -15,10 +15,14 @@ from .keyfile import create_private_file
 def _quoted(text: str) -> str:
     """Return `text` as a TOML basic string."""
     escapes = {'"': '\\"', "\\": "\\\\"}
-    return '"' + "".join(
-        escapes.get(character, character if character.isprintable() else f"\\U{ord(character):08x}")
-        for character in text
-    ) + '"'
+    return (
+        '"'
+        + "".join(
+            escapes.get(character, character if character.isprintable() else f"\\U{ord(character):08x}")
+            for character in text
+        )
+        + '"'
+    )
 
 
 def _value(value: OptionValue) -> str:

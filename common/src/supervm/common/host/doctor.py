@@ -37,7 +37,10 @@ MEMORY_MIN_BYTES: Final = 128 << 20
 FSYNC_MIN_PER_S, FSYNC_GOOD_PER_S = 10, 200
 _FSYNC_TRIES = 20
 _PROFILES: Final = {
-    1: "supervm-tier-l1-super", 2: "supervm-tier-l2-miner", 3: "supervm-tier-l3-edge", 4: "supervm-tier-l4-mobile"
+    1: "supervm-tier-l1-super",
+    2: "supervm-tier-l2-miner",
+    3: "supervm-tier-l3-edge",
+    4: "supervm-tier-l4-mobile",
 }
 
 
@@ -66,8 +69,15 @@ def examine(home: Path, tier: int | None) -> list[Finding]:
         tier: 1..4 adds what that tier needs; None checks what every tier needs.
     """
     return [
-        check_python(), check_libsodium(), check_sqlite(), check_profiles(tier), check_hardware(home, tier),
-        check_memory(), check_open_files(), check_clock(), *check_home(home),
+        check_python(),
+        check_libsodium(),
+        check_sqlite(),
+        check_profiles(tier),
+        check_hardware(home, tier),
+        check_memory(),
+        check_open_files(),
+        check_clock(),
+        *check_home(home),
     ]
 
 
@@ -181,7 +191,8 @@ def check_network(config: NodeConfig) -> list[Finding]:
 
     problem = genesis_problem(config.genesis)
     findings = [
-        Finding("genesis", OK, f"{config.genesis}: not dated ahead of the clock") if problem is None
+        Finding("genesis", OK, f"{config.genesis}: not dated ahead of the clock")
+        if problem is None
         else Finding("genesis", WRONG, str(config.genesis), problem)
     ]
     try:

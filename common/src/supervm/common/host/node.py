@@ -67,11 +67,15 @@ class Node:
         known = {member.node_id: 1 for member in chain.validators.members}
         known |= {miner.node_id: 2 for miner in chain.genesis.miners}
         self._driver = Driver(
-            prepared.core, store=context.store,
+            prepared.core,
+            store=context.store,
             identity=Identity(context.node_key, os.urandom(32), chain.chain_id),
             local=LocalNode(config.tier, profile.features, agent(), known, wire_of(prepared.core)),
-            listen=config.listen, workers=config.verify_workers, clock=prepared.clock,
-            limits=limits_for(file_limit(), peers=len(config.peers)), sink=self.publish,
+            listen=config.listen,
+            workers=config.verify_workers,
+            clock=prepared.clock,
+            limits=limits_for(file_limit(), peers=len(config.peers)),
+            sink=self.publish,
         )
         self._nursery: trio.Nursery | None = None
         self._asked: dict[Answer, None] = {}
@@ -82,8 +86,12 @@ class Node:
         self.listens: list[str] = []
         self.store: SqlStore = context.store
         self.control = Control(
-            config.directory / SOCKET_FILE, requests=profile.requests, command=self.command, metrics=self.metrics,
-            events=self._events)
+            config.directory / SOCKET_FILE,
+            requests=profile.requests,
+            command=self.command,
+            metrics=self.metrics,
+            events=self._events,
+        )
         self.about: Mapping[str, Any] = {}
         self.ready = trio.Event()
         self.failure: Exception | None = None
@@ -228,8 +236,11 @@ class Node:
         prepared = self._prepared
         about = prepared.profile.about
         self.about = {
-            "tier": self.config.tier, "node_id": self.name, "listen": self.listens[0] if self.listens else None,
-            "pid": os.getpid(), **({} if about is None else about(prepared.core)),
+            "tier": self.config.tier,
+            "node_id": self.name,
+            "listen": self.listens[0] if self.listens else None,
+            "pid": os.getpid(),
+            **({} if about is None else about(prepared.core)),
         }
         self.publish("ready", self.about, "info")
         self.ready.set()

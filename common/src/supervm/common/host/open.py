@@ -26,8 +26,12 @@ __all__ = ["Node", "open_node", "run_prepared"]
 
 @asynccontextmanager
 async def open_node(
-    config: NodeConfig, *, passphrase: str | None = None, profile: Profile[Any] | None = None,
-    services: Sequence[Service] | None = None, sink: EventSink = ignore,
+    config: NodeConfig,
+    *,
+    passphrase: str | None = None,
+    profile: Profile[Any] | None = None,
+    services: Sequence[Service] | None = None,
+    sink: EventSink = ignore,
 ) -> AsyncIterator[Node]:
     """Run a node while the body runs.
 
@@ -48,8 +52,7 @@ async def open_node(
     """
     chosen = find_profile(config.tier) if profile is None else profile
     with ExitStack() as stack:
-        made = await trio.to_thread.run_sync(
-            stack.enter_context, prepared(config, chosen, passphrase=passphrase))
+        made = await trio.to_thread.run_sync(stack.enter_context, prepared(config, chosen, passphrase=passphrase))
         async with run_prepared(made, services=services, sink=sink) as node:
             yield node
 

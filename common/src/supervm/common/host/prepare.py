@@ -66,8 +66,11 @@ def prepared(
         stack.enter_context(DirectoryLock(config.directory))
         clock = SystemClock()
         log = Log(
-            config.directory / LOG_FILE, config.log_level, now_ms=lambda: clock.now_us() // 1000,
-            stream=sys.stderr if alone else None)
+            config.directory / LOG_FILE,
+            config.log_level,
+            now_ms=lambda: clock.now_us() // 1000,
+            stream=sys.stderr if alone else None,
+        )
         stack.callback(log.close)
         stack.enter_context(libraries_logged(log, everything=alone))
         try:

@@ -78,13 +78,20 @@ class Profile(Generic[C]):
 
 
 def profile_of_shell(
-    node: type[Shell], build: Callable[[NodeContext], C], *, with_log: bool = False,
+    node: type[Shell],
+    build: Callable[[NodeContext], C],
+    *,
+    with_log: bool = False,
     about: Callable[[C], Mapping[str, Any]] | None = None,
 ) -> Profile[C]:
     """Return the profile of a node that is a shell with parts: requests and tables are those that its parts declare."""
     return Profile(
-        build, requests=reduce(or_, node.declared_requests()), tables=node.declared_tables(), with_log=with_log,
-        about=about)
+        build,
+        requests=reduce(or_, node.declared_requests()),
+        tables=node.declared_tables(),
+        with_log=with_log,
+        about=about,
+    )
 
 
 def find_profile(tier: int) -> Profile[Any]:

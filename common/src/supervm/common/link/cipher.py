@@ -50,8 +50,7 @@ class CipherState:
         nonce = self.nonce
         if nonce > NONCE_LAST:
             raise LocalProtocolError("the nonce of this cipher is used up: open a new connection")
-        ciphertext = crypto_aead_chacha20poly1305_ietf_encrypt(
-            plaintext, associated, _NONCE.pack(nonce), self._key)
+        ciphertext = crypto_aead_chacha20poly1305_ietf_encrypt(plaintext, associated, _NONCE.pack(nonce), self._key)
         self.nonce = nonce + 1
         return ciphertext
 
@@ -68,14 +67,17 @@ class CipherState:
         if len(ciphertext) < TAG_BYTES:
             raise RemoteProtocolError(
                 f"a ciphertext has {len(ciphertext)} bytes; its tag alone takes {TAG_BYTES}",
-                penalty=100, code="decrypt")
+                penalty=100,
+                code="decrypt",
+            )
         try:
-            plaintext = crypto_aead_chacha20poly1305_ietf_decrypt(
-                ciphertext, associated, _NONCE.pack(nonce), self._key)
+            plaintext = crypto_aead_chacha20poly1305_ietf_decrypt(ciphertext, associated, _NONCE.pack(nonce), self._key)
         except CryptoError as error:
             raise RemoteProtocolError(
                 f"ciphertext number {nonce} does not authenticate: altered, replayed or out of order",
-                penalty=100, code="decrypt") from error
+                penalty=100,
+                code="decrypt",
+            ) from error
         self.nonce = nonce + 1
         return plaintext
 

@@ -183,7 +183,9 @@ class Connection:
             if len(frame) > self._limit:  # read under the limit from before Hello narrowed it
                 raise RemoteProtocolError(
                     f"a frame of {len(frame)} bytes; at most {self._limit} are allowed on this link",
-                    penalty=100, code="oversized")
+                    penalty=100,
+                    code="oversized",
+                )
             message = decode(frame)
             if self.state == "hello":
                 self._take_first(message, now_us)
@@ -220,9 +222,18 @@ class Connection:
 
     def _say_hello(self, now_us: int) -> None:
         local = self._local
-        self._session.send_frame(encode_message(Hello(
-            PROTOCOL_VERSION, PROTOCOL_VERSION, local.tier, (*local.features, *local.wire.features), now_us // 1000,
-            local.agent)))
+        self._session.send_frame(
+            encode_message(
+                Hello(
+                    PROTOCOL_VERSION,
+                    PROTOCOL_VERSION,
+                    local.tier,
+                    (*local.features, *local.wire.features),
+                    now_us // 1000,
+                    local.agent,
+                )
+            )
+        )
 
     def _take_first(self, message: AnyMessage, now_us: int) -> None:
         """The first message has to be Hello; a Goodbye instead says why there will be none."""
@@ -232,7 +243,8 @@ class Connection:
             return
         if not isinstance(message, Hello):
             raise RemoteProtocolError(
-                f"the first message is {type(message).__name__}; it has to be Hello", penalty=100, code="direction")
+                f"the first message is {type(message).__name__}; it has to be Hello", penalty=100, code="direction"
+            )
         agree_on_version(message.version_min, message.version_max)
         self._check_tier(message.tier)
         own, peer = self._local.tier, message.tier
@@ -247,7 +259,10 @@ class Connection:
             if not {own, peer} & {0, 4}:
                 raise RemoteProtocolError(
                     f"the peer's clock is {self.clock_offset_ms} ms from ours; at most {CLOCK_OFFSET_MS_MAX} ms are "
-                    "allowed on this link: set the clock of one of the two machines", penalty=0, code="clock")
+                    "allowed on this link: set the clock of one of the two machines",
+                    penalty=0,
+                    code="clock",
+                )
             self._accepts, self._sends = self._accepts & DESPITE_CLOCK, self._sends & DESPITE_CLOCK
         self.peer_hello = message
         self.state = "up"
@@ -273,7 +288,9 @@ class Connection:
             listed = f"as an L{due}" if due is not None else "neither as an L1 nor as an L2"
             raise RemoteProtocolError(
                 f"the peer says it is an L{tier}; genesis names node {self.peer_id.hex()[:16]} {listed}",
-                penalty=100, code="tier")
+                penalty=100,
+                code="tier",
+            )
 
     def _take_unwelcome(self, message: AnyMessage) -> None:
         peer = self.peer_tier
@@ -281,5 +298,5 @@ class Connection:
             self.left_out += 1  # the peer may see the offset on the other side of the limit: no fault
             return
         raise RemoteProtocolError(
-            f"an L{peer} may not send {type(message).__name__} to an L{self._local.tier}",
-            penalty=100, code="direction")
+            f"an L{peer} may not send {type(message).__name__} to an L{self._local.tier}", penalty=100, code="direction"
+        )

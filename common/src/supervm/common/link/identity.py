@@ -43,7 +43,12 @@ def make_proof(node_key: SigningKey, *, chain_id: bytes, static_public: bytes, n
 
 
 def check_proof(
-    payload: bytes, *, chain_id: bytes, static_public: bytes, own_id: bytes, expected_peer: bytes | None,
+    payload: bytes,
+    *,
+    chain_id: bytes,
+    static_public: bytes,
+    own_id: bytes,
+    expected_peer: bytes | None,
     now_ms: int,
 ) -> StaticKeyProof:
     """Read and check a peer's proof: cheap checks first, the signature last.
@@ -64,17 +69,22 @@ def check_proof(
     if peer == own_id:
         raise RemoteProtocolError(
             "the peer has our own node key: we dialled ourselves, or two nodes run with one key",
-            penalty=0, code="self-dial")
+            penalty=0,
+            code="self-dial",
+        )
     if expected_peer is not None and peer != expected_peer:
         raise RemoteProtocolError(
-            f"dialled node {expected_peer.hex()} but node {peer.hex()} answered", penalty=0,
-            code="wrong-peer")
+            f"dialled node {expected_peer.hex()} but node {peer.hex()} answered", penalty=0, code="wrong-peer"
+        )
     if proof.not_after_ms <= now_ms:
         raise RemoteProtocolError(
             f"the proof of the peer's static key ended at {proof.not_after_ms} ms, our clock says "
-            f"{now_ms} ms: the peer has to sign a new one, or a clock is wrong", penalty=0, code="expired")
+            f"{now_ms} ms: the peer has to sign a new one, or a clock is wrong",
+            penalty=0,
+            code="expired",
+        )
     if not verify(peer, static_key_statement(chain_id, static_public, proof.not_after_ms), proof.signature):
         raise RemoteProtocolError(
-            f"the signature of node {peer.hex()} on its static key is wrong",
-            penalty=100, code="bad-signature")
+            f"the signature of node {peer.hex()} on its static key is wrong", penalty=100, code="bad-signature"
+        )
     return proof

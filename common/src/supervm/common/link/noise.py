@@ -53,7 +53,8 @@ def _dh(private: bytes, public: bytes) -> bytes:
     except (CryptoError, RuntimeError) as error:
         raise RemoteProtocolError(
             "the peer's X25519 key is a low-order point: the shared secret would be zero",
-            penalty=100, code="handshake",
+            penalty=100,
+            code="handshake",
         ) from error
 
 
@@ -128,9 +129,7 @@ class HandshakeState:
         ephemeral_private: 32 fresh random bytes, used for this handshake only.
     """
 
-    def __init__(
-        self, *, initiator: bool, prologue: bytes, static_private: bytes, ephemeral_private: bytes
-    ) -> None:
+    def __init__(self, *, initiator: bool, prologue: bytes, static_private: bytes, ephemeral_private: bytes) -> None:
         self.static_public = public_key(static_private)
         self._ephemeral_public = public_key(ephemeral_private)
         self._initiator = initiator
@@ -187,7 +186,8 @@ class HandshakeState:
         size = sum(map(len, parts)) + len(payload) + symmetric.overhead_bytes()
         if size > NOISE_MESSAGE_BYTES_MAX:
             raise LocalProtocolError(
-                f"a handshake message of {size} bytes; at most {NOISE_MESSAGE_BYTES_MAX} are allowed")
+                f"a handshake message of {size} bytes; at most {NOISE_MESSAGE_BYTES_MAX} are allowed"
+            )
         parts.append(symmetric.encrypt_and_hash(payload))
         self._step += 1
         return b"".join(parts)
@@ -208,8 +208,8 @@ class HandshakeState:
                 size = KEY_BYTES + (symmetric.overhead_bytes() if item == "s" else 0)
                 if len(rest) < size:
                     raise RemoteProtocolError(
-                        f"handshake message {self._step + 1} ends inside its key",
-                        penalty=100, code="handshake")
+                        f"handshake message {self._step + 1} ends inside its key", penalty=100, code="handshake"
+                    )
                 field, rest = bytes(rest[:size]), rest[size:]
                 if item == "e":
                     symmetric.mix_hash(field)

@@ -52,7 +52,8 @@ def check_record_limits(record_bytes_max: int, rekey_records: int) -> None:
     """
     if not 1 <= record_bytes_max <= RECORD_PLAINTEXT_BYTES_MAX:
         raise LocalProtocolError(
-            f"record_bytes_max is {record_bytes_max}; 1 to {RECORD_PLAINTEXT_BYTES_MAX} are allowed")
+            f"record_bytes_max is {record_bytes_max}; 1 to {RECORD_PLAINTEXT_BYTES_MAX} are allowed"
+        )
     if rekey_records < 1:
         raise LocalProtocolError(f"rekey_records is {rekey_records}; at least 1 is allowed")
 
@@ -134,7 +135,9 @@ class FrameReader:
             raise RemoteProtocolError("a frame of 0 bytes; a frame has at least 1", penalty=100)
         raise RemoteProtocolError(
             f"a frame of {size} bytes; at most {self.frame_bytes_max} are allowed on this link",
-            penalty=100, code="oversized")
+            penalty=100,
+            code="oversized",
+        )
 
 
 class RecordWriter:
@@ -150,8 +153,13 @@ class RecordWriter:
     """
 
     def __init__(
-        self, cipher: CipherState, *, now_us: int, record_bytes_max: int = RECORD_PLAINTEXT_BYTES_MAX,
-        rekey_records: int = REKEY_RECORDS, rekey_us: int = REKEY_US,
+        self,
+        cipher: CipherState,
+        *,
+        now_us: int,
+        record_bytes_max: int = RECORD_PLAINTEXT_BYTES_MAX,
+        rekey_records: int = REKEY_RECORDS,
+        rekey_us: int = REKEY_US,
     ) -> None:
         check_record_limits(record_bytes_max, rekey_records)
         self._cipher = cipher
@@ -178,7 +186,7 @@ class RecordWriter:
             self._rekey(now_us)
         step = self._record_bytes_max
         for start in range(0, len(stream), step):
-            record = cipher.encrypt(stream[start:start + step])
+            record = cipher.encrypt(stream[start : start + step])
             out += (_U16.pack(len(record)), record)
             self._records += 1
             if self._records == self._rekey_records:
@@ -200,9 +208,7 @@ class RecordReader:
         rekey_records: as the sender's.
     """
 
-    def __init__(
-        self, cipher: CipherState, frames: FrameReader, *, rekey_records: int = REKEY_RECORDS
-    ) -> None:
+    def __init__(self, cipher: CipherState, frames: FrameReader, *, rekey_records: int = REKEY_RECORDS) -> None:
         self.frames = frames
         self._cipher = cipher
         self._rekey_records = rekey_records
@@ -231,12 +237,13 @@ class RecordReader:
             size = data[offset] << 8 | data[offset + 1]
             if size < TAG_BYTES:
                 raise RemoteProtocolError(
-                    f"a record of {size} bytes; its tag alone takes {TAG_BYTES}", penalty=100, code="decrypt")
+                    f"a record of {size} bytes; its tag alone takes {TAG_BYTES}", penalty=100, code="decrypt"
+                )
             stop = offset + 2 + size
             if stop > end:
                 self._need = 2 + size
                 break
-            frames = self._open(data[offset + 2:stop])
+            frames = self._open(data[offset + 2 : stop])
             if out:
                 out += frames
             else:

@@ -76,21 +76,36 @@ class LinkSession:
     """
 
     def __init__(
-        self, *, initiator: bool, static_private: bytes, ephemeral_private: bytes, node_key: SigningKey,
-        chain_id: bytes, expected_peer: bytes | None, not_after_ms: int, now_ms: int,
-        frame_bytes_max: int = FRAME_BYTES_MAX, record_bytes_max: int = RECORD_PLAINTEXT_BYTES_MAX,
-        queue_bytes_max: int = QUEUE_BYTES_MAX, rekey_records: int = REKEY_RECORDS, rekey_us: int = REKEY_US,
+        self,
+        *,
+        initiator: bool,
+        static_private: bytes,
+        ephemeral_private: bytes,
+        node_key: SigningKey,
+        chain_id: bytes,
+        expected_peer: bytes | None,
+        not_after_ms: int,
+        now_ms: int,
+        frame_bytes_max: int = FRAME_BYTES_MAX,
+        record_bytes_max: int = RECORD_PLAINTEXT_BYTES_MAX,
+        queue_bytes_max: int = QUEUE_BYTES_MAX,
+        rekey_records: int = REKEY_RECORDS,
+        rekey_us: int = REKEY_US,
         prologue_extra: bytes = b"",
     ) -> None:
         if len(chain_id) != CHAIN_ID_BYTES:
             raise LocalProtocolError(f"a chain id has {CHAIN_ID_BYTES} bytes, not {len(chain_id)}")
         if not now_ms < not_after_ms < 1 << 63:
             raise LocalProtocolError(
-                f"our static key's proof ends at {not_after_ms} ms, now is {now_ms} ms: sign a new one")
+                f"our static key's proof ends at {not_after_ms} ms, now is {now_ms} ms: sign a new one"
+            )
         check_record_limits(record_bytes_max, rekey_records)
         self._handshake = HandshakeState(
-            initiator=initiator, prologue=PROLOGUE + chain_id + prologue_extra,
-            static_private=static_private, ephemeral_private=ephemeral_private)
+            initiator=initiator,
+            prologue=PROLOGUE + chain_id + prologue_extra,
+            static_private=static_private,
+            ephemeral_private=ephemeral_private,
+        )
         self._initiator = initiator
         self._node_key = node_key
         self._chain_id = chain_id
@@ -244,8 +259,8 @@ class LinkSession:
             if size > HANDSHAKE_MESSAGE_BYTES_MAX or (first and size != KEY_BYTES):
                 allowed = f"exactly {KEY_BYTES}" if first else f"at most {HANDSHAKE_MESSAGE_BYTES_MAX}"
                 raise RemoteProtocolError(
-                    f"a handshake message of {size} bytes; {allowed} are allowed",
-                    penalty=100, code="handshake")
+                    f"a handshake message of {size} bytes; {allowed} are allowed", penalty=100, code="handshake"
+                )
             stop = 2 + size
             if len(inbox) < stop:
                 return []
@@ -266,28 +281,42 @@ class LinkSession:
                 raise
             raise RemoteProtocolError(
                 "the handshake does not authenticate: the peer is on another chain or speaks another "
-                "protocol, or the stream was altered or replayed", penalty=100, code="handshake") from error
+                "protocol, or the stream was altered or replayed",
+                penalty=100,
+                code="handshake",
+            ) from error
         if handshake.remote_static is None:
             self._put_handshake(self._own_proof())  # message 1 came: answer it with message 2
             return
         proof = check_proof(
-            payload, chain_id=self._chain_id, static_public=handshake.remote_static,
-            own_id=self._node_key.public, expected_peer=self._expected_peer, now_ms=self._now_ms)
+            payload,
+            chain_id=self._chain_id,
+            static_public=handshake.remote_static,
+            own_id=self._node_key.public,
+            expected_peer=self._expected_peer,
+            now_ms=self._now_ms,
+        )
         if handshake.our_turn:
             self._put_handshake(self._own_proof())
         send, receive = handshake.split()
         self._writer = RecordWriter(
-            send, now_us=now_us, record_bytes_max=self._record_bytes_max, rekey_records=self._rekey_records,
-            rekey_us=self._rekey_us)
-        self._reader = RecordReader(
-            receive, FrameReader(self._frame_bytes_max), rekey_records=self._rekey_records)
+            send,
+            now_us=now_us,
+            record_bytes_max=self._record_bytes_max,
+            rekey_records=self._rekey_records,
+            rekey_us=self._rekey_us,
+        )
+        self._reader = RecordReader(receive, FrameReader(self._frame_bytes_max), rekey_records=self._rekey_records)
         self._peer_id = proof.node_key
         self._peer_not_after_ms = proof.not_after_ms
 
     def _own_proof(self) -> bytes:
         return make_proof(
-            self._node_key, chain_id=self._chain_id, static_public=self._handshake.static_public,
-            not_after_ms=self._not_after_ms)
+            self._node_key,
+            chain_id=self._chain_id,
+            static_public=self._handshake.static_public,
+            not_after_ms=self._not_after_ms,
+        )
 
     def _put_handshake(self, payload: bytes) -> None:
         message = self._handshake.write_message(payload)
@@ -297,11 +326,11 @@ class LinkSession:
         if self._failure is not None:
             raise LocalProtocolError(f"the session is dead: {self._failure.reason}")
         if not 0 < size <= self._frame_bytes_max:
-            raise LocalProtocolError(
-                f"a frame of {size} bytes; 1 to {self._frame_bytes_max} are allowed on this link")
+            raise LocalProtocolError(f"a frame of {size} bytes; 1 to {self._frame_bytes_max} are allowed on this link")
         raise LocalProtocolError(
             f"the link's queue holds {self._queued_bytes} bytes; a frame of {size} more would pass "
-            f"{self._queue_bytes_max}: drain it with bytes_to_send first")
+            f"{self._queue_bytes_max}: drain it with bytes_to_send first"
+        )
 
     def _fail(self, error: RemoteProtocolError) -> None:
         self._failure = error

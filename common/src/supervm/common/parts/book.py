@@ -131,8 +131,10 @@ class Book:
         """Note, and return, the targets that a peer answers."""
         self._changed = True
         found = [
-            target for target in self._targets
-            if target.node_id == peer or (target.node_id is None and target.address == address)]
+            target
+            for target in self._targets
+            if target.node_id == peer or (target.node_id is None and target.address == address)
+        ]
         for target in found:
             target.dial_at_us, target.peer, target.known = None, peer, peer
         return found
@@ -172,7 +174,10 @@ class Book:
         if target.duplicates >= DUPLICATES_NAMED:
             self._duplicate_at_us = now_us
             self._outbox.publish(
-                "node-key-in-use", level="warning", peer=encode_node_id(peer), times=target.duplicates,
+                "node-key-in-use",
+                level="warning",
+                peer=encode_node_id(peer),
+                times=target.duplicates,
                 reason=DUPLICATE_TEXT,
             )
 

@@ -79,7 +79,10 @@ class ClockWatch:
         if self._again_at_us <= now_us:
             self._again_at_us = now_us + AGAIN_US
             self._outbox.publish(
-                "clock-behind", level="warning", height=height, behind_ms=ts_ms - now_us // 1000,
+                "clock-behind",
+                level="warning",
+                height=height,
+                behind_ms=ts_ms - now_us // 1000,
                 reason=self.problem(now_us),
             )
 

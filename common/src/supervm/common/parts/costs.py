@@ -20,9 +20,7 @@ from typing import Final, Literal, cast, get_args
 from supervm.protocol.wire import chain, consensus, link, payments
 from supervm.protocol.wire.fields import Message
 
-CostClass = Literal[
-    "link", "transfers", "accounts", "receipts", "answers", "batches", "history", "consensus"
-]
+CostClass = Literal["link", "transfers", "accounts", "receipts", "answers", "batches", "history", "consensus"]
 """Classes of messages with a budget of their own."""
 CLASSES: Final[tuple[CostClass, ...]] = get_args(CostClass)
 

@@ -101,9 +101,7 @@ class LightMemory:
 
     def start(self) -> None:
         """Write and tell what the start found; to be called once, when the node starts."""
-        self.changes.forget_all_but(
-            self.client.changes, above=self.client.anchor.header.height if self._whole else 0
-        )
+        self.changes.forget_all_but(self.client.changes, above=self.client.anchor.header.height if self._whole else 0)
         kept = {checkpoint.header.height for checkpoint in self.client.remembered}
         for height in sorted(height for height in self._written if height not in kept):
             self._first.append(Delete("certified", (height,)))
@@ -195,7 +193,11 @@ class LightMemory:
             "reason": client.doubt(now_ms) or None,
             "anchor_height": client.anchor.header.height,
             "expires_ms": None if period_ms is None else client.header.ts_ms + period_ms,
-            "fork": None if client.fork is None else {
-                "height": client.fork.height, "reason": client.fork.reason, "evidence": encode(client.fork).hex(),
+            "fork": None
+            if client.fork is None
+            else {
+                "height": client.fork.height,
+                "reason": client.fork.reason,
+                "evidence": encode(client.fork).hex(),
             },
         }

@@ -121,8 +121,13 @@ class Manners:
     """
 
     def __init__(
-        self, outbox: Outbox, budgets: Mapping[Rank, Budget], *, name: Callable[[bytes], str] = bytes.hex,
-        grave: int = GRAVE, costs: Mapping[type[Message], Cost] = COSTS,
+        self,
+        outbox: Outbox,
+        budgets: Mapping[Rank, Budget],
+        *,
+        name: Callable[[bytes], str] = bytes.hex,
+        grave: int = GRAVE,
+        costs: Mapping[type[Message], Cost] = COSTS,
     ) -> None:
         self._costs = costs
         self._outbox = outbox
@@ -289,8 +294,8 @@ class Manners:
         """Return whether a peer has nothing to pay off in a class: whether it may be sent what it once asked for."""
         known = self._peers.get(peer)
         return known is not None and not any(
-            bucket is not None and bucket.is_short(now_us)
-            for bucket in (known.buckets[cost_class], known.together))
+            bucket is not None and bucket.is_short(now_us) for bucket in (known.buckets[cost_class], known.together)
+        )
 
     def take(self, now_us: int, peer: bytes, cost_class: CostClass, count: int, *, each: int = 1) -> int:
         """Grant a peer up to `count` things of `each` units; return how many it can pay for. What is left is refused.
@@ -335,8 +340,14 @@ class Manners:
         repeated = self._report(now_us, peer, "throttled", 10 * REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "throttled", level="info", peer=self._name(peer), rank=known.rank.name.lower(), debt=debt,
-                for_ms=(until_us - now_us) // 1000, times=repeated + 1)
+                "throttled",
+                level="info",
+                peer=self._name(peer),
+                rank=known.rank.name.lower(),
+                debt=debt,
+                for_ms=(until_us - now_us) // 1000,
+                times=repeated + 1,
+            )
 
     # --- what they do wrong -----------------------------------------------------------------------------------------
 
@@ -349,8 +360,14 @@ class Manners:
         repeated = self._report(now_us, peer, error.code, REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "peer-fault", level="warning", peer=self._name(peer), code=error.code, reason=error.reason,
-                penalty=error.penalty, times=repeated + 1)
+                "peer-fault",
+                level="warning",
+                peer=self._name(peer),
+                code=error.code,
+                reason=error.reason,
+                penalty=error.penalty,
+                times=repeated + 1,
+            )
         if not error.penalty:
             return False
         record = self._record(now_us, peer)

@@ -27,8 +27,17 @@ from .book import (
 )
 
 __all__ = [
-    "BACKOFF_US_MAX", "BACKOFF_US_MAX_DUPLICATE", "BACKOFF_US_MIN", "DIAL_TIMEOUT_US", "DUPLICATE_TEXT",
-    "HEARTBEAT_US", "LASTED_US", "SILENCE_US_MAX", "PeerInfo", "Peering", "silence_us",
+    "BACKOFF_US_MAX",
+    "BACKOFF_US_MAX_DUPLICATE",
+    "BACKOFF_US_MIN",
+    "DIAL_TIMEOUT_US",
+    "DUPLICATE_TEXT",
+    "HEARTBEAT_US",
+    "LASTED_US",
+    "SILENCE_US_MAX",
+    "PeerInfo",
+    "Peering",
+    "silence_us",
 ]
 
 
@@ -123,8 +132,7 @@ class Peering:
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note a new peer; a target that it answers is connected."""
-        self.up[event.peer] = PeerInfo(
-            event.peer, event.tier, event.features, event.clock_offset_ms, event.address)
+        self.up[event.peer] = PeerInfo(event.peer, event.tier, event.features, event.clock_offset_ms, event.address)
         self._pace(now_us, event.peer, event.heartbeat_us)
         self.book.peer_up(now_us, event.peer, event.address)
 
@@ -141,7 +149,8 @@ class Peering:
         self._pace(now_us, event.peer, event.heartbeat_us)
         self.book.peer_moved(event.peer, event.address)
         return PeerUp(
-            event.peer, known.tier, known.features, known.clock_offset_ms, address, event.remote, event.heartbeat_us)
+            event.peer, known.tier, known.features, known.clock_offset_ms, address, event.remote, event.heartbeat_us
+        )
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a peer and plan to dial it again if it is a target."""
@@ -181,7 +190,8 @@ class Peering:
         rhythm = self._rhythms.get(heartbeat_us)
         if rhythm is None:
             rhythm = self._rhythms[heartbeat_us] = _Rhythm(
-                heartbeat_us, now_us + heartbeat_us, now_us + silence_us(heartbeat_us))
+                heartbeat_us, now_us + heartbeat_us, now_us + silence_us(heartbeat_us)
+            )
         self._rhythm_of[peer] = rhythm
         rhythm.heard_us[peer] = now_us
 

@@ -161,9 +161,16 @@ class Shell:
     FATAL: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
-        self, *, targets: Iterable[tuple[bytes | None, str]], rng: random.Random, budgets: Mapping[Rank, Budget],
-        name: Callable[[bytes], str] = bytes.hex, grave: int = GRAVE, drift_ms: int | None = None,
-        reader: Reader | None = None, values: Mapping[str, OptionValue] | None = None,
+        self,
+        *,
+        targets: Iterable[tuple[bytes | None, str]],
+        rng: random.Random,
+        budgets: Mapping[Rank, Budget],
+        name: Callable[[bytes], str] = bytes.hex,
+        grave: int = GRAVE,
+        drift_ms: int | None = None,
+        reader: Reader | None = None,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         self.outbox = Outbox()
         self.reader = reader
@@ -355,7 +362,8 @@ class Shell:
         else:
             allowed = ", ".join(sorted(kind.__name__ for kind in (self.INFO, *self._answerers)))
             self.outbox.refuse(
-                token, f"an L{self.TIER} takes no request {type(request).__name__}; {allowed} are allowed")
+                token, f"an L{self.TIER} takes no request {type(request).__name__}; {allowed} are allowed"
+            )
 
     def info(self, now_us: int) -> dict[str, Any]:
         """Return where the node stands, for its owner: what every node tells, and each part's own."""
@@ -377,4 +385,5 @@ def wire_of(core: Core) -> Wire:
 def unexpected(tier: int, message: Message) -> RemoteProtocolError:
     """Return the error for a message that a node does not take, or not from this peer."""
     return RemoteProtocolError(
-        f"an L{tier} takes no {type(message).__name__} from this peer", penalty=50, code="direction")
+        f"an L{tier} takes no {type(message).__name__} from this peer", penalty=50, code="direction"
+    )

@@ -54,12 +54,16 @@ class Housekeeping:
             return int(node.config.housekeeping_value(name))
 
         config = HousekeepingConfig(
-            maintenance_interval_s=option("optimize_s"), backup_interval_s=option("backup_s"),
-            keep=option("backups_kept"), metrics_interval_s=option("metrics_s"),
-            log_bytes_max=option("log_bytes_max"), logs_kept=max(1, option("logs_kept")),
+            maintenance_interval_s=option("optimize_s"),
+            backup_interval_s=option("backup_s"),
+            keep=option("backups_kept"),
+            metrics_interval_s=option("metrics_s"),
+            log_bytes_max=option("log_bytes_max"),
+            logs_kept=max(1, option("logs_kept")),
         )
         await run_housekeeping(
-            config, node.config.directory, store=node.store, metrics=node.metrics, reopen_log=node.reopen_log)
+            config, node.config.directory, store=node.store, metrics=node.metrics, reopen_log=node.reopen_log
+        )
 
 
 CONTROL: Final = ControlSocket()

@@ -111,8 +111,13 @@ class Control:
     """
 
     def __init__(
-        self, path: Path, *, requests: Any, command: Callable[[Any, Callable[[Reply], None]], None],
-        metrics: Callable[[], Mapping[str, Any]], events: Events,
+        self,
+        path: Path,
+        *,
+        requests: Any,
+        command: Callable[[Any, Callable[[Reply], None]], None],
+        metrics: Callable[[], Mapping[str, Any]],
+        events: Events,
     ) -> None:
         self._path = path
         self._decoder = msgspec.json.Decoder(requests) if requests is not None else None

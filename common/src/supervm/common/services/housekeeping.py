@@ -250,7 +250,13 @@ def add_jobs(
             first = datetime.now(UTC) + timedelta(seconds=max(wait_s, min(interval_s, _START_S)))
             # coalesce and no grace: after a pause of the machine every job runs once, none is missed
             scheduler.add_job(
-                job, "interval", seconds=interval_s, id=name, coalesce=True, misfire_grace_time=None, max_instances=1,
+                job,
+                "interval",
+                seconds=interval_s,
+                id=name,
+                coalesce=True,
+                misfire_grace_time=None,
+                max_instances=1,
                 next_run_time=first,
             )
 
@@ -279,8 +285,10 @@ async def run_housekeeping(
     scheduler = TrioScheduler()
     agenda = Agenda(directory / AGENDA_FILE, wall_s=time.time, steady_s=steady_s)
     intervals_s = {
-        "maintenance": config.maintenance_interval_s, "backup": config.backup_interval_s,
-        "metrics": config.metrics_interval_s, "log": config.log_interval_s,
+        "maintenance": config.maintenance_interval_s,
+        "backup": config.backup_interval_s,
+        "metrics": config.metrics_interval_s,
+        "log": config.log_interval_s,
     }
     failures: list[StorageFailed] = []
 
@@ -297,9 +305,7 @@ async def run_housekeeping(
         scheduler.modify_job(event.job_id, next_run_time=datetime.now(UTC) + timedelta(seconds=wait_s))
 
     scheduler.add_listener(note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
-    add_jobs(
-        scheduler, config, directory, store=store, metrics=metrics, reopen_log=reopen_log, agenda=agenda
-    )
+    add_jobs(scheduler, config, directory, store=store, metrics=metrics, reopen_log=reopen_log, agenda=agenda)
     try:
         with suppress(OSError):
             agenda.save()  # the first start counts, if nothing was ever done

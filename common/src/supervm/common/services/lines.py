@@ -64,7 +64,7 @@ class Lines:
             at = self._buffer.find(b"\n", self._looked)
             if at >= 0:
                 line = bytes(self._buffer[:at])
-                del self._buffer[:at + 1]
+                del self._buffer[: at + 1]
                 self._looked = 0
                 return line
             self._looked = len(self._buffer)

@@ -71,8 +71,11 @@ class KeyReader:
             except LocalProtocolError as error:
                 raise row.error(column, str(error)) from None
             if test is not self._test:
-                raise row.error(column, f"an address of {'a test' if test else 'the main'} network; "
-                                f"this one is {'a test' if self._test else 'a main'} network (see --test-network)")
+                raise row.error(
+                    column,
+                    f"an address of {'a test' if test else 'the main'} network; "
+                    f"this one is {'a test' if self._test else 'a main'} network (see --test-network)",
+                )
         else:
             found = self._hex(row, column, f"{'tsvm1' if self._test else 'svm1'}... or ", pools=True)
         role = self._roles.setdefault(found, _ACCOUNT)

@@ -13,7 +13,6 @@ _HEX_DIGITS: Final = frozenset("0123456789abcdefABCDEF")
 _DIGITS_MAX: Final = 100  # far beyond every bound, and far below where `int` gives up
 
 
-
 def whole_number(text: str) -> int | None:
     """Return the number that plain ASCII digits, a minus before them or not, stand for; None for anything else.
 

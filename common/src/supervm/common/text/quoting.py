@@ -21,6 +21,9 @@ def quoted(value: Any, characters_max: int = QUOTED_CHARACTERS_MAX) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 3 * _DIGITS_MAX:
         return f"a number of about {value.bit_length() * 3 // 10:,} digits"
     if isinstance(value, str):
-        return repr(value) if len(value) <= characters_max else (
-            f"{value[:characters_max]!r}... ({len(value)} characters)")
+        return (
+            repr(value)
+            if len(value) <= characters_max
+            else (f"{value[:characters_max]!r}... ({len(value)} characters)")
+        )
     return shorten(repr(value), characters_max)

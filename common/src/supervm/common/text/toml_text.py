@@ -39,7 +39,11 @@ _END_OF_LONG_BASIC = re.compile(r"(?:[^\"\\]|\\.|\"(?!\"\"))*\"{3,5}", re.DOTALL
 _END_OF_LONG_LITERAL = re.compile(r"(?:[^']|'(?!''))*'{3,5}")
 _COMMENT = re.compile(r"[^\n]*")
 _REST = {
-    '"': _END_OF_BASIC, "'": _END_OF_LITERAL, '"""': _END_OF_LONG_BASIC, "'''": _END_OF_LONG_LITERAL, "#": _COMMENT,
+    '"': _END_OF_BASIC,
+    "'": _END_OF_LITERAL,
+    '"""': _END_OF_LONG_BASIC,
+    "'''": _END_OF_LONG_LITERAL,
+    "#": _COMMENT,
 }
 
 

@@ -29,6 +29,7 @@ FATES = ("R4", "refused", "expired", "cancelled")
 FUNDING_GRAIN = 10**12
 FUNDING_FEE_GRAIN = 1_000
 
+
 class NodeLost(CommonError):
     """A node has ended and is not started again; nobody answers for it."""
 
@@ -182,9 +183,7 @@ class PaymentRun:
                 await trio.sleep(POLL_S)
 
     async def _send(self, node: str) -> None:
-        mine = [
-            item for item in self.payments if self._wallets[item.row.source].node == node and not item.sent_before
-        ]
+        mine = [item for item in self.payments if self._wallets[item.row.source].node == node and not item.sent_before]
         for start in range(0, len(mine), CHUNK_ROWS):
             rows = [
                 {

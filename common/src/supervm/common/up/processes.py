@@ -66,7 +66,11 @@ class Processes:
     """
 
     def __init__(
-        self, nodes: Sequence[NodeProcess], extra: Mapping[int, Sequence[str]], *, say: Callable[[str], None],
+        self,
+        nodes: Sequence[NodeProcess],
+        extra: Mapping[int, Sequence[str]],
+        *,
+        say: Callable[[str], None],
         on_lost: Callable[[NodeProcess], None],
     ) -> None:
         self.nodes = list(nodes)

@@ -91,8 +91,10 @@ class _Session:
     def __init__(self, network: Network, file: PaymentsFile, options: UpOptions, view: View) -> None:
         self._network, self._options, self._view = network, options, view
         self._processes = Processes(
-            network.processes(), {4: ["--passphrase-file", str(network.directory / PASSPHRASE_FILE)]},
-            say=view.say, on_lost=self._node_lost,
+            network.processes(),
+            {4: ["--passphrase-file", str(network.directory / PASSPHRASE_FILE)]},
+            say=view.say,
+            on_lost=self._node_lost,
         )
         self._nodes: dict[str, NodeProcess] = {node.name: node for node in self._processes.nodes}
         self._names = file.names

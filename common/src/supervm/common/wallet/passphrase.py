@@ -58,17 +58,13 @@ def stretch(passphrase: str, salt: bytes, cost: Stretching) -> bytes:
     if len(secret) > PASSPHRASE_BYTES_MAX:
         raise InputError(_too_long("the passphrase"))
     try:
-        return crypto_pwhash_alg(
-            KEY_BYTES, secret, salt, cost.passes, cost.memory_bytes, crypto_pwhash_ALG_ARGON2ID13
-        )
+        return crypto_pwhash_alg(KEY_BYTES, secret, salt, cost.passes, cost.memory_bytes, crypto_pwhash_ALG_ARGON2ID13)
     except RuntimeError as error:
         need_mib = -(-cost.memory_bytes // _MIB)
         raise CommonError(f"the passphrase needs {need_mib} MiB of free memory for a moment") from error
 
 
-def read_passphrase(
-    *, file: Path | None, environ: Mapping[str, str], prompt: Callable[[str], str] | None
-) -> str:
+def read_passphrase(*, file: Path | None, environ: Mapping[str, str], prompt: Callable[[str], str] | None) -> str:
     """Return the passphrase from the first place that is given: `file`, the environment, the `prompt`.
 
     Args:
@@ -87,9 +83,7 @@ def read_passphrase(
     elif prompt is not None:
         source, passphrase = "the passphrase", prompt("Wallet passphrase: ")
     else:
-        raise InputError(
-            f"the wallet needs a passphrase: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}"
-        )
+        raise InputError(f"the wallet needs a passphrase: give --passphrase-file FILE or set {PASSPHRASE_VARIABLE}")
     passphrase = passphrase.removeprefix(BYTE_ORDER_MARK)  # an editor's mark, also where a shell read the file
     if not passphrase:
         raise InputError(f"{source} is empty; a wallet needs a passphrase")

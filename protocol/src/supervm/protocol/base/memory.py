@@ -71,7 +71,11 @@ class Memory:
     __slots__ = ("_checked", "_read", "_spared", "_written", "leaves", "updates")
 
     def __init__(
-        self, bytes_max: int = 128 << 20, accounts_max: int = 500_000, signatures_max: int = 200_000, *,
+        self,
+        bytes_max: int = 128 << 20,
+        accounts_max: int = 500_000,
+        signatures_max: int = 200_000,
+        *,
         spared: Callable[[int], None] | None = None,
     ) -> None:
         self._checked: Half[tuple[object, object, int]] = Half(signatures_max)  # with what the key names by its id

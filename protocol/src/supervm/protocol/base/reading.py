@@ -47,7 +47,14 @@ class Reader(NamedTuple):
 
 _UINT, _BYTES, _TEXT, _ARRAY = 0x00, 0x40, 0x60, 0x80  # major types, as they stand in the first byte of a head
 _MAJOR_TYPES = (
-    "an integer", "a negative integer", "a byte string", "a text", "an array", "a map", "a tag", "a float or constant",
+    "an integer",
+    "a negative integer",
+    "a byte string",
+    "a text",
+    "an array",
+    "a map",
+    "a tag",
+    "a float or constant",
 )
 _IMMEDIATE = 24  # numbers below stand in the first byte of the head itself
 _INDENT = "    "
@@ -326,5 +333,5 @@ def _fail(data: bytes, at: int, wanted: tuple[str, str]) -> NoReturn:
     place, what = wanted
     if at >= len(data):
         raise IndexError
-    found = f"{_MAJOR_TYPES[data[at] >> 5]} ({data[at:at + 24].hex()})"
+    found = f"{_MAJOR_TYPES[data[at] >> 5]} ({data[at : at + 24].hex()})"
     raise RemoteProtocolError(f"{place} at byte {at} must be {what}, in its shortest form; there is {found}")

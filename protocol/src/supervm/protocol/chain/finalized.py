@@ -93,9 +93,10 @@ def check_finalized_chain(chain: FinalizedBlocks | FinalizedPrefix, parent: Bloc
             raise RemoteProtocolError(f"the justification of block {following.height} is not its own", code="bad-chain")
         header = following
     for following in chain.headers if isinstance(chain, FinalizedPrefix) else ():
-        if following.epoch != rules.epoch or (
-            following.parent_hash, following.height
-        ) != (header.hash, header.height + 1):
+        if following.epoch != rules.epoch or (following.parent_hash, following.height) != (
+            header.hash,
+            header.height + 1,
+        ):
             raise RemoteProtocolError(f"header {following.height} does not link to {header.height}", code="bad-chain")
         header = following
     tip = chain.finalization

@@ -189,9 +189,7 @@ class LightClient(Trust):
         return answer.receipt
 
 
-def account_answer(
-    checkpoint: bytes, account: bytes, proof: bytes, changes: Sequence[ValidatorChange] = ()
-) -> bytes:
+def account_answer(checkpoint: bytes, account: bytes, proof: bytes, changes: Sequence[ValidatorChange] = ()) -> bytes:
     """Put a checkpoint and a proof, both as bytes, into the bytes of an `AccountAnswer`."""
     return encode(
         AccountAnswer(1, decode(CertifiedCheckpoint, checkpoint), account, decode(TrieProof, proof), tuple(changes))
@@ -222,6 +220,17 @@ def receipt_proof(
 
 
 __all__ = [
-    "ANSWER_BYTES_MAX", "CLOCK_DRIFT_MS_MAX", "MAX_AGE_MS", "RECEIPT_PATH_MAX", "AccountAnswer", "Anchor",
-    "LightClient", "ProvedAccount", "ReceiptProof", "ValidatorChange", "account_answer", "anchor_of", "receipt_proof",
+    "ANSWER_BYTES_MAX",
+    "CLOCK_DRIFT_MS_MAX",
+    "MAX_AGE_MS",
+    "RECEIPT_PATH_MAX",
+    "AccountAnswer",
+    "Anchor",
+    "LightClient",
+    "ProvedAccount",
+    "ReceiptProof",
+    "ValidatorChange",
+    "account_answer",
+    "anchor_of",
+    "receipt_proof",
 ]

@@ -99,9 +99,7 @@ def contradiction(one: CheckpointHeader, other: CheckpointHeader) -> str:
     return ""
 
 
-def check_fork(
-    fork: CheckpointFork, chain_id: bytes, known: Iterable[ValidatorSet], verify: Verify
-) -> tuple[int, ...]:
+def check_fork(fork: CheckpointFork, chain_id: bytes, known: Iterable[ValidatorSet], verify: Verify) -> tuple[int, ...]:
     """Check a fork offline; return who signed both headers, by index, where one set signed one height, else nothing.
 
     Args:
@@ -123,7 +121,8 @@ def check_fork(
     for checkpoint in both:  # before any signature, because this costs the sender nothing
         if checkpoint.header.validators_hash not in sets:
             raise RemoteProtocolError(
-                f"header {checkpoint.header.height} is signed by validators that are not known here", penalty=0,
+                f"header {checkpoint.header.height} is signed by validators that are not known here",
+                penalty=0,
                 code="unknown-set",
             )
     for checkpoint in both:

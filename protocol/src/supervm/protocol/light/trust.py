@@ -73,9 +73,7 @@ class Trust:
             does not ask (a node that follows the whole chain and takes a part of it as a snapshot).
     """
 
-    def __init__(
-        self, anchor: Anchor, verify: Verify, *, trusting_period_ms: int | None = TRUSTING_PERIOD_MS
-    ) -> None:
+    def __init__(self, anchor: Anchor, verify: Verify, *, trusting_period_ms: int | None = TRUSTING_PERIOD_MS) -> None:
         self.validators = ValidatorSet(anchor.validators.members)
         """The newest set that is trusted."""
         self.changes: list[ValidatorChange] = []
@@ -203,7 +201,8 @@ class Trust:
         validators = self._set_for(header)
         if not any(validators is answering for answering in self._answerable(now_ms)):
             raise RemoteProtocolError(
-                f"checkpoint {header.height} is of validators that answer no more for what they signed", penalty=0,
+                f"checkpoint {header.height} is of validators that answer no more for what they signed",
+                penalty=0,
                 code="expired-set",
             )
         self._take(checkpoint, validators)
@@ -264,10 +263,7 @@ class Trust:
 
         That set has validated before and came back: the changes in between are still to be followed.
         """
-        return (
-            self.changed_height < self.header.height < height
-            and self.header.validators_hash != self.validators.hash
-        )
+        return self.changed_height < self.header.height < height and self.header.validators_hash != self.validators.hash
 
     # --- changes of validators --------------------------------------------------------------------------------------
 

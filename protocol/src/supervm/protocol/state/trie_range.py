@@ -123,7 +123,7 @@ def prove_range(
     while len(node) == 5:
         own = digit_at(first_key, len(masks))
         masks.append(_hang(node[1 : own + 1], 0, siblings))
-        after += node[:own + 1:-1]
+        after += node[: own + 1 : -1]
         node = node[own + 1]
     before_key = before_value_hash = b""
     if len(node) == 3:
@@ -148,7 +148,13 @@ def prove_range(
             right_masks.append(_hang(node[own + 2 :], own + 1, right_siblings))
             node = node[own + 1]
     return TrieRange(
-        1, tuple(leaves), before_key, before_value_hash, bytes(masks), bytes(siblings), bytes(right_masks),
+        1,
+        tuple(leaves),
+        before_key,
+        before_value_hash,
+        bytes(masks),
+        bytes(siblings),
+        bytes(right_masks),
         bytes(right_siblings),
     )
 
@@ -219,9 +225,7 @@ class _Rebuilt:
 
     def __init__(self, first_key: bytes, keys: list[bytes], proof: TrieRange) -> None:
         self._keys = keys
-        self._hashes = [
-            hash_leaf(key + hash_value(value)) for key, (_, value) in zip(keys, proof.leaves, strict=True)
-        ]
+        self._hashes = [hash_leaf(key + hash_value(value)) for key, (_, value) in zip(keys, proof.leaves, strict=True)]
         self._left = _edge("left", first_key, proof.left_masks, proof.left_siblings)
         self._before = _before(first_key, proof)
         self._right: _Edge | None = None
@@ -231,9 +235,7 @@ class _Rebuilt:
             raise _bad("a run without leaves has no right path")
         self.root, _ = self._build(0, 0, len(keys), self._left, self._right)
 
-    def _build(
-        self, depth: int, start: int, end: int, left: _Edge | None, right: _Edge | None
-    ) -> tuple[bytes, int]:
+    def _build(self, depth: int, start: int, end: int, left: _Edge | None, right: _Edge | None) -> tuple[bytes, int]:
         """Return the hash of a subtree, and how many accounts it shows: 2 stands for two or more.
 
         Args:

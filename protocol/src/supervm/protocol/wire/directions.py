@@ -55,21 +55,58 @@ ANY_LINK: Final[Kinds] = frozenset({Heartbeat, Goodbye})
 """Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
 
 REQUESTS: Final[Kinds] = frozenset(
-    {Submit, Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges, ForkMessage})
+    {Submit, Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges, ForkMessage}
+)
 ANSWERS: Final[Kinds] = frozenset(
-    {Status, AccountProofs, ReceiptAnswer, CheckpointMessage, ValidatorChanges, ForkMessage})
+    {Status, AccountProofs, ReceiptAnswer, CheckpointMessage, ValidatorChanges, ForkMessage}
+)
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
-    {BatchMessage, BatchCertificateMessage, GetBatches, GetBlocks, Follow, GetSnapshot, GetAccounts,
-     GetReceipt, GetValidatorChanges})
-_VALIDATOR_TO_MINER: Final[Kinds] = frozenset({
-    BatchVoteMessage, BatchMessage, BatchCertificateMessage, GetBatches, BlocksMessage,
-    CheckpointMessage, AccountProofs, ReceiptAnswer, SnapshotChunk, ValidatorChanges,
-})
-_VALIDATORS: Final[Kinds] = frozenset({
-    ProposalMessage, VoteMessage, CertificateMessage, GetBlock, ConsensusStatus, BatchMessage,
-    BatchCertificateMessage, GetBatches, GetBlocks, BlocksMessage, CheckpointMessage, Follow,
-    GetValidatorChanges, ValidatorChanges, GetSnapshot, SnapshotChunk,
-})
+    {
+        BatchMessage,
+        BatchCertificateMessage,
+        GetBatches,
+        GetBlocks,
+        Follow,
+        GetSnapshot,
+        GetAccounts,
+        GetReceipt,
+        GetValidatorChanges,
+    }
+)
+_VALIDATOR_TO_MINER: Final[Kinds] = frozenset(
+    {
+        BatchVoteMessage,
+        BatchMessage,
+        BatchCertificateMessage,
+        GetBatches,
+        BlocksMessage,
+        CheckpointMessage,
+        AccountProofs,
+        ReceiptAnswer,
+        SnapshotChunk,
+        ValidatorChanges,
+    }
+)
+_VALIDATORS: Final[Kinds] = frozenset(
+    {
+        ProposalMessage,
+        VoteMessage,
+        CertificateMessage,
+        GetBlock,
+        ConsensusStatus,
+        BatchMessage,
+        BatchCertificateMessage,
+        GetBatches,
+        GetBlocks,
+        BlocksMessage,
+        CheckpointMessage,
+        Follow,
+        GetValidatorChanges,
+        ValidatorChanges,
+        GetSnapshot,
+        SnapshotChunk,
+    }
+)
 
 ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
     (0, 3): REQUESTS | ANY_LINK,
@@ -84,8 +121,9 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
 }
 """(sender's tier, receiver's tier) -> kinds; a pair that is missing may only say `ANY_LINK`."""
 
-DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetAccounts, GetReceipt,
-    GetValidatorChanges}
+DESPITE_CLOCK: Final[Kinds] = (
+    ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges}
+)
 """Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
 proofs, never a transfer, whose validity the sender would get wrong."""
 
@@ -104,5 +142,6 @@ def check_direction(message: Message, sender_tier: int, receiver_tier: int) -> N
     if type(message) not in accepted_kinds(sender_tier, receiver_tier):
         raise RemoteProtocolError(
             f"an L{sender_tier} may not send {type(message).__name__} to an L{receiver_tier}",
-            penalty=100, code="direction",
+            penalty=100,
+            code="direction",
         )

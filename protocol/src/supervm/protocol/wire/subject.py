@@ -68,7 +68,8 @@ class Wire:
                 if tag in known or tag not in subject.numbers:
                     raise LocalProtocolError(
                         f"{subject.name}: {kind.__name__} has the number {tag}; free numbers of {subject.numbers} are "
-                        "allowed")
+                        "allowed"
+                    )
                 known[tag] = kind.__name__
                 for direction in sorted(directions):
                     accepts[direction] = accepts.get(direction, ANY_LINK) | {kind}
@@ -85,8 +86,9 @@ class Wire:
 
     def unknown_to(self, features: Collection[str]) -> Kinds:
         """Return the kinds that a node which says these words in its Hello does not know."""
-        return frozenset(kind for subject in self._subjects if subject.name not in features
-                         for kind in subject.directions)
+        return frozenset(
+            kind for subject in self._subjects if subject.name not in features for kind in subject.directions
+        )
 
     def decode(self, frame: bytes) -> Any:
         """Read exactly one message.

@@ -42,7 +42,8 @@ class Size:
         """What it changes in the scenario."""
         return (
             *(f"tiers.l{tier}.count={count}" for tier, count in enumerate(self.counts, 1)),
-            f"scenario.duration_s={self.simulated_s}", f"workload.stop_s={self.simulated_s}",
+            f"scenario.duration_s={self.simulated_s}",
+            f"workload.stop_s={self.simulated_s}",
             f"workload.payments_per_s={self.payments_per_s}",
             f"workload.balances_per_s={max(1, self.payments_per_s // 2)}",
         )
@@ -123,9 +124,7 @@ def measure_parallel(size: Size, tell: Tell) -> Parallel:
     Raises:
         SimulationError: a seed's digest depends on what ran beside it.
     """
-    jobs = [
-        Job(number, library_text(SCENARIO), SCENARIO, size.changes, 1 + number, False, "") for number in range(2)
-    ]
+    jobs = [Job(number, library_text(SCENARIO), SCENARIO, size.changes, 1 + number, False, "") for number in range(2)]
 
     def run(workers: int) -> tuple[float, tuple[str, ...]]:
         began_s = perf_counter()

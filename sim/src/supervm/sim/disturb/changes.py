@@ -31,8 +31,13 @@ class ChangePlayer:
     """
 
     def __init__(
-        self, scenario: Scenario, deployment: Deployment, region_of: dict[str, str], names: dict[int, list[str]],
-        honest: dict[str, None], zero_us: int,
+        self,
+        scenario: Scenario,
+        deployment: Deployment,
+        region_of: dict[str, str],
+        names: dict[int, list[str]],
+        honest: dict[str, None],
+        zero_us: int,
     ) -> None:
         self._deployment = deployment
         self._operated = [name for name in names[1] if name in honest]

@@ -53,7 +53,11 @@ class FaultPlayer:
     """
 
     def __init__(
-        self, scenario: Scenario, deployment: Deployment, region_of: dict[str, str], names: dict[int, list[str]],
+        self,
+        scenario: Scenario,
+        deployment: Deployment,
+        region_of: dict[str, str],
+        names: dict[int, list[str]],
         zero_us: int,
     ) -> None:
         self._world = deployment.world

@@ -79,7 +79,9 @@ class ReceiptForger(Actor):
         if self._kind is None:
             self._kind = self.context.stream.below(3 if self._genuine else 2)
         proof = (
-            self._unplaced(name, self._checkpoint), self._without_history(name, self._checkpoint), self._genuine,
+            self._unplaced(name, self._checkpoint),
+            self._without_history(name, self._checkpoint),
+            self._genuine,
         )[self._kind]
         self.acted += bool(proof)
         return proof
@@ -92,8 +94,11 @@ class ReceiptForger(Actor):
         """A receipt that is in the tree of a block that does not exist."""
         receipt = _executed(name)
         header = replace(
-            checkpoint.header, height=max(0, checkpoint.header.height - 2), ts_ms=checkpoint.header.ts_ms - 1,
-            receipts_root=merkle_root([encode(receipt)], RECEIPTS))
+            checkpoint.header,
+            height=max(0, checkpoint.header.height - 2),
+            ts_ms=checkpoint.header.ts_ms - 1,
+            receipts_root=merkle_root([encode(receipt)], RECEIPTS),
+        )
         history = MMRProof(1, checkpoint.header.height, header.height, (ZERO_HASH,))
         return encode(ReceiptProof(1, receipt, path_sides(0, 1), (), header, (history,), checkpoint))
 
@@ -157,8 +162,12 @@ class RefusingEdge(Actor):
         self.acted += 1
         names = [transfer_id(raw) for raw in event.message.transfers]
         levels = (LEVEL_REFUSED, LEVEL_REFUSED, LEVEL_EXPIRED)
-        return (Send(event.peer, Status(tuple(
-            StatusItem(name, levels[name[1] % 3], "it is not good enough") for name in names))),)
+        return (
+            Send(
+                event.peer,
+                Status(tuple(StatusItem(name, levels[name[1] % 3], "it is not good enough") for name in names)),
+            ),
+        )
 
 
 class SwappingEdge(Actor):
@@ -181,7 +190,8 @@ class SwappingEdge(Actor):
         self.acted += 1
         proofs = [proof for _, proof in message.proofs]
         swapped = tuple(
-            (account, proof) for (account, _), proof in zip(message.proofs, proofs[1:] + proofs[:1], strict=True))
+            (account, proof) for (account, _), proof in zip(message.proofs, proofs[1:] + proofs[:1], strict=True)
+        )
         return (Send(send.peer, AccountProofs(message.checkpoint, swapped), send.after),)
 
 
@@ -205,8 +215,12 @@ class ChangeForger(Actor):
         own = ValidatorList(1, (Validator(1, key, key, 1, key),))
         true = self._checkpoint.header
         header = replace(  # right behind a true one, so that nothing but the signatures speaks against it
-            true, height=true.height + 1, ts_ms=true.ts_ms + 1, prev_hash=true.hash,
-            next_validators_hash=ValidatorSet(own.members).hash)
+            true,
+            height=true.height + 1,
+            ts_ms=true.ts_ms + 1,
+            prev_hash=true.hash,
+            next_validators_hash=ValidatorSet(own.members).hash,
+        )
         change = ValidatorChange(1, CertifiedCheckpoint(1, header, self._checkpoint.signatures), own)
         self.acted += 1
         phones = [peer for peer, tier in self.up.items() if tier == 4]

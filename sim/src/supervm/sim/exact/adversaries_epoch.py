@@ -75,7 +75,12 @@ class ControlForger(Leader):
     def propose(self, send: Send, block: Block) -> Iterable[Effect]:
         """Forge one thing; towards every validator the same."""
         forge = (
-            self._closes, self._all_closed, self._all_ready, self._own_set, self._own_set_ready, self._strangers,
+            self._closes,
+            self._all_closed,
+            self._all_ready,
+            self._own_set,
+            self._own_set_ready,
+            self._strangers,
         )[block.hash[0] % 6]
         return forge(send, block)
 
@@ -109,8 +114,11 @@ class ControlForger(Leader):
     def _all_ready(self, send: Send, block: Block) -> Iterable[Effect]:
         """Claim that everybody has closed and the set of this validator alone is ready."""
         digest = ValidatorSet(self._own.members).hash
-        return self._progress(send, block, replace(
-            block.header.progress, closers=self._everybody, next_validators_hash=digest, ready=b"\x01"))
+        return self._progress(
+            send,
+            block,
+            replace(block.header.progress, closers=self._everybody, next_validators_hash=digest, ready=b"\x01"),
+        )
 
     def _change(self, block: Block) -> SetChange:
         vote = self.sign_vote(VoteKind.SET_CHANGE, 0, ValidatorSet(self._own.members).hash)
@@ -123,8 +131,7 @@ class ControlForger(Leader):
     def _own_set_ready(self, send: Send, block: Block) -> Iterable[Effect]:
         """Propose that set and sign that all of it is ready."""
         ready = self.sign_vote(VoteKind.NEXT_READY, 0, ValidatorSet(self._own.members).hash)
-        body: BlockBody = replace(
-            block.body, set_changes=(self._change(block),), ready=((0, ready.signature),))
+        body: BlockBody = replace(block.body, set_changes=(self._change(block),), ready=((0, ready.signature),))
         return self.with_body(send, block, body)
 
     def _strangers(self, send: Send, block: Block) -> Iterable[Effect]:
@@ -156,7 +163,8 @@ class EpochLiar(Actor):
         kinds = (VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT, *WITHHELD)
         votes = tuple(
             self.sign_vote(kind, stream.below(9), stream.word().to_bytes(8, "big") * 4, ahead=ahead)
-            for ahead in (1, 2, 1 + stream.below(FAR)) for kind in kinds
+            for ahead in (1, 2, 1 + stream.below(FAR))
+            for kind in kinds
         )
         self.acted += 1
         return self.to_all(VoteMessage(votes))

@@ -74,8 +74,12 @@ class RequestFlooder(Flooder):
     def flood(self) -> Iterable[Message]:
         """Ask for what is cheap to ask for and dear to answer."""
         kinds: tuple[Message, ...] = (
-            GetBlocks(1), Follow(0), GetBlock(1, ZERO_HASH), GetBatches((ZERO_HASH,) * 64),
-            GetSnapshot(0, ZERO_HASH, 0), GetValidatorChanges(0),
+            GetBlocks(1),
+            Follow(0),
+            GetBlock(1, ZERO_HASH),
+            GetBatches((ZERO_HASH,) * 64),
+            GetSnapshot(0, ZERO_HASH, 0),
+            GetValidatorChanges(0),
         )
         return [kinds[number % len(kinds)] for number in range(REQUESTS_PER_ROUND)]
 
@@ -149,14 +153,22 @@ class DiskFillingMiner(Flooder):
             self._seq += 1
             transfers.append(
                 sign_transfer(
-                    self._poor, chain_id=self.chain.chain_id, seq=self._seq % 1000, prev=ZERO_HASH, to=b"\x05" * 32,
-                    amount=self._seq, fee=1, valid_until_ms=self.now_us // 1000 + 60_000, payload=bytes(200),
+                    self._poor,
+                    chain_id=self.chain.chain_id,
+                    seq=self._seq % 1000,
+                    prev=ZERO_HASH,
+                    to=b"\x05" * 32,
+                    amount=self._seq,
+                    fee=1,
+                    valid_until_ms=self.now_us // 1000 + 60_000,
+                    payload=bytes(200),
                 ).raw
             )
         edges = (self._seq.to_bytes(32, "big"),)
         edge_of = bytes(len(transfers))
         header = batch_header(
-            self.chain.chain_id, self.rules.epoch, self.context.key.public, edges, tuple(transfers), edge_of)
+            self.chain.chain_id, self.rules.epoch, self.context.key.public, edges, tuple(transfers), edge_of
+        )
         signature = self.context.key.sign(miner_statement(header.digest))
         return BatchMessage(encode(Batch(1, header, signature, tuple(transfers), edge_of)))
 

@@ -103,8 +103,14 @@ class LateSpender(Actor):
         valid_ms = self._VALID_MS[self.acted % len(self._VALID_MS)]
         self.acted += 1
         raw = sign_transfer(
-            self.context.wallet[-1], chain_id=self.chain.chain_id, seq=0, prev=bytes(32),
-            to=self.context.others[0], amount=self.acted, fee=1, valid_until_ms=self.now_us // 1000 + valid_ms,
+            self.context.wallet[-1],
+            chain_id=self.chain.chain_id,
+            seq=0,
+            prev=bytes(32),
+            to=self.context.others[0],
+            amount=self.acted,
+            fee=1,
+            valid_until_ms=self.now_us // 1000 + valid_ms,
         ).raw
         return [Send(edge, Submit((raw,))) for edge in edges]
 

@@ -211,7 +211,8 @@ class FutureFlooder(Actor):
         self.acted += 1
         digest = self.context.stream.word().to_bytes(8, "big") * 4
         return [
-            Send(peer, message) for peer in self.validators()
+            Send(peer, message)
+            for peer in self.validators()
             for message in (VoteMessage(votes), GetBlocks(0), GetBlock(view, digest), GetBatches((digest,) * 8))
         ]
 

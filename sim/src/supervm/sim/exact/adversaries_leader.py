@@ -92,8 +92,9 @@ class BadJustification(Leader):
     def propose(self, send: Send, block: Block) -> Iterable[Effect]:
         """Strip the justification; every other time the header commits to the stripped one."""
         nullifications = block.just.nullifications[1:]
-        just = Justification(1, () if len(nullifications) == len(block.just.nullifications) else block.just.parent,
-                             nullifications)
+        just = Justification(
+            1, () if len(nullifications) == len(block.just.nullifications) else block.just.parent, nullifications
+        )
         header = block.header
         if self.is_odd_turn(block):
             header = replace(header, just_hash=hash_justification(encode(just)))

@@ -118,7 +118,8 @@ class RecklessValidator(Actor):
         number = stream.pick(self._heights if kind is VoteKind.CHECKPOINT else self._views)
         digest = stream.pick(self._digests) if stream.chance_ppm(600_000) else stream.word().to_bytes(8, "big") * 4
         vote = self.sign_vote(
-            kind, max(0, number + stream.between(-3, 9)), ZERO_HASH if kind is VoteKind.NULLIFY else digest)
+            kind, max(0, number + stream.between(-3, 9)), ZERO_HASH if kind is VoteKind.NULLIFY else digest
+        )
         if stream.chance_ppm(20_000):
             return msgspec.structs.replace(vote, signature=stream.word().to_bytes(8, "big") * 8)
         if stream.chance_ppm(20_000):
@@ -186,9 +187,16 @@ class RecklessPhone(Actor):
             plans.append((last, 2, bytes(range(32)), 1 << 50))
         raws = tuple(
             sign_transfer(
-                key, chain_id=self.chain.chain_id, seq=seq, prev=prev, to=self.context.others[0], amount=amount, fee=1,
+                key,
+                chain_id=self.chain.chain_id,
+                seq=seq,
+                prev=prev,
+                to=self.context.others[0],
+                amount=amount,
+                fee=1,
                 valid_until_ms=until_ms - until_ms % 20_000,
-            ).raw for key, seq, prev, amount in plans
+            ).raw
+            for key, seq, prev, amount in plans
         )
         return [Send(edge, Submit(raws)) for edge in edges]
 
@@ -209,5 +217,6 @@ class FalseBalanceEdge(Actor):
         if not proof.value:
             return raw
         account = decode_account(proof.value)
-        return encode(msgspec.structs.replace(
-            proof, value=encode_account(account._replace(balance=account.balance + 1))))
+        return encode(
+            msgspec.structs.replace(proof, value=encode_account(account._replace(balance=account.balance + 1)))
+        )

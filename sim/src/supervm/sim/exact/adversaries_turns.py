@@ -47,9 +47,20 @@ class TurnThief(Actor):
         if parent is None or just is None:
             return ()
         header = BlockHeader(
-            1, rules.chain_id, rules.epoch, view, parent.height + 1, parent.hash, rules.view_of(parent), self.index,
-            max(self.now_us // 1000, parent.ts_ms + 1), hash_justification(encode(just)),
-            hash_block_body(encode(EMPTY_BODY)), parent.last_checkpoint, rules.progress_of(parent))
+            1,
+            rules.chain_id,
+            rules.epoch,
+            view,
+            parent.height + 1,
+            parent.hash,
+            rules.view_of(parent),
+            self.index,
+            max(self.now_us // 1000, parent.ts_ms + 1),
+            hash_justification(encode(just)),
+            hash_block_body(encode(EMPTY_BODY)),
+            parent.last_checkpoint,
+            rules.progress_of(parent),
+        )
         vote = self.sign_vote(VoteKind.NOTARIZE, view, header.hash)
         self.acted += 1
         return self.to_all(ProposalMessage(encode(Block(1, header, just, EMPTY_BODY, vote.signature))))
@@ -92,8 +103,11 @@ class SignatureRepeater(Actor):
         own = self.sign_vote(kind, vote.number, digest)
         times = members.quorum // members.weights[own.signer] + 1
         self.acted += 1
-        return self.to_all(CertificateMessage((
-            Certificate(1, kind, own.epoch, own.number, digest, ((own.signer, own.signature),) * min(times, 255)),)))
+        return self.to_all(
+            CertificateMessage(
+                (Certificate(1, kind, own.epoch, own.number, digest, ((own.signer, own.signature),) * min(times, 255)),)
+            )
+        )
 
 
 class EarlySpender(Actor):
@@ -114,9 +128,23 @@ class EarlySpender(Actor):
         second, has = (wallet[1], GRANT) if len(wallet) > 1 else (SigningKey(self.context.key.public), 0)
         plans = ((second, self.context.others[-1], has + amount // 2), (wallet[0], second.public, amount))
         return [
-            Send(edges[place % len(edges)], Submit((sign_transfer(
-                key, chain_id=self.chain.chain_id, seq=0, prev=ZERO_HASH, to=to, amount=sum_, fee=1,
-                valid_until_ms=until_ms).raw,)))
+            Send(
+                edges[place % len(edges)],
+                Submit(
+                    (
+                        sign_transfer(
+                            key,
+                            chain_id=self.chain.chain_id,
+                            seq=0,
+                            prev=ZERO_HASH,
+                            to=to,
+                            amount=sum_,
+                            fee=1,
+                            valid_until_ms=until_ms,
+                        ).raw,
+                    )
+                ),
+            )
             for place, (key, to, sum_) in enumerate(plans)
         ]
 
@@ -138,14 +166,30 @@ class LongChainPhone(Actor):
         prev = ZERO_HASH
         for seq in range(9):
             transfer = sign_transfer(
-                wallet[-1], chain_id=self.chain.chain_id, seq=seq, prev=prev, to=self.context.others[0],
-                amount=1 if seq > 3 else GRANT // 4 - 7 if seq == 3 else GRANT // 4, fee=7, valid_until_ms=until_ms)
+                wallet[-1],
+                chain_id=self.chain.chain_id,
+                seq=seq,
+                prev=prev,
+                to=self.context.others[0],
+                amount=1 if seq > 3 else GRANT // 4 - 7 if seq == 3 else GRANT // 4,
+                fee=7,
+                valid_until_ms=until_ms,
+            )
             raws.append(transfer.raw)
             prev = transfer.id
         forever_ms = now_ms - now_ms % 20_000 + 2 * self.chain.parameters.validity_ms_max
-        raws.append(sign_transfer(
-            wallet[0], chain_id=self.chain.chain_id, seq=0, prev=ZERO_HASH, to=self.context.others[-1], amount=1, fee=1,
-            valid_until_ms=forever_ms).raw)
+        raws.append(
+            sign_transfer(
+                wallet[0],
+                chain_id=self.chain.chain_id,
+                seq=0,
+                prev=ZERO_HASH,
+                to=self.context.others[-1],
+                amount=1,
+                fee=1,
+                valid_until_ms=forever_ms,
+            ).raw
+        )
         return (Send(edges[self.acted % len(edges)], Submit(tuple(raws))),)
 
 

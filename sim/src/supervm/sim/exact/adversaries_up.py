@@ -50,7 +50,8 @@ class BatchForger(Actor):
         """Return a batch like `batch` with other transfers, brought by the same edges as far as they go."""
         edge_of = (batch.edge_of * len(transfers))[: len(transfers)]
         header = batch_header(
-            self.chain.chain_id, batch.header.epoch, self.context.key.public, batch.header.edges, transfers, edge_of)
+            self.chain.chain_id, batch.header.epoch, self.context.key.public, batch.header.edges, transfers, edge_of
+        )
         signature = self.context.key.sign(miner_statement(header.digest))
         return BatchMessage(encode(Batch(1, header, signature, transfers, edge_of)))
 
@@ -228,8 +229,13 @@ class DoubleSpender(Actor):
         sends: list[Effect] = []
         for side in range(2):
             transfer = sign_transfer(
-                self.context.wallet[-1], chain_id=self.chain.chain_id, seq=0, prev=ZERO_HASH,
-                to=self.context.others[side], amount=1 + self.context.stream.below(1_000), fee=1,
+                self.context.wallet[-1],
+                chain_id=self.chain.chain_id,
+                seq=0,
+                prev=ZERO_HASH,
+                to=self.context.others[side],
+                amount=1 + self.context.stream.below(1_000),
+                fee=1,
                 valid_until_ms=self.now_us // 1000 + VALIDITY_MS,
             )
             sends.append(Send(edges[side % len(edges)], Submit((transfer.raw,))))
@@ -250,14 +256,22 @@ class FloodingPhone(Actor):
             word = self.context.stream.word().to_bytes(8, "big")
             account = word * 4
             sends += [
-                Send(edge, Submit((word * 20, self._unsigned(account)))), Send(edge, GetAccounts((account,) * 64)),
-                Send(edge, Subscribe((account,))), Send(edge, GetReceipt(hash_transfer(word))),
+                Send(edge, Submit((word * 20, self._unsigned(account)))),
+                Send(edge, GetAccounts((account,) * 64)),
+                Send(edge, Subscribe((account,))),
+                Send(edge, GetReceipt(hash_transfer(word))),
             ]
         return sends
 
     def _unsigned(self, to: bytes) -> bytes:
         good = sign_transfer(
-            self.context.wallet[0], chain_id=self.chain.chain_id, seq=0, prev=ZERO_HASH, to=to, amount=1, fee=1,
+            self.context.wallet[0],
+            chain_id=self.chain.chain_id,
+            seq=0,
+            prev=ZERO_HASH,
+            to=to,
+            amount=1,
+            fee=1,
             valid_until_ms=self.now_us // 1000 + VALIDITY_MS,
         ).raw
         return good[:-1] + bytes([good[-1] ^ 1])
@@ -273,12 +287,21 @@ class BrokenChainPhone(Actor):
         """Send all four to every edge."""
         raws: list[bytes] = []
         for chain_id, seq, prev, amount in (
-            (self.chain.chain_id, 1, hash_transfer(b"none"), 1), (self.chain.chain_id, 10_000, ZERO_HASH, 1),
-            (bytes(32), 0, ZERO_HASH, 1), (self.chain.chain_id, 0, ZERO_HASH, 1 << 62),
+            (self.chain.chain_id, 1, hash_transfer(b"none"), 1),
+            (self.chain.chain_id, 10_000, ZERO_HASH, 1),
+            (bytes(32), 0, ZERO_HASH, 1),
+            (self.chain.chain_id, 0, ZERO_HASH, 1 << 62),
         ):
             raw = sign_transfer(
-                self.context.wallet[-1], chain_id=chain_id, seq=seq, prev=prev, to=self.context.others[0],
-                amount=amount, fee=1, valid_until_ms=self.now_us // 1000 + VALIDITY_MS).raw
+                self.context.wallet[-1],
+                chain_id=chain_id,
+                seq=seq,
+                prev=prev,
+                to=self.context.others[0],
+                amount=amount,
+                fee=1,
+                valid_until_ms=self.now_us // 1000 + VALIDITY_MS,
+            ).raw
             raws.append(raw)
         edges = self.edges()
         self.acted += len(edges)

@@ -122,8 +122,9 @@ class Choices:
             for choice in replay:
                 name = (choice.kind, choice.subject, choice.ordinal)
                 if name in self._plan:
-                    raise SimulationError(f"the record has two choices for {choice.kind} {choice.subject} "
-                                          f"number {choice.ordinal}")
+                    raise SimulationError(
+                        f"the record has two choices for {choice.kind} {choice.subject} number {choice.ordinal}"
+                    )
                 self._plan[name] = choice.value
 
     @property

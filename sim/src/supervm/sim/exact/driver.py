@@ -88,8 +88,16 @@ class Driver:
     """
 
     def __init__(
-        self, queue: BucketQueue[Any], choices: Choices, network: Network, links: Links, watchers: Watchers, *,
-        verify: RealVerify, cpu: Cpu | None, keep_events: bool,
+        self,
+        queue: BucketQueue[Any],
+        choices: Choices,
+        network: Network,
+        links: Links,
+        watchers: Watchers,
+        *,
+        verify: RealVerify,
+        cpu: Cpu | None,
+        keep_events: bool,
     ) -> None:
         self._queue = queue
         self._network = network

@@ -13,9 +13,7 @@ from typing import TypeVar
 H = TypeVar("H", bound=Hashable)
 
 
-def fair_rates(
-    flows: Sequence[tuple[H, H]], up: Mapping[H, int], down: Mapping[H, int]
-) -> list[int]:
+def fair_rates(flows: Sequence[tuple[H, H]], up: Mapping[H, int], down: Mapping[H, int]) -> list[int]:
     """Return the rate of each flow, at least 1.
 
     Args:

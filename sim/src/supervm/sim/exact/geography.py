@@ -15,15 +15,26 @@ from typing import Final
 from ..errors import SimulationError
 
 REGIONS: Final = (
-    "us-east-1", "us-west-1", "sa-east-1", "eu-central-1", "af-south-1", "ap-south-1", "ap-northeast-1",
+    "us-east-1",
+    "us-west-1",
+    "sa-east-1",
+    "eu-central-1",
+    "af-south-1",
+    "ap-south-1",
+    "ap-northeast-1",
     "ap-southeast-2",
 )
 """The eight regions of the default geography, in the order of the tables."""
 
 CITIES: Final[dict[str, tuple[int, int]]] = {
-    "us-east-1": (3904, -7749), "us-west-1": (3777, -12242), "sa-east-1": (-2355, -4663),
-    "eu-central-1": (5011, 868), "af-south-1": (-3392, 1842), "ap-south-1": (1908, 7288),
-    "ap-northeast-1": (3568, 13969), "ap-southeast-2": (-3387, 15121),
+    "us-east-1": (3904, -7749),
+    "us-west-1": (3777, -12242),
+    "sa-east-1": (-2355, -4663),
+    "eu-central-1": (5011, 868),
+    "af-south-1": (-3392, 1842),
+    "ap-south-1": (1908, 7288),
+    "ap-northeast-1": (3568, 13969),
+    "ap-southeast-2": (-3387, 15121),
 }
 """Latitude and longitude of each region in hundredths of a degree, for maps."""
 

@@ -116,8 +116,10 @@ class Moves:
         """Open an end, and tell its core that the peer is up."""
         end.open = True
         end.src.links[end.dst.node_id] = end
-        self._feed(end.src, PeerUp(
-            end.dst.node_id, end.dst.tier, end.dst.wire.features, end.offset_ms, end.address, end.dst.remote))
+        self._feed(
+            end.src,
+            PeerUp(end.dst.node_id, end.dst.tier, end.dst.wire.features, end.offset_ms, end.address, end.dst.remote),
+        )
 
     def _parted(self, end: Lane) -> None:
         """The peer has said everything that it had to say over this connection."""

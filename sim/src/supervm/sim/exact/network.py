@@ -79,8 +79,14 @@ class Network:
     """
 
     def __init__(
-        self, geography: Geography, queue: BucketQueue[Any], choices: Choices, gave_up: Callable[[Lane, str], None], *,
-        dead_after_us: int = DEAD_AFTER_US, fair_from_bytes: int = FAIR_FROM_BYTES,
+        self,
+        geography: Geography,
+        queue: BucketQueue[Any],
+        choices: Choices,
+        gave_up: Callable[[Lane, str], None],
+        *,
+        dead_after_us: int = DEAD_AFTER_US,
+        fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
         self.geography = geography
         self.dead_after_us = dead_after_us

@@ -43,7 +43,11 @@ class Power:
     """
 
     def __init__(
-        self, queue: BucketQueue[Any], choices: Choices, links: Links, watchers: Watchers,
+        self,
+        queue: BucketQueue[Any],
+        choices: Choices,
+        links: Links,
+        watchers: Watchers,
         take: Callable[[Host, Input], None],
     ) -> None:
         self._queue = queue

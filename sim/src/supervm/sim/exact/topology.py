@@ -92,15 +92,32 @@ class Deployment:
     """
 
     def __init__(
-        self, *, l1: int = 4, l2: int = 2, l3: int = 2, l4: int = 2, accounts: int = 3, seed: int = 1,
-        parameters: Parameters | None = None, members: int | None = None, weights: Sequence[int] | None = None,
-        regions: str | Mapping[str, str] | None = None, geography: Geography | None = None,
-        access: Mapping[int, Access] | None = None, uplinks: Mapping[int, int] | None = None,
-        real_crypto: bool = False, choices: Choices | None = None,
-        actors: Mapping[str, str | ActorSpec] | None = None, twins: Mapping[str, Masks] | None = None,
+        self,
+        *,
+        l1: int = 4,
+        l2: int = 2,
+        l3: int = 2,
+        l4: int = 2,
+        accounts: int = 3,
+        seed: int = 1,
+        parameters: Parameters | None = None,
+        members: int | None = None,
+        weights: Sequence[int] | None = None,
+        regions: str | Mapping[str, str] | None = None,
+        geography: Geography | None = None,
+        access: Mapping[int, Access] | None = None,
+        uplinks: Mapping[int, int] | None = None,
+        real_crypto: bool = False,
+        choices: Choices | None = None,
+        actors: Mapping[str, str | ActorSpec] | None = None,
+        twins: Mapping[str, Masks] | None = None,
         late_twins: Mapping[str, Late] | None = None,
-        same_wallet: Sequence[tuple[int, int]] = (), listen_us: int = 0, disk: DiskProfile | None = None,
-        cpu: Cpu | None = None, keep_events: bool = True, fair_from_bytes: int = FAIR_FROM_BYTES,
+        same_wallet: Sequence[tuple[int, int]] = (),
+        listen_us: int = 0,
+        disk: DiskProfile | None = None,
+        cpu: Cpu | None = None,
+        keep_events: bool = True,
+        fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
         self.seed = seed
         self.counts = {1: l1, 2: l2, 3: l3, 4: l4}
@@ -111,7 +128,8 @@ class Deployment:
         self.l4 = [key(100_001 + index) for index in range(l4)]
         self.wallets = [[key(10**7 + 1_000 * phone + index) for index in range(accounts)] for phone in range(l4)]
         self.payouts = {
-            2: [key(3_001 + index) for index in range(l2)], 3: [key(50_001 + index) for index in range(l3)],
+            2: [key(3_001 + index) for index in range(l2)],
+            3: [key(50_001 + index) for index in range(l3)],
         }
         funded = [item.public for wallet in self.wallets for item in wallet]
         for phone, other in same_wallet:
@@ -142,8 +160,13 @@ class Deployment:
         self._uplinks = {**UPLINKS, **(uplinks or {})}
         self._disk = disk
         self.world = ExactWorld(
-            start_us=START_US, choices=choices or Choices(seed), geography=self._geography, verify=self.verify,
-            keep_events=keep_events, cpu=cpu, fair_from_bytes=fair_from_bytes,
+            start_us=START_US,
+            choices=choices or Choices(seed),
+            geography=self._geography,
+            verify=self.verify,
+            keep_events=keep_events,
+            cpu=cpu,
+            fair_from_bytes=fair_from_bytes,
         )
         self._ids = {
             f"l{tier}-{index}": node.public
@@ -194,15 +217,22 @@ class Deployment:
 
     def _add_hosts(self) -> None:
         makers: dict[int, tuple[Sequence[TableSpec], Callable[[int, VirtualDisk], Core]]] = {
-            1: (VALIDATOR_TABLES, self._validator), 2: (MINER_TABLES, self._miner),
-            3: (EdgeNode.declared_tables(), self._edge), 4: (MOBILE_TABLES, self._phone),
+            1: (VALIDATOR_TABLES, self._validator),
+            2: (MINER_TABLES, self._miner),
+            3: (EdgeNode.declared_tables(), self._edge),
+            4: (MOBILE_TABLES, self._phone),
         }
         self._places = {name: self._place(name) for name in self._ids}
         for tier, (tables, make) in makers.items():
             for index, name in enumerate(self.names(tier)):
                 self.world.add(
-                    node_id=self._ids[name], tier=tier, address=name, tables=tables,
-                    build=self._builder(name, index, make), place=self._places[name], disk=self._disk,
+                    node_id=self._ids[name],
+                    tier=tier,
+                    address=name,
+                    tables=tables,
+                    build=self._builder(name, index, make),
+                    place=self._places[name],
+                    disk=self._disk,
                 )
 
     def _builder(
@@ -227,13 +257,18 @@ class Deployment:
             if spec is None:
                 return core
             tier = int(name[1])
-            return spec.make(core, ActorContext(
-                name=name, index=index, chain=self.chain,
-                key=self.validators[index] if tier == 1 else (self.l2, self.l3, self.l4)[tier - 2][index],
-                stream=self.world.choices.stream(f"actor/{name}"),
-                wallet=tuple(self.wallets[index]) if tier == 4 else (),
-                others=tuple(item.public for wallet in self.wallets for item in wallet),
-            ))
+            return spec.make(
+                core,
+                ActorContext(
+                    name=name,
+                    index=index,
+                    chain=self.chain,
+                    key=self.validators[index] if tier == 1 else (self.l2, self.l3, self.l4)[tier - 2][index],
+                    stream=self.world.choices.stream(f"actor/{name}"),
+                    wallet=tuple(self.wallets[index]) if tier == 4 else (),
+                    others=tuple(item.public for wallet in self.wallets for item in wallet),
+                ),
+            )
 
         second: list[VirtualDisk] = []
         return build
@@ -284,27 +319,44 @@ class Deployment:
 
     def _validator(self, index: int, disk: VirtualDisk, listen_us: int | None = None) -> Core:
         return ValidatorNode(
-            chain=self.chain, node_id=self.l1[index].public, key=self.validators[index], reader=disk,
-            targets=self.targets(1, index), rng=self._rng(1, index), observer=disk.log_lost,
+            chain=self.chain,
+            node_id=self.l1[index].public,
+            key=self.validators[index],
+            reader=disk,
+            targets=self.targets(1, index),
+            rng=self._rng(1, index),
+            observer=disk.log_lost,
             listen_us=self._listen_us if listen_us is None else listen_us,
         )
 
     def _miner(self, index: int, disk: VirtualDisk) -> Core:
         return MinerNode(
-            chain=self.chain, key=self.l2[index], reader=disk, targets=self.targets(2, index),
+            chain=self.chain,
+            key=self.l2[index],
+            reader=disk,
+            targets=self.targets(2, index),
             rng=self._rng(2, index),
         )
 
     def _edge(self, index: int, disk: VirtualDisk) -> Core:
         return EdgeNode(
-            chain=self.chain, key=self.l3[index], payout=self.payouts[3][index].public, reader=disk,
-            targets=self.targets(3, index), rng=self._rng(3, index), verify=self.verify,
+            chain=self.chain,
+            key=self.l3[index],
+            payout=self.payouts[3][index].public,
+            reader=disk,
+            targets=self.targets(3, index),
+            rng=self._rng(3, index),
+            verify=self.verify,
         )
 
     def _phone(self, index: int, disk: VirtualDisk) -> Core:
         return MobileNode(
-            self.chain, {item.public: item for item in self.wallets[index]}, peers=self.targets(4, index),
-            reader=disk, verify=self.verify, rng=self._rng(4, index),
+            self.chain,
+            {item.public: item for item in self.wallets[index]},
+            peers=self.targets(4, index),
+            reader=disk,
+            verify=self.verify,
+            rng=self._rng(4, index),
         )
 
     # --- using it -----------------------------------------------------------------------------------------------------

@@ -79,10 +79,15 @@ class Masks:
     @classmethod
     def halves(cls, validators: int, views: int) -> Masks:
         """Return masks that show the first twin to one half and the second to the other, shifted by one each view."""
-        return cls([
-            [FIRST if (index + view) % validators < (validators + 1) // 2 else SECOND for index in range(validators)]
-            for view in range(views)
-        ])
+        return cls(
+            [
+                [
+                    FIRST if (index + view) % validators < (validators + 1) // 2 else SECOND
+                    for index in range(validators)
+                ]
+                for view in range(views)
+            ]
+        )
 
     @classmethod
     def enumerate(cls, validators: int, views: int, twin: int) -> Iterator[Masks]:
@@ -295,5 +300,15 @@ def view_of(message: Message) -> int | None:
 
 
 __all__ = [
-    "BOTH", "FIRST", "NEITHER", "SECOND", "VIEW_KINDS", "Late", "LateTwins", "Masks", "Twins", "place_of", "view_of",
+    "BOTH",
+    "FIRST",
+    "NEITHER",
+    "SECOND",
+    "VIEW_KINDS",
+    "Late",
+    "LateTwins",
+    "Masks",
+    "Twins",
+    "place_of",
+    "view_of",
 ]

@@ -65,9 +65,16 @@ class ExactWorld:
     """
 
     def __init__(
-        self, *, start_us: int, choices: Choices | None = None, geography: Geography | None = None,
-        verify: RealVerify | None = None, keep_events: bool = True, cpu: Cpu | None = None,
-        dead_after_us: int = DEAD_AFTER_US, fair_from_bytes: int = FAIR_FROM_BYTES,
+        self,
+        *,
+        start_us: int,
+        choices: Choices | None = None,
+        geography: Geography | None = None,
+        verify: RealVerify | None = None,
+        keep_events: bool = True,
+        cpu: Cpu | None = None,
+        dead_after_us: int = DEAD_AFTER_US,
+        fair_from_bytes: int = FAIR_FROM_BYTES,
     ) -> None:
         self.choices = choices or Choices(0)
         self.verify = verify or MemoVerify()
@@ -77,13 +84,23 @@ class ExactWorld:
         self._queue: BucketQueue[Any] = BucketQueue()
         self._queue.advance(start_us)
         self.network = Network(
-            geography or lan(), self._queue, self.choices, self._gave_up, dead_after_us=dead_after_us,
+            geography or lan(),
+            self._queue,
+            self.choices,
+            self._gave_up,
+            dead_after_us=dead_after_us,
             fair_from_bytes=fair_from_bytes,
         )
         self._watchers = Watchers()
         self._links = Links(self._queue, self.network, self._by_address, self._watchers.tell)
         self._driver = Driver(
-            self._queue, self.choices, self.network, self._links, self._watchers, verify=self.verify, cpu=cpu,
+            self._queue,
+            self.choices,
+            self.network,
+            self._links,
+            self._watchers,
+            verify=self.verify,
+            cpu=cpu,
             keep_events=keep_events,
         )
         self._power = self._driver.power
@@ -97,9 +114,17 @@ class ExactWorld:
     # --- building -----------------------------------------------------------------------------------------------------
 
     def add(
-        self, *, node_id: bytes, tier: int, address: str, tables: Sequence[TableSpec],
-        build: Callable[[VirtualDisk], Core], name: str | None = None, place: Place | None = None,
-        clock: HostClock | None = None, disk: DiskProfile | None = None,
+        self,
+        *,
+        node_id: bytes,
+        tier: int,
+        address: str,
+        tables: Sequence[TableSpec],
+        build: Callable[[VirtualDisk], Core],
+        name: str | None = None,
+        place: Place | None = None,
+        clock: HostClock | None = None,
+        disk: DiskProfile | None = None,
     ) -> Host:
         """Add a host that is switched off; `build` makes its core from its disk at each start.
 
@@ -110,7 +135,15 @@ class ExactWorld:
             raise SimulationError(f"there is a host {address}, or one with its node id, already")
         name = name or address
         host = Host(
-            node_id, len(self.hosts), tier, address, name, build, VirtualDisk(tables, disk), place or Place(), clock,
+            node_id,
+            len(self.hosts),
+            tier,
+            address,
+            name,
+            build,
+            VirtualDisk(tables, disk),
+            place or Place(),
+            clock,
             self.choices.stream(f"jitter/{name}"),
         )
         self.hosts[node_id] = host
@@ -202,9 +235,7 @@ class ExactWorld:
 
     # --- paths --------------------------------------------------------------------------------------------------------
 
-    def cut(
-        self, *sides: Sequence[bytes], cause: Cause = BY_HAND, one_way: bool = False, reset: bool = False
-    ) -> None:
+    def cut(self, *sides: Sequence[bytes], cause: Cause = BY_HAND, one_way: bool = False, reset: bool = False) -> None:
         """Cut every path between hosts of different sides until `mend`; hosts of no side still reach everybody.
 
         What other causes cut stays cut. What the same cause cut before is cut no more, unless it is again; that is one

@@ -29,7 +29,11 @@ class Writes:
     """
 
     def __init__(
-        self, queue: BucketQueue[Any], choices: Choices, power: Power, take: Callable[[Host, Input], None],
+        self,
+        queue: BucketQueue[Any],
+        choices: Choices,
+        power: Power,
+        take: Callable[[Host, Input], None],
         emit: Callable[[Host, Send | Reply], None],
     ) -> None:
         self._queue = queue

@@ -60,10 +60,14 @@ class Report:
         """Return it as ``--json`` prints it."""
         times = sorted(self.cpu_s)
         return {
-            "runs": self.runs, "failures": self.failures, "reached": self.reached, "unreached": self.unreached,
+            "runs": self.runs,
+            "failures": self.failures,
+            "reached": self.reached,
+            "unreached": self.unreached,
             "repeated": self.repeated,
             "cpu_s": {
-                "median": times[len(times) // 2] if times else 0.0, "max": times[-1] if times else 0.0,
+                "median": times[len(times) // 2] if times else 0.0,
+                "max": times[-1] if times else 0.0,
                 "total": sum(times),
             },
         }
@@ -95,9 +99,18 @@ class Campaign:
     """
 
     def __init__(
-        self, *, seeds: int | None, seconds: float | None = None, first: int = 0, mutation: str | None = None,
-        out: Path | None = None, workers: int | None = None, minimise: bool = True, config: Config | None = None,
-        tell: Callable[[str], None] | None = None, progress: Callable[[int, int], None] | None = None,
+        self,
+        *,
+        seeds: int | None,
+        seconds: float | None = None,
+        first: int = 0,
+        mutation: str | None = None,
+        out: Path | None = None,
+        workers: int | None = None,
+        minimise: bool = True,
+        config: Config | None = None,
+        tell: Callable[[str], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
     ) -> None:
         self._seeds, self._first, self._mutation, self._out = seeds, first, mutation, out
         self._end_s = None if seconds is None else time.monotonic() + seconds
@@ -188,8 +201,12 @@ class Campaign:
             else:
                 report.repeated += 1
                 if digest != outcome.digest:
-                    self._found(task.seed, Violation(
-                        "D1", 0, f"two runs give {digest[:16]} and {outcome.digest[:16]}"), outcome.digest, None)
+                    self._found(
+                        task.seed,
+                        Violation("D1", 0, f"two runs give {digest[:16]} and {outcome.digest[:16]}"),
+                        outcome.digest,
+                        None,
+                    )
         if task.repeats:
             return
         report.runs += 1
@@ -217,12 +234,19 @@ class Campaign:
         choices = "" if case is None else f" [{len(case.choices)} of {case.choices_before} choices]"
         where = "" if path is None else f" -> {path}"
         self._tell(f"seed {seed}: {violation.name}: {violation.detail}{choices}{where}")
-        self.report.failures.append({
-            "seed": seed, "rule": violation.name, "at_us": violation.at_us, "detail": violation.detail,
-            "mutation": self._mutation, "digest": digest, "choices": None if case is None else len(case.choices),
-            "choices_before": None if case is None else case.choices_before,
-            "file": None if path is None else str(path),
-        })
+        self.report.failures.append(
+            {
+                "seed": seed,
+                "rule": violation.name,
+                "at_us": violation.at_us,
+                "detail": violation.detail,
+                "mutation": self._mutation,
+                "digest": digest,
+                "choices": None if case is None else len(case.choices),
+                "choices_before": None if case is None else case.choices_before,
+                "file": None if path is None else str(path),
+            }
+        )
 
 
 def _play(pipe: Connection, seed: int, mutation: str | None, config: Config | None) -> None:

@@ -45,8 +45,7 @@ def case_of(outcome: Outcome, mutation: str | None, choices_before: int | None =
     """Return the case of a run."""
     first = outcome.violations[0] if outcome.violations else None
     count = len(outcome.choices) if choices_before is None else choices_before
-    return Case(
-        CASE_VERSION, outcome.seed, mutation, outcome.config, outcome.choices, first, outcome.digest, count)
+    return Case(CASE_VERSION, outcome.seed, mutation, outcome.config, outcome.choices, first, outcome.digest, count)
 
 
 def write_case(path: Path, case: Case) -> None:

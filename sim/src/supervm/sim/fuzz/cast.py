@@ -83,7 +83,8 @@ def _choose(tier: int, name: str, config: Config, choices: Choices) -> ActorSpec
     if not allowed:
         return None
     value = choices.fault(
-        "actor", name, 0, lambda stream: stream.chance_ppm(850_000) and 1 + stream.below(len(allowed)))
+        "actor", name, 0, lambda stream: stream.chance_ppm(850_000) and 1 + stream.below(len(allowed))
+    )
     return allowed[(value - 1) % len(allowed)] if value else None
 
 

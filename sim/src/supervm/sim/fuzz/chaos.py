@@ -74,10 +74,22 @@ class Chaos:
         """Times that an owner asked again."""
         on = config.classes
         makers: dict[str, Callable[[], None]] = {
-            "crash": self._crash, "trap": self._trap, "power": self._power, "cut": self._cut, "one-way": self._one_way,
-            "partition": self._partition, "slow": self._slow, "clock": self._clock, "disk-slow": self._disk_slow,
-            "disk-full": self._disk_full, "amnesia": self._amnesia, "damage": self._damage, "noise": self._noise,
-            "set-change": self._set_change, "database-only": self._database_only, "rot": self._rot,
+            "crash": self._crash,
+            "trap": self._trap,
+            "power": self._power,
+            "cut": self._cut,
+            "one-way": self._one_way,
+            "partition": self._partition,
+            "slow": self._slow,
+            "clock": self._clock,
+            "disk-slow": self._disk_slow,
+            "disk-full": self._disk_full,
+            "amnesia": self._amnesia,
+            "damage": self._damage,
+            "noise": self._noise,
+            "set-change": self._set_change,
+            "database-only": self._database_only,
+            "rot": self._rot,
         }
         self._ask_all = [maker for name, maker in makers.items() if name in on]
         self.noise = Noise(deployment, monitor) if "noise" in on else None
@@ -112,7 +124,8 @@ class Chaos:
         """Return a value that is 0 unless the fault happens."""
         ppm = self._config.rate_ppm // rare
         return self._choices.fault(
-            kind, subject, self._world.now_us, lambda stream: draw(stream) if stream.chance_ppm(ppm) else 0)
+            kind, subject, self._world.now_us, lambda stream: draw(stream) if stream.chance_ppm(ppm) else 0
+        )
 
     def _cause(self) -> tuple[str, int]:
         """Return a cause that no other fault has."""
@@ -138,7 +151,8 @@ class Chaos:
             if value and host.core is not None:
                 nth, boundary = divmod(value - 1, len(BOUNDARIES))
                 self._world.crash_at(
-                    host.node_id, BOUNDARIES[boundary], nth + 1, restart_after_us=(STEP_MS + 100 * nth) * 1_000)
+                    host.node_id, BOUNDARIES[boundary], nth + 1, restart_after_us=(STEP_MS + 100 * nth) * 1_000
+                )
 
     def _power(self) -> None:
         value = self._fault("power", "validators", lambda stream: stream.between(1, 40))
@@ -187,7 +201,8 @@ class Chaos:
             for place, host in enumerate(self.hosts):
                 sides[value >> place & 1].append(host.node_id)
             span = self._choices.fault(
-                "partition-span", "all", self._world.now_us, lambda stream: stream.between(1, stream.pick(SPANS)))
+                "partition-span", "all", self._world.now_us, lambda stream: stream.between(1, stream.pick(SPANS))
+            )
             self._divide(*sides, span_ms=max(1, span) * STEP_MS)
 
     def _slow(self) -> None:
@@ -323,8 +338,11 @@ class Chaos:
         for phone in range(config.l4):
             host = self._deployment.host(f"l4-{phone}")
             value = self._choices.fault(
-                "pay", host.name, self._world.now_us,
-                lambda stream: stream.between(1, 5) if stream.chance_ppm(config.pay_ppm) else 0)
+                "pay",
+                host.name,
+                self._world.now_us,
+                lambda stream: stream.between(1, 5) if stream.chance_ppm(config.pay_ppm) else 0,
+            )
             if value and host.core is not None and host.name not in self._monitor.facts.faulty:
                 self._rows_of(host, phone, value)
 
@@ -336,14 +354,16 @@ class Chaos:
             if self._rows >= KEEP_PAYMENTS:
                 break
             self._rows += 1
-            rows.append(PaymentRow(
-                to=self._deployment.address(stream.below(self._config.l4), stream.below(self._config.accounts)),
-                amount=stream.pick((GRANT // 3, GRANT)) if stream.chance_ppm(60_000) else stream.between(1, 1_000),
-                fee=stream.between(1, 60),
-                source=self._deployment.address(phone, stream.below(self._config.accounts)),
-                key=f"f{number}.{row}",
-                validity_ms=self._config.validity_ms or stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
-            ))
+            rows.append(
+                PaymentRow(
+                    to=self._deployment.address(stream.below(self._config.l4), stream.below(self._config.accounts)),
+                    amount=stream.pick((GRANT // 3, GRANT)) if stream.chance_ppm(60_000) else stream.between(1, 1_000),
+                    fee=stream.between(1, 60),
+                    source=self._deployment.address(phone, stream.below(self._config.accounts)),
+                    key=f"f{number}.{row}",
+                    validity_ms=self._config.validity_ms or stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
+                )
+            )
         if not rows:
             return
         self._ask(host, rows)

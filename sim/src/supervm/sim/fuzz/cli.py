@@ -21,21 +21,41 @@ DEFAULT_SEEDS = 100
 
 
 @click.command("fuzz", epilog="Example: supervm sim fuzz --minutes 30 --out failures")
-@click.option("--seeds", type=WholeNumber(1, 10_000_000), default=None,
-              help=f"How many seeds [default: {DEFAULT_SEEDS}, or no limit with --minutes].")
+@click.option(
+    "--seeds",
+    type=WholeNumber(1, 10_000_000),
+    default=None,
+    help=f"How many seeds [default: {DEFAULT_SEEDS}, or no limit with --minutes].",
+)
 @click.option("--minutes", type=DecimalNumber(0, min_open=True), default=None, help="How long.")
 @click.option("--first", type=WholeNumber(0, 2**62), default=0, show_default=True, help="The first seed.")
-@click.option("--mutate", "mutation", metavar="RULE", default=None,
-              help="Break a rule of the shipped code on purpose and end at the first finding; 'list' lists them, 'all' "
-                   "breaks each in turn.")
-@click.option("--out", type=click.Path(file_okay=False, path_type=Path), default=Path("fuzz-failures"),
-              show_default=True, help="Folder for failures; made when there is one.")
+@click.option(
+    "--mutate",
+    "mutation",
+    metavar="RULE",
+    default=None,
+    help="Break a rule of the shipped code on purpose and end at the first finding; 'list' lists them, 'all' "
+    "breaks each in turn.",
+)
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("fuzz-failures"),
+    show_default=True,
+    help="Folder for failures; made when there is one.",
+)
 @click.option("--workers", type=WholeNumber(1, 1_024), default=None, help="Processes at a time [default: cores].")
 @click.option("--no-minimise", is_flag=True, help="Keep failures as they were found.")
 @json_option
 def fuzz(
-    seeds: int | None, minutes: float | None, first: int, mutation: str | None, out: Path, workers: int | None,
-    no_minimise: bool, as_json: bool,
+    seeds: int | None,
+    minutes: float | None,
+    first: int,
+    mutation: str | None,
+    out: Path,
+    workers: int | None,
+    no_minimise: bool,
+    as_json: bool,
 ) -> None:
     """Hunt for violations with random faults and lies; failures are made small and written to files.
 
@@ -55,16 +75,25 @@ def fuzz(
     if mutation is not None and mutation not in MUTATIONS:
         close = get_close_matches(mutation[:64], MUTATIONS)
         meant = f" (did you mean {' or '.join(close)}?)" if close else ""
-        raise InputError(f"--mutate: there is no rule {quoted(mutation)}{meant}; allowed are list, all and the "
-                         f"{len(MUTATIONS)} names that `--mutate list` shows")
+        raise InputError(
+            f"--mutate: there is no rule {quoted(mutation)}{meant}; allowed are list, all and the "
+            f"{len(MUTATIONS)} names that `--mutate list` shows"
+        )
     if minutes is not None and not isfinite(minutes):
         raise InputError("--minutes: a number of minutes is needed; without it and with --seeds there is no limit")
     if seeds is None and minutes is None:
         seeds = DEFAULT_SEEDS
     teller = _Teller(seeds)
     campaign = Campaign(
-        seeds=seeds, seconds=None if minutes is None else minutes * 60, first=first, mutation=mutation, out=out,
-        workers=workers, minimise=not no_minimise, tell=teller.line, progress=teller,
+        seeds=seeds,
+        seconds=None if minutes is None else minutes * 60,
+        first=first,
+        mutation=mutation,
+        out=out,
+        workers=workers,
+        minimise=not no_minimise,
+        tell=teller.line,
+        progress=teller,
     )
     document = campaign.run().document()
     teller.close()
@@ -89,11 +118,23 @@ def _gate(seeds: int | None, workers: int | None, as_json: bool) -> None:
     played = [name for name in MUTATIONS if name in FOUND or not elsewhere(name)]
     results = play(played, seeds_max=seeds or SEEDS_MAX, workers=workers, tell=tell)
     line.close()
-    rows = [{"name": item.name, "seed": item.seed, "rule": item.rule, "detail": item.detail, "runs": item.runs,
-             "cpu_s": item.cpu_s} for item in results]
+    rows = [
+        {
+            "name": item.name,
+            "seed": item.seed,
+            "rule": item.rule,
+            "detail": item.detail,
+            "runs": item.runs,
+            "cpu_s": item.cpu_s,
+        }
+        for item in results
+    ]
     missed = [item.name for item in results if item.seed is None]
-    lines = [f"{item.name:26} {item.rule:6} seed {item.seed}  {MUTATIONS[item.name].rule}" for item in results
-             if item.seed is not None]
+    lines = [
+        f"{item.name:26} {item.rule:6} seed {item.seed}  {MUTATIONS[item.name].rule}"
+        for item in results
+        if item.seed is not None
+    ]
     lines += [f"{name:26} NOT noticed  {MUTATIONS[name].rule}" for name in missed]
     emit(rows, as_json=as_json, lines=[*lines, f"{len(results) - len(missed)} of {len(results)} are noticed"])
     if missed:
@@ -137,8 +178,14 @@ def replay(file: Path, as_json: bool) -> None:
     is_same = same(case, outcome)
     expected = None if case.violation is None else case.violation.name
     document = {
-        "file": str(file), "seed": case.seed, "mutation": case.mutation, "same": is_same, "expected": expected,
-        "digest": outcome.digest, "digest_expected": case.digest, "simulated_s": outcome.simulated_s,
+        "file": str(file),
+        "seed": case.seed,
+        "mutation": case.mutation,
+        "same": is_same,
+        "expected": expected,
+        "digest": outcome.digest,
+        "digest_expected": case.digest,
+        "simulated_s": outcome.simulated_s,
         "violations": [{"rule": item.name, "at_us": item.at_us, "detail": item.detail} for item in outcome.violations],
         "choices": [
             {"kind": item.kind, "subject": item.subject, "at_us": item.at_us, "value": item.value}

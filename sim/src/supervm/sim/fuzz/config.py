@@ -17,9 +17,31 @@ from supervm.protocol.chain.genesis import Parameters
 from ..exact import ACTORS, Choices
 
 CLASSES: Final = (
-    "crash", "trap", "power", "cut", "one-way", "partition", "slow", "loss", "clock", "disk-slow", "disk-full",
-    "amnesia", "damage", "byzantine", "twins", "bad-miner", "bad-edge", "bad-phone", "same-wallet", "busy", "noise",
-    "set-change", "database-only", "late-twin", "rot",
+    "crash",
+    "trap",
+    "power",
+    "cut",
+    "one-way",
+    "partition",
+    "slow",
+    "loss",
+    "clock",
+    "disk-slow",
+    "disk-full",
+    "amnesia",
+    "damage",
+    "byzantine",
+    "twins",
+    "bad-miner",
+    "bad-edge",
+    "bad-phone",
+    "same-wallet",
+    "busy",
+    "noise",
+    "set-change",
+    "database-only",
+    "late-twin",
+    "rot",
 )
 """Classes of faults; each is on in about every other run."""
 EPOCH_MS: Final = Parameters(1).epoch_ms
@@ -141,7 +163,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
     for tier in (1, 2, 3, 4):
         names = [name for name, spec in ACTORS.items() if spec.tier == tier]
         stream.shuffle(names)
-        actors += names[:ACTORS_DRAWN if tier == 1 else 2]
+        actors += names[: ACTORS_DRAWN if tier == 1 else 2]
     drawn["actors"] = tuple(actors)
     if drawn["spread"]:
         drawn["view_timeout_ms"] = max(400, drawn["view_timeout_ms"])

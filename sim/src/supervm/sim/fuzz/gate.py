@@ -66,8 +66,12 @@ def _notice(job: tuple[str, int, bool]) -> Noticed:
 
 
 def play(
-    names: Iterable[str] | None = None, *, seeds_max: int = SEEDS_MAX, hinted: bool = True,
-    workers: int | None = None, tell: Callable[[Noticed], None] = lambda noticed: None,
+    names: Iterable[str] | None = None,
+    *,
+    seeds_max: int = SEEDS_MAX,
+    hinted: bool = True,
+    workers: int | None = None,
+    tell: Callable[[Noticed], None] = lambda noticed: None,
 ) -> list[Noticed]:
     """Play every switch, on all cores; return what became of each, in the order of `names`.
 

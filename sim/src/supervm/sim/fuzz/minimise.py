@@ -34,7 +34,11 @@ class Minimiser:
     """
 
     def __init__(
-        self, case: Case, *, seconds: float = 60.0, runs_max: int = RUNS_MAX,
+        self,
+        case: Case,
+        *,
+        seconds: float = 60.0,
+        runs_max: int = RUNS_MAX,
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if case.violation is None:
@@ -97,7 +101,7 @@ class Minimiser:
         while len(self._choices) > 1 and not self._is_over():
             size = -(-len(self._choices) // parts)
             for start in range(0, len(self._choices), size):
-                rest = self._choices[:start] + self._choices[start + size:]
+                rest = self._choices[:start] + self._choices[start + size :]
                 if self._try(self._config, rest):
                     parts = max(2, parts - 1)
                     break

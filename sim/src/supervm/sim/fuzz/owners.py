@@ -35,8 +35,11 @@ class Owners:
         for phone in range(self._config.l4):
             host = self._deployment.host(f"l4-{phone}")
             value = self._choices.fault(
-                "balance", host.name, self._world.now_us,
-                lambda stream: stream.between(1, 1 << 16) if stream.chance_ppm(self._config.ask_ppm) else 0)
+                "balance",
+                host.name,
+                self._world.now_us,
+                lambda stream: stream.between(1, 1 << 16) if stream.chance_ppm(self._config.ask_ppm) else 0,
+            )
             if value and isinstance(host.core, MobileNode):
                 other, account = divmod(value, self._config.accounts)
                 address = self._deployment.address(other % self._config.l4, account)
@@ -60,12 +63,19 @@ class Owners:
             if not isinstance(core, MobileNode) or host.name in self._monitor.facts.faulty:
                 continue
             lost = dict.fromkeys(
-                payment.account for payment in core.queue.payments.values()
-                if payment.status == EXPIRED and payment.released and owners.get(payment.account) is host)
+                payment.account
+                for payment in core.queue.payments.values()
+                if payment.status == EXPIRED and payment.released and owners.get(payment.account) is host
+            )
             rows = tuple(
                 PaymentRow(
-                    to=self._deployment.address(phone, place), amount=1, fee=1, validity_ms=RENEW_VALIDITY_MS,
-                    source=self._deployment.address(phone, place), key=f"again.{place}")
+                    to=self._deployment.address(phone, place),
+                    amount=1,
+                    fee=1,
+                    validity_ms=RENEW_VALIDITY_MS,
+                    source=self._deployment.address(phone, place),
+                    key=f"again.{place}",
+                )
                 for place, key in enumerate(self._deployment.wallets[phone])
                 if key.public in lost and self._is_free(core, key.public)
             )
@@ -94,5 +104,6 @@ class Owners:
         """Return the phones whose payment was not proved, and how far it came."""
         return [
             (name, "lost" if payment is None else f"{payment.status} ({payment.reason})")
-            for name, payment in self._payments() if payment is None or payment.status != R4
+            for name, payment in self._payments()
+            if payment is None or payment.status != R4
         ]

@@ -44,9 +44,12 @@ STATES: Final = {
     "crash-at-every-boundary": "a crash was set off at a boundary of persist, durable or send",
     "failure-free": "no class of faults was on",
     "restart-with-own-votes": "a validator came back with votes above the last finalized view",
-    "payment-executed": "a payment reached R4", "payment-expired": "a payment expired",
-    "payment-refused": "a payment was refused", "payment-asked-twice": "an owner asked again under the same name",
-    "receipt-awaited": "a payment's receipt had to tell", "liar-hung-up": "a peer was hung up on for what it sent",
+    "payment-executed": "a payment reached R4",
+    "payment-expired": "a payment expired",
+    "payment-refused": "a payment was refused",
+    "payment-asked-twice": "an owner asked again under the same name",
+    "receipt-awaited": "a payment's receipt had to tell",
+    "liar-hung-up": "a peer was hung up on for what it sent",
     "stale-answer-refused": "a phone refused an edge's answer",
     "noise-heard": "nodes were told what no program of ours would say",
     "quorum-core-bare": "a bare quorum was left on at the end",
@@ -143,7 +146,9 @@ class ReachedWatch:
         name, fields = effect.name, effect.fields
         if name == "evidence":
             seen = {
-                "E1": "equivocation-seen", "E2": "contradiction-seen", "E6": "unjustified-block-seen",
+                "E1": "equivocation-seen",
+                "E2": "contradiction-seen",
+                "E6": "unjustified-block-seen",
                 "E7": "bad-batch-seen",
             }.get(str(fields.get("kind")))
             if seen is not None:

@@ -80,7 +80,11 @@ class Run:
     """
 
     def __init__(
-        self, seed: int, *, config: Config | None = None, replay: Iterable[Choice] | None = None,
+        self,
+        seed: int,
+        *,
+        config: Config | None = None,
+        replay: Iterable[Choice] | None = None,
         knobs: Mapping[str, Any] | None = None,
     ) -> None:
         self.seed = seed
@@ -93,17 +97,34 @@ class Run:
             same_wallet = ((0, 1),) if value else ()
         late = {name: Late(after_us) for name, after_us in cast_.late_twins.items()}
         self.deployment = Deployment(
-            l1=config.l1 + config.candidates, members=config.l1, l2=config.l2,
-            l3=config.l3, l4=config.l4, accounts=config.accounts, seed=seed,
+            l1=config.l1 + config.candidates,
+            members=config.l1,
+            l2=config.l2,
+            l3=config.l3,
+            l4=config.l4,
+            accounts=config.accounts,
+            seed=seed,
             parameters=Parameters(
-                1, test_network=True, view_timeout_ms=config.view_timeout_ms,
-                view_timeout_ms_max=config.view_timeout_ms_max, block_interval_ms=config.block_interval_ms,
-                validity_ms_min=config.validity_ms_min, epoch_ms=config.epoch_ms, window=config.window,
+                1,
+                test_network=True,
+                view_timeout_ms=config.view_timeout_ms,
+                view_timeout_ms_max=config.view_timeout_ms_max,
+                block_interval_ms=config.block_interval_ms,
+                validity_ms_min=config.validity_ms_min,
+                epoch_ms=config.epoch_ms,
+                window=config.window,
             ),
-            weights=config.weights or None, regions="spread" if config.spread else None,
-            geography=None if config.spread else lan(config.delay_us), choices=self.choices, actors=cast_.actors,
-            twins=cast_.twins, late_twins=late, same_wallet=same_wallet, listen_us=config.listen_us,
-            disk=DiskProfile(config.write_us, 0, config.write_jitter_us), keep_events=False,
+            weights=config.weights or None,
+            regions="spread" if config.spread else None,
+            geography=None if config.spread else lan(config.delay_us),
+            choices=self.choices,
+            actors=cast_.actors,
+            twins=cast_.twins,
+            late_twins=late,
+            same_wallet=same_wallet,
+            listen_us=config.listen_us,
+            disk=DiskProfile(config.write_us, 0, config.write_jitter_us),
+            keep_events=False,
         )
         self.world = self.deployment.world
         self.monitor = Monitor(self.deployment)
@@ -111,8 +132,7 @@ class Run:
             # closing, sealing and certifying take a few views, and the calm time may begin in the middle of a bad one
             self.monitor.liveness.epoch_ms_max = config.epoch_ms + 12 * config.view_timeout_ms_max + 30_000
         self.reached = ReachedWatch(self.deployment, self.monitor)
-        self.chaos = Chaos(
-            config, self.choices, self.deployment, self.monitor, faulty=self.deployment.tampered)
+        self.chaos = Chaos(config, self.choices, self.deployment, self.monitor, faulty=self.deployment.tampered)
         self._began_us = self.world.now_us
 
     def play(self) -> Outcome:
@@ -127,9 +147,16 @@ class Run:
             self.monitor.book.now_us = self.world.now_us
             self.monitor.book.note("CRASH", f"{type(error).__name__}: {error}"[:500])
         return Outcome(
-            self.seed, tuple(self.monitor.violations), self.world.digest.hex(), self.reached.finish(),
-            tuple(self.choices.recorded), self.config, process_time() - began_s,
-            (self.world.now_us - self._began_us) / 1e6, self.world.events, trace,
+            self.seed,
+            tuple(self.monitor.violations),
+            self.world.digest.hex(),
+            self.reached.finish(),
+            tuple(self.choices.recorded),
+            self.config,
+            process_time() - began_s,
+            (self.world.now_us - self._began_us) / 1e6,
+            self.world.events,
+            trace,
         )
 
     def _play(self) -> None:
@@ -225,8 +252,10 @@ class Run:
         stream = self.choices.stream("core")
         deployment, faulty = self.deployment, self.monitor.facts.faulty
         good = [
-            name for name in deployment.names(1)
-            if name not in faulty and not deployment.host(name).disk.log_lost
+            name
+            for name in deployment.names(1)
+            if name not in faulty
+            and not deployment.host(name).disk.log_lost
             and not deployment.host(name).disk.tables_old
         ]
         lost = [name for name in deployment.names(1) if name not in good]
@@ -267,7 +296,10 @@ class Run:
 
 
 def run_seed(
-    seed: int, *, config: Config | None = None, replay: Iterable[Choice] | None = None,
+    seed: int,
+    *,
+    config: Config | None = None,
+    replay: Iterable[Choice] | None = None,
     knobs: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Play one seed; nothing outside the arguments matters."""

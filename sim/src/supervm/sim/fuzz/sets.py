@@ -51,13 +51,11 @@ class Sets:
         if not weights:
             weights = dict(self._sets[0])
         self._sets.append(weights)
-        return encode(ValidatorList(1, tuple(
-            self._deployment.member(int(name[3:]), weight) for name, weight in weights.items()
-        )))
+        return encode(
+            ValidatorList(1, tuple(self._deployment.member(int(name[3:]), weight) for name, weight in weights.items()))
+        )
 
     def quorate(self, names: Iterable[str]) -> bool:
         """Return whether these hosts make a quorum of every set in play."""
         on = list(names)
-        return all(
-            sum(weights.get(name, 0) for name in on) > 2 * sum(weights.values()) // 3 for weights in self._sets
-        )
+        return all(sum(weights.get(name, 0) for name in on) > 2 * sum(weights.values()) // 3 for weights in self._sets)

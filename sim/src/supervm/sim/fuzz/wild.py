@@ -27,9 +27,21 @@ from ..errors import SimulationError
 MESSAGES: tuple[type[Message], ...] = get_args(AnyMessage)
 """Every kind of message."""
 AGREED: tuple[type[Agreed], ...] = (
-    batch.Batch, batch.BatchHeader, batch_certificate.BatchCertificate, batch_certificate.BatchVote, block.Block,
-    finalized.FinalizedBlocks, checkpoint.CertifiedCheckpoint, checkpoint.CheckpointHeader, edge.EdgeRecord,
-    light.ReceiptProof, light.AccountAnswer, transfer.Transfer, trie_proof.TrieProof, votes.Vote, votes.Certificate,
+    batch.Batch,
+    batch.BatchHeader,
+    batch_certificate.BatchCertificate,
+    batch_certificate.BatchVote,
+    block.Block,
+    finalized.FinalizedBlocks,
+    checkpoint.CertifiedCheckpoint,
+    checkpoint.CheckpointHeader,
+    edge.EdgeRecord,
+    light.ReceiptProof,
+    light.AccountAnswer,
+    transfer.Transfer,
+    trie_proof.TrieProof,
+    votes.Vote,
+    votes.Certificate,
 )
 """What a field of bytes may carry."""
 LONG = 512

@@ -67,7 +67,8 @@ class AccusationWatch:
             is_open = core.executor.tally.height < vote.number <= core.ledger.height
         else:
             is_open = vote.kind in (NOTARIZE, NULLIFY, FINALIZE) and (
-                core.simplex.final.view < vote.number <= core.simplex.view)
+                core.simplex.final.view < vote.number <= core.simplex.view
+            )
         message = self._facts.statement(vote.kind, vote.epoch, vote.number, vote.digest)
         if not is_open or not self._facts.signed(vote.signer, vote.epoch, message, vote.signature):
             return
@@ -91,8 +92,12 @@ class AccusationWatch:
         header, rules = block.header, core.seat.rules
         if header.epoch != rules.epoch or rules.validators.index_of_node.get(sender.node_id) != header.proposer:
             return
-        self._vote(receiver, core, sender, Vote(
-            1, NOTARIZE, header.epoch, header.view, block.hash, header.proposer, block.signature))
+        self._vote(
+            receiver,
+            core,
+            sender,
+            Vote(1, NOTARIZE, header.epoch, header.view, block.hash, header.proposer, block.signature),
+        )
         commits = hash_justification(encode(block.just)) == header.just_hash
         exists = header.parent_hash in self._facts.blocks  # nothing is proved about a place behind no block at all
         is_shown = header.view == core.simplex.view and commits and exists

@@ -34,8 +34,10 @@ def flaw_of(block: Block, facts: Facts) -> str:
     raw = encode(body)
     if len(raw) > BODY_BYTES_MAX or hash_block_body(raw) != header.body_hash:
         return "its body is too long, or not the one that it names"
-    if not is_first and facts.epochs.is_sealed(parent) and (
-        body.refs or body.checkpoints or body.closes or body.set_changes or body.ready or body.evidence
+    if (
+        not is_first
+        and facts.epochs.is_sealed(parent)
+        and (body.refs or body.checkpoints or body.closes or body.set_changes or body.ready or body.evidence)
     ):
         return "it follows a sealing block and is not empty"
     if body.refs and header.height - header.last_checkpoint.height > LAG_MAX:

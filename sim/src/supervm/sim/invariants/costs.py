@@ -50,7 +50,11 @@ ASIDE: Final = COSTS[Heartbeat].message
 ANSWERS: Final = frozenset((BlocksMessage, SnapshotChunk, ValidatorChanges))
 """What answers nothing but questions, also later: when one that was put aside can be paid for, or there is news."""
 BUDGETS: Final[Mapping[int, Mapping[Rank, Budget]]] = {
-    1: VALIDATOR_BUDGETS, 2: miner_budgets(MinerOptions()), 3: edge_budgets(DEFAULT_RATES), 4: PHONE_BUDGETS}
+    1: VALIDATOR_BUDGETS,
+    2: miner_budgets(MinerOptions()),
+    3: edge_budgets(DEFAULT_RATES),
+    4: PHONE_BUDGETS,
+}
 
 
 @dataclass(slots=True)
@@ -134,15 +138,19 @@ class CostWatch:
         most = CERTIFYING_CHECKS_MAX + CERTIFYING_CHECKS_PER_S * (event.at_us - spent.first_us) // 1_000_000
         if spent.certifying_checks > most:
             self._facts.book.note(
-                "N2", f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
-                f"checkpoints; {most} are the bound")
+                "N2",
+                f"{event.host.name} has checked {spent.certifying_checks} signatures for {name}'s votes on "
+                f"checkpoints; {most} are the bound",
+            )
 
     def _judge(self, event: Stepped, name: str, spent: Spent) -> None:
         if spent.units > units_max(event.host.tier, event.at_us - spent.first_us):
             self._facts.book.note(
-                "N2", f"{name} has cost {event.host.name} {spent.units} units in "
+                "N2",
+                f"{name} has cost {event.host.name} {spent.units} units in "
                 f"{(event.at_us - spent.first_us) / 1e6:.1f} s: {spent.checks} signatures, {spent.sent_bytes} bytes "
-                f"sent, {spent.written_bytes} written")
+                f"sent, {spent.written_bytes} written",
+            )
 
     def _answered(self, event: Stepped, send: Send) -> None:
         """Add an answer that leaves in a step that its question did not cause."""
@@ -173,8 +181,10 @@ class CostWatch:
         most = max(rate.burst * 5 // 4 + rate.per_s * (event.at_us - since_us) // 1_000_000 for rate in rates)
         if so_far > most:
             self._facts.book.note(
-                "N2", f"{event.host.name} reads on from {name}, which has cost {so_far} units of class {cost_class}; "
-                f"{most} are the bound")
+                "N2",
+                f"{event.host.name} reads on from {name}, which has cost {so_far} units of class {cost_class}; "
+                f"{most} are the bound",
+            )
 
     def _bodies(self, name: str, write: Persist) -> None:
         """A validator stores a batch that it gives a bit in the same step, or that a quorum has certified."""

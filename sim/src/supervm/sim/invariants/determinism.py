@@ -12,8 +12,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 CORE_PACKAGES = (
-    "supervm.protocol", "supervm.tier_l1_super", "supervm.tier_l2_miner", "supervm.tier_l3_edge",
-    "supervm.tier_l4_mobile", "supervm.common.contract", "supervm.common.parts",
+    "supervm.protocol",
+    "supervm.tier_l1_super",
+    "supervm.tier_l2_miner",
+    "supervm.tier_l3_edge",
+    "supervm.tier_l4_mobile",
+    "supervm.common.contract",
+    "supervm.common.parts",
 )
 OUTSIDE = ("cli", "commands", "config", "run")
 """Modules of a tier that start its node: no part of its core."""
@@ -31,7 +36,8 @@ def faults_in(source: str, name: str) -> list[str]:
         if isinstance(node, ast.Import | ast.ImportFrom):
             modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
             found += [
-                f"{name}:{node.lineno}: a core must not import {module}" for module in modules
+                f"{name}:{node.lineno}: a core must not import {module}"
+                for module in modules
                 if module.partition(".")[0] in FORBIDDEN and not getattr(node, "level", 0)
             ]
         elif isinstance(node, ast.Call) and _is_attribute(node.func, "random") and node.func.attr != "Random":  # type: ignore[attr-defined]

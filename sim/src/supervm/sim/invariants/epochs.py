@@ -105,7 +105,8 @@ class Epochs:
             self._ready |= 1 << index
         progress = header.progress
         if (int.from_bytes(progress.closers, "little"), int.from_bytes(progress.ready, "little")) != (
-            self._closers, self._ready
+            self._closers,
+            self._ready,
         ) or (progress.next_validators_hash == ZERO_HASH) != (self._proposed is None):
             self._book.note("N4", f"block {header.height}: its header sums up other controls than its chain carries")
         if members.weight_in(progress.closers) >= members.quorum:
@@ -118,5 +119,6 @@ class Epochs:
         self.newest += 1
         self.members[self.newest] = following
         self._records[self.newest] = EpochRecord(
-            1, self.newest, root, ValidatorList(1, following.listed), (ValidatorList(1, members.listed),))
+            1, self.newest, root, ValidatorList(1, following.listed), (ValidatorList(1, members.listed),)
+        )
         self._closers, self._ready, self._proposed = 0, 0, None

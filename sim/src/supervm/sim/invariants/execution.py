@@ -153,11 +153,8 @@ class ExecutionWatch:
         where = f"{written.host}, height {written.height}"
         before = written.height - 1
         got = {account: decode_account(leaf) for account, leaf in written.leaves.items()}
-        changed = {
-            account: state for account, state in got.items() if state != reference.account_at(account, before)
-        }
-        delta = sum(
-            state.balance - reference.account_at(account, before).balance for account, state in changed.items())
+        changed = {account: state for account, state in got.items() if state != reference.account_at(account, before)}
+        delta = sum(state.balance - reference.account_at(account, before).balance for account, state in changed.items())
         if delta:
             note("C2", f"{where}: the block changes the supply by {delta} grain")
         if any(state.balance < 0 for state in got.values()):
@@ -249,7 +246,8 @@ class ExecutionWatch:
             told = core.replica.ledger.block_header.last_checkpoint.height if isinstance(core, MinerNode) else 0
             if told > first + LAG_STOP or self._top_certified() > header.height + LAG_STOP:
                 facts.book.note(
-                    "2.7", f"{host.name} goes on at height {header.height} (certified: {height}) with another state")
+                    "2.7", f"{host.name} goes on at height {header.height} (certified: {height}) with another state"
+                )
 
     def _top_certified(self) -> int:
         return max(self._certified, default=0)
@@ -267,8 +265,11 @@ class ExecutionWatch:
                 seen = facts.batches.get(ref.digest)
                 if seen is None:
                     return done
-                batches.append(CertifiedBatch(
-                    ref.header, seen.transfers, seen.edge_of, certified_bits(ref, ledger.rules.validators)))
+                batches.append(
+                    CertifiedBatch(
+                        ref.header, seen.transfers, seen.edge_of, certified_bits(ref, ledger.rules.validators)
+                    )
+                )
             try:
                 applied = ledger.apply(block, batches)
             except ProtocolError as error:

@@ -131,7 +131,8 @@ class Facts:
                 return None  # a faulty miner's; nobody can vote on it either
             header = batch.header
             if (merkle_root(batch.transfers, TRANSACTIONS), hash_edge_of(batch.edge_of)) != (
-                header.tx_root, header.edge_of_hash
+                header.tx_root,
+                header.edge_of_hash,
             ):
                 return None  # not the body of its header
             digest = self._digests[raw] = batch.header.digest
@@ -175,6 +176,7 @@ class Facts:
         """Return whether validator `index` of an epoch signed `message`."""
         members = self.epochs.members.get(epoch)
         return (
-            members is not None and index < len(members.keys)
+            members is not None
+            and index < len(members.keys)
             and self.world.verify(members.keys[index], message, signature)
         )

@@ -127,7 +127,8 @@ class Finality:
                 height = block.header.height
                 parent = facts.blocks.get(block.header.parent_hash)
                 if (
-                    parent is not None and parent.header.epoch == block.header.epoch
+                    parent is not None
+                    and parent.header.epoch == block.header.epoch
                     and facts.epochs.is_sealed(parent.header)
                 ):
                     digest = block.header.parent_hash  # it only proves the sealing block, and is no part of the chain
@@ -136,7 +137,8 @@ class Finality:
             if known is not None:
                 if known != digest:
                     facts.book.note(
-                        "S1", f"height {height}: {known.hex()[:16]} and {digest.hex()[:16]} are both finalized")
+                        "S1", f"height {height}: {known.hex()[:16]} and {digest.hex()[:16]} are both finalized"
+                    )
                     return True
                 break
             path.append((height, digest))

@@ -44,7 +44,10 @@ class Verdict:
 
 
 def accuse(
-    first: Certificate, second: Certificate, blocks: Mapping[bytes, Block], signers: Signers,
+    first: Certificate,
+    second: Certificate,
+    blocks: Mapping[bytes, Block],
+    signers: Signers,
     genuine: Callable[[Certificate], bool],
 ) -> Verdict | None:
     """Name the culprits of two conflicting finalizations; None if they do not conflict, or a block is not at hand.
@@ -61,7 +64,9 @@ def accuse(
 
     def who(kind: VoteKind, digest: bytes, number: int = view) -> dict[int, None]:
         given = [
-            signer for item in (a, b) if (item.kind, item.number, item.digest) == (kind, number, digest)
+            signer
+            for item in (a, b)
+            if (item.kind, item.number, item.digest) == (kind, number, digest)
             for signer, _ in item.signatures
         ]
         return dict.fromkeys([*signers(kind, epoch, number, digest), *given])
@@ -93,8 +98,11 @@ def accuse(
             return Verdict("E2", view, both, f"they signed Nullify and Finalize of view {view}")
     guilty = who(VoteKind.NOTARIZE, digest, header.view)
     return Verdict(
-        "E6", header.view, tuple(sorted(guilty)),
-        f"they notarized block {header.height} of view {header.view}, without proof that view {view} may be skipped")
+        "E6",
+        header.view,
+        tuple(sorted(guilty)),
+        f"they notarized block {header.height} of view {header.view}, without proof that view {view} may be skipped",
+    )
 
 
 def _both(one: Mapping[int, None], other: Mapping[int, None]) -> tuple[int, ...]:

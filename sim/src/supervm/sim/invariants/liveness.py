@@ -208,8 +208,11 @@ class LivenessWatch:
         hosts = [facts.deployment.host(name) for name in self._core]
         top = max((self._height(host) for host in hosts if host.tier <= 2), default=0)
         return [
-            f"{host.name} at {self._height(host)} of {top}" for host in hosts
-            if host.tier <= 2 and host.core is not None and facts.is_honest(host)
+            f"{host.name} at {self._height(host)} of {top}"
+            for host in hosts
+            if host.tier <= 2
+            and host.core is not None
+            and facts.is_honest(host)
             and self._height(host) < top - self._lag_max(host)
         ]
 
@@ -267,11 +270,13 @@ class LivenessWatch:
                     body = transfer.body
                     account = self._reference.accounts.get(body.sender, EMPTY_ACCOUNT)
                     if (
-                        held.bits >> position & 1 and body.valid_until_ms >= facts.executed_ts_ms + 1_000
+                        held.bits >> position & 1
+                        and body.valid_until_ms >= facts.executed_ts_ms + 1_000
                         and (account.next_seq, account.head) == (body.seq, body.prev)
                     ):
                         facts.book.note(
-                            "L4", f"{name} holds a certificate for {transfer.id.hex()[:16]} that could execute")
+                            "L4", f"{name} holds a certificate for {transfer.id.hex()[:16]} that could execute"
+                        )
 
     def failure_free(self, delay_us: int) -> None:
         """Demand what holds when nothing failed: nothing nullified, and R3 in time (L8).
@@ -281,7 +286,8 @@ class LivenessWatch:
         """
         first = min(self._finality.final_views, default=(0, 0))  # before that not everybody is connected yet
         nullified = [
-            number for kind, epoch, number in self._finality.certified
+            number
+            for kind, epoch, number in self._finality.certified
             if kind is VoteKind.NULLIFY and (epoch, number) > first
         ]
         if nullified:
@@ -290,5 +296,7 @@ class LivenessWatch:
         late = [taken_us for taken_us in self.r3_us if taken_us > bound_us]
         if late:
             self._facts.book.note(
-                "L8", f"without any failure {len(late)} of {len(self.r3_us)} batches took up to {max(late)} us to R3; "
-                f"{bound_us} are allowed")
+                "L8",
+                f"without any failure {len(late)} of {len(self.r3_us)} batches took up to {max(late)} us to R3; "
+                f"{bound_us} are allowed",
+            )

@@ -114,7 +114,8 @@ class Monitor:
     def fork(self) -> tuple[Certificate, Certificate] | None:
         """Return two conflicting finalizations without signatures, if all signatures together contain them."""
         final = [
-            (number, epoch, digest) for (kind, epoch, number), digest in self.finality.certified.items()
+            (number, epoch, digest)
+            for (kind, epoch, number), digest in self.finality.certified.items()
             if kind is VoteKind.FINALIZE
         ]
         for number, epoch, digest in sorted(final):

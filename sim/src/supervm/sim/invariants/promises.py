@@ -145,13 +145,18 @@ class PromiseWatch:
             if said_epoch == epoch and subject not in kept.promised and not _outlived(host, kind, said_epoch, number):
                 self._facts.book.note("S6", f"{host.name}: a compacted log lacks its {kind.name} of {number}")
         alive = {
-            transfer.id for digest, positions in kept.bits.items() if digest in self._facts.batches
-            for position, transfer in enumerate(self._facts.batches[digest].transfers) if positions >> position & 1
+            transfer.id
+            for digest, positions in kept.bits.items()
+            if digest in self._facts.batches
+            for position, transfer in enumerate(self._facts.batches[digest].transfers)
+            if positions >> position & 1
         }
         for (said_epoch, sender, seq, prev), (transfer, _) in witness.slots.items():
             account = core.ledger.accounts.get(sender, EMPTY_ACCOUNT)
             if (
-                said_epoch == epoch and (seq, prev) == (account.next_seq, account.head) and transfer.id not in alive
+                said_epoch == epoch
+                and (seq, prev) == (account.next_seq, account.head)
+                and transfer.id not in alive
                 and transfer.body.valid_until_ms >= core.ledger.block_header.ts_ms
             ):
                 self._facts.book.note("S6", f"{host.name}: a compacted log lacks its promise of slot {seq}")
@@ -208,8 +213,10 @@ class PromiseWatch:
         good = self._facts.genuine(certificate)
         if not good:
             self._facts.book.note(
-                "N4", f"{host.name} {what} a {certificate.kind.name} certificate of {certificate.number} that no "
-                "quorum signed")
+                "N4",
+                f"{host.name} {what} a {certificate.kind.name} certificate of {certificate.number} that no "
+                "quorum signed",
+            )
         return good
 
     # --- signatures ---------------------------------------------------------------------------------------------------
@@ -237,10 +244,10 @@ class PromiseWatch:
                 return
             signers = [index for index, _ in certificate.signatures]
         else:
-            message = facts.statement(
-                certificate.kind, certificate.epoch, certificate.number, certificate.digest)
+            message = facts.statement(certificate.kind, certificate.epoch, certificate.number, certificate.digest)
             signers = [
-                index for index, signature in certificate.signatures
+                index
+                for index, signature in certificate.signatures
                 if facts.signed(index, certificate.epoch, message, signature)
             ]
         for signer in signers:
@@ -250,9 +257,7 @@ class PromiseWatch:
         header = block.header
         own = self._facts.index_of(sender, header.epoch) == header.proposer
         message = self._facts.statement(NOTARIZE, header.epoch, header.view, block.hash)
-        if (honest and own) or self._facts.signed(
-            header.proposer, header.epoch, message, block.signature
-        ):
+        if (honest and own) or self._facts.signed(header.proposer, header.epoch, message, block.signature):
             self._say(NOTARIZE, header.epoch, header.view, block.hash, header.proposer)
 
     def _chain(self, sender: Host, raw: bytes, honest: bool) -> None:
@@ -364,14 +369,16 @@ class PromiseWatch:
             return False
         parent_block = facts.blocks.get(header.parent_hash)
         is_root = (
-            header.parent_hash == facts.chain.genesis_header.hash if header.epoch == 0
+            header.parent_hash == facts.chain.genesis_header.hash
+            if header.epoch == 0
             else parent_block is not None and parent_block.header.epoch == header.epoch - 1
         )
         if is_root:
             if header.parent_view != 0 or just.parent:
                 return False
             if header.epoch and not (
-                len(block.body.checkpoints) == 1 and facts.genuine(block.body.checkpoints[0])
+                len(block.body.checkpoints) == 1
+                and facts.genuine(block.body.checkpoints[0])
                 and block.body.checkpoints[0].number == header.height - 1
             ):
                 return False
@@ -382,7 +389,8 @@ class PromiseWatch:
             if parent.kind not in (NOTARIZE, FINALIZE, VoteKind.CHECKPOINT) or not facts.genuine(parent):
                 return False
             if parent.kind is not VoteKind.CHECKPOINT and (parent.number, parent.digest) != (
-                header.parent_view, header.parent_hash
+                header.parent_view,
+                header.parent_hash,
             ):
                 return False
         skipped: dict[int, None] = {}
@@ -441,8 +449,10 @@ class PromiseWatch:
                 (first, _), last = sorted((other, (transfer, at_ms)), key=lambda promise: promise[1])
                 if first.body.valid_until_ms >= last[1]:
                     facts.book.note(
-                        "S5", f"{host.name} supports two transfers for one slot (sequence number {body.seq}), and the "
-                        "first has not expired")
+                        "S5",
+                        f"{host.name} supports two transfers for one slot (sequence number {body.seq}), and the "
+                        "first has not expired",
+                    )
                 witness.slots[slot] = last
 
 

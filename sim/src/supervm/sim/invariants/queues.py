@@ -98,8 +98,7 @@ class QueueWatch:
         if not isinstance(core, MobileNode):
             return
         if seen is not None and height < seen.height and value["reason"] is None:
-            self._facts.book.note(
-                "S15", f"{host.name} answers with height {height}; it has seen height {seen.height}")
+            self._facts.book.note("S15", f"{host.name} answers with height {height}; it has seen height {seen.height}")
         raw = self._facts.headers.get(height)
         if raw is not None:
             age_ms = local_us // 1000 - self._facts.checkpoint_header(raw).ts_ms

@@ -151,10 +151,7 @@ class Reference:
             for position in certified_positions(ref, facts):
                 transfer = batch.transfers[position]
                 body, sender = transfer.body, read(transfer.body.sender)
-                if (
-                    body.seq != sender.next_seq or body.prev != sender.head
-                    or block.header.ts_ms > body.valid_until_ms
-                ):
+                if body.seq != sender.next_seq or body.prev != sender.head or block.header.ts_ms > body.valid_until_ms:
                     continue
                 if transfer.id in self.executed_at:
                     note("S12", f"transfer {transfer.id.hex()[:16]} is executed twice")
@@ -165,7 +162,8 @@ class Reference:
                     failed.append(transfer.id)
                     self.failed[transfer.id] = None
                     changes[body.sender] = Account(
-                        sender.balance, body.seq + 1, transfer.id, sender.flags | FLAG_FAILED)
+                        sender.balance, body.seq + 1, transfer.id, sender.flags | FLAG_FAILED
+                    )
                     note("S13", f"transfer {transfer.id.hex()[:16]} at height {block.header.height} lacks money")
                     continue
                 changes[body.sender] = Account(sender.balance - debit, body.seq + 1, transfer.id, sender.flags)
@@ -177,16 +175,17 @@ class Reference:
         for account in sorted(earned):
             state = read(account)
             changes[account] = state._replace(balance=state.balance + earned[account])
-        return Outcome(
-            changes, tuple(executed), tuple(failed), (totals[0], totals[1], totals[2], totals[3]))
+        return Outcome(changes, tuple(executed), tuple(failed), (totals[0], totals[1], totals[2], totals[3]))
 
     def _earn(
         self, batch: SeenBatch, position: int, transfer: SignedTransfer, earned: dict[bytes, int], totals: list[int]
     ) -> None:
         edge = batch.edge_of[position]
         earners = (
-            POOLS["l1"], self._payouts.get(batch.miner, POOLS["treasury"]),
-            POOLS["l3"] if edge == NO_EDGE else batch.edges[edge], POOLS["l4"],
+            POOLS["l1"],
+            self._payouts.get(batch.miner, POOLS["treasury"]),
+            POOLS["l3"] if edge == NO_EDGE else batch.edges[edge],
+            POOLS["l4"],
         )
         parts = shares(transfer.body.fee, self._facts.chain.parameters.fee_shares_bps)
         for tier, (account, part) in enumerate(zip(earners, parts, strict=True)):

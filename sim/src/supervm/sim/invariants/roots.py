@@ -9,7 +9,11 @@ from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH, hasher
 _key, _value = hasher(b"svm.acctkey"), hasher(b"q4value")
 _leaf, _node = hasher(b"q4leaf"), hasher(b"q4node")
 _mmr_leaf, _mmr_node, _mmr_bag, _mmr_root = (
-    hasher(b"svm.mmrleaf"), hasher(b"svm.mmrnode"), hasher(b"svm.mmrbag"), hasher(b"svm.mmrroot"))
+    hasher(b"svm.mmrleaf"),
+    hasher(b"svm.mmrnode"),
+    hasher(b"svm.mmrbag"),
+    hasher(b"svm.mmrroot"),
+)
 
 
 def rebuilt_root(leaves: Mapping[bytes, bytes]) -> bytes:

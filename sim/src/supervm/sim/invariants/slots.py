@@ -46,5 +46,7 @@ class SlotWatch:
         live = [name for name, until_ms in rivals.items() if until_ms >= now_ms]
         if len(live) > 1:
             self._facts.book.note(
-                "S9", f"slot {slot[1]} of {slot[0].hex()[:16]}: {len(live)} certified transfers are unexpired at chain "
-                f"time {now_ms}")
+                "S9",
+                f"slot {slot[1]} of {slot[0].hex()[:16]}: {len(live)} certified transfers are unexpired at chain "
+                f"time {now_ms}",
+            )

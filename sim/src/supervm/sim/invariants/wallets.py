@@ -64,7 +64,8 @@ class WalletWatch:
             fate = (payment.status, payment.result)
             if self.fates.setdefault((name, payment.number), fate) != fate:
                 self._facts.book.note(
-                    "N1", f"{name}: payment {payment.number} was {self.fates[name, payment.number]} and is {fate}")
+                    "N1", f"{name}: payment {payment.number} was {self.fates[name, payment.number]} and is {fate}"
+                )
 
     def sent(self, event: Sent) -> None:
         """Look at transfers that leave a phone."""
@@ -84,8 +85,10 @@ class WalletWatch:
             if earlier[0] != transfer.id:
                 if earlier[1] >= facts.certified_ts_ms:
                     facts.book.note(
-                        "T16", f"{name}: two transfers for slot {body.seq} of {body.sender.hex()[:16]} leave, and the "
-                        "first is not provably expired")
+                        "T16",
+                        f"{name}: two transfers for slot {body.seq} of {body.sender.hex()[:16]} leave, and the "
+                        "first is not provably expired",
+                    )
                 slots[slot] = (transfer.id, body.valid_until_ms)
 
     # --- what is believed ---------------------------------------------------------------------------------------------
@@ -120,7 +123,8 @@ class WalletWatch:
         ahead_ms = header.ts_ms - event.local_us // 1000
         if ahead_ms > CLOCK_DRIFT_MS_MAX and before is not None and header.height > before.height:
             self._facts.book.note(
-                "S15", f"{event.host.name} accepted header {header.height}, {ahead_ms} ms ahead of its clock")
+                "S15", f"{event.host.name} accepted header {header.height}, {ahead_ms} ms ahead of its clock"
+            )
 
     def _told(self, host: Host, value: Mapping[str, Any], local_us: int) -> None:
         if value.get("height") is None or "balance" not in value:
@@ -148,8 +152,10 @@ class WalletWatch:
             true = reference.account_at(account, height)
             if (true.balance, true.next_seq) != (balance, next_seq):
                 facts.book.note(
-                    "S15", f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transfers at "
-                    f"height {height}; it has {true.balance} and {true.next_seq}")
+                    "S15",
+                    f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transfers at "
+                    f"height {height}; it has {true.balance} and {true.next_seq}",
+                )
 
     # --- the end ------------------------------------------------------------------------------------------------------
 

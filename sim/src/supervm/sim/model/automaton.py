@@ -90,7 +90,9 @@ class Moves(Generic[Member]):
     """
 
     def __init__(
-        self, automaton: Automaton[Member], shown: Callable[[int], Hashable],
+        self,
+        automaton: Automaton[Member],
+        shown: Callable[[int], Hashable],
         local_events: Callable[[int], tuple[Hashable, ...]],
     ) -> None:
         self._automaton, self._shown, self._local_events = automaton, shown, local_events
@@ -115,7 +117,8 @@ class Moves(Generic[Member]):
         rank = {target: place for place, target in enumerate(found)}
         silent = {target: self._closure(target, offer)[0] for target in found} if len(found) > 1 else {}
         moves = tuple(
-            (target, path) for target, path in found.items()
+            (target, path)
+            for target, path in found.items()
             if not any(
                 target in reached and other != target and (other not in silent[target] or rank[other] < rank[target])
                 for other, reached in silent.items()

@@ -43,8 +43,12 @@ class Mirror:
     """
 
     def __init__(
-        self, mutable: tuple[type, ...], shared: tuple[type, ...] = (), omit: tuple[str, ...] = (),
-        ordered: tuple[str, ...] = (), view: Mapping[type, Callable[[Any], Any]] | None = None,
+        self,
+        mutable: tuple[type, ...],
+        shared: tuple[type, ...] = (),
+        omit: tuple[str, ...] = (),
+        ordered: tuple[str, ...] = (),
+        view: Mapping[type, Callable[[Any], Any]] | None = None,
     ) -> None:
         self._mutable = dict.fromkeys(mutable)
         self._shared = shared
@@ -142,7 +146,8 @@ class Mirror:
         elif kind in self._mutable:
             role = _OBJECT
         elif (
-            issubclass(kind, (*self._shared, *_ATOMS, tuple, frozenset)) or callable(value)
+            issubclass(kind, (*self._shared, *_ATOMS, tuple, frozenset))
+            or callable(value)
             or (issubclass(kind, msgspec.Struct) and kind.__struct_config__.frozen)
             or (is_dataclass(kind) and kind.__dataclass_params__.frozen)  # type: ignore[attr-defined]
         ):

@@ -102,7 +102,10 @@ def apply_block(chain: Chain, accounts: dict[bytes, Account], block: ModelBlock)
         CertifiedBatch(item.header, item.transfers, item.batch.edge_of, certified) for item, certified in block.refs
     ]
     return execute_block(
-        accounts, batches, ts_ms=block.ts_ms, payout_of_miner=chain.payout_of_miner,
+        accounts,
+        batches,
+        ts_ms=block.ts_ms,
+        payout_of_miner=chain.payout_of_miner,
         fee_shares_bps=chain.parameters.fee_shares_bps,
     )
 
@@ -168,11 +171,23 @@ class Voter:
         self.outbox = Outbox()
         promises = [decode_promise(payload) for payload in self.disk.payloads]
         ground = Ground(  # a voter looks at neither ledger nor peers
-            chain, seat, cast(Ledger, None), self.disk, self.outbox, cast(Peering, None), Manners(self.outbox, {}),
-            Accuser(seat, self.outbox), Head())
+            chain,
+            seat,
+            cast(Ledger, None),
+            self.disk,
+            self.outbox,
+            cast(Peering, None),
+            Manners(self.outbox, {}),
+            Accuser(seat, self.outbox),
+            Head(),
+        )
         self.voter = BatchVoter(
-            ground, self.slots, self.pool, [promise for promise in promises if isinstance(promise, BatchPromise)],
-            lambda: ())
+            ground,
+            self.slots,
+            self.pool,
+            [promise for promise in promises if isinstance(promise, BatchPromise)],
+            lambda: (),
+        )
 
     def take(self, event: Hashable) -> None:
         """Take one event."""
@@ -260,11 +275,24 @@ def voter_mirror() -> Mirror:
         shared=(Accuser, Chain, Head, Manners, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
-            "Voter.chain", "Voter.outbox", "Slots._accounts", "Slots._parameters", "BatchVoter._chain",
-            "BatchVoter._floor_news", "BatchVoter._head", "BatchVoter._seat", "Pool._seat", "BatchVoter._slots",
+            "Voter.chain",
+            "Voter.outbox",
+            "Slots._accounts",
+            "Slots._parameters",
+            "BatchVoter._chain",
+            "BatchVoter._floor_news",
+            "BatchVoter._head",
+            "BatchVoter._seat",
+            "Pool._seat",
+            "BatchVoter._slots",
             "BatchVoter._pool",
-            "BatchVoter._outbox", "BatchVoter._reader", "BatchVoter._written", "BatchVoter._accuser",
-            "BatchVoter._good", "BatchVoter._manners", "Slots._expiry",
+            "BatchVoter._outbox",
+            "BatchVoter._reader",
+            "BatchVoter._written",
+            "BatchVoter._accuser",
+            "BatchVoter._good",
+            "BatchVoter._manners",
+            "Slots._expiry",
         ),
         ordered=("BatchVoter._bits",),
     )

@@ -66,8 +66,15 @@ class PaymentCase:
 
 def _transfer(chain: Chain, seq: int, prev: bytes, debit: int, valid_until_ms: int, mark: bytes) -> SignedTransfer:
     return sign_transfer(
-        SENDER, chain_id=chain.chain_id, seq=seq, prev=prev, to=RECEIVER, amount=debit - 5, fee=5,
-        valid_until_ms=valid_until_ms, payload=mark,
+        SENDER,
+        chain_id=chain.chain_id,
+        seq=seq,
+        prev=prev,
+        to=RECEIVER,
+        amount=debit - 5,
+        fee=5,
+        valid_until_ms=valid_until_ms,
+        payload=mark,
     )
 
 
@@ -78,8 +85,12 @@ def model_chain() -> Chain:
         for index, key in enumerate(KEYS)
     )
     genesis = make_genesis(
-        name="model", time_ms=1_000, validators=validators, miners=(Miner(1, MINER, PAYOUT),),
-        allocations=(Allocation(1, SENDER.public, FUNDS),), parameters=Parameters(1),
+        name="model",
+        time_ms=1_000,
+        validators=validators,
+        miners=(Miner(1, MINER, PAYOUT),),
+        allocations=(Allocation(1, SENDER.public, FUNDS),),
+        parameters=Parameters(1),
     )
     return Chain(genesis, lambda _key, _message, _signature: True)
 
@@ -115,7 +126,12 @@ class PaymentModel:
         dear = _transfer(chain, 1, first.id, 50, LATE_MS, b"E")
         follower = _transfer(chain, 1, rival.id, 50, LATE_MS, b"F")
         batches = {
-            "A": (first,), "B": (rival,), "CA": (behind, first), "D": (beside,), "E": (dear,), "BF": (rival, follower)
+            "A": (first,),
+            "B": (rival,),
+            "CA": (behind, first),
+            "D": (beside,),
+            "E": (dear,),
+            "BF": (rival, follower),
         }
         self.batches = {name: model_batch(chain, name, *batches[name]) for name in case.batches}
         self._by_digest = {batch.digest: batch for batch in self.batches.values()}
@@ -206,7 +222,9 @@ class PaymentModel:
         if not host.restarts:
             return ()
         return tuple(
-            Restart(written, compacted) for written in (True, False) for compacted in (False, True)
+            Restart(written, compacted)
+            for written in (True, False)
+            for compacted in (False, True)
             if written or (host.unwritten and not compacted)
         )
 
@@ -343,9 +361,8 @@ def _what(event: Hashable) -> str:
             return f"executes {_what(block)}"
         case ModelBlock(ts_ms, refs):
             names = ", ".join(
-                "".join(
-                    item.body.payload.decode() for place, item in enumerate(batch.transfers) if bits >> place & 1
-                ) + f" of batch {batch.name}"
+                "".join(item.body.payload.decode() for place, item in enumerate(batch.transfers) if bits >> place & 1)
+                + f" of batch {batch.name}"
                 for batch, bits in refs
             )
             return f"a block of time {ts_ms} with {names or 'nothing'}"

@@ -50,8 +50,18 @@ def model_block(rules: ChainRules, view: int, parent: BlockHeader, just: Justifi
     """Return an empty block, signed by its view's leader."""
     leader = rules.leader(view)
     header = BlockHeader(
-        1, CHAIN_ID, 0, view, parent.height + 1, parent.hash, parent.view, leader, ts_ms,
-        hash_justification(encode(just)), hash_block_body(encode(EMPTY)), CheckpointRef(1, 0, bytes(32)),
+        1,
+        CHAIN_ID,
+        0,
+        view,
+        parent.height + 1,
+        parent.hash,
+        parent.view,
+        leader,
+        ts_ms,
+        hash_justification(encode(just)),
+        hash_block_body(encode(EMPTY)),
+        CheckpointRef(1, 0, bytes(32)),
     )
     return Block(1, header, just, EMPTY, model_vote(leader, NOTARIZE, view, header.hash).signature)
 

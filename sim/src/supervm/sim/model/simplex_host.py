@@ -176,8 +176,12 @@ class Host:
         promises = [decode_promise(entry.payload) for entry in self.disk if isinstance(entry, Promised)]
         rules = self.setup.rules
         core = Simplex(
-            rules=rules, index=self.index, key=ModelKey(rules.validators.keys[self.index]), parameters=PARAMETERS,
-            finalized=finalized, promises=promises,
+            rules=rules,
+            index=self.index,
+            key=ModelKey(rules.validators.keys[self.index]),
+            parameters=PARAMETERS,
+            finalized=finalized,
+            promises=promises,
         )
         self._places = {}
         self.verifying = []
@@ -311,7 +315,16 @@ class Host:
 
 
 _ROUND_FIELDS = (
-    "view", "tallies", "certificates", "own", "proposal", "proposal_hash", "poisoned", "asked", "refused", "accused",
+    "view",
+    "tallies",
+    "certificates",
+    "own",
+    "proposal",
+    "proposal_hash",
+    "poisoned",
+    "asked",
+    "refused",
+    "accused",
     "propose_again_us",
 )
 
@@ -323,10 +336,16 @@ def _round_view(round_: Round) -> tuple[object, ...]:
     """
     return (
         frozenset(
-            vote for kind, tally in round_.tallies.items() if kind not in round_.certificates
+            vote
+            for kind, tally in round_.tallies.items()
+            if kind not in round_.certificates
             for vote in tally.votes.values()
         ),
-        frozenset(round_.own.values()), round_.proposal_hash, round_.poisoned, round_.asked, round_.refused,
+        frozenset(round_.own.values()),
+        round_.proposal_hash,
+        round_.poisoned,
+        round_.asked,
+        round_.refused,
     )
 
 
@@ -367,9 +386,21 @@ def host_mirror(*, signers: bool) -> Mirror:
         shared=(ModelKey,),
         view=view,
         omit=(
-            "Host.setup", "Host._places", "Simplex.rules", "Simplex._key", "Simplex._parameters", "Simplex._timers",
-            "Simplex._now_us", "Simplex._told_us", "Simplex._heard_view", "Simplex._wanted", "Simplex._token",
-            "Simplex._effects", "Simplex._records", "Simplex._repeats", "Simplex._void_records",
+            "Host.setup",
+            "Host._places",
+            "Simplex.rules",
+            "Simplex._key",
+            "Simplex._parameters",
+            "Simplex._timers",
+            "Simplex._now_us",
+            "Simplex._told_us",
+            "Simplex._heard_view",
+            "Simplex._wanted",
+            "Simplex._token",
+            "Simplex._effects",
+            "Simplex._records",
+            "Simplex._repeats",
+            "Simplex._void_records",
             "Skips._rules",
         ),
     )

@@ -73,9 +73,14 @@ class Epochs:
         rows = []
         for number, names in enumerate(self.names):
             span = self.spans_us[number - 1] if number else None
-            rows.append({
-                "number": number, "root_height": self.records[number].root.height, "changed": number in self.changed,
-                "validators": names, "began_s": None if span is None else (span[1] - zero_us) / 1e6,
-                "change_ms": None if span is None else (span[1] - span[0]) / 1000,
-            })
+            rows.append(
+                {
+                    "number": number,
+                    "root_height": self.records[number].root.height,
+                    "changed": number in self.changed,
+                    "validators": names,
+                    "began_s": None if span is None else (span[1] - zero_us) / 1e6,
+                    "change_ms": None if span is None else (span[1] - span[0]) / 1000,
+                }
+            )
         return rows

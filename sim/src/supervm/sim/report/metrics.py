@@ -54,8 +54,12 @@ def sample(deployment: Deployment, honest: dict[str, None], zero_us: int) -> Sam
     heights = [core.ledger.height for core in cores]
     world = deployment.world
     return Sample(
-        world.now_us - zero_us, min(heights, default=0), max(heights, default=0),
-        max((views_used(core) for core in cores), default=0), len(cores), world.delivered,
+        world.now_us - zero_us,
+        min(heights, default=0),
+        max(heights, default=0),
+        max((views_used(core) for core in cores), default=0),
+        len(cores),
+        world.delivered,
     )
 
 
@@ -67,7 +71,8 @@ def quorum_delay_us(deployment: Deployment, geography: Any) -> int:
     reach = []
     for here, place in enumerate(places):
         delays = sorted(
-            0 if here == there
+            0
+            if here == there
             else geography.delay_us(place.region, other.region) + place.access.last_mile_us + other.access.last_mile_us
             for there, other in enumerate(places)
         )
@@ -103,8 +108,15 @@ class Collector:
     """
 
     def __init__(
-        self, deployment: Deployment, recorder: Recorder, honest: dict[str, None], samples: Sequence[Sample],
-        episodes: Sequence[Episode], unit_us: int, zero_us: int, duration_us: int,
+        self,
+        deployment: Deployment,
+        recorder: Recorder,
+        honest: dict[str, None],
+        samples: Sequence[Sample],
+        episodes: Sequence[Episode],
+        unit_us: int,
+        zero_us: int,
+        duration_us: int,
     ) -> None:
         self._deployment, self._recorder, self._honest = deployment, recorder, honest
         self._samples, self._episodes = samples, episodes
@@ -265,7 +277,8 @@ class Collector:
         self._summary["observers"] = sum(core.seat.amnesia for core in cores)
         names = [name for tier in range(1, 5) for name in deployment.names(tier)]
         halted = [
-            {"node": name, "reason": reason} for name in names
+            {"node": name, "reason": reason}
+            for name in names
             if name in self._honest and (reason := deployment.host(name).halted) is not None
         ]
         self._details["halted"] = halted
@@ -281,7 +294,8 @@ class Collector:
         actors = [deployment.host(name).core for name in names if name not in self._honest]
         self._summary["adversary_acts"] = sum(_acts(core) for core in actors)
         self._details["validators"] = [
-            self._ask(name, ValidatorInfo()) for name in deployment.names(1)
+            self._ask(name, ValidatorInfo())
+            for name in deployment.names(1)
             if name in self._honest and deployment.host(name).core is not None
         ]
 
@@ -320,7 +334,8 @@ class Collector:
         self._summary["closing_r4_ms_p50"], self._summary["closing_r4_ms_p99"] = row["p50"], row["p99"]
         phones = (deployment.host(name).core for name in deployment.names(4) if name in self._honest)
         self._summary["phones_epoch_min"] = min(
-            (core.client.header.epoch for core in phones if isinstance(core, MobileNode)), default=None)
+            (core.client.header.epoch for core in phones if isinstance(core, MobileNode)), default=None
+        )
         self._details["statuses"] = dict(sorted(statuses.items()))
         total, proved = sum(statuses.values()), statuses.get("R4", 0)
         refused, expired = statuses.get("refused", 0), statuses.get("expired", 0)
@@ -354,15 +369,22 @@ class Collector:
     def _timeline(self) -> None:
         self._details["timeline"] = [
             {
-                "at_s": item.at_us / 1e6, "height_min": item.height_min, "height_max": item.height_max,
-                "view": item.view_max, "running": item.running, "messages": item.messages,
+                "at_s": item.at_us / 1e6,
+                "height_min": item.height_min,
+                "height_max": item.height_max,
+                "view": item.view_max,
+                "running": item.running,
+                "messages": item.messages,
             }
             for item in self._samples
         ]
         self._details["faults"] = [
             {
-                "kind": item.kind, "at_s": item.at_us / 1e6,
-                "end_s": None if item.end_us is None else item.end_us / 1e6, "nodes": item.nodes, "text": item.text,
+                "kind": item.kind,
+                "at_s": item.at_us / 1e6,
+                "end_s": None if item.end_us is None else item.end_us / 1e6,
+                "nodes": item.nodes,
+                "text": item.text,
             }
             for item in self._episodes
         ]

@@ -54,9 +54,11 @@ def render(scenario: Scenario, document: dict[str, Any]) -> str:
         _tiles(metrics["summary"]),
         _section("Expectations", "What the scenario demands, and what was measured.", _expectations(document)),
         _runs(document),
-        _section("The run over time", "Heights since the beginning; faults and changes are shaded. Views skipped mean "
-                 "a leader was passed over.",
-                 charts.timeline(metrics["timeline"], metrics["faults"], "heights over time")),
+        _section(
+            "The run over time",
+            "Heights since the beginning; faults and changes are shaded. Views skipped mean a leader was passed over.",
+            charts.timeline(metrics["timeline"], metrics["faults"], "heights over time"),
+        ),
         _epochs(metrics),
         _map(scenario, metrics),
         _latency(metrics),
@@ -90,9 +92,7 @@ def _section(title: str, lead: str, body: str) -> str:
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[int] = ()) -> str:
     def cells(tag: str, row: Sequence[str]) -> str:
-        return "".join(
-            f"<{tag}{' class=n' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row)
-        )
+        return "".join(f"<{tag}{' class=n' if place in right else ''}>{cell}</{tag}>" for place, cell in enumerate(row))
 
     body = "".join(f"<tr>{cells('td', row)}</tr>" for row in rows)
     return f"<table><thead><tr>{cells('th', heads)}</tr></thead><tbody>{body}</tbody></table>"
@@ -100,11 +100,15 @@ def _table(heads: Sequence[str], rows: Iterable[Sequence[str]], right: Sequence[
 
 def _tiles(summary: dict[str, float | None]) -> str:
     shown = (
-        ("payments_r4", "payments proved"), ("r4_ms_p50", "ms to proof, median"),
+        ("payments_r4", "payments proved"),
+        ("r4_ms_p50", "ms to proof, median"),
         ("r3_units_p50", "R3 in quorum delays"),
-        ("r4_units_p50", "R4 in quorum delays"), ("height_max", "blocks"),
-        ("epoch_change_ms_p50", "ms from epoch to epoch, median"), ("messages", "messages"),
-        ("cache_hit_percent", "% answered from edge caches"), ("heal_to_block_ms", "ms from healing to a block"),
+        ("r4_units_p50", "R4 in quorum delays"),
+        ("height_max", "blocks"),
+        ("epoch_change_ms_p50", "ms from epoch to epoch, median"),
+        ("messages", "messages"),
+        ("cache_hit_percent", "% answered from edge caches"),
+        ("heal_to_block_ms", "ms from healing to a block"),
     )
     tiles = [
         f'<div class="tile"><b>{charts.number(summary[name])}</b><span class="dim small">{text}</span></div>'
@@ -123,10 +127,14 @@ def _expectations(document: dict[str, Any]) -> str:
     for row in document["expect"]:
         metric, _, direction = row["name"].rpartition("_")
         value = "not measured" if row["value"] is None else charts.number(row["value"])
-        rows.append((
-            f"<code>{escape(row['name'])}</code><br><span class='dim small'>{escape(SUMMARY[metric])}</span>",
-            f"{escape(DIRECTIONS[direction])} {charts.number(row['target'])}", value, _verdict(row["ok"]),
-        ))
+        rows.append(
+            (
+                f"<code>{escape(row['name'])}</code><br><span class='dim small'>{escape(SUMMARY[metric])}</span>",
+                f"{escape(DIRECTIONS[direction])} {charts.number(row['target'])}",
+                value,
+                _verdict(row["ok"]),
+            )
+        )
     return _table(("", "bound", "measured", ""), rows, right=(1, 2)) if rows else "<p>None.</p>"
 
 
@@ -135,23 +143,33 @@ def _runs(document: dict[str, Any]) -> str:
         return ""
     rows = [
         (
-            str(run["seed"]), escape(run["variant"]), f"<code>{run['digest'][:16]}</code>", f"{run['wall_s']:.1f} s",
-            _verdict(run["ok"]), escape(", ".join(row["name"] for row in run["expect"] if not row["ok"])),
+            str(run["seed"]),
+            escape(run["variant"]),
+            f"<code>{run['digest'][:16]}</code>",
+            f"{run['wall_s']:.1f} s",
+            _verdict(run["ok"]),
+            escape(", ".join(row["name"] for row in run["expect"] if not row["ok"])),
         )
         for run in document["runs"]
     ]
     runs = _table(("seed", "variant", "digest", "took", "", "failed"), rows, right=(3,))
     spread = [
         (
-            escape(name), charts.number(row["mean"]), "–" if row["ci95"] is None else f"± {charts.number(row['ci95'])}",
-            charts.number(row["min"]), charts.number(row["max"]),
+            escape(name),
+            charts.number(row["mean"]),
+            "–" if row["ci95"] is None else f"± {charts.number(row['ci95'])}",
+            charts.number(row["min"]),
+            charts.number(row["max"]),
         )
         for name, row in document["metrics"]["spread"].items()
         if row is not None
     ]
     table = _table(("metric", "mean", "95 % of the mean", "least", "most"), spread, right=(1, 2, 3, 4))
-    return _section("Runs", "Each in a process of its own.", f"{runs}<details><summary class='dim'>every metric over "
-                    f"the runs</summary>{table}</details>")
+    return _section(
+        "Runs",
+        "Each in a process of its own.",
+        f"{runs}<details><summary class='dim'>every metric over the runs</summary>{table}</details>",
+    )
 
 
 def _epochs(metrics: dict[str, Any]) -> str:
@@ -160,17 +178,23 @@ def _epochs(metrics: dict[str, Any]) -> str:
         return ""
     rows = [
         (
-            str(row["number"]), "" if row["began_s"] is None else f"{row['began_s']:.1f} s", f"{row['root_height']:,}",
+            str(row["number"]),
+            "" if row["began_s"] is None else f"{row['began_s']:.1f} s",
+            f"{row['root_height']:,}",
             "" if row["change_ms"] is None else f"{row['change_ms']:,.0f} ms",
-            ("<b>changed</b> " if row["changed"] else "") + escape(", ".join(
-                name if weight == 1 else f"{name} ({weight})" for name, weight in row["validators"].items())),
+            ("<b>changed</b> " if row["changed"] else "")
+            + escape(
+                ", ".join(name if weight == 1 else f"{name} ({weight})" for name, weight in row["validators"].items())
+            ),
         )
         for row in epochs
     ]
     closing, usual = metrics["closing_r4_ms"], metrics["latency_ms"]["r4"]
     paid = (
         f" {closing['n']:,} payments were asked for in such times: R4 after {closing['p50']:,.0f} ms in the median, "
-        f"of all payments {usual['p50']:,.0f} ms." if closing["n"] else ""
+        f"of all payments {usual['p50']:,.0f} ms."
+        if closing["n"]
+        else ""
     )
     lead = "The change takes from the block that closes an epoch to the first block of the next one, as first executed."
     heads = ("epoch", "first block", "starts from block", "change took", "validators (weight)")
@@ -191,7 +215,6 @@ def _latency(metrics: dict[str, Any]) -> str:
     sealing = metrics["sealing_ms"]
     unit = metrics["summary"]["unit_ms"] or 1
 
-
     def in_units_of(row: dict[str, Any]) -> dict[str, Any]:
         return {key: value if key == "n" or value is None else value / unit for key, value in row.items()}
 
@@ -199,49 +222,60 @@ def _latency(metrics: dict[str, Any]) -> str:
     in_units = [(name, in_units_of(sealing[level])) for name, level in shown]
     regions = list(metrics["latency_by_region_ms"].items())
     return (
-        _section("Until the phone knows", "From asking to each level, as the paying phone saw it: dot p50, box to p90, "
-                 "line to p99 (figures: p50 · p99).", charts.ranges(levels, "latency per level"))
+        _section(
+            "Until the phone knows",
+            "From asking to each level, as the paying phone saw it: dot p50, box to p90, "
+            "line to p99 (figures: p50 · p99).",
+            charts.ranges(levels, "latency per level"),
+        )
         + _section(
             "From the sealing of the batch",
             f"In quorum delays of {unit:.3g} ms: the median over validators of the delay to their q-th nearest. "
             "Theory: R1 2, R3 7, R4 8, with a wait of 1 for the next proposal.",
             charts.ranges(in_units, "latency in quorum delays", "units"),
         )
-        + (_section("Proof by region", "Time to R4 by the phone's region.", charts.ranges(regions, "R4 by region"))
-           if len(regions) > 1 else "")
+        + (
+            _section("Proof by region", "Time to R4 by the phone's region.", charts.ranges(regions, "R4 by region"))
+            if len(regions) > 1
+            else ""
+        )
     )
 
 
 def _traffic(metrics: dict[str, Any]) -> str:
     kinds = metrics["messages"][:16]
     most = charts.bars(
-        [(row["kind"].removesuffix("Message"), row["bytes"], f"{charts.size(row['bytes'])} · {row['count']:,}")
-         for row in kinds],
+        [
+            (row["kind"].removesuffix("Message"), row["bytes"], f"{charts.size(row['bytes'])} · {row['count']:,}")
+            for row in kinds
+        ],
         "messages by kind",
     )
     fees = metrics["fees"]
     total = fees["total"] or 1
     shares = charts.bars(
-        [(f"L{tier}", fees[f"l{tier}"], f"{fees[f'l{tier}']:,} grain · {100 * fees[f'l{tier}'] / total:.1f} %")
-         for tier in range(1, 5)],
-        "fees by tier", charts.TIER_COLOURS,
+        [
+            (f"L{tier}", fees[f"l{tier}"], f"{fees[f'l{tier}']:,} grain · {100 * fees[f'l{tier}'] / total:.1f} %")
+            for tier in range(1, 5)
+        ],
+        "fees by tier",
+        charts.TIER_COLOURS,
     )
     cache = metrics["cache"]
     asked = cache["hits"] + cache["misses"]
     hits = f"Edges answered {cache['hits']:,} of {asked:,} account questions from their caches." if asked else ""
-    return (
-        _section("Messages by kind", "Delivered: bytes of frames, and how many.", most)
-        + _section(
-            "Where the fees went", f"{fees['total']:,} grain in all, split when blocks were executed. {hits}", shares
-        )
+    return _section("Messages by kind", "Delivered: bytes of frames, and how many.", most) + _section(
+        "Where the fees went", f"{fees['total']:,} grain in all, split when blocks were executed. {hits}", shares
     )
 
 
 def _tables(metrics: dict[str, Any]) -> str:
     heals = _table(
         ("fault that ended", "at", "next block after"),
-        [(escape(row["kind"]), f"{row['at_s']:g} s", "never" if row["ms"] is None else f"{row['ms']:,.0f} ms")
-         for row in metrics["heals"]],
+        [
+            (escape(row["kind"]), f"{row['at_s']:g} s", "never" if row["ms"] is None else f"{row['ms']:,.0f} ms")
+            for row in metrics["heals"]
+        ],
         right=(1, 2),
     )
     statuses = _table(
@@ -249,8 +283,10 @@ def _tables(metrics: dict[str, Any]) -> str:
     )
     alarms = _table(
         ("at", "node", "alarm", ""),
-        [(f"{row['at_s']:.2f} s", escape(row["node"]), escape(row["name"]), escape(row["reason"]))
-         for row in metrics["alarms"][:40]],
+        [
+            (f"{row['at_s']:.2f} s", escape(row["node"]), escape(row["name"]), escape(row["reason"]))
+            for row in metrics["alarms"][:40]
+        ],
     )
     body = f'<div class="two"><div>{statuses}</div><div>{heals if metrics["heals"] else ""}</div></div>'
     body += alarms if metrics["alarms"] else ""

@@ -6,6 +6,16 @@ from .model import Adversary, Bound, Change, Fault, Scenario, TierPlan, Topology
 from .schema import library_names, load_named, load_scenario, read_scenario
 
 __all__ = [
-    "Adversary", "Bound", "Change", "Fault", "Scenario", "TierPlan", "Topology", "Workload", "library_names",
-    "load_named", "load_scenario", "read_scenario",
+    "Adversary",
+    "Bound",
+    "Change",
+    "Fault",
+    "Scenario",
+    "TierPlan",
+    "Topology",
+    "Workload",
+    "library_names",
+    "load_named",
+    "load_scenario",
+    "read_scenario",
 ]

@@ -146,11 +146,15 @@ COUNTS_MAX: Final = {1: 128, 2: 4_096, 3: 10_000, 4: 30_000}
 def tier_keys(tier: int) -> Mapping[str, Key]:
     """Return the keys of ``[tiers.lN]``; the defaults are those of simulation.md 4."""
     count, down, up, last_mile_us, loss_ppm, source = _TIER_DEFAULTS[tier]
-    links = {
-        "links": Key("int", _LINKS[tier], "nodes of the tier above that each dials, nearest first; 0: all", 0, 10_000)
-    } if tier > 1 else {
-        "members": Key("int", 0, "how many of them, the first ones, validate from genesis on; 0: all", 0, COUNTS_MAX[1])
-    }
+    links = (
+        {"links": Key("int", _LINKS[tier], "nodes of the tier above that each dials, nearest first; 0: all", 0, 10_000)}
+        if tier > 1
+        else {
+            "members": Key(
+                "int", 0, "how many of them, the first ones, validate from genesis on; 0: all", 0, COUNTS_MAX[1]
+            )
+        }
+    )
     return {
         "count": Key("int", count, "nodes", 0 if tier > 2 else 1, COUNTS_MAX[tier]),
         "down_mbit_per_s": Key("int", down, f"bandwidth towards the node ({source}); 0: no limit", 0, 1_000_000),
@@ -165,39 +169,74 @@ FAULTS: Final[Mapping[str, Mapping[str, Key]]] = {
     "crash": {"at_s": AT, "for_s": FOR, "who": WHO},
     "stop": {"at_s": AT, "for_s": FOR, "who": WHO},
     "crash-point": {
-        "at_s": AT, "who": WHO,
-        "boundary": Key("text", None, "where in a step the power fails", choices=(
-            "before-persist", "after-persist", "after-durable", "after-told", "before-send", "after-send")),
+        "at_s": AT,
+        "who": WHO,
+        "boundary": Key(
+            "text",
+            None,
+            "where in a step the power fails",
+            choices=("before-persist", "after-persist", "after-durable", "after-told", "before-send", "after-send"),
+        ),
         "nth": Key("int", 1, "the how-manieth passage of the boundary", 1, 1_000_000),
         "down_s": DOWN,
     },
     "partition": {
-        "at_s": AT, "for_s": FOR, "who": WHO,
+        "at_s": AT,
+        "for_s": FOR,
+        "who": WHO,
         "direction": Key("text", "both", "which way nothing passes", choices=("both", "in", "out")),
         "flap_s": Key("seconds", 0, "cut and mend in turn, this long each; 0: stay cut", 0, DAY_S),
     },
     "link": {
-        "at_s": AT, "for_s": FOR, "who": WHO,
+        "at_s": AT,
+        "for_s": FOR,
+        "who": WHO,
         "loss_ppm": Key("int", 0, "packets lost on the way, per million; shows as delay", 0, 900_000),
         "extra_ms": Key("int", 0, "delay added each way", 0, 60_000),
     },
-    "disk-slow": {"at_s": AT, "for_s": FOR, "who": WHO,
-                  "factor": Key("int", 10, "how many times longer a write takes", 1, 1_000_000)},
+    "disk-slow": {
+        "at_s": AT,
+        "for_s": FOR,
+        "who": WHO,
+        "factor": Key("int", 10, "how many times longer a write takes", 1, 1_000_000),
+    },
     "disk-full": {"at_s": AT, "for_s": FOR, "who": WHO},
     "amnesia": {"at_s": AT, "who": WHO, "down_s": DOWN},
-    "bit-flip": {"at_s": AT, "who": WHO, "down_s": DOWN,
-                 "record": Key("int", 0, "which record of the log, from its beginning", 0, 1_000_000)},
-    "lost-suffix": {"at_s": AT, "who": WHO, "down_s": DOWN,
-                    "records": Key("int", 1, "how many of the log's newest records are gone", 1, 1_000_000)},
-    "old-backup": {"at_s": AT, "who": WHO, "down_s": DOWN,
-                   "age_s": Key("seconds", 5_000_000, "age of the backup that is put back", 0, 366 * DAY_S)},
-    "database-only": {"at_s": AT, "who": WHO, "down_s": DOWN,
-                      "age_s": Key("seconds", 5_000_000, "age of the tables put beside today's log", 0, 366 * DAY_S)},
+    "bit-flip": {
+        "at_s": AT,
+        "who": WHO,
+        "down_s": DOWN,
+        "record": Key("int", 0, "which record of the log, from its beginning", 0, 1_000_000),
+    },
+    "lost-suffix": {
+        "at_s": AT,
+        "who": WHO,
+        "down_s": DOWN,
+        "records": Key("int", 1, "how many of the log's newest records are gone", 1, 1_000_000),
+    },
+    "old-backup": {
+        "at_s": AT,
+        "who": WHO,
+        "down_s": DOWN,
+        "age_s": Key("seconds", 5_000_000, "age of the backup that is put back", 0, 366 * DAY_S),
+    },
+    "database-only": {
+        "at_s": AT,
+        "who": WHO,
+        "down_s": DOWN,
+        "age_s": Key("seconds", 5_000_000, "age of the tables put beside today's log", 0, 366 * DAY_S),
+    },
     "database-and-log": {"at_s": AT, "who": WHO, "down_s": DOWN},
-    "clock": {"at_s": AT, "for_s": FOR, "who": WHO,
-              "step_ms": Key("int", None, "how far the clock jumps; taken back at the end", -DAY_MS, DAY_MS)},
+    "clock": {
+        "at_s": AT,
+        "for_s": FOR,
+        "who": WHO,
+        "step_ms": Key("int", None, "how far the clock jumps; taken back at the end", -DAY_MS, DAY_MS),
+    },
     "churn": {
-        "at_s": AT, "for_s": FOR, "who": WHO,
+        "at_s": AT,
+        "for_s": FOR,
+        "who": WHO,
         "up_s": Key("seconds", None, "mean time that a node stays on (exponential)", 1, 366 * DAY_S),
         "down_s": Key("seconds", None, "mean time that it stays off by day", 1, 366 * DAY_S),
         "day_s": Key("seconds", 0, "length of a day; the night moves round the globe; 0: no days", 0, 366 * DAY_S),
@@ -208,7 +247,8 @@ FAULTS: Final[Mapping[str, Mapping[str, Key]]] = {
 
 CHANGES: Final[Mapping[str, Mapping[str, Key]]] = {
     "validators": {
-        "at_s": AT, "who": WHO,
+        "at_s": AT,
+        "who": WHO,
         "weights": Key("ints", (1,), "weight of each, in the order of the nodes; a single one: of all", 1, 10**9),
     },
 }

@@ -39,8 +39,12 @@ def _match(selector: str) -> re.Match[str] | None:
 
 
 def check_selector(
-    selector: str, *, counts: Sequence[int] | None = None, regions: Sequence[str] | None = None,
-    tiers: Iterable[int] = (1, 2, 3, 4), bare_share: bool = False,
+    selector: str,
+    *,
+    counts: Sequence[int] | None = None,
+    regions: Sequence[str] | None = None,
+    tiers: Iterable[int] = (1, 2, 3, 4),
+    bare_share: bool = False,
 ) -> str | None:
     """Return what is wrong with a selector, or None.
 
@@ -79,13 +83,13 @@ def region_of_each(names: Mapping[int, Sequence[str]], regions: Sequence[str]) -
     """Return name -> region of nodes that are spread in turn; empty in a LAN."""
     if not regions:
         return {}
-    return {
-        name: regions[index % len(regions)] for tier in sorted(names) for index, name in enumerate(names[tier])
-    }
+    return {name: regions[index % len(regions)] for tier in sorted(names) for index, name in enumerate(names[tier])}
 
 
 def choosing_nobody(
-    selectors: Sequence[str], names: Mapping[int, Sequence[str]], region_of: Mapping[str, str] | None,
+    selectors: Sequence[str],
+    names: Mapping[int, Sequence[str]],
+    region_of: Mapping[str, str] | None,
     tier: int | None = None,
 ) -> str | None:
     """Return what is wrong with the first of checked `selectors` that chooses no node, or None.
@@ -103,8 +107,13 @@ def choosing_nobody(
         if not select([selector], names, region_of or {}, _NoDraws(), tier):
             base = found["base"] if found["base"] != "f" else f"l{tier or 1}"
             where = f" in {found['region']}" if found["region"] else ""
-            pool = select([re.sub(r":[^@]*", "", re.sub(r"^f", base, re.sub(r"^region:", "all@", selector)))], names,
-                          region_of or {}, _NoDraws(), tier)
+            pool = select(
+                [re.sub(r":[^@]*", "", re.sub(r"^f", base, re.sub(r"^region:", "all@", selector)))],
+                names,
+                region_of or {},
+                _NoDraws(),
+                tier,
+            )
             share = found["share"] or ("f" if found["base"] == "f" else "")
             of = f"the share {share} of {len(pool)} nodes is none" if pool else f"{base} has no node{where}"
             return f"{quoted(selector)} chooses nobody: {of}"
@@ -119,7 +128,10 @@ class _NoDraws:
 
 
 def select(
-    selectors: Sequence[str], names: Mapping[int, Sequence[str]], region_of: Mapping[str, str], draws: Draws,
+    selectors: Sequence[str],
+    names: Mapping[int, Sequence[str]],
+    region_of: Mapping[str, str],
+    draws: Draws,
     tier: int | None = None,
 ) -> list[str]:
     """Return the names of the nodes that checked `selectors` choose, each once, in the order of tiers and indices.

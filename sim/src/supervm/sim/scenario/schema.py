@@ -141,9 +141,7 @@ class _Reader:
                 raise self._error("", key, f"there is no such table; there are {tables}, {arrays}")
         head = self._table("scenario", keys.TABLES["scenario"])
         if head["engine"] != "exact":
-            raise self._error(
-                "scenario", "engine", "the scale engine is not part of this release; \"exact\" is allowed"
-            )
+            raise self._error("scenario", "engine", 'the scale engine is not part of this release; "exact" is allowed')
         topology, work = (self._table(name, keys.TABLES[name]) for name in ("topology", "workload"))
         hardware, report = (self._table(name, keys.TABLES[name]) for name in ("hardware", "report"))
         tiers = self._tiers()
@@ -151,26 +149,46 @@ class _Reader:
         self._check_topology(topology)
         self._check_workload(work, duration_us)
         return Scenario(
-            name=head["name"], question=head["question"], claim=head["claim"], source=self._source,
+            name=head["name"],
+            question=head["question"],
+            claim=head["claim"],
+            source=self._source,
             text=self._text + "".join(f"\n# --set {change}" for change in self._changed.values()),
-            engine=head["engine"], duration_us=duration_us, settle_us=head["settle_s"],
-            view_timeout_ms=head["view_timeout_ms"], block_interval_ms=head["block_interval_ms"],
+            engine=head["engine"],
+            duration_us=duration_us,
+            settle_us=head["settle_s"],
+            view_timeout_ms=head["view_timeout_ms"],
+            block_interval_ms=head["block_interval_ms"],
             epoch_us=head["epoch_s"],
             topology=Topology(topology["regions"], topology["placement"], topology["jitter"]),
             hardware=Hardware(
-                hardware["write_us"], hardware["write_jitter_us"], hardware["step_us"], hardware["verify_us"],
+                hardware["write_us"],
+                hardware["write_jitter_us"],
+                hardware["step_us"],
+                hardware["verify_us"],
                 hardware["dead_after_s"],
             ),
             tiers=tiers,
             workload=Workload(
-                payments_per_1000s=work["payments_per_s"], balances_per_1000s=work["balances_per_s"],
-                arrivals=work["arrivals"], amount_min=work["amount_min"], amount_max=work["amount_max"],
-                fee_min=work["fee_min"], fee_max=work["fee_max"], senders=work["senders"], accounts=work["accounts"],
-                start_us=work["start_s"], stop_us=work["stop_s"] or duration_us // 2, validity_us=work["validity_s"],
+                payments_per_1000s=work["payments_per_s"],
+                balances_per_1000s=work["balances_per_s"],
+                arrivals=work["arrivals"],
+                amount_min=work["amount_min"],
+                amount_max=work["amount_max"],
+                fee_min=work["fee_min"],
+                fee_max=work["fee_max"],
+                senders=work["senders"],
+                accounts=work["accounts"],
+                start_us=work["start_s"],
+                stop_us=work["stop_s"] or duration_us // 2,
+                validity_us=work["validity_s"],
             ),
-            faults=self._faults(topology, tiers, duration_us), changes=self._changes(topology, tiers, duration_us),
-            adversaries=self._adversaries(topology, tiers), sweep=self._sweep(),
-            expect=self._expect(), sample_us=report["sample_s"] or duration_us,
+            faults=self._faults(topology, tiers, duration_us),
+            changes=self._changes(topology, tiers, duration_us),
+            adversaries=self._adversaries(topology, tiers),
+            sweep=self._sweep(),
+            expect=self._expect(),
+            sample_us=report["sample_s"] or duration_us,
             report_title=report["title"] or head["name"],
         )
 
@@ -213,8 +231,13 @@ class _Reader:
             values = self._table(f"tiers.l{tier}", keys.tier_keys(tier))
             plans.append(
                 TierPlan(
-                    values["count"], values["down_mbit_per_s"] * 1_000_000, values["up_mbit_per_s"] * 1_000_000,
-                    values["last_mile_us"], values["loss_ppm"], values.get("links", 0), values.get("members", 0),
+                    values["count"],
+                    values["down_mbit_per_s"] * 1_000_000,
+                    values["up_mbit_per_s"] * 1_000_000,
+                    values["last_mile_us"],
+                    values["loss_ppm"],
+                    values.get("links", 0),
+                    values.get("members", 0),
                 )
             )
         if plans[0].members > plans[0].count:
@@ -314,15 +337,23 @@ class _Reader:
         return tuple(found)
 
     def _who(
-        self, table: str, number: int, who: tuple[str, ...], topology: Mapping[str, Any], tiers: Sequence[TierPlan],
+        self,
+        table: str,
+        number: int,
+        who: tuple[str, ...],
+        topology: Mapping[str, Any],
+        tiers: Sequence[TierPlan],
         only: int | None = None,
     ) -> tuple[str, ...]:
         if not who:
             raise self._error(table, "who", "it names nobody; at least one selector is needed", number)
         for selector in who:
             problem = check_selector(
-                selector, counts=[plan.count for plan in tiers], regions=topology["regions"],
-                tiers=(1, 2, 3, 4) if only is None else (only,), bare_share=only is not None,
+                selector,
+                counts=[plan.count for plan in tiers],
+                regions=topology["regions"],
+                tiers=(1, 2, 3, 4) if only is None else (only,),
+                bare_share=only is not None,
             )
             if problem is not None:
                 raise self._error(table, "who", problem, number)

@@ -44,8 +44,15 @@ class BatchIntake(Part):
     events = ("conflict",)
 
     def __init__(
-        self, ground: Ground, voter: BatchVoter, pool: Pool, slots: Slots, bodies: Bodies, executor: Executor,
-        consensus: Consensus, is_early: Callable[[bytes, BatchMessage], bool],
+        self,
+        ground: Ground,
+        voter: BatchVoter,
+        pool: Pool,
+        slots: Slots,
+        bodies: Bodies,
+        executor: Executor,
+        consensus: Consensus,
+        is_early: Callable[[bytes, BatchMessage], bool],
     ) -> None:
         self._seat, self._manners = ground.seat, ground.manners
         self._voter, self._pool, self._slots, self._bodies = voter, pool, slots, bodies

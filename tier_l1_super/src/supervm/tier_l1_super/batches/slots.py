@@ -54,9 +54,7 @@ class Slots:
         executed_ts_ms: time of the last executed block.
     """
 
-    def __init__(
-        self, accounts: Mapping[bytes, Account], parameters: Parameters, *, executed_ts_ms: int = 0
-    ) -> None:
+    def __init__(self, accounts: Mapping[bytes, Account], parameters: Parameters, *, executed_ts_ms: int = 0) -> None:
         self._accounts = accounts
         self._parameters = parameters
         self._lanes: dict[bytes, _Lane] = {}

@@ -57,7 +57,11 @@ class BatchVoter:
     """
 
     def __init__(
-        self, ground: Ground, slots: Slots, pool: Pool, promises: list[BatchPromise],
+        self,
+        ground: Ground,
+        slots: Slots,
+        pool: Pool,
+        promises: list[BatchPromise],
         floor_news: Callable[[], tuple[Append, ...]],
     ) -> None:
         self._chain, self._seat, self._reader = ground.chain, ground.seat, ground.reader
@@ -168,9 +172,7 @@ class BatchVoter:
         if not all(results):
             # the miner vouched for these signatures: the whole batch is refused, and it stays provable (E7)
             self._accuser.accuse(bad_batch(item.body.batch, results.index(False)))
-            error = RemoteProtocolError(
-                "a sender's signature in its batch is invalid", penalty=100, code="bad-batch"
-            )
+            error = RemoteProtocolError("a sender's signature in its batch is invalid", penalty=100, code="bad-batch")
             self._manners.blame(now_us, item.peer, error)
             return True
         self._vote(item.peer, item.message, item.digest, item.body, stored=False)

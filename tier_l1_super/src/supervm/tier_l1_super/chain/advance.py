@@ -65,9 +65,7 @@ class Advance(Part):
     sends = frozenset({CheckpointMessage})
     events = ("epoch", "executed", "no-seat")
 
-    def __init__(
-        self, ground: Ground, following: Following, take: Callable[[int, bytes, Message], None]
-    ) -> None:
+    def __init__(self, ground: Ground, following: Following, take: Callable[[int, bytes, Message], None]) -> None:
         self._ground, self._seat, self._ledger, self._outbox = ground, ground.seat, ground.ledger, ground.outbox
         self._all = following
         self._take = take
@@ -141,8 +139,11 @@ class Advance(Part):
         for node_id in members:
             everything.serving.gone(node_id)
         self._outbox.publish(
-            "epoch", number=seat.rules.epoch, validators=len(members),
-            changed=former.hash != seat.rules.validators.hash, validator=seat.index,
+            "epoch",
+            number=seat.rules.epoch,
+            validators=len(members),
+            changed=former.hash != seat.rules.validators.hash,
+            validator=seat.index,
         )
         self._say_seat()
         everything.epoch_end.enter_epoch(now_us)

@@ -63,9 +63,7 @@ class Serving(Part):
     takes = frozenset({Follow, GetAccounts, GetBatches, GetBlock, GetBlocks, GetReceipt})
     sends = frozenset({AccountProofs, BatchMessage, BlocksMessage, CheckpointMessage, ProposalMessage, ReceiptAnswer})
 
-    def __init__(
-        self, ground: Ground, pool: Pool, proposed: Callable[[bytes], tuple[Block | None, int]]
-    ) -> None:
+    def __init__(self, ground: Ground, pool: Pool, proposed: Callable[[bytes], tuple[Block | None, int]]) -> None:
         self._outbox, self._reader, self._ledger, self._pool = ground.outbox, ground.reader, ground.ledger, pool
         self._manners = ground.manners
         self._proposed = proposed

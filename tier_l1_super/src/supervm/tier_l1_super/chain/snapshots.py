@@ -59,7 +59,9 @@ class Snapshots(Part):
         self._taker.gone(now_us, event.peer)
 
     def receive(
-        self, now_us: int, peer: bytes,
+        self,
+        now_us: int,
+        peer: bytes,
         message: GetSnapshot | GetValidatorChanges | Heartbeat | SnapshotChunk | ValidatorChanges,
     ) -> None:
         """Answer a question, or take an answer; a peer's height says whether this node is far behind."""

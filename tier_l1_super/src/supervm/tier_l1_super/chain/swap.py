@@ -33,7 +33,12 @@ class Swap:
     """
 
     def __init__(
-        self, ground: Ground, slots: Slots, executor: Executor, serving: Serving, snapshot: SnapshotTaker,
+        self,
+        ground: Ground,
+        slots: Slots,
+        executor: Executor,
+        serving: Serving,
+        snapshot: SnapshotTaker,
         offers: SnapshotOffers,
     ) -> None:
         self._ground = ground

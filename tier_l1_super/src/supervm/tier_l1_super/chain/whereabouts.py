@@ -60,8 +60,13 @@ class Whereabouts(Part):
     events = ("amnesia-over",)
 
     def __init__(
-        self, ground: Ground, executor: Executor, snapshot: SnapshotTaker, consensus: Consensus,
-        epoch_end: EpochEnd, is_listening: Callable[[], bool],
+        self,
+        ground: Ground,
+        executor: Executor,
+        snapshot: SnapshotTaker,
+        consensus: Consensus,
+        epoch_end: EpochEnd,
+        is_listening: Callable[[], bool],
     ) -> None:
         self._ground, self._seat, self._ledger = ground, ground.seat, ground.ledger
         self._peering, self._outbox = ground.peering, ground.outbox

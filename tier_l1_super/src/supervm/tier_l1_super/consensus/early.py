@@ -32,7 +32,8 @@ def has_say(ground: Ground, peer: bytes, message: Message) -> bool:
         return peer in ground.chain.payout_of_miner
     proposed = ground.ledger.proposed or ground.ledger.epoch.validators
     return peer in ground.seat.rules.validators.index_of_node or any(
-        member.node_id == peer for member in proposed.members)
+        member.node_id == peer for member in proposed.members
+    )
 
 
 class EarlyMessages:

@@ -225,7 +225,9 @@ class EpochEnd(Part):
         found = [(weight_of(indices), digest, indices) for digest, indices in by_set.items()]
         return [
             {
-                "validators_hash": digest.hex(), "weight": weight, "validators": indices,
+                "validators_hash": digest.hex(),
+                "weight": weight,
+                "validators": indices,
                 "own": self.wish is not None and self.wish.hash == digest,
             }
             for weight, digest, indices in sorted(found, key=lambda item: (-item[0], item[1]))

@@ -40,7 +40,8 @@ class DoubleRunGuard:
         rules = self._rules
         for certificate in certificates:
             if certificate.kind not in KINDS or (certificate.epoch, certificate.number) <= (
-                rules.epoch, self._promised_view
+                rules.epoch,
+                self._promised_view,
             ):
                 continue  # numbers of other kinds are no views: everybody has a certified checkpoint with our signature
             message = certificate.statement(rules.chain_id)

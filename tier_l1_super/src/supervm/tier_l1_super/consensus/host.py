@@ -73,8 +73,15 @@ class Consensus(Part):
     events = ("evidence", "fork")
 
     def __init__(
-        self, ground: Ground, pool: Pool, voter: BatchVoter, executor: Executor, serving: Serving,
-        epoch_end: EpochEnd, log: FoundLog, fetch_chain: Callable[[], None],
+        self,
+        ground: Ground,
+        pool: Pool,
+        voter: BatchVoter,
+        executor: Executor,
+        serving: Serving,
+        epoch_end: EpochEnd,
+        log: FoundLog,
+        fetch_chain: Callable[[], None],
     ) -> None:
         self._ground, self._floors = ground, log.floors
         self._chain, self._seat, self._reader = ground.chain, ground.seat, ground.reader
@@ -159,9 +166,7 @@ class Consensus(Part):
         self._tokens = {}
         if self._seat.index is not None or not self._seat.amnesia:
             # a node that had lost its log votes again from here on, so it begins a new one
-            self.promise_written = self._outbox.persist(
-                Prune((self._floors.begin(),), begin=self._seat.amnesia)
-            )
+            self.promise_written = self._outbox.persist(Prune((self._floors.begin(),), begin=self._seat.amnesia))
             self._seat.log_begun()
         self.simplex = Simplex(
             rules=self._seat.rules,
@@ -309,7 +314,8 @@ class Consensus(Part):
             self.step(now_us, sx.ProposalReceived(sender, decode(Block, raw, bytes_max=PROPOSAL_BYTES_MAX)))
         elif header.epoch == self._seat.rules.epoch and not simplex.is_in_turn(header):
             raise RemoteProtocolError(
-                f"its proposal for view {header.view} is of another chain, leader or order", penalty=50,
+                f"its proposal for view {header.view} is of another chain, leader or order",
+                penalty=50,
                 code="bad-proposal",
             )
         elif sender == header.proposer and simplex.is_rival(header):
@@ -421,5 +427,3 @@ class Consensus(Part):
             return None
         found.reverse()
         return [*(block.body.refs for block in self._executor.unexecuted(LAG_BLOCKS_MAX)), *found]
-
-

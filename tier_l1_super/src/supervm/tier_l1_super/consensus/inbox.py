@@ -89,7 +89,11 @@ class Inbox(Part):
             self._executor.votes(now_us, peer, checkpoint_votes)
 
     def _certificates(
-        self, now_us: int, peer: bytes, sender: int | None, message: CertificateMessage,
+        self,
+        now_us: int,
+        peer: bytes,
+        sender: int | None,
+        message: CertificateMessage,
         certificates: tuple[Certificate, ...],
     ) -> None:
         known = 0

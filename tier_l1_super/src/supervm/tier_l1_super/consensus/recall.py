@@ -57,9 +57,7 @@ class Recalled:
 
 def held_by(reader: Reader, ledger: Ledger) -> LogFloor:
     """Return how far the durable tables have come."""
-    return LogFloor(
-        1, _height(reader, "finalized_height"), _height(reader, "certified_height"), ledger.height
-    )
+    return LogFloor(1, _height(reader, "finalized_height"), _height(reader, "certified_height"), ledger.height)
 
 
 def recall(reader: Reader, ledger: Ledger, epoch: int) -> Recalled:
@@ -85,14 +83,14 @@ def highest(floors: Iterable[LogFloor]) -> LogFloor | None:
     if not found:
         return None
     return LogFloor(
-        1, max(item.finalized_height for item in found), max(item.certified_height for item in found),
+        1,
+        max(item.finalized_height for item in found),
+        max(item.certified_height for item in found),
         max(item.executed_height for item in found),
     )
 
 
-def _doubt(
-    promises: Sequence[Promise], floor: LogFloor | None, held: LogFloor, reader: Reader, epoch: int
-) -> str:
+def _doubt(promises: Sequence[Promise], floor: LogFloor | None, held: LogFloor, reader: Reader, epoch: int) -> str:
     """Return what shows that the tables are older than the log, or nothing."""
     later = [epoch_of(item) for item in promises if isinstance(item, ConsensusPromise) and epoch_of(item) > epoch]
     if later:

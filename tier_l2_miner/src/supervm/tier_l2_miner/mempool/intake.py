@@ -61,8 +61,15 @@ class Intake(Part):
     options = INTAKE_OPTIONS
 
     def __init__(
-        self, chain: Chain, mempool: Mempool, options: MinerOptions, outbox: Outbox, lines: StatusLines,
-        peering: Peering, manners: Manners, edges: Edges,
+        self,
+        chain: Chain,
+        mempool: Mempool,
+        options: MinerOptions,
+        outbox: Outbox,
+        lines: StatusLines,
+        peering: Peering,
+        manners: Manners,
+        edges: Edges,
     ) -> None:
         self._chain_id = chain.chain_id
         self._mempool = mempool
@@ -132,8 +139,13 @@ class Intake(Part):
             for peer in peers:
                 self._mempool.join(transfer.id, peer)
         if is_bad and job.peer in self._peering.up:
-            self._manners.blame(now_us, job.peer, RemoteProtocolError(
-                "a submitted transfer's signature is invalid", penalty=BAD_SIGNATURE_PENALTY, code="bad-signature"))
+            self._manners.blame(
+                now_us,
+                job.peer,
+                RemoteProtocolError(
+                    "a submitted transfer's signature is invalid", penalty=BAD_SIGNATURE_PENALTY, code="bad-signature"
+                ),
+            )
         return True
 
     def info(self, now_us: int) -> Mapping[str, Any]:

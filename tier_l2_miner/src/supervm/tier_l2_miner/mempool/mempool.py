@@ -242,7 +242,8 @@ class Mempool(Part):
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         chain = lane.chain if lane is not None else []
         follows = (
-            (body.seq, body.prev) == (chain[-1].transfer.body.seq + 1, chain[-1].transfer.id) if chain
+            (body.seq, body.prev) == (chain[-1].transfer.body.seq + 1, chain[-1].transfer.id)
+            if chain
             else (body.seq, body.prev) == (account.next_seq, account.head)
         )
         return follows and not self._is_poor(lane, transfer)

@@ -42,9 +42,7 @@ class Forks(Part):
     tables = (FORK_TABLE,)
     events = ("evidence",)
 
-    def __init__(
-        self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore, peering: Peering
-    ) -> None:
+    def __init__(self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore, peering: Peering) -> None:
         self._chain, self._outbox, self._changes, self._peering = chain, outbox, changes, peering
         self._known = {height: raw for (height,), (raw,) in reader.scan("forks") if isinstance(raw, bytes)}
 
@@ -65,7 +63,11 @@ class Forks(Part):
         self._known[fork.height] = message.fork
         token = self._outbox.persist(Put("forks", (fork.height,), (message.fork,)))
         self._outbox.publish(
-            "evidence", level="warning", kind="fork", height=fork.height, reason=fork.reason,
+            "evidence",
+            level="warning",
+            kind="fork",
+            height=fork.height,
+            reason=fork.reason,
             evidence=message.fork.hex(),
         )
         for edge in self._peering.of_tier(EDGE_TIER):

@@ -127,7 +127,8 @@ class Replica(Part):
         self._own_body = own_body
         self._bodies = Bodies(chain, own_body)
         self.snapshot = SnapshotTaker(
-            chain, outbox, reader, self.changes, lambda: sorted(peering.of_tier(VALIDATOR_TIER)), self._tip.height)
+            chain, outbox, reader, self.changes, lambda: sorted(peering.of_tier(VALIDATOR_TIER)), self._tip.height
+        )
         self._followed_snapshot = False  # the source was told to begin above the snapshot that is being taken
         self._swap: int | None = None  # write that adopts a snapshot
         self._source = Source(peering, rng, outbox)

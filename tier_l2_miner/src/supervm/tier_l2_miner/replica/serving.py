@@ -91,11 +91,14 @@ class Serving(Part):
         """Return when the next client is to have the bare checkpoint; looked for only after something has changed."""
         if self._changed:
             self._changed = False
-            self._stale_us = min((
-                client.sent_us + self._options.checkpoint_interval_us
-                for client in self._clients.values()
-                if client.sent_height < self._height and (client.is_edge or client.accounts)
-            ), default=None)
+            self._stale_us = min(
+                (
+                    client.sent_us + self._options.checkpoint_interval_us
+                    for client in self._clients.values()
+                    if client.sent_height < self._height and (client.is_edge or client.accounts)
+                ),
+                default=None,
+            )
         return self._stale_us
 
     # --- clients ------------------------------------------------------------------------------------------------
@@ -120,9 +123,7 @@ class Serving(Part):
         """Those who verify what comes from here: edges, and whoever is subscribed."""
         return [peer for peer, client in self._clients.items() if client.is_edge or client.accounts]
 
-    def receive(
-        self, now_us: int, peer: bytes, message: Subscribe | Unsubscribe | GetAccounts | GetReceipt
-    ) -> None:
+    def receive(self, now_us: int, peer: bytes, message: Subscribe | Unsubscribe | GetAccounts | GetReceipt) -> None:
         """Take a question, or what a client wants to be told of.
 
         Raises:

@@ -60,8 +60,16 @@ class Intake(Part):
     options = TRANSFER_OPTIONS
 
     def __init__(
-        self, outbox: Outbox, news: News, relay: Relay, proofs: Proofs, routes: Routes, manners: Manners, blame: Blame,
-        *, chain_id: bytes,
+        self,
+        outbox: Outbox,
+        news: News,
+        relay: Relay,
+        proofs: Proofs,
+        routes: Routes,
+        manners: Manners,
+        blame: Blame,
+        *,
+        chain_id: bytes,
     ) -> None:
         self._outbox = outbox
         self._news = news

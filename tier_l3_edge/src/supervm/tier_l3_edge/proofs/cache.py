@@ -69,8 +69,12 @@ class ProofCache:
     def counters(self) -> dict[str, int]:
         """Return what it holds and has done; sizes in bytes."""
         return {
-            "hits": self.hits, "misses": self.misses, "evictions": self.evictions, "entries": len(self._entries),
-            "bytes": self.bytes_used, "bytes_max": self.bytes_max,
+            "hits": self.hits,
+            "misses": self.misses,
+            "evictions": self.evictions,
+            "entries": len(self._entries),
+            "bytes": self.bytes_used,
+            "bytes_max": self.bytes_max,
         }
 
     def get(self, account: bytes, *, oldest_ms: int = 0, lowest: int = 0) -> CachedProof | None:

@@ -147,7 +147,9 @@ class Proofs(Part):
                 ):
                     raise RemoteProtocolError(
                         f"more than {self._subscriptions_max} subscribed accounts, or the edge is full",
-                        penalty=100, code="too-many")
+                        penalty=100,
+                        code="too-many",
+                    )
                 client.accounts[account] = None
             if watchers is None:
                 watchers = self._watchers[account] = {}

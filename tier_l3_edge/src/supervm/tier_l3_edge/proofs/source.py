@@ -96,7 +96,9 @@ class Source:
 
 
 def send_accounts(
-    outbox: Outbox, miner: bytes, accounts: Sequence[bytes],
+    outbox: Outbox,
+    miner: bytes,
+    accounts: Sequence[bytes],
     kind: type[Subscribe] | type[Unsubscribe] | type[GetAccounts],
 ) -> None:
     """Send a miner accounts, in as many messages as it takes."""

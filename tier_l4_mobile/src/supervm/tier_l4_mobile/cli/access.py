@@ -44,7 +44,10 @@ POLL_S = 0.05
 def directory_option(function: _F) -> _F:
     """Give a command ``--dir`` as its argument `directory`."""
     return click.option(
-        "--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path), required=True,
+        "--dir",
+        "directory",
+        type=click.Path(file_okay=False, exists=True, path_type=Path),
+        required=True,
         help="The node's folder (made by `supervm init l4`).",
     )(function)
 
@@ -52,7 +55,8 @@ def directory_option(function: _F) -> _F:
 def passphrase_option(function: _F) -> _F:
     """Give a command ``--passphrase-file`` as its argument `passphrase_file`."""
     return click.option(
-        "--passphrase-file", type=click.Path(dir_okay=False, path_type=Path),
+        "--passphrase-file",
+        type=click.Path(dir_okay=False, path_type=Path),
         help="File whose one line opens the wallet [default: SUPERVM_PASSPHRASE, else you are asked].",
     )(function)
 
@@ -128,6 +132,15 @@ async def connected(ask: Ask) -> None:
 
 
 __all__ = [
-    "InputError", "NoOwner", "RequestRefused", "ask_offline", "ask_owner", "config_of", "connected",
-    "directory_option", "passphrase_of", "passphrase_option", "run_owner",
+    "InputError",
+    "NoOwner",
+    "RequestRefused",
+    "ask_offline",
+    "ask_owner",
+    "config_of",
+    "connected",
+    "directory_option",
+    "passphrase_of",
+    "passphrase_option",
+    "run_owner",
 ]

@@ -31,10 +31,19 @@ from .access import (
 @click.command(epilog="Example: supervm balance --dir phone svm1... --answer bob.answer --json")
 @directory_option
 @click.argument("address", default="")
-@click.option("--answer", "answer_file", type=click.Path(dir_okay=False, path_type=Path),
-              help="Also write the proof, for `supervm verify`.")
-@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
-              help="Seconds to wait for an edge where no node runs.")
+@click.option(
+    "--answer",
+    "answer_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also write the proof, for `supervm verify`.",
+)
+@click.option(
+    "--timeout",
+    type=WholeNumber(1, 3600),
+    default=10,
+    show_default=True,
+    help="Seconds to wait for an edge where no node runs.",
+)
 @passphrase_option
 @json_option
 def balance(
@@ -53,8 +62,11 @@ def balance(
         except NoOwner:
             value = _as_owner(directory, request, passphrase_file, timeout)
     except RequestRefused as error:
-        emit({"balance": None, "height": None, "age_s": None, "proof_verified": False, "reason": str(error)},
-             as_json=as_json, lines=[str(error)])
+        emit(
+            {"balance": None, "height": None, "age_s": None, "proof_verified": False, "reason": str(error)},
+            as_json=as_json,
+            lines=[str(error)],
+        )
         return 1
     answer_hex = value.pop("answer_hex", None)
     if answer_file is not None and answer_hex is not None:

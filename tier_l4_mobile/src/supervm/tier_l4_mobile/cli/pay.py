@@ -36,13 +36,26 @@ from .access import (
 @click.option("--from", "source", default="", help="Address or name of the paying account [default: account 0].")
 @click.option("--validity", type=WholeNumber(5, 7 * 86_400), help="Seconds it may take [default: as configured].")
 @click.option("--offline", is_flag=True, help="Only queue it; a running node keeps it until `supervm queue flush`.")
-@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
-              help="Seconds to wait for an edge where no node runs.")
+@click.option(
+    "--timeout",
+    type=WholeNumber(1, 3600),
+    default=10,
+    show_default=True,
+    help="Seconds to wait for an edge where no node runs.",
+)
 @passphrase_option
 @json_option
 def pay(
-    directory: Path, to: str, amount: int, fee: int, source: str, validity: int | None, offline: bool, timeout: int,
-    passphrase_file: Path | None, as_json: bool,
+    directory: Path,
+    to: str,
+    amount: int,
+    fee: int,
+    source: str,
+    validity: int | None,
+    offline: bool,
+    timeout: int,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> int:
     """Pay AMOUNT grain; it is on disk before it leaves, and its status is followed with `supervm queue list`.
 
@@ -51,7 +64,11 @@ def pay(
     decode_address(to)
     # The key makes it one payment even if the node takes it and ends before it has answered.
     row = PaymentRow(
-        to=to, amount=amount, fee=fee, source=source, key=f"pay:{secrets.token_hex(16)}",
+        to=to,
+        amount=amount,
+        fee=fee,
+        source=source,
+        key=f"pay:{secrets.token_hex(16)}",
         validity_ms=validity and validity * 1000,
     )
     try:

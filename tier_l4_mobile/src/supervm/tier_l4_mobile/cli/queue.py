@@ -49,8 +49,13 @@ def queue() -> None:
 
 @queue.command("list", epilog="Example: supervm queue --dir phone list --limit 20")
 @directory_option
-@click.option("--status", "statuses", multiple=True, type=click.Choice((*PROGRESS, *FATES)),
-              help="Only this status; may be given several times.")
+@click.option(
+    "--status",
+    "statuses",
+    multiple=True,
+    type=click.Choice((*PROGRESS, *FATES)),
+    help="Only this status; may be given several times.",
+)
 @click.option("--from", "source", default="", help="Only this account: an address or a name.")
 @click.option("--limit", type=WholeNumber(1, ROWS_MAX), default=100, show_default=True, help="Only the newest.")
 @passphrase_option
@@ -61,8 +66,14 @@ def list_(
     """List payments, newest last."""
     answer = _ask(directory, QueueList(statuses, source, limit), passphrase_file)
     rows = [
-        (payment["id"], payment["status"], str(payment["amount"]), str(payment["fee"]), payment["to"],
-         payment["reason"] or "")
+        (
+            payment["id"],
+            payment["status"],
+            str(payment["amount"]),
+            str(payment["fee"]),
+            payment["to"],
+            payment["reason"] or "",
+        )
         for payment in answer["payments"]
     ]
     emit(answer, as_json=as_json, lines=[*columns(rows, right=(2, 3)), f"{len(rows)} of {answer['total']} payments"])
@@ -70,8 +81,13 @@ def list_(
 
 @queue.command(epilog="Example: supervm queue --dir phone flush")
 @directory_option
-@click.option("--timeout", type=WholeNumber(1, 3600), default=10, show_default=True,
-              help="Seconds to wait for an edge where no node runs.")
+@click.option(
+    "--timeout",
+    type=WholeNumber(1, 3600),
+    default=10,
+    show_default=True,
+    help="Seconds to wait for an edge where no node runs.",
+)
 @passphrase_option
 @json_option
 def flush(directory: Path, timeout: int, passphrase_file: Path | None, as_json: bool) -> int:
@@ -97,8 +113,11 @@ def cancel(directory: Path, identity: str, passphrase_file: Path | None, as_json
     except RequestRefused as error:
         emit({"id": identity, "status": None, "reason": str(error)}, as_json=as_json, lines=[str(error)])
         return 1
-    emit({"id": shown["id"], "status": shown["status"], "reason": shown["reason"]}, as_json=as_json,
-         lines=[f"{shown['status']}: {shown['id']}"])
+    emit(
+        {"id": shown["id"], "status": shown["status"], "reason": shown["reason"]},
+        as_json=as_json,
+        lines=[f"{shown['status']}: {shown['id']}"],
+    )
     return 0
 
 

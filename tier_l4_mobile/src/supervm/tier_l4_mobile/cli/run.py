@@ -26,8 +26,13 @@ def l4() -> None:
 
 
 @l4.command(epilog="Example: supervm l4 run --config phone/config.toml --passphrase-file phone.pass")
-@click.option("--config", "config_file", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="The node's configuration.")
+@click.option(
+    "--config",
+    "config_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="The node's configuration.",
+)
 @passphrase_option
 def run(config_file: Path, passphrase_file: Path | None) -> int:
     """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start."""
@@ -37,8 +42,12 @@ def run(config_file: Path, passphrase_file: Path | None) -> int:
 
 @l4.command("export-anchor", epilog="Example: supervm l4 export-anchor --dir phone --out anchor.cbor")
 @click.argument("genesis", type=click.Path(dir_okay=False, path_type=Path), required=False)
-@click.option("--dir", "directory", type=click.Path(file_okay=False, exists=True, path_type=Path),
-              help="Take the newest header that the phone running in this folder trusts, instead of a genesis file.")
+@click.option(
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, exists=True, path_type=Path),
+    help="Take the newest header that the phone running in this folder trusts, instead of a genesis file.",
+)
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
 @json_option
 def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_json: bool) -> int:

@@ -22,13 +22,28 @@ _FILE_BYTES_MAX = 64 << 20
 
 @click.command(epilog="Example: supervm verify bob.answer --anchor genesis.cbor --now 1700000000")
 @click.argument("answer_file", metavar="ANSWER", type=click.Path(dir_okay=False, path_type=Path))
-@click.option("--anchor", "anchor_file", type=click.Path(dir_okay=False, path_type=Path), required=True,
-              help="What is trusted: genesis.cbor, or an anchor of `supervm l4 export-anchor`.")
+@click.option(
+    "--anchor",
+    "anchor_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    required=True,
+    help="What is trusted: genesis.cbor, or an anchor of `supervm l4 export-anchor`.",
+)
 @click.option("--now", "now_s", type=WholeNumber(0, 2**40), help="Unix time in seconds [default: this machine's].")
-@click.option("--max-age", "max_age_s", type=WholeNumber(1, 2**40), default=MAX_AGE_MS // 1000, show_default=True,
-              help="Seconds that the proved state may be old.")
-@click.option("--trusting-period", "period_s", type=WholeNumber(1, 2**40),
-              help="Seconds that the anchor may be old [default: as genesis.cbor says; 21 days for an anchor].")
+@click.option(
+    "--max-age",
+    "max_age_s",
+    type=WholeNumber(1, 2**40),
+    default=MAX_AGE_MS // 1000,
+    show_default=True,
+    help="Seconds that the proved state may be old.",
+)
+@click.option(
+    "--trusting-period",
+    "period_s",
+    type=WholeNumber(1, 2**40),
+    help="Seconds that the anchor may be old [default: as genesis.cbor says; 21 days for an anchor].",
+)
 @json_option
 def verify(
     answer_file: Path, anchor_file: Path, now_s: int | None, max_age_s: int, period_s: int | None, as_json: bool
@@ -44,26 +59,35 @@ def verify(
         period_ms = period_s * 1000
     data = _read(answer_file)
     try:
-        client = LightClient(
-            anchor, verify_signature, max_age_ms=max_age_s * 1000, trusting_period_ms=period_ms
-        )
+        client = LightClient(anchor, verify_signature, max_age_ms=max_age_s * 1000, trusting_period_ms=period_ms)
         proved = client.check_answer(data, now_ms)
         account = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX).account
     except RemoteProtocolError as error:
-        emit({"valid": False, "reason": error.reason, "code": error.code}, as_json=as_json,
-             lines=[f"invalid: {error.reason}"])
+        emit(
+            {"valid": False, "reason": error.reason, "code": error.code},
+            as_json=as_json,
+            lines=[f"invalid: {error.reason}"],
+        )
         return 1
     age_s = max(0, now_ms - proved.header.ts_ms) / 1000
     document = {
-        "valid": True, "reason": None, "account": account.hex(),
+        "valid": True,
+        "reason": None,
+        "account": account.hex(),
         "address": None if test_network is None else encode_address(account, test=test_network),
-        "balance": proved.account.balance, "next_seq": proved.account.next_seq, "exists": proved.exists,
-        "height": proved.header.height, "age_s": age_s, "state_root": proved.header.state_root.hex(),
+        "balance": proved.account.balance,
+        "next_seq": proved.account.next_seq,
+        "exists": proved.exists,
+        "height": proved.header.height,
+        "age_s": age_s,
+        "state_root": proved.header.state_root.hex(),
     }
     name = document["address"] or document["account"]
-    emit(document, as_json=as_json, lines=[
-        f"valid: {name} has {proved.account.balance} grain at height {proved.header.height}, {age_s:.1f} s old"
-    ])
+    emit(
+        document,
+        as_json=as_json,
+        lines=[f"valid: {name} has {proved.account.balance} grain at height {proved.header.height}, {age_s:.1f} s old"],
+    )
     return 0
 
 

@@ -26,7 +26,10 @@ _WORDS_BYTES_MAX = 1 << 16
 _WORDS_CHARS_MAX = 4_096
 
 _folder = click.option(
-    "--dir", "directory", type=click.Path(file_okay=False, path_type=Path), required=True,
+    "--dir",
+    "directory",
+    type=click.Path(file_okay=False, path_type=Path),
+    required=True,
     help="The folder that holds the wallet.",
 )
 _test = click.option(
@@ -41,8 +44,13 @@ def wallet() -> None:
 
 @wallet.command(epilog="Example: supervm wallet new --dir phone --words 24")
 @_folder
-@click.option("--words", type=click.Choice([str(count) for count in _ENTROPY_BYTES]), default="24", show_default=True,
-              help="How many words.")
+@click.option(
+    "--words",
+    type=click.Choice([str(count) for count in _ENTROPY_BYTES]),
+    default="24",
+    show_default=True,
+    help="How many words.",
+)
 @passphrase_option
 @_test
 @json_option
@@ -53,22 +61,30 @@ def new(directory: Path, words: str, passphrase_file: Path | None, test: bool, a
     passphrase = passphrase_of(passphrase_file, new=True)
     shown = create_wallet(directory / WALLET_FILE, passphrase, words=None, entropy=entropy)
     address = _address(Wallet(shown), 0, test)
-    emit({"address": address, "words": shown}, as_json=as_json, lines=[
-        "Write these words on paper; they are not shown again unless you export them:", "", f"  {shown}", "",
-        f"address of account 0: {address}",
-    ])
+    emit(
+        {"address": address, "words": shown},
+        as_json=as_json,
+        lines=[
+            "Write these words on paper; they are not shown again unless you export them:",
+            "",
+            f"  {shown}",
+            "",
+            f"address of account 0: {address}",
+        ],
+    )
 
 
 @wallet.command("import", epilog="Example: supervm wallet import --dir phone --words-file words.txt")
 @_folder
-@click.option("--words-file", type=click.Path(dir_okay=False, path_type=Path),
-              help="File with the words [default: you are asked].")
+@click.option(
+    "--words-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File with the words [default: you are asked].",
+)
 @passphrase_option
 @_test
 @json_option
-def import_(
-    directory: Path, words_file: Path | None, passphrase_file: Path | None, test: bool, as_json: bool
-) -> None:
+def import_(directory: Path, words_file: Path | None, passphrase_file: Path | None, test: bool, as_json: bool) -> None:
     """Take over a wallet from its BIP-39 words."""
     if words_file is None:
         words = _typed_words()
@@ -109,13 +125,18 @@ def show(directory: Path, accounts: int | None, passphrase_file: Path | None, te
         accounts, names = accounts or options.accounts, options.names
     test = _is_test(directory, test)
     rows = [
-        {"account": number, "name": names[number] if number < len(names) else None,
-         "address": _address(opened, number, test)}
+        {
+            "account": number,
+            "name": names[number] if number < len(names) else None,
+            "address": _address(opened, number, test),
+        }
         for number in range(accounts or 1)
     ]
-    emit({"accounts": rows}, as_json=as_json, lines=columns(
-        [(str(row["account"]), str(row["address"]), str(row["name"] or "")) for row in rows], right=(0,)
-    ))
+    emit(
+        {"accounts": rows},
+        as_json=as_json,
+        lines=columns([(str(row["account"]), str(row["address"]), str(row["name"] or "")) for row in rows], right=(0,)),
+    )
 
 
 @wallet.command(epilog="Example: supervm wallet export --dir phone")

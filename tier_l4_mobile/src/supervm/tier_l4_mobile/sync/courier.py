@@ -110,9 +110,14 @@ class Courier(Part):
         edge = self._uplink.active
         opened = list(self._queue.open_payments())
         leaving = sum(1 for payment in opened if payment.raw)  # those not released yet are with this step's write
-        self._books.answer(token, {
-            "submitted": leaving if edge else 0, "open": len(opened), "edge": edge.hex() if edge else None,
-        })
+        self._books.answer(
+            token,
+            {
+                "submitted": leaving if edge else 0,
+                "open": len(opened),
+                "edge": edge.hex() if edge else None,
+            },
+        )
 
     def settle(self, now_us: int) -> None:
         """Release what may go, and submit what is outgoing behind the write that it rests on."""
@@ -216,7 +221,7 @@ class Courier(Part):
             live.sort(key=lambda payment: (payment.account, payment.seq))
             self._outgoing = {}
             for start in range(0, len(live), FORWARD_MAX):
-                part = live[start:start + FORWARD_MAX]
+                part = live[start : start + FORWARD_MAX]
                 self._outbox.send(edge, Submit(tuple(payment.raw for payment in part)), after=after)
             for payment in live:
                 self._sent(payment, now_us)

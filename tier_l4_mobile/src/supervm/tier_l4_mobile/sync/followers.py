@@ -54,7 +54,12 @@ class SetFollower(Part):
     sends = frozenset({GetValidatorChanges, GetAccounts})
 
     def __init__(
-        self, outbox: Outbox, memory: LightMemory, trust: Trust, uplink: Uplink, sync: Sync,
+        self,
+        outbox: Outbox,
+        memory: LightMemory,
+        trust: Trust,
+        uplink: Uplink,
+        sync: Sync,
         blame: Callable[[int, bytes, RemoteProtocolError], None],
     ) -> None:
         self._outbox = outbox

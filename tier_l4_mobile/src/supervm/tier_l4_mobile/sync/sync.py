@@ -64,8 +64,15 @@ class Sync(Part):
     answers = (Balance,)
 
     def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, accounts: Accounts, trust: Trust, uplink: Uplink, books: Books,
-        manners: Manners, problems: Callable[[int], list[str]],
+        self,
+        outbox: Outbox,
+        queue: PaymentQueue,
+        accounts: Accounts,
+        trust: Trust,
+        uplink: Uplink,
+        books: Books,
+        manners: Manners,
+        problems: Callable[[int], list[str]],
     ) -> None:
         self._outbox = outbox
         self._queue = queue
@@ -218,9 +225,14 @@ class Sync(Part):
 
     def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
         return {
-            "address": self._accounts.address(account), "balance": proved.account.balance,
-            "height": proved.header.height, "age_s": _age_s(proved.header.ts_ms, now_us),
-            "proof_verified": True, "exists": proved.exists, "next_seq": proved.account.next_seq, "reason": None,
+            "address": self._accounts.address(account),
+            "balance": proved.account.balance,
+            "height": proved.header.height,
+            "age_s": _age_s(proved.header.ts_ms, now_us),
+            "proof_verified": True,
+            "exists": proved.exists,
+            "next_seq": proved.account.next_seq,
+            "reason": None,
         }
 
     def _stale_balance(self, account: bytes, reason: str, now_us: int) -> dict[str, Any]:
@@ -229,17 +241,27 @@ class Sync(Part):
         proved = lane.proved if lane is not None else None
         if proved is None:
             return {
-                "address": self._accounts.address(account), "balance": None, "height": None, "age_s": None,
-                "proof_verified": False, "exists": None, "next_seq": None, "reason": reason,
+                "address": self._accounts.address(account),
+                "balance": None,
+                "height": None,
+                "age_s": None,
+                "proof_verified": False,
+                "exists": None,
+                "next_seq": None,
+                "reason": reason,
             }
         old_ms = age_ms(proved.ts_ms, now_us)
         return {
-            "address": self._accounts.address(account), "balance": proved.balance, "height": proved.height,
-            "age_s": _age_s(proved.ts_ms, now_us), "exists": True,
+            "address": self._accounts.address(account),
+            "balance": proved.balance,
+            "height": proved.height,
+            "age_s": _age_s(proved.ts_ms, now_us),
+            "exists": True,
             "proof_verified": (
                 old_ms is not None and old_ms <= self._client.max_age_ms and self._trust.believes(now_us)
             ),
-            "next_seq": proved.next_seq, "reason": f"{reason}; this is the last proof that was checked",
+            "next_seq": proved.next_seq,
+            "reason": f"{reason}; this is the last proof that was checked",
         }
 
 
@@ -250,6 +272,4 @@ def _age_s(ts_ms: int, now_us: int) -> float | None:
 
 
 def _parts(accounts: list[bytes]) -> list[tuple[bytes, ...]]:
-    return [tuple(accounts[start:start + FORWARD_MAX]) for start in range(0, len(accounts), FORWARD_MAX)]
-
-
+    return [tuple(accounts[start : start + FORWARD_MAX]) for start in range(0, len(accounts), FORWARD_MAX)]

@@ -49,9 +49,7 @@ class Trust(Part):
     options = TRUST_OPTIONS
     events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
 
-    def __init__(
-        self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books
-    ) -> None:
+    def __init__(self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books) -> None:
         self._outbox = outbox
         self._memory = memory
         self._clock = clock
@@ -145,10 +143,15 @@ class Trust(Part):
             self._outbox.refuse(token, f"this node has no anchor to give: {doubt}")
             return
         anchor = self.client.newest_anchor()
-        self._books.answer(token, {
-            "anchor_hex": encode(anchor).hex(), "chain_id": anchor.header.chain_id.hex(),
-            "height": anchor.header.height, "ts_ms": anchor.header.ts_ms,
-        })
+        self._books.answer(
+            token,
+            {
+                "anchor_hex": encode(anchor).hex(),
+                "chain_id": anchor.header.chain_id.hex(),
+                "height": anchor.header.height,
+                "ts_ms": anchor.header.ts_ms,
+            },
+        )
 
     def info(self, now_us: int) -> Mapping[str, Any]:
         """Return the trusted height, and how trust stands (`LightMemory.info`)."""

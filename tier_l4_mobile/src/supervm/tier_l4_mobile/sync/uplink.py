@@ -54,8 +54,7 @@ class Uplink(Part):
     def settle(self, now_us: int) -> None:
         """Leave an edge that is gone, gives no news or refuses."""
         edges = self.edges()
-        is_new = (self._has_refused and self._leave(edges, now_us)) or (
-            self._is_silent and self._rotate(edges, now_us))
+        is_new = (self._has_refused and self._leave(edges, now_us)) or (self._is_silent and self._rotate(edges, now_us))
         self._is_silent = self._has_refused = False
         if (is_new or self._choose(edges, now_us)) and self.active is not None:
             for edge_changed in self.users:
@@ -76,11 +75,10 @@ class Uplink(Part):
             return False
         others = [edge for edge in edges if edge != self.active]
         place = edges.index(self.active) if self.active in edges else 0
-        after = [*edges[place + 1:], *edges[:place]] or others
+        after = [*edges[place + 1 :], *edges[:place]] or others
         self.active = min(after, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish(
-            "edge-changed", peer=encode_node_id(self.active), reason="the one before gave no news")
+        self._outbox.publish("edge-changed", peer=encode_node_id(self.active), reason="the one before gave no news")
         return True
 
     def _leave(self, edges: Sequence[bytes], now_us: int) -> bool:
@@ -98,7 +96,8 @@ class Uplink(Part):
         self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
         self._outbox.publish(
-            "edge-changed", peer=encode_node_id(self.active), reason="the one before refused a payment")
+            "edge-changed", peer=encode_node_id(self.active), reason="the one before refused a payment"
+        )
         return True
 
     # --- what other parts have to say of edges ------------------------------------------------------------------------

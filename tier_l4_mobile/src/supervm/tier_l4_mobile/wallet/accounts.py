@@ -80,7 +80,8 @@ class Accounts(Part):
         return {
             "accounts": [
                 {
-                    "name": self._name_of.get(account), "address": self.address(account),
+                    "name": self._name_of.get(account),
+                    "address": self.address(account),
                     "proved": lane.proved is not None,
                     "balance": lane.proved.balance if lane.proved else None,
                     "available": lane.available if lane.proved else None,

@@ -130,11 +130,14 @@ class PaymentFates(PaymentLog):
             return False
         lane.proved = new
         if old is None or (old.balance, old.next_seq, old.head, old.flags) != (
-            new.balance, new.next_seq, new.head, new.flags
+            new.balance,
+            new.next_seq,
+            new.head,
+            new.flags,
         ):
-            self._records.append(Put(
-                "proved", (account,), (new.balance, new.next_seq, new.head, new.flags, new.height, new.ts_ms)
-            ))
+            self._records.append(
+                Put("proved", (account,), (new.balance, new.next_seq, new.head, new.flags, new.height, new.ts_ms))
+            )
         if old is None:
             self._replace(lane, lane.cut(0), _TAKEN)
         else:
@@ -166,7 +169,10 @@ class PaymentFates(PaymentLog):
             return
         head = self._by_id.get(proved.head)
         if (
-            head is not None and head.id == proved.head and head.place == LIVE and head.account == lane.account
+            head is not None
+            and head.id == proved.head
+            and head.place == LIVE
+            and head.account == lane.account
             and head.seq == proved.next_seq - 1
         ):
             # The proved head names its predecessor, and so on: the whole chain up to it was executed.
@@ -242,8 +248,15 @@ class PaymentFates(PaymentLog):
         if lane.proved is not None:
             seq, prev = lane.slot
             signed = sign_transfer(
-                self._keys[lane.account], chain_id=self._chain_id, seq=seq, prev=prev, to=payment.to,
-                amount=payment.amount, fee=payment.fee, valid_until_ms=payment.valid_until_ms, payload=payment.payload,
+                self._keys[lane.account],
+                chain_id=self._chain_id,
+                seq=seq,
+                prev=prev,
+                to=payment.to,
+                amount=payment.amount,
+                fee=payment.fee,
+                valid_until_ms=payment.valid_until_ms,
+                payload=payment.payload,
             )
             payment.seq, payment.prev, payment.id, payment.raw = seq, prev, signed.id, signed.raw
             self._by_id[signed.id] = payment

@@ -40,7 +40,13 @@ class Orders(Part):
     options = PAYMENT_OPTIONS
 
     def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, accounts: Accounts, courier: Courier, trust: Trust, books: Books,
+        self,
+        outbox: Outbox,
+        queue: PaymentQueue,
+        accounts: Accounts,
+        courier: Courier,
+        trust: Trust,
+        books: Books,
         validity: Validity,
     ) -> None:
         self._outbox = outbox
@@ -90,8 +96,15 @@ class Orders(Part):
         except ValueError:
             raise PaymentError(f"the payload {row.payload_hex!r:.40} is not hex") from None
         payment = self._queue.add(
-            now_us, self._accounts.payer(row.source), self._accounts.receiver(row.to), amount=row.amount, fee=row.fee,
-            valid_until_ms=valid_until_ms, payload=payload, key=row.key, kept=kept,
+            now_us,
+            self._accounts.payer(row.source),
+            self._accounts.receiver(row.to),
+            amount=row.amount,
+            fee=row.fee,
+            valid_until_ms=valid_until_ms,
+            payload=payload,
+            key=row.key,
+            kept=kept,
         )
         self._courier.watch(payment)
         return payment
@@ -104,19 +117,23 @@ class Orders(Part):
         try:
             check_logged(row.amount, row.fee, row.key)
             source, receiver = self._accounts.payer(row.source), self._accounts.receiver(row.to)
-            return self._show(self._queue.add_refused(
-                now_us, source, receiver, amount=row.amount, fee=row.fee, reason=reason, key=row.key))
+            return self._show(
+                self._queue.add_refused(
+                    now_us, source, receiver, amount=row.amount, fee=row.fee, reason=reason, key=row.key
+                )
+            )
         except (PaymentError, LocalProtocolError):  # not even who pays whom is known: there is no row to log
             return {"id": None, "status": "refused", "reason": reason, "key": row.key or None}
 
     def _list(self, request: QueueList) -> dict[str, Any]:
         account = self._accounts.payer(request.source) if request.source else None
         found = [
-            payment for payment in self._queue.payments.values()
+            payment
+            for payment in self._queue.payments.values()
             if (not request.statuses or payment.status in request.statuses)
             and (account is None or payment.account == account)
         ]
-        return {"payments": [self._show(payment) for payment in found[-request.limit:]], "total": len(found)}
+        return {"payments": [self._show(payment) for payment in found[-request.limit :]], "total": len(found)}
 
     def _find(self, identity: str) -> Payment:
         payment = self._queue.find(identity)

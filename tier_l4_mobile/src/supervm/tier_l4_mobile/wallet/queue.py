@@ -45,7 +45,12 @@ class PaymentQueue(PaymentFates):
     """
 
     def __init__(
-        self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader, *, window: int,
+        self,
+        chain_id: bytes,
+        keys: Mapping[bytes, SigningKey],
+        reader: Reader,
+        *,
+        window: int,
         validity_ms_max: int = INT_MAX,
     ) -> None:
         super().__init__(chain_id, keys, reader)
@@ -56,8 +61,17 @@ class PaymentQueue(PaymentFates):
     # --- what is asked for -------------------------------------------------------------------------------------------
 
     def add(
-        self, now_us: int, account: bytes, to: bytes, *, amount: int, fee: int, valid_until_ms: int,
-        payload: bytes = b"", key: str = "", kept: bool = False,
+        self,
+        now_us: int,
+        account: bytes,
+        to: bytes,
+        *,
+        amount: int,
+        fee: int,
+        valid_until_ms: int,
+        payload: bytes = b"",
+        key: str = "",
+        kept: bool = False,
     ) -> Payment:
         """Queue a payment: allocate its slot, sign, and mark its row to be written.
 
@@ -87,7 +101,17 @@ class PaymentQueue(PaymentFates):
     ) -> Payment:
         """Log a payment that was refused before it was signed, so that its `key` is never tried again."""
         payment = Payment(
-            len(self.payments) + 1, account, to, amount, fee, b"", 0, key, now_us, place=CLOSED, status=REFUSED,
+            len(self.payments) + 1,
+            account,
+            to,
+            amount,
+            fee,
+            b"",
+            0,
+            key,
+            now_us,
+            place=CLOSED,
+            status=REFUSED,
             reason=reason,
         )
         self._index(payment)
@@ -137,8 +161,10 @@ class PaymentQueue(PaymentFates):
             while lane.held and not lane.blocked and lane.proved is not None:
                 payment = lane.held[0]
                 if (
-                    len(released) >= count_max or payment.seq >= lane.proved.next_seq + self._window
-                    or payment.valid_until_ms <= now_ms or payment.kept
+                    len(released) >= count_max
+                    or payment.seq >= lane.proved.next_seq + self._window
+                    or payment.valid_until_ms <= now_ms
+                    or payment.kept
                 ):
                     break
                 if not is_timely(payment.valid_until_ms, lane.proved.ts_ms, self._validity_ms_max):

@@ -52,9 +52,7 @@ class SnapshotOffers:
         written: returns the write that answers wait for: the certificate in one may name this node's own promise.
     """
 
-    def __init__(
-        self, outbox: Outbox, answered: Callable[[int, bytes, int], None], written: Callable[[], int]
-    ) -> None:
+    def __init__(self, outbox: Outbox, answered: Callable[[int, bytes, int], None], written: Callable[[], int]) -> None:
         self._outbox = outbox
         self._answered = answered
         self._offers: OrderedDict[int, _Offer] = OrderedDict()

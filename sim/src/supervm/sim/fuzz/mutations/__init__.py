@@ -13,6 +13,18 @@ from .found import FOUND
 from .switch import MUTATIONS, Mutation, mutated
 
 __all__ = [
-    "FOUND", "MUTATIONS", "Mutation", "batches", "blocks", "consensus", "epochs", "execution", "light", "manners",
-    "mutated", "phones", "records", "relays",
+    "FOUND",
+    "MUTATIONS",
+    "Mutation",
+    "batches",
+    "blocks",
+    "consensus",
+    "epochs",
+    "execution",
+    "light",
+    "manners",
+    "mutated",
+    "phones",
+    "records",
+    "relays",
 ]

@@ -18,25 +18,46 @@ from supervm.tier_l1_super.chain import executor
 from .switch import Apply, Patcher, mutation, nothing
 
 
-@mutation("batch-certificate-check", "a batch certificate is checked before it is believed (2.4)",
-           on=("byzantine",), actors=("bad-certificate-leader",))
+@mutation(
+    "batch-certificate-check",
+    "a batch certificate is checked before it is believed (2.4)",
+    on=("byzantine",),
+    actors=("bad-certificate-leader",),
+)
 def _batch_certificate(patcher: Patcher) -> None:
     patcher.set(batch_intake, "check_batch_certificate", nothing)
     patcher.set(block_rules, "check_batch_certificate", nothing)
 
 
-@mutation("sender-check", "a batch with a bad sender's signature is refused (3.2, E7)",
-           on=("bad-miner",), actors=("bad-signature-miner",), l2=2)
+@mutation(
+    "sender-check",
+    "a batch with a bad sender's signature is refused (3.2, E7)",
+    on=("bad-miner",),
+    actors=("bad-signature-miner",),
+    l2=2,
+)
 def _sender(patcher: Patcher) -> None:
-    patcher.wrap(voting.BatchVoter, "verified", lambda original, self, now_us, token, results: original(
-        self, now_us, token, [True] * len(results)))
+    patcher.wrap(
+        voting.BatchVoter,
+        "verified",
+        lambda original, self, now_us, token, results: original(self, now_us, token, [True] * len(results)),
+    )
 
 
-@mutation("slot-conflict", "one transfer per slot (3.2)", model="slot-conflict", on=("same-wallet", "bad-phone"),
-           actors=("double-spender",), l4=3)
+@mutation(
+    "slot-conflict",
+    "one transfer per slot (3.2)",
+    model="slot-conflict",
+    on=("same-wallet", "bad-phone"),
+    actors=("double-spender",),
+    l4=3,
+)
 def _conflict(patcher: Patcher) -> None:
-    patcher.wrap(slots.Slots, "vote", lambda original, self, transfer, batch: _unless(
-        original(self, transfer, batch), "conflict"))
+    patcher.wrap(
+        slots.Slots,
+        "vote",
+        lambda original, self, transfer, batch: _unless(original(self, transfer, batch), "conflict"),
+    )
 
 
 def _unless(reason: str | None, ignored: str) -> str | None:
@@ -54,26 +75,54 @@ def _any_prev(self: Any, transfer: SignedTransfer) -> SignedTransfer:
     return SignedTransfer(msgspec.structs.replace(transfer.body, prev=prev), transfer.raw, transfer.id)
 
 
-@mutation("prev-check", "a transfer executes only on the one it names (3.5)",
-           on=("bad-phone", "bad-miner"), actors=("reckless-phone", "reckless-miner"), l4=3, l2=2)
+@mutation(
+    "prev-check",
+    "a transfer executes only on the one it names (3.5)",
+    on=("bad-phone", "bad-miner"),
+    actors=("reckless-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)
 def _prev(patcher: Patcher) -> None:
-    patcher.wrap(slots.Slots, "vote", lambda original, self, transfer, batch: original(
-        self, _any_prev(self, transfer), batch))
-    patcher.set(execution, "can_execute", lambda transfer, account, ts_ms: (
-        transfer.body.seq == account.next_seq and ts_ms <= transfer.body.valid_until_ms))
+    patcher.wrap(
+        slots.Slots, "vote", lambda original, self, transfer, batch: original(self, _any_prev(self, transfer), batch)
+    )
+    patcher.set(
+        execution,
+        "can_execute",
+        lambda transfer, account, ts_ms: (
+            transfer.body.seq == account.next_seq and ts_ms <= transfer.body.valid_until_ms
+        ),
+    )
 
 
-@mutation("expiry-check", "a transfer executes only while it is valid (3.9.2)", model="execute-expired",
-          on=("slow", "power", "partition"))
+@mutation(
+    "expiry-check",
+    "a transfer executes only while it is valid (3.9.2)",
+    model="execute-expired",
+    on=("slow", "power", "partition"),
+)
 def _expiry(patcher: Patcher) -> None:
-    patcher.set(execution, "can_execute", lambda transfer, account, ts_ms: (
-        transfer.body.seq == account.next_seq and transfer.body.prev == account.head))
-    patcher.wrap(pool.Pool, "_replay", lambda original, self, transfers, bits, ts_ms, overlay: original(
-        self, transfers, bits, 0, overlay))
+    patcher.set(
+        execution,
+        "can_execute",
+        lambda transfer, account, ts_ms: transfer.body.seq == account.next_seq and transfer.body.prev == account.head,
+    )
+    patcher.wrap(
+        pool.Pool,
+        "_replay",
+        lambda original, self, transfers, bits, ts_ms, overlay: original(self, transfers, bits, 0, overlay),
+    )
 
 
-@mutation("overdraft", "a validator supports only what the executed balance covers (3.2, T3)",
-           on=("bad-phone", "bad-miner"), actors=("reckless-phone", "reckless-miner"), l4=3, l2=2)
+@mutation(
+    "overdraft",
+    "a validator supports only what the executed balance covers (3.2, T3)",
+    on=("bad-phone", "bad-miner"),
+    actors=("reckless-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)
 def _overdraft(patcher: Patcher) -> None:
     def vote(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> str | None:
         reason: str | None = original(self, transfer, batch)
@@ -85,8 +134,15 @@ def _overdraft(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "vote", vote)
 
 
-@mutation("batch-match", "a batch is the one that its header names: transfers, edges (3.1)", on=("bad-miner",),
-          actors=("two-faced-miner",), l2=2, l1=4, pay_ppm=350_000)
+@mutation(
+    "batch-match",
+    "a batch is the one that its header names: transfers, edges (3.1)",
+    on=("bad-miner",),
+    actors=("two-faced-miner",),
+    l2=2,
+    l1=4,
+    pay_ppm=350_000,
+)
 def _match(patcher: Patcher) -> None:
     reasons = ("transfers", "edge", "not what the header says", "root")
     patcher.forgive(voting, "check_batch", *reasons)
@@ -106,17 +162,41 @@ def _in_spite_of(refusal: str) -> Apply:
     return lambda patcher: patcher.wrap(slots.Slots, "vote", vote)
 
 
-mutation("validity-min", "no support for what expires in a moment (3.9.1)", on=("bad-phone",), validity_ms_min=2_000,
-         actors=("late-spender",), l4=3)(_in_spite_of("expired"))
-mutation("validity-max", "no support for what stays valid for more than the longest time (3.9.1)",
-         on=("bad-phone", "bad-miner"), actors=("long-chain-phone", "reckless-miner"), l4=3,
-         l2=2)(_in_spite_of("valid for too long"))
-mutation("window", "support only within the window of sequence numbers (3.2, T19)", on=("bad-phone", "bad-miner"),
-         window=4, actors=("long-chain-phone", "reckless-miner"), l4=3, l2=2)(_in_spite_of("beyond the window"))
+mutation(
+    "validity-min",
+    "no support for what expires in a moment (3.9.1)",
+    on=("bad-phone",),
+    validity_ms_min=2_000,
+    actors=("late-spender",),
+    l4=3,
+)(_in_spite_of("expired"))
+mutation(
+    "validity-max",
+    "no support for what stays valid for more than the longest time (3.9.1)",
+    on=("bad-phone", "bad-miner"),
+    actors=("long-chain-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)(_in_spite_of("valid for too long"))
+mutation(
+    "window",
+    "support only within the window of sequence numbers (3.2, T19)",
+    on=("bad-phone", "bad-miner"),
+    window=4,
+    actors=("long-chain-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)(_in_spite_of("beyond the window"))
 
 
-@mutation("pending-debits", "what is promised before is spoken for (3.2)", on=("bad-phone", "bad-miner"),
-          actors=("long-chain-phone", "reckless-miner"), l4=3, l2=2)
+@mutation(
+    "pending-debits",
+    "what is promised before is spoken for (3.2)",
+    on=("bad-phone", "bad-miner"),
+    actors=("long-chain-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)
 def _pending(patcher: Patcher) -> None:
     def append(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> None:
         original(self, transfer, batch)
@@ -125,8 +205,14 @@ def _pending(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "_append", append)
 
 
-@mutation("fee-reserved", "the fee of a promised transfer is reserved, too (3.2)", on=("bad-phone", "bad-miner"),
-          actors=("long-chain-phone", "reckless-miner"), l4=3, l2=2)
+@mutation(
+    "fee-reserved",
+    "the fee of a promised transfer is reserved, too (3.2)",
+    on=("bad-phone", "bad-miner"),
+    actors=("long-chain-phone", "reckless-miner"),
+    l4=3,
+    l2=2,
+)
 def _fee_reserved(patcher: Patcher) -> None:
     def append(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> None:
         original(self, transfer, batch)
@@ -138,8 +224,15 @@ def _fee_reserved(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "_append", append)
 
 
-@mutation("unexecuted-income", "income counts when it is executed (3.2, T3)", on=("bad-phone", "bad-miner"),
-          actors=("early-spender", "reckless-miner"), l4=3, l2=2, accounts=3)
+@mutation(
+    "unexecuted-income",
+    "income counts when it is executed (3.2, T3)",
+    on=("bad-phone", "bad-miner"),
+    actors=("early-spender", "reckless-miner"),
+    l4=3,
+    l2=2,
+    accounts=3,
+)
 def _income(patcher: Patcher) -> None:
     def vote(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> str | None:
         sender = transfer.body.sender
@@ -159,8 +252,16 @@ def _income(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "vote", vote)
 
 
-@mutation("dead-promises", "promises behind a slot that another transfer took are dead (3.2)",
-          classes=("same-wallet", "loss", "slow"), l4=2, accounts=1, pay_ppm=350_000, tick_ms=100, l1=4)
+@mutation(
+    "dead-promises",
+    "promises behind a slot that another transfer took are dead (3.2)",
+    classes=("same-wallet", "loss", "slow"),
+    l4=2,
+    accounts=1,
+    pay_ppm=350_000,
+    tick_ms=100,
+    l1=4,
+)
 def _dead_promises(patcher: Patcher) -> None:
     def remove(original: Any, self: Any, sender: bytes, lane: Any, first: int, end: int) -> None:
         account = self._accounts.get(sender, EMPTY_ACCOUNT)
@@ -171,15 +272,29 @@ def _dead_promises(patcher: Patcher) -> None:
     patcher.wrap(slots.Slots, "_remove", remove)
 
 
-@mutation("expiry-frees", "an expired promise is dropped, and its slot is free (3.9.3)", model="expiry-never",
-          on=("same-wallet", "slow"),
-          l4=2, accounts=1, pay_ppm=350_000, tick_ms=100, l1=4)
+@mutation(
+    "expiry-frees",
+    "an expired promise is dropped, and its slot is free (3.9.3)",
+    model="expiry-never",
+    on=("same-wallet", "slow"),
+    l4=2,
+    accounts=1,
+    pay_ppm=350_000,
+    tick_ms=100,
+    l1=4,
+)
 def _expiry_frees(patcher: Patcher) -> None:
     patcher.set(slots.Slots, "_expire", nothing)
 
 
-@mutation("expiry-early", "a promise holds as long as its transfer is valid (3.9.3)", on=("same-wallet", "bad-phone"),
-          actors=("double-spender",), l4=3, pay_ppm=350_000)
+@mutation(
+    "expiry-early",
+    "a promise holds as long as its transfer is valid (3.9.3)",
+    on=("same-wallet", "bad-phone"),
+    actors=("double-spender",),
+    l4=3,
+    pay_ppm=350_000,
+)
 def _expiry_early(patcher: Patcher) -> None:
     def expire(original: Any, self: Any) -> None:
         now_ms = self.executed_ts_ms
@@ -192,11 +307,24 @@ def _expiry_early(patcher: Patcher) -> None:
 
 @mutation("dead-certificate", "a leader takes only certificates of which something executes (3.9.6)")
 def _dead_certificate(patcher: Patcher) -> None:
-    patcher.wrap(pool.Pool, "_replay", lambda original, self, transfers, bits, ts_ms, overlay: max(
-        1, original(self, transfers, bits, ts_ms, overlay)))
+    patcher.wrap(
+        pool.Pool,
+        "_replay",
+        lambda original, self, transfers, bits, ts_ms, overlay: max(1, original(self, transfers, bits, ts_ms, overlay)),
+    )
 
 
-@mutation("held-certificates", "a leader takes all certificates that it holds (3.3)", l1=1, l2=1, l3=1, l4=1,
-          accounts=1, chaos_ms=3_000, weights=(), pay_ppm=350_000)
+@mutation(
+    "held-certificates",
+    "a leader takes all certificates that it holds (3.3)",
+    l1=1,
+    l2=1,
+    l3=1,
+    l4=1,
+    accounts=1,
+    chaos_ms=3_000,
+    weights=(),
+    pay_ppm=350_000,
+)
 def _held(patcher: Patcher) -> None:
     patcher.set(pool.Pool, "select", lambda self, ancestors, ts_ms, *, taken_bytes=0: ())

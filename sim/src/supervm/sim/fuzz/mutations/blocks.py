@@ -17,8 +17,14 @@ from supervm.tier_l1_super.consensus.simplex import state
 from .switch import Patcher, mutation, nothing
 
 
-@mutation("leader-turn", "only the leader of a view proposes in it (2.4, 2.6)", on=("byzantine",),
-          actors=("turn-thief",), l1=4, weights=())
+@mutation(
+    "leader-turn",
+    "only the leader of a view proposes in it (2.4, 2.6)",
+    on=("byzantine",),
+    actors=("turn-thief",),
+    l1=4,
+    weights=(),
+)
 def _turn(patcher: Patcher) -> None:
     def is_in_turn(self: Any, header: Any) -> bool:
         return bool(header.chain_id == self.rules.chain_id and header.parent_view < header.view)
@@ -27,20 +33,38 @@ def _turn(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "does not lead this view")
 
 
-@mutation("height-link", "a block's height is its parent's and one (2.4)", on=("byzantine",),
-          actors=("header-tamperer",), l1=4, weights=())
+@mutation(
+    "height-link",
+    "a block's height is its parent's and one (2.4)",
+    on=("byzantine",),
+    actors=("header-tamperer",),
+    l1=4,
+    weights=(),
+)
 def _height(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "does not link to its parent")
 
 
-@mutation("time-order", "a block is later than its parent (2.4)", on=("byzantine",),
-          actors=("skewed-timestamp-leader",), l1=4, weights=())
+@mutation(
+    "time-order",
+    "a block is later than its parent (2.4)",
+    on=("byzantine",),
+    actors=("skewed-timestamp-leader",),
+    l1=4,
+    weights=(),
+)
 def _time(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "must be after the parent's")
 
 
-@mutation("clock-drift", "nobody votes for a block from the future (2.4)", on=("byzantine",),
-          actors=("skewed-timestamp-leader",), l1=4, weights=())
+@mutation(
+    "clock-drift",
+    "nobody votes for a block from the future (2.4)",
+    on=("byzantine",),
+    actors=("skewed-timestamp-leader",),
+    l1=4,
+    weights=(),
+)
 def _drift(patcher: Patcher) -> None:
     def init(original: Any, self: Any, *, parameters: Any, **options: Any) -> None:
         original(self, parameters=msgspec.structs.replace(parameters, clock_drift_ms=1 << 50), **options)
@@ -48,8 +72,15 @@ def _drift(patcher: Patcher) -> None:
     patcher.wrap(state.State, "__init__", init)
 
 
-@mutation("body-hash", "a block's body is the one that its header names (2.4)", on=("byzantine",),
-          actors=("body-emptier",), l1=4, weights=(), pay_ppm=350_000)
+@mutation(
+    "body-hash",
+    "a block's body is the one that its header names (2.4)",
+    on=("byzantine",),
+    actors=("body-emptier",),
+    l1=4,
+    weights=(),
+    pay_ppm=350_000,
+)
 def _body(patcher: Patcher) -> None:
     def on_proposal(original: Any, self: Any, sender: int, block: Any) -> None:
         with patch.object(simplex_core, "hash_block_body", lambda raw: block.header.body_hash):
@@ -59,14 +90,26 @@ def _body(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "its body is not the one", "what its body adds")
 
 
-@mutation("checkpoint-named", "a block names a newer checkpoint only with its certificate (2.4)", on=("byzantine",),
-          actors=("header-tamperer",), l1=4, weights=())
+@mutation(
+    "checkpoint-named",
+    "a block names a newer checkpoint only with its certificate (2.4)",
+    on=("byzantine",),
+    actors=("header-tamperer",),
+    l1=4,
+    weights=(),
+)
 def _named(patcher: Patcher) -> None:
     patcher.forgive(consensus, "check_block", "a new checkpoint without its certificate")
 
 
-@mutation("evidence-check", "evidence in a block is checked (2.10)", on=("byzantine",), actors=("evidence-forger",),
-          l1=4, weights=())
+@mutation(
+    "evidence-check",
+    "evidence in a block is checked (2.10)",
+    on=("byzantine",),
+    actors=("evidence-forger",),
+    l1=4,
+    weights=(),
+)
 def _evidence(patcher: Patcher) -> None:
     patcher.set(block_rules, "check_evidence", nothing)
 
@@ -89,5 +132,11 @@ _FACES: tuple[tuple[str, str, str, dict[str, Any]], ...] = (
 for _kind, _what, _actor, _more in _FACES:
     _knobs: dict[str, Any] = {"actors": (_actor,), **_SHOWN, **_more}
     mutation(f"accuse-{_kind}", f"{_what}: evidence, if honest validators are shown it (2.10)", **_knobs)(_mutes(_kind))
-mutation("accuse-E7", "a batch with a bad sender's signature: evidence (2.10)", on=("bad-miner",),
-         actors=("bad-signature-miner",), l2=2, pay_ppm=350_000)(_mutes("E7"))
+mutation(
+    "accuse-E7",
+    "a batch with a bad sender's signature: evidence (2.10)",
+    on=("bad-miner",),
+    actors=("bad-signature-miner",),
+    l2=2,
+    pay_ppm=350_000,
+)(_mutes("E7"))

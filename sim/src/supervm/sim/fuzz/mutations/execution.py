@@ -50,15 +50,32 @@ def _fee_edge(patcher: Patcher) -> None:
 
 @mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics.md 1)")
 def _fee_miner(patcher: Patcher) -> None:
-    patcher.wrap(ledger, "execute_block", lambda original, accounts, batches, **options: original(
-        accounts, batches, **{**options, "payout_of_miner": {}}))
+    patcher.wrap(
+        ledger,
+        "execute_block",
+        lambda original, accounts, batches, **options: original(
+            accounts, batches, **{**options, "payout_of_miner": {}}
+        ),
+    )
 
 
-@mutation("execute-once", "a transfer is executed once (3.5)", model="execute-twice", on=("bad-miner",),
-          actors=("conflicting-batches-miner", "reckless-miner"), l2=2, pay_ppm=350_000)
+@mutation(
+    "execute-once",
+    "a transfer is executed once (3.5)",
+    model="execute-twice",
+    on=("bad-miner",),
+    actors=("conflicting-batches-miner", "reckless-miner"),
+    l2=2,
+    pay_ppm=350_000,
+)
 def _once(patcher: Patcher) -> None:
-    patcher.set(execution, "can_execute", lambda transfer, account, ts_ms: (
-        transfer.body.seq <= account.next_seq and ts_ms <= transfer.body.valid_until_ms))
+    patcher.set(
+        execution,
+        "can_execute",
+        lambda transfer, account, ts_ms: (
+            transfer.body.seq <= account.next_seq and ts_ms <= transfer.body.valid_until_ms
+        ),
+    )
 
 
 @mutation("receipts-root", "a header commits to the receipts of its block (2.7, 4)")
@@ -68,14 +85,20 @@ def _receipts_root(patcher: Patcher) -> None:
 
 @mutation("history-root", "a header commits to all headers before it (2.7, 4)")
 def _history_root(patcher: Patcher) -> None:
-    patcher.wrap(HistoryMMR, "append", lambda original, self, leaf: (
-        original(self, leaf if self.size % 5 else bytes(reversed(leaf)))))
+    patcher.wrap(
+        HistoryMMR,
+        "append",
+        lambda original, self, leaf: original(self, leaf if self.size % 5 else bytes(reversed(leaf))),
+    )
 
 
 @mutation("state-root", "a header commits to every account (2.7, 4)")
 def _state_root(patcher: Patcher) -> None:
-    patcher.wrap(QuadTrie, "update", lambda original, self, changes: original(
-        self, dict(list(changes.items())[: max(1, len(changes) - 1)])))
+    patcher.wrap(
+        QuadTrie,
+        "update",
+        lambda original, self, changes: original(self, dict(list(changes.items())[: max(1, len(changes) - 1)])),
+    )
 
 
 @mutation("checkpoint-quorum", "a checkpoint is certified by a quorum (2.7)", l1=4, weights=())
@@ -91,8 +114,14 @@ def _checkpoint_quorum(patcher: Patcher) -> None:
     patcher.wrap(checkpoints.CheckpointTally, "_count", count)
 
 
-@mutation("divergence", "a validator that computes another state than the network stops (2.7)", on=("rot",), l1=4,
-          weights=(), rate_ppm=60_000)
+@mutation(
+    "divergence",
+    "a validator that computes another state than the network stops (2.7)",
+    on=("rot",),
+    l1=4,
+    weights=(),
+    rate_ppm=60_000,
+)
 def _divergence(patcher: Patcher) -> None:
     def around(original: Any, self: Any, *arguments: Any) -> Any:
         try:
@@ -104,8 +133,15 @@ def _divergence(patcher: Patcher) -> None:
         patcher.wrap(checkpoints.CheckpointTally, name, around)
 
 
-@mutation("miner-divergence", "a miner that computes another state than the network stops (decisions.md)",
-          classes=("rot",), l2=3, rate_ppm=200_000, pay_ppm=350_000, chaos_ms=10_000)
+@mutation(
+    "miner-divergence",
+    "a miner that computes another state than the network stops (decisions.md)",
+    classes=("rot",),
+    l2=3,
+    rate_ppm=200_000,
+    pay_ppm=350_000,
+    chaos_ms=10_000,
+)
 def _miner_divergence(patcher: Patcher) -> None:
     def around(original: Any, self: Any, *arguments: Any) -> Any:
         try:

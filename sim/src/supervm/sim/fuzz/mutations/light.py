@@ -16,15 +16,25 @@ from supervm.tier_l1_super.chain import executor
 from .switch import Patcher, mutation, nothing
 
 
-@mutation("checkpoint-check", "a checkpoint is checked before it is believed (2.7, 5)",
-          on=("bad-edge",), actors=("header-forging-edge",), l3=2)
+@mutation(
+    "checkpoint-check",
+    "a checkpoint is checked before it is believed (2.7, 5)",
+    on=("bad-edge",),
+    actors=("header-forging-edge",),
+    l3=2,
+)
 def _checkpoint(patcher: Patcher) -> None:
     patcher.set(trust, "check_certified_checkpoint", nothing)
     patcher.set(executor, "check_certified_checkpoint", nothing)
 
 
-@mutation("proof-check", "a balance is believed only with its proof (5)", on=("bad-edge",),
-           actors=("false-balance-edge",), l3=2)
+@mutation(
+    "proof-check",
+    "a balance is believed only with its proof (5)",
+    on=("bad-edge",),
+    actors=("false-balance-edge",),
+    l3=2,
+)
 def _proof(patcher: Patcher) -> None:
     def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
         if not proof.value:
@@ -34,8 +44,14 @@ def _proof(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "_prove", prove)
 
 
-@mutation("proof-account", "a proof is for the account that was asked for (5)", on=("bad-edge",),
-          actors=("swapping-edge",), l3=2, accounts=3)
+@mutation(
+    "proof-account",
+    "a proof is for the account that was asked for (5)",
+    on=("bad-edge",),
+    actors=("swapping-edge",),
+    l3=2,
+    accounts=3,
+)
 def _proof_account(patcher: Patcher) -> None:
     def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
         try:
@@ -46,8 +62,14 @@ def _proof_account(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "_prove", prove)
 
 
-@mutation("highest-header", "a phone never goes below its highest header, for no account (5)", on=("bad-edge",),
-          actors=("backward-edge",), l3=2, ask_ppm=350_000)
+@mutation(
+    "highest-header",
+    "a phone never goes below its highest header, for no account (5)",
+    on=("bad-edge",),
+    actors=("backward-edge",),
+    l3=2,
+    ask_ppm=350_000,
+)
 def _highest(patcher: Patcher) -> None:
     def accept(original: Any, self: Any, data: bytes, now_ms: int) -> Any:
         try:
@@ -70,8 +92,19 @@ def _stored(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "resume", resume)
 
 
-@mutation("fresh", "a balance is current only while its header is young (5)", classes=("power",), l1=4, weights=(),
-          rate_ppm=900_000, tick_ms=100, chaos_ms=40_000, pay_ppm=0, ask_ppm=100_000, spread=False)
+@mutation(
+    "fresh",
+    "a balance is current only while its header is young (5)",
+    classes=("power",),
+    l1=4,
+    weights=(),
+    rate_ppm=900_000,
+    tick_ms=100,
+    chaos_ms=40_000,
+    pay_ppm=0,
+    ask_ppm=100_000,
+    spread=False,
+)
 def _fresh(patcher: Patcher) -> None:
     def init(original: Any, self: Any, anchor: Any, verify: Any, **others: Any) -> None:
         original(self, anchor, verify, **{**others, "max_age_ms": 1 << 40})
@@ -79,15 +112,27 @@ def _fresh(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "__init__", init)
 
 
-@mutation("future-header", "no header is ahead of the clock (5)", classes=("clock",), rate_ppm=300_000, tick_ms=100,
-          chaos_ms=10_000)
+@mutation(
+    "future-header",
+    "no header is ahead of the clock (5)",
+    classes=("clock",),
+    rate_ppm=300_000,
+    tick_ms=100,
+    chaos_ms=10_000,
+)
 def _future(patcher: Patcher) -> None:
     patcher.set(trust, "CLOCK_DRIFT_MS_MAX", 1 << 50)
 
 
-@mutation("change-check", "a change of validators is signed by those that it replaces (5)", classes=("bad-edge",),
-          actors=("change-forger",), l3=2, calm_s=45,
-          is_costly=True)
+@mutation(
+    "change-check",
+    "a change of validators is signed by those that it replaces (5)",
+    classes=("bad-edge",),
+    actors=("change-forger",),
+    l3=2,
+    calm_s=45,
+    is_costly=True,
+)
 def _change(patcher: Patcher) -> None:
     def follow(original: Any, self: Any, change: Any, now_ms: int) -> Any:
         with patch.object(trust, "check_certified_checkpoint", nothing):
@@ -97,8 +142,17 @@ def _change(patcher: Patcher) -> None:
         patcher.wrap(light.LightClient, name, follow)
 
 
-@mutation("receipt-path", "a receipt is in the receipts of its block (5)", classes=("bad-edge", "same-wallet"),
-          actors=("receipt-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+@mutation(
+    "receipt-path",
+    "a receipt is in the receipts of its block (5)",
+    classes=("bad-edge", "same-wallet"),
+    actors=("receipt-forger",),
+    l3=2,
+    l4=2,
+    pay_ppm=350_000,
+    tick_ms=100,
+    accounts=1,
+)
 def _receipt_path(patcher: Patcher) -> None:
     class Whatever:
         """Differs from nothing."""
@@ -109,15 +163,33 @@ def _receipt_path(patcher: Patcher) -> None:
     patcher.set(light, "sided_root", lambda *_: Whatever())
 
 
-@mutation("receipt-history", "the block of a receipt is in the chain (5)", classes=("bad-edge", "same-wallet"),
-          actors=("history-forger",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100, accounts=1)
+@mutation(
+    "receipt-history",
+    "the block of a receipt is in the chain (5)",
+    classes=("bad-edge", "same-wallet"),
+    actors=("history-forger",),
+    l3=2,
+    l4=2,
+    pay_ppm=350_000,
+    tick_ms=100,
+    accounts=1,
+)
 def _receipt_history(patcher: Patcher) -> None:
     patcher.set(light, "verify_mmr", nothing)
 
 
-@mutation("receipt-transfer", "a receipt is for the transfer that was asked for (5)",
-          classes=("bad-edge", "same-wallet"), actors=("receipt-swapper",), l3=2, l4=2, pay_ppm=350_000, tick_ms=100,
-          accounts=1, chaos_ms=10_000)
+@mutation(
+    "receipt-transfer",
+    "a receipt is for the transfer that was asked for (5)",
+    classes=("bad-edge", "same-wallet"),
+    actors=("receipt-swapper",),
+    l3=2,
+    l4=2,
+    pay_ppm=350_000,
+    tick_ms=100,
+    accounts=1,
+    chaos_ms=10_000,
+)
 def _receipt_transfer(patcher: Patcher) -> None:
     def check(original: Any, self: Any, data: bytes, transfer_id: bytes, now_ms: int) -> Any:
         answer = decode(light.ReceiptProof, data, bytes_max=1 << 20)
@@ -126,26 +198,38 @@ def _receipt_transfer(patcher: Patcher) -> None:
     patcher.wrap(light.LightClient, "check_receipt", check)
 
 
-@mutation("trusting-period", "past the trusting period nothing new is believed (5)",
-          test="test_past_the_trusting_period_nothing_new_is_believed")
+@mutation(
+    "trusting-period",
+    "past the trusting period nothing new is believed (5)",
+    test="test_past_the_trusting_period_nothing_new_is_believed",
+)
 def _trusting_period(patcher: Patcher) -> None:
     patcher.set(trust.Trust, "is_expired", lambda self, now_ms: False)
 
 
-@mutation("fork-memory", "what contradicts a checkpoint that was seen ends belief (5)",
-          test="test_a_rival_of_any_remembered_height_is_a_fork_also_below_the_newest")
+@mutation(
+    "fork-memory",
+    "what contradicts a checkpoint that was seen ends belief (5)",
+    test="test_a_rival_of_any_remembered_height_is_a_fork_also_below_the_newest",
+)
 def _fork_memory(patcher: Patcher) -> None:
     patcher.set(trust.Trust, "_compare", nothing)
 
 
-@mutation("change-ahead", "no change of validators is dated ahead of the clock (5)",
-          test="test_no_change_dated_ahead_of_the_clock_is_followed")
+@mutation(
+    "change-ahead",
+    "no change of validators is dated ahead of the clock (5)",
+    test="test_no_change_dated_ahead_of_the_clock_is_followed",
+)
 def _change_ahead(patcher: Patcher) -> None:
     patcher.set(trust.Trust, "_check_time", nothing)
 
 
-@mutation("anchor", "what contradicts the anchor is refused (5)",
-          test="test_what_contradicts_the_anchor_is_refused_without_evidence")
+@mutation(
+    "anchor",
+    "what contradicts the anchor is refused (5)",
+    test="test_what_contradicts_the_anchor_is_refused_without_evidence",
+)
 def _anchor(patcher: Patcher) -> None:
     def contradiction(original: Any, one: Any, other: Any) -> str:
         return ""

@@ -23,19 +23,35 @@ _CARRIED: Any = {"validity_ms": 60_000, "stay_miners": True, "pay_ppm": 350_000,
 
 @mutation("acknowledged-durable", "an edge says R0 when the transfer is on its disk (decisions.md)")
 def _durable(patcher: Patcher) -> None:
-    patcher.wrap(news.News, "tell", lambda original, self, peer, name, level, reason="", *, after=0: original(
-        self, peer, name, level, reason))
+    patcher.wrap(
+        news.News,
+        "tell",
+        lambda original, self, peer, name, level, reason="", *, after=0: original(self, peer, name, level, reason),
+    )
 
 
-@mutation("acknowledged-signed", "an edge checks the sender's signature before R0 (decisions.md)", on=("bad-phone",),
-          actors=("flooding-phone",), l4=2)
+@mutation(
+    "acknowledged-signed",
+    "an edge checks the sender's signature before R0 (decisions.md)",
+    on=("bad-phone",),
+    actors=("flooding-phone",),
+    l4=2,
+)
 def _signed(patcher: Patcher) -> None:
-    patcher.wrap(intake.Intake, "work_done", lambda original, self, now_us, token, result: original(
-        self, now_us, token, [True] * len(list(result))))
+    patcher.wrap(
+        intake.Intake,
+        "work_done",
+        lambda original, self, now_us, token, result: original(self, now_us, token, [True] * len(list(result))),
+    )
 
 
-@mutation("edge-proofs", "an edge passes on proofs that it has checked (5, N3)", on=("bad-miner",),
-          actors=("lying-miner",), l2=2)
+@mutation(
+    "edge-proofs",
+    "an edge passes on proofs that it has checked (5, N3)",
+    on=("bad-miner",),
+    actors=("lying-miner",),
+    l2=2,
+)
 def _edge_proofs(patcher: Patcher) -> None:
     def believe(self: Any, header: Any, account: bytes, proof: Any) -> ProvedAccount:
         account_ = decode_account(proof.value) if proof.value else EMPTY_ACCOUNT
@@ -48,8 +64,13 @@ def _edge_proofs(patcher: Patcher) -> None:
     patcher.wrap(proofs.Proofs, "_proofs", take)
 
 
-@mutation("edge-checkpoints", "an edge passes on checkpoints that it has checked (5, N3)", on=("bad-miner",),
-          actors=("header-forging-miner",), l2=2)
+@mutation(
+    "edge-checkpoints",
+    "an edge passes on checkpoints that it has checked (5, N3)",
+    on=("bad-miner",),
+    actors=("header-forging-miner",),
+    l2=2,
+)
 def _edge_checkpoints(patcher: Patcher) -> None:
     def check(original: Any, self: Any, data: bytes, now_ms: int) -> Any:
         with patch.object(trust, "check_certified_checkpoint", nothing):
@@ -58,41 +79,78 @@ def _edge_checkpoints(patcher: Patcher) -> None:
     patcher.wrap(headers.Headers, "_check", check)
 
 
-@mutation("other-miner", "an edge leaves a miner that gives no news (3.8 T13, 3.9.5)", classes=("bad-miner",),
-          actors=("censoring-miner",), l1=4, weights=(), l2=2, **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000},
-          is_costly=True)
+@mutation(
+    "other-miner",
+    "an edge leaves a miner that gives no news (3.8 T13, 3.9.5)",
+    classes=("bad-miner",),
+    actors=("censoring-miner",),
+    l1=4,
+    weights=(),
+    l2=2,
+    **{**_CARRIED, "validity_ms": 20_000, "chaos_ms": 3_000},
+    is_costly=True,
+)
 def _other_miner(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "_left", lambda self, now_us, entry, miner: False)
 
 
-@mutation("forward-again", "an edge submits again what a miner may have forgotten (3.9.5)",
-          classes=("crash", "loss", "cut"), rate_ppm=60_000, l1=4, weights=(), **_CARRIED,
-          is_costly=True)
+@mutation(
+    "forward-again",
+    "an edge submits again what a miner may have forgotten (3.9.5)",
+    classes=("crash", "loss", "cut"),
+    rate_ppm=60_000,
+    l1=4,
+    weights=(),
+    **_CARRIED,
+    is_costly=True,
+)
 def _forward_again(patcher: Patcher) -> None:
     patcher.set(relay.Relay, "tick", nothing)
     patcher.set(relay.Relay, "deadline_us", None)
 
 
-@mutation("edge-subscribes", "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
-          classes=("bad-miner",), actors=("stale-miner",), l1=4, weights=(), l2=2, l3=1, calm_s=75,
-          **_CARRIED,
-          is_costly=True)
+@mutation(
+    "edge-subscribes",
+    "an edge leaves a miner that shows nothing new of its accounts (5, N5)",
+    classes=("bad-miner",),
+    actors=("stale-miner",),
+    l1=4,
+    weights=(),
+    l2=2,
+    l3=1,
+    calm_s=75,
+    **_CARRIED,
+    is_costly=True,
+)
 def _subscribes(patcher: Patcher) -> None:
     patcher.set(Source, "_can_move", lambda self: False)
 
 
-@mutation("batched-again", "what lacks a quorum is batched again (3.9.5)",
-          classes=("slow", "loss", "byzantine"), actors=("bad-bitmap-voter",), l1=4, weights=(), spread=True,
-          **_CARRIED,
-          is_costly=True)
+@mutation(
+    "batched-again",
+    "what lacks a quorum is batched again (3.9.5)",
+    classes=("slow", "loss", "byzantine"),
+    actors=("bad-bitmap-voter",),
+    l1=4,
+    weights=(),
+    spread=True,
+    **_CARRIED,
+    is_costly=True,
+)
 def _batched_again(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "requeue", nothing)
 
 
-@mutation("repeat-batches", "batches and certificates are sent again until they are executed (3.9.5)",
-          classes=("crash", "power", "cut"), rate_ppm=60_000, l1=4, weights=(),
-          **_CARRIED,
-          is_costly=True)
+@mutation(
+    "repeat-batches",
+    "batches and certificates are sent again until they are executed (3.9.5)",
+    classes=("crash", "power", "cut"),
+    rate_ppm=60_000,
+    l1=4,
+    weights=(),
+    **_CARRIED,
+    is_costly=True,
+)
 def _repeat_batches(patcher: Patcher) -> None:
     def repeat(original: Any, self: Any, now_us: int) -> None:
         for held in self.held.values():
@@ -103,16 +161,31 @@ def _repeat_batches(patcher: Patcher) -> None:
     patcher.set(batcher.Batcher, "_hand_over", nothing)
 
 
-@mutation("batched-anew", "what an epoch's end leaves over is batched again in the next (3.7)", epoch_ms=1_500,
-          classes=("slow", "loss"), l1=4, weights=(), **_CARRIED,
-          is_costly=True)
+@mutation(
+    "batched-anew",
+    "what an epoch's end leaves over is batched again in the next (3.7)",
+    epoch_ms=1_500,
+    classes=("slow", "loss"),
+    l1=4,
+    weights=(),
+    **_CARRIED,
+    is_costly=True,
+)
 def _batched_anew(patcher: Patcher) -> None:
     patcher.set(mempool.Mempool, "void", nothing)
 
 
-@mutation("other-validator", "a miner leaves a validator that brings no blocks (N5)",
-          classes=("byzantine", "cut"), actors=("chain-forger",), l1=4, weights=(), l2=1, l3=1,
-          calm_s=45)
+@mutation(
+    "other-validator",
+    "a miner leaves a validator that brings no blocks (N5)",
+    classes=("byzantine", "cut"),
+    actors=("chain-forger",),
+    l1=4,
+    weights=(),
+    l2=1,
+    l3=1,
+    calm_s=45,
+)
 def _other_validator(patcher: Patcher) -> None:
     patcher.set(replica.Replica, "_go_on", nothing)
     patcher.set(source, "SILENCE_US_MAX", 1 << 60)

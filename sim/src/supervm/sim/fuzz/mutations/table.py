@@ -30,11 +30,13 @@ def rows() -> Iterator[tuple[str, str, str, str]]:
     ]
     found += [
         (item.rule, item.name, f"the model's {item.model}", "all states")
-        for item in MUTATIONS.values() if item.model and item.name not in FOUND
+        for item in MUTATIONS.values()
+        if item.model and item.name not in FOUND
     ]
     found += [
         (item.rule, item.name, "{2} ({0})".format(*item.test_id.partition("::")), "")
-        for item in MUTATIONS.values() if item.test
+        for item in MUTATIONS.values()
+        if item.test
     ]
     for model, faults in _MODELS:
         for fault in faults:
@@ -65,4 +67,3 @@ def check() -> list[str]:
     wrong += [f"the models know no fault {item.model}" for item in MUTATIONS.values() if item.model not in known | {""}]
     wrong += [f"{name} is noticed by {by}, which is no rule" for name, (_, by) in FOUND.items() if by not in RULES]
     return wrong + [f"{name} needs seed {seed}" for name, (seed, _) in FOUND.items() if seed >= SEEDS_MAX]
-

@@ -105,7 +105,8 @@ class Simplex(Voting):
         """Return whether a header of this epoch is of this chain, by its view's leader, and above its parent."""
         rules = self.rules
         return (
-            header.chain_id == rules.chain_id and header.proposer == rules.leader(header.view)
+            header.chain_id == rules.chain_id
+            and header.proposer == rules.leader(header.view)
             and header.parent_view < header.view
         )
 
@@ -170,7 +171,8 @@ class Simplex(Voting):
             self._forget_skipped(span)
         certified = [view for view, round_ in sorted(self._rounds.items()) if round_.certificates]
         self._notarized_view = max(
-            (view for view, round_ in self._rounds.items() if NOTARIZE in round_.certificates), default=0)
+            (view for view, round_ in self._rounds.items() if NOTARIZE in round_.certificates), default=0
+        )
         certified.extend(span.last for span in self._skips.certificates)
         self._timers.retry_us = self._now_us + RETRY_US
         if self._sealed:
@@ -263,8 +265,10 @@ class Simplex(Voting):
         if not self.is_in_turn(header):
             self._blame(sender, f"its proposal for view {view} is of another chain, leader or order", "bad-proposal")
             return
-        if (hash_block_body(encode(block.body)) != header.body_hash
-                or hash_justification(encode(block.just)) != header.just_hash):
+        if (
+            hash_block_body(encode(block.body)) != header.body_hash
+            or hash_justification(encode(block.just)) != header.just_hash
+        ):
             self._blame(sender, f"its proposal for view {view} does not match its own header", "bad-proposal")
             return
         vote = Vote(1, NOTARIZE, header.epoch, view, block_hash, header.proposer, block.signature)
@@ -307,14 +311,22 @@ class Simplex(Voting):
                 return
             self._propose(round_, parent, just, event.body, event)
 
-    def _propose(
-        self, round_: Round, parent: BlockHeader, just: Justification, body: BlockBody, event: Built
-    ) -> None:
+    def _propose(self, round_: Round, parent: BlockHeader, just: Justification, body: BlockBody, event: Built) -> None:
         rules = self.rules
         header = BlockHeader(
-            1, rules.chain_id, rules.epoch, round_.view, parent.height + 1, parent.hash, rules.view_of(parent),
-            rules.leader(round_.view), max(event.ts_ms, parent.ts_ms + 1), hash_justification(encode(just)),
-            hash_block_body(encode(body)), event.last_checkpoint, progress_after(rules.progress_of(parent), body),
+            1,
+            rules.chain_id,
+            rules.epoch,
+            round_.view,
+            parent.height + 1,
+            parent.hash,
+            rules.view_of(parent),
+            rules.leader(round_.view),
+            max(event.ts_ms, parent.ts_ms + 1),
+            hash_justification(encode(just)),
+            hash_block_body(encode(body)),
+            event.last_checkpoint,
+            progress_after(rules.progress_of(parent), body),
         )
         block_hash = header.hash
         signature = self._sign(NOTARIZE, round_.view, block_hash)
@@ -437,6 +449,9 @@ class Simplex(Voting):
 
     def _may_notarize(self, round_: Round, block: Block) -> bool:
         return (
-            round_.view == self._view and round_.may(NOTARIZE) and not round_.poisoned and not round_.refused
+            round_.view == self._view
+            and round_.may(NOTARIZE)
+            and not round_.poisoned
+            and not round_.refused
             and self._well_placed(block.header)
         )

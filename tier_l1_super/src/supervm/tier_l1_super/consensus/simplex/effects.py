@@ -73,9 +73,7 @@ class FinalizedChain(msgspec.Struct, frozen=True):
     chain: FinalizedBlocks | FinalizedPrefix
 
 
-Event = (
-    Started | Tick | VoteReceived | ProposalReceived | CertificateReceived | Built | BlockVerified | FinalizedChain
-)
+Event = Started | Tick | VoteReceived | ProposalReceived | CertificateReceived | Built | BlockVerified | FinalizedChain
 
 # --- effects ---------------------------------------------------------------------------------------------------------
 
@@ -186,12 +184,41 @@ class ForkFound(msgspec.Struct, frozen=True):
 
 
 Effect = (
-    PersistPromise | CompactLog | Broadcast | SendTo | AskBuild | AskVerify | Committed | EvidenceFound | Blame
-    | FetchBlock | FetchFinalized | ForkFound
+    PersistPromise
+    | CompactLog
+    | Broadcast
+    | SendTo
+    | AskBuild
+    | AskVerify
+    | Committed
+    | EvidenceFound
+    | Blame
+    | FetchBlock
+    | FetchFinalized
+    | ForkFound
 )
 
 __all__ = [
-    "AskBuild", "AskVerify", "Blame", "BlockVerified", "Broadcast", "Built", "CertificateReceived", "Committed",
-    "CompactLog", "Effect", "Event", "EvidenceFound", "FetchBlock", "FetchFinalized", "FinalizedChain", "ForkFound",
-    "PersistPromise", "ProposalReceived", "SendTo", "Started", "Tick", "VoteReceived",
+    "AskBuild",
+    "AskVerify",
+    "Blame",
+    "BlockVerified",
+    "Broadcast",
+    "Built",
+    "CertificateReceived",
+    "Committed",
+    "CompactLog",
+    "Effect",
+    "Event",
+    "EvidenceFound",
+    "FetchBlock",
+    "FetchFinalized",
+    "FinalizedChain",
+    "ForkFound",
+    "PersistPromise",
+    "ProposalReceived",
+    "SendTo",
+    "Started",
+    "Tick",
+    "VoteReceived",
 ]

@@ -129,8 +129,15 @@ ConsensusPromise = NotarizePromise | NullifyPromise | FinalizePromise | SpanProm
 """The records that `Simplex` writes and wants back."""
 
 _KINDS: tuple[type[Promise], ...] = (
-    NotarizePromise, NullifyPromise, FinalizePromise, CheckpointPromise, BatchPromise, ClosePromise, HeldCertificate,
-    SpanPromise, LogFloor,
+    NotarizePromise,
+    NullifyPromise,
+    FinalizePromise,
+    CheckpointPromise,
+    BatchPromise,
+    ClosePromise,
+    HeldCertificate,
+    SpanPromise,
+    LogFloor,
 )
 _KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 

@@ -40,9 +40,7 @@ def certificates_to_repeat(
         spans: certified spans.
         turn: how many repeats there have been.
     """
-    held = [
-        rounds[view].certificates[kind] for view in rounds for kind in KINDS if kind in rounds[view].certificates
-    ]
+    held = [rounds[view].certificates[kind] for view in rounds for kind in KINDS if kind in rounds[view].certificates]
     held.extend(spans)
     held.sort(key=lambda certificate: (certificate.number, certificate.kind), reverse=True)
     left = SIGNATURES_MAX - (0 if final is None else len(final.signatures))
@@ -50,7 +48,7 @@ def certificates_to_repeat(
     if len(chosen) < len(held):
         chosen = _newest(held, left // 2, CERTIFICATES_MAX // 2)
         left -= sum(len(certificate.signatures) for certificate in chosen)
-        older = held[len(chosen):]
+        older = held[len(chosen) :]
         # as many as surely fit, so that each repeat goes on where the last one ended
         step = max(1, min(left // max(len(item.signatures) for item in older), CERTIFICATES_MAX // 2))
         first = turn * step % len(older)

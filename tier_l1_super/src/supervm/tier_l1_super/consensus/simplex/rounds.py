@@ -69,8 +69,7 @@ class Tally:
         if self._weights.get(digest, 0) < quorum:
             return None, []
         bad = [
-            signer for signer, vote in sorted(self.votes.items())
-            if vote.digest == digest and not self.genuine(signer)
+            signer for signer, vote in sorted(self.votes.items()) if vote.digest == digest and not self.genuine(signer)
         ]
         for signer in bad:
             self.drop(signer)

@@ -70,9 +70,16 @@ class State:
     """
 
     def __init__(
-        self, *, rules: ChainRules, index: int | None, key: Signer | None, parameters: Parameters,
-        finalized: tuple[BlockHeader, Certificate | None], promises: Sequence[Promise] = (),
-        blocks: Sequence[Block] = (), shuns: Callable[[int], bool] | None = None,
+        self,
+        *,
+        rules: ChainRules,
+        index: int | None,
+        key: Signer | None,
+        parameters: Parameters,
+        finalized: tuple[BlockHeader, Certificate | None],
+        promises: Sequence[Promise] = (),
+        blocks: Sequence[Block] = (),
+        shuns: Callable[[int], bool] | None = None,
     ) -> None:
         header, certificate = finalized
         if (index is None) != (key is None):
@@ -110,9 +117,11 @@ class State:
         self._running = False
         self._effects: list[Effect] = []
         self._records: list[ConsensusPromise] = [
-            record for record in promises
+            record
+            for record in promises
             if isinstance(record, NotarizePromise | NullifyPromise | FinalizePromise | SpanPromise | HeldCertificate)
-            and epoch_of(record) == rules.epoch and view_of(record) > self._final.view
+            and epoch_of(record) == rules.epoch
+            and view_of(record) > self._final.view
         ]
         for block in blocks:
             if block.header.view > self._tree.committed_view:

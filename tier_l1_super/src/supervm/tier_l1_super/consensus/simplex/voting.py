@@ -99,8 +99,14 @@ class Voting(State, ABC):
         """Report E2: one validator signed both Nullify and Finalize of a view."""
         nulls, finals = round_.tallies[NULLIFY], round_.tallies[FINALIZE]
         signer = vote.signer
-        if (vote.kind is not NOTARIZE and signer in nulls.votes and signer in finals.votes
-                and nulls.genuine(signer) and finals.genuine(signer) and round_.accuse("E2", signer)):
+        if (
+            vote.kind is not NOTARIZE
+            and signer in nulls.votes
+            and signer in finals.votes
+            and nulls.genuine(signer)
+            and finals.genuine(signer)
+            and round_.accuse("E2", signer)
+        ):
             self._emit(EvidenceFound("E2", nulls.votes[signer], finals.votes[signer]))
         if vote.kind is FINALIZE and self._skips.tallies and finals.genuine(signer):
             for span, tally in self._skips.tallies.items():
@@ -192,10 +198,13 @@ class Voting(State, ABC):
             return
         path = self._tree.path(final.view, final.hash)
         if path is None:
-            self._emit(ForkFound(
-                f"the block finalized in view {final.view} does not extend committed block "
-                f"{self._tree.committed.height}", final.certificate,
-            ))
+            self._emit(
+                ForkFound(
+                    f"the block finalized in view {final.view} does not extend committed block "
+                    f"{self._tree.committed.height}",
+                    final.certificate,
+                )
+            )
         elif isinstance(path, Missing):
             tip = self._tree.header(final.hash)
             if tip is not None and tip.height - self._tree.committed.height > FETCH_BLOCKS_MAX:
@@ -360,8 +369,10 @@ class Voting(State, ABC):
     def _repeat(self) -> None:
         """Say again what peers may have missed, and ask again for what is missing here."""
         certificates = certificates_to_repeat(
-            self._final.certificate, {} if self._sealed else self._rounds,
-            () if self._sealed else self._skips.certificates.values(), self._repeats,
+            self._final.certificate,
+            {} if self._sealed else self._rounds,
+            () if self._sealed else self._skips.certificates.values(),
+            self._repeats,
         )
         self._repeats += 1
         if certificates:
@@ -374,8 +385,12 @@ class Voting(State, ABC):
         if votes:
             self._emit(Broadcast(VoteMessage(votes), self._token))
         newest = self._rounds.get(self._view)
-        if (newest is not None and newest.proposal is not None and newest.proposal.header.proposer == self.index
-                and self._now_us >= newest.propose_again_us):
+        if (
+            newest is not None
+            and newest.proposal is not None
+            and newest.proposal.header.proposer == self.index
+            and self._now_us >= newest.propose_again_us
+        ):
             self._send_proposal(newest, newest.proposal)
         self._wanted = {}
         if self._final.hash != self._tree.committed_hash:
