@@ -234,6 +234,7 @@ class Shell:
         strange = [type(part).__name__ for part in self.parts if not isinstance(part, known)]
         if strange:
             raise LocalProtocolError(f"{', '.join(strange)}: parts that {type(self).__name__}.PARTS does not list")
+        self._nobody: tuple[Receive, ...] = (self._refuse,)
         self._receivers: dict[type[Message], tuple[Receive, ...]] = {}
         self._answerers: dict[type[msgspec.Struct], Part] = {}
         for part in self.parts:
@@ -333,7 +334,7 @@ class Shell:
     def take(self, now_us: int, peer: bytes, message: Message) -> None:
         """Give a message that is paid for to the parts that take its kind."""
         try:
-            for receive in self._receivers.get(type(message), (self._refuse,)):
+            for receive in self._receivers.get(type(message), self._nobody):
                 receive(now_us, peer, message)
         except RemoteProtocolError as error:
             self.blame(now_us, peer, error)

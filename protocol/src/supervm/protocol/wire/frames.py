@@ -30,16 +30,25 @@ def encode_message(message: Message) -> bytes:
     return _encoder.encode(message)
 
 
+UNREADABLE = (msgspec.DecodeError, ValueError, RecursionError, OverflowError)
+"""What a decoder raises for a frame that is not exactly one message it knows."""
+
+
+def unreadable(frame: bytes, error: Exception) -> RemoteProtocolError:
+    """Return the error for such a frame."""
+    return RemoteProtocolError(f"a frame of {len(frame)} bytes cannot be read: {error}", penalty=100)
+
+
 def decode_message(frame: bytes) -> AnyMessage:
-    """Read exactly one message.
+    """Read exactly one message of the kinds that every node knows.
 
     Raises:
         RemoteProtocolError: not msgpack, not a known message, a field out of bounds, or bytes left over.
     """
     try:
         return _decoder.decode(frame)
-    except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-        raise RemoteProtocolError(f"a frame of {len(frame)} bytes cannot be read: {error}", penalty=100) from error
+    except UNREADABLE as error:
+        raise unreadable(frame, error) from error
 
 
 def agree_on_version(version_min: int, version_max: int) -> int:

@@ -16,9 +16,10 @@ from typing import Any, get_args
 
 import msgspec
 
-from ..base.errors import LocalProtocolError, RemoteProtocolError
+from ..base.errors import LocalProtocolError
 from .directions import ACCEPTS, ANY_LINK, Kinds
 from .fields import Message
+from .frames import UNREADABLE, unreadable
 from .messages import DROPPABLE, AnyMessage
 
 Direction = tuple[int, int]
@@ -98,8 +99,8 @@ class Wire:
         """
         try:
             return self._decoder.decode(frame)
-        except (msgspec.DecodeError, ValueError, RecursionError, OverflowError) as error:
-            raise RemoteProtocolError(f"a frame of {len(frame)} bytes cannot be read: {error}", penalty=100) from error
+        except UNREADABLE as error:  # no call in between: this is on the path of every frame
+            raise unreadable(frame, error) from error
 
 
 STANDARD = Wire()
