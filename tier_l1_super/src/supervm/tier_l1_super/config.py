@@ -7,7 +7,9 @@ from typing import Final
 
 from supervm.common.contract.options import OptionSpec
 
-from .consensus.listening import Listening
-
-OPTIONS: Final[Mapping[str, OptionSpec]] = {**Listening.options}
+OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "double_run_listen_s": OptionSpec(
+        int, 5, "seconds at start in which the node only listens whether its key already votes elsewhere", 0, 3_600
+    ),
+}
 """Keys of ``[l1]``."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import ClassVar
+from collections.abc import Callable
 
-from supervm.common.contract.options import OptionSpec
 from supervm.common.parts.part import Part
 from supervm.protocol.wire.consensus import CertificateMessage
 from supervm.protocol.wire.fields import Message
 
+from ..config import OPTIONS
 from .guard import DoubleRunGuard
 
 
@@ -22,11 +21,7 @@ class Listening(Part):
         begin: lets the other parts begin.
     """
 
-    options: ClassVar[Mapping[str, OptionSpec]] = {
-        "double_run_listen_s": OptionSpec(
-            int, 5, "seconds at start in which the node only listens whether its key already votes elsewhere", 0, 3_600
-        ),
-    }
+    options = OPTIONS
 
     def __init__(self, guard: DoubleRunGuard | None, listen_us: int, begin: Callable[[int], None]) -> None:
         self._guard, self._listen_us, self._begin = guard, listen_us, begin
