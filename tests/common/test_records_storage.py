@@ -447,7 +447,7 @@ def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path):
 def test_statements_for_postgresql_use_its_types_order_and_upsert():
     compiled = {}
     for spec in (NAMES, INDEX):
-        table = build_table(spec, sa.MetaData())
+        table = build_table(spec, sa.MetaData(), "postgresql")
         statements = build_statements(spec, table, "postgresql")
         compiled[spec.name] = (
             str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect())),
@@ -469,7 +469,9 @@ def test_statements_for_postgresql_use_its_types_order_and_upsert():
 )
 def test_small_rows_and_only_they_are_kept_inside_the_key(spec, ddl):
     text = str(
-        sa.schema.CreateTable(build_table(spec, sa.MetaData())).compile(dialect=sa.create_engine("sqlite://").dialect)
+        sa.schema.CreateTable(build_table(spec, sa.MetaData(), "sqlite")).compile(
+            dialect=sa.create_engine("sqlite://").dialect
+        )
     )
     assert ddl in text
     assert ("WITHOUT ROWID" in text) == (ddl == "WITHOUT ROWID")

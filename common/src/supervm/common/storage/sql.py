@@ -115,7 +115,8 @@ class SqlStore:
         )
         dialect = self.url.get_backend_name()
         self._tables: dict[str, TableStatements] = {
-            name: build_statements(spec, build_table(spec, metadata), dialect) for name, spec in self._specs.items()
+            name: build_statements(spec, build_table(spec, metadata, dialect), dialect)
+            for name, spec in self._specs.items()
         }
         try:
             self._writer = self._connect().execution_options(svm_writer=True)

@@ -14,20 +14,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from supervm.common.contract.records import Column, Key, TableSpec, Value
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 META_TABLE: Final = "svm_meta"
 """Table of the store itself: names and integers."""
 
-_TYPES: Final[dict[str, sa.types.TypeEngine[Any]]] = {
-    "int": sa.BigInteger().with_variant(sqlite.INTEGER(), "sqlite"),
-    "bytes": sa.LargeBinary(),
-    "text": sa.Text().with_variant(postgresql.TEXT(collation="C"), "postgresql"),
+_TYPES: Final[dict[str, dict[str, sa.types.TypeEngine[Any]]]] = {
+    "sqlite": {"int": sa.Integer(), "bytes": sa.LargeBinary(), "text": sa.Text()},
+    "postgresql": {"int": sa.BigInteger(), "bytes": sa.LargeBinary(), "text": sa.Text(collation="C")},
 }
 
 
@@ -72,8 +73,9 @@ class TableStatements:
         return self.rows.where(sa.tuple_(*columns) >= sa.tuple_(*bounds))
 
 
-def build_table(spec: TableSpec, metadata: sa.MetaData) -> sa.Table:
-    """Add the SQLAlchemy table of a declaration to `metadata`."""
+def build_table(spec: TableSpec, metadata: sa.MetaData, dialect: str) -> sa.Table:
+    """Add the SQLAlchemy table of a declaration to `metadata`, for ``"sqlite"`` or ``"postgresql"``."""
+    types = _TYPES[dialect]
     small = len(spec.key) > 1 or spec.key[0].kind != "int"
     if any(column.kind != "int" for column in spec.value):
         small = False
@@ -81,7 +83,7 @@ def build_table(spec: TableSpec, metadata: sa.MetaData) -> sa.Table:
     def column(declared: Column, *, key: bool) -> sa.Column[Any]:
         return sa.Column(
             declared.name,
-            _TYPES[declared.kind],
+            types[declared.kind],
             primary_key=key,
             nullable=declared.nullable,
             autoincrement=False,
@@ -114,8 +116,16 @@ def build_statements(spec: TableSpec, table: sa.Table, dialect: str) -> TableSta
 
 
 def _upsert(table: sa.Table, keys: list[str], values: list[str], dialect: str) -> sa.Executable:
+    # a dialect takes a quarter of SQLAlchemy's time to import, so only the one in use is
     insert: postgresql.Insert | sqlite.Insert
-    insert = postgresql.insert(table) if dialect == "postgresql" else sqlite.insert(table)
+    if dialect == "postgresql":
+        from sqlalchemy.dialects import postgresql
+
+        insert = postgresql.insert(table)
+    else:
+        from sqlalchemy.dialects import sqlite
+
+        insert = sqlite.insert(table)
     if not values:
         return insert.on_conflict_do_nothing(index_elements=keys)
     return insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in values})
