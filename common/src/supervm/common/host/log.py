@@ -5,6 +5,10 @@ fields only and is escaped, so no peer can forge a line or move a terminal's cur
 is shown as text on a terminal (coloured unless ``NO_COLOR`` is set), and elsewhere, where the file is what is kept,
 warnings and errors as JSON.
 
+A stranger who comes and goes all day must not fill the disk with that news. Of each event a node writes `LINES` and
+counts the rest; the next line of that event says how many were ``left_out``. Errors are always written, and so is
+everything if the level is debug, where somebody looks for something.
+
 A process that is a node's alone takes what any library logs into the node's log. A node inside another program takes
 only what the libraries that it uses log in its own tasks: the rest is that program's, or another node's in it.
 """
@@ -22,8 +26,13 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from supervm.common.parts.buckets import Bucket, Rate
+
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """Level names and their order."""
+
+LINES: Final = Rate(per_s=1, burst=20)
+"""Lines of one event."""
 
 _LIBRARIES: Final = ("supervm", "apscheduler", "sqlalchemy")
 """Loggers of ours and of the libraries that log while a node runs."""
@@ -56,6 +65,8 @@ class Log:
         self._terminal = stream is not None and stream.isatty()
         self._colour = self._terminal and not os.environ.get("NO_COLOR")
         self._file: int | None = None
+        self._buckets: dict[str, Bucket] = {}
+        self._left_out: dict[str, int] = {}
         self.reopen()
 
     def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
@@ -63,6 +74,13 @@ class Log:
         rank = LEVELS.get(level, 40)
         if rank < self._least:
             return
+        if rank < LEVELS["error"] and self._least > LEVELS["debug"]:
+            if not self._has_room(name):
+                self._left_out[name] = self._left_out.get(name, 0) + 1
+                return
+            left_out = self._left_out.pop(name, 0)
+            if left_out:
+                fields = {**fields, "left_out": left_out}
         at = self._time()
         line = _line(at, name, fields, level)
         with suppress(OSError, ValueError):
@@ -82,6 +100,13 @@ class Log:
         with suppress(OSError, ValueError):
             if self._file is not None:
                 os.write(self._file, _line(self._time(), name, fields, level))
+
+    def _has_room(self, name: str) -> bool:
+        now_us = self._now_ms() * 1000
+        bucket = self._buckets.get(name)
+        if bucket is None:  # names are the program's own, so there are few
+            bucket = self._buckets[name] = Bucket(LINES, now_us)
+        return bucket.take(now_us, 1) == 1
 
     def _time(self) -> str:
         return datetime.fromtimestamp(self._now_ms() / 1000, UTC).isoformat(timespec="milliseconds")
