@@ -12,9 +12,10 @@ import trio
 
 from supervm.common.contract.core import Reply
 from supervm.common.errors import CommonError
-from supervm.common.services.client import call, call_sync, open_control, watch
+from supervm.common.services.client import call, open_control, watch
 from supervm.common.services.control import EVENTS_WAITING_MAX, Control, Events
 from supervm.common.services.lines import LINE_BYTES_MAX, NoOwner, RequestRefused, reachable, read_answer
+from supervm.common.services.once import call_sync
 
 
 class Add(msgspec.Struct, tag="add", tag_field="request", forbid_unknown_fields=True):

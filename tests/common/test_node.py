@@ -18,15 +18,16 @@ import trio.testing
 
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
+from supervm.common.exit_status import EXIT_HALTED, EXIT_STORAGE
 from supervm.common.host.config import NodeConfig
-from supervm.common.host.durable import load_chain
+from supervm.common.host.genesis_file import load_chain
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.log import LibraryHandler, Log
 from supervm.common.host.node import Node
 from supervm.common.host.parent import PARENT_VARIABLE, parent_to_follow
-from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE, run_node
+from supervm.common.host.process import run_node
 from supervm.common.host.profile import Profile
-from supervm.common.services.client import call_sync
+from supervm.common.services.once import call_sync
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey

@@ -24,8 +24,7 @@ from supervm.common.host.open import open_node
 from supervm.common.host.profile import NodeContext, Profile, find_profile
 from supervm.common.services.builtin import CONTROL, HOUSEKEEPING
 from supervm.common.services.client import ControlClient, call, watch
-from supervm.common.services.control import SOCKET_FILE
-from supervm.common.services.lines import NoOwner, RequestRefused
+from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
 from supervm.common.services.service import find_services
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey

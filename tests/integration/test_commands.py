@@ -20,9 +20,9 @@ import pytest
 from hand_network import GRANT, Nodes, ask, run, until
 
 from supervm.common.errors import CommonError
-from supervm.common.host.process import EXIT_STORAGE
-from supervm.common.services.client import call_sync
-from supervm.common.services.control import SOCKET_FILE
+from supervm.common.exit_status import EXIT_STORAGE
+from supervm.common.services.lines import SOCKET_FILE
+from supervm.common.services.once import call_sync
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

@@ -10,11 +10,10 @@ from pathlib import Path
 import pytest
 from chain_tools import make_test_chain
 
-from supervm.common.cli.program import EXIT_BUG
+from supervm.common.exit_status import EXIT_BUG
 from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
-from supervm.common.services.client import call_sync
-from supervm.common.services.control import SOCKET_FILE
-from supervm.common.services.lines import NoOwner
+from supervm.common.services.lines import SOCKET_FILE, NoOwner
+from supervm.common.services.once import call_sync
 from supervm.protocol.base.codec import encode
 
 pytestmark = pytest.mark.processes

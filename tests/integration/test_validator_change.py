@@ -16,8 +16,8 @@ from typing import Any
 import pytest
 from hand_network import Nodes, ask, run, until
 
-from supervm.common.services.client import call_sync
-from supervm.common.services.control import SOCKET_FILE
+from supervm.common.services.lines import SOCKET_FILE
+from supervm.common.services.once import call_sync
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import trio
 
-from supervm.common.host.durable import load_chain
+from supervm.common.host.genesis_file import load_chain
 from supervm.common.services.client import call, open_control, watch
 from supervm.common.services.lines import NoOwner
 from supervm.common.up.layout import PASSPHRASE_FILE, Counts, Network, open_network

@@ -13,12 +13,10 @@ from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.errors import InputError
 from supervm.common.host.config import load_config
-from supervm.common.host.durable import load_chain
+from supervm.common.host.genesis_file import load_chain
 from supervm.common.host.keyfile import create_file
-from supervm.common.host.process import run_node
-from supervm.common.services.client import call_sync
-from supervm.common.services.control import SOCKET_FILE
-from supervm.common.services.lines import NoOwner, RequestRefused
+from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
+from supervm.common.services.once import call_sync
 from supervm.common.text.keyreader import KeyReader
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import decode, encode
@@ -28,7 +26,6 @@ from supervm.protocol.chain.validators import Validator, ValidatorList, Validato
 
 from .config import OPTIONS
 from .messages import Approve, GetEpoch, Request
-from .profile import PROFILE
 
 
 @click.group(epilog="Example: supervm l1 run --config /srv/supervm/one/config.toml")
@@ -49,6 +46,10 @@ def run(path: Path) -> int:
 
     SIGKILL loses nothing: every vote is on disk before it leaves, and a restart says again what was said.
     """
+    from supervm.common.host.process import run_node  # what a node needs is loaded for nodes alone
+
+    from .profile import PROFILE
+
     config = load_config(path, tier=1, options=OPTIONS)
     return run_node(config, PROFILE)
 

@@ -9,12 +9,10 @@ import click
 from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
 from supervm.common.host.config import load_config
-from supervm.common.host.process import run_node
 from supervm.common.services.lines import RequestRefused
 
 from .config import OPTIONS
 from .messages import NewestAnchor
-from .profile import PROFILE
 
 
 @click.group(epilog="Example: supervm l2 run --config /srv/supervm/miner/config.toml")
@@ -35,6 +33,10 @@ def run(path: Path) -> int:
 
     SIGKILL loses nothing acknowledged: what a miner holds in memory only, edges keep on disk and submit again.
     """
+    from supervm.common.host.process import run_node  # what a node needs is loaded for nodes alone
+
+    from .profile import PROFILE
+
     config = load_config(path, tier=2, options=OPTIONS)
     return run_node(config, PROFILE)
 

@@ -7,10 +7,8 @@ from pathlib import Path
 import click
 
 from supervm.common.host.config import load_config
-from supervm.common.host.process import run_node
 
 from .config import OPTIONS
-from .profile import PROFILE
 
 
 @click.group()
@@ -25,5 +23,9 @@ def l3() -> None:
 @click.pass_context
 def run(context: click.Context, path: Path) -> None:
     """Run one node until SIGINT or SIGTERM; nothing acknowledged is lost by SIGKILL."""
+    from supervm.common.host.process import run_node  # what a node needs is loaded for nodes alone
+
+    from .profile import PROFILE
+
     config = load_config(path, tier=3, options=OPTIONS)
     context.exit(run_node(config, PROFILE))

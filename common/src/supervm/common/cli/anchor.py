@@ -11,9 +11,8 @@ from supervm.protocol.light.client import Anchor
 
 from ..errors import InputError
 from ..host.keyfile import create_file
-from ..services.client import call_sync
-from ..services.control import SOCKET_FILE
-from ..services.lines import NoOwner
+from ..services.lines import SOCKET_FILE, NoOwner
+from ..services.once import call_sync
 from .output import emit
 
 

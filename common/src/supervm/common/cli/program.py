@@ -18,15 +18,10 @@ import click
 from supervm.protocol.base.errors import ProtocolError
 
 from ..errors import CommonError
+from ..exit_status import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, EXIT_PIPE
 from ..host.streams import open_standard_streams, point_to_null
 from .registry import COMMAND_HOMES, COMMANDS_GROUP, Offer, offers
 
-EXIT_OK: Final = 0
-EXIT_NO: Final = 1
-EXIT_INPUT: Final = 2
-EXIT_BUG: Final = 70
-EXIT_INTERRUPTED: Final = 130
-EXIT_PIPE: Final = 141
 WORD_CHARACTERS_MAX: Final = 400
 """Longest run without a blank that an error line shows in full."""
 

@@ -184,9 +184,8 @@ def is_clock_before_installation() -> bool:
 
 def check_network(config: NodeConfig) -> list[Finding]:
     """The clock is not behind the node's genesis file; a running node has nothing to tell its owner."""
-    from ..services.client import call_sync
-    from ..services.control import SOCKET_FILE
-    from ..services.lines import NoOwner
+    from ..services.lines import SOCKET_FILE, NoOwner
+    from ..services.once import call_sync
     from .genesis_clock import genesis_problem
 
     problem = genesis_problem(config.genesis)

@@ -1,15 +1,10 @@
-"""What a node finds in its folder when it starts: the network's genesis, its database, its write-ahead log."""
+"""What a node finds in its folder when it starts: its database and its write-ahead log."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Final
-
-from supervm.protocol.base.errors import LocalProtocolError
-from supervm.protocol.base.keys import check_accept_set, verify
-from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 
 from ..contract.records import TableSpec
 from ..errors import InputError
@@ -28,22 +23,6 @@ PROMISES_FILE: Final = "promises.log"
 INCARNATION_FILE: Final = "incarnation"
 """16 random bytes, in hexadecimal, that bind the write-ahead log to this installation."""
 _INCARNATION_BYTES: Final = 16
-
-
-def load_chain(path: Path) -> Chain:
-    """Read a genesis file, after checking that libsodium judges signatures as the network does.
-
-    Raises:
-        InputError: it is missing or not a genesis file, or libsodium is another one.
-    """
-    try:
-        check_accept_set()
-        with path.open("rb") as file:
-            return Chain(load_genesis(file.read(GENESIS_BYTES_MAX + 1)), verify)
-    except LocalProtocolError as error:
-        raise InputError(f"{path}: {error}") from error
-    except OSError as error:
-        raise InputError(f"{path}: the genesis file cannot be read: {error.strerror}") from error
 
 
 def open_store(

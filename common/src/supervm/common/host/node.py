@@ -28,8 +28,8 @@ from ..driver.limits import limits_for
 from ..driver.parts import EventSink, ignore
 from ..link.connection import LocalNode
 from ..parts.shell import wire_of
-from ..services.control import SOCKET_FILE, Answer, Control, Events
-from ..services.lines import NoOwner, read_answer
+from ..services.control import Answer, Control, Events
+from ..services.lines import SOCKET_FILE, NoOwner, read_answer
 from ..services.service import Service
 from ..storage.sql import SqlStore
 from .config import NodeConfig

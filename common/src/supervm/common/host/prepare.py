@@ -17,8 +17,9 @@ from ..contract.core import Core
 from ..driver.clock import SystemClock
 from ..storage import DirectoryLock
 from .config import NodeConfig
-from .durable import load_chain, open_store
+from .durable import open_store
 from .ended import record_start
+from .genesis_file import load_chain
 from .keyfile import NODE_KEY_FILE, load_key_file
 from .log import Log, libraries_logged
 from .profile import NodeContext, Profile

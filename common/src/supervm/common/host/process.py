@@ -6,12 +6,13 @@ import gc
 import signal
 import sys
 from collections.abc import AsyncIterator
-from typing import Any, Final
+from typing import Any
 
 import msgspec
 import trio
 
 from ..driver.failures import Halted, StorageFailed
+from ..exit_status import EXIT_HALTED, EXIT_STORAGE
 from .config import NodeConfig
 from .machine import raise_file_limit
 from .node import Node
@@ -20,11 +21,6 @@ from .parent import parent_gone, parent_to_follow
 from .prepare import Prepared, prepared
 from .profile import Profile
 from .streams import point_to_null
-
-EXIT_HALTED: Final = 3
-"""Exit status after `Halt`: starting again would not help, a person has to look."""
-EXIT_STORAGE: Final = 4
-"""Exit status after a failed write."""
 
 
 def run_node(config: NodeConfig, profile: Profile[Any], *, passphrase: str | None = None) -> int:

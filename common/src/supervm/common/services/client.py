@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
@@ -12,17 +11,10 @@ from typing import Any, Self
 import msgspec
 import trio
 
-from .lines import Lines, NoOwner, reachable, read_answer
-
-Request = msgspec.Struct | Mapping[str, Any]
-"""A tier's request, or its JSON as a mapping."""
+from .lines import Lines, NoOwner, Request, no_owner, reachable, read_answer
 
 _METRICS = b'{"type":"metrics"}\n'
 _WATCH = b'{"type":"watch"}\n'
-
-
-def _no_owner(path: Path, error: OSError) -> NoOwner:
-    return NoOwner(f"no node answers on {path}: {error.strerror or error}")
 
 
 async def _connect(path: Path) -> trio.SocketStream:
@@ -32,7 +24,7 @@ async def _connect(path: Path) -> trio.SocketStream:
             await sock.connect(name)
     except OSError as error:
         sock.close()
-        raise _no_owner(path, error) from error
+        raise no_owner(path, error) from error
     except BaseException:
         sock.close()
         raise
@@ -102,28 +94,6 @@ async def call(path: Path, request: Request) -> Any:
     """Ask one thing over a connection of its own; errors as `ControlClient.call`."""
     async with await open_control(path) as client:
         return await client.call(request)
-
-
-def call_sync(path: Path, request: Request, *, timeout_s: float = 30.0) -> Any:
-    """Ask one thing without an event loop.
-
-    Raises:
-        RequestRefused: the node says what was wrong with the request.
-        NoOwner: nobody answers, or not within `timeout_s`.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        sock.settimeout(timeout_s)
-        try:
-            with reachable(path) as name:
-                sock.connect(name)
-            sock.sendall(msgspec.json.encode(request) + b"\n")
-            with sock.makefile("rb") as file:
-                line = file.readline()
-        except OSError as error:
-            raise _no_owner(path, error) from error
-    if not line:
-        raise NoOwner(f"the node on {path} closed the connection")
-    return read_answer(line)
 
 
 class EventStream:

@@ -26,7 +26,6 @@ from ..driver.transports.tcp import accept
 from ..errors import InputError
 from .lines import READ_BYTES, Lines, reachable
 
-SOCKET_FILE: Final = "node.sock"
 PIPELINE_MAX: Final = 64
 """Requests of one connection that may be under way; more wait."""
 EVENTS_WAITING_MAX: Final = 1024

@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-import trio
 
 from ..errors import CommonError, InputError
 
+if TYPE_CHECKING:
+    import trio
+
+SOCKET_FILE: Final = "node.sock"
+"""Name of the socket in a node's folder."""
 LINE_BYTES_MAX: Final = 16 << 20
 """Longest request or answer."""
 READ_BYTES: Final = 64 << 10
 _PATH_BYTES_MAX: Final = 100  # what every system's socket address holds
+
+
+Request = msgspec.Struct | Mapping[str, Any]
+"""A tier's request, or its JSON as a mapping."""
 
 
 class RequestRefused(CommonError):
@@ -25,6 +33,11 @@ class RequestRefused(CommonError):
 
 class NoOwner(CommonError):
     """No process answers on the control socket."""
+
+
+def no_owner(path: Path, error: OSError) -> NoOwner:
+    """Return what to raise when nothing can be reached at a socket."""
+    return NoOwner(f"no node answers on {path}: {error.strerror or error}")
 
 
 @contextmanager

@@ -19,8 +19,8 @@ from pathlib import Path
 
 import trio
 
+from supervm.common.exit_status import EXIT_HALTED, EXIT_STORAGE
 from supervm.common.host.parent import PARENT_VARIABLE
-from supervm.common.host.process import EXIT_HALTED, EXIT_STORAGE
 
 RESTARTS_MAX = 5
 STOP_TIMEOUT_S = 15.0

@@ -2,7 +2,7 @@
 
 A directory has one owner (surface.md). If a node runs there, requests go over its control socket. If not, the command
 runs the node itself for as long as it takes (`supervm.common.host.open`): with its edges, or without any where it only
-changes or reads the queue.
+changes or reads the queue. Only then is what a node needs imported, which takes a second on a small machine.
 """
 
 from __future__ import annotations
@@ -13,24 +13,18 @@ import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
-import trio
 
 from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE, NodeConfig, load_config
-from supervm.common.host.log import LEVELS
-from supervm.common.host.open import open_node
-from supervm.common.services.client import call_sync
-from supervm.common.services.control import SOCKET_FILE
-from supervm.common.services.lines import NoOwner, RequestRefused
-from supervm.common.storage.errors import DatabaseDamaged
+from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
+from supervm.common.services.once import call_sync
 from supervm.common.wallet import read_passphrase
 
 from ..config import OPTIONS
 from ..messages import Info, MobileRequest
-from ..profile import PROFILE
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")
@@ -38,7 +32,7 @@ _T = TypeVar("_T")
 Ask = Callable[[MobileRequest], Awaitable[Any]]
 """Gives a request to the node that this process runs."""
 
-POLL_S = 0.05
+_POLL_S: Final = 0.05
 
 
 def directory_option(function: _F) -> _F:
@@ -92,6 +86,8 @@ def ask_offline(directory: Path, request: MobileRequest, passphrase_file: Path |
     Raises:
         RequestRefused: the core says what was wrong.
     """
+    import trio
+
     config = replace(config_of(directory), peers=())
 
     async def work(ask: Ask) -> Any:
@@ -104,6 +100,8 @@ def run_owner(
     directory: Path, work: Callable[[Ask], Awaitable[_T]], passphrase_file: Path | None, *, timeout_s: float
 ) -> _T | None:
     """Become the owner, run the node with its edges, and return what `work` returns; None if it takes too long."""
+    import trio
+
     return trio.run(_own, config_of(directory), work, passphrase_of(passphrase_file), timeout_s)
 
 
@@ -111,6 +109,14 @@ async def _own(
     config: NodeConfig, work: Callable[[Ask], Awaitable[_T]], passphrase: str, timeout_s: float
 ) -> _T | None:
     """Run the node for one command: nobody else is to reach it, and its log gets no line for each command."""
+    import trio
+
+    from supervm.common.host.log import LEVELS
+    from supervm.common.host.open import open_node
+    from supervm.common.storage.errors import DatabaseDamaged
+
+    from ..profile import PROFILE
+
     log_level = max(config.log_level, "warning", key=lambda name: LEVELS[name])
     brief = replace(config, listen=None, verify_workers=0, log_level=log_level)
     try:
@@ -128,7 +134,14 @@ async def connected(ask: Ask) -> None:
         info = await ask(Info())
         if info["edge"] is not None and info["accounts"][0]["proved"]:
             return
-        await trio.sleep(POLL_S)
+        await pause()
+
+
+async def pause() -> None:
+    """Wait for as long as a person does not notice, before the node that this process runs is asked again."""
+    import trio
+
+    await trio.sleep(_POLL_S)
 
 
 __all__ = [
@@ -142,5 +155,6 @@ __all__ = [
     "directory_option",
     "passphrase_of",
     "passphrase_option",
+    "pause",
     "run_owner",
 ]

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import trio
 
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
@@ -16,7 +15,6 @@ from supervm.protocol.base.address import decode_address
 from ..messages import Pay, PaymentRow, ShowPayment
 from ..wallet.payments import CANCELLED, EXPIRED, PROGRESS, QUEUED, REFUSED
 from .access import (
-    POLL_S,
     Ask,
     NoOwner,
     RequestRefused,
@@ -24,6 +22,7 @@ from .access import (
     ask_owner,
     directory_option,
     passphrase_option,
+    pause,
     run_owner,
 )
 
@@ -96,7 +95,7 @@ def _pay_as_owner(directory: Path, row: PaymentRow, passphrase_file: Path | None
         shown = await ask(Pay(row))
         queued.append(shown)
         while PROGRESS.get(shown["status"]) == PROGRESS[QUEUED]:
-            await trio.sleep(POLL_S)
+            await pause()
             shown = await ask(ShowPayment(f"row-{shown['number']}"))
             queued[0] = shown
         return shown

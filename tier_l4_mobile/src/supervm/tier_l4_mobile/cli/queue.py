@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import trio
 
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
@@ -14,7 +13,6 @@ from supervm.common.cli.output import columns, emit, json_option
 from ..messages import ROWS_MAX, Cancel, Flush, Info, MobileRequest, QueueList
 from ..wallet.payments import FATES, PROGRESS, QUEUED
 from .access import (
-    POLL_S,
     Ask,
     NoOwner,
     RequestRefused,
@@ -22,6 +20,7 @@ from .access import (
     ask_owner,
     directory_option,
     passphrase_option,
+    pause,
     run_owner,
 )
 
@@ -134,10 +133,10 @@ def _flush_as_owner(directory: Path, passphrase_file: Path | None, timeout_s: in
     async def work(ask: Ask) -> bool:
         answer.update(await ask(Flush()))
         while answer["open"] and not answer["edge"]:
-            await trio.sleep(POLL_S)
+            await pause()
             answer["edge"] = (await ask(Info()))["edge"]
         while answer["open"] and (await ask(QueueList((QUEUED,), limit=1)))["total"]:
-            await trio.sleep(POLL_S)
+            await pause()
         return True
 
     run_owner(directory, work, passphrase_file, timeout_s=timeout_s)

@@ -10,13 +10,11 @@ from supervm.common.cli.anchor import ask_anchor, no_anchor, write_anchor
 from supervm.common.cli.output import json_option
 from supervm.common.errors import InputError
 from supervm.common.host.config import load_config
-from supervm.common.host.durable import load_chain
-from supervm.common.host.process import run_node
+from supervm.common.host.genesis_file import load_chain
 from supervm.protocol.light.client import anchor_of
 
 from ..config import OPTIONS
 from ..messages import NewestAnchor
-from ..profile import PROFILE
 from .access import RequestRefused, passphrase_of, passphrase_option
 
 
@@ -36,6 +34,10 @@ def l4() -> None:
 @passphrase_option
 def run(config_file: Path, passphrase_file: Path | None) -> int:
     """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start."""
+    from supervm.common.host.process import run_node  # what a node needs is loaded for nodes alone
+
+    from ..profile import PROFILE
+
     config = load_config(config_file, tier=4, options=OPTIONS)
     return run_node(config, PROFILE, passphrase=passphrase_of(passphrase_file))
 

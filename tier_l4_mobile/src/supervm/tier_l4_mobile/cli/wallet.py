@@ -12,7 +12,7 @@ from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE
-from supervm.common.host.durable import load_chain
+from supervm.common.host.genesis_file import load_chain
 from supervm.common.text.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
 from supervm.protocol.base.address import encode_address
