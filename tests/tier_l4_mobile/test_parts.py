@@ -15,8 +15,8 @@ from supervm.common.contract.records import by_name
 from supervm.common.parts import light_memory
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.tier_l4_mobile import messages, node
-from supervm.tier_l4_mobile.config import OPTIONS
 from supervm.tier_l4_mobile.node import MobileNode
+from supervm.tier_l4_mobile.options import OPTIONS
 from supervm.tier_l4_mobile.tables import TABLES
 
 EDGE_TIER, TIER = 3, 4

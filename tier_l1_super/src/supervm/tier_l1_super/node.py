@@ -11,10 +11,11 @@ while a snapshot takes the place of the state (`Swap`).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
+from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
 from supervm.common.parts.manners import Rank
@@ -66,6 +67,7 @@ from .consensus.simplex.promises import (
 from .ground import Ground
 from .head import Head
 from .messages import Info
+from .more import MORE
 from .ranks import Ranks
 
 
@@ -81,6 +83,7 @@ class ValidatorNode(Shell):
         rng: source of jitter.
         observer: True if the write-ahead log is lost or damaged: the node must not sign anything (2.8, amnesia).
         listen_us: how long to listen, before the first vote, whether the key votes elsewhere.
+        values: the table ``[l1]`` as it was read, for parts of `MORE`.
 
     Raises:
         LocalProtocolError: the key is not one of the chain's validators, or the stored state is not this chain's.
@@ -90,6 +93,7 @@ class ValidatorNode(Shell):
     INFO = Info
     EVENTS = (*Shell.EVENTS, "database-older-than-log")
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
+    MORE = MORE
     PARTS: ClassVar[tuple[type[Part], ...]] = (
         Listening,
         Executor,
@@ -116,6 +120,7 @@ class ValidatorNode(Shell):
         rng: random.Random,
         observer: bool = False,
         listen_us: int = 0,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         super().__init__(
             targets=targets,
@@ -124,6 +129,7 @@ class ValidatorNode(Shell):
             name=encode_node_id,
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
+            values=values,
         )
         self.chain, self.node_id = chain, node_id
         self.ledger = ledger = Ledger(chain, reader)

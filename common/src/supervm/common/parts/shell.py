@@ -43,7 +43,7 @@ from ..contract.core import (
     Tick,
     WorkDone,
 )
-from ..contract.options import OptionSpec, OptionValue
+from ..contract.options import OptionSpec, OptionValue, one_table
 from ..contract.records import Reader, TableSpec
 from .chain_clock import ClockWatch
 from .costs import COSTS
@@ -200,8 +200,12 @@ class Shell:
 
     @classmethod
     def declared_options(cls) -> dict[str, OptionSpec]:
-        """Return the keys of the tier's configuration table."""
-        return {name: option for kind in cls.kinds_of_parts() for name, option in kind.options.items()}
+        """Return the keys of the tier's configuration table; a tier's `options.OPTIONS` are the same, without the node.
+
+        Raises:
+            LocalProtocolError: two parts declare the same key.
+        """
+        return one_table(*(kind.options for kind in cls.kinds_of_parts()))
 
     @classmethod
     def declared_requests(cls) -> tuple[type[msgspec.Struct], ...]:

@@ -41,7 +41,7 @@ from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
-from ..config import BATCH_OPTIONS, MinerOptions
+from ..options import BATCH_OPTIONS, MinerOptions
 from ..replica.replica import Replica
 from ..replica.source import VALIDATOR_TIER
 from .mempool import Mempool
