@@ -86,7 +86,8 @@ class ValidatorNode(Shell):
         values: the table ``[l1]`` as it was read, for parts of `MORE`.
 
     Raises:
-        LocalProtocolError: the key is not one of the chain's validators, or the stored state is not this chain's.
+        WrongKeys: the key and the node are not those of one validator of this genesis.
+        LocalProtocolError: the stored state is not this chain's; `SupplyMismatch` is one.
     """
 
     TIER = 1

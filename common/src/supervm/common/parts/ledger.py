@@ -45,6 +45,7 @@ from supervm.protocol.state.receipts import RECEIPTS, merkle_path
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
 from ..contract.records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
+from ..errors import CommonError
 
 UNDO_HEIGHTS = 32
 """Heights whose tree is kept for proofs (consensus.md 4)."""
@@ -100,8 +101,11 @@ class Applied:
     records: tuple[Record, ...]
 
 
-class SupplyMismatch(LocalProtocolError):
-    """The accounts do not sum to the supply: the node must stop and must not pay, vote or serve (C1)."""
+class SupplyMismatch(CommonError, LocalProtocolError):
+    """The accounts do not sum to the supply: the node must stop and must not pay, vote or serve (C1).
+
+    It is the protocol's, too: found while a node is made, it says that what was read back is damaged.
+    """
 
 
 class Ledger:

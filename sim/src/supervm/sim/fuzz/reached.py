@@ -17,6 +17,7 @@ from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
 
+from ..errors import SimulationError
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped
 from ..invariants import Monitor
 
@@ -80,9 +81,13 @@ class ReachedWatch:
         self._world.observe(self._on)
 
     def note(self, name: str) -> None:
-        """Count a state."""
+        """Count a state.
+
+        Raises:
+            SimulationError: `STATES` has none of that name.
+        """
         if name not in STATES:
-            raise KeyError(name)
+            raise SimulationError(f"there is no state {name!r} to be reached")
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def _on(self, event: Any) -> None:
