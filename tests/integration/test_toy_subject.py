@@ -28,6 +28,7 @@ from supervm.common.link.connection import LocalNode
 from supervm.common.parts.shell import wire_of
 from supervm.common.services.client import call, watch
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import BrokenContract, HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.wire.frames import encode_message
@@ -67,48 +68,32 @@ def make_store() -> MemoryStore:
     return MemoryStore(EdgeWithGuestbook.declared_tables())
 
 
-def of(effects: list[c.Effect], kind: type[Any]) -> list[Any]:
-    return [effect for effect in effects if isinstance(effect, kind)]
-
-
-def up(peer: bytes, tier: int, *features: str) -> c.PeerUp:
-    return c.PeerUp(peer, tier, features, 0, None)
-
-
 # --- two ends in memory ---------------------------------------------------------------------------------------------
 
 
 class Ends:
-    """A visitor and an edge, and what travels between them as frames."""
+    """A visitor and an edge in a test's hands, and what travels between them as frames."""
 
     def __init__(self, store: MemoryStore, **values: int) -> None:
-        self.store = store
-        self.edge, self.visitor = make_edge(store, **values), make_visitor()
-        for core in (self.edge, self.visitor):
-            core.step(NOW_US, c.Started())
-        self.visitor.step(NOW_US, up(EDGE.public, 3, *wire_of(self.edge).features))
-        self.edge.step(NOW_US, up(VISITOR.public, 4, *wire_of(self.visitor).features))
+        self.edge = HandDriver(make_edge(store, **values), store, now_us=NOW_US)
+        self.visitor = HandDriver(make_visitor(), MemoryStore(()), now_us=NOW_US)
+        self.visitor.up(EDGE.public, 3, features=wire_of(self.edge.core).features)
+        self.edge.up(VISITOR.public, 4, features=wire_of(self.visitor.core).features)
 
-    def sign(self, text: str) -> list[c.Effect]:
-        effects: list[c.Effect] = []
-        for send in of(self.visitor.step(NOW_US, c.Command(1, Sign(text))), c.Send):
-            message = wire_of(self.edge).decode(encode_message(send.message))
-            effects += self.edge.step(NOW_US, c.Received(VISITOR.public, message))
-        for write in of(effects, c.Persist):
-            self.store.commit(write.records)
-        return effects
+    def sign(self, text: str) -> None:
+        assert self.visitor.call(Sign(text)) == 1
+        for note in self.visitor.take(Note, EDGE.public):
+            self.edge.receive(VISITOR.public, wire_of(self.edge.core).decode(encode_message(note)))
 
     def notes(self) -> list[tuple[int, str]]:
-        (reply,) = self.edge.step(NOW_US, c.Command(2, Notes()))
-        assert isinstance(reply, c.Reply)
-        return [(note["number"], note["text"]) for note in reply.value]
+        return [(note["number"], note["text"]) for note in self.edge.call(Notes())]
 
 
 def test_a_note_is_kept_told_and_still_there_after_a_restart() -> None:
     store = make_store()
     ends = Ends(store)
-    (event,) = of(ends.sign("was here"), c.Publish)
-    assert (event.name, event.fields) == ("note", {"author": VISITOR.public.hex(), "number": 1})
+    ends.sign("was here")
+    assert ends.edge.told("note") == [{"author": VISITOR.public.hex(), "number": 1}]
     ends.sign("and here")
     assert ends.notes() == [(1, "was here"), (2, "and here")]
     again = Ends(store, notes_max=2)
@@ -133,13 +118,12 @@ def test_the_edge_declares_what_the_guestbook_brings() -> None:
 
 def test_a_note_that_breaks_the_rule_is_blamed_on_its_sender_and_costs_it() -> None:
     ends = Ends(make_store())
-    (event,) = of(ends.sign("two\nlines"), c.Publish)
-    assert (event.name, event.fields["code"]) == ("peer-fault", "note")
-    assert ends.notes() == []
-    effects: list[c.Effect] = []
-    while not of(effects, c.Hold):
-        effects = ends.edge.step(NOW_US, c.Received(VISITOR.public, Note("again")))  # type: ignore[arg-type]
-    assert "throttled" in [event.name for event in of(effects, c.Publish)]
+    ends.sign("two\nlines")
+    (fault,) = ends.edge.told("peer-fault")
+    assert (fault["code"], ends.notes()) == ("note", [])
+    while not ends.edge.holds:
+        ends.edge.receive(VISITOR.public, Note("again"))
+    assert ends.edge.told("throttled")
 
 
 # --- the driver -----------------------------------------------------------------------------------------------------
@@ -194,6 +178,15 @@ async def test_a_note_travels_between_two_drivers(nursery: trio.Nursery) -> None
     await visitor.driver.stop()
     await edge.driver.stop()
     assert store.count("notes") == 1
+
+
+def test_a_note_to_an_edge_without_a_guestbook_is_a_fault_of_whoever_sends_it() -> None:
+    visitor = HandDriver(make_visitor(), MemoryStore(()), now_us=NOW_US)
+    visitor.up(EDGE.public, 3)
+    assert visitor.call(Sign("to whom?")) == 0
+    visitor.core.outbox.send(EDGE.public, Note("a part that does not look"))  # type: ignore[arg-type]
+    with pytest.raises(BrokenContract, match="may not send Note"):
+        visitor.wait(30_000_000)
 
 
 async def test_an_edge_without_a_guestbook_is_never_sent_a_note(nursery: trio.Nursery) -> None:

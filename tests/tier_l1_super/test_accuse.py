@@ -10,24 +10,12 @@ import pytest
 from chain_tools import TestChain, make_test_chain
 from evidence_samples import batch_with, faulty_entries
 
-from supervm.common.contract.core import (
-    Effect,
-    HangUp,
-    Outbox,
-    PeerDown,
-    PeerUp,
-    Persist,
-    Publish,
-    Received,
-    Started,
-    Work,
-    WorkDone,
-)
+from supervm.common.contract.core import Effect, HangUp, Outbox, Persist, Publish
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.base.keys import verify_many
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.evidence import Culprit, check_evidence, decode_evidence, double_vote
 from supervm.protocol.chain.header import Justification
@@ -44,39 +32,34 @@ NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, V
 A, B = b"a" * 32, b"b" * 32
 
 
-class Solo:
+class Solo(HandDriver[ValidatorNode]):
     """One validator of four that is linked to all others and two miners, and hears what a test says."""
 
     def __init__(self) -> None:
         self.chain: TestChain = make_test_chain(4, miners=2)
-        self.now_us = (self.chain.chain.genesis.time_ms + 60_000) * 1_000
         self.index = self.chain.rules.leader(0)  # not the leader of views 1 to 3
-        self.node = ValidatorNode(
+        store = MemoryStore(TABLES, with_log=True)
+        node = ValidatorNode(
             chain=self.chain.chain,
             node_id=self.chain.node_keys[self.index].public,
             key=self.chain.validator_keys[self.index],
-            reader=MemoryStore(TABLES, with_log=True),
+            reader=store,
             targets=(),
             rng=random.Random(1),
         )
-        self.step(Started())
+        super().__init__(node, store, now_us=(self.chain.chain.genesis.time_ms + 60_000) * 1_000, disk_at_once=False)
         for tier, keys in ((1, self.chain.node_keys), (2, self.chain.miner_keys)):
             for key in keys:
-                if key.public != self.node.node_id:
-                    self.step(PeerUp(key.public, tier, (), 0, None))
-
-    def step(self, event: object) -> list[Effect]:
-        return self.node.step(self.now_us, event)  # type: ignore[arg-type]
+                if key.public != self.core.node_id:
+                    self.up(key.public, tier)
 
     def again(self, signer: int) -> None:
         """A validator that was hung up on comes back when its ban is over."""
-        peer = self.chain.node_keys[signer].public
-        self.step(PeerDown(peer, "hung up"))
         self.now_us += 20_000_000
-        self.step(PeerUp(peer, 1, (), 0, None))
+        self.up(self.chain.node_keys[signer].public, 1)
 
     def hears(self, signer: int, message: Message) -> list[Effect]:
-        return self.step(Received(self.chain.node_keys[signer].public, message))
+        return self.receive(self.chain.node_keys[signer].public, message)
 
     def proposes(self, block: Block) -> list[Effect]:
         return self.hears(block.header.proposer, ProposalMessage(encode(block)))
@@ -161,9 +144,7 @@ def test_a_batch_that_its_miner_must_not_have_signed(fault: str) -> None:
     solo = Solo()
     miner = solo.chain.miner_keys[1].public
     batch = batch_with(solo.chain, faulty_entries(solo.chain)[fault])
-    effects = solo.step(Received(miner, BatchMessage(encode(batch))))
-    for work in [effect for effect in effects if isinstance(effect, Work)]:
-        effects += solo.step(WorkDone(work.token, verify_many(work.job.items)))
+    effects = solo.receive(miner, BatchMessage(encode(batch)))
     assert solo.culprits(effects) == [Culprit("E7", miner=miner)]
     assert HangUp(miner, "bad-batch", ANY) in effects
     assert not any(isinstance(effect, Persist) for effect in effects)

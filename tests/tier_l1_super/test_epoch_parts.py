@@ -21,6 +21,7 @@ from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -695,7 +696,7 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
     store = MemoryStore(TABLES)
     node = Bench(chain, 1, store)
     for place, chunk in enumerate(chunks):
-        node.up(0, 2, 3)
+        node.linked(0, 2, 3)
         node.get(0, BlocksMessage(encode(chunk)))
         assert node.core.serving.tip == chunk.blocks[-1].header.height
         assert node.core.ledger.height == node.core.serving.tip
@@ -705,7 +706,7 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
         if place % 2:
             store.reopen()
             node = Bench(chain, 1, store, now_us=node.now_us)
-    assert (node.hung_up, node.halted) == ([], [])
+    assert (node.hung_up, node.halted) == ({}, "")
 
 
 def test_the_longest_run_that_can_be_served_fits_into_a_message() -> None:
@@ -734,56 +735,30 @@ def test_the_longest_run_that_can_be_served_fits_into_a_message() -> None:
 # --- the node ---------------------------------------------------------------------------------------------------------
 
 
-class Bench:
-    """One L1 node, stepped by hand; its disk answers at once."""
+class Bench(HandDriver[ValidatorNode]):
+    """One L1 node in a test's hands."""
 
     def __init__(self, chain: EpochChain, node: int = 0, store: MemoryStore | None = None, *, now_us: int = 0) -> None:
         self.chain, self.node_index = chain, node
-        self.store = store or MemoryStore(TABLES)
-        self.now_us = now_us or chain.chain.genesis.time_ms * 1000
-        self.sent: list[tuple[bytes, Message]] = []
-        self.hung_up: list[bytes] = []
-        self.halted: list[str] = []
-        self.core = ValidatorNode(
+        store = store or MemoryStore(TABLES)
+        core = ValidatorNode(
             chain=chain.chain,
             node_id=chain.node_id(node),
             key=chain.key(node),
-            reader=self.store,
+            reader=store,
             targets=(),
             rng=random.Random(1),
         )
-        self.step(c.Started())
+        super().__init__(core, store, now_us=now_us or chain.chain.genesis.time_ms * 1000)
 
-    def step(self, event: c.Input) -> None:
-        events = [event]
-        while events:
-            for effect in self.core.step(self.now_us, events.pop(0)):
-                match effect:
-                    case c.Persist(token, records):
-                        self.store.commit(records)
-                        events.append(c.Durable(token))
-                    case c.Send(peer, message, _):
-                        self.sent.append((peer, message))
-                    case c.HangUp(peer, _, _):
-                        self.hung_up.append(peer)
-                    case c.Halt(reason):
-                        self.halted.append(reason)
-
-    def up(self, *nodes: int) -> None:
+    def linked(self, *nodes: int) -> None:
         for node in nodes:
-            self.step(c.PeerUp(self.chain.node_id(node), 1, (), 0, None))
+            self.up(self.chain.node_id(node), 1)
 
     def get(self, node: int, message: Message) -> None:
-        self.step(c.Received(self.chain.node_id(node), message))  # type: ignore[arg-type]
+        self.receive(self.chain.node_id(node), message)
 
-    def run(self, us: int) -> None:
-        end_us = self.now_us + us
-        while (deadline := self.core.deadline_us) is not None and deadline <= end_us:
-            self.now_us = max(self.now_us, deadline)
-            self.step(c.Tick())
-        self.now_us = end_us
-
-    def take(self, kind: type, node: int | None = None) -> list[Message]:
+    def taken(self, kind: type, node: int | None = None) -> list[Message]:
         found = [m for peer, m in self.sent if isinstance(m, kind) and node in (None, self.number(peer))]
         self.sent.clear()
         return found
@@ -810,14 +785,14 @@ def test_a_node_catches_up_through_epochs_from_blocks_alone(node: int) -> None:
     """The first block of the next epoch proves that it may begin; the node is where the chain is, with its seat."""
     chain, root = across_epochs(lambda chain: chain.members(*OTHERS))
     bench = Bench(chain, node)
-    bench.up(1)
+    bench.linked(1)
     bench.get(1, bench.finalized(1, root))
     bench.get(1, bench.finalized(root + 1, root + 1))
     bench.get(1, bench.finalized(root + 1, root + 1))
     assert bench.core.ledger.height == root + 1
     assert bench.core.seat.rules.epoch == 1
     assert bench.core.index == {0: 0, 3: None, 4: 3, 9: None}[node]
-    assert (bench.hung_up, bench.halted) == ([], [])
+    assert (bench.hung_up, bench.halted) == ({}, "")
     again = Bench(chain, node, bench.store)
     assert (again.core.seat.rules.epoch, again.core.index) == (1, bench.core.index)
     assert again.core.simplex.committed == chain.head
@@ -829,7 +804,7 @@ def test_an_answer_that_crosses_the_change_of_epoch_is_no_fault() -> None:
     blocks, proof = sealed_by_descendants(chain)
     answer = BlocksMessage(encode(FinalizedBlocks(1, (*blocks, *proof.blocks), proof.finalization)))
     bench = Bench(chain)
-    bench.up(1)
+    bench.linked(1)
     bench.get(1, answer)
     assert bench.core.simplex.sealed
     bench.get(1, CheckpointMessage(encode(chain.certified(3))))
@@ -843,17 +818,17 @@ def test_a_sealed_node_restarts_sealed() -> None:
     chain = EpochChain(4)
     blocks, proof = sealed_by_descendants(chain)
     bench = Bench(chain)
-    bench.up(1)
+    bench.linked(1)
     bench.get(1, BlocksMessage(encode(FinalizedBlocks(1, (*blocks, *proof.blocks), proof.finalization))))
     again = Bench(chain, store=bench.store)
     assert (again.core.seat.rules.epoch, again.core.simplex.sealed, again.core.ledger.height) == (0, True, 3)
-    again.up(1, 2)
+    again.linked(1, 2)
     again.sent.clear()
     again.get(1, VoteMessage((chain.vote(1, VoteKind.NULLIFY, 9, rules=chain.rules_of[0]),)))
-    (helped,) = again.take(CertificateMessage, 1)
+    (helped,) = again.taken(CertificateMessage, 1)
     assert helped.certificates == (proof.finalization,)  # type: ignore[attr-defined]
-    again.run(3_000_000)
-    kinds = {vote.kind for message in again.take(VoteMessage) for vote in message.votes}  # type: ignore[attr-defined]
+    again.wait(3_000_000)
+    kinds = {vote.kind for message in again.taken(VoteMessage) for vote in message.votes}  # type: ignore[attr-defined]
     assert kinds == {VoteKind.CHECKPOINT}
     (chunk,) = [again.core.serving.chunk(1)]
     assert chunk is not None
@@ -866,7 +841,7 @@ def test_who_is_behind_an_epoch_is_told_where_it_goes_on() -> None:
     """Votes, or only a status - an observer has nothing else to say -, of whoever: a leaving validator too."""
     chain, root = across_epochs(lambda chain: chain.members(*OTHERS))
     bench = Bench(chain)
-    bench.up(1, 2, 3)
+    bench.linked(1, 2, 3)
     bench.get(1, bench.finalized(1, root))
     bench.get(1, bench.finalized(root + 1, root + 1))
     bench.get(1, bench.finalized(root + 1, root + 1))
@@ -890,13 +865,13 @@ def test_a_voteless_member_that_missed_the_certificate_gets_it() -> None:
     chain, root = across_epochs()
     ahead, behind = Bench(chain, 0), Bench(chain, 1)
     for bench, peer in ((ahead, 1), (behind, 0)):
-        bench.up(peer, 2)
+        bench.linked(peer, 2)
         bench.get(2, bench.finalized(1, root))
     ahead.get(2, CheckpointMessage(encode(chain.certified(root))))
     assert (ahead.core.seat.rules.epoch, behind.core.seat.rules.epoch) == (1, 0)
     ahead.sent.clear()
-    behind.run(2_500_000)
-    for status in behind.take(ConsensusStatus, 0)[:1]:
+    behind.wait(2_500_000)
+    for status in behind.taken(ConsensusStatus, 0)[:1]:
         ahead.get(1, status)
     for message in [item for peer, item in ahead.sent if peer == chain.node_id(1)]:
         behind.get(0, message)
@@ -907,22 +882,22 @@ def test_a_member_whose_set_has_left_follows_whom_it_finds() -> None:
     """All others handed over while it was away, and only strangers are there."""
     chain, root = across_epochs(lambda chain: chain.members(4, 5, 6))
     bench = Bench(chain, 0)
-    bench.up(4)
-    bench.run(2_500_000)
-    assert bench.take(Follow, 4) == [Follow(0)]
+    bench.linked(4)
+    bench.wait(2_500_000)
+    assert bench.taken(Follow, 4) == [Follow(0)]
     bench.get(4, bench.finalized(1, root))
     bench.get(4, bench.finalized(root + 1, root + 1))
     assert (bench.core.seat.rules.epoch, bench.core.index) == (1, None)
     stays = Bench(chain, 0)
-    stays.up(1, 4)
-    stays.run(10_000_000)
-    assert stays.take(Follow) == []
+    stays.linked(1, 4)
+    stays.wait(10_000_000)
+    assert stays.taken(Follow) == []
 
 
 def test_missing_blocks_are_asked_of_one_validator_after_the_other() -> None:
     """Found by fuzzing: a turn by the clock met the same peer at each tick of a timer, and that one lacked them too."""
     bench = Bench(EpochChain(4), 0)
-    bench.up(1, 2, 3)
+    bench.linked(1, 2, 3)
     bench.sent.clear()
     for _ in range(3):
         bench.core.whereabouts.ask_anyone()
@@ -936,19 +911,19 @@ def test_a_final_block_is_still_given_to_who_lacks_just_that_one() -> None:
     chain.add()
     chain.add()
     bench = Bench(chain, 0)
-    bench.up(1)
+    bench.linked(1)
     bench.get(1, bench.finalized(1, 2))
     bench.sent.clear()
     block = chain.blocks[0]
     bench.get(1, GetBlock(block.header.view, block.hash))
     bench.get(1, GetBlock(block.header.view + 1, block.hash))
-    assert bench.take(ProposalMessage, 1) == [ProposalMessage(encode(block))]
+    assert bench.taken(ProposalMessage, 1) == [ProposalMessage(encode(block))]
 
 
 def test_a_node_far_ahead_is_asked_for_the_chain_whoever_it_is() -> None:
     chain = EpochChain(4)
     bench = Bench(chain, 0)
-    bench.up(1, 9)
+    bench.linked(1, 9)
     bench.sent.clear()
     bench.get(9, ConsensusStatus(10**6, 1, 1, 10**3, False))
     assert [item for peer, item in bench.sent if peer == chain.node_id(9)] == [GetBlocks(1)]
@@ -970,7 +945,7 @@ def test_a_smaller_set_is_not_indexed_by_what_the_larger_one_left(left: str) -> 
     """Validator 4 may do what it likes before it leaves, and so may an honest miner: nobody falls over it later."""
     chain, root = shrunk()
     bench = Bench(chain)
-    bench.up(1, 2, 3, 4)
+    bench.linked(1, 2, 3, 4)
     old = chain.rules_of[0]
     if left == "a vote ahead":
         votes = tuple(chain.vote(4, VoteKind.CHECKPOINT, root + ahead, b"x" * 32, rules=old) for ahead in range(1, 9))
@@ -988,14 +963,14 @@ def test_a_smaller_set_is_not_indexed_by_what_the_larger_one_left(left: str) -> 
     bench.get(1, bench.finalized(root + 1, root + 1))
     bench.get(1, bench.finalized(root + 1, root + 1))
     assert (bench.core.seat.rules.epoch, bench.core.ledger.height) == (1, root + 1)
-    bench.run(5_000_000)
+    bench.wait(5_000_000)
     header = chain.checkpoints[-1]
     for signer in (1, 2, 3):
         vote = chain.vote(signer, VoteKind.CHECKPOINT, header.height, header.hash)
         bench.get(signer, VoteMessage((vote,)))
     assert bench.core.executor.tally.height == root + 1
-    assert bench.halted == []
-    assert bench.hung_up == ([chain.node_id(4)] if left.startswith("a bad vote") else [])
+    assert bench.halted == ""
+    assert list(bench.hung_up) == ([chain.node_id(4)] if left.startswith("a bad vote") else [])
 
 
 def test_a_restart_past_the_epochs_time_votes_on_no_batch() -> None:
@@ -1003,7 +978,7 @@ def test_a_restart_past_the_epochs_time_votes_on_no_batch() -> None:
     chain = EpochChain(4)
     chain.add(ts_ms=late(chain))
     bench = Bench(chain, now_us=late(chain) * 1000)
-    bench.up(1)
+    bench.linked(1)
     bench.get(1, bench.finalized(1, 1))
     assert bench.core.voter.closed
     bench.store._log.clear()
@@ -1021,7 +996,7 @@ def test_who_is_to_validate_next_is_no_stranger_while_it_catches_up(by: str) -> 
     """Strangers share a twentieth of a core and 64 places: hostile ones could keep a future validator from its set."""
     chain = EpochChain(4)
     bench = Bench(chain, 0)
-    bench.up(1, 4, 9)
+    bench.linked(1, 4, 9)
     rank_of = {node: lambda node=node: bench.core.manners._peers[chain.node_id(node)].rank for node in (1, 4, 9)}
     assert [rank_of[node]() for node in (1, 4, 9)] == [Rank.MEMBER, Rank.STRANGER, Rank.STRANGER]
     members = chain.members(*OTHERS)
@@ -1042,15 +1017,15 @@ def test_an_observer_leaves_whom_it_follows_only_if_that_one_stays_behind() -> N
     for _ in range(8):
         chain.add()
     bench = Bench(chain, 9)
-    bench.up(1, 2)
+    bench.linked(1, 2)
     (follow,) = [(peer, message) for peer, message in bench.sent if isinstance(message, Follow)]
     followed = bench.number(follow[0])
     other = 3 - followed  # type: ignore[operator]
-    bench.take(Follow)
+    bench.taken(Follow)
     for height in range(1, 7):  # in turn one is ahead of the other by a block
         bench.now_us += 400_000
         bench.get(followed if height % 2 else other, bench.finalized(height, height))  # type: ignore[arg-type]
-    assert bench.take(Follow) == []
+    assert bench.taken(Follow) == []
     bench.now_us += 2_000_000
     bench.get(other, bench.finalized(7, 7))
-    assert bench.take(Follow, other) == [Follow(7)]
+    assert bench.taken(Follow, other) == [Follow(7)]

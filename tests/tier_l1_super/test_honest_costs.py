@@ -8,6 +8,7 @@ from chain_tools import make_test_chain
 
 from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.chain import BatchMessage, GetBatches
 from supervm.protocol.wire.consensus import CertificateMessage
@@ -18,42 +19,29 @@ from supervm.tier_l1_super.tables import TABLES
 CHAIN = make_test_chain(4)
 
 
-class Bench:
-    """Validator 0, connected to the three others; its disk answers at once."""
+class Bench(HandDriver[ValidatorNode]):
+    """Validator 0, connected to the three others."""
 
     def __init__(self) -> None:
         self.node_ids = [key.public for key in CHAIN.node_keys]
-        self.now_us = CHAIN.chain.genesis.time_ms * 1000
-        self.store = MemoryStore(TABLES)
-        self.asked: dict[int, list[bytes]] = {}
-        self.holds: list[bytes] = []
-        self.core = ValidatorNode(
+        store = MemoryStore(TABLES)
+        node = ValidatorNode(
             chain=CHAIN.chain,
             node_id=self.node_ids[0],
             key=CHAIN.validator_keys[0],
-            reader=self.store,
+            reader=store,
             targets=(),
             rng=random.Random(1),
         )
-        self.step(c.Started())
+        super().__init__(node, store, now_us=CHAIN.chain.genesis.time_ms * 1000)
         for node_id in self.node_ids[1:]:
-            self.step(c.PeerUp(node_id, 1, (), 0, None))
-
-    def step(self, event: c.Input) -> None:
-        events = [event]
-        while events:
-            for effect in self.core.step(self.now_us, events.pop(0)):
-                match effect:
-                    case c.Persist(token, records):
-                        self.store.commit(records)
-                        events.append(c.Durable(token))
-                    case c.Send(peer, GetBatches(digests), _):
-                        self.asked.setdefault(self.node_ids.index(peer), []).extend(digests)
-                    case c.Hold(peer, _):
-                        self.holds.append(peer)
+            self.up(node_id, 1)
 
     def get(self, node: int, message: Message) -> None:
-        self.step(c.Received(self.node_ids[node], message))  # type: ignore[arg-type]
+        self.receive(self.node_ids[node], message)
+
+    def held(self) -> list[bytes]:
+        return [hold.peer for hold in self.holds]
 
 
 def test_who_repeats_what_is_known_in_a_standstill_is_not_held() -> None:
@@ -66,7 +54,7 @@ def test_who_repeats_what_is_known_in_a_standstill_is_not_held() -> None:
             bench.get(1, message)
         bench.now_us += 1_000_000
     assert bench.core.consensus.simplex.view >= 2
-    assert bench.holds == []
+    assert bench.held() == []
 
 
 def test_who_replays_without_end_is_held_all_the_same() -> None:
@@ -74,7 +62,7 @@ def test_who_replays_without_end_is_held_all_the_same() -> None:
     message = CertificateMessage((CHAIN.nullification(1),) * 255)
     for _ in range(300):
         bench.get(1, message)
-    assert {bench.node_ids[1]} == {*bench.holds}
+    assert {bench.node_ids[1]} == {*bench.held()}
 
 
 def test_who_was_asked_for_a_body_does_not_pay_for_that_another_was_quicker() -> None:
@@ -84,15 +72,16 @@ def test_who_was_asked_for_a_body_does_not_pay_for_that_another_was_quicker() ->
     batches = [CHAIN.batch(transfers[turn:] + transfers[:turn]) for turn in range(40)]
     bench.core.executor.want([CHAIN.batch_certificate(batch, (1, 2, 3)) for batch in batches], bench.now_us)
     bench.step(c.Tick())
-    (asked,) = bench.asked
-    assert bench.asked[asked] == [batch.header.digest for batch in batches]
+    questions = [(peer, digest) for peer, m in bench.sent if isinstance(m, GetBatches) for digest in m.digests]
+    (asked,) = {bench.node_ids.index(peer) for peer, _ in questions}
+    assert [digest for _, digest in questions] == [batch.header.digest for batch in batches]
     other = next(node for node in (1, 2, 3) if node != asked)
     for batch in batches:
         bench.get(other, BatchMessage(encode(batch)))
-    assert bench.holds == []
+    assert bench.held() == []
     for batch in batches:
         bench.get(asked, BatchMessage(encode(batch)))
-    assert bench.holds == []
+    assert bench.held() == []
     for batch in batches:
         bench.get(asked, BatchMessage(encode(batch)))
-    assert {*bench.holds} == {bench.node_ids[asked]}, "an answer is given once"
+    assert {*bench.held()} == {bench.node_ids[asked]}, "an answer is given once"

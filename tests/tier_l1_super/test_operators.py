@@ -12,6 +12,7 @@ from epoch_tools import EpochChain
 
 from supervm.common.contract import core as c
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.validators import Validator, ValidatorList
@@ -23,35 +24,26 @@ from supervm.tier_l1_super.tables import TABLES
 SECOND_US = 1_000_000
 
 
-class Operator:
+class Operator(HandDriver[ValidatorNode]):
     """One node and what its operator sees."""
 
     def __init__(
         self, chain: EpochChain, node: int = 0, *, key: SigningKey | None, observer: bool = False, behind_us: int = 0
     ) -> None:
-        self.core = ValidatorNode(
+        store = MemoryStore(TABLES)
+        core = ValidatorNode(
             chain=chain.chain,
             node_id=chain.node_id(node),
             key=key,
-            reader=MemoryStore(TABLES),
+            reader=store,
             targets=(),
             rng=random.Random(1),
             observer=observer,
         )
-        self.now_us = chain.chain.genesis.time_ms * 1000 - behind_us
-        self.events: list[c.Publish] = []
-        self._token = 0
-        self._take(self.core.step(self.now_us, c.Started()))
+        super().__init__(core, store, now_us=chain.chain.genesis.time_ms * 1000 - behind_us)
 
-    def _take(self, effects: list[c.Effect]) -> list[c.Effect]:
-        self.events += [effect for effect in effects if isinstance(effect, c.Publish)]
-        return effects
-
-    def ask(self, request: msgspec.Struct) -> c.Reply:
-        self._token += 1
-        effects = self._take(self.core.step(self.now_us, c.Command(self._token, request)))
-        (reply,) = [effect for effect in effects if isinstance(effect, c.Reply)]
-        return reply
+    def answer(self, request: msgspec.Struct) -> c.Reply:
+        return self.replies[self.ask(request)]
 
     def warnings(self) -> list[str]:
         return [event.name for event in self.events if event.level == "warning"]
@@ -75,7 +67,7 @@ def test_a_node_without_a_seat_says_so_at_its_start_and_in_info(
 ) -> None:
     operator = Operator(CHAIN, node, key=key, observer=observer)
     said = operator.core.about_seat()
-    info: Any = operator.ask(Info()).value
+    info: Any = operator.answer(Info()).value
     assert (info["validator"], info["no_seat"]) == (said["validator"], said["no_seat"])
     if why is None:
         assert said == {"validator": 0, "no_seat": None}
@@ -90,10 +82,10 @@ def test_a_node_without_a_seat_says_so_at_its_start_and_in_info(
 def test_a_genesis_ahead_of_the_clock_is_said_at_the_start_and_in_info() -> None:
     operator = Operator(CHAIN, key=CHAIN.key(0), behind_us=3_600 * SECOND_US)
     assert operator.warnings() == ["clock-behind"]
-    info: Any = operator.ask(Info()).value
+    info: Any = operator.answer(Info()).value
     assert ["3600 s behind the genesis file" in text for text in info["problems"]] == [True]
     operator.now_us += 3_600 * SECOND_US
-    assert operator.ask(Info()).value["problems"] == []  # type: ignore[index]
+    assert operator.answer(Info()).value["problems"] == []  # type: ignore[index]
 
 
 def listed(*members: Validator) -> Approve:
@@ -106,9 +98,9 @@ def test_one_list_in_two_orders_is_one_approval_and_is_shown_with_its_weight() -
     wishes = []
     for order in (members, members[::-1]):
         operator = Operator(CHAIN, key=CHAIN.key(0))
-        info: Any = operator.ask(listed(*order)).value
+        info: Any = operator.answer(listed(*order)).value
         wishes.append(info["wish"])
-        shown: Any = operator.ask(GetEpoch()).value
+        shown: Any = operator.answer(GetEpoch()).value
         assert (
             shown["approvals"]
             == [{"validators_hash": info["wish"], "weight": 1, "validators": [0], "own": True}]
@@ -120,7 +112,7 @@ def test_one_list_in_two_orders_is_one_approval_and_is_shown_with_its_weight() -
 
 def test_the_present_validators_in_another_order_are_no_change() -> None:
     operator = Operator(CHAIN, key=CHAIN.key(0))
-    info: Any = operator.ask(listed(*CHAIN.members(3, 1, 0, 2))).value
+    info: Any = operator.answer(listed(*CHAIN.members(3, 1, 0, 2))).value
     assert info["wish"] == info["validators_hash"]
     assert info["approvals"] == []
 
@@ -137,7 +129,7 @@ def test_the_present_validators_in_another_order_are_no_change() -> None:
 def test_a_list_with_keys_that_cannot_vote_is_refused_by_the_node_too(change: dict[str, Any], said: str) -> None:
     wrong = msgspec.structs.replace(CHAIN.member(6), **change)
     raw = encode(ValidatorList(1, (*CHAIN.members(0, 1, 2), wrong)))
-    reply = Operator(CHAIN, key=CHAIN.key(0)).ask(Approve(raw))
+    reply = Operator(CHAIN, key=CHAIN.key(0)).answer(Approve(raw))
     assert reply.value is None
     assert reply.error is not None
     assert re.search(said, reply.error)

@@ -16,12 +16,12 @@ import simplex_cluster as sim
 from chain_tools import TestChain, make_test_chain
 from simplex_solo import ADVANCE_US, LEAD_US, RULES, F, N, Solo, X, make_block, only, sent_votes
 
-from supervm.common.contract.core import PeerUp, Received, Send, Started, Work, WorkDone
+from supervm.common.contract.core import Send
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.base.keys import verify_many
 from supervm.protocol.chain.block import Block, check_block
 from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.chain.header import CheckpointRef, Justification
@@ -359,36 +359,31 @@ def test_p8_the_verdict_on_a_block_depends_on_its_chain_only(monkeypatch: pytest
     assert after == [before[place] for place in order]
 
 
-class Validator:
-    """A whole validator node, linked to the others and the miners."""
+class Validator(HandDriver[ValidatorNode]):
+    """A whole validator node, linked to the others and the miners; its disk and its workers are slow."""
 
     def __init__(self, chain: TestChain, index: int, *, hours: int) -> None:
         self.chain, self.index = chain, index
-        self.now_us = (chain.chain.genesis.time_ms + hours * 3_600_000) * 1_000
-        self.node = ValidatorNode(
+        store = MemoryStore(TABLES, with_log=True)
+        node = ValidatorNode(
             chain=chain.chain,
             node_id=chain.node_keys[index].public,
             key=chain.validator_keys[index],
-            reader=MemoryStore(TABLES, with_log=True),
+            reader=store,
             targets=(),
             rng=random.Random(index),
         )
-        self.step(Started())
+        now_us = (chain.chain.genesis.time_ms + hours * 3_600_000) * 1_000
+        super().__init__(node, store, now_us=now_us, disk_at_once=False, work_at_once=False)
         for tier, keys in ((1, chain.node_keys), (2, chain.miner_keys)):
             for key in keys:
-                if key.public != self.node.node_id:
-                    self.step(PeerUp(key.public, tier, (), 0, None))
-
-    def step(self, event: Any) -> list[Any]:
-        return self.node.step(self.now_us, event)
-
-    def hears(self, signer: int, message: Message) -> list[Any]:
-        return self.step(Received(self.chain.node_keys[signer].public, message))
+                if key.public != self.core.node_id:
+                    self.up(key.public, tier)
 
     def votes_on(self, block: Block) -> list[tuple[VoteKind, bytes]]:
         """What it tells one peer about the block's view when the block comes."""
-        peer = next(key.public for key in self.chain.node_keys if key.public != self.node.node_id)
-        effects = self.hears(block.header.proposer, ProposalMessage(encode(block)))
+        peer = next(key.public for key in self.chain.node_keys if key.public != self.core.node_id)
+        effects = self.receive(self.chain.node_keys[block.header.proposer].public, ProposalMessage(encode(block)))
         return [
             (vote.kind, vote.digest)
             for one in effects
@@ -409,13 +404,13 @@ def test_p8_nodes_with_other_clocks_pools_and_databases_vote_alike() -> None:
     for block, expected in ((SECOND_BLOCK, (N, SECOND_BLOCK.hash)), (BACKWARDS, (X, ZERO_HASH))):
         fresh = Validator(CHAIN, index, hours=1)
         filled = Validator(CHAIN, index, hours=2)
-        for work in filled.step(Received(CHAIN.miner_keys[0].public, BatchMessage(encode(BATCH)))):
-            if isinstance(work, Work):
-                filled.step(WorkDone(work.token, verify_many(work.job.items)))
+        filled.receive(CHAIN.miner_keys[0].public, BatchMessage(encode(BATCH)))
+        filled.work()
         later = Validator(CHAIN, index, hours=365 * 24)
         for node in (fresh, filled, later):
             node.votes_on(FIRST)
-        later.hears(FIRST.header.proposer, CertificateMessage((CHAIN.finalization(FIRST.header),)))
+        leader = CHAIN.node_keys[FIRST.header.proposer].public
+        later.receive(leader, CertificateMessage((CHAIN.finalization(FIRST.header),)))
         assert [node.votes_on(block) for node in (fresh, filled, later)] == [[expected]] * 3
 
 

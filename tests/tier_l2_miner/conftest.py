@@ -1,19 +1,18 @@
-"""Four validators in a test's hands, and a miner stepped by hand: real keys, real objects, no clock."""
+"""Four validators in a test's hands, and a miner in its hands, too: real keys, real objects, no clock."""
 
 from __future__ import annotations
 
 import random
-from collections import deque
 from types import SimpleNamespace
 
 import pytest
 
-from supervm.common.contract import core as c
 from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
-from supervm.protocol.base.keys import SigningKey, verify, verify_many
+from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
 from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
@@ -34,7 +33,6 @@ from supervm.protocol.chain.validators import Validator
 from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
 from supervm.protocol.money.transfer import parse_transfer, sign_transfer
 from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
-from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l2_miner.tables import TABLES
@@ -167,63 +165,26 @@ class Net:
         return CertifiedCheckpoint(1, header, certificate.signatures)
 
 
-class Bench:
-    """A miner under a hand-stepped clock."""
+class Bench(HandDriver[MinerNode]):
+    """A miner in a test's hands."""
 
     def __init__(self, net: Net, *, store: MemoryStore | None = None, seed: int = 1, **options) -> None:
         self.net = net
-        self.store = store or MemoryStore(TABLES)
-        self.now = 5_000_000_000
-        self.sent: list[tuple[bytes, object]] = []
-        self.events: list[c.Publish] = []
-        self.hung_up: list[c.HangUp] = []
-        self.halts: list[str] = []
-        self.replies: list[c.Reply] = []
-        self.node = MinerNode(
+        store = store or MemoryStore(TABLES)
+        node = MinerNode(
             chain=net.chain,
             key=net.miner_key,
-            reader=self.store,
+            reader=store,
             targets=(),
             rng=random.Random(seed),
             options=MinerOptions(**options),
         )
-        self.step(c.Started())
-
-    def step(self, event: c.Input) -> None:
-        queue = deque([event])
-        while queue:
-            for effect in self.node.step(self.now, queue.popleft()):
-                match effect:
-                    case c.Persist(token, records):
-                        self.store.commit(records)
-                        queue.append(c.Durable(token))
-                    case c.Work(token, _, job):
-                        queue.append(c.WorkDone(token, verify_many(job.items)))
-                    case c.Send(peer, message, _):
-                        assert len(encode_message(message)) <= FRAME_BYTES_MAX_CORE
-                        self.sent.append((peer, message))
-                    case c.HangUp():
-                        self.hung_up.append(effect)
-                    case c.Halt(reason):
-                        self.halts.append(reason)
-                    case c.Publish():
-                        self.events.append(effect)
-                    case c.Reply():
-                        self.replies.append(effect)
-
-    def receive(self, peer: bytes, message) -> None:
-        self.step(c.Received(peer, message))
-
-    def up(self, peer: bytes, tier: int) -> None:
-        self.step(c.PeerUp(peer, tier, (), 0, None))
-
-    def down(self, peer: bytes) -> None:
-        self.step(c.PeerDown(peer, "test"))
+        super().__init__(node, store, now_us=5_000_000_000)
 
     def forgive(self, peer: bytes) -> None:
         """Let the longest ban of a validator pass, and have it connect again."""
         self.down(peer)
-        self.now += 61_000_000
+        self.now_us += 61_000_000
         self.up(peer, 1)
 
     def start(self) -> None:
@@ -238,33 +199,13 @@ class Bench:
     @property
     def source(self) -> bytes:
         """The validator that the miner follows."""
-        return self.node.replica.source
+        return self.core.replica.source
 
     def catch_up(self, *, checkpoint: bool = True) -> None:
-        for finalized in self.net.blocks[self.node.replica._tip.height :]:
+        for finalized in self.net.blocks[self.core.replica._tip.height :]:
             self.receive(self.source, BlocksMessage(encode(finalized)))
         if checkpoint:
             self.receive(self.source, CheckpointMessage(encode(self.net.checkpoints[-1])))
-
-    def run(self, us: int) -> None:
-        """Let `us` microseconds pass, ticking whenever the node wants to."""
-        end = self.now + us
-        steps = 0
-        while True:
-            deadline = self.node.deadline_us
-            if deadline is None or deadline > end:
-                break
-            self.now = max(self.now, deadline)
-            self.step(c.Tick())
-            steps += 1
-            assert steps < 10_000, "the node's deadline does not move"
-        self.now = end
-
-    def take(self, kind, peer: bytes | None = None) -> list:
-        """Remove and return the messages of a kind that were sent (to `peer`)."""
-        found = [m for p, m in self.sent if isinstance(m, kind) and peer in (None, p)]
-        self.sent = [(p, m) for p, m in self.sent if not (isinstance(m, kind) and peer in (None, p))]
-        return found
 
     def peers_sent(self, kind) -> list[bytes]:
         return [p for p, m in self.sent if isinstance(m, kind)]

@@ -43,14 +43,14 @@ class Place:
             bodies={},
         )
         self.bench = kit.Bench(net, store=store or MemoryStore(TABLES))
-        self.bench.now = GENESIS_TIME_MS * 1000
+        self.bench.now_us = GENESIS_TIME_MS * 1000
         for node in nodes:
             self.bench.up(chain.node_id(node), 1)
         self.bench.up(EDGE, 3)
 
     @property
     def node(self) -> Any:
-        return self.bench.node
+        return self.bench.core
 
     @property
     def epoch(self) -> int:
@@ -95,7 +95,7 @@ def test_what_is_not_executed_is_batched_again_for_the_new_epoch(kit: Any, certi
     place = started(kit, chain, 0, 1, 2, 3)
     transfers = [chain.tools.transfer("alice", chain.tools.account("bob")) for _ in range(5)]
     place.bench.receive(EDGE, Submit(tuple(transfer.raw for transfer in transfers)))
-    place.bench.run(60_000)
+    place.bench.wait(60_000)
     (old,) = place.batches()
     assert (old.header.epoch, old.transfers) == (0, tuple(transfer.raw for transfer in transfers))
     place.vote(old, 0, 1)
@@ -110,21 +110,21 @@ def test_what_is_not_executed_is_batched_again_for_the_new_epoch(kit: Any, certi
     assert place.epoch == 1
     place.bench.sent.clear()
     place.vote(old, 3)
-    place.bench.run(60_000)
+    place.bench.wait(60_000)
     (new,) = place.batches()
     assert (new.header.epoch, new.transfers) == (1, old.transfers)
-    place.bench.run(3_000_000)
+    place.bench.wait(3_000_000)
     assert place.bench.take(BatchCertificateMessage) == []
     place.vote(new, 0, 1, 2)
     assert place.bench.take(BatchCertificateMessage) != []
-    assert (place.bench.hung_up, place.bench.halts) == ([], [])
+    assert (place.bench.hung_up, place.bench.halted) == ({}, "")
 
 
 def test_executed_transfers_are_not_batched_again(kit: Any) -> None:
     chain = EpochChain(4)
     place = started(kit, chain, 0, 1, 2, 3)
     place.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
-    place.bench.run(60_000)
+    place.bench.wait(60_000)
     (batch,) = place.batches()
     place.vote(batch, 0, 1, 2)
     block = chain.block(refs=[chain.tools.batch_certificate(batch)])
@@ -136,7 +136,7 @@ def test_executed_transfers_are_not_batched_again(kit: Any) -> None:
     place.blocks(2, 3)
     place.checkpoint(3)
     place.bench.sent.clear()
-    place.bench.run(3_000_000)
+    place.bench.wait(3_000_000)
     assert (place.epoch, place.batches(), place.node.mempool.queued) == (1, [], 0)
 
 
@@ -204,7 +204,7 @@ def test_a_restart_between_the_seal_and_its_certificate_loses_no_change(kit: Any
     again.bench.receive(EDGE, GetValidatorChanges(0))
     expected = ValidatorChanges(tuple(encode(change) for change in chain.changes()))
     assert again.bench.take(ValidatorChanges, EDGE)[-1] == expected
-    assert again.bench.hung_up == []
+    assert again.bench.hung_up == {}
 
 
 def test_a_validator_that_left_is_not_blamed_for_what_it_still_sends(kit: Any) -> None:
@@ -222,7 +222,7 @@ def test_a_validator_that_left_is_not_blamed_for_what_it_still_sends(kit: Any) -
     ):
         for _ in range(5):
             place.bench.receive(chain.node_id(3), message)
-    assert place.bench.hung_up == []
+    assert place.bench.hung_up == {}
     assert [event for event in place.bench.events if event.name == "peer-fault"] == []
 
 
@@ -239,7 +239,7 @@ def test_a_miner_that_was_off_while_everybody_changed_finds_its_way(kit: Any) ->
     again.checkpoint(root + 1)
     assert (again.epoch, again.node.replica.certified_height) == (1, root + 1)
     again.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
-    again.bench.run(60_000)
+    again.bench.wait(60_000)
     assert {peer for peer, message in again.bench.sent if isinstance(message, BatchMessage)} == {
         chain.node_id(node) for node in (4, 5, 6, 7)
     }

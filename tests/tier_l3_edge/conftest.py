@@ -1,33 +1,20 @@
-"""A network in small for edge tests: real genesis, tree, certificates and transfers, and a driver stepped by hand."""
+"""A network in small for edge tests: real genesis, tree, certificates and transfers, and an edge in a test's hands."""
 
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import pytest
 
-from supervm.common.contract.core import (
-    Durable,
-    Effect,
-    HangUp,
-    Input,
-    PeerDown,
-    PeerUp,
-    Persist,
-    Received,
-    Send,
-    Started,
-    Tick,
-    Work,
-    WorkDone,
-)
+from supervm.common.contract.core import Effect, Input, Work
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.base.keys import SigningKey, verify, verify_many
+from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
 from supervm.protocol.chain.validators import Validator
@@ -35,13 +22,10 @@ from supervm.protocol.chain.votes import VoteKind, statement
 from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.trie import QuadTrie
-from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.payments import AccountProofs, Status
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.tables import TABLES
-
-M = TypeVar("M", bound=Message)
 
 START_US = 1_700_000_000_000_000
 
@@ -126,94 +110,31 @@ class World:
         return AccountProofs(self.checkpoint(height, at_us), pairs)
 
 
-class Driver:
-    """Carries out an edge's effects by hand: writes and signature checks wait until they are asked to happen."""
+class Driver(HandDriver[EdgeNode]):
+    """An edge in a test's hands."""
 
     def __init__(self, world: World, store: MemoryStore | None = None, options: EdgeOptions | None = None) -> None:
         self.world = world
-        self.now_us = world.start_us
-        self.store = store or MemoryStore(TABLES)
-        self.sent: list[tuple[bytes, Message]] = []
-        self.hung_up: dict[bytes, str] = {}
-        self.auto_durable = True
-        self._held: list[Send] = []
-        self._writes: list[Persist] = []
-        self.core = EdgeNode(
+        store = store or MemoryStore(TABLES)
+        node = EdgeNode(
             chain=world.chain,
             key=world.edge,
             payout=key_of("payout").public,
-            reader=self.store,
+            reader=store,
             targets=(),
             rng=random.Random(7),
             verify=verify,
             options=options,
         )
-        self.step(Started())
+        super().__init__(node, store, now_us=world.start_us)
 
-    def step(self, event: Input) -> None:
-        queue = [event]
-        while queue:
-            for effect in self.core.step(self.now_us, queue.pop(0)):
-                self._carry_out(effect, queue)
-            if self.auto_durable:
-                queue += self._write()
-
-    def _carry_out(self, effect: Effect, queue: list[Input]) -> None:
-        match effect:
-            case Send(peer, message, after):
-                if after and any(write.token == after for write in self._writes):
-                    self._held.append(effect)
-                else:
-                    self.sent.append((peer, message))
-            case Persist():
-                self._writes.append(effect)
-            case Work(token, _, job):
-                assert len(job.items) <= 64
-                queue.append(WorkDone(token, verify_many(job.items)))
-            case HangUp(peer, code, _):
-                self.hung_up[peer] = code
-                queue.append(PeerDown(peer, code))
-
-    def _write(self) -> list[Input]:
-        done: list[Input] = []
-        for write in self._writes:
-            self.store.commit(write.records)
-            done.append(Durable(write.token))
-        self._writes = []
-        self.sent += [(send.peer, send.message) for send in self._held]
-        self._held = []
-        return done
-
-    def make_durable(self) -> None:
-        for event in self._write():
-            self.step(event)
-
-    def up(self, peer: bytes, tier: int = 2, clock_offset_ms: int = 0) -> None:
-        self.step(PeerUp(peer, tier, (), clock_offset_ms, None))
-
-    def down(self, peer: bytes) -> None:
-        self.step(PeerDown(peer, "gone"))
-
-    def get(self, peer: bytes, message: Message) -> None:
-        self.step(Received(peer, message))  # type: ignore[arg-type]
-
-    def wait(self, us: int) -> None:
-        """Let time pass, with a tick at every deadline."""
-        end_us = self.now_us + us
-        while self.core.deadline_us is not None and self.core.deadline_us <= end_us:
-            self.now_us = max(self.now_us, self.core.deadline_us)
-            self.step(Tick())
-        self.now_us = end_us
-
-    def take(self, peer: bytes, kind: type[M]) -> list[M]:
-        """Take out what was sent to `peer` of a kind."""
-        found = [message for to, message in self.sent if to == peer and isinstance(message, kind)]
-        self.sent = [item for item in self.sent if not (item[0] == peer and isinstance(item[1], kind))]
-        return found
+    def carry_out(self, effect: Effect, follow: deque[Input]) -> None:
+        assert not isinstance(effect, Work) or len(effect.job.items) <= 64
+        super().carry_out(effect, follow)
 
     def statuses(self, peer: bytes) -> list[tuple[bytes, int, str]]:
         return [
-            (item.transfer_id, item.level, item.reason) for message in self.take(peer, Status) for item in message.items
+            (item.transfer_id, item.level, item.reason) for message in self.take(Status, peer) for item in message.items
         ]
 
 
@@ -227,7 +148,7 @@ def make(world: World) -> Callable[..., Driver]:
     def build(store: MemoryStore | None = None, options: EdgeOptions | None = None, miners: int = 2) -> Driver:
         driver = Driver(world, store, options)
         for miner in world.miners[:miners]:
-            driver.up(miner)
+            driver.up(miner, 2)
         driver.up(world.phone, 4)
         driver.sent.clear()
         return driver

@@ -63,17 +63,17 @@ def world() -> EpochWorld:
 
 def test_an_unknown_set_makes_it_ask_and_then_believe(world: EpochWorld, make: Any) -> None:
     driver, miner = make(), world.miners[0]
-    driver.get(world.phone, Subscribe((ALICE,)))
+    driver.receive(world.phone, Subscribe((ALICE,)))
     world.change_to(0, 1, 2, 4)
     world.change_to(4, 5, 6, 7)
-    driver.get(miner, world.proofs())
-    assert driver.take(world.phone, AccountProofs) == []
-    assert driver.take(miner, GetValidatorChanges) == [GetValidatorChanges(0)]
-    driver.get(miner, ValidatorChanges(world.changes()))
+    driver.receive(miner, world.proofs())
+    assert driver.take(AccountProofs, world.phone) == []
+    assert driver.take(GetValidatorChanges, miner) == [GetValidatorChanges(0)]
+    driver.receive(miner, ValidatorChanges(world.changes()))
     # clients hear of each step before anything that only the new set has signed
-    assert driver.take(world.phone, ValidatorChanges) == [ValidatorChanges((raw,)) for raw in world.changes()]
-    driver.get(miner, world.proofs())
-    (message,) = driver.take(world.phone, AccountProofs)
+    assert driver.take(ValidatorChanges, world.phone) == [ValidatorChanges((raw,)) for raw in world.changes()]
+    driver.receive(miner, world.proofs())
+    (message,) = driver.take(AccountProofs, world.phone)
     client = LightClient(anchor_of(world.chain), verify)
     for change in world.epochs.changes():
         client.follow(change, driver.now_us // 1000)
@@ -83,12 +83,12 @@ def test_an_unknown_set_makes_it_ask_and_then_believe(world: EpochWorld, make: A
 
 def test_it_asks_at_most_once_a_second(world: EpochWorld, make: Any) -> None:
     driver, miner = make(), world.miners[0]
-    driver.get(world.phone, Subscribe((ALICE,)))
+    driver.receive(world.phone, Subscribe((ALICE,)))
     world.change_to(0, 1, 2, 4)
     for wait_us, asked in ((0, 1), (0, 0), (999_999, 0), (1, 1), (500_000, 0)):
         driver.wait(wait_us)
-        driver.get(miner, world.proofs())
-        assert len(driver.take(miner, GetValidatorChanges)) == asked
+        driver.receive(miner, world.proofs())
+        assert len(driver.take(GetValidatorChanges, miner)) == asked
     assert miner not in driver.hung_up
 
 
@@ -97,26 +97,26 @@ def test_a_long_absence_is_made_up_in_several_answers(world: EpochWorld, make: A
     for number in range(CHANGES_MAX + 2):
         world.change_to(*((0, 1, 2, 3) if number % 2 else (0, 1, 2, 4)))
     driver.wait(5_000_000)  # so that no change is dated ahead of the clock
-    driver.get(miner, ValidatorChanges(world.changes()[:CHANGES_MAX]))
+    driver.receive(miner, ValidatorChanges(world.changes()[:CHANGES_MAX]))
     last = world.epochs.changes()[CHANGES_MAX - 1].checkpoint.header.height
-    assert driver.take(miner, GetValidatorChanges) == [GetValidatorChanges(last)]
-    driver.get(miner, ValidatorChanges(world.changes()[CHANGES_MAX:]))
-    assert driver.take(miner, GetValidatorChanges) == []
-    driver.get(world.phone, GetValidatorChanges(last))
-    assert driver.take(world.phone, ValidatorChanges)[-1] == ValidatorChanges(world.changes()[CHANGES_MAX:])
+    assert driver.take(GetValidatorChanges, miner) == [GetValidatorChanges(last)]
+    driver.receive(miner, ValidatorChanges(world.changes()[CHANGES_MAX:]))
+    assert driver.take(GetValidatorChanges, miner) == []
+    driver.receive(world.phone, GetValidatorChanges(last))
+    assert driver.take(ValidatorChanges, world.phone)[-1] == ValidatorChanges(world.changes()[CHANGES_MAX:])
 
 
 def test_changes_survive_a_restart(world: EpochWorld, make: Any) -> None:
     driver, miner = make(), world.miners[0]
     world.change_to(4, 5, 6, 7)
-    driver.get(miner, ValidatorChanges(world.changes()))
+    driver.receive(miner, ValidatorChanges(world.changes()))
     again = make(store=driver.store)
-    again.get(world.phone, GetValidatorChanges(0))
-    assert again.take(world.phone, ValidatorChanges) == [ValidatorChanges(world.changes())]
-    again.get(world.phone, GetAccounts((ALICE,)))
-    again.get(miner, world.proofs())
-    assert len(again.take(world.phone, AccountProofs)) == 1
-    assert again.take(miner, GetValidatorChanges) == []
+    again.receive(world.phone, GetValidatorChanges(0))
+    assert again.take(ValidatorChanges, world.phone) == [ValidatorChanges(world.changes())]
+    again.receive(world.phone, GetAccounts((ALICE,)))
+    again.receive(miner, world.proofs())
+    assert len(again.take(AccountProofs, world.phone)) == 1
+    assert again.take(GetValidatorChanges, miner) == []
 
 
 @pytest.mark.parametrize("forgery", ["too few", "by the new set", "other list", "no seal", "nonsense"])
@@ -139,26 +139,26 @@ def test_an_invented_change_costs_its_miner_and_reaches_nobody(world: EpochWorld
         "no seal": ValidatorChange(1, world.epochs.certified(1), change.validators),
     }
     raw = encode(forged[forgery]) if forgery in forged else b"\x01\x02"
-    driver.get(world.phone, Subscribe((ALICE,)))
+    driver.receive(world.phone, Subscribe((ALICE,)))
     for _ in range(5):
         if miner not in driver.hung_up:
-            driver.get(miner, ValidatorChanges((raw,)))
+            driver.receive(miner, ValidatorChanges((raw,)))
     assert miner in driver.hung_up
-    assert driver.take(world.phone, ValidatorChanges) == []
-    driver.get(world.phone, GetValidatorChanges(0))
-    assert driver.take(world.phone, ValidatorChanges) == [ValidatorChanges(())]
+    assert driver.take(ValidatorChanges, world.phone) == []
+    driver.receive(world.phone, GetValidatorChanges(0))
+    assert driver.take(ValidatorChanges, world.phone) == [ValidatorChanges(())]
     assert list(driver.store.scan("validator_changes")) == []
 
 
 def test_a_client_cannot_tell_an_edge_who_validates(world: EpochWorld, make: Any) -> None:
     driver = make()
     world.change_to(4, 5, 6, 7)
-    driver.get(world.phone, ValidatorChanges(world.changes()))
+    driver.receive(world.phone, ValidatorChanges(world.changes()))
     assert driver.hung_up == {world.phone: "direction"}
     other = test_key("other phone").public
     driver.up(other, 4)
-    driver.get(other, GetValidatorChanges(0))
-    assert driver.take(other, ValidatorChanges) == [ValidatorChanges(())]
+    driver.receive(other, GetValidatorChanges(0))
+    assert driver.take(ValidatorChanges, other) == [ValidatorChanges(())]
 
 
 # --- forks and old trust --------------------------------------------------------------------------------------------
@@ -175,29 +175,29 @@ def test_a_rival_in_the_stale_branch_stops_belief_serving_and_is_passed_on(world
     one, other = world.miners[0], test_key("m1").public
     for _ in range(3):
         world.epochs.add()
-    driver.get(world.phone, Subscribe((ALICE,)))
+    driver.receive(world.phone, Subscribe((ALICE,)))
     for height in (1, 3):
-        driver.get(one, CheckpointMessage(encode(world.epochs.certified(height))))
+        driver.receive(one, CheckpointMessage(encode(world.epochs.certified(height))))
     rival = forged(world.epochs, world.epochs.checkpoints[1], 0, state_root=b"x" * 32)
     driver.sent.clear()
-    driver.get(one, CheckpointMessage(encode(rival)))
+    driver.receive(one, CheckpointMessage(encode(rival)))
     assert one not in driver.hung_up
-    (message,) = driver.take(world.phone, ForkMessage)
+    (message,) = driver.take(ForkMessage, world.phone)
     assert message == fork_of(world, 1)
-    assert driver.take(one, ForkMessage) == [message]
+    assert driver.take(ForkMessage, one) == [message]
     info = driver.core.info(driver.now_us)
     assert info["trust"]["believing"] is False
     assert "contradict themselves" in info["trust"]["reason"]
-    driver.get(one, world.proofs())
-    driver.get(world.phone, GetAccounts(()))
-    driver.get(world.phone, GetAccounts((ALICE,)))
+    driver.receive(one, world.proofs())
+    driver.receive(world.phone, GetAccounts(()))
+    driver.receive(world.phone, GetAccounts((ALICE,)))
     driver.wait(10_000_000)
-    assert driver.take(world.phone, AccountProofs) == []
+    assert driver.take(AccountProofs, world.phone) == []
     assert driver.hung_up == {}
     again = make(store=driver.store)
     assert again.core.info(again.now_us)["trust"]["believing"] is False
     again.up(other, 4)
-    assert again.take(other, ForkMessage) == [message]
+    assert again.take(ForkMessage, other) == [message]
 
 
 def test_a_fork_that_a_phone_shows_stops_an_edge_and_a_false_one_ends_the_link(world: EpochWorld, make: Any) -> None:
@@ -207,25 +207,25 @@ def test_a_fork_that_a_phone_shows_stops_an_edge_and_a_false_one_ends_the_link(w
     one, another = test_key("another").public, test_key("third").public
     driver.up(one, 4)
     driver.up(another, 4)
-    driver.get(one, ForkMessage(fork_of(world, 1).fork[:-1]))
+    driver.receive(one, ForkMessage(fork_of(world, 1).fork[:-1]))
     assert list(driver.hung_up) == [one]
-    driver.get(world.phone, fork_of(world, 1))
-    assert driver.take(miner, ForkMessage) == driver.take(another, ForkMessage) == [fork_of(world, 1)]
+    driver.receive(world.phone, fork_of(world, 1))
+    assert driver.take(ForkMessage, miner) == driver.take(ForkMessage, another) == [fork_of(world, 1)]
     assert driver.core.info(driver.now_us)["trust"]["fork"]["height"] == 1
-    driver.get(another, fork_of(world, 2))
-    assert driver.take(miner, ForkMessage) == []
+    driver.receive(another, fork_of(world, 2))
+    assert driver.take(ForkMessage, miner) == []
 
 
 def test_past_the_trusting_period_an_edge_believes_and_serves_nothing(world: EpochWorld, make: Any) -> None:
     driver, miner = make(), world.miners[0]
     world.epochs.add()
-    driver.get(world.phone, Subscribe((ALICE,)))
-    driver.get(miner, world.proofs())
-    assert len(driver.take(world.phone, AccountProofs)) == 1
+    driver.receive(world.phone, Subscribe((ALICE,)))
+    driver.receive(miner, world.proofs())
+    assert len(driver.take(AccountProofs, world.phone)) == 1
     driver.now_us += 21 * 86_400_000_000
-    driver.get(world.phone, GetAccounts((ALICE,)))
-    driver.get(miner, world.proofs())
-    assert driver.take(world.phone, AccountProofs) == []
+    driver.receive(world.phone, GetAccounts((ALICE,)))
+    driver.receive(miner, world.proofs())
+    assert driver.take(AccountProofs, world.phone) == []
     assert "a newer anchor is needed" in driver.core.info(driver.now_us)["trust"]["reason"]
     assert miner not in driver.hung_up
 
@@ -234,8 +234,8 @@ def test_a_change_dated_ahead_of_the_clock_is_not_followed(world: EpochWorld, ma
     driver, miner = make(), world.miners[0]
     world.epochs.add(ts_ms=GENESIS_TIME_MS + 3_600_000)
     world.change_to(4, 5, 6, 7)
-    driver.get(miner, ValidatorChanges(world.changes()))
+    driver.receive(miner, ValidatorChanges(world.changes()))
     assert list(driver.store.scan("validator_changes")) == []
     driver.now_us += 3_700_000_000
-    driver.get(miner, ValidatorChanges(world.changes()))
+    driver.receive(miner, ValidatorChanges(world.changes()))
     assert len(list(driver.store.scan("validator_changes"))) == 1

@@ -66,14 +66,14 @@ def test_every_event_that_is_published_is_declared() -> None:
 )
 def test_what_only_a_miner_may_say_costs_anybody_else_the_link(world: Any, make: Any, message: Message) -> None:
     driver = make(miners=1)
-    driver.get(world.phone, message)
+    driver.receive(world.phone, message)
     assert driver.hung_up == {world.phone: "direction"}
 
 
 @pytest.mark.parametrize("message", [Submit(()), Subscribe(())])
 def test_a_miner_is_no_client(world: Any, make: Any, message: Message) -> None:
     driver = make(miners=1)
-    driver.get(world.miners[0], message)
+    driver.receive(world.miners[0], message)
     assert driver.hung_up == {world.miners[0]: "direction"}
 
 

@@ -21,7 +21,7 @@ PHONE_2 = bytes([2]) * 32
 
 
 def asked(driver: Any, miner: bytes, kind: type[Any]) -> list[bytes]:
-    return [account for message in driver.take(miner, kind) for account in message.accounts]
+    return [account for message in driver.take(kind, miner) for account in message.accounts]
 
 
 def proved(world: Any, message: AccountProofs, now_us: int) -> dict[bytes, tuple[int, bool]]:
@@ -36,10 +36,10 @@ def test_the_union_of_subscriptions_is_held_at_one_miner_and_ends_with_the_last(
     driver, account = make(miners=1), world.senders[0].public
     miner = world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.get(world.phone, Subscribe((account, NOBODY)))
-    driver.get(PHONE_2, Subscribe((account,)))
+    driver.receive(world.phone, Subscribe((account, NOBODY)))
+    driver.receive(PHONE_2, Subscribe((account,)))
     assert asked(driver, miner, Subscribe) == [account, NOBODY]
-    driver.get(world.phone, Unsubscribe((account, NOBODY, world.payee)))
+    driver.receive(world.phone, Unsubscribe((account, NOBODY, world.payee)))
     assert asked(driver, miner, Unsubscribe) == [NOBODY]
     driver.down(PHONE_2)
     assert asked(driver, miner, Unsubscribe) == [account]
@@ -48,30 +48,30 @@ def test_the_union_of_subscriptions_is_held_at_one_miner_and_ends_with_the_last(
 def test_a_pushed_proof_reaches_every_watcher_verified(world: Any, make: Any) -> None:
     driver, account = make(miners=1), world.senders[0].public
     driver.up(PHONE_2, 4)
-    driver.get(world.phone, Subscribe((account, NOBODY)))
-    driver.get(PHONE_2, Subscribe((account,)))
-    driver.get(world.miners[0], world.proofs(1, driver.now_us, account, NOBODY))
-    (first,), (second,) = driver.take(world.phone, AccountProofs), driver.take(PHONE_2, AccountProofs)
+    driver.receive(world.phone, Subscribe((account, NOBODY)))
+    driver.receive(PHONE_2, Subscribe((account,)))
+    driver.receive(world.miners[0], world.proofs(1, driver.now_us, account, NOBODY))
+    (first,), (second,) = driver.take(AccountProofs, world.phone), driver.take(AccountProofs, PHONE_2)
     assert proved(world, first, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
     assert proved(world, second, driver.now_us) == {account: (10_000, True)}
 
 
 def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: Any, make: Any) -> None:
     driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
-    driver.get(world.phone, GetAccounts((account, NOBODY)))
+    driver.receive(world.phone, GetAccounts((account, NOBODY)))
     assert asked(driver, miner, GetAccounts) == [account, NOBODY]
-    driver.get(miner, world.proofs(1, driver.now_us, account, NOBODY))
-    assert len(driver.take(world.phone, AccountProofs)) == 1
+    driver.receive(miner, world.proofs(1, driver.now_us, account, NOBODY))
+    assert len(driver.take(AccountProofs, world.phone)) == 1
     driver.up(PHONE_2, 4)
     driver.now_us += 30_000_000
-    driver.get(PHONE_2, GetAccounts((account, NOBODY)))
-    (answer,) = driver.take(PHONE_2, AccountProofs)
+    driver.receive(PHONE_2, GetAccounts((account, NOBODY)))
+    (answer,) = driver.take(AccountProofs, PHONE_2)
     assert proved(world, answer, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
     assert asked(driver, miner, GetAccounts) == []
     driver.now_us += 1_000
     driver.up(bytes(32), 4)
-    driver.get(bytes(32), GetAccounts((account,)))
-    assert driver.take(bytes(32), AccountProofs) == []
+    driver.receive(bytes(32), GetAccounts((account,)))
+    assert driver.take(AccountProofs, bytes(32)) == []
     assert asked(driver, miner, GetAccounts) == [account]
     cache = driver.core.standing.statistics()["cache"]
     assert (cache["hits"], cache["misses"], cache["entries"]) == (2, 3, 2)
@@ -80,39 +80,39 @@ def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: 
 def test_one_question_is_in_flight_per_account_whoever_asks(world: Any, make: Any) -> None:
     driver, miner = make(miners=1), world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.get(world.phone, GetAccounts((NOBODY,)))
-    driver.get(PHONE_2, GetAccounts((NOBODY, NOBODY)))
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(PHONE_2, GetAccounts((NOBODY, NOBODY)))
     assert asked(driver, miner, GetAccounts) == [NOBODY]
-    driver.get(miner, world.proofs(1, driver.now_us, NOBODY))
-    assert len(driver.take(world.phone, AccountProofs)) == len(driver.take(PHONE_2, AccountProofs)) == 1
+    driver.receive(miner, world.proofs(1, driver.now_us, NOBODY))
+    assert len(driver.take(AccountProofs, world.phone)) == len(driver.take(AccountProofs, PHONE_2)) == 1
 
 
 def test_nothing_is_sent_below_a_height_that_was_sent(world: Any, make: Any) -> None:
     """A light client refuses what is below the highest header it has seen, so it would be no answer."""
     driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
     driver.up(PHONE_2, 4)
-    driver.get(PHONE_2, GetAccounts((account,)))
-    driver.get(miner, world.proofs(1, driver.now_us, account))
-    driver.get(world.phone, Subscribe((NOBODY,)))
-    driver.get(miner, world.proofs(2, driver.now_us + 1_000, NOBODY))
-    driver.take(world.phone, AccountProofs)
-    driver.take(miner, GetAccounts)
-    driver.get(world.phone, GetAccounts((account,)))  # cached, but under height 1
-    assert driver.take(world.phone, AccountProofs) == []
+    driver.receive(PHONE_2, GetAccounts((account,)))
+    driver.receive(miner, world.proofs(1, driver.now_us, account))
+    driver.receive(world.phone, Subscribe((NOBODY,)))
+    driver.receive(miner, world.proofs(2, driver.now_us + 1_000, NOBODY))
+    driver.take(AccountProofs, world.phone)
+    driver.take(GetAccounts, miner)
+    driver.receive(world.phone, GetAccounts((account,)))  # cached, but under height 1
+    assert driver.take(AccountProofs, world.phone) == []
     assert asked(driver, miner, GetAccounts) == [account]
 
 
 def test_who_asks_again_for_what_it_was_sent_gets_a_fresh_one_too(world: Any, make: Any) -> None:
     driver, miner = make(miners=1), world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.get(PHONE_2, GetAccounts((NOBODY,)))
-    driver.get(miner, world.proofs(1, driver.now_us, NOBODY))
-    driver.take(miner, GetAccounts)
-    driver.get(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(PHONE_2, GetAccounts((NOBODY,)))
+    driver.receive(miner, world.proofs(1, driver.now_us, NOBODY))
+    driver.take(GetAccounts, miner)
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
     assert asked(driver, miner, GetAccounts) == []
-    driver.get(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
     assert asked(driver, miner, GetAccounts) == [NOBODY]
-    assert len(driver.take(world.phone, AccountProofs)) == 2
+    assert len(driver.take(AccountProofs, world.phone)) == 2
 
 
 def lies(world: Any, now_us: int) -> dict[str, AccountProofs]:
@@ -147,22 +147,22 @@ LIES = [
 @pytest.mark.parametrize("lie", LIES)
 def test_a_lying_miner_is_hung_up_and_its_lie_goes_nowhere(world: Any, make: Any, lie: str) -> None:
     driver, account = make(), world.senders[0].public
-    driver.get(world.phone, Subscribe((account,)))
-    liar = next(miner for miner in world.miners if driver.take(miner, Subscribe))
+    driver.receive(world.phone, Subscribe((account,)))
+    liar = next(miner for miner in world.miners if driver.take(Subscribe, miner))
     honest = next(miner for miner in world.miners if miner != liar)
     message = lies(world, driver.now_us)[lie]
-    driver.get(liar, message)
+    driver.receive(liar, message)
     assert list(driver.hung_up) == [liar]
-    assert driver.take(world.phone, AccountProofs) == []
+    assert driver.take(AccountProofs, world.phone) == []
     assert asked(driver, honest, Subscribe) == [account]  # the other one is the source now
-    driver.up(liar)
-    driver.get(honest, world.proofs(1, driver.now_us, account))
-    assert len(driver.take(world.phone, AccountProofs)) == 1
+    driver.up(liar, 2)
+    driver.receive(honest, world.proofs(1, driver.now_us, account))
+    assert len(driver.take(AccountProofs, world.phone)) == 1
 
 
 def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.get(world.miners[0], world.proofs(1, driver.now_us, NOBODY))
+    driver.receive(world.miners[0], world.proofs(1, driver.now_us, NOBODY))
     assert driver.core.standing.statistics()["cache"]["entries"] == 0
 
 
@@ -170,7 +170,7 @@ def test_a_chain_ahead_of_the_clock_blames_no_miner_and_is_said(world: Any, make
     """However often the miner shows it (case 13); age is unknown then, not zero."""
     driver = make(miners=1)
     for height in range(1, 30):
-        driver.get(world.miners[0], CheckpointMessage(world.checkpoint(height, driver.now_us + 3_600_000_000)))
+        driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(height, driver.now_us + 3_600_000_000)))
     assert driver.hung_up == {}
     info = driver.core.info(driver.now_us)
     assert info["miners"] != []
@@ -179,7 +179,7 @@ def test_a_chain_ahead_of_the_clock_blames_no_miner_and_is_said(world: Any, make
 
 def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us + 2_001_000)))
+    driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us + 2_001_000)))
     assert driver.hung_up == {}
     assert driver.core.info(driver.now_us)["height"] == 0
 
@@ -187,50 +187,50 @@ def test_a_checkpoint_from_the_future_is_no_proof_of_a_lie(world: Any, make: Any
 def test_an_answer_of_a_miner_one_block_behind_is_verified_and_used(world: Any, make: Any) -> None:
     driver = make()
     behind = world.proofs(4, driver.now_us - 1_000, NOBODY)
-    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(5, driver.now_us)))
-    driver.get(world.phone, GetAccounts((NOBODY,)))
-    driver.get(world.miners[1], behind)
-    (answer,) = driver.take(world.phone, AccountProofs)
+    driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(5, driver.now_us)))
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(world.miners[1], behind)
+    (answer,) = driver.take(AccountProofs, world.phone)
     assert proved(world, answer, driver.now_us) == {NOBODY: (0, False)}
     assert driver.core.info(driver.now_us)["height"] == 5
-    driver.get(world.phone, GetAccounts((world.payee,)))
-    driver.get(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us - 2_000, signers=2), ()))
+    driver.receive(world.phone, GetAccounts((world.payee,)))
+    driver.receive(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us - 2_000, signers=2), ()))
     assert list(driver.hung_up) == [world.miners[1]]
 
 
 def test_a_source_that_goes_down_or_silent_is_replaced(world: Any, make: Any) -> None:
     driver = make()
-    driver.get(world.phone, Subscribe((NOBODY,)))
-    first = next(miner for miner in world.miners if driver.take(miner, Subscribe))
+    driver.receive(world.phone, Subscribe((NOBODY,)))
+    first = next(miner for miner in world.miners if driver.take(Subscribe, miner))
     second = next(miner for miner in world.miners if miner != first)
-    driver.get(first, CheckpointMessage(world.checkpoint(1, driver.now_us)))
-    driver.get(first, Heartbeat(1, 0, 0, 0))
+    driver.receive(first, CheckpointMessage(world.checkpoint(1, driver.now_us)))
+    driver.receive(first, Heartbeat(1, 0, 0, 0))
     driver.wait(3_000_000)
     assert asked(driver, first, Unsubscribe) == asked(driver, second, Subscribe) == [NOBODY]
     driver.down(second)
     assert asked(driver, first, Subscribe) == [NOBODY]
     driver.down(first)
-    driver.up(second)
+    driver.up(second, 2)
     assert asked(driver, second, Subscribe) == [NOBODY]
 
 
 def test_while_the_chain_stands_still_the_source_changes_ever_more_rarely(world: Any, make: Any) -> None:
     driver = make()
-    driver.get(world.phone, Subscribe((NOBODY,)))
+    driver.receive(world.phone, Subscribe((NOBODY,)))
     moves = 0
     for _ in range(12):
         driver.wait(5_000_000)
         for miner in world.miners:
-            driver.get(miner, Heartbeat(1, 0, 0, 0))
-            moves += len(driver.take(miner, Unsubscribe))
-        driver.get(world.phone, Heartbeat(1, 0, 0, 0))
+            driver.receive(miner, Heartbeat(1, 0, 0, 0))
+            moves += len(driver.take(Unsubscribe, miner))
+        driver.receive(world.phone, Heartbeat(1, 0, 0, 0))
     assert 2 <= moves <= 5
 
 
 def test_a_question_goes_to_another_miner_when_it_is_not_answered(world: Any, make: Any) -> None:
     driver = make()
-    driver.get(world.phone, GetAccounts((NOBODY,)))
-    first = next(miner for miner in world.miners if driver.take(miner, GetAccounts))
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    first = next(miner for miner in world.miners if driver.take(GetAccounts, miner))
     second = next(miner for miner in world.miners if miner != first)
     driver.wait(3_000_000)
     assert asked(driver, second, GetAccounts) == [NOBODY]
@@ -240,57 +240,57 @@ def test_a_question_goes_to_another_miner_when_it_is_not_answered(world: Any, ma
 
 def test_a_question_without_miners_waits_for_one(world: Any, make: Any) -> None:
     driver = make(miners=0)
-    driver.get(world.phone, GetAccounts((NOBODY,)))
-    driver.up(world.miners[0])
+    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    driver.up(world.miners[0], 2)
     assert asked(driver, world.miners[0], GetAccounts) == [NOBODY]
 
 
 def test_receipts_are_passed_on_to_all_who_asked(world: Any, make: Any) -> None:
     driver, identity = make(miners=1), bytes([3]) * 32
     driver.up(PHONE_2, 4)
-    driver.get(world.phone, GetReceipt(identity))
-    driver.get(PHONE_2, GetReceipt(identity))
-    assert driver.take(world.miners[0], GetReceipt) == [GetReceipt(identity)]
+    driver.receive(world.phone, GetReceipt(identity))
+    driver.receive(PHONE_2, GetReceipt(identity))
+    assert driver.take(GetReceipt, world.miners[0]) == [GetReceipt(identity)]
     answer = ReceiptAnswer(identity, b"proof")
-    driver.get(world.miners[0], answer)
-    driver.get(world.miners[0], answer)
-    assert driver.take(world.phone, ReceiptAnswer) == driver.take(PHONE_2, ReceiptAnswer) == [answer]
+    driver.receive(world.miners[0], answer)
+    driver.receive(world.miners[0], answer)
+    assert driver.take(ReceiptAnswer, world.phone) == driver.take(ReceiptAnswer, PHONE_2) == [answer]
 
 
 def test_a_receipt_that_nobody_answers_ends_as_unknown(world: Any, make: Any) -> None:
     driver, identity = make(miners=1), bytes([3]) * 32
-    driver.get(world.phone, GetReceipt(identity))
+    driver.receive(world.phone, GetReceipt(identity))
     driver.wait(3_000_000 * TRIES_MAX)
-    assert len(driver.take(world.miners[0], GetReceipt)) == TRIES_MAX
-    assert driver.take(world.phone, ReceiptAnswer) == [ReceiptAnswer(identity, b"")]
+    assert len(driver.take(GetReceipt, world.miners[0])) == TRIES_MAX
+    assert driver.take(ReceiptAnswer, world.phone) == [ReceiptAnswer(identity, b"")]
 
 
 def test_subscribers_get_newer_checkpoints_now_and_then(world: Any, make: Any) -> None:
     driver, miner = make(miners=1), world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.get(world.phone, Subscribe((NOBODY,)))
+    driver.receive(world.phone, Subscribe((NOBODY,)))
     for height in range(1, 9):
-        driver.get(miner, CheckpointMessage(world.checkpoint(height, driver.now_us)))
+        driver.receive(miner, CheckpointMessage(world.checkpoint(height, driver.now_us)))
         driver.wait(1_000_000)
-    (bare,) = driver.take(world.phone, AccountProofs)
+    (bare,) = driver.take(AccountProofs, world.phone)
     assert bare.proofs == ()
-    assert driver.take(PHONE_2, AccountProofs) == []
+    assert driver.take(AccountProofs, PHONE_2) == []
 
 
 def test_subscriptions_of_one_peer_are_bounded(world: Any, make: Any) -> None:
     driver = make(options=EdgeOptions(subscriptions_max=3), miners=1)
     accounts = tuple(bytes([number]) * 32 for number in range(4))
-    driver.get(world.phone, Subscribe(accounts[:3]))
+    driver.receive(world.phone, Subscribe(accounts[:3]))
     assert driver.hung_up == {}
-    driver.get(world.phone, Subscribe(accounts))
+    driver.receive(world.phone, Subscribe(accounts))
     assert driver.hung_up == {world.phone: "too-many"}
     assert driver.core.standing.statistics()["clients"]["watched_accounts"] == 0
 
 
 def test_a_question_about_no_account_asks_for_the_newest_checkpoint(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.get(world.phone, GetAccounts(()))
-    assert driver.take(world.phone, AccountProofs) == []
-    driver.get(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us)))
-    driver.get(world.phone, GetAccounts(()))
-    assert driver.take(world.phone, AccountProofs) == [AccountProofs(world.checkpoint(1, driver.now_us), ())]
+    driver.receive(world.phone, GetAccounts(()))
+    assert driver.take(AccountProofs, world.phone) == []
+    driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us)))
+    driver.receive(world.phone, GetAccounts(()))
+    assert driver.take(AccountProofs, world.phone) == [AccountProofs(world.checkpoint(1, driver.now_us), ())]

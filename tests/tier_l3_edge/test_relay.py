@@ -37,7 +37,7 @@ def say(level: int, *transfers: Any, reason: str = "") -> Status:
 
 
 def forwarded(driver: Any, miner: bytes) -> list[bytes]:
-    return [raw for message in driver.take(miner, Submit) for raw in message.transfers]
+    return [raw for message in driver.take(Submit, miner) for raw in message.transfers]
 
 
 def where(driver: Any) -> tuple[bytes, bytes]:
@@ -49,13 +49,13 @@ def where(driver: Any) -> tuple[bytes, bytes]:
 
 def test_r0_and_forwarding_wait_for_the_write(world: Any, make: Any) -> None:
     driver, transfer = make(miners=1), world.transfer()
-    driver.auto_durable = False
-    driver.get(world.phone, submit(transfer))
+    driver.disk_at_once = False
+    driver.receive(world.phone, submit(transfer))
     assert driver.statuses(world.phone) == []
-    driver.get(world.phone, submit(transfer))  # again, before the write is done
+    driver.receive(world.phone, submit(transfer))  # again, before the write is done
     assert driver.statuses(world.phone) == []
     assert forwarded(driver, world.miners[0]) == []
-    driver.make_durable()
+    driver.disk()
     assert driver.statuses(world.phone) == [(transfer.id, R0, "")] * 2
     assert forwarded(driver, world.miners[0]) == [transfer.raw]
     assert driver.store.count(PENDING) == 1
@@ -63,32 +63,32 @@ def test_r0_and_forwarding_wait_for_the_write(world: Any, make: Any) -> None:
 
 def test_news_reach_the_phone_and_the_end_clears_the_store(world: Any, make: Any) -> None:
     driver, transfer = make(), world.transfer()
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     miner, _ = where(driver)
     driver.statuses(world.phone)
-    driver.get(miner, say(R0, transfer))
+    driver.receive(miner, say(R0, transfer))
     assert driver.statuses(world.phone) == []
-    driver.get(miner, say(R1, transfer))
-    driver.get(miner, say(R1, transfer))
+    driver.receive(miner, say(R1, transfer))
+    driver.receive(miner, say(R1, transfer))
     assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
-    driver.get(miner, say(R3, transfer))
+    driver.receive(miner, say(R3, transfer))
     assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
     assert driver.store.count(PENDING) == 0
     driver.sent.clear()
-    driver.get(world.phone, submit(transfer))  # answered from memory
+    driver.receive(world.phone, submit(transfer))  # answered from memory
     assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
     assert driver.sent == []
 
 
 def test_a_fate_is_answered_from_memory_only_for_a_while(world: Any, make: Any) -> None:
     driver, transfer = make(miners=1), world.transfer()
-    driver.get(world.phone, submit(transfer))
-    driver.get(world.miners[0], say(R3, transfer))
+    driver.receive(world.phone, submit(transfer))
+    driver.receive(world.miners[0], say(R3, transfer))
     driver.sent.clear()
     driver.now_us += 31_000_000
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     assert forwarded(driver, world.miners[0]) == [transfer.raw]
 
 
@@ -96,10 +96,10 @@ def test_every_peer_that_submitted_is_told(world: Any, make: Any) -> None:
     driver, transfer = make(miners=1), world.transfer()
     other = bytes([9]) * 32
     driver.up(other, 4)
-    driver.get(world.phone, submit(transfer))
-    driver.get(other, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
+    driver.receive(other, submit(transfer))
     driver.statuses(other)
-    driver.get(world.miners[0], say(R1, transfer))
+    driver.receive(world.miners[0], say(R1, transfer))
     assert driver.statuses(world.phone)[-1] == driver.statuses(other)[-1] == (transfer.id, R1, "")
 
 
@@ -108,10 +108,10 @@ def test_without_miners_it_stores_and_drains_in_order_in_bounded_messages(world:
     chains = [world.chain_of(300, sender) for sender in range(3)]
     for place in range(300):  # interleaved, and the first sender's pairs in the wrong order
         first = chains[0][place ^ 1]
-        driver.get(world.phone, submit(first, chains[1][place], chains[2][place]))
+        driver.receive(world.phone, submit(first, chains[1][place], chains[2][place]))
     assert len(driver.statuses(world.phone)) == 900
-    driver.up(world.miners[0])
-    messages = driver.take(world.miners[0], Submit)
+    driver.up(world.miners[0], 2)
+    messages = driver.take(Submit, world.miners[0])
     assert [len(message.transfers) for message in messages] == [FORWARD_MAX, 900 - FORWARD_MAX]
     got = [raw for message in messages for raw in message.transfers]
     for chain in chains:
@@ -124,37 +124,37 @@ def test_what_is_out_unanswered_is_bounded_and_answers_make_room(world: Any, mak
     count = UNANSWERED_MAX + 100
     chain = world.chain_of(count)
     for start in range(0, count, FORWARD_MAX):
-        driver.get(world.phone, submit(*chain[start : start + FORWARD_MAX]))
-    driver.up(world.miners[0])
+        driver.receive(world.phone, submit(*chain[start : start + FORWARD_MAX]))
+    driver.up(world.miners[0], 2)
     assert forwarded(driver, world.miners[0]) == [transfer.raw for transfer in chain[:UNANSWERED_MAX]]
-    driver.get(world.miners[0], say(R1, *chain[:60]))
+    driver.receive(world.miners[0], say(R1, *chain[:60]))
     assert forwarded(driver, world.miners[0]) == [t.raw for t in chain[UNANSWERED_MAX : UNANSWERED_MAX + 60]]
 
 
 def test_a_miner_without_news_is_left_after_three_seconds(world: Any, make: Any) -> None:
     driver, chain = make(), world.chain_of(3)
-    driver.get(world.phone, submit(*chain))
+    driver.receive(world.phone, submit(*chain))
     silent, other = where(driver)
     driver.sent.clear()
-    driver.get(silent, Heartbeat(1, 0, 0, 0))  # a sign of life is no news
+    driver.receive(silent, Heartbeat(1, 0, 0, 0))  # a sign of life is no news
     driver.wait(2_900_000)
     assert forwarded(driver, other) == []
     driver.wait(200_000)
     assert forwarded(driver, other) == [transfer.raw for transfer in chain]
-    driver.get(other, say(R3, *chain))
+    driver.receive(other, say(R3, *chain))
     assert len(driver.statuses(world.phone)) == 3
     more = world.transfer(0, 3, chain[-1].id)
-    driver.get(world.phone, submit(more))  # the sender stays with the new one
+    driver.receive(world.phone, submit(more))  # the sender stays with the new one
     assert forwarded(driver, other) == [more.raw]
 
 
 def test_with_one_miner_only_it_submits_again_with_back_off(world: Any, make: Any) -> None:
     driver, transfer = make(miners=1), world.transfer()
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     times = []
     for _ in range(120):
         driver.wait(500_000)
-        driver.get(world.miners[0], Heartbeat(1, 0, 0, 0))
+        driver.receive(world.miners[0], Heartbeat(1, 0, 0, 0))
         if forwarded(driver, world.miners[0]):
             times.append((driver.now_us - world.start_us) // 500_000 * 500_000)
     assert times[:5] == [500_000, 3_000_000, 9_000_000, 21_000_000, 45_000_000]
@@ -164,13 +164,13 @@ def test_a_sender_whose_transfers_alone_get_no_answer_moves_to_another_miner(wor
     driver = make()
     driver.down(world.miners[1])
     censored, others = world.transfer(0), world.chain_of(40, 1)
-    driver.get(world.phone, submit(censored))
-    driver.up(world.miners[1])
+    driver.receive(world.phone, submit(censored))
+    driver.up(world.miners[1], 2)
     driver.sent.clear()
     got: list[bytes] = []
     for other in others[:20]:
-        driver.get(world.phone, submit(other))
-        driver.get(world.miners[0], say(R1, other))
+        driver.receive(world.phone, submit(other))
+        driver.receive(world.miners[0], say(R1, other))
         driver.wait(1_000_000)
         got += forwarded(driver, world.miners[1])
     assert censored.raw in got
@@ -178,9 +178,9 @@ def test_a_sender_whose_transfers_alone_get_no_answer_moves_to_another_miner(wor
 
 def test_when_a_miner_goes_down_its_transfers_go_to_another_at_once(world: Any, make: Any) -> None:
     driver, chain = make(), world.chain_of(4)
-    driver.get(world.phone, submit(*chain))
+    driver.receive(world.phone, submit(*chain))
     miner, other = where(driver)
-    driver.get(miner, say(R1, chain[0]))
+    driver.receive(miner, say(R1, chain[0]))
     driver.sent.clear()
     driver.down(miner)
     assert forwarded(driver, other) == [transfer.raw for transfer in chain]
@@ -188,26 +188,26 @@ def test_when_a_miner_goes_down_its_transfers_go_to_another_at_once(world: Any, 
 
 def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) -> None:
     driver, chain = make(miners=1), world.chain_of(5)
-    driver.get(world.phone, submit(*chain))
-    driver.get(world.miners[0], say(R3, chain[0]))
+    driver.receive(world.phone, submit(*chain))
+    driver.receive(world.miners[0], say(R3, chain[0]))
     store = driver.store
     store.crash()
     store.reopen()
     again = make(store, miners=0)
-    again.up(world.miners[1])
+    again.up(world.miners[1], 2)
     assert forwarded(again, world.miners[1]) == [transfer.raw for transfer in chain[1:]]
-    again.get(world.phone, submit(chain[2]))
+    again.receive(world.phone, submit(chain[2]))
     assert again.statuses(world.phone) == [(chain[2].id, R0, "")]
     new = world.transfer(0, 5, chain[-1].id)
-    again.get(world.phone, submit(new))
-    again.get(world.miners[1], say(R3, *chain[1:]))
+    again.receive(world.phone, submit(new))
+    again.receive(world.miners[1], say(R3, *chain[1:]))
     assert [value[0] for _, value in store.scan(PENDING)] == [new.raw]
 
 
 def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any) -> None:
     driver, transfer = make(miners=1), world.transfer()
-    driver.auto_durable = False
-    driver.get(world.phone, submit(transfer))
+    driver.disk_at_once = False
+    driver.receive(world.phone, submit(transfer))
     assert driver.statuses(world.phone) == []
     assert driver.store.count(PENDING) == 0
 
@@ -227,14 +227,14 @@ def test_a_database_of_another_network_is_refused_with_a_reason(world: Any, make
 @pytest.mark.parametrize("reason", ["overdraft", "conflict", "slot used"])
 def test_a_refusal_is_relayed_and_may_be_outlived(world: Any, make: Any, reason: str) -> None:
     driver, transfer = make(), world.transfer()
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     miner, other = where(driver)
     driver.statuses(world.phone)
-    driver.get(miner, say(REFUSED, transfer, reason=reason))
+    driver.receive(miner, say(REFUSED, transfer, reason=reason))
     assert driver.statuses(world.phone) == [(transfer.id, REFUSED, reason)]
     assert driver.store.count(PENDING) == 0
     driver.sent.clear()
-    driver.get(world.phone, submit(transfer))  # asked anew, not answered from memory
+    driver.receive(world.phone, submit(transfer))  # asked anew, not answered from memory
     assert driver.statuses(world.phone) == [(transfer.id, R0, "")]
     assert forwarded(driver, miner) == [transfer.raw]
     assert forwarded(driver, other) == []
@@ -242,24 +242,24 @@ def test_a_refusal_is_relayed_and_may_be_outlived(world: Any, make: Any, reason:
 
 def test_an_unknown_predecessor_is_tried_at_one_other_miner(world: Any, make: Any) -> None:
     driver, chain = make(), world.chain_of(2)
-    driver.get(world.phone, submit(*chain))
+    driver.receive(world.phone, submit(*chain))
     miner, other = where(driver)
     driver.sent.clear()
-    driver.get(miner, say(REFUSED, chain[1], reason="predecessor unknown"))
+    driver.receive(miner, say(REFUSED, chain[1], reason="predecessor unknown"))
     assert driver.statuses(world.phone) == []
     assert forwarded(driver, other) == [transfer.raw for transfer in chain]
-    driver.get(other, say(REFUSED, chain[1], reason="predecessor unknown"))
+    driver.receive(other, say(REFUSED, chain[1], reason="predecessor unknown"))
     assert driver.statuses(world.phone) == [(chain[1].id, REFUSED, "predecessor unknown")]
 
 
 def test_a_busy_miner_is_tried_again_and_never_ends_a_promise(world: Any, make: Any) -> None:
     driver, transfer = make(), world.transfer()
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     miner, other = where(driver)
     driver.sent.clear()
-    driver.get(miner, say(REFUSED, transfer, reason="busy"))
+    driver.receive(miner, say(REFUSED, transfer, reason="busy"))
     assert forwarded(driver, other) == [transfer.raw]
-    driver.get(other, say(REFUSED, transfer, reason="busy"))
+    driver.receive(other, say(REFUSED, transfer, reason="busy"))
     driver.wait(1_000_000)
     assert driver.statuses(world.phone) == []
     assert set(forwarded(driver, other) + forwarded(driver, miner)) == {transfer.raw}
@@ -268,11 +268,11 @@ def test_a_busy_miner_is_tried_again_and_never_ends_a_promise(world: Any, make: 
 
 def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) -> None:
     driver, transfer = make(), world.transfer()
-    driver.get(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transfer))
     _, other = where(driver)
     driver.statuses(world.phone)
     for level in (R1, R3, REFUSED, EXPIRED):
-        driver.get(other, say(level, transfer))
+        driver.receive(other, say(level, transfer))
     assert driver.statuses(world.phone) == []
     assert driver.store.count(PENDING) == 1
 
@@ -280,24 +280,24 @@ def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) ->
 def test_a_miner_that_genesis_does_not_name_is_only_a_client(world: Any, make: Any) -> None:
     driver, transfer, stranger = make(miners=0), world.transfer(), bytes([5]) * 32
     driver.up(stranger, 2)
-    driver.get(world.phone, submit(transfer))
-    assert driver.take(stranger, Submit) == []
-    assert driver.take(stranger, EdgeRegistration) == []
+    driver.receive(world.phone, submit(transfer))
+    assert driver.take(Submit, stranger) == []
+    assert driver.take(EdgeRegistration, stranger) == []
 
 
 def test_load_decides_where_a_new_sender_goes(world: Any, make: Any) -> None:
     driver = make()
-    driver.get(world.miners[0], Heartbeat(1, 90, 0, 0))
-    driver.get(world.miners[1], Heartbeat(1, 10, 0, 0))
+    driver.receive(world.miners[0], Heartbeat(1, 90, 0, 0))
+    driver.receive(world.miners[1], Heartbeat(1, 10, 0, 0))
     for sender in range(4):
-        driver.get(world.phone, submit(world.transfer(sender)))
+        driver.receive(world.phone, submit(world.transfer(sender)))
     assert len(forwarded(driver, world.miners[1])) == 4
 
 
 def test_every_miner_is_told_where_the_edge_is_paid(world: Any, make: Any) -> None:
     driver = make(miners=0)
-    driver.up(world.miners[0])
-    (message,) = driver.take(world.miners[0], EdgeRegistration)
+    driver.up(world.miners[0], 2)
+    (message,) = driver.take(EdgeRegistration, world.miners[0])
     record = read_edge_record(message.record, world.chain.chain_id, world.edge.public, verify)
     assert record.counter == world.start_us
 
@@ -309,11 +309,11 @@ def test_what_is_refused_here_says_why(world: Any, make: Any) -> None:
     foreign = sign_transfer(
         world.senders[0], chain_id=bytes(32), seq=0, prev=ZERO_HASH, to=world.payee, amount=1, fee=1, valid_until_ms=1
     )
-    driver.get(world.phone, Submit((broken, foreign.raw, b"\x80")))
+    driver.receive(world.phone, Submit((broken, foreign.raw, b"\x80")))
     reasons = [reason.partition(":")[0] for _, level, reason in driver.statuses(world.phone) if level == REFUSED]
     assert sorted(reasons) == ["bad signature", "malformed", "wrong-chain"]
     assert driver.store.count(PENDING) == 0
-    driver.get(world.phone, submit(good))  # a forged copy does not stand in the way of the real one
+    driver.receive(world.phone, submit(good))  # a forged copy does not stand in the way of the real one
     assert driver.statuses(world.phone) == [(good.id, R0, "")]
 
 
@@ -322,10 +322,10 @@ def test_a_flood_of_garbage_ends_the_connection_and_nothing_else(world: Any, mak
     attacker = bytes([8]) * 32
     driver.up(attacker, 0)
     for _ in range(10):
-        driver.get(attacker, Submit((b"garbage" * 20,)))
-        driver.get(attacker, GetBlocks(0))
+        driver.receive(attacker, Submit((b"garbage" * 20,)))
+        driver.receive(attacker, GetBlocks(0))
     assert driver.hung_up == {attacker: "bad-transfers"} or driver.hung_up == {attacker: "direction"}
-    driver.get(world.phone, submit(world.transfer()))
+    driver.receive(world.phone, submit(world.transfer()))
     assert forwarded(driver, world.miners[0])
 
 
@@ -333,70 +333,70 @@ def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> Non
     rates = {**DEFAULT_RATES, "transfers": Rate(1, 3)}
     driver = make(options=EdgeOptions(rates=rates), miners=0)
     chain = world.chain_of(5)
-    driver.get(world.phone, submit(*chain))
+    driver.receive(world.phone, submit(*chain))
     answers = driver.statuses(world.phone)
     assert sorted(answers, key=lambda item: item[1]) == [
         *((transfer.id, R0, "") for transfer in chain[:3]),
         *((transfer.id, REFUSED, "busy") for transfer in chain[3:]),
     ]
     driver.wait(1_000_000)
-    driver.get(world.phone, submit(chain[3]))
+    driver.receive(world.phone, submit(chain[3]))
     assert driver.statuses(world.phone) == [(chain[3].id, R0, "")]
     full = make(options=EdgeOptions(store_max=4), miners=0)  # one peer may fill half
-    full.get(world.phone, submit(*chain))
+    full.receive(world.phone, submit(*chain))
     assert full.store.count(PENDING) == 2
-    full.get(world.phone, submit(chain[4]))
+    full.receive(world.phone, submit(chain[4]))
     assert full.statuses(world.phone)[-1] == (chain[4].id, REFUSED, "busy")
 
 
 def test_a_peer_with_a_wrong_clock_may_read_but_not_submit(world: Any, make: Any) -> None:
     driver, odd, transfer = make(miners=1), bytes([7]) * 32, world.transfer()
     driver.up(odd, 4, clock_offset_ms=-30_001)
-    driver.get(odd, submit(transfer))
+    driver.receive(odd, submit(transfer))
     assert driver.statuses(odd) == [(transfer.id, REFUSED, "clock")]
-    driver.get(odd, Subscribe((world.payee,)))
-    assert driver.take(world.miners[0], Subscribe) == [Subscribe((world.payee,))]
+    driver.receive(odd, Subscribe((world.payee,)))
+    assert driver.take(Subscribe, world.miners[0]) == [Subscribe((world.payee,))]
 
 
 def test_a_fresh_proof_refuses_what_can_never_execute(world: Any, make: Any) -> None:
     driver, sender = make(miners=1), world.senders[0].public
     used, rival = world.transfer(0, 0, amount=5), world.transfer(0, 0, amount=6)
     world.set_account(sender, Account(50, 1, used.id, 0))
-    driver.get(world.phone, Subscribe((sender,)))
-    driver.get(world.miners[0], world.proofs(1, driver.now_us, sender))
+    driver.receive(world.phone, Subscribe((sender,)))
+    driver.receive(world.miners[0], world.proofs(1, driver.now_us, sender))
     too_much = world.transfer(0, 1, used.id, amount=50)
-    driver.get(world.phone, submit(used, rival, too_much))
+    driver.receive(world.phone, submit(used, rival, too_much))
     assert driver.statuses(world.phone) == [
         (used.id, R3, ""),
         (rival.id, REFUSED, "slot used: another transfer of the sender has this number"),
         (too_much.id, REFUSED, "overdraft: amount and fee are 51, the balance 50"),
     ]
     driver.now_us += 10_000_000  # nothing new for long: the proof says no longer what is
-    driver.get(world.phone, submit(too_much))
+    driver.receive(world.phone, submit(too_much))
     assert driver.statuses(world.phone) == [(too_much.id, R0, "")]
 
 
 def test_a_slot_far_back_is_left_to_the_miner(world: Any, make: Any) -> None:
     driver, chain = make(miners=1), world.chain_of(3)
     world.set_account(world.senders[0].public, Account(50, 3, chain[-1].id, 0))
-    driver.get(world.phone, Subscribe((world.senders[0].public,)))
-    driver.get(world.miners[0], world.proofs(1, driver.now_us, world.senders[0].public))
-    driver.get(world.phone, submit(chain[0]))
+    driver.receive(world.phone, Subscribe((world.senders[0].public,)))
+    driver.receive(world.miners[0], world.proofs(1, driver.now_us, world.senders[0].public))
+    driver.receive(world.phone, submit(chain[0]))
     assert forwarded(driver, world.miners[0]) == [chain[0].raw]
 
 
 def test_an_expired_transfer_is_not_taken(world: Any, make: Any) -> None:
     driver = make(miners=1)
     late = world.transfer(valid_until_ms=world.start_us // 1000 - 1)
-    driver.get(world.phone, Subscribe((world.payee,)))
-    driver.get(world.miners[0], world.proofs(1, driver.now_us, world.payee))
-    driver.get(world.phone, submit(late))
+    driver.receive(world.phone, Subscribe((world.payee,)))
+    driver.receive(world.miners[0], world.proofs(1, driver.now_us, world.payee))
+    driver.receive(world.phone, submit(late))
     assert driver.statuses(world.phone) == [(late.id, EXPIRED, "its validity has passed")]
 
 
 def test_statistics_are_answered(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.get(world.phone, submit(world.transfer()))
+    driver.receive(world.phone, submit(world.transfer()))
     request = msgspec.json.decode(b'{"request":"statistics"}', type=Request)
     assert request == Statistics()
     (reply,) = driver.core.step(driver.now_us, Command(1, request))

@@ -85,9 +85,9 @@ def test_an_unknown_set_makes_it_ask_follow_and_ask_again(net: Net, phone: Phone
     get(phone, net.changes())
     assert phone.take(GetAccounts) == [GetAccounts((ALICE,))]
     get(phone, net.proofs())
-    assert phone.node.client.header == net.epochs.checkpoints[-1]
-    assert phone.node.queue.lanes[ALICE].proved is not None
-    assert phone.hung_up == []
+    assert phone.core.client.header == net.epochs.checkpoints[-1]
+    assert phone.core.queue.lanes[ALICE].proved is not None
+    assert phone.hung_up == {}
 
 
 def test_it_asks_at_most_once_a_second(net: Net, phone: Phone) -> None:
@@ -96,7 +96,7 @@ def test_it_asks_at_most_once_a_second(net: Net, phone: Phone) -> None:
         phone.wait(wait_us)
         get(phone, net.proofs())
         assert len(phone.take(GetValidatorChanges)) == asked
-    assert phone.hung_up == []
+    assert phone.hung_up == {}
 
 
 @pytest.mark.parametrize("forgery", ["too few", "other list", "out of order", "nonsense"])
@@ -111,10 +111,10 @@ def test_an_invented_change_ends_the_link_and_changes_nothing(net: Net, phone: P
         "out of order": second,
     }
     raw = encode(forged[forgery]) if forgery in forged else b"\x01"
-    before = phone.node.client.validators.hash
+    before = phone.core.client.validators.hash
     get(phone, ValidatorChanges((raw,)))
-    assert [item.peer for item in phone.hung_up] == [EDGE]
-    assert phone.node.client.validators.hash == before
+    assert list(phone.hung_up) == [EDGE]
+    assert phone.core.client.validators.hash == before
     assert list(phone.store.scan("validator_changes")) == []
 
 
@@ -123,12 +123,12 @@ def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone)
     get(phone, net.changes())
     get(phone, net.proofs())
     phone.crash()
-    assert phone.node.client.validators.hash == net.epochs.rules.validators.hash
+    assert phone.core.client.validators.hash == net.epochs.rules.validators.hash
     phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
     phone.sent.clear()
     get(phone, net.proofs())
     assert phone.take(GetValidatorChanges) == []
-    assert phone.node.client.header == net.epochs.checkpoints[-1]
+    assert phone.core.client.header == net.epochs.checkpoints[-1]
     assert [event for event in phone.events if event.name == "stored-trust-ignored"] == []
 
 
@@ -136,12 +136,12 @@ def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone:
     """The change is newer than the kept checkpoint: the floor is the change's, and that is no damage."""
     get(phone, net.proofs())
     bob = encode_address(test_key("bob").public, test=False)
-    phone.do(Pay(row=PaymentRow(to=bob, amount=1, fee=1)))  # with it, what is believed is written
+    phone.call(Pay(row=PaymentRow(to=bob, amount=1, fee=1)))  # with it, what is believed is written
     assert [key for key, _ in phone.store.scan("certified")] == [(net.epochs.head.height,)]
     net.change_to(4, 5, 6, 7)
     get(phone, net.changes())
     phone.crash()
-    assert phone.node.client.header == net.epochs.changes()[0].checkpoint.header
+    assert phone.core.client.header == net.epochs.changes()[0].checkpoint.header
     assert [event for event in phone.events if event.name == "stored-trust-ignored"] == []
 
 
@@ -186,7 +186,7 @@ def rival_change(net: Net, height: int) -> ValidatorChanges:
 
 
 def shown(phone: Phone) -> dict[str, Any]:
-    return phone.do(Info())["trust"]
+    return phone.call(Info())["trust"]
 
 
 def test_a_second_edge_is_asked_before_a_change_is_followed(net: Net, two: Phone) -> None:
@@ -196,9 +196,9 @@ def test_a_second_edge_is_asked_before_a_change_is_followed(net: Net, two: Phone
         (OTHER, GetValidatorChanges(0)),
         (OTHER, GetAccounts(())),
     ]
-    assert two.node.client.changes == []
+    assert two.core.client.changes == []
     hear(two, OTHER, net.changes())
-    assert two.node.client.changes == net.epochs.changes()
+    assert two.core.client.changes == net.epochs.changes()
     assert shown(two)["believing"]
 
 
@@ -211,9 +211,9 @@ def test_a_second_edge_that_does_not_help_costs_three_seconds(net: Net, two: Pho
     elif answer == "gone":
         two.step(PeerDown(OTHER, "test"))
     two.wait(SECOND_US * 3 - 1)
-    assert two.node.client.changes == []
+    assert two.core.client.changes == []
     two.wait(1)
-    assert two.node.client.changes == net.epochs.changes()
+    assert two.core.client.changes == net.epochs.changes()
     assert two.take(GetAccounts)[-1] == GetAccounts((ALICE,))
 
 
@@ -222,7 +222,7 @@ def test_an_invented_change_asks_nobody_and_ends_its_link(net: Net, two: Phone) 
     (change,) = net.epochs.changes()
     few = msgspec.structs.replace(change, checkpoint=net.epochs.certified(change.checkpoint.header.height, (0, 3)))
     hear(two, EDGE, ValidatorChanges((encode(few),)))
-    assert [item.peer for item in two.hung_up] == [EDGE]
+    assert list(two.hung_up) == [EDGE]
     assert two.take(GetValidatorChanges) == []
 
 
@@ -236,7 +236,7 @@ def test_two_edges_with_two_changes_of_one_height_stop_belief(net: Net, two: Pho
     assert (trust["believing"], trust["fork"]["height"]) == (False, height)
     assert {peer for peer, message in two.sent if isinstance(message, ForkMessage)} == {EDGE, OTHER}
     assert [event.fields["kind"] for event in two.events if event.name == "evidence"] == ["fork"]
-    assert two.hung_up == []
+    assert two.hung_up == {}
     fork = decode(CheckpointFork, bytes.fromhex(trust["fork"]["evidence"]))
     assert check_fork(fork, net.chain.chain_id, [net.chain.validators], verify) == (0, 1, 2, 3)
 
@@ -255,28 +255,28 @@ def test_a_change_below_what_the_second_edge_shows_is_a_fork(net: Net, two: Phon
 
 def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_decides(net: Net, phone: Phone) -> None:
     get(phone, net.proofs())
-    phone.do(Pay(row=PaymentRow(to=BOB, amount=1, fee=1)))
-    paid = phone.node.queue.payments[1]
-    phone.node.queue._finish(paid, "executed", phone.now_us)  # as a proof of the account does
-    assert phone.do(ShowPayment(paid.label))["proof_verified"]
+    phone.call(Pay(row=PaymentRow(to=BOB, amount=1, fee=1)))
+    paid = phone.core.queue.payments[1]
+    phone.core.queue._finish(paid, "executed", phone.now_us)  # as a proof of the account does
+    assert phone.call(ShowPayment(paid.label))["proof_verified"]
     net.epochs.add()
     net.epochs.add()
     rival = forged(net.epochs, net.epochs.checkpoints[1], 0, state_root=b"x" * 32)
     get(phone, AccountProofs(encode(rival), ()))
     for _ in range(2):
-        after = phone.do(ShowPayment(paid.label))
+        after = phone.call(ShowPayment(paid.label))
         assert (after["status"], after["proof_verified"]) == ("R4", False)
         assert "contradict themselves" in after["reason"]
-        value = phone.do(Balance())
+        value = phone.call(Balance())
         assert (value["proof_verified"], value["balance"]) == (False, 1_000_000)
         assert "until a newer anchor decides" in value["reason"]
         phone.submitted()
-        new = phone.do(Pay(row=PaymentRow(to=BOB, amount=2, fee=1)))
+        new = phone.call(Pay(row=PaymentRow(to=BOB, amount=2, fee=1)))
         assert new["status"] == "queued"
         assert "contradict themselves" in new["reason"]
         get(phone, net.proofs())
         assert phone.submitted() == []
-        assert phone.hung_up == []
+        assert phone.hung_up == {}
         phone.crash()
         phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
         assert len(phone.take(ForkMessage)) == 1
@@ -285,7 +285,7 @@ def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_
     phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
     net.epochs.add()
     get(phone, net.proofs())
-    assert phone.do(ShowPayment(paid.label))["proof_verified"]
+    assert phone.call(ShowPayment(paid.label))["proof_verified"]
     assert len(phone.submitted()) == 2
 
 
@@ -294,7 +294,7 @@ def test_a_fork_that_an_edge_passes_on_stops_a_phone_and_a_false_one_ends_the_li
     rival = forged(net.epochs, net.epochs.checkpoints[1], 0, state_root=b"x" * 32)
     raw = encode(checkpoint_fork(net.epochs.certified(1), rival))
     hear(two, OTHER, ForkMessage(raw[:-1]))
-    assert [item.peer for item in two.hung_up] == [OTHER]
+    assert list(two.hung_up) == [OTHER]
     assert shown(two)["believing"]
     hear(two, EDGE, ForkMessage(raw))
     assert not shown(two)["believing"]
@@ -304,12 +304,12 @@ def test_past_the_trusting_period_a_phone_says_what_it_needs(net: Net, phone: Ph
     get(phone, net.proofs())
     phone.now_us += 21 * 86_400 * SECOND_US
     get(phone, net.proofs())
-    value = phone.do(Balance())
+    value = phone.call(Balance())
     assert (value["proof_verified"], value["balance"]) == (False, 1_000_000)
     assert "is 21 days old by this machine's clock" in value["reason"]
     assert "a newer anchor is needed" in value["reason"]
     assert [event.fields["code"] for event in phone.events if event.name == "nothing-believed"] == ["expired"]
-    assert phone.hung_up == []
+    assert phone.hung_up == {}
     token = phone.ask(NewestAnchor())
     phone.disk()
     assert "no anchor to give" in str(phone.replies[token].error)
@@ -319,14 +319,14 @@ def test_a_phone_gives_the_anchor_that_another_one_starts_from(net: Net, phone: 
     net.change_to(4, 5, 6, 7)
     get(phone, net.changes())
     get(phone, net.proofs())
-    given = phone.do(NewestAnchor())
+    given = phone.call(NewestAnchor())
     anchor = decode(Anchor, bytes.fromhex(given["anchor_hex"]))
     assert (given["height"], anchor.header) == (net.epochs.head.height, net.epochs.checkpoints[-1])
     fresh = Phone(net, anchor=anchor)  # type: ignore[arg-type]
     fresh.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
     net.epochs.add()
     get(fresh, net.proofs())
-    assert fresh.node.queue.lanes[ALICE].proved is not None
+    assert fresh.core.queue.lanes[ALICE].proved is not None
     assert shown(fresh)["anchor_height"] == given["height"]
 
 

@@ -87,12 +87,12 @@ def tell(phone: Phone, payment_id: str, level: int, reason: str = "", edge: byte
 
 
 def status(phone: Phone, payment: dict) -> str:
-    return phone.do(ShowPayment(payment["id"]))["status"]
+    return phone.call(ShowPayment(payment["id"]))["status"]
 
 
 def test_a_payment_goes_up_is_claimed_and_is_proved():
     phone = online()
-    payment = phone.do(Pay(row()))
+    payment = phone.call(Pay(row()))
     assert payment["status"] == "queued"
     [raw] = phone.submitted()
     phone.now_us += 1_000
@@ -103,7 +103,7 @@ def test_a_payment_goes_up_is_claimed_and_is_proved():
     phone.now_us += 500_000
     phone.network.seal([raw])
     prove(phone)
-    shown = phone.do(ShowPayment(payment["id"]))
+    shown = phone.call(ShowPayment(payment["id"]))
     assert (shown["status"], shown["proof_verified"], shown["result"]) == ("R4", True, "executed")
     assert shown["latency_ms"] == {"r0": 1.0, "r1": 1.0, "r3": 501.0, "r4": 501.0}  # the proof says R3, too
 
@@ -120,17 +120,17 @@ def test_nothing_leaves_and_nothing_is_answered_before_the_disk_has_answered():
 
 def test_a_crash_before_the_write_loses_only_what_was_not_acknowledged():
     phone = online()
-    first = phone.do(Pay(row(1)))
+    first = phone.call(Pay(row(1)))
     phone.submitted()
     phone.ask(Pay(row(2)))
     phone.crash()
-    assert phone.do(QueueList())["total"] == 1
+    assert phone.call(QueueList())["total"] == 1
     edge_up(phone)
     serve(phone)
     [raw] = phone.submitted()
-    second = phone.do(Pay(row(3)))
+    second = phone.call(Pay(row(3)))
     assert second["seq"] == first["seq"] + 1
-    assert raw == phone.node.queue.payments[1].raw
+    assert raw == phone.core.queue.payments[1].raw
 
 
 def test_a_retry_on_another_edge_waits_for_the_write_of_the_release():
@@ -140,64 +140,64 @@ def test_a_retry_on_another_edge_waits_for_the_write_of_the_release():
     phone.step(PeerDown(EDGE, "gone"))
     assert phone.submitted() == []
     phone.disk()
-    assert set(phone.submitted()) == {phone.node.queue.payments[1].raw}
+    assert set(phone.submitted()) == {phone.core.queue.payments[1].raw}
 
 
 def test_payments_made_offline_leave_in_order_when_an_edge_comes():
     phone = Phone(Network())
-    payments = [phone.do(Pay(row(n))) for n in (1, 2, 3)]
+    payments = [phone.call(Pay(row(n))) for n in (1, 2, 3)]
     assert [p["id"] for p in payments] == ["row-1", "row-2", "row-3"]
     edge_up(phone)
     serve(phone)
-    assert phone.submitted() == [p.raw for p in phone.node.queue.payments.values()]
-    assert phone.do(ShowPayment("row-2"))["seq"] == 1
+    assert phone.submitted() == [p.raw for p in phone.core.queue.payments.values()]
+    assert phone.call(ShowPayment("row-2"))["seq"] == 1
 
 
 def test_kept_payments_wait_for_a_flush_also_over_a_restart():
     phone = online()
-    phone.do(Pay(row(), offline=True))
-    phone.do(Pay(row()))
+    phone.call(Pay(row(), offline=True))
+    phone.call(Pay(row()))
     phone.crash()
     edge_up(phone)
     serve(phone)
     assert phone.submitted() == []
-    phone.do(Flush())
+    phone.call(Flush())
     assert len(phone.submitted()) == 2
 
 
 def test_a_cancelled_payment_never_leaves():
     phone = online()
-    kept = phone.do(Pay(row(1), offline=True))
-    after = phone.do(Pay(row(2)))
-    assert phone.do(Cancel(kept["id"]))["status"] == "cancelled"
+    kept = phone.call(Pay(row(1), offline=True))
+    after = phone.call(Pay(row(2)))
+    assert phone.call(Cancel(kept["id"]))["status"] == "cancelled"
     [raw] = phone.submitted()
-    now = phone.do(ShowPayment(after["id"]))
+    now = phone.call(ShowPayment(after["id"]))
     assert (now["seq"], now["id"] != after["id"]) == (0, True)
-    assert raw == phone.node.queue.payments[2].raw
+    assert raw == phone.core.queue.payments[2].raw
 
 
 def test_rows_of_one_request_are_one_write_and_a_key_pays_once():
     phone = online("alice", "bob")
     rows = tuple(row(1, source=("alice", "bob")[n % 2], key=f"h:{n}") for n in range(1_200))
-    answer = phone.do(PayMany(rows))
+    answer = phone.call(PayMany(rows))
     assert len({p["id"] for p in answer["payments"]}) == 1_200
     messages = phone.take(Submit)
     assert [len(m.transfers) for m in messages] == [FORWARD_MAX, FORWARD_MAX, 1_200 - 2 * FORWARD_MAX]
-    again = phone.do(PayMany(rows))
+    again = phone.call(PayMany(rows))
     assert [p["id"] for p in again["payments"]] == [p["id"] for p in answer["payments"]]
     assert phone.submitted() == []
     phone.crash()
-    assert phone.do(PayMany(rows))["payments"][7]["id"] == answer["payments"][7]["id"]
+    assert phone.call(PayMany(rows))["payments"][7]["id"] == answer["payments"][7]["id"]
 
 
 def test_a_row_that_is_refused_is_logged_once_and_the_others_go_on():
     phone = online()
     rows = (row(1, key="a"), row(10**9, key="b"), row(2, key="c"), PaymentRow(to="nonsense", amount=1, fee=1, key="d"))
-    answer = phone.do(PayMany(rows))["payments"]
+    answer = phone.call(PayMany(rows))["payments"]
     assert [p["status"] for p in answer] == ["queued", "refused", "queued", "refused"]
     assert "overdraft" in answer[1]["reason"]
     assert "nonsense" in answer[3]["reason"]
-    assert phone.do(PayMany(rows))["payments"][1]["number"] == answer[1]["number"]
+    assert phone.call(PayMany(rows))["payments"][1]["number"] == answer[1]["number"]
 
 
 def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
@@ -208,7 +208,7 @@ def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
         row(1, key="c"),
         PaymentRow(to=BOB_ADDRESS, amount=10**30, fee=-(10**30)),
     )
-    answer = phone.do(PayMany(rows))["payments"]
+    answer = phone.call(PayMany(rows))["payments"]
     assert [(p["status"], p["id"] is None) for p in answer] == [
         ("refused", True),
         ("refused", True),
@@ -216,7 +216,7 @@ def test_a_refused_row_that_no_log_can_hold_is_answered_and_stops_nothing():
         ("refused", True),
     ]
     phone.crash()
-    assert [p["key"] for p in phone.do(QueueList())["payments"]] == ["c"]
+    assert [p["key"] for p in phone.call(QueueList())["payments"]] == ["c"]
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_wrong_requests_are_refused_with_the_reason(request_, word):
 def test_an_edge_that_says_nothing_for_three_seconds_is_replaced():
     phone = online()
     edge_up(phone, OTHER)
-    phone.do(Pay(row()))
+    phone.call(Pay(row()))
     phone.sent.clear()
     phone.wait(3 * SECOND_US)
     sent = phone.sent
@@ -255,7 +255,7 @@ def test_an_edge_that_says_nothing_for_three_seconds_is_replaced():
 
 def test_what_an_edge_acknowledged_is_not_repeated_after_three_seconds_but_later():
     phone = online()
-    payment = phone.do(Pay(row()))
+    payment = phone.call(Pay(row()))
     phone.submitted()
     tell(phone, payment["id"], LEVEL_R0)
     phone.wait(10 * SECOND_US)
@@ -267,7 +267,7 @@ def test_what_an_edge_acknowledged_is_not_repeated_after_three_seconds_but_later
 def test_an_edge_that_goes_is_replaced_at_once():
     phone = online()
     edge_up(phone, OTHER)
-    phone.do(Pay(row()))
+    phone.call(Pay(row()))
     phone.sent.clear()
     phone.step(PeerDown(EDGE, "gone"))
     assert [peer for peer, message in phone.sent if isinstance(message, Submit)] == [OTHER]
@@ -317,8 +317,8 @@ def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
     phone.network.seal()
     phone.sent.clear()
     phone.step(Received(EDGE, lie(phone.network)))
-    assert [hang.peer for hang in phone.hung_up] == [EDGE]
-    assert phone.node.queue.lanes[ALICE].proved is None
+    assert list(phone.hung_up) == [EDGE]
+    assert phone.core.queue.lanes[ALICE].proved is None
     assert any(peer == OTHER and isinstance(message, Subscribe) for peer, message in phone.sent)
     assert any(event.name == "peer-fault" for event in phone.events)
 
@@ -328,13 +328,13 @@ def test_a_stale_checkpoint_or_one_from_the_future_changes_nothing_and_costs_no_
     old = phone.network.proofs([ALICE])
     phone.network.seal()
     prove(phone)
-    height = phone.node.client.header.height
+    height = phone.core.client.header.height
     phone.step(Received(EDGE, old))
     phone.network.seal(ts_ms=phone.now_us // 1000 + 60_000)
     prove(phone)
-    assert phone.node.client.header.height == height
-    assert phone.hung_up == []
-    (problem,) = phone.do(Info())["problems"]
+    assert phone.core.client.header.height == height
+    assert phone.hung_up == {}
+    (problem,) = phone.call(Info())["problems"]
     assert "this machine's clock is 60 s behind block" in problem
 
 
@@ -342,13 +342,13 @@ def test_a_stale_checkpoint_or_one_from_the_future_changes_nothing_and_costs_no_
 def test_a_clock_far_from_the_edges_is_said_whichever_way_it_is_wrong(offset_ms, side):
     phone = Phone(Network())
     phone.step(PeerUp(EDGE, 3, (), offset_ms, "edge:1"))
-    assert any(side in text for text in phone.do(Info())["problems"])
+    assert any(side in text for text in phone.call(Info())["problems"])
 
 
 def test_messages_that_no_phone_gets_end_the_link():
     phone = online()
     phone.step(Received(EDGE, Hello(1, 1, 3, (), 0, "x")))
-    assert [hang.code for hang in phone.hung_up] == ["direction"]
+    assert list(phone.hung_up.values()) == ["direction"]
 
 
 def test_heartbeats_goodbyes_and_failed_dials_are_taken():
@@ -356,14 +356,14 @@ def test_heartbeats_goodbyes_and_failed_dials_are_taken():
     phone.step(Received(EDGE, Heartbeat(1, 50, 0, 9)))
     phone.step(Received(EDGE, Goodbye("shutdown", "bye")))
     phone.step(DialFailed("127.0.0.1:9001", "refused"))
-    assert phone.node.peering.loads == {EDGE: 50}
-    assert phone.hung_up == []
+    assert phone.core.peering.loads == {EDGE: 50}
+    assert phone.hung_up == {}
 
 
 def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_successors():
     phone = online()
-    payment = phone.do(Pay(row()))
-    after = phone.do(Pay(row(11)))
+    payment = phone.call(Pay(row()))
+    after = phone.call(Pay(row(11)))
     phone.submitted()
     tell(phone, payment["id"], LEVEL_REFUSED, "no")
     assert status(phone, payment) == "queued"
@@ -371,14 +371,14 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
     phone.wait(3 * SECOND_US)
     assert GetAccounts((ALICE,)) in phone.take()
     prove(phone)
-    shown = phone.do(ShowPayment(payment["id"]))
+    shown = phone.call(ShowPayment(payment["id"]))
     assert (shown["status"], shown["proof_verified"]) == ("refused", False)
     assert status(phone, after) == "queued"
     phone.disk()
     phone.sent.clear()
-    third = phone.do(Pay(row(12)))
+    third = phone.call(Pay(row(12)))
     phone.disk()
-    assert not phone.do(ShowPayment(third["id"]))["released"]
+    assert not phone.call(ShowPayment(third["id"]))["released"]
     assert submitted_to(phone, EDGE) == 0
 
 
@@ -392,27 +392,27 @@ def submitted_to(phone: Phone, edge: bytes) -> int:
 def test_what_an_edge_refuses_and_may_run_goes_to_another_at_once_and_each_is_left_once(level):
     phone = online()
     edge_up(phone, OTHER)
-    payment, after = phone.do(Pay(row())), phone.do(Pay(row(11)))
+    payment, after = phone.call(Pay(row())), phone.call(Pay(row(11)))
     phone.disk()
     assert submitted_to(phone, EDGE) == 2
     tell(phone, after["id"], level, "no")
-    assert phone.node.uplink.active == EDGE, "behind another one it only means: not yet"
+    assert phone.core.uplink.active == EDGE, "behind another one it only means: not yet"
     tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.node.uplink.active == EDGE, "nobody asked the other one"
+    assert phone.core.uplink.active == EDGE, "nobody asked the other one"
     tell(phone, payment["id"], level, "no")
     phone.disk()
-    assert (phone.node.uplink.active, submitted_to(phone, OTHER)) == (OTHER, 2)
+    assert (phone.core.uplink.active, submitted_to(phone, OTHER)) == (OTHER, 2)
     tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.node.uplink.active == OTHER, "both refuse it: it waits"
+    assert phone.core.uplink.active == OTHER, "both refuse it: it waits"
     tell(phone, payment["id"], LEVEL_R1, edge=OTHER)
     phone.now_us += 20 * SECOND_US
     tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.node.uplink.active == OTHER, "it is certified"
+    assert phone.core.uplink.active == OTHER, "it is certified"
 
 
 def test_a_payment_past_its_validity_is_asked_about_until_a_proof_expires_it():
     phone = online()
-    payment = phone.do(Pay(row(validity_ms=5_000)))
+    payment = phone.call(Pay(row(validity_ms=5_000)))
     tell(phone, payment["id"], LEVEL_EXPIRED)
     assert status(phone, payment) == "queued"
     phone.wait(6 * SECOND_US)
@@ -425,7 +425,7 @@ def test_a_payment_past_its_validity_is_asked_about_until_a_proof_expires_it():
 
 def test_an_unreleased_payment_expires_too():
     phone = online()
-    payment = phone.do(Pay(row(validity_ms=1_000), offline=True))
+    payment = phone.call(Pay(row(validity_ms=1_000), offline=True))
     phone.network.seal(ts_ms=phone.now_us // 1000 + 1_500)
     phone.wait(2 * SECOND_US)
     serve(phone)
@@ -434,7 +434,7 @@ def test_an_unreleased_payment_expires_too():
 
 def test_after_a_failure_the_fate_is_what_the_receipt_says():
     phone = online()
-    payment = phone.do(Pay(row()))
+    payment = phone.call(Pay(row()))
     [raw] = phone.submitted()
     accounts = phone.network.ledger.accounts
     accounts[ALICE] = accounts[ALICE]._replace(balance=0)
@@ -450,7 +450,7 @@ def test_after_a_failure_the_fate_is_what_the_receipt_says():
     [answer] = phone.network.answer(GetReceipt(identity))
     phone.step(Received(EDGE, answer))
     phone.disk()
-    shown = phone.do(ShowPayment(payment["id"]))
+    shown = phone.call(ShowPayment(payment["id"]))
     assert (shown["status"], shown["result"]) == ("R4", "failed")
 
 
@@ -492,8 +492,8 @@ def test_a_balance_waits_for_a_young_header_and_gives_up_in_time():
 def test_without_an_edge_a_balance_is_the_last_proof_or_nothing():
     phone = online()
     phone.step(PeerDown(EDGE, "gone"))
-    assert phone.do(Balance())["balance"] == 1_000_000
-    assert phone.do(Balance(BOB_ADDRESS)) | {"reason": ""} == {
+    assert phone.call(Balance())["balance"] == 1_000_000
+    assert phone.call(Balance(BOB_ADDRESS)) | {"reason": ""} == {
         "address": BOB_ADDRESS,
         "balance": None,
         "height": None,
@@ -510,60 +510,60 @@ def test_without_an_edge_a_balance_is_the_last_proof_or_nothing():
 def test_a_restarted_phone_does_not_go_below_the_height_it_has_seen():
     phone = online()
     old = phone.network.proofs([ALICE])
-    payment = phone.do(Pay(row()))
+    payment = phone.call(Pay(row()))
     phone.network.seal(phone.submitted())
     prove(phone)
     phone.crash()
-    assert phone.node.client.header.height == 1
+    assert phone.core.client.header.height == 1
     edge_up(phone)
     phone.step(Received(EDGE, old))
-    assert phone.node.queue.lanes[ALICE].proved.next_seq == 1
+    assert phone.core.queue.lanes[ALICE].proved.next_seq == 1
     assert status(phone, payment) == "R4"
 
 
 def test_a_clock_that_was_set_back_lowers_no_height_and_proves_no_balance():
     phone = online()
     old = phone.network.proofs([ALICE])
-    phone.do(Pay(row()))
+    phone.call(Pay(row()))
     phone.network.seal(phone.submitted())
     prove(phone)
     phone.now_us -= 3600 * SECOND_US
     phone.crash()
-    assert phone.node.client.header.height == 1
-    value = phone.do(Balance())
+    assert phone.core.client.header.height == 1
+    value = phone.call(Balance())
     assert (value["proof_verified"], value["age_s"]) == (False, None)
     assert "clock is" in value["reason"]
     edge_up(phone)
     phone.step(Received(EDGE, old))
-    assert phone.node.client.header.height == 1
-    assert phone.node.queue.lanes[ALICE].proved.next_seq == 1
+    assert phone.core.client.header.height == 1
+    assert phone.core.queue.lanes[ALICE].proved.next_seq == 1
 
 
 def test_changes_since_a_cursor_and_info_and_lists():
     phone = online("alice", "bob")
-    phone.do(PayMany(tuple(row(1, source=name) for name in ("alice", "bob", "alice"))))
-    answer = phone.do(PaymentsSince(0))
+    phone.call(PayMany(tuple(row(1, source=name) for name in ("alice", "bob", "alice"))))
+    answer = phone.call(PaymentsSince(0))
     assert sorted(p["number"] for p in answer["payments"]) == [1, 2, 3]
-    assert phone.do(PaymentsSince(answer["cursor"]))["payments"] == []
+    assert phone.call(PaymentsSince(answer["cursor"]))["payments"] == []
     phone.network.seal(phone.submitted()[:1])
     prove(phone, ALICE, BOB)
-    changed = phone.do(PaymentsSince(answer["cursor"]))["payments"]
+    changed = phone.call(PaymentsSince(answer["cursor"]))["payments"]
     assert [p["status"] for p in changed] == ["R4"]
-    info = phone.do(Info())
+    info = phone.call(Info())
     assert (info["payments"], info["height"], info["edge"]) == ({"R4": 1, "queued": 2}, 1, EDGE.hex())
     assert [account["name"] for account in info["accounts"]] == ["alice", "bob"]
-    assert phone.do(QueueList(statuses=("queued",), source="bob"))["total"] == 1
+    assert phone.call(QueueList(statuses=("queued",), source="bob"))["total"] == 1
     before = answer["cursor"]
     phone.now_us += SECOND_US
     phone.crash()
-    assert len(phone.do(PaymentsSince(before))["payments"]) == 3
+    assert len(phone.call(PaymentsSince(before))["payments"]) == 3
 
 
 def test_ten_thousand_payments_of_a_hundred_accounts_end_proved():
     names = [f"n{i}" for i in range(100)]
     phone = online(*names, funds=dict.fromkeys(names, 10**6))
     rows = tuple(row(1, source=names[n % 100], key=str(n)) for n in range(10_000))
-    phone.do(PayMany(rows))
+    phone.call(PayMany(rows))
     sealed = 0
     while raws := phone.submitted():
         for start in range(0, len(raws), 2_000):
@@ -571,7 +571,7 @@ def test_ten_thousand_payments_of_a_hundred_accounts_end_proved():
         sealed += len(raws)
         prove(phone, *(test_key(name).public for name in names))
     assert sealed == 10_000
-    assert phone.do(Info())["payments"] == {"R4": 10_000}
+    assert phone.call(Info())["payments"] == {"R4": 10_000}
 
 
 def test_an_unknown_command_type_never_stops_the_node():
@@ -603,9 +603,9 @@ def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkey
 def test_an_edge_that_moves_to_a_link_which_it_dialled_stays_the_phones_edge():
     """Nothing is asked anew, and what it says still counts as its edge's; see `Shell`."""
     phone = online()
-    rank = phone.node.manners._peers[EDGE].rank
+    rank = phone.core.manners._peers[EDGE].rank
     assert rank is Rank.NAMED
     phone.step(PeerMoved(EDGE, None, "192.0.2.7"))
-    known = phone.node.manners._peers[EDGE]
+    known = phone.core.manners._peers[EDGE]
     assert (known.rank, known.remote) == (Rank.NAMED, "192.0.2.7")
-    assert list(phone.node.peering.up) == [EDGE]
+    assert list(phone.core.peering.up) == [EDGE]

@@ -8,6 +8,7 @@ from mobile_tools import SECOND_US, START_US, Network, Phone
 
 from supervm.common.contract.core import PeerUp, Received
 from supervm.protocol.base.address import encode_address
+from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import GetAccounts, Submit
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, ShowPayment
 from supervm.tier_l4_mobile.wallet.validity import MARGIN_MS, is_timely, validity_ms_allowed
@@ -17,7 +18,6 @@ ALICE = test_key("alice").public
 BOB_ADDRESS = encode_address(test_key("bob").public, test=False)
 DAY_MS = 86_400_000
 WEEK_MS = 7 * DAY_MS  # what the chain of these tests allows
-HOUR_US = 3_600 * SECOND_US
 
 
 def online(now_us: int = START_US) -> Phone:
@@ -39,13 +39,21 @@ def serve(phone: Phone) -> None:
     phone.disk()
 
 
+def an_hour_without_a_proof(phone: Phone) -> None:
+    """The edge is there, and its heartbeats are all that comes of it."""
+    for _ in range(360):
+        phone.wait(10 * SECOND_US)
+        phone.receive(EDGE, Heartbeat(0, 0, 0, 0))
+    phone.take()
+
+
 def prove(phone: Phone) -> None:
     phone.step(Received(EDGE, phone.network.proofs([ALICE])))
     phone.disk()
 
 
 def pay(phone: Phone, validity_ms: int | None = None) -> dict:
-    return phone.do(Pay(PaymentRow(to=BOB_ADDRESS, amount=10, fee=1, validity_ms=validity_ms)))
+    return phone.call(Pay(PaymentRow(to=BOB_ADDRESS, amount=10, fee=1, validity_ms=validity_ms)))
 
 
 @pytest.mark.parametrize("maximum", [0, 1_000, 60_000, DAY_MS, WEEK_MS, 365 * DAY_MS])
@@ -86,16 +94,15 @@ def test_a_validity_near_the_chains_bound_is_refused_before_it_is_signed(validit
 
 def test_after_hours_without_a_proof_the_longest_payment_leaves_once_a_proof_is_newer() -> None:
     phone = online()
-    phone.wait(HOUR_US)
-    phone.take()
+    an_hour_without_a_proof(phone)
     payment = pay(phone, WEEK_MS - MARGIN_MS)
     assert phone.submitted() == []  # the edge may be asked only for a proof
-    assert "network's time" in phone.do(ShowPayment(payment["id"]))["reason"]
+    assert "network's time" in phone.call(ShowPayment(payment["id"]))["reason"]
     phone.network.seal(ts_ms=phone.now_us // 1000 - 1_000)
     phone.wait(4 * SECOND_US)
     serve(phone)
     assert len(phone.submitted()) == 1
-    assert phone.do(ShowPayment(payment["id"]))["reason"] is None
+    assert phone.call(ShowPayment(payment["id"]))["reason"] is None
 
 
 def test_a_phone_whose_clock_is_days_ahead_lets_nothing_go_and_asks_slowly() -> None:
@@ -108,7 +115,7 @@ def test_a_phone_whose_clock_is_days_ahead_lets_nothing_go_and_asks_slowly() -> 
         asked += len(phone.take(GetAccounts))
         prove(phone)  # pushed by the edge once a second
     assert 10 <= asked <= 30
-    shown = phone.do(ShowPayment(payment["id"]))
+    shown = phone.call(ShowPayment(payment["id"]))
     assert (shown["status"], shown["released"]) == ("queued", False)
     assert "this device's clock is ahead" in shown["reason"]
     phone.network.seal(ts_ms=GENESIS_TIME_MS + 5 * DAY_MS)
@@ -118,11 +125,10 @@ def test_a_phone_whose_clock_is_days_ahead_lets_nothing_go_and_asks_slowly() -> 
 
 def test_a_payment_that_waits_can_be_cancelled_and_its_successors_wait_too() -> None:
     phone = online()
-    phone.wait(HOUR_US)
-    phone.take()
+    an_hour_without_a_proof(phone)
     first, second = pay(phone, WEEK_MS - MARGIN_MS), pay(phone, DAY_MS)
     assert phone.submitted() == []
-    assert phone.do(Cancel(first["id"]))["status"] == "cancelled"
+    assert phone.call(Cancel(first["id"]))["status"] == "cancelled"
     phone.wait(SECOND_US)
-    assert phone.do(ShowPayment(second["id"]))["status"] == "queued"
+    assert phone.call(ShowPayment(second["id"]))["status"] == "queued"
     assert len(phone.submitted()) == 1

@@ -4,32 +4,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 
-from supervm.common.contract.core import (
-    Command,
-    Durable,
-    Effect,
-    HangUp,
-    Input,
-    Persist,
-    Publish,
-    Reply,
-    Send,
-    Started,
-    Tick,
-)
 from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
+from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.light.client import Anchor, LightClient, ProvedAccount, anchor_of
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Submit, Subscribe
-from supervm.tier_l4_mobile.messages import MobileRequest
 from supervm.tier_l4_mobile.node import MobileNode, Settings
 from supervm.tier_l4_mobile.tables import TABLES
 from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
@@ -92,108 +78,31 @@ class Network:
                 return []
 
 
-class Phone:
-    """A `MobileNode` on a store in memory, stepped by hand; the disk answers when `disk()` is called."""
+class Phone(HandDriver[MobileNode]):
+    """A `MobileNode` in a test's hands; its disk answers when `disk()` is called."""
 
     def __init__(
         self, network: Network, names: Sequence[str] = ("alice",), *, peers: int = 1, anchor: Anchor | None = None
     ) -> None:
-        self.network = network
-        self.anchor = anchor
-        self.names = names
-        self.peers = peers
-        self.store = MemoryStore(TABLES, with_log=False)
-        self.now_us = START_US
-        self.boot()
+        self.network, self.names, self.edges, self.anchor = network, names, peers, anchor
+        store = MemoryStore(TABLES, with_log=False)
+        super().__init__(self._make(store), store, now_us=START_US, disk_at_once=False)
 
-    def boot(self) -> None:
-        """Start, or start again after `crash`."""
-        keys = {self.network.account(name): self.network.key(name) for name in self.names}
-        self.node = MobileNode(
+    def _make(self, store: MemoryStore) -> MobileNode:
+        return MobileNode(
             self.network.chain,
-            keys,
-            peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
-            reader=self.store,
+            {self.network.account(name): self.network.key(name) for name in self.names},
+            peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.edges)],
+            reader=store,
             verify=verify,
             rng=random.Random(7),
             settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
         )
-        self.tokens: list[int] = []
-        self.waiting: list[Send | Reply] = []
-        self.sent: list[tuple[bytes, object]] = []
-        self.replies: dict[int, Reply] = {}
-        self.hung_up: list[HangUp] = []
-        self.events: list[Publish] = []
-        self.command_token = 0
-        self.step(Started())
 
     def crash(self, anchor: Anchor | None = None) -> None:
         """Lose power and start again, with what its owner gives to trust from."""
         self.anchor = anchor or self.anchor
-        self.store.crash()
-        self.boot()
-
-    def step(self, event: Input) -> list[Effect]:
-        effects = self.node.step(self.now_us, event)
-        for effect in effects:
-            match effect:
-                case Persist(token, records):
-                    self.store.stage(records)
-                    self.tokens.append(token)
-                case Send() | Reply():
-                    if effect.after in self.tokens:
-                        self.waiting.append(effect)
-                    else:
-                        self._let(effect)
-                case HangUp():
-                    self.hung_up.append(effect)
-                case Publish():
-                    self.events.append(effect)
-        return effects
-
-    def _let(self, effect: Send | Reply) -> None:
-        if isinstance(effect, Send):
-            self.sent.append((effect.peer, effect.message))
-        else:
-            self.replies[effect.token] = effect
-
-    def disk(self) -> None:
-        """The disk answers everything it was asked."""
-        while self.tokens:
-            self.store.flush()
-            done, self.tokens = self.tokens, []
-            free = [effect for effect in self.waiting if effect.after in done]
-            self.waiting = [effect for effect in self.waiting if effect.after not in done]
-            for effect in free:
-                self._let(effect)
-            for token in done:
-                self.step(Durable(token))
-
-    def ask(self, request: MobileRequest) -> int:
-        self.command_token += 1
-        self.step(Command(self.command_token, request))
-        return self.command_token
-
-    def do(self, request: MobileRequest) -> Any:
-        """Ask, let the disk answer, and return the reply's value."""
-        token = self.ask(request)
-        self.disk()
-        reply = self.replies.pop(token)
-        assert reply.error is None, reply.error
-        return reply.value
-
-    def wait(self, us: int) -> None:
-        """Let time pass, with a tick at every deadline on the way."""
-        end = self.now_us + us
-        while (deadline := self.node.deadline_us) is not None and deadline <= end:
-            self.now_us = max(self.now_us, deadline)
-            self.step(Tick())
-        self.now_us = end
-
-    def take(self, kind: type | None = None) -> list[Any]:
-        """Return and forget what was sent, only messages of `kind` if it is given."""
-        found, self.sent = self.sent, []
-        return [message for _, message in found if kind is None or isinstance(message, kind)]
+        self.restart(self._make)
 
     def submitted(self) -> list[bytes]:
         """Return and forget the transfers that were sent."""
