@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
 
 from supervm.common.errors import InputError
+from supervm.sim.disturb.faults import FaultPlayer
 from supervm.sim.exact import ACTORS, Choices
 from supervm.sim.run import check_selections
 from supervm.sim.scenario import Change, keys, library_names, load_named, load_scenario, read_scenario
 from supervm.sim.scenario.expect import SUMMARY, holds
+from supervm.sim.scenario.faults import FAULTS, key_lines, kind_lines
 from supervm.sim.scenario.naming import check_selector, select
 
 HEAD = """\
@@ -182,7 +185,7 @@ def test_byzantine_sweeps_every_actor() -> None:
 
 
 def test_every_key_has_help_and_every_metric_a_meaning() -> None:
-    tables = [*keys.TABLES.values(), *keys.FAULTS.values(), *keys.CHANGES.values(), keys.ADVERSARY]
+    tables = [*keys.TABLES.values(), *(kind.keys for kind in FAULTS.values()), *keys.CHANGES.values(), keys.ADVERSARY]
     tables += keys.ADVERSARIES_APART.values()
     tables += [keys.tier_keys(tier) for tier in range(1, 5)]
     assert all(key.help for table in tables for key in table.values())
@@ -236,10 +239,28 @@ def test_bounds() -> None:
 def test_every_key_fault_and_metric_is_documented() -> None:
     """docs/simulator.md names everything that a file may say."""
     text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
-    kinds = {**keys.FAULTS, **keys.CHANGES, **keys.ADVERSARIES_APART}
+    kinds = {**{name: kind.keys for name, kind in FAULTS.items()}, **keys.CHANGES, **keys.ADVERSARIES_APART}
     names = [*SUMMARY, *ACTORS, *kinds, *(name for table in kinds.values() for name in table)]
     names += [name for table in (*keys.TABLES.values(), keys.tier_keys(1), keys.tier_keys(4)) for name in table]
     assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_tables_of_faults_are_those_of_the_code() -> None:
+    """docs/simulator.md has every kind and every key with its default and bounds, and none beside them."""
+    text = (Path(__file__).parents[2] / "docs" / "simulator.md").read_text(encoding="utf-8")
+    for lines in (kind_lines(), key_lines()):
+        assert "\n\n{}\n\n".format("\n".join(lines)) in text, lines[0]
+
+
+def test_every_kind_of_fault_is_played() -> None:
+    """The player finds a kind's method by its name, and has none for a kind that there is not."""
+    taken = ["self", "number", "fault", "who", "draws"]
+    played = [
+        name
+        for name, method in inspect.getmembers(FaultPlayer, inspect.isfunction)
+        if [item.strip("_") for item in inspect.signature(method).parameters] == taken and name != "_schedule"
+    ]
+    assert sorted(played) == sorted(f"_{name.replace('-', '_')}" for name in FAULTS)
 
 
 def test_a_byte_order_mark_is_no_part_of_a_scenario(tmp_path: Path) -> None:

@@ -13,12 +13,9 @@ from typing import Any
 
 from ..draws import exponential
 from ..exact import CITIES, Deployment, Rules, Stream
-from ..scenario.keys import FAULTS
+from ..scenario.faults import FAULTS
 from ..scenario.model import Fault, Scenario
 from ..scenario.naming import select
-
-STOPS_BLOCKS = ("partition", "crash", "stop", "disk-full", "link", "clock")
-"""Kinds after whose end the time to the next block is measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +30,7 @@ class Episode:
 
 
 def _shown(fault: Fault, key: str) -> str:
-    is_time = FAULTS[fault.kind][key].kind == "seconds"
+    is_time = FAULTS[fault.kind].own[key].kind == "seconds"
     return f"{key} {fault.number(key) / 1_000_000:g}" if is_time else f"{key} {fault.options[key]}"
 
 
@@ -78,10 +75,9 @@ class FaultPlayer:
 
     def _schedule(self, number: int, fault: Fault, who: list[str], draws: Stream) -> None:
         text = ", ".join(fault.who)
-        known = FAULTS[fault.kind]
-        extra = ", ".join(_shown(fault, key) for key, value in fault.options.items() if value != known[key].default)
-        moment = "down_s" in known and "up_s" not in known
-        end_us = fault.end_us if not moment else fault.at_us + fault.number("down_s")
+        kind = FAULTS[fault.kind]
+        extra = ", ".join(_shown(fault, key) for key, value in fault.options.items() if value != kind.own[key].default)
+        end_us = fault.end_us if kind.lasts else fault.at_us + fault.number("down_s")
         self.episodes.append(Episode(fault.kind, fault.at_us, end_us, len(who), f"{text} ({extra})" if extra else text))
         begin, end = getattr(self, f"_{fault.kind.replace('-', '_')}")(number, fault, who, draws)
         self._at(fault.at_us, begin)

@@ -3,6 +3,7 @@
 `Deployment` builds a network, `ExactWorld` runs it; see their modules for how.
 """
 
+from ..boundaries import BOUNDARIES
 from .actor import GRANT, Actor, ActorContext, ActorSpec
 from .adversaries import ACTORS
 from .choices import PPM, Choice, Choices, Stream
@@ -28,7 +29,6 @@ from .geography import (
 )
 from .host import Host
 from .network import Network, Rules
-from .power import BOUNDARIES
 from .queue import BucketQueue
 from .topology import FATES, GENESIS_MS, START_US, UPLINKS, Deployment, key
 from .twins import BOTH, FIRST, NEITHER, SECOND, Late, LateTwins, Masks, Twins

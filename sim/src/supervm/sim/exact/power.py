@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from supervm.common.contract.core import Input, Started
 from supervm.common.contract.records import Record
 from supervm.common.parts.shell import wire_of
 
+from ..boundaries import BOUNDARIES
 from ..errors import SimulationError
 from .choices import Choices, Stream
 from .cuts import Cause
@@ -25,10 +26,6 @@ from .events import HostStarted, HostStopped, Persisted, Watchers
 from .host import CALL, Host, Trap
 from .links import Links
 from .queue import BucketQueue
-
-BOUNDARIES: Final = ("before-persist", "after-persist", "after-durable", "after-told", "before-send", "after-send")
-"""Where `Power.set_trap` can set a trap: before a write is asked for, after; after it is durable and before anybody
-knows, after the core was told and what waited has left; before and after a message leaves."""
 
 
 class Power:

@@ -21,13 +21,16 @@ from supervm.tier_l3_edge.messages import Statistics
 from supervm.tier_l4_mobile.messages import QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 
-from ..disturb.faults import STOPS_BLOCKS, Episode
+from ..disturb.faults import Episode
 from ..exact import CITIES, REGIONS, Actor, Deployment, LateTwins, Twins
+from ..scenario.faults import FAULTS
 from .epochs import Epochs, views_used
 from .observing import Recorder, Seen
 from .statistics import quantile, spread_ms
 
 LEVELS = ("r0", "r1", "r3", "r4")
+STOPS_BLOCKS = tuple(name for name, kind in FAULTS.items() if kind.stops_blocks)
+"""Kinds of faults after whose end the time to the next block is measured."""
 
 
 @dataclass(frozen=True, slots=True)

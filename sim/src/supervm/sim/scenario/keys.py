@@ -1,6 +1,7 @@
 """Every key that a scenario file may hold, for the exact engine: kind, unit, bounds, default and meaning.
 
-This table is what validates a file, what an error lists as allowed, and what docs/simulator.md is checked against.
+This table is what validates a file, what an error lists as allowed, and what docs/simulator.md is checked against; the
+keys of ``[[fault]]`` stand in `faults`.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
+
+_SCALES: Final = {"int": 1, "seconds": 1_000_000, "rate": 1_000}
+"""How much what is read is of the unit of the file."""
 
 Read = int | str | bool | tuple[str, ...] | tuple[int, ...]
 
@@ -48,6 +52,20 @@ class Key:
             "rate": f"a number per second {numbers}, with at most 3 decimals",
         }[self.kind]
 
+    @property
+    def shown_default(self) -> str:
+        """What an absent key means, for people, in the unit of the file."""
+        match self.default:
+            case None:
+                return "must be there"
+            case bool() as value:
+                return "`true`" if value else "`false`"
+            case str() as value:
+                return f'`"{value}"`'
+            case tuple() as values:
+                return f"`[{', '.join(map(str, values))}]`"
+        return f"`{Decimal(self.default) / _SCALES[self.kind]:f}`"
+
     def read(self, value: Any) -> Read | None:
         """Return the value as the simulator uses it, or None if it is not allowed; decimals come as `Decimal`."""
         if self.kind == "bool":
@@ -70,7 +88,7 @@ class Key:
             return None
         if not self.minimum <= number <= self.maximum:
             return None
-        scaled = number * {"int": 1, "seconds": 1_000_000, "rate": 1_000}[self.kind]
+        scaled = number * _SCALES[self.kind]
         return int(scaled) if scaled == int(scaled) else None
 
 
@@ -78,8 +96,6 @@ DAY_S: Final = 86_400
 DAY_MS: Final = 1_000 * DAY_S
 WHO: Final = Key("texts", None, "the nodes; see docs/simulator.md, Naming nodes")
 AT: Final = Key("seconds", None, "when it begins, seconds of the run", 0, 366 * DAY_S)
-FOR: Final = Key("seconds", 0, "how long it lasts; 0: until the end", 0, 366 * DAY_S)
-DOWN: Final = Key("seconds", 1_000_000, "time until the node is switched on again; 0: never", 0, 366 * DAY_S)
 
 TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
     "scenario": {
@@ -164,86 +180,6 @@ def tier_keys(tier: int) -> Mapping[str, Key]:
         **links,
     }
 
-
-FAULTS: Final[Mapping[str, Mapping[str, Key]]] = {
-    "crash": {"at_s": AT, "for_s": FOR, "who": WHO},
-    "stop": {"at_s": AT, "for_s": FOR, "who": WHO},
-    "crash-point": {
-        "at_s": AT,
-        "who": WHO,
-        "boundary": Key(
-            "text",
-            None,
-            "where in a step the power fails",
-            choices=("before-persist", "after-persist", "after-durable", "after-told", "before-send", "after-send"),
-        ),
-        "nth": Key("int", 1, "the how-manieth passage of the boundary", 1, 1_000_000),
-        "down_s": DOWN,
-    },
-    "partition": {
-        "at_s": AT,
-        "for_s": FOR,
-        "who": WHO,
-        "direction": Key("text", "both", "which way nothing passes", choices=("both", "in", "out")),
-        "flap_s": Key("seconds", 0, "cut and mend in turn, this long each; 0: stay cut", 0, DAY_S),
-    },
-    "link": {
-        "at_s": AT,
-        "for_s": FOR,
-        "who": WHO,
-        "loss_ppm": Key("int", 0, "packets lost on the way, per million; shows as delay", 0, 900_000),
-        "extra_ms": Key("int", 0, "delay added each way", 0, 60_000),
-    },
-    "disk-slow": {
-        "at_s": AT,
-        "for_s": FOR,
-        "who": WHO,
-        "factor": Key("int", 10, "how many times longer a write takes", 1, 1_000_000),
-    },
-    "disk-full": {"at_s": AT, "for_s": FOR, "who": WHO},
-    "amnesia": {"at_s": AT, "who": WHO, "down_s": DOWN},
-    "bit-flip": {
-        "at_s": AT,
-        "who": WHO,
-        "down_s": DOWN,
-        "record": Key("int", 0, "which record of the log, from its beginning", 0, 1_000_000),
-    },
-    "lost-suffix": {
-        "at_s": AT,
-        "who": WHO,
-        "down_s": DOWN,
-        "records": Key("int", 1, "how many of the log's newest records are gone", 1, 1_000_000),
-    },
-    "old-backup": {
-        "at_s": AT,
-        "who": WHO,
-        "down_s": DOWN,
-        "age_s": Key("seconds", 5_000_000, "age of the backup that is put back", 0, 366 * DAY_S),
-    },
-    "database-only": {
-        "at_s": AT,
-        "who": WHO,
-        "down_s": DOWN,
-        "age_s": Key("seconds", 5_000_000, "age of the tables put beside today's log", 0, 366 * DAY_S),
-    },
-    "database-and-log": {"at_s": AT, "who": WHO, "down_s": DOWN},
-    "clock": {
-        "at_s": AT,
-        "for_s": FOR,
-        "who": WHO,
-        "step_ms": Key("int", None, "how far the clock jumps; taken back at the end", -DAY_MS, DAY_MS),
-    },
-    "churn": {
-        "at_s": AT,
-        "for_s": FOR,
-        "who": WHO,
-        "up_s": Key("seconds", None, "mean time that a node stays on (exponential)", 1, 366 * DAY_S),
-        "down_s": Key("seconds", None, "mean time that it stays off by day", 1, 366 * DAY_S),
-        "day_s": Key("seconds", 0, "length of a day; the night moves round the globe; 0: no days", 0, 366 * DAY_S),
-        "night_factor": Key("int", 1, "how many times longer it stays off at the darkest hour", 1, 1_000),
-    },
-}
-"""Kinds of ``[[fault]]`` -> their keys; ``kind`` itself comes on top."""
 
 CHANGES: Final[Mapping[str, Mapping[str, Key]]] = {
     "validators": {

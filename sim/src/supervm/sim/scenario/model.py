@@ -118,7 +118,7 @@ class Fault:
     """One entry of ``[[fault]]``: what goes wrong, when, for whom.
 
     Attributes:
-        kind: a key of `keys.FAULTS`.
+        kind: a key of `faults.FAULTS`.
         at_us: when it begins.
         for_us: how long it lasts; 0: until the end.
         who: selectors of the nodes it strikes.

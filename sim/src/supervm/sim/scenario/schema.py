@@ -19,6 +19,7 @@ from supervm.common.text.options import whole_number
 from supervm.common.text.quoting import quoted, shorten
 
 from . import expect, keys
+from .faults import FAULTS
 from .keys import Key
 from .model import Adversary, Bound, Change, Fault, Hardware, Scenario, Sweep, TierPlan, Topology, Workload
 from .naming import NAMED, check_selector, choosing_nobody, node_names, region_of_each, select
@@ -283,10 +284,10 @@ class _Reader:
     def _faults(self, topology: Mapping[str, Any], tiers: Sequence[TierPlan], duration_us: int) -> tuple[Fault, ...]:
         found = []
         for number, given, kind, line in self._entries("fault"):
-            if kind not in keys.FAULTS:
-                allowed = ", ".join(keys.FAULTS)
+            if kind not in FAULTS:
+                allowed = ", ".join(FAULTS)
                 raise self._error("fault", "kind", f"there is no fault {quoted(kind)}; allowed: {allowed}", number)
-            values = self._keys("fault", number, given, keys.FAULTS[kind])
+            values = self._keys("fault", number, given, FAULTS[kind].keys)
             who = self._who("fault", number, values.pop("who"), topology, tiers)
             at_us, for_us = values.pop("at_s"), values.pop("for_s", 0)
             if at_us > duration_us:
