@@ -8,8 +8,10 @@ import msgspec
 
 from supervm.common.errors import InputError
 
+from ..errors import SimulationError
 from ..exact import Choice
 from ..invariants import Violation
+from .classes import check_classes
 from .config import Config
 from .run import Outcome
 
@@ -58,7 +60,7 @@ def read_case(path: Path) -> Case:
     """Read a case.
 
     Raises:
-        InputError: there is none, or of another version.
+        InputError: there is none, or of another version, or with classes of faults that there are not.
     """
     try:
         data = path.read_bytes()
@@ -69,4 +71,8 @@ def read_case(path: Path) -> Case:
         raise InputError(f"{path}: this is not a case that `supervm sim fuzz` has written: {error}") from error
     if case.version != CASE_VERSION:
         raise InputError(f"{path}: the case has version {case.version}; this program reads version {CASE_VERSION}")
+    try:
+        check_classes(case.config.classes)
+    except SimulationError as error:
+        raise InputError(f"{path}: {error}") from None
     return case

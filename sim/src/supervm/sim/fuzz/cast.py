@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..exact import ACTORS, BOTH, FIRST, SECOND, ActorSpec, Choices, Masks, Stream
+from .classes import CLASSES
 from .config import Config
 
 TWIN_VIEWS = 24
@@ -58,7 +59,7 @@ def cast(config: Config, choices: Choices) -> Cast:
                 left -= weight
                 continue
         if "late-twin" in config.classes and not late:
-            value = choices.fault("late-twin", name, 0, lambda stream: stream.between(40, 80))
+            value = choices.fault("late-twin", name, 0, lambda stream: _value("late-twin", stream))
             if value:
                 late[name] = value * LATE_US
                 left -= weight
@@ -88,9 +89,15 @@ def _choose(tier: int, name: str, config: Config, choices: Choices) -> ActorSpec
     return allowed[(value - 1) % len(allowed)] if value else None
 
 
+def _value(class_: str, stream: Stream) -> int:
+    draw = CLASSES[class_].draw
+    assert draw is not None, "a class with values"
+    return draw(stream, 0)
+
+
 def _twins(stream: Stream) -> int:
     """Draw whether a validator runs twice; the value stands for who sees which of the two."""
-    return stream.between(1, 1 << 30) if stream.chance_ppm(300_000) else 0
+    return _value("twins", stream) if stream.chance_ppm(300_000) else 0
 
 
 def masks(value: int, validators: int, own: int) -> Masks:

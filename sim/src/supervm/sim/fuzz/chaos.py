@@ -22,18 +22,14 @@ from supervm.tier_l4_mobile.messages import PayMany, PaymentRow
 from ..exact import BOUNDARIES, GRANT, Choices, Deployment, Host, HostStopped, Rules, Stream
 from ..exact.disk import Snapshot
 from ..invariants import Monitor
+from .classes import CLASSES, SPANS, STEP_MS
 from .config import Config
 from .noise import Noise
 from .owners import Owners
 from .sets import Sets
 
-Draw = Callable[[Stream], int]
 KEEP_PAYMENTS = 60
 """Payments of one run."""
-STEP_MS = 50
-"""Unit of durations in values of choices."""
-SPANS = (20, 60, 60, 160, 400)
-"""Longest durations of cuts, in that unit; the longest outlive a connection."""
 
 
 class Chaos:
@@ -73,25 +69,11 @@ class Chaos:
         self.asked_twice = 0
         """Times that an owner asked again."""
         on = config.classes
-        makers: dict[str, Callable[[], None]] = {
-            "crash": self._crash,
-            "trap": self._trap,
-            "power": self._power,
-            "cut": self._cut,
-            "one-way": self._one_way,
-            "partition": self._partition,
-            "slow": self._slow,
-            "clock": self._clock,
-            "disk-slow": self._disk_slow,
-            "disk-full": self._disk_full,
-            "amnesia": self._amnesia,
-            "damage": self._damage,
-            "noise": self._noise,
-            "set-change": self._set_change,
-            "database-only": self._database_only,
-            "rot": self._rot,
-        }
-        self._ask_all = [maker for name, maker in makers.items() if name in on]
+        self._ask_all: list[Callable[[], None]] = [
+            getattr(self, f"_{name.replace('-', '_')}")
+            for name, class_ in CLASSES.items()
+            if class_.about and name in on
+        ]
         self.noise = Noise(deployment, monitor) if "noise" in on else None
         if "loss" in on:
             self._world.network.set_rules(Rules(loss_ppm=config.loss_ppm))
@@ -120,11 +102,13 @@ class Chaos:
 
         self._world.at(self._world.now_us + span_ms * 1_000, act)
 
-    def _fault(self, kind: str, subject: str, draw: Draw, *, rare: int = 1) -> int:
-        """Return a value that is 0 unless the fault happens."""
-        ppm = self._config.rate_ppm // rare
+    def _fault(self, kind: str, subject: str) -> int:
+        """Return a value of a class that is 0 unless the fault happens."""
+        class_, nodes = CLASSES[kind], len(self.hosts)
+        draw, ppm = class_.draw, self._config.rate_ppm // class_.rare
+        assert draw is not None, "a class that ticks ask for has values"
         return self._choices.fault(
-            kind, subject, self._world.now_us, lambda stream: draw(stream) if stream.chance_ppm(ppm) else 0
+            kind, subject, self._world.now_us, lambda stream: draw(stream, nodes) if stream.chance_ppm(ppm) else 0
         )
 
     def _cause(self) -> tuple[str, int]:
@@ -141,13 +125,13 @@ class Chaos:
 
     def _crash(self) -> None:
         for host in self.hosts:
-            value = self._fault("crash", host.name, lambda stream: stream.between(1, 60))
+            value = self._fault("crash", host.name)
             if value and host.core is not None:
                 self._off_on(host, value * STEP_MS, power=value % 4 == 0)
 
     def _trap(self) -> None:
         for host in self.hosts:
-            value = self._fault("trap", host.name, lambda stream: stream.between(1, 6 * 12))
+            value = self._fault("trap", host.name)
             if value and host.core is not None:
                 nth, boundary = divmod(value - 1, len(BOUNDARIES))
                 self._world.crash_at(
@@ -155,7 +139,7 @@ class Chaos:
                 )
 
     def _power(self) -> None:
-        value = self._fault("power", "validators", lambda stream: stream.between(1, 40))
+        value = self._fault("power", "validators")
         if value:
             for number, host in enumerate(self.hosts):
                 if host.tier == 1:
@@ -171,9 +155,6 @@ class Chaos:
             peer = self.hosts[(other + 1) % len(self.hosts)]
         return peer, (span + 1) * STEP_MS
 
-    def _pair(self, stream: Stream) -> int:
-        return 1 + stream.below(len(self.hosts) * stream.pick(SPANS))
-
     def _divide(self, *sides: list[bytes], span_ms: int, one_way: bool = False, reset: bool = False) -> None:
         cause = self._cause()
         self._world.cut(*sides, cause=cause, one_way=one_way, reset=reset)
@@ -181,21 +162,20 @@ class Chaos:
 
     def _cut(self) -> None:
         for host in self.hosts:
-            value = self._fault("cut", host.name, self._pair)
+            value = self._fault("cut", host.name)
             if value:
                 peer, span_ms = self._other(host, value)
                 self._divide([host.node_id], [peer.node_id], span_ms=span_ms, reset=value % 2 == 0)
 
     def _one_way(self) -> None:
         for host in self.hosts:
-            value = self._fault("one-way", host.name, self._pair)
+            value = self._fault("one-way", host.name)
             if value:
                 peer, span_ms = self._other(host, value)
                 self._divide([host.node_id], [peer.node_id], span_ms=span_ms, one_way=True)
 
     def _partition(self) -> None:
-        bits = len(self.hosts)
-        value = self._fault("partition", "all", lambda stream: 1 + stream.bits(bits), rare=1)
+        value = self._fault("partition", "all")
         if value:
             sides: list[list[bytes]] = [[], []]
             for place, host in enumerate(self.hosts):
@@ -207,14 +187,14 @@ class Chaos:
 
     def _slow(self) -> None:
         for host in self.hosts:
-            value = self._fault("slow", host.name, self._pair, rare=2)
+            value = self._fault("slow", host.name)
             if value:
                 peer, span_ms = self._other(host, value)
                 self._world.set_delay(host.node_id, peer.node_id, span_ms * 300)
 
     def _noise(self) -> None:
         for host in self.hosts:
-            value = self._fault("noise", host.name, lambda stream: stream.between(1, 1 << 30))
+            value = self._fault("noise", host.name)
             if value and self.noise is not None:
                 self.noise.outburst(host, value)
 
@@ -222,7 +202,7 @@ class Chaos:
 
     def _clock(self) -> None:
         for host in self.hosts:
-            value = self._fault("clock", host.name, lambda stream: stream.between(1, 5_000), rare=3)
+            value = self._fault("clock", host.name)
             if value:
                 delta_us = (value // 2) * 1_000 * (1 if value % 2 else -1)
                 self._clocks_us[host.name] = self._clocks_us.get(host.name, 0) + delta_us
@@ -230,7 +210,7 @@ class Chaos:
 
     def _disk_slow(self) -> None:
         for host in self.hosts:
-            value = self._fault("disk-slow", host.name, lambda stream: stream.between(1, 100), rare=2)
+            value = self._fault("disk-slow", host.name)
             if value:
                 cause = self._cause()
                 host.disk.slow(1 + value, cause)
@@ -238,7 +218,7 @@ class Chaos:
 
     def _disk_full(self) -> None:
         for host in self.hosts:
-            value = self._fault("disk-full", host.name, lambda stream: stream.between(1, 40), rare=4)
+            value = self._fault("disk-full", host.name)
             if value:
                 cause = self._cause()
                 host.disk.fill(cause)
@@ -252,7 +232,7 @@ class Chaos:
 
     def _set_change(self) -> None:
         """The operators agree on other validators, or take it back; whoever is on hears of it."""
-        value = self._fault("set-change", "operators", lambda stream: stream.between(1, 1 << 30))
+        value = self._fault("set-change", "operators")
         if value:
             wish = b"" if value % 8 == 0 else self.sets.draw(Stream(value))
             for host in self.hosts:
@@ -263,7 +243,7 @@ class Chaos:
         for host in self.hosts:
             if host.tier != 1:
                 continue
-            value = self._fault("amnesia", host.name, lambda stream: stream.between(1, 20), rare=2)
+            value = self._fault("amnesia", host.name)
             if value and self._may_lose(host):
                 self._off_on(host, value * STEP_MS)
                 if value % 3 == 0:
@@ -279,7 +259,7 @@ class Chaos:
         for host in self.hosts:
             if host.tier > 2:
                 continue
-            value = self._fault("rot", host.name, lambda stream: stream.between(1, 1 << 16), rare=4)
+            value = self._fault("rot", host.name)
             core = host.core
             if not value or host.name in self._monitor.facts.faulty or not isinstance(core, ValidatorNode | MinerNode):
                 continue
@@ -299,7 +279,7 @@ class Chaos:
         for host in self.hosts:
             if host.tier != 1:
                 continue
-            value = self._fault("damage", host.name, lambda stream: stream.between(1, 24), rare=2)
+            value = self._fault("damage", host.name)
             if not value:
                 continue
             if host.name not in self._backups:
@@ -317,7 +297,7 @@ class Chaos:
         for host in self.hosts:
             if host.tier != 1:
                 continue
-            value = self._fault("database-only", host.name, lambda stream: stream.between(1, 24))
+            value = self._fault("database-only", host.name)
             if not value:
                 continue
             if host.name not in self._tables or value % 6 == 0:

@@ -15,35 +15,8 @@ import msgspec
 from supervm.protocol.chain.genesis import Parameters
 
 from ..exact import ACTORS, Choices
+from .classes import CLASSES, DRAWN, check_classes
 
-CLASSES: Final = (
-    "crash",
-    "trap",
-    "power",
-    "cut",
-    "one-way",
-    "partition",
-    "slow",
-    "loss",
-    "clock",
-    "disk-slow",
-    "disk-full",
-    "amnesia",
-    "damage",
-    "byzantine",
-    "twins",
-    "bad-miner",
-    "bad-edge",
-    "bad-phone",
-    "same-wallet",
-    "busy",
-    "noise",
-    "set-change",
-    "database-only",
-    "late-twin",
-    "rot",
-)
-"""Classes of faults; each is on in about every other run."""
 EPOCH_MS: Final = Parameters(1).epoch_ms
 """Epochs of this length do not end within a run."""
 CARRIED_MS_MIN: Final = 15_000
@@ -124,6 +97,9 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         seed: any.
         knobs: fields that are set whatever was drawn, and ``on``: classes that are on whatever was drawn. They are the
             same knobs that the draw turns; nothing else can be asked for.
+
+    Raises:
+        SimulationError: a class of faults that there is not.
     """
     stream = Choices(seed).stream("swarm")
     l1 = stream.pick((1, 4, 4, 4, 4, 4, 5, 7))
@@ -142,7 +118,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "validity_ms_min": stream.pick((500, 2_000)),
         "chaos_ms": stream.pick((3_000, 6_000, 6_000, 10_000, 22_000)),
         "tick_ms": stream.pick((100, 250, 250, 600)),
-        "classes": tuple(name for name in CLASSES[:-1] if stream.chance_ppm(400_000)),
+        "classes": tuple(name for name in DRAWN if stream.chance_ppm(400_000)),
         "rate_ppm": stream.pick((8_000, 20_000, 60_000)),
         "loss_ppm": stream.pick((5_000, 30_000, 150_000)),
         "write_us": stream.pick((100, 300, 3_000, 20_000)),
@@ -171,6 +147,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         drawn["classes"] = ()  # a run without failures, which has to keep to the latency that theory promises
     set_ = dict(knobs or {})
     on = set_.pop("on", ())
+    check_classes((*on, *set_.get("classes", ())))
     drawn["classes"] = tuple(name for name in CLASSES if name in drawn["classes"] or name in on)
     drawn.update(set_)
     if drawn["weights"] and len(drawn["weights"]) != drawn["l1"]:
