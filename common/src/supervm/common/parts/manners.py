@@ -44,10 +44,13 @@ GRAVE: Final = 50
 FORGIVE_US: Final = 100_000
 """Time in which one point is forgiven."""
 BAN_US_MIN: Final[Mapping[int, int]] = {0: 1_000_000, 1: 5_000_000, 2: 10_000_000}
-"""The first ban, by rank: a member is missed more than a stranger. Each further one is twice as long, while the one
-before is remembered."""
+"""The first ban, by rank: a member is missed more than a stranger. Each further one is twice as long, less
+one doubling for each `FORGIVE_BAN_US`."""
 BAN_US_MAX: Final[Mapping[int, int]] = {0: 60_000_000, 1: 600_000_000, 2: 3_600_000_000}
 """The longest ban, by rank."""
+FORGIVE_BAN_US: Final = 3_600_000_000
+"""Time since the end of the last ban in which one ban is forgiven: who broke a rule once a year, with an old version or
+bad memory, is not kept away for an hour at the tenth time."""
 KEYS_BANNED: Final = 3
 """Banned strangers from one address, after which the address is banned for strangers."""
 REMEMBERED_MAX: Final = 4_096
@@ -395,6 +398,8 @@ class Manners:
 
     def _extend(self, now_us: int, record: _Record, rank: Rank) -> None:
         self.bans += 1
+        forgiven = max(0, now_us - record.until_us) // FORGIVE_BAN_US if record.bans else 0
+        record.bans = max(0, record.bans - forgiven)
         record.until_us = now_us + min(BAN_US_MIN[rank] << min(record.bans, 16), BAN_US_MAX[rank])
         record.bans += 1
         record.points = 0
