@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.contract.records import Column, TableSpec
-from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 BLOCKS: Final = TableSpec(

@@ -7,7 +7,7 @@ Edge registrations come again with every connection, over a link that only that 
 
 from __future__ import annotations
 
-from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 from .replica.forks import FORK_TABLE

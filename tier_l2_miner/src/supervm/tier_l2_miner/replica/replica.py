@@ -33,7 +33,8 @@ from msgspec import structs
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.records import Reader
-from supervm.common.parts.ledger import LEDGER_TABLES, Applied, Ledger, short_id
+from supervm.common.parts.ledger import Applied, Ledger, short_id
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
