@@ -6,7 +6,8 @@ import pytest
 from chain_tools import TestChain, make_test_chain
 
 from supervm.common.contract.records import Put
-from supervm.common.parts.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
+from supervm.common.parts.ledger import UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.batch_certificate import CertifiedBatch

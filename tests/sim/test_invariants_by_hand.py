@@ -155,7 +155,7 @@ def bits_without_record(scene: Scene) -> None:
 
 
 def two_transfers_of_a_phone(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.tables import payment_record
     from supervm.tier_l4_mobile.wallet.payments import Payment
 
     for amount in (1, 2):
@@ -170,17 +170,17 @@ def two_transfers_of_a_phone(scene: Scene) -> None:
             valid_until_ms=1 << 50,
         ).raw
         payment = Payment(amount, b"a", b"b", amount, 1, b"", 0, "", 0, raw=raw, released=True)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
         scene.sent("l4-0", Submit((raw,)), "l3-0")
 
 
 def two_fates(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.tables import payment_record
     from supervm.tier_l4_mobile.wallet.payments import CLOSED, Payment
 
     for status in ("expired", "R4"):
         payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
 
 
 def false_balance(scene: Scene) -> None:

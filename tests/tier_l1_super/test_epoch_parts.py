@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from supervm.common.contract import core as c
 from supervm.common.contract.core import Outbox, Persist
 from supervm.common.contract.records import Append, Put
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from supervm.common.contract import core as c
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification

@@ -102,7 +102,7 @@ def test_what_was_acknowledged_is_kept_and_delivered(
             driver = make(driver.store)
             driver.auto_durable = durable_at_once
         listen()
-        stored = {value[0] for _, value in driver.store.scan(PENDING)}
+        stored = {row.transfer for row in PENDING.rows(driver.store)}
         if action == "status" and level >= 3 and transfers[which].raw not in stored:
             acknowledged.pop(transfers[which].id, None)  # a miner ended it; after a restart nobody asked to be told
         if durable_at_once:

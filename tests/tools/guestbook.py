@@ -13,7 +13,7 @@ import msgspec
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.options import OptionSpec
-from supervm.common.contract.records import Column, Delete, Put, TableSpec
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import Cost
 from supervm.common.parts.manners import Budget, Rank
@@ -36,7 +36,16 @@ GUESTBOOK = Subject("guestbook1", range(200, 210), {Note: frozenset({(0, 3), (4,
 
 # --- the edge's side --------------------------------------------------------------------------------------------------
 
-NOTES = TableSpec("notes", (Column("number", "int"),), (Column("author", "bytes"), Column("text", "text")))
+
+class NoteRow(TableRow, frozen=True):
+    """A note that was left, and by whom."""
+
+    number: PrimaryKey[int]
+    author: bytes
+    text: str
+
+
+NOTES = Table("notes", NoteRow)
 
 
 class Notes(msgspec.Struct, frozen=True, tag="notes", tag_field="request", forbid_unknown_fields=True):
@@ -58,29 +67,29 @@ class Guestbook(Part):
         assert shell.reader is not None, "the node gives its shell the reader"
         self._outbox = shell.outbox
         self._notes_max = int(shell.option("notes_max"))
-        self._notes = {number: note for (number,), note in shell.reader.scan(NOTES.name)}
-        self._last: Any = max(self._notes, default=0)
+        self._notes = {row.number: row for row in NOTES.rows(shell.reader)}
+        self._last = max(self._notes, default=0)
 
     def receive(self, now_us: int, peer: bytes, message: Note) -> None:
         """Write a note down."""
         if not message.text.isprintable():
             raise RemoteProtocolError("a note is one printable line", code="note")
         self._last += 1
-        self._notes[self._last] = (peer, message.text)
-        self._outbox.persist(Put(NOTES.name, (self._last,), (peer, message.text)))
+        row = self._notes[self._last] = NoteRow(self._last, peer, message.text)
+        self._outbox.persist(NOTES.put(row))
         self._outbox.publish("note", author=peer.hex(), number=self._last)
         while len(self._notes) > self._notes_max:
-            oldest: Any = min(self._notes)
+            oldest = min(self._notes)
             del self._notes[oldest]
-            self._outbox.persist(Delete(NOTES.name, (oldest,)))
+            self._outbox.persist(NOTES.delete(oldest))
 
     def command(self, now_us: int, token: int, request: Notes) -> None:
         """Show the owner all notes."""
         self._outbox.reply(
             token,
             [
-                {"number": number, "author": author.hex() if isinstance(author, bytes) else "", "text": text}
-                for number, (author, text) in sorted(self._notes.items())
+                {"number": row.number, "author": row.author.hex(), "text": row.text}
+                for _, row in sorted(self._notes.items())
             ],
         )
 

@@ -21,7 +21,8 @@ from supervm.common.contract.core import (
     Started,
     Tick,
 )
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey, verify

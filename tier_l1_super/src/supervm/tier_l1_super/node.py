@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
+from supervm.common.parts.ledger_tables import stored_number
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Clock, Questions, Shell
@@ -299,9 +300,7 @@ class ValidatorNode(Shell):
 
 def _consensus_rules(chain: Chain, reader: Reader, ledger: Ledger) -> ChainRules:
     """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
-    row = reader.get("ledger", ("certified_height",))
-    certified = row[0] if row is not None and isinstance(row[0], int) else 0
-    if certified >= ledger.rules.root_height:
+    if stored_number(reader, "certified_height") >= ledger.rules.root_height:
         return ledger.rules
     record = ledger.epoch_record(ledger.epoch.number - 1)
     if record is None:

@@ -173,14 +173,31 @@ def _has_surrogate(text: str) -> bool:
     return any("\ud800" <= character <= "\udfff" for character in text)
 
 
-def by_name(tables: Iterable[TableSpec]) -> dict[str, TableSpec]:
+class Declares(Protocol):
+    """What says what a table is (`tables.Table`)."""
+
+    @property
+    def name(self) -> str:
+        """Name of the table in the database."""
+
+    @property
+    def spec(self) -> TableSpec:
+        """Name and columns."""
+
+
+Declaration = TableSpec | Declares
+"""What says what a table is."""
+
+
+def by_name(tables: Iterable[Declaration]) -> dict[str, TableSpec]:
     """Return the declarations under their names.
 
     Raises:
         LocalProtocolError: a name is declared twice.
     """
     named: dict[str, TableSpec] = {}
-    for table in tables:
+    for declaration in tables:
+        table = declaration if isinstance(declaration, TableSpec) else declaration.spec
         if table.name in named:
             raise LocalProtocolError(f"table {table.name!r} is declared twice")
         named[table.name] = table

@@ -19,7 +19,7 @@ from supervm.protocol.wire.subject import Subject
 
 from ..contract.core import PeerDown, PeerUp
 from ..contract.options import OptionSpec
-from ..contract.records import TableSpec
+from ..contract.records import Declaration
 from .costs import Cost
 
 
@@ -40,7 +40,7 @@ class Part:
     takes: ClassVar[frozenset[type[Message]]] = frozenset()
     sends: ClassVar[frozenset[type[Message]]] = frozenset()
     answers: ClassVar[tuple[type[msgspec.Struct], ...]] = ()
-    tables: ClassVar[tuple[TableSpec, ...]] = ()
+    tables: ClassVar[tuple[Declaration, ...]] = ()
     options: ClassVar[Mapping[str, OptionSpec]] = {}
     events: ClassVar[tuple[str, ...]] = ()
     subjects: ClassVar[tuple[Subject, ...]] = ()

@@ -15,13 +15,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from supervm.common.contract.records import (
     Append,
+    Declaration,
     Delete,
     DeleteBelow,
     Key,
     Prune,
     Put,
     Record,
-    TableSpec,
     Value,
     by_name,
     check_records,
@@ -73,7 +73,7 @@ class MemoryStore:
         with_log: whether it takes write-ahead records.
     """
 
-    def __init__(self, tables: Iterable[TableSpec], *, with_log: bool = True) -> None:
+    def __init__(self, tables: Iterable[Declaration], *, with_log: bool = True) -> None:
         self._specs = by_name(tables)
         self._with_log = with_log
         self._tables = {name: _Table() for name in self._specs}

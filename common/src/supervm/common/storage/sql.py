@@ -23,7 +23,7 @@ from typing import Any, Final, cast
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from supervm.common.contract.records import Key, Record, TableSpec, Value, by_name, check_records, declared
+from supervm.common.contract.records import Declaration, Key, Record, Value, by_name, check_records, declared
 from supervm.common.errors import InputError
 from supervm.protocol.base.errors import LocalProtocolError
 
@@ -68,7 +68,7 @@ class SqlStore:
     def __init__(
         self,
         database: str | Path,
-        tables: Iterable[TableSpec],
+        tables: Iterable[Declaration],
         *,
         log_path: Path | None = None,
         incarnation: bytes = b"",

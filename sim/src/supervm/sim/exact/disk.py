@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from supervm.common.contract.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record, TableSpec, Value
+from supervm.common.contract.records import Append, Declaration, Delete, DeleteBelow, Key, Prune, Put, Record, Value
 from supervm.common.storage.memory import MemoryStore
 
 from ..errors import SimulationError
@@ -70,7 +70,7 @@ class VirtualDisk(MemoryStore):
         waiting: writes that were asked for since, as (token, records).
     """
 
-    def __init__(self, tables: Iterable[TableSpec], profile: DiskProfile | None = None) -> None:
+    def __init__(self, tables: Iterable[Declaration], profile: DiskProfile | None = None) -> None:
         specs = tuple(tables)
         super().__init__(specs)
         self._names = tuple(spec.name for spec in specs)

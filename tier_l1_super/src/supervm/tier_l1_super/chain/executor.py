@@ -13,8 +13,9 @@ from itertools import islice
 from typing import Any
 
 from supervm.common.contract.core import earliest
-from supervm.common.contract.records import Append, Put
+from supervm.common.contract.records import Append
 from supervm.common.parts.ledger import Applied
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -32,7 +33,7 @@ from ..batches.pool import Pool, parse_body
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import CheckpointPromise, encode_promise
 from ..ground import Ground
-from ..tables import CHECKPOINTS
+from ..tables import BATCHES, BLOCKS, CHECKPOINTS, CheckpointRow
 from .checkpoints import CheckpointTally, Divergence
 
 FETCH_RETRY_US = 1_000_000
@@ -88,16 +89,15 @@ class Executor(Part):
         self._on_executed: list[Callable[[int, Applied], None]] = []
 
     def _stored_checkpoint(self) -> CertifiedCheckpoint | None:
-        row = self._reader.get("ledger", ("certified_height",))
-        return self._checkpoint_at(row[0]) if row is not None and isinstance(row[0], int) else None
+        return self._checkpoint_at(stored_number(self._reader, "certified_height"))
 
     def _stored_root(self) -> CertifiedCheckpoint | None:
         rules = self._seat.rules
         return None if rules.previous is None else self._checkpoint_at(rules.root_height)
 
     def _checkpoint_at(self, height: int) -> CertifiedCheckpoint | None:
-        stored = self._reader.get("checkpoints", (height,))
-        return decode(CertifiedCheckpoint, stored[0]) if stored is not None and isinstance(stored[0], bytes) else None
+        stored = CHECKPOINTS.get(self._reader, height)
+        return None if stored is None else decode(CertifiedCheckpoint, stored.checkpoint)
 
     def listen(
         self, *, executed: Callable[[int, Applied], None], certified: Callable[[int, CertifiedCheckpoint], None]
@@ -122,9 +122,8 @@ class Executor(Part):
 
     def start(self, now_us: int) -> None:
         """Queue finalized blocks that the ledger had not applied when the node stopped, and vote again."""
-        for _, (raw, _) in self._reader.scan("blocks", first=(self._ledger.height + 1,)):
-            if isinstance(raw, bytes):
-                self._queue.append(decode(Block, raw, bytes_max=8 << 20))
+        for row in BLOCKS.rows(self._reader, first=(self._ledger.height + 1,)):
+            self._queue.append(decode(Block, row.block, bytes_max=8 << 20))
         if self._ledger.height > self.tally.height:
             self._vote(now_us)
         self.run(now_us)
@@ -145,10 +144,10 @@ class Executor(Part):
         digest = ref.digest
         if digest in self._pool.bodies:
             return True
-        row = self._reader.get("batches", (digest,))
-        if row is None or not isinstance(row[0], bytes):
+        row = BATCHES.get(self._reader, digest)
+        if row is None:
             return False
-        batch = decode(Batch, row[0], bytes_max=BATCH_MESSAGE_BYTES_MAX)
+        batch = decode(Batch, row.batch, bytes_max=BATCH_MESSAGE_BYTES_MAX)
         self._pool.put(digest, parse_body(batch, self._chain.chain_id))
         return True
 
@@ -325,7 +324,8 @@ class Executor(Part):
     def _certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
         self._outbox.persist(
-            Put("checkpoints", (height,), (encode(checkpoint),)), Put("ledger", ("certified_height",), (height,))
+            CHECKPOINTS.put(CheckpointRow(height, encode(checkpoint))),
+            LEDGER.put(LedgerRow("certified_height", height)),
         )
         for promised in [promised for promised in self._promised if promised <= height]:
             del self._promised[promised]

@@ -6,7 +6,7 @@ The changes of validators go with them, since whoever takes a snapshot follows t
 from __future__ import annotations
 
 from supervm.common.contract.core import PeerDown, earliest
-from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker

@@ -8,7 +8,8 @@ next epoch is entered the way it always is.
 from __future__ import annotations
 
 from supervm.common.contract.core import Durable, Input, Received, Tick
-from supervm.common.contract.records import Prune, Put
+from supervm.common.contract.records import Prune
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
@@ -18,6 +19,7 @@ from supervm.protocol.wire.link import Heartbeat
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import LogFloor
 from ..ground import Ground
+from ..tables import CHECKPOINTS, CheckpointRow
 from .executor import Executor
 from .serving import Serving
 
@@ -63,9 +65,9 @@ class Swap:
             return
         height = start.height
         self._written = self._outbox.persist(
-            Put("checkpoints", (height,), (encode(start.checkpoint),)),
-            Put("ledger", ("certified_height",), (height,)),
-            Put("ledger", ("finalized_height",), (height,)),
+            CHECKPOINTS.put(CheckpointRow(height, encode(start.checkpoint))),
+            LEDGER.put(LedgerRow("certified_height", height)),
+            LEDGER.put(LedgerRow("finalized_height", height)),
             *self._snapshot.records(),
             *([] if self._seat.amnesia else [Prune((encode(LogFloor(1, height, height, height)),))]),
         )

@@ -33,7 +33,8 @@ from msgspec import structs
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.records import Reader
-from supervm.common.parts.ledger import LEDGER_TABLES, Applied, Ledger, short_id
+from supervm.common.parts.ledger import Applied, Ledger, short_id
+from supervm.common.parts.ledger_tables import LEDGER_TABLES, RECEIPT_INDEX
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
@@ -190,7 +191,7 @@ class Replica(Part):
     def knows_receipt(self, transfer_id: bytes) -> bool:
         """Return whether a transfer's receipt is on disk, as far as the index tells (63 bits of its id)."""
         short = short_id(transfer_id)
-        return any(key[0] == short for key, _ in self._reader.scan("receipt_index", first=(short,), limit=1))
+        return any(row.short_id == short for row in RECEIPT_INDEX.rows(self._reader, first=(short,), limit=1))
 
     # --- whom to follow -----------------------------------------------------------------------------------------
 

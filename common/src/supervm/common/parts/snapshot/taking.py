@@ -29,8 +29,9 @@ from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 from ...contract.core import Outbox
-from ...contract.records import Delete, Put, Reader, Record
+from ...contract.records import Reader, Record
 from ..ledger import adopt_records
+from ..ledger_tables import ACCOUNTS, SNAPSHOT, AccountRow, SnapshotRow, stored_number
 from ..validator_changes import ChangeStore
 
 SNAPSHOT_LAG = 4_096
@@ -41,6 +42,7 @@ NOBODY_US = 1_000_000
 """Pause while nobody is connected, as at a start."""
 SEEK_AGAIN_US = 30_000_000
 """Pause after nobody had a snapshot that is far enough ahead."""
+_START, _POSITION = "start", "position"  # names in the table `SNAPSHOT`
 _COMPLETE = b""
 """Stored as the position when no leaf is missing."""
 
@@ -51,7 +53,7 @@ class SnapshotTaker:
     Args:
         chain: the network.
         outbox: where questions and records go.
-        reader: durable rows, with the tables of `ledger.LEDGER_TABLES`.
+        reader: durable rows, with the tables of `LEDGER_TABLES`.
         changes: the changes of validators that the node knows; those that are followed here are added.
         peers: connected L1 nodes, the same order for the same nodes.
         height: the height up to which the node has the chain when this is made.
@@ -84,13 +86,13 @@ class SnapshotTaker:
 
     def _resume(self) -> None:
         """Go on with what is on disk, if it is still ahead of the state; else remove it."""
-        start = self._reader.get("snapshot", ("start",))
-        position = self._reader.get("snapshot", ("position",))
-        if start is not None and position is not None and isinstance(start[0], bytes):
-            stored = decode_snapshot_start(start[0])  # it was checked before it was written
-            if stored.height > self._height and isinstance(position[0], bytes):
+        start = SNAPSHOT.get(self._reader, _START)
+        position = SNAPSHOT.get(self._reader, _POSITION)
+        if start is not None and position is not None:
+            stored = decode_snapshot_start(start.value)  # it was checked before it was written
+            if stored.height > self._height:
                 self._start = stored
-                self._position = None if position[0] == _COMPLETE else position[0]
+                self._position = None if position.value == _COMPLETE else position.value
                 self._due_us = 0
                 return
         remains = self._discard()
@@ -124,7 +126,7 @@ class SnapshotTaker:
         start = self.finished
         if start is None:
             return []
-        return [*adopt_records(start), Delete("snapshot", ("start",)), Delete("snapshot", ("position",))]
+        return [*adopt_records(start), SNAPSHOT.delete(_START), SNAPSHOT.delete(_POSITION)]
 
     def adopted(self, height: int) -> None:
         """Begin anew: the write of `records` is durable, and the node has the chain up to `height`."""
@@ -200,7 +202,7 @@ class SnapshotTaker:
             if start.height <= self._height + SNAPSHOT_LAG:
                 return False
             check_snapshot_start(start, self._client)
-            records = [*self._discard(), Put("snapshot", ("start",), (encode(start),))]
+            records = [*self._discard(), SNAPSHOT.put(SnapshotRow(_START, encode(start)))]
         if message.height != start.height:
             raise RemoteProtocolError(
                 f"a chunk of the snapshot of height {message.height} came where {start.height} was asked for",
@@ -209,8 +211,8 @@ class SnapshotTaker:
             )
         run = decode_trie_range(message.leaves)
         following = verify_range(start.state_root, message.first_key, run)
-        records += [Put("accounts", (start.height, account), (leaf,)) for account, leaf in run.leaves]
-        records.append(Put("snapshot", ("position",), (_COMPLETE if following is None else following,)))
+        records += [ACCOUNTS.put(AccountRow(start.height, account, leaf)) for account, leaf in run.leaves]
+        records.append(SNAPSHOT.put(SnapshotRow(_POSITION, _COMPLETE if following is None else following)))
         self._outbox.persist(*records)
         if self._start is None:
             self._starter = peer
@@ -295,9 +297,9 @@ class SnapshotTaker:
         Rows whose write is still on its way stay until the next time; that is a few chunks at most.
         """
         records: list[Record] = [
-            Delete("snapshot", (name,)) for name in ("start", "position") if self._reader.get("snapshot", (name,))
+            SNAPSHOT.delete(name) for name in (_START, _POSITION) if SNAPSHOT.get(self._reader, name) is not None
         ]
-        base = self._reader.get("ledger", ("base_height",))
-        above = 1 if base is None or not isinstance(base[0], int) else base[0] + 1
-        records.extend(Delete("accounts", key) for key, _ in self._reader.scan("accounts", first=(above,)))
+        above = stored_number(self._reader, "base_height") + 1
+        leaves = ACCOUNTS.rows(self._reader, first=(above,))
+        records.extend(ACCOUNTS.delete(row.since, row.account) for row in leaves)
         return records
