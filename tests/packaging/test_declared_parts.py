@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from supervm.common.contract.events import Event
 from supervm.common.parts.costs import COSTS
 from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Shell
@@ -145,18 +146,35 @@ def test_the_options_are_those_of_the_tier(tier: int, node: type[Shell]) -> None
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
+def imported_as(path: Path) -> ModuleType:
+    """The module that a source file is."""
+    return importlib.import_module(".".join(path.with_suffix("").parts[path.parts.index("src") + 1 :]))
+
+
+def called(call: ast.Call, module: ModuleType) -> object:
+    """What a call in a module's text calls: a name of the module or of a module in it; else None."""
+    match call.func:
+        case ast.Name(name):
+            return vars(module).get(name)
+        case ast.Attribute(ast.Name(place), name):
+            return getattr(vars(module).get(place), name, None)
+    return None
+
+
 def published(path: Path) -> set[str]:
-    """The names that a module gives to `publish`; one that cannot be read off the text is an error."""
+    """The events that a module gives to `publish`; one that cannot be read off the text is an error."""
     found: set[str] = set()
     for call in ast.walk(ast.parse(path.read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "publish":
-            literals = [
+            names = [
                 leaf.value
                 for leaf in ast.walk(call.args[0])
                 if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
             ]
-            assert literals, f"{path.relative_to(ROOT)}:{call.lineno}: the event's name is no literal"
-            found.update(literals)
+            made = [called(leaf, imported_as(path)) for leaf in ast.walk(call.args[0]) if isinstance(leaf, ast.Call)]
+            kinds = [kind.NAME for kind in made if isinstance(kind, type) and issubclass(kind, Event)]
+            assert kinds or names, f"{path.relative_to(ROOT)}:{call.lineno}: no event is made in the call"
+            found.update(kinds or names)
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
 
 from supervm.common.contract.core import Publish, Reply
+from supervm.common.contract.events import untyped
 from supervm.common.contract.records import Put
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
@@ -197,7 +198,8 @@ def header_of_no_chain(scene: Scene) -> None:
 
 
 def published(name: str, **fields: Any) -> Callable[[Scene], None]:
-    return lambda scene: scene.monitor._on(Stepped(1, scene.deployment.host("l1-0"), 1, None, (Publish(name, fields),)))  # type: ignore[arg-type]
+    effect = Publish(untyped(name, "info", fields))
+    return lambda scene: scene.monitor._on(Stepped(1, scene.deployment.host("l1-0"), 1, None, (effect,)))  # type: ignore[arg-type]
 
 
 def halted(scene: Scene) -> None:

@@ -32,6 +32,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
 
+from .events import Event, Level, untyped
 from .jobs import Job, VerifySignatures
 from .records import Record
 
@@ -206,11 +207,24 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """An event for logs, metrics and whoever watches: a name and plain fields."""
+    """An event for logs, metrics and whoever watches."""
 
-    name: str
-    fields: Mapping[str, Any]
-    level: str = "info"
+    event: Event
+
+    @property
+    def name(self) -> str:
+        """Of the event."""
+        return self.event.NAME
+
+    @property
+    def level(self) -> str:
+        """Of the event."""
+        return self.event.level
+
+    @property
+    def fields(self) -> Mapping[str, Any]:
+        """Of the event."""
+        return self.event.fields
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -305,9 +319,9 @@ class Outbox:
         """Hear nothing more from a peer until then."""
         self._effects.append(Hold(peer, until_us))
 
-    def publish(self, name: str, *, level: str = "info", **fields: Any) -> None:
-        """Tell whoever watches."""
-        self._effects.append(Publish(name, fields, level))
+    def publish(self, event: Event | str, *, level: Level = "info", **fields: Any) -> None:
+        """Tell whoever watches; text is an event that has no type yet."""
+        self._effects.append(Publish(untyped(event, level, fields) if isinstance(event, str) else event))
 
     def reply(self, token: int, value: Any, *, after: int = 0) -> None:
         """Answer a command."""

@@ -45,6 +45,7 @@ from ..contract.core import (
 )
 from ..contract.options import OptionSpec, OptionValue
 from ..contract.records import Reader, TableSpec
+from . import events as said
 from .chain_clock import ClockWatch
 from .costs import COSTS
 from .manners import GRAVE, Budget, Manners, Rank
@@ -79,7 +80,7 @@ class Links(Part):
             case Heartbeat():
                 self._peering.heartbeat(peer, message)
             case Goodbye(code, reason):
-                self._outbox.publish("goodbye", peer=self._name(peer), code=code, reason=reason)
+                self._outbox.publish(said.Goodbye(self._name(peer), code, reason))
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return what keeps links from coming up."""
@@ -280,7 +281,7 @@ class Shell:
                 settle(now_us)
         except self.FATAL as error:
             self._halted = True
-            self.outbox.publish("divergence", level="error", reason=str(error))
+            self.outbox.publish(said.Divergence(str(error)))
             self.outbox.halt(str(error))
         return self.outbox.drain()
 
