@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
+from supervm.common.contract.events import Event
 from supervm.common.contract.options import OptionSpec
 from supervm.common.contract.records import Column, Delete, Put, TableSpec
 from supervm.common.parts.buckets import Rate
@@ -43,6 +44,20 @@ class Notes(msgspec.Struct, frozen=True, tag="notes", tag_field="request", forbi
     """Ask for the notes. Answer: ``[{"number", "author", "text"}]``, oldest first."""
 
 
+class NoteLeft(Event, frozen=True):
+    """A note was written down.
+
+    Attributes:
+        author: who left it, a key in hexadecimal.
+        number: counts the notes.
+    """
+
+    NAME = "note"
+
+    author: str
+    number: int
+
+
 class Guestbook(Part):
     """The notes that visitors have left, the newest `notes_max` of them."""
 
@@ -50,7 +65,7 @@ class Guestbook(Part):
     answers = (Notes,)
     tables = (NOTES,)
     options = {"notes_max": OptionSpec(int, 100, "notes that are kept; the oldest go", 1, 10**6)}  # noqa: RUF012
-    events = ("note",)
+    events = (NoteLeft,)
     subjects = (GUESTBOOK,)
     costs = {Note: Cost("link", 50)}  # noqa: RUF012
 
@@ -68,7 +83,7 @@ class Guestbook(Part):
         self._last += 1
         self._notes[self._last] = (peer, message.text)
         self._outbox.persist(Put(NOTES.name, (self._last,), (peer, message.text)))
-        self._outbox.publish("note", author=peer.hex(), number=self._last)
+        self._outbox.publish(NoteLeft(peer.hex(), self._last))
         while len(self._notes) > self._notes_max:
             oldest: Any = min(self._notes)
             del self._notes[oldest]

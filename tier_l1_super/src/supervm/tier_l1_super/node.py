@@ -63,6 +63,7 @@ from .consensus.simplex.promises import (
     epoch_of,
     view_of,
 )
+from .events import DatabaseOlderThanLog
 from .ground import Ground
 from .head import Head
 from .messages import Info
@@ -88,7 +89,7 @@ class ValidatorNode(Shell):
 
     TIER = 1
     INFO = Info
-    EVENTS = (*Shell.EVENTS, "database-older-than-log")
+    EVENTS = (*Shell.EVENTS, DatabaseOlderThanLog)
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
     PARTS: ClassVar[tuple[type[Part], ...]] = (
         Listening,
@@ -130,7 +131,7 @@ class ValidatorNode(Shell):
         rules = _consensus_rules(chain, reader, ledger)
         recalled = Recalled((), "", None) if observer else recall(reader, ledger, rules.epoch)
         if recalled.doubt:  # it was restored, and what this node promised since nobody knows
-            self.outbox.publish("database-older-than-log", level="error", reason=recalled.doubt)
+            self.outbox.publish(DatabaseOlderThanLog(recalled.doubt))
         self.seat = Seat(node_id, key, rules, amnesia=observer or bool(recalled.doubt))
         held = held_by(reader, ledger)
         if key is not None and not self.seat.amnesia and recalled.floor is None and held != NOTHING_HELD:

@@ -36,6 +36,8 @@ TRUST_TABLES = (
 """Tables of a node with a light client."""
 ANCHOR_BYTES_MAX = 1 << 18
 """Longest anchor: 255 validators take about 35 kB."""
+TRUST_EVENTS = (ForkEvidence, NothingBelieved, BelievingAgain, StoredTrustIgnored)
+"""What a light client says."""
 
 
 class LightMemory:

@@ -43,6 +43,7 @@ from ..contract.core import (
     Tick,
     WorkDone,
 )
+from ..contract.events import Event
 from ..contract.options import OptionSpec, OptionValue
 from ..contract.records import Reader, TableSpec
 from . import events as said
@@ -60,7 +61,7 @@ class Links(Part):
 
     takes = frozenset({Heartbeat, Goodbye})
     sends = frozenset({Heartbeat, Goodbye})
-    events = ("goodbye", "node-key-in-use")
+    events = (said.Goodbye, said.NodeKeyInUse)
 
     def __init__(self, peering: Peering, outbox: Outbox, name: Callable[[bytes], str]) -> None:
         self._peering, self._outbox, self._name = peering, outbox, name
@@ -95,7 +96,7 @@ class Clock(Part):
         newest: returns height and time in ms of the newest block that this node knows.
     """
 
-    events = ("clock-behind", "clock-in-step")
+    events = (said.ClockBehind, said.ClockInStep)
 
     def __init__(self, watch: ClockWatch, newest: Callable[[], tuple[int, int]]) -> None:
         self._watch, self._newest = watch, newest
@@ -158,7 +159,7 @@ class Shell:
     MORE: ClassVar[tuple[Callable[[Shell], Part], ...]] = ()
     TIER: ClassVar[int] = 0
     INFO: ClassVar[type[msgspec.Struct]]
-    EVENTS: ClassVar[tuple[str, ...]] = ("divergence", "peer-fault", "throttled")
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (said.Divergence, said.PeerFault, said.Throttled)
     FATAL: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -210,9 +211,10 @@ class Shell:
         return (cls.INFO, *(answer for kind in cls.kinds_of_parts() for answer in kind.answers))
 
     @classmethod
-    def declared_events(cls) -> tuple[str, ...]:
-        """Return the names of all that the node publishes, in ascending order."""
-        return tuple(sorted({*cls.EVENTS, *(name for kind in cls.kinds_of_parts() for name in kind.events)}))
+    def declared_events(cls) -> tuple[type[Event], ...]:
+        """Return the kinds of all that the node publishes, each once, by their names in ascending order."""
+        kinds = (*cls.EVENTS, *(event for part in cls.kinds_of_parts() for event in part.events))
+        return tuple(sorted(dict.fromkeys(kinds), key=lambda event: event.NAME))
 
     @classmethod
     def declared_wire(cls) -> Wire:

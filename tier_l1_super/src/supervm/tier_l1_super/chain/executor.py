@@ -31,6 +31,7 @@ from ..batches.bodies import Bodies, body_records
 from ..batches.pool import Pool, parse_body
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import CheckpointPromise, encode_promise
+from ..events import Solvency
 from ..ground import Ground
 from ..tables import CHECKPOINTS
 from .checkpoints import CheckpointTally, Divergence
@@ -63,7 +64,7 @@ class Executor(Part):
     takes = frozenset({CheckpointMessage})
     sends = frozenset({CheckpointMessage, GetBatches, VoteMessage})
     tables = (CHECKPOINTS,)
-    events = ("solvency",)
+    events = (Solvency,)
 
     def __init__(
         self, ground: Ground, pool: Pool, slots: Slots, bodies: Bodies, promised: Iterable[CheckpointPromise]
@@ -219,7 +220,7 @@ class Executor(Part):
         self._outbox.persist(*applied.records)
         self._bodies.executed(ref.header for ref in block.body.refs)
         for failed in applied.result.failed:
-            self._outbox.publish("solvency", level="error", transfer=failed.hex(), height=applied.header.height)
+            self._outbox.publish(Solvency(failed.hex(), applied.header.height))
         self._slots.executed(applied.result.changes, before, block.header.ts_ms)
         self._vote(now_us)
         for listener in self._on_executed:
