@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
@@ -175,7 +176,7 @@ class Bench:
         self.store = store or MemoryStore(TABLES)
         self.now = 5_000_000_000
         self.sent: list[tuple[bytes, object]] = []
-        self.events: list[c.Publish] = []
+        self.events: list[Event] = []
         self.hung_up: list[c.HangUp] = []
         self.halts: list[str] = []
         self.replies: list[c.Reply] = []
@@ -207,7 +208,7 @@ class Bench:
                     case c.Halt(reason):
                         self.halts.append(reason)
                     case c.Publish():
-                        self.events.append(effect)
+                        self.events.append(effect.event)
                     case c.Reply():
                         self.replies.append(effect)
 

@@ -21,6 +21,7 @@ from supervm.common.contract.core import (
     Started,
     Tick,
 )
+from supervm.common.contract.events import Event
 from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
@@ -123,7 +124,7 @@ class Phone:
         self.sent: list[tuple[bytes, object]] = []
         self.replies: dict[int, Reply] = {}
         self.hung_up: list[HangUp] = []
-        self.events: list[Publish] = []
+        self.events: list[Event] = []
         self.command_token = 0
         self.step(Started())
 
@@ -148,7 +149,7 @@ class Phone:
                 case HangUp():
                     self.hung_up.append(effect)
                 case Publish():
-                    self.events.append(effect)
+                    self.events.append(effect.event)
         return effects
 
     def _let(self, effect: Send | Reply) -> None:

@@ -24,7 +24,7 @@ every driver - but it sees only what has become durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -32,7 +32,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
 
-from .events import Event, Level, untyped
+from .events import Event
 from .jobs import Job, VerifySignatures
 from .records import Record
 
@@ -211,21 +211,6 @@ class Publish(msgspec.Struct, frozen=True):
 
     event: Event
 
-    @property
-    def name(self) -> str:
-        """Of the event."""
-        return self.event.NAME
-
-    @property
-    def level(self) -> str:
-        """Of the event."""
-        return self.event.level
-
-    @property
-    def fields(self) -> Mapping[str, Any]:
-        """Of the event."""
-        return self.event.fields
-
 
 class Reply(msgspec.Struct, frozen=True):
     """The answer to a `Command`: a JSON-able value, or `error` with what was wrong with the request."""
@@ -319,9 +304,9 @@ class Outbox:
         """Hear nothing more from a peer until then."""
         self._effects.append(Hold(peer, until_us))
 
-    def publish(self, event: Event | str, *, level: Level = "info", **fields: Any) -> None:
-        """Tell whoever watches; text is an event that has no type yet."""
-        self._effects.append(Publish(untyped(event, level, fields) if isinstance(event, str) else event))
+    def publish(self, event: Event) -> None:
+        """Tell whoever watches."""
+        self._effects.append(Publish(event))
 
     def reply(self, token: int, value: Any, *, after: int = 0) -> None:
         """Answer a command."""

@@ -43,12 +43,3 @@ class Event(msgspec.Struct, frozen=True):
             for name in self.__struct_fields__
             if (value := getattr(self, name)) is not msgspec.UNSET and name != "level"
         }
-
-
-def untyped(name: str, level: Level, fields: dict[str, Any]) -> Event:
-    """Return an event of a type made for it: until all have one."""
-    kind: Any = msgspec.defstruct(
-        "Untyped", [(key, Any) for key in fields], bases=(Event,), frozen=True, namespace={"NAME": name, "LEVEL": level}
-    )
-    made: Event = kind(**fields)
-    return made
