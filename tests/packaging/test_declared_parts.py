@@ -218,6 +218,58 @@ def test_every_event_is_declared_and_every_declared_one_published(tier: int, nod
     assert set(node.declared_events()) == said
 
 
+SAID_OF_ALL = "every node"
+SECTIONS = {SAID_OF_ALL: (1, 2, 3, 4), "validators": (1,), "miners": (2,), "edges and phones": (3, 4)}
+"""Section of docs/configuration.md -> the tiers that it is about."""
+Row = tuple[str, tuple[str, ...]]
+
+
+def rows(section: str) -> dict[Row, str]:
+    """(Name, fields) of each event that a section lists -> its level."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    _, found, rest = text.partition(f"### Events of {section}\n")
+    assert found, f"docs/configuration.md has no section of the events of {section}"
+    listed = re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \| ([\w, ]*) ?\|", rest.split("\n#")[0], re.MULTILINE)
+    return {(name, tuple(re.findall(r"\w+", fields))): level for name, level, fields in listed}
+
+
+def row_of(event: type[Event]) -> Row:
+    fields = tuple(name for name in event.__struct_fields__ if name not in ("level", "about"))
+    return event.NAME, fields
+
+
+def said_by_all() -> set[type[Event]]:
+    """What the driver and the host of every node say."""
+    modules = [importlib.import_module(f"supervm.common.{place}.events") for place in ("driver", "host")]
+    return {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+    }
+
+
+def events_of(tier: int) -> dict[Row, type[Event]]:
+    return {row_of(event): event for event in (*node_of(tier).declared_events(), *said_by_all())}
+
+
+def test_every_event_of_a_tier_stands_in_the_owners_tables(tier: int) -> None:
+    listed: dict[Row, str] = {}
+    for section, tiers in SECTIONS.items():
+        if tier in tiers:
+            listed |= rows(section)
+    for row, event in events_of(tier).items():
+        assert row in listed, f"{where(event)}: docs/configuration.md has no row of {row}"
+        levels = listed[row].split(" or ")
+        assert levels == [event.LEVEL] if event.level is Event.level else len(levels) > 1, f"{where(event)}: {levels}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_owners_tables_list_nothing_else(section: str) -> None:
+    for row in rows(section):
+        assert any(row in events_of(tier) for tier in SECTIONS[section]), f"nobody says {row}"
+
+
 # --- hooks ------------------------------------------------------------------------------------------------------------
 
 
