@@ -64,7 +64,7 @@ def make_edge(reader: Any, **values: int) -> EdgeWithGuestbook:
 
 
 def make_visitor(*targets: tuple[bytes | None, str]) -> Visitor:
-    return Visitor(targets, random.Random(2))
+    return Visitor(VISITOR.public, CHAIN.chain_id, targets, random.Random(2))
 
 
 def make_store() -> MemoryStore:

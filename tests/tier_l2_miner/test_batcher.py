@@ -268,4 +268,5 @@ def test_a_command_is_answered(bench, open_batch):
     bench.step(c.Command(7, Info()))
     (reply,) = bench.replies
     assert (reply.token, reply.value["mempool"], reply.value["batches_open"]) == (7, 2, 1)
-    assert reply.value["peers"] == {"l1": 4, "l2": 0, "l3": 1, "l4": 0}
+    assert reply.value["peers"] == 5
+    assert reply.value["peers_by_tier"] == {"l1": 4, "l2": 0, "l3": 1, "l4": 0}

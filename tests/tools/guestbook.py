@@ -147,10 +147,16 @@ class Visitor(Shell):
     TIER = 4
     INFO = About
 
-    def __init__(self, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
+    def __init__(self, node_id: bytes, chain_id: bytes, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
         anybody = Budget({"link": Rate(20_000, 200_000), "answers": Rate(100_000, 1_000_000)})
         super().__init__(targets=targets, rng=rng, budgets=dict.fromkeys(Rank, anybody))
+        self.node_id, self.chain_id = node_id, chain_id
         self.compose([Clock(self.clock, lambda: (0, 0)), self.links, Pen(self.outbox)])
+
+    @property
+    def height(self) -> int:
+        """None of the chain."""
+        return 0
 
     def rank(self, event: PeerUp) -> Rank:
         """All the same."""

@@ -113,6 +113,7 @@ class Phone:
         self.node = MobileNode(
             self.network.chain,
             keys,
+            node_id=test_key("phone").public,
             peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
             reader=self.store,
             verify=verify,

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
 from supervm.common.contract.records import Append, Reader
@@ -126,7 +126,7 @@ class ValidatorNode(Shell):
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
         )
-        self.chain, self.node_id = chain, node_id
+        self.chain, self.node_id, self.chain_id = chain, node_id, chain.chain_id
         self.ledger = ledger = Ledger(chain, reader)
         rules = _consensus_rules(chain, reader, ledger)
         recalled = Recalled((), "", None) if observer else recall(reader, ledger, rules.epoch)
@@ -293,9 +293,10 @@ class ValidatorNode(Shell):
         """Return what the line ``ready`` says of the seat."""
         return self._requests.about_seat()
 
-    def info(self, now_us: int) -> dict[str, Any]:
-        """Return where the node stands, for `supervm up` and for people."""
-        return {**super().info(now_us), "node_id": encode_node_id(self.node_id), "peers": len(self.peering.up)}
+    @property
+    def height(self) -> int:
+        """The newest block that is executed here."""
+        return self.ledger.height
 
 
 def _consensus_rules(chain: Chain, reader: Reader, ledger: Ledger) -> ChainRules:

@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.link import Goodbye, Heartbeat
@@ -44,6 +45,7 @@ from ..contract.core import (
     WorkDone,
 )
 from ..contract.events import Event
+from ..contract.info import InfoHead
 from ..contract.options import OptionSpec, OptionValue
 from ..contract.records import Reader, TableSpec
 from . import events as said
@@ -153,7 +155,12 @@ class Shell:
         INFO: kind of the owner's request that `info` answers.
         EVENTS: what the shell itself publishes, and a node while it is made.
         FATAL: kinds of errors that stop the node for good.
+        node_id: who the node is; the node's class says so, and `chain_id`.
+        chain_id: of its network.
     """
+
+    node_id: bytes
+    chain_id: bytes
 
     PARTS: ClassVar[tuple[type[Part], ...]] = ()
     MORE: ClassVar[tuple[Callable[[Shell], Part], ...]] = ()
@@ -370,11 +377,18 @@ class Shell:
             )
 
     def info(self, now_us: int) -> dict[str, Any]:
-        """Return where the node stands, for its owner: what every node tells, and each part's own."""
-        told: dict[str, Any] = {"tier": self.TIER, "problems": self.problems(now_us)}
+        """Return where the node stands, for its owner: `InfoHead`, and each part's own."""
+        name, network = encode_node_id(self.node_id), self.chain_id.hex()
+        head = InfoHead(self.TIER, name, network, self.height, len(self.peering.up), self.problems(now_us))
+        told = msgspec.structs.asdict(head)
         for part in self.parts:
             told.update(part.info(now_us))
         return told
+
+    @property
+    def height(self) -> int:
+        """How far the node has the chain."""
+        raise NotImplementedError
 
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""

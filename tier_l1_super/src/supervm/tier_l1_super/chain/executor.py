@@ -386,11 +386,10 @@ class Executor(Part):
         return [CheckpointPromise(1, height, digest) for height, digest in sorted(self._promised.items())]
 
     def info(self, now_us: int) -> dict[str, Any]:
-        """Return how far the chain is executed and certified here."""
+        """Return what is certified here, and what execution has come to."""
         certified, header = self.tally.certified, self._ledger.header
         certified_header = self._chain.anchor if certified is None else certified.header
         return {
-            "executed_height": header.height,
             "certified_height": certified_header.height,
             "state_root": header.state_root.hex(),
             "certified_state_root": certified_header.state_root.hex(),

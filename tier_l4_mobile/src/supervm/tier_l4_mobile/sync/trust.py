@@ -154,5 +154,5 @@ class Trust(Part):
         )
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return the trusted height, and how trust stands (`LightMemory.info`)."""
-        return {"height": self.client.header.height, "trust": self._memory.info(now_us // 1000)}
+        """Return how trust stands (`LightMemory.info`)."""
+        return {"trust": self._memory.info(now_us // 1000)}

@@ -126,8 +126,8 @@ class Uplink(Part):
     # --- the owner ----------------------------------------------------------------------------------------------------
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return how many peers are up and which edge is in use."""
-        return {"peers": len(self._peering.up), "edge": self.active.hex() if self.active else None}
+        """Return which edge is in use."""
+        return {"edge": self.active.hex() if self.active else None}
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return whether the edge's clock is too far from ours for payments to go (network.md 3)."""
