@@ -14,6 +14,7 @@ from typing import Any
 import trio
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.contract.records import Column, Put, Reader, TableSpec
 from supervm.common.driver import Driver, Identity
 from supervm.common.link.connection import LocalNode
@@ -80,6 +81,16 @@ class _Exchange:
     def received(self, peer: bytes, message: Any) -> None: ...
 
 
+class Acked(Event, frozen=True):
+    NAME = "acked"
+
+    count: int
+
+
+class Done(Event, frozen=True):
+    NAME = "done"
+
+
 class Sender(_Exchange):
     """`count` messages are known to be applied."""
 
@@ -96,7 +107,7 @@ class Sender(_Exchange):
         assert count >= self.count, "what was acknowledged is durable and never taken back"
         if count > self.count:
             if count // 1000 > self.count // 1000:
-                self.outbox.publish("acked", count=count)
+                self.outbox.publish(Acked(count))
             self.count = count
             self.outbox.persist(Put("standing", (0,), (count,)))
         start = count if self._next is None else self._next
@@ -104,7 +115,7 @@ class Sender(_Exchange):
         for number in range(start, self._next):
             self.outbox.send(peer, Submit((payload(number),)))
         if count == self.total:
-            self.outbox.publish("done")
+            self.outbox.publish(Done())
 
 
 class Receiver(_Exchange):
@@ -130,8 +141,8 @@ class Receiver(_Exchange):
 async def main(role: str, directory: Path, address: str, total: int) -> None:
     store = SqlStore(directory / f"{role}.sqlite", TABLES)
 
-    def sink(name: str, fields: Any, _level: str, /) -> None:
-        print(name, *fields.values(), flush=True)
+    def sink(event: Event, /) -> None:
+        print(event.NAME, *event.fields.values(), flush=True)
 
     is_sender = role == "sender"
     core: c.Core = Sender(store, [(RECEIVER.public, address)], total) if is_sender else Receiver(store, [])

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.contract.records import Append, Column, Put, TableSpec
 from supervm.common.host.config import NodeConfig, PeerAddress
 from supervm.common.host.process import run_node
@@ -30,6 +31,13 @@ class Look(msgspec.Struct, tag="look", tag_field="request"):
 Request = Note | Stop | Look
 
 
+class Noted(Event, frozen=True):
+    NAME = "noted"
+
+    text: str
+    key: bytes
+
+
 class NoteCore:
     """Writes notes down before it says so; stops for good when it is told to."""
 
@@ -49,7 +57,7 @@ class NoteCore:
                 record = Put("notes", (self._count,), (request.text,))
                 self._count += 1
                 token = self._outbox.persist(record, Append(request.text.encode()))
-                self._outbox.publish("noted", text=request.text, key=b"\x01\x02")
+                self._outbox.publish(Noted(request.text, b"\x01\x02"))
                 self._outbox.reply(event.token, self._count, after=token)
             else:
                 self._outbox.reply(

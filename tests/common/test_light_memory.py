@@ -10,6 +10,7 @@ from epoch_tools import EpochChain
 from trust_tools import NOW_MS, chain_of, forged
 
 from supervm.common.contract.core import Outbox, Persist, Publish
+from supervm.common.contract.events import Event
 from supervm.common.errors import InputError
 from supervm.common.host.anchor_file import load_anchor
 from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
@@ -31,7 +32,7 @@ class Kept:
     def __init__(self, chain: EpochChain, store: MemoryStore | None = None, anchor: Anchor | None = None) -> None:
         self.store = store or MemoryStore(TRUST_TABLES)
         self.outbox = Outbox()
-        self.events: list[Publish] = []
+        self.events: list[Event] = []
         self.memory = LightMemory(chain.chain, self.store, self.outbox, verify, anchor=anchor)
         self.memory.start()
         self.settle()
@@ -41,7 +42,7 @@ class Kept:
             if isinstance(effect, Persist):
                 self.store.commit(effect.records)
             elif isinstance(effect, Publish):
-                self.events.append(effect)
+                self.events.append(effect.event)
 
     def save(self) -> None:
         records = self.memory.take_records()
@@ -106,7 +107,7 @@ def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_de
     kept.memory.tell_doubt(NOW_MS)
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
-    assert [(event.name, dict(event.fields).get("kind")) for event in kept.events] == [
+    assert [(event.NAME, event.fields.get("kind")) for event in kept.events] == [
         ("evidence", "fork"),
         ("nothing-believed", None),
     ]
@@ -151,7 +152,7 @@ def test_an_anchor_renews_trust_that_is_too_old() -> None:
     kept.memory.tell_doubt(late_ms)
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
-    assert [event.name for event in kept.events] == ["nothing-believed", "believing-again"]
+    assert [event.NAME for event in kept.events] == ["nothing-believed", "believing-again"]
     renewed = Kept(chain, kept.store, anchor_at(chain, 4))
     assert renewed.memory.client.accept_checkpoint(encode(chain.certified(5)), late_ms) == chain.checkpoints[5]
     assert list(kept.store.scan("certified")) == [], "what is below the anchor is of no use"

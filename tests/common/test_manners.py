@@ -373,7 +373,7 @@ def test_a_flood_of_faults_is_a_line_a_second() -> None:
         bench.fault(A, 0, "useless")
     bench.now_us += SECOND
     bench.fault(A, 0, "useless")
-    assert [(event.name, event.fields["times"]) for event in bench.effects(Publish)] == [
+    assert [(effect.event.NAME, effect.event.fields["times"]) for effect in bench.effects(Publish)] == [
         ("peer-fault", 1),
         ("peer-fault", 1000),
     ]

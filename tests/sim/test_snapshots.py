@@ -183,7 +183,7 @@ def test_no_promise_is_broken_by_a_snapshot_wherever_the_power_fails(boundary: s
         assert isinstance(core, ValidatorNode | MinerNode)
         ledger = core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger
         assert ledger.base_height > 0
-        assert net.validator_info()[1]["executed_height"] - ledger.height <= 2
+        assert net.validator_info()[1]["height"] - ledger.height <= 2
     assert monitor.finish() == []
 
 

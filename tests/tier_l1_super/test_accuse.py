@@ -23,6 +23,7 @@ from supervm.common.contract.core import (
     Work,
     WorkDone,
 )
+from supervm.common.parts.events import PeerFault
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
@@ -37,6 +38,7 @@ from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage,
 from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.events import Accusation
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 
@@ -85,8 +87,8 @@ class Solo:
         """Return what the published evidence proves, having seen that the event says the same."""
         found = []
         for effect in effects:
-            if isinstance(effect, Publish) and effect.name == "evidence":
-                fields = dict(effect.fields)
+            if isinstance(effect, Publish) and isinstance(effect.event, Accusation):
+                fields = effect.event.fields
                 culprit = check_evidence(decode_evidence(bytes.fromhex(fields.pop("evidence"))), self.chain.rules)
                 who = {"miner": encode_node_id(culprit.miner)} if culprit.miner else {"validator": culprit.validator}
                 assert fields == {"kind": culprit.kind, **who}
@@ -95,7 +97,8 @@ class Solo:
 
 
 def rejections(effects: Sequence[Effect]) -> list[str]:
-    return [effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "peer-fault"]
+    events = [effect.event for effect in effects if isinstance(effect, Publish)]
+    return [event.code for event in events if isinstance(event, PeerFault)]
 
 
 def test_two_proposals_of_one_view() -> None:

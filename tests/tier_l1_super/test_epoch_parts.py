@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from supervm.common.contract import core as c
 from supervm.common.contract.core import Outbox, Persist
 from supervm.common.contract.records import Append, Put
+from supervm.common.parts.events import PeerFault
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.manners import Manners, Rank
@@ -836,7 +837,7 @@ def test_an_answer_that_crosses_the_change_of_epoch_is_no_fault() -> None:
     bench.get(1, CheckpointMessage(encode(chain.certified(3))))
     assert bench.core.seat.rules.epoch == 1
     events = bench.core.step(bench.now_us, c.Received(chain.node_id(1), answer))
-    assert [effect for effect in events if isinstance(effect, c.Publish) and effect.name == "peer-fault"] == []
+    assert [effect for effect in events if isinstance(effect, c.Publish) and isinstance(effect.event, PeerFault)] == []
 
 
 def test_a_sealed_node_restarts_sealed() -> None:

@@ -11,6 +11,7 @@ import pytest
 from epoch_tools import EpochChain
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey
@@ -39,12 +40,12 @@ class Operator:
             observer=observer,
         )
         self.now_us = chain.chain.genesis.time_ms * 1000 - behind_us
-        self.events: list[c.Publish] = []
+        self.events: list[Event] = []
         self._token = 0
         self._take(self.core.step(self.now_us, c.Started()))
 
     def _take(self, effects: list[c.Effect]) -> list[c.Effect]:
-        self.events += [effect for effect in effects if isinstance(effect, c.Publish)]
+        self.events += [effect.event for effect in effects if isinstance(effect, c.Publish)]
         return effects
 
     def ask(self, request: msgspec.Struct) -> c.Reply:
@@ -54,7 +55,7 @@ class Operator:
         return reply
 
     def warnings(self) -> list[str]:
-        return [event.name for event in self.events if event.level == "warning"]
+        return [event.NAME for event in self.events if event.level == "warning"]
 
 
 CHAIN = EpochChain(4)

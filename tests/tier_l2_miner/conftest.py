@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
@@ -176,7 +177,7 @@ class Bench:
         self.store = store or MemoryStore(TABLES)
         self.now = 5_000_000_000
         self.sent: list[tuple[bytes, object]] = []
-        self.events: list[c.Publish] = []
+        self.events: list[Event] = []
         self.hung_up: list[c.HangUp] = []
         self.halts: list[str] = []
         self.replies: list[c.Reply] = []
@@ -208,7 +209,7 @@ class Bench:
                     case c.Halt(reason):
                         self.halts.append(reason)
                     case c.Publish():
-                        self.events.append(effect)
+                        self.events.append(effect.event)
                     case c.Reply():
                         self.replies.append(effect)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from supervm.common.parts.events import PeerFault
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import VoteKind
@@ -168,7 +169,7 @@ def test_blocks_that_are_not_finalized_or_not_linked_are_refused(bench):
     for bad in (weak, FinalizedBlocks(1, (changed,), finalized.finalization)):
         bench.receive(bench.source, BlocksMessage(encode(bad)))
     assert bench.node.replica.ledger.height == 1
-    assert [e.fields["code"] for e in bench.events if e.name == "peer-fault"] == ["bad-certificate", "bad-chain"]
+    assert [event.code for event in bench.events if isinstance(event, PeerFault)] == ["bad-certificate", "bad-chain"]
 
 
 def test_catching_up_takes_many_blocks_in_chunks_that_overlap_and_a_gap_is_followed_again(bench):

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
+from supervm.common.contract.events import Event
 from supervm.common.contract.options import OptionSpec
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.buckets import Rate
@@ -52,6 +53,20 @@ class Notes(msgspec.Struct, frozen=True, tag="notes", tag_field="request", forbi
     """Ask for the notes. Answer: ``[{"number", "author", "text"}]``, oldest first."""
 
 
+class NoteLeft(Event, frozen=True):
+    """A note was written down.
+
+    Attributes:
+        author: who left it, a key in hexadecimal.
+        number: counts the notes.
+    """
+
+    NAME = "note"
+
+    author: str
+    number: int
+
+
 class Guestbook(Part):
     """The notes that visitors have left, the newest `notes_max` of them."""
 
@@ -59,7 +74,7 @@ class Guestbook(Part):
     answers = (Notes,)
     tables = (NOTES,)
     options = {"notes_max": OptionSpec(int, 100, "notes that are kept; the oldest go", 1, 10**6)}  # noqa: RUF012
-    events = ("note",)
+    events = (NoteLeft,)
     subjects = (GUESTBOOK,)
     costs = {Note: Cost("link", 50)}  # noqa: RUF012
 
@@ -77,7 +92,7 @@ class Guestbook(Part):
         self._last += 1
         row = self._notes[self._last] = NoteRow(self._last, peer, message.text)
         self._outbox.persist(NOTES.put(row))
-        self._outbox.publish("note", author=peer.hex(), number=self._last)
+        self._outbox.publish(NoteLeft(peer.hex(), self._last))
         while len(self._notes) > self._notes_max:
             oldest = min(self._notes)
             del self._notes[oldest]
@@ -141,10 +156,16 @@ class Visitor(Shell):
     TIER = 4
     INFO = About
 
-    def __init__(self, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
+    def __init__(self, node_id: bytes, chain_id: bytes, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
         anybody = Budget({"link": Rate(20_000, 200_000), "answers": Rate(100_000, 1_000_000)})
         super().__init__(targets=targets, rng=rng, budgets=dict.fromkeys(Rank, anybody))
+        self.node_id, self.chain_id = node_id, chain_id
         self.compose([Clock(self.clock, lambda: (0, 0)), self.links, Pen(self.outbox)])
+
+    @property
+    def height(self) -> int:
+        """None of the chain."""
+        return 0
 
     def rank(self, event: PeerUp) -> Rank:
         """All the same."""

@@ -21,6 +21,7 @@ from supervm.common.contract.core import (
     Started,
     Tick,
 )
+from supervm.common.contract.events import Event
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
@@ -113,6 +114,7 @@ class Phone:
         self.node = MobileNode(
             self.network.chain,
             keys,
+            node_id=test_key("phone").public,
             peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.peers)],
             reader=self.store,
             verify=verify,
@@ -124,7 +126,7 @@ class Phone:
         self.sent: list[tuple[bytes, object]] = []
         self.replies: dict[int, Reply] = {}
         self.hung_up: list[HangUp] = []
-        self.events: list[Publish] = []
+        self.events: list[Event] = []
         self.command_token = 0
         self.step(Started())
 
@@ -149,7 +151,7 @@ class Phone:
                 case HangUp():
                     self.hung_up.append(effect)
                 case Publish():
-                    self.events.append(effect)
+                    self.events.append(effect.event)
         return effects
 
     def _let(self, effect: Send | Reply) -> None:

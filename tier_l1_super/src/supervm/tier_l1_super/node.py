@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
 from supervm.common.contract.records import Append, Reader
@@ -64,6 +64,7 @@ from .consensus.simplex.promises import (
     epoch_of,
     view_of,
 )
+from .events import DatabaseOlderThanLog
 from .ground import Ground
 from .head import Head
 from .messages import Info
@@ -89,7 +90,7 @@ class ValidatorNode(Shell):
 
     TIER = 1
     INFO = Info
-    EVENTS = (*Shell.EVENTS, "database-older-than-log")
+    EVENTS = (*Shell.EVENTS, DatabaseOlderThanLog)
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
     PARTS: ClassVar[tuple[type[Part], ...]] = (
         Listening,
@@ -126,12 +127,12 @@ class ValidatorNode(Shell):
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
         )
-        self.chain, self.node_id = chain, node_id
+        self.chain, self.node_id, self.chain_id = chain, node_id, chain.chain_id
         self.ledger = ledger = Ledger(chain, reader)
         rules = _consensus_rules(chain, reader, ledger)
         recalled = Recalled((), "", None) if observer else recall(reader, ledger, rules.epoch)
         if recalled.doubt:  # it was restored, and what this node promised since nobody knows
-            self.outbox.publish("database-older-than-log", level="error", reason=recalled.doubt)
+            self.outbox.publish(DatabaseOlderThanLog(recalled.doubt))
         self.seat = Seat(node_id, key, rules, amnesia=observer or bool(recalled.doubt))
         held = held_by(reader, ledger)
         if key is not None and not self.seat.amnesia and recalled.floor is None and held != NOTHING_HELD:
@@ -293,9 +294,10 @@ class ValidatorNode(Shell):
         """Return what the line ``ready`` says of the seat."""
         return self._requests.about_seat()
 
-    def info(self, now_us: int) -> dict[str, Any]:
-        """Return where the node stands, for `supervm up` and for people."""
-        return {**super().info(now_us), "node_id": encode_node_id(self.node_id), "peers": len(self.peering.up)}
+    @property
+    def height(self) -> int:
+        """The newest block that is executed here."""
+        return self.ledger.height
 
 
 def _consensus_rules(chain: Chain, reader: Reader, ledger: Ledger) -> ChainRules:

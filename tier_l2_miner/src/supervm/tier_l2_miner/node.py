@@ -83,7 +83,7 @@ class MinerNode(Shell):
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
         )
-        self.node_id = key.public
+        self.node_id, self.chain_id = key.public, chain.chain_id
         outbox, peering, manners = self.outbox, self.peering, self.manners
         self.replica = replica = Replica(
             chain,
@@ -115,11 +115,16 @@ class MinerNode(Shell):
                 self.mempool,
                 self.batcher,
                 self.serving,
-                Standing(chain, key.public, replica, self.mempool, peering, outbox),
+                Standing(chain, replica, self.mempool, peering, outbox),
                 self.links,
                 lines,
             )
         )
+
+    @property
+    def height(self) -> int:
+        """The newest block that is executed here."""
+        return self.replica.ledger.height
 
     def rank(self, event: PeerUp) -> Rank:
         """Return what a peer is to a miner: validators answer and vote, edges submit and ask."""

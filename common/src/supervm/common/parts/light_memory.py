@@ -27,6 +27,7 @@ from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 from ..contract.core import Outbox
 from ..contract.records import Reader, Record
 from ..contract.tables import PrimaryKey, Table, TableRow
+from .events import BelievingAgain, ForkEvidence, NothingBelieved, StoredTrustIgnored
 from .validator_changes import CHANGE_TABLES, ChangeStore
 
 
@@ -58,6 +59,8 @@ TRUST_TABLES: Final = (ANCHORS, CERTIFIED, FORKS, *CHANGE_TABLES)
 """Tables of a node with a light client."""
 ANCHOR_BYTES_MAX = 1 << 18
 """Longest anchor: 255 validators take about 35 kB."""
+TRUST_EVENTS = (ForkEvidence, NothingBelieved, BelievingAgain, StoredTrustIgnored)
+"""What a light client says."""
 
 
 class LightMemory:
@@ -129,7 +132,7 @@ class LightMemory:
             self._outbox.persist(*self._first)
             self._first = []
         for reason in self._ignored:
-            self._outbox.publish("stored-trust-ignored", level="warning", reason=reason)
+            self._outbox.publish(StoredTrustIgnored(reason))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
 
@@ -172,9 +175,7 @@ class LightMemory:
         self._told_fork = True
         raw = encode(fork)
         token = self._outbox.persist(FORKS.put(ForkRow(fork.height, raw)))
-        self._outbox.publish(
-            "evidence", level="warning", kind="fork", height=fork.height, reason=fork.reason, evidence=raw.hex()
-        )
+        self._outbox.publish(ForkEvidence(height=fork.height, reason=fork.reason, evidence=raw.hex()))
         return token, ForkMessage(raw)
 
     @property
@@ -188,9 +189,9 @@ class LightMemory:
         if code != self._doubted:
             self._doubted = code
             if code:
-                self._outbox.publish("nothing-believed", level="error", code=code, reason=self.client.doubt(now_ms))
+                self._outbox.publish(NothingBelieved(code, self.client.doubt(now_ms)))
             else:
-                self._outbox.publish("believing-again", level="warning")
+                self._outbox.publish(BelievingAgain())
 
     def take_records(self) -> list[Record]:
         """Return the records of checkpoints that were remembered or forgotten since the last call."""

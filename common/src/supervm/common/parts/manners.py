@@ -35,6 +35,7 @@ from supervm.protocol.wire.messages import AnyMessage
 from ..contract.core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
 from .costs import ANSWER_KIB, CLASSES, COSTS, Cost, CostClass
+from .events import PeerFault, Throttled
 from .sources import source_of
 
 SCORE_MAX: Final = 100
@@ -342,15 +343,8 @@ class Manners:
         self._outbox.hold(peer, until_us)
         repeated = self._report(now_us, peer, "throttled", 10 * REPORT_US)
         if repeated is not None:
-            self._outbox.publish(
-                "throttled",
-                level="info",
-                peer=self._name(peer),
-                rank=known.rank.name.lower(),
-                debt=debt,
-                for_ms=(until_us - now_us) // 1000,
-                times=repeated + 1,
-            )
+            for_ms = (until_us - now_us) // 1000
+            self._outbox.publish(Throttled(self._name(peer), known.rank.name.lower(), debt, for_ms, repeated + 1))
 
     # --- what they do wrong -----------------------------------------------------------------------------------------
 
@@ -363,13 +357,7 @@ class Manners:
         repeated = self._report(now_us, peer, error.code, REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "peer-fault",
-                level="warning",
-                peer=self._name(peer),
-                code=error.code,
-                reason=error.reason,
-                penalty=error.penalty,
-                times=repeated + 1,
+                PeerFault(self._name(peer), error.code, error.reason, error.penalty, times=repeated + 1)
             )
         if not error.penalty:
             return False

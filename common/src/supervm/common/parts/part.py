@@ -18,6 +18,7 @@ from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.subject import Subject
 
 from ..contract.core import PeerDown, PeerUp
+from ..contract.events import Event
 from ..contract.options import OptionSpec
 from ..contract.records import Declaration
 from .costs import Cost
@@ -32,7 +33,7 @@ class Part:
         answers: kinds of the owner's requests that `command` is given.
         tables: what it keeps on disk.
         options: keys of the tier's configuration table that are about it.
-        events: names of what it publishes.
+        events: kinds of what it publishes.
         subjects: kinds of messages that only nodes with this part know, with directions and numbers of their own.
         costs: what the messages of `subjects` cost their receiver.
     """
@@ -42,7 +43,7 @@ class Part:
     answers: ClassVar[tuple[type[msgspec.Struct], ...]] = ()
     tables: ClassVar[tuple[Declaration, ...]] = ()
     options: ClassVar[Mapping[str, OptionSpec]] = {}
-    events: ClassVar[tuple[str, ...]] = ()
+    events: ClassVar[tuple[type[Event], ...]] = ()
     subjects: ClassVar[tuple[Subject, ...]] = ()
     costs: ClassVar[Mapping[type[Message], Cost]] = {}
 

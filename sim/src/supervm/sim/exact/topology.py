@@ -353,6 +353,7 @@ class Deployment:
         return MobileNode(
             self.chain,
             {item.public: item for item in self.wallets[index]},
+            node_id=self.l4[index].public,
             peers=self.targets(4, index),
             reader=disk,
             verify=self.verify,

@@ -24,6 +24,7 @@ from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, sign
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
 from ..consensus.simplex.promises import BatchPromise, encode_promise
+from ..events import Conflict
 from ..ground import Ground
 from ..tables import BATCHES
 from .bodies import body_records
@@ -191,9 +192,8 @@ class BatchVoter:
                 if reason is None:
                     bits |= 1 << position
                 elif reason == "conflict":
-                    self._outbox.publish(
-                        "conflict", sender=transfer.body.sender.hex(), seq=transfer.body.seq, id=transfer.id.hex()
-                    )
+                    refused = transfer.body
+                    self._outbox.publish(Conflict(refused.sender.hex(), refused.seq, transfer.id.hex()))
         bitmap = bitmap_bytes(bits, count)
         if bits != before:
             self._manners.refund(peer, message, part=(bits & ~before).bit_count(), of=count)

@@ -32,6 +32,7 @@ from ..batches.bodies import Bodies, body_records
 from ..batches.pool import Pool, parse_body
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import CheckpointPromise, encode_promise
+from ..events import Solvency
 from ..ground import Ground
 from ..tables import BATCHES, BLOCKS, CHECKPOINTS, CheckpointRow
 from .checkpoints import CheckpointTally, Divergence
@@ -64,7 +65,7 @@ class Executor(Part):
     takes = frozenset({CheckpointMessage})
     sends = frozenset({CheckpointMessage, GetBatches, VoteMessage})
     tables = (CHECKPOINTS,)
-    events = ("solvency",)
+    events = (Solvency,)
 
     def __init__(
         self, ground: Ground, pool: Pool, slots: Slots, bodies: Bodies, promised: Iterable[CheckpointPromise]
@@ -218,7 +219,7 @@ class Executor(Part):
         self._outbox.persist(*applied.records)
         self._bodies.executed(ref.header for ref in block.body.refs)
         for failed in applied.result.failed:
-            self._outbox.publish("solvency", level="error", transfer=failed.hex(), height=applied.header.height)
+            self._outbox.publish(Solvency(failed.hex(), applied.header.height))
         self._slots.executed(applied.result.changes, before, block.header.ts_ms)
         self._vote(now_us)
         for listener in self._on_executed:
@@ -385,11 +386,10 @@ class Executor(Part):
         return [CheckpointPromise(1, height, digest) for height, digest in sorted(self._promised.items())]
 
     def info(self, now_us: int) -> dict[str, Any]:
-        """Return how far the chain is executed and certified here."""
+        """Return what is certified here, and what execution has come to."""
         certified, header = self.tally.certified, self._ledger.header
         certified_header = self._chain.anchor if certified is None else certified.header
         return {
-            "executed_height": header.height,
             "certified_height": certified_header.height,
             "state_root": header.state_root.hex(),
             "certified_state_root": certified_header.state_root.hex(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from supervm.common.contract.core import Durable, Input, Received, Tick
 from supervm.common.contract.records import Prune
+from supervm.common.parts.events import SnapshotAdopted
 from supervm.common.parts.ledger_tables import LEDGER, LedgerRow
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
@@ -99,5 +100,5 @@ class Swap:
         view = self._ledger.view(height)
         assert view is not None  # it is the newest height
         self._offers.sealed(start.epoch, view, self._ledger.peaks())
-        self._outbox.publish("snapshot-adopted", height=height)
+        self._outbox.publish(SnapshotAdopted(height))
         return start.checkpoint

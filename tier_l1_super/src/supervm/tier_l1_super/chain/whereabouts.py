@@ -25,6 +25,7 @@ from supervm.protocol.wire.consensus import ConsensusStatus
 from ..consensus.epoch_end import EpochEnd
 from ..consensus.host import Consensus
 from ..consensus.seat import Standing
+from ..events import AmnesiaOver
 from ..ground import Ground
 from .executor import Executor
 
@@ -57,7 +58,7 @@ class Whereabouts(Part):
 
     takes = frozenset({BlocksMessage, ConsensusStatus})
     sends = frozenset({CheckpointMessage, ConsensusStatus, Follow, GetBlocks})
-    events = ("amnesia-over",)
+    events = (AmnesiaOver,)
 
     def __init__(
         self,
@@ -137,7 +138,7 @@ class Whereabouts(Part):
                     self.brought_blocks(now_us, peer)
             case ConsensusStatus():
                 if self.heard(now_us, peer, message):
-                    self._outbox.publish("amnesia-over", epoch=self._seat.rules.epoch + 1)
+                    self._outbox.publish(AmnesiaOver(self._seat.rules.epoch + 1))
                     self._epoch_end.executed(self._ledger.block_header, now_us)
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:

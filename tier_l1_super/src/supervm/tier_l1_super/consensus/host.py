@@ -38,6 +38,7 @@ from ..batches.pool import Pool
 from ..batches.voting import BatchVoter
 from ..chain.executor import Executor
 from ..chain.serving import Serving
+from ..events import Accusation, Fork
 from ..ground import Ground
 from ..tables import BLOCKS, SEALS, BlockRow, SealRow
 from .epoch_end import EpochEnd
@@ -71,7 +72,7 @@ class Consensus(Part):
 
     sends = frozenset({CertificateMessage, GetBlock, ProposalMessage, VoteMessage})
     tables = (BLOCKS, SEALS)
-    events = ("evidence", "fork")
+    events = (Accusation, Fork)
 
     def __init__(
         self,
@@ -229,7 +230,7 @@ class Consensus(Part):
                         RemoteProtocolError(reason, penalty=penalty, code=code),
                     )
                 case sx.ForkFound(reason, _):
-                    self._outbox.publish("fork", level="error", reason=reason)
+                    self._outbox.publish(Fork(reason))
                     self._outbox.halt(reason)
             if follow_up is None and not pending and self._unverified is not None:
                 follow_up = self._verify(self._unverified)

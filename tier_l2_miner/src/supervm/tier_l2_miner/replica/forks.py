@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.contract.records import Reader
+from supervm.common.parts.events import ForkEvidence
 from supervm.common.parts.light_memory import FORKS, ForkRow
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
@@ -40,7 +41,7 @@ class Forks(Part):
     takes = frozenset({ForkMessage})
     sends = frozenset({ForkMessage})
     tables = (FORKS,)
-    events = ("evidence",)
+    events = (ForkEvidence,)
 
     def __init__(self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore, peering: Peering) -> None:
         self._chain, self._outbox, self._changes, self._peering = chain, outbox, changes, peering
@@ -62,14 +63,7 @@ class Forks(Part):
             raise
         self._known[fork.height] = message.fork
         token = self._outbox.persist(FORKS.put(ForkRow(fork.height, message.fork)))
-        self._outbox.publish(
-            "evidence",
-            level="warning",
-            kind="fork",
-            height=fork.height,
-            reason=fork.reason,
-            evidence=message.fork.hex(),
-        )
+        self._outbox.publish(ForkEvidence(height=fork.height, reason=fork.reason, evidence=message.fork.hex()))
         for edge in self._peering.of_tier(EDGE_TIER):
             if edge != peer:
                 self._outbox.send(edge, message, after=token)

@@ -33,6 +33,7 @@ from msgspec import structs
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.records import Reader
+from supervm.common.parts.events import Snapshot, SnapshotAdopted
 from supervm.common.parts.ledger import Applied, Ledger, short_id
 from supervm.common.parts.ledger_tables import LEDGER_TABLES, RECEIPT_INDEX
 from supervm.common.parts.manners import Manners
@@ -97,7 +98,7 @@ class Replica(Part):
     sends = frozenset({Follow, GetBatches, GetSnapshot, GetValidatorChanges})
     tables = LEDGER_TABLES
     options = REPLICA_OPTIONS
-    events = ("snapshot", "snapshot-adopted")
+    events = (Snapshot, SnapshotAdopted)
 
     def __init__(
         self,
@@ -334,7 +335,7 @@ class Replica(Part):
         self.certified.restart(self.ledger.header, self._rules)
         self.certified.adopt(start.checkpoint, encode(start.checkpoint))
         self.snapshot.adopted(self.ledger.height)
-        self._outbox.publish("snapshot-adopted", height=self.ledger.height)
+        self._outbox.publish(SnapshotAdopted(self.ledger.height))
         if self.source is not None:
             self._source.follow(now_us, self.source, self._from_height)
 

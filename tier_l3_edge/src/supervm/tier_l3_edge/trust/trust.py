@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, TRUST_TABLES, LightMemory
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.light.client import LightClient
@@ -39,7 +39,7 @@ class Trust(Part):
     sends = frozenset({ForkMessage, GetValidatorChanges})
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
+    events = TRUST_EVENTS
 
     def __init__(self, outbox: Outbox, peering: Peering, routes: Routes, memory: LightMemory) -> None:
         self._outbox = outbox

@@ -14,7 +14,7 @@ from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.parts.chain_clock import ClockWatch
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, TRUST_TABLES, LightMemory
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -47,7 +47,7 @@ class Trust(Part):
     answers = (NewestAnchor,)
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
+    events = TRUST_EVENTS
 
     def __init__(self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books) -> None:
         self._outbox = outbox
@@ -154,5 +154,5 @@ class Trust(Part):
         )
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return the trusted height, and how trust stands (`LightMemory.info`)."""
-        return {"height": self.client.header.height, "trust": self._memory.info(now_us // 1000)}
+        """Return how trust stands (`LightMemory.info`)."""
+        return {"trust": self._memory.info(now_us // 1000)}

@@ -17,6 +17,8 @@ from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import encode_node_id
 
+from ..events import EdgeChanged
+
 EDGE_TIER = 3
 LEFT_US: Final = 15_000_000
 """An edge that was left because it refused a payment is not taken for another one's refusal for so long."""
@@ -31,7 +33,7 @@ class Uplink(Part):
         manners: who of them is not about to be hung up on.
     """
 
-    events = ("edge-changed",)
+    events = (EdgeChanged,)
 
     def __init__(self, outbox: Outbox, peering: Peering, manners: Manners) -> None:
         self._outbox = outbox
@@ -78,7 +80,7 @@ class Uplink(Part):
         after = [*edges[place + 1 :], *edges[:place]] or others
         self.active = min(after, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish("edge-changed", peer=encode_node_id(self.active), reason="the one before gave no news")
+        self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before gave no news"))
         return True
 
     def _leave(self, edges: Sequence[bytes], now_us: int) -> bool:
@@ -95,9 +97,7 @@ class Uplink(Part):
             return False
         self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish(
-            "edge-changed", peer=encode_node_id(self.active), reason="the one before refused a payment"
-        )
+        self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before refused a payment"))
         return True
 
     # --- what other parts have to say of edges ------------------------------------------------------------------------
@@ -126,8 +126,8 @@ class Uplink(Part):
     # --- the owner ----------------------------------------------------------------------------------------------------
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return how many peers are up and which edge is in use."""
-        return {"peers": len(self._peering.up), "edge": self.active.hex() if self.active else None}
+        """Return which edge is in use."""
+        return {"edge": self.active.hex() if self.active else None}
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return whether the edge's clock is too far from ours for payments to go (network.md 3)."""

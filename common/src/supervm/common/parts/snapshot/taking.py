@@ -30,6 +30,7 @@ from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 from ...contract.core import Outbox
 from ...contract.records import Reader, Record
+from ..events import Snapshot
 from ..ledger import adopt_records
 from ..ledger_tables import ACCOUNTS, SNAPSHOT, AccountRow, SnapshotRow, stored_number
 from ..validator_changes import ChangeStore
@@ -219,9 +220,7 @@ class SnapshotTaker:
         self._start, self._position = start, following
         self._seeking = False
         self._passed_over.clear()
-        self._outbox.publish(
-            "snapshot", level="debug", height=start.height, leaves=len(run.leaves), complete=following is None
-        )
+        self._outbox.publish(Snapshot(start.height, len(run.leaves), following is None))
         if following is not None:
             self._ask(now_us, peer)
         else:
