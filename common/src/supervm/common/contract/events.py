@@ -38,8 +38,8 @@ class Event(msgspec.Struct, frozen=True):
     @property
     def fields(self) -> dict[str, Any]:
         """What is written of it, by name."""
-        return {
-            name: value
-            for name in self.__struct_fields__
-            if (value := getattr(self, name)) is not msgspec.UNSET and name != "level"
-        }
+        told = msgspec.structs.asdict(self)
+        told.pop("level", None)
+        if msgspec.UNSET in told.values():
+            return {name: value for name, value in told.items() if value is not msgspec.UNSET}
+        return told
