@@ -11,7 +11,7 @@ from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import check_accept_set, verify
 from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, load_genesis
 
-from ..contract.records import Declaration
+from ..contract.tables import AnyTable
 from ..errors import InputError
 from ..storage import LogDamaged
 from ..storage.files import sync_directory
@@ -47,7 +47,7 @@ def load_chain(path: Path) -> Chain:
 
 
 def open_store(
-    config: NodeConfig, tables: Iterable[Declaration], *, with_log: bool, log: Log | None = None
+    config: NodeConfig, tables: Iterable[AnyTable], *, with_log: bool, log: Log | None = None
 ) -> tuple[SqlStore, bool]:
     """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
 

@@ -19,7 +19,7 @@ from supervm.protocol.wire.subject import Subject
 
 from ..contract.core import PeerDown, PeerUp
 from ..contract.options import OptionSpec
-from ..contract.records import Declaration
+from ..contract.tables import AnyTable
 from .costs import Cost
 
 
@@ -40,7 +40,7 @@ class Part:
     takes: ClassVar[frozenset[type[Message]]] = frozenset()
     sends: ClassVar[frozenset[type[Message]]] = frozenset()
     answers: ClassVar[tuple[type[msgspec.Struct], ...]] = ()
-    tables: ClassVar[tuple[Declaration, ...]] = ()
+    tables: ClassVar[tuple[AnyTable, ...]] = ()
     options: ClassVar[Mapping[str, OptionSpec]] = {}
     events: ClassVar[tuple[str, ...]] = ()
     subjects: ClassVar[tuple[Subject, ...]] = ()
