@@ -13,7 +13,9 @@ from supervm.common.contract.core import Outbox, Persist, Publish
 from supervm.common.contract.events import Event
 from supervm.common.errors import InputError
 from supervm.common.host.anchor_file import load_anchor
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import LightMemory
+from supervm.common.parts.light_tables import CERTIFIED, TRUST_TABLES
+from supervm.common.parts.validator_changes import CHANGES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -92,7 +94,7 @@ def test_rows_are_as_bounded_as_the_memory() -> None:
             kept.save()
     kept.save()
     assert kept.memory.take_records() == []
-    assert [key[0] for key, _ in kept.store.scan("certified")] == list(range(11, REMEMBERED_MAX + 11))
+    assert [row.height for row in CERTIFIED.rows(kept.store)] == list(range(11, REMEMBERED_MAX + 11))
 
 
 def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_decides() -> None:
@@ -155,7 +157,7 @@ def test_an_anchor_renews_trust_that_is_too_old() -> None:
     assert [event.NAME for event in kept.events] == ["nothing-believed", "believing-again"]
     renewed = Kept(chain, kept.store, anchor_at(chain, 4))
     assert renewed.memory.client.accept_checkpoint(encode(chain.certified(5)), late_ms) == chain.checkpoints[5]
-    assert list(kept.store.scan("certified")) == [], "what is below the anchor is of no use"
+    assert list(CERTIFIED.rows(kept.store)) == [], "what is below the anchor is of no use"
 
 
 def test_an_older_anchor_than_the_one_in_use_changes_nothing() -> None:
@@ -176,7 +178,7 @@ def test_what_does_not_lead_on_from_a_new_anchor_is_forgotten() -> None:
     mended = Kept(chain, kept.store, anchor_at(chain, 2))
     assert mended.memory.client.validators.hash == chain.rules.validators.hash
     mended.accept(chain, -1)
-    assert list(kept.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(kept.store)) == []
     assert mended.memory.answer(0) == ValidatorChanges(())
 
 

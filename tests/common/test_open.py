@@ -16,7 +16,7 @@ from told import told
 
 from supervm.common.contract import core as c
 from supervm.common.contract.events import Event
-from supervm.common.contract.records import Column, Put, TableSpec
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.driver import Halted, StorageFailed
 from supervm.common.driver.events import PeerUp
 from supervm.common.errors import InputError
@@ -35,7 +35,14 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import make_genesis
 from supervm.protocol.chain.validators import Validator
 
-TABLES = (TableSpec("notes", (Column("id", "int"),), (Column("text", "text"),)),)
+
+class NoteRow(TableRow, frozen=True):
+    id: PrimaryKey[int]
+    text: str
+
+
+NOTES = Table("notes", NoteRow)
+TABLES = (NOTES,)
 
 
 class Note(msgspec.Struct, tag="note", tag_field="request", forbid_unknown_fields=True):
@@ -58,7 +65,7 @@ class NoteCore:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._outbox = c.Outbox()
-        self._count = context.store.count("notes")
+        self._count = NOTES.count(context.store)
 
     def step(self, _now_us: int, event: c.Input) -> list[c.Effect]:
         if isinstance(event, c.Started):
@@ -70,7 +77,7 @@ class NoteCore:
 
     def _answer(self, token: int, request: Any) -> None:
         if isinstance(request, Note):
-            record = Put("notes", (self._count,), (request.text,))
+            record = NOTES.put(NoteRow(self._count, request.text))
             self._count += 1
             after = self._outbox.persist(record)
             self._outbox.publish(told("noted", text=request.text, key=b"\x01"))

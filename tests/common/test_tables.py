@@ -4,8 +4,8 @@ from typing import Annotated
 
 import pytest
 
-from supervm.common.contract.records import Column, Delete, DeleteBelow, Put, TableSpec
-from supervm.common.contract.tables import PrimaryKey, Table, TableRow
+from supervm.common.contract.records import Delete, DeleteBelow, Put
+from supervm.common.contract.tables import Column, PrimaryKey, Table, TableRow
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 from supervm.protocol.base.errors import LocalProtocolError
@@ -28,21 +28,20 @@ TABLES = (HEIGHTS, MEMBERS)
 
 
 def test_fields_are_columns_in_their_order():
-    assert HEIGHTS.spec == TableSpec(
-        "heights", (Column("height", "int"),), (Column("body", "bytes"), Column("note", "text", nullable=True))
-    )
-    assert MEMBERS.spec == TableSpec("members", (Column("team", "text"), Column("account", "bytes")), ())
     assert (HEIGHTS.name, HEIGHTS.row) == ("heights", Height)
+    assert HEIGHTS.key == (Column("height", "int"),)
+    assert HEIGHTS.value == (Column("body", "bytes"), Column("note", "text", nullable=True))
+    assert MEMBERS.columns == MEMBERS.key == (Column("team", "text"), Column("account", "bytes"))
+    assert MEMBERS.value == ()
 
 
 def test_rows_make_records():
     assert HEIGHTS.delete(3) == Delete("heights", (3,))
     assert HEIGHTS.delete_below(3) == DeleteBelow("heights", 3)
     row = Height(3, b"b", None)
-    assert HEIGHTS.of(HEIGHTS.put(row)) == row
-    assert MEMBERS.of(HEIGHTS.put(row)) is None
-    assert HEIGHTS.of(HEIGHTS.delete(3)) is None
-    assert type(HEIGHTS.put(row)) is Put
+    assert HEIGHTS.put(row) == Put("heights", row)
+    assert HEIGHTS.key_of(row) == (3,)
+    assert MEMBERS.key_of(Member("a", b"1")) == ("a", b"1")
 
 
 @pytest.mark.parametrize("kind", ["memory", "sqlite"])
@@ -71,6 +70,14 @@ def test_rows_are_read_as_they_were_put(kind, tmp_path):
     store.close()
 
 
+def test_a_database_that_holds_something_else_is_told():
+    assert HEIGHTS.load((1, b"", None)) == Height(1, b"", None)
+    with pytest.raises(LocalProtocolError, match="column 'note' holds text, not int"):
+        HEIGHTS.load((1, b"", 5))
+    with pytest.raises(LocalProtocolError, match="column 'body' holds bytes, not NoneType"):
+        HEIGHTS.load((1, None, None))
+
+
 def test_a_row_that_is_no_table_is_refused():
     class Late(TableRow, frozen=True):
         value: int
@@ -94,11 +101,11 @@ def test_a_row_that_is_no_table_is_refused():
         number: Annotated[int, "something else"]
 
     for row, words in (
-        (Late, "'number' comes after"),
+        (Late, "'number' may be None, or comes after"),
         (Float, "'value' has the type"),
         (Two, "'value' has the type"),
         (Keyless, "a key needs columns"),
-        (Nothing, "none that is nullable"),
+        (Nothing, "may be None"),
         (Marked, "'number' has the type"),
     ):
         with pytest.raises(LocalProtocolError, match=words):

@@ -5,6 +5,7 @@ the statement that made it, in SQLite and in PostgreSQL, and rows as SQLite's ``
 made of these opens, reads and writes the same.
 """
 
+import ast
 import json
 import sqlite3
 from contextlib import closing
@@ -13,10 +14,10 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from guestbook import NOTES
+from ratchets import sources
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
 
-from supervm.common.contract.records import Put
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.statements import build_table
 from supervm.tier_l1_super.tables import TABLES as L1
@@ -26,10 +27,7 @@ from supervm.tier_l4_mobile.tables import TABLES as L4
 
 BEFORE = json.loads((Path(__file__).parents[1] / "vectors" / "tables.json").read_text(encoding="utf-8"))
 MEMBERS = {"guestbook": (NOTES,), "tier_l1_super": L1, "tier_l2_miner": L2, "tier_l3_edge": L3, "tier_l4_mobile": L4}
-
-
-def spec_of(table):
-    return getattr(table, "spec", table)
+NAMES = {table.name for tables in MEMBERS.values() for table in tables}
 
 
 def sample(column, place, empty):
@@ -40,14 +38,10 @@ def sample(column, place, empty):
     return {"int": 1000 + place, "bytes": bytes([place, 0, 255]), "text": f"text {place} é"}[column.kind]
 
 
-def samples(spec):
-    rows = [tuple(sample(column, place, empty) for place, column in enumerate(spec.columns)) for empty in (0, 1)]
-    return rows if any(column.nullable for column in spec.columns) else rows[:1]
-
-
-def put(table, row):
-    width = len(spec_of(table).key)
-    return Put(table.name, row[:width], row[width:])
+def samples(table):
+    made = [[sample(column, place, empty) for place, column in enumerate(table.columns)] for empty in (0, 1)]
+    rows = [table.row(*columns) for columns in made]
+    return rows if any(column.nullable for column in table.columns) else rows[:1]
 
 
 def stored(database, member):
@@ -69,12 +63,12 @@ def before(member):
 def test_tables_and_rows_are_stored_as_ever(member, tmp_path):
     assert list(BEFORE[member]) == [table.name for table in MEMBERS[member]]
     store = SqlStore(tmp_path / "new.sqlite", MEMBERS[member])
-    store.commit([put(table, row) for table in MEMBERS[member] for row in samples(spec_of(table))])
+    store.commit([table.put(row) for table in MEMBERS[member] for row in samples(table)])
     store.close()
     with closing(sqlite3.connect(tmp_path / "new.sqlite")) as database:
         assert stored(database, member) == before(member)
     for table in MEMBERS[member]:
-        made = build_table(spec_of(table), sa.MetaData(), "postgresql")
+        made = build_table(table, sa.MetaData(), "postgresql")
         text = str(CreateTable(made).compile(dialect=postgresql.dialect())).strip()
         assert text.split("\n") == BEFORE[member][table.name]["postgresql"]
 
@@ -89,7 +83,24 @@ def test_a_database_of_before_opens_and_is_read(member, tmp_path):
         database.commit()
     store = SqlStore(tmp_path / "old.sqlite", MEMBERS[member])
     for table in MEMBERS[member]:
-        assert [(*key, *value) for key, value in store.scan(table.name)] == samples(spec_of(table))
+        assert list(table.rows(store)) == samples(table)
     store.close()
     with closing(sqlite3.connect(tmp_path / "old.sqlite")) as database:
         assert stored(database, member) == before(member)
+
+
+def test_rows_are_only_written_and_read_by_their_fields():
+    """Outside of `contract` and `storage` nobody makes a record by hand or reads a table by its name."""
+    found = []
+    for name, tree in sources():
+        if name.startswith(("common/contract/", "common/storage/")):
+            continue
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call):
+                continue
+            called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+            by_name = bool(node.args) and isinstance(node.args[0], ast.Constant) and node.args[0].value in NAMES
+            reads = called == "count" or (called == "get" and len(node.args) == 2)  # with one argument it is a dict's
+            if called in ("Put", "Delete", "DeleteBelow", "scan") or (reads and by_name):
+                found.append(f"{name}:{node.lineno}: {ast.unparse(node):.80}")
+    assert found == []

@@ -12,7 +12,6 @@ from msgspec import UNSET
 
 from supervm.common.contract.core import Publish, Reply
 from supervm.common.contract.events import Event
-from supervm.common.contract.records import Put
 from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
@@ -33,6 +32,7 @@ from supervm.sim.invariants import RULES, Monitor
 from supervm.sim.invariants.roots import history_root, rebuilt_root
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
 from supervm.tier_l1_super.events import Accusation, Solvency
+from supervm.tier_l1_super.tables import BATCHES, BatchRow
 
 
 def two_blocks_at_one_height(scene: Scene) -> None:
@@ -342,7 +342,7 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
         made = batch_of(scene, transfer.raw)
         scene.sent("l2-0", BatchMessage(encode(made)))
         watch._executed_ms["l1-0"] = now_ms
-        host.disk.commit([Put("batches", (made.header.digest,), (encode(made),))])
+        host.disk.commit([BATCHES.put(BatchRow(made.header.digest, encode(made)))])
         scene.durable("l1-0", BatchPromise(1, 0, made.header.digest, 1, bitmap))
         signed = scene.deployment.validators[0].sign(
             batch_vote_statement(scene.chain.chain_id, 0, made.header.digest, 1, bitmap)

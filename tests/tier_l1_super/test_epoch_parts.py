@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from supervm.common.contract import core as c
 from supervm.common.contract.core import Outbox, Persist
-from supervm.common.contract.records import Append, Put
+from supervm.common.contract.records import Append
 from supervm.common.parts.events import PeerFault
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
@@ -71,7 +71,7 @@ from supervm.tier_l1_super.ground import Ground
 from supervm.tier_l1_super.head import Head
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l1_super.tables import BLOCKS, SEALS, TABLES, BlockRow, SealRow
 
 replace = msgspec.structs.replace
 OTHERS = (0, 1, 2, 4)
@@ -634,9 +634,9 @@ def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
         ]
         for block, finalization in rows:
             raw = None if finalization is None else encode(finalization)
-            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+            served.store.commit([BLOCKS.put(BlockRow(block.header.height, encode(block), raw))])
         if with_tail:
-            served.store.commit([Put("seals", (3,), (encode(proof),))])
+            served.store.commit([SEALS.put(SealRow(3, encode(proof)))])
         served.head.found(5)
     elif with_tail:
         served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
@@ -680,7 +680,7 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
     if stored:
         for block in chain.blocks:
             raw = encode(whole.finalization) if block is chain.blocks[-1] else None
-            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+            served.store.commit([BLOCKS.put(BlockRow(block.header.height, encode(block), raw))])
         served.head.found(40)
     else:
         served.committed(tuple(chain.blocks), whole.finalization, 0)

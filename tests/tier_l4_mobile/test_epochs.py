@@ -13,6 +13,8 @@ from trust_tools import forged
 
 from supervm.common.contract.core import PeerDown, PeerUp, Received
 from supervm.common.parts.events import ForkEvidence, NothingBelieved, StoredTrustIgnored
+from supervm.common.parts.light_tables import CERTIFIED
+from supervm.common.parts.validator_changes import CHANGES
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
@@ -116,7 +118,7 @@ def test_an_invented_change_ends_the_link_and_changes_nothing(net: Net, phone: P
     get(phone, ValidatorChanges((raw,)))
     assert [item.peer for item in phone.hung_up] == [EDGE]
     assert phone.node.client.validators.hash == before
-    assert list(phone.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(phone.store)) == []
 
 
 def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone) -> None:
@@ -138,7 +140,7 @@ def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone:
     get(phone, net.proofs())
     bob = encode_address(test_key("bob").public, test=False)
     phone.do(Pay(row=PaymentRow(to=bob, amount=1, fee=1)))  # with it, what is believed is written
-    assert [key for key, _ in phone.store.scan("certified")] == [(net.epochs.head.height,)]
+    assert [row.height for row in CERTIFIED.rows(phone.store)] == [net.epochs.head.height]
     net.change_to(4, 5, 6, 7)
     get(phone, net.changes())
     phone.crash()
@@ -336,4 +338,4 @@ def test_a_phone_that_is_only_watched_still_keeps_what_it_saw(net: Net, phone: P
         phone.now_us += wait_s * SECOND_US
         get(phone, net.proofs())
         net.epochs.add()
-        assert len(list(phone.store.scan("certified"))) == stored
+        assert CERTIFIED.count(phone.store) == stored

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from supervm.common.contract.records import by_name
+from supervm.common.contract.checking import by_name
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.tier_l4_mobile import messages
 from supervm.tier_l4_mobile.config import OPTIONS

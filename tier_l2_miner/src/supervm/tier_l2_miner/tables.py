@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
-from supervm.common.parts.light_memory import FORKS
+from supervm.common.parts.light_tables import FORKS
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, FORKS)

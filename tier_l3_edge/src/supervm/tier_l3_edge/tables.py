@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
-from supervm.common.parts.light_memory import TRUST_TABLES
+from supervm.common.parts.light_tables import TRUST_TABLES
 
 
 class PendingRow(TableRow, frozen=True):

@@ -10,12 +10,12 @@ from typing import Final
 
 from supervm.common.contract.records import Put
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
-from supervm.common.parts.light_memory import TRUST_TABLES
+from supervm.common.parts.light_tables import TRUST_TABLES
 
 from .wallet.payments import Payment
 
 
-class PaymentRow(TableRow, frozen=True):
+class StoredPayment(TableRow, frozen=True):
     """A payment; its fields are those of `Payment`, where some have shorter names."""
 
     number: PrimaryKey[int]
@@ -62,7 +62,7 @@ class FormerIdRow(TableRow, frozen=True):
     number: int
 
 
-PAYMENTS: Final = Table("payments", PaymentRow)
+PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 FORMER_IDS: Final = Table("former_ids", FormerIdRow)
 
@@ -75,7 +75,7 @@ TABLES: Final = (*PAYMENT_TABLES, *TRUST_TABLES)
 
 def payment_record(payment: Payment) -> Put:
     """Return the record that writes a payment down."""
-    row = PaymentRow(
+    row = StoredPayment(
         number=payment.number,
         account=payment.account,
         receiver=payment.to,
@@ -103,7 +103,7 @@ def payment_record(payment: Payment) -> Put:
     return PAYMENTS.put(row)
 
 
-def read_payment(row: PaymentRow) -> Payment:
+def read_payment(row: StoredPayment) -> Payment:
     """Return the payment of a stored row."""
     return Payment(
         number=row.number,

@@ -6,28 +6,34 @@ are marked by `PrimaryKey`. `Table` reads that once, when the module is imported
 (`Table.put`, `Table.delete`) and gives rows back (`Table.get`, `Table.rows`): whoever has a table needs neither its
 name nor the order of its columns.
 
-    class Block(TableRow, frozen=True):
+    class BlockRow(TableRow, frozen=True):
         height: PrimaryKey[int]
         block: bytes
         finalization: bytes | None
 
-    BLOCKS: Final = Table("blocks", Block)
+    BLOCKS: Final = Table("blocks", BlockRow)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
 from types import NoneType, UnionType
-from typing import Annotated, Any, Final, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from supervm.protocol.base.errors import LocalProtocolError
 
-from .records import Column, Delete, DeleteBelow, Key, Kind, Put, Reader, TableSpec
+from .records import INT_MAX, INT_MIN, Delete, DeleteBelow, Key, Put, Reader
+
+Kind = Literal["int", "bytes", "text"]
 
 _KEY: Final = "primary key"
-_KINDS: Final[dict[object, Kind]] = {int: "int", bytes: "bytes", str: "text"}
+_KINDS: Final[Mapping[object, Kind]] = {int: "int", bytes: "bytes", str: "text"}
+_TYPES: Final[Mapping[Kind, type]] = {"int": int, "bytes": bytes, "text": str}
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_")
 
 T = TypeVar("T", int, bytes, str)
 PrimaryKey = Annotated[T, _KEY]
@@ -41,54 +47,58 @@ class TableRow(msgspec.Struct, frozen=True, gc=False):
 RowT = TypeVar("RowT", bound=TableRow)
 
 
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column; a key column is never nullable."""
+
+    name: str
+    kind: Kind
+    nullable: bool = False
+
+
 class Table(Generic[RowT]):
     """Declaration of a table.
 
     Args:
         name: lower-case letters, digits and ``_``, unique in a store.
-        row: the struct of its rows.
+        row: the struct of its rows; the names of its fields are made like that of the table.
 
     Attributes:
+        name: its name in the database.
         row: the struct of its rows.
-        spec: name and columns, as stores know them.
+        key: the columns that rows are ordered by, one or more.
+        value: the other columns, possibly none.
+        columns: all of them, in the order of the fields.
 
     Raises:
-        LocalProtocolError: a field has another type than a column can have, a field of the key comes after one that is
-            not, or name and columns are no `TableSpec`.
+        LocalProtocolError: a name is not allowed, a field has another type than a column can have, there is no key, a
+            field of the key comes after one that is not, or it may be None.
     """
 
-    __slots__ = ("_width", "row", "spec")
+    __slots__ = ("_types", "_width", "columns", "key", "name", "row", "value")
 
     def __init__(self, name: str, row: type[RowT]) -> None:
+        self.name = name
         self.row = row
-        self.spec = _spec(name, row)
-        self._width = len(self.spec.key)
-
-    @property
-    def name(self) -> str:
-        """Name of the table in the database."""
-        return self.spec.name
+        self.key, self.value = _columns(name, row)
+        self.columns = self.key + self.value
+        self._width = len(self.key)
+        choices = [(_TYPES[column.kind], NoneType)[: 1 + column.nullable] for column in self.columns]
+        self._types = frozenset(product(*choices))  # what a row may consist of
 
     # --- records ------------------------------------------------------------------------------------------------------
 
     def put(self, row: RowT) -> Put:
         """Return the record that inserts a row, or replaces the one with its key."""
-        columns = msgspec.structs.astuple(row)
-        return Put(self.spec.name, columns[: self._width], columns[self._width :])
+        return Put(self.name, row)
 
     def delete(self, *key: int | bytes | str) -> Delete:
         """Return the record that deletes the row with this key; no row is no error."""
-        return Delete(self.spec.name, key)
+        return Delete(self.name, key)
 
     def delete_below(self, bound: int) -> DeleteBelow:
         """Return the record that deletes every row whose first key column, an integer, is below the bound."""
-        return DeleteBelow(self.spec.name, bound)
-
-    def of(self, record: object) -> RowT | None:
-        """Return the row that a record puts into this table; None: it does something else."""
-        if type(record) is not Put or record.table != self.spec.name:
-            return None
-        return self.row(*record.key, *record.value)
+        return DeleteBelow(self.name, bound)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
@@ -98,8 +108,8 @@ class Table(Generic[RowT]):
         Raises:
             LocalProtocolError: the key does not fit this table.
         """
-        value = reader.get(self.spec.name, key)
-        return None if value is None else self.row(*key, *value)
+        row: RowT | None = reader.get(self.name, key)
+        return row
 
     def rows(self, reader: Reader, *, first: Key | None = None, limit: int | None = None) -> Iterator[RowT]:
         """Return durable rows in ascending key order (`Reader.scan`).
@@ -112,28 +122,102 @@ class Table(Generic[RowT]):
         Raises:
             LocalProtocolError: `first` does not fit this table.
         """
-        row = self.row
-        return (row(*key, *value) for key, value in reader.scan(self.spec.name, first=first, limit=limit))
+        return reader.scan(self.name, first=first, limit=limit)
 
     def count(self, reader: Reader) -> int:
         """Return how many durable rows there are; a database walks the table for it."""
-        return reader.count(self.spec.name)
+        return reader.count(self.name)
+
+    # --- what stores need ---------------------------------------------------------------------------------------------
+
+    def key_of(self, row: msgspec.Struct) -> Key:
+        """Return the key of one of this table's rows."""
+        return msgspec.structs.astuple(row)[: self._width]
+
+    def load(self, columns: Sequence[Any]) -> RowT:
+        """Return the row of what a database has in its columns.
+
+        Raises:
+            LocalProtocolError: it has a value of another type than was declared.
+        """
+        if tuple(map(type, columns)) not in self._types:
+            for column, item in zip(self.columns, columns, strict=True):
+                self._check(column, item)
+        return self.row(*columns)
+
+    def check_key(self, key: Sequence[object], *, prefix: bool = False) -> None:
+        """Check a key, or with `prefix` its leading columns.
+
+        Raises:
+            LocalProtocolError: it does not fit this table.
+        """
+        if len(key) != len(self.key) and not (prefix and 0 < len(key) < len(self.key)):
+            raise LocalProtocolError(
+                f"table {self.name!r}: the key {key!r:.80} has {len(key)} columns; {len(self.key)} are declared"
+            )
+        for column, item in zip(self.key, key, strict=False):
+            if type(item) is not bytes or column.kind != "bytes":  # the most frequent case needs no further look
+                self._check(column, item)
+
+    def check_row(self, row: msgspec.Struct) -> None:
+        """Check a row.
+
+        Raises:
+            LocalProtocolError: it does not fit this table.
+        """
+        if type(row) is not self.row:
+            raise LocalProtocolError(f"table {self.name!r} holds {self.row.__name__}, not {type(row).__name__}")
+        for column, item in zip(self.columns, msgspec.structs.astuple(row), strict=True):
+            if type(item) is not bytes or column.kind != "bytes":
+                self._check(column, item)
+
+    def _check(self, column: Column, item: object) -> None:
+        if item is None and column.nullable:
+            return
+        # type() and not isinstance: a bool is an int to Python and not to a database
+        if type(item) is not _TYPES[column.kind]:
+            raise LocalProtocolError(
+                f"table {self.name!r}: column {column.name!r} holds {column.kind}, not {type(item).__name__}"
+            )
+        if isinstance(item, int):
+            if not INT_MIN <= item <= INT_MAX:
+                raise LocalProtocolError(
+                    f"table {self.name!r}: column {column.name!r}: {item} is outside of 64 signed bits"
+                )
+        elif isinstance(item, str) and ("\0" in item or (not item.isascii() and _has_surrogate(item))):
+            raise LocalProtocolError(
+                f"table {self.name!r}: column {column.name!r}: text has no NUL and no lone surrogate; got {item!r:.80}"
+            )
 
 
 AnyTable = Table[Any]
 """A table, whatever its rows are."""
 
 
-def _spec(name: str, row: type[TableRow]) -> TableSpec:
+def _has_surrogate(text: str) -> bool:
+    return any("\ud800" <= character <= "\udfff" for character in text)
+
+
+def _columns(name: str, row: type[TableRow]) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """Return the columns of the key and the others."""
     hints = get_type_hints(row, include_extras=True)
     key: list[Column] = []
     value: list[Column] = []
     for field in row.__struct_fields__:
         column, is_key = _column(name, field, hints[field])
-        if is_key and value:
-            raise LocalProtocolError(f"table {name!r}: the key column {field!r} comes after columns that are not of it")
+        if is_key and (value or column.nullable):
+            raise LocalProtocolError(
+                f"table {name!r}: the key column {field!r} may be None, or comes after columns that are not of the key"
+            )
         (key if is_key else value).append(column)
-    return TableSpec(name, tuple(key), tuple(value))
+    if not key:
+        raise LocalProtocolError(f"table {name!r}: a key needs columns")
+    for word in (name, *row.__struct_fields__):
+        if not word or not _NAME_CHARACTERS.issuperset(word) or word[0].isdigit():
+            raise LocalProtocolError(
+                f"table {name!r}: the name {word!r} is not allowed; use lower-case letters, digits and _"
+            )
+    return tuple(key), tuple(value)
 
 
 def _column(table: str, field: str, hint: Any) -> tuple[Column, bool]:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from ..contract.records import Declaration
+from ..contract.tables import AnyTable
 from ..errors import InputError
 from ..storage import LogDamaged
 from ..storage.files import sync_directory
@@ -27,7 +27,7 @@ _INCARNATION_BYTES: Final = 16
 
 
 def open_store(
-    config: NodeConfig, tables: Iterable[Declaration], *, with_log: bool, log: Log | None = None
+    config: NodeConfig, tables: Iterable[AnyTable], *, with_log: bool, log: Log | None = None
 ) -> tuple[SqlStore, bool]:
     """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
 

@@ -13,8 +13,6 @@ client that is past the trusting period. What is stored and does not lead on fro
 
 from __future__ import annotations
 
-from typing import Final
-
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -26,37 +24,10 @@ from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 from ..contract.core import Outbox
 from ..contract.records import Reader, Record
-from ..contract.tables import PrimaryKey, Table, TableRow
 from .events import BelievingAgain, ForkEvidence, NothingBelieved, StoredTrustIgnored
-from .validator_changes import CHANGE_TABLES, ChangeStore
+from .light_tables import ANCHORS, CERTIFIED, FORKS, AnchorRow, CertifiedRow, ForkRow
+from .validator_changes import ChangeStore
 
-
-class AnchorRow(TableRow, frozen=True):
-    """``given``: the newest `Anchor` that the owner gave."""
-
-    name: PrimaryKey[str]
-    anchor: bytes
-
-
-class CertifiedRow(TableRow, frozen=True):
-    """A `CertifiedCheckpoint` that is remembered."""
-
-    height: PrimaryKey[int]
-    checkpoint: bytes
-
-
-class ForkRow(TableRow, frozen=True):
-    """A `CheckpointFork`, by the height where it begins."""
-
-    height: PrimaryKey[int]
-    fork: bytes
-
-
-ANCHORS: Final = Table("anchors", AnchorRow)
-CERTIFIED: Final = Table("certified", CertifiedRow)
-FORKS: Final = Table("forks", ForkRow)
-TRUST_TABLES: Final = (ANCHORS, CERTIFIED, FORKS, *CHANGE_TABLES)
-"""Tables of a node with a light client."""
 ANCHOR_BYTES_MAX = 1 << 18
 """Longest anchor: 255 validators take about 35 kB."""
 TRUST_EVENTS = (ForkEvidence, NothingBelieved, BelievingAgain, StoredTrustIgnored)
@@ -68,7 +39,7 @@ class LightMemory:
 
     Args:
         chain: the network.
-        reader: durable state, with `TRUST_TABLES`.
+        reader: durable state, with `light_tables.TRUST_TABLES`.
         outbox: where records and events go.
         verify: signature verification.
         anchor: what the owner gives to start from instead of genesis; counts if no later one was given before.

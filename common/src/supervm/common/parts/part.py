@@ -20,7 +20,7 @@ from supervm.protocol.wire.subject import Subject
 from ..contract.core import PeerDown, PeerUp
 from ..contract.events import Event
 from ..contract.options import OptionSpec
-from ..contract.records import Declaration
+from ..contract.tables import AnyTable
 from .costs import Cost
 
 
@@ -41,7 +41,7 @@ class Part:
     takes: ClassVar[frozenset[type[Message]]] = frozenset()
     sends: ClassVar[frozenset[type[Message]]] = frozenset()
     answers: ClassVar[tuple[type[msgspec.Struct], ...]] = ()
-    tables: ClassVar[tuple[Declaration, ...]] = ()
+    tables: ClassVar[tuple[AnyTable, ...]] = ()
     options: ClassVar[Mapping[str, OptionSpec]] = {}
     events: ClassVar[tuple[type[Event], ...]] = ()
     subjects: ClassVar[tuple[Subject, ...]] = ()

@@ -47,7 +47,8 @@ from ..contract.core import (
 from ..contract.events import Event
 from ..contract.info import InfoHead
 from ..contract.options import OptionSpec, OptionValue
-from ..contract.records import Declaration, Reader
+from ..contract.records import Reader
+from ..contract.tables import AnyTable
 from . import events as said
 from .chain_clock import ClockWatch
 from .costs import COSTS
@@ -203,7 +204,7 @@ class Shell:
         return (Links, Clock, Questions, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
 
     @classmethod
-    def declared_tables(cls) -> tuple[Declaration, ...]:
+    def declared_tables(cls) -> tuple[AnyTable, ...]:
         """Return the tables of all parts, each once."""
         return tuple(dict.fromkeys(table for kind in cls.kinds_of_parts() for table in kind.tables))
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervm.common.contract.core import Received, Reply
+from supervm.common.contract.records import Put
 from supervm.protocol.base.address import decode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CheckpointHeader
@@ -13,7 +14,7 @@ from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.money.transfer import parse_transfer
 from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.tables import PAYMENTS, read_payment
+from supervm.tier_l4_mobile.tables import PAYMENTS, StoredPayment, read_payment
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
@@ -48,8 +49,8 @@ class WalletWatch:
     def persisted(self, event: Persisted) -> None:
         """Look at rows that are durable from now on."""
         for record in event.records:
-            if (row := PAYMENTS.of(record)) is not None:
-                self._row(event.host.name, read_payment(row))
+            if type(record) is Put and isinstance(record.row, StoredPayment):
+                self._row(event.host.name, read_payment(record.row))
 
     def started(self, host: Host) -> None:
         """Look at what a phone finds on its disk: a write that a crash caught may be there and nobody was told."""

@@ -22,17 +22,16 @@ from supervm.common.contract.core import Persist, Publish, Reply, Send
 from supervm.common.contract.events import Event
 from supervm.common.contract.records import Put
 from supervm.common.parts.events import Divergence, ForkEvidence
+from supervm.common.parts.ledger_tables import HeaderRow
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.wire.consensus import ProposalMessage
 from supervm.tier_l1_super import events as l1
+from supervm.tier_l1_super.tables import BlockRow, CheckpointRow
 from supervm.tier_l2_miner import events as l2
 
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped
-
-_WATCHED = ("headers", "blocks", "checkpoints")
-"""Tables of a validator that are read."""
 
 
 @dataclass(slots=True)
@@ -154,22 +153,18 @@ class Recorder:
 
     def _persisted(self, at_us: int, name: str, effect: Persist) -> None:
         for record in effect.records:
-            if not isinstance(record, Put) or record.table not in _WATCHED:
-                continue
-            height, value = record.key[0], record.value[0]
-            if not isinstance(height, int) or not isinstance(value, bytes):
-                continue
-            if record.table == "headers":
-                seen = self.heights.setdefault(height, Seen())
+            row = record.row if isinstance(record, Put) else None
+            if isinstance(row, HeaderRow):
+                seen = self.heights.setdefault(row.height, Seen())
                 if name not in seen.executed_us:
                     seen.executed_us[name] = at_us
-                    seen.roots[decode(CheckpointHeader, value).hash] = None
-            elif record.table == "blocks":
-                self._block(height, value)
-            elif record.table == "checkpoints":
-                for newer in range(self._certified.get(name, 0) + 1, height + 1):
+                    seen.roots[decode(CheckpointHeader, row.checkpoint).hash] = None
+            elif isinstance(row, BlockRow):
+                self._block(row.height, row.block)
+            elif isinstance(row, CheckpointRow):
+                for newer in range(self._certified.get(name, 0) + 1, row.height + 1):
                     self.heights.setdefault(newer, Seen()).certified_us.setdefault(name, at_us)
-                self._certified[name] = max(height, self._certified.get(name, 0))
+                self._certified[name] = max(row.height, self._certified.get(name, 0))
 
     def _block(self, height: int, raw: bytes) -> None:
         seen = self.heights.setdefault(height, Seen())

@@ -10,7 +10,7 @@ from __future__ import annotations
 from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.contract.records import Reader
 from supervm.common.parts.events import ForkEvidence
-from supervm.common.parts.light_memory import FORKS, ForkRow
+from supervm.common.parts.light_tables import FORKS, ForkRow
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.common.parts.validator_changes import ChangeStore

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
-from supervm.common.parts.light_memory import TRUST_EVENTS, TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, LightMemory
+from supervm.common.parts.light_tables import TRUST_TABLES
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.light.client import LightClient

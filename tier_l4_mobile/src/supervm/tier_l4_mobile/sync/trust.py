@@ -14,7 +14,8 @@ from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.parts.chain_clock import ClockWatch
-from supervm.common.parts.light_memory import TRUST_EVENTS, TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, LightMemory
+from supervm.common.parts.light_tables import TRUST_TABLES
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
