@@ -105,9 +105,8 @@ class AskingModel(RuleBasedStateMachine):
 
     @rule()
     def ask_what_is_due(self) -> None:
-        for key in self.asking.due(self.now_us):
-            question = self.asking.get(key)
-            assert question is not None
+        for key, question in self.asking.due(self.now_us):
+            assert question is self.asking.get(key)
             self.ask(key, after((A, B, C), question.peer)[0])
         assert not self.asking.due(self.now_us)
 
@@ -116,7 +115,8 @@ class AskingModel(RuleBasedStateMachine):
         keys = self.sorted_keys()
         assert list(self.asking) == keys
         assert len(self.asking) == len(keys)
-        assert self.asking.due(self.now_us) == [key for key in keys if self.known[key].until_us <= self.now_us]
+        due = [key for key, _ in self.asking.due(self.now_us)]
+        assert due == [key for key in keys if self.known[key].until_us <= self.now_us]
         assert self.asking.deadline_us == (self.known[keys[0]].until_us if keys else None)
         for key in range(6):
             known, question = self.known.get(key), self.asking.get(key)

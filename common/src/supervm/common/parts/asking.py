@@ -91,14 +91,14 @@ class Asking(Generic[K]):
         question.ask(now_us, peer, self._wait_us)
         self._open[key] = question
 
-    def due(self, now_us: int) -> list[K]:
-        """Return the keys of the questions whose time is over, the longest due first; they stay open."""
-        keys = []
+    def due(self, now_us: int) -> list[tuple[K, Question]]:
+        """Return the questions whose time is over with their keys, the longest due first; they stay open."""
+        due = []
         for key, question in self._open.items():
             if not question.is_due(now_us):
                 break
-            keys.append(key)
-        return keys
+            due.append((key, question))
+        return due
 
     def at(self, peer: bytes | None) -> list[K]:
         """Return the keys of the questions that `peer` has, or nobody; the one due first comes first."""
