@@ -18,13 +18,14 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
-from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 from ..contract.core import Outbox
 from ..contract.records import Column, Delete, Put, Reader, Record, TableSpec
 from .validator_changes import CHANGE_TABLES, ChangeStore
+from .validator_following import ValidatorFollower
 
 TRUST_TABLES = (
     TableSpec("anchors", (Column("name", "text"),), (Column("anchor", "bytes"),)),
@@ -60,6 +61,8 @@ class LightMemory:
         start, is_new = self._start(chain, reader, anchor)
         self.client = LightClient(start, verify, trusting_period_ms=chain.parameters.trusting_period_ms)
         """Verifies; its `fork` and `doubt` say whether anything is believed."""
+        self.follower = ValidatorFollower(self.client, self.changes, outbox)
+        """Leads the client from one set of validators to the next."""
         self._written: dict[int, bytes] = {}  # height -> checkpoint that is on disk
         stored = []
         for (height,), (raw,) in reader.scan("certified"):
@@ -113,17 +116,6 @@ class LightMemory:
             self._outbox.publish("stored-trust-ignored", level="warning", reason=reason)
 
     # --- what comes in ----------------------------------------------------------------------------------------------
-
-    def follow(self, change: ValidatorChange, now_ms: int) -> bool:
-        """Follow a change of validators and keep it; return False if it is no news.
-
-        Raises:
-            RemoteProtocolError: as `LightClient.follow`.
-        """
-        if not self.client.follow(change, now_ms):
-            return False
-        self.changes.add(change)
-        return True
 
     def answer(self, after_height: int) -> ValidatorChanges:
         """Return the oldest changes above a height; none if those that come first are not known here."""

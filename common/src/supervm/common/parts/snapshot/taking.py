@@ -19,20 +19,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.client import LightClient, anchor_of
 from supervm.protocol.light.snapshot import SnapshotStart, check_snapshot_start, decode_snapshot_start
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range, verify_range
 from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
-from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
+from supervm.protocol.wire.payments import ValidatorChanges
 
 from ...contract.core import Outbox
 from ...contract.records import Delete, Put, Reader, Record
 from ..asking import Question, after
 from ..ledger import adopt_records
 from ..validator_changes import ChangeStore
+from ..validator_following import ValidatorFollower, read_changes
 
 SNAPSHOT_LAG = 4_096
 """Heights behind a certified checkpoint from which a node takes a snapshot instead of blocks."""
@@ -71,6 +72,7 @@ class SnapshotTaker:
         self._changes, self._peers = changes, peers
         # whoever runs a node that follows the whole chain answers for its peers, whatever the age of its genesis
         self._client = LightClient(anchor_of(chain), chain.verify, trusting_period_ms=None)
+        self._follower = ValidatorFollower(self._client, changes, outbox)
         self._start: SnapshotStart | None = None
         self._position: bytes | None = FIRST_KEY
         self._seeking = False
@@ -155,13 +157,8 @@ class SnapshotTaker:
         """
         if peer != self._question.peer or not self._seeking:
             return
-        is_new = False
         try:
-            for raw in message.changes:
-                change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-                if self._client.follow(change, now_us // 1000):
-                    self._changes.add(change)
-                    is_new = True
+            is_new = self._follower.follow_all(now_us, read_changes(message))
         except RemoteProtocolError:
             self._bad[peer] = None
             self._pass_over(now_us, peer)
@@ -263,7 +260,7 @@ class SnapshotTaker:
         if peer is not None:
             self._question.ask(now_us, peer, ANSWER_US)
             if self._start is None:
-                self._outbox.send(peer, GetValidatorChanges(self._client.changed_height))
+                self._follower.ask(peer)
             else:
                 self._outbox.send(peer, GetSnapshot(self.height, self._position or FIRST_KEY, 0))
             return
