@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from supervm.common.parts.asking import Asking, Question, after
+from supervm.common.parts.asking import Asking, Question, after, next_of
 
 A, B, C = b"a", b"b", b"c"
 WAIT_US = 10
@@ -31,6 +31,25 @@ def test_the_turn_goes_round_and_begins_anew_after_one_that_is_gone(
     peers: tuple[bytes, ...], peer: bytes | None, turn: list[bytes]
 ) -> None:
     assert after(peers, peer) == turn
+
+
+@pytest.mark.parametrize(
+    ("peers", "peer", "start", "turn"),
+    [
+        ((), None, 0, None),
+        ((), A, 5, None),
+        ((A, B, C), None, 0, A),
+        ((A, B, C), None, 5, C),
+        ((A, B, C), A, 5, B),
+        ((A, B, C), C, 5, A),
+        ((A, C), B, 1, C),
+        ((A,), A, 7, A),
+    ],
+)
+def test_the_next_one_comes_after_the_last_and_the_first_is_at_the_place_that_is_given(
+    peers: tuple[bytes, ...], peer: bytes | None, start: int, turn: bytes | None
+) -> None:
+    assert next_of(peers, peer, start) == turn
 
 
 def test_everybody_has_a_turn_before_anybody_has_a_second() -> None:

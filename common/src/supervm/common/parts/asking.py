@@ -21,6 +21,19 @@ def after(peers: Sequence[bytes], peer: bytes | None) -> list[bytes]:
     return [*peers[place:], *peers[:place]]
 
 
+def next_of(peers: Sequence[bytes], peer: bytes | None, start: int = 0) -> bytes | None:
+    """Return the one of `peers` whose turn it is; None if there is nobody.
+
+    Args:
+        peers: who may be asked.
+        peer: who was asked last: whoever comes after it is next.
+        start: place of the one that is next if `peer` is not among them, counted round.
+    """
+    if not peers:
+        return None
+    return after(peers, peer)[0] if peer in peers else peers[start % len(peers)]
+
+
 @dataclass(slots=True)
 class Question:
     """A question that is put to one peer at a time, or a peer that is followed.

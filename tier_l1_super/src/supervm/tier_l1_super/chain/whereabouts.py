@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervm.common.contract.core import PeerDown, PeerUp
-from supervm.common.parts.asking import Question, after
+from supervm.common.parts.asking import Question, next_of
 from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
@@ -234,11 +234,9 @@ class Whereabouts(Part):
             return
         if self._following is not None and not self._followed.is_due(now_us):
             return
-        ups = self._ups()
-        if ups:
-            # the one after the silent one, at first any
-            is_first = self._following not in ups
-            self._follow_now(now_us, ups[now_us % len(ups)] if is_first else after(ups, self._following)[0])
+        peer = next_of(self._ups(), self._following, now_us)  # at first any
+        if peer is not None:
+            self._follow_now(now_us, peer)
 
     def _follow_now(self, now_us: int, peer: bytes) -> None:
         self._followed.ask(now_us, peer, FOLLOW_SILENCE_US)

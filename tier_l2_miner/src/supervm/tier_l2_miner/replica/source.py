@@ -12,7 +12,7 @@ from collections.abc import Container
 from typing import Final
 
 from supervm.common.contract.core import Outbox
-from supervm.common.parts.asking import Question, after
+from supervm.common.parts.asking import Question, next_of
 from supervm.common.parts.peering import Peering
 from supervm.protocol.wire.chain import Follow
 
@@ -71,8 +71,9 @@ class Source:
 
     def next(self, now_us: int, height: int) -> None:
         """Follow the next one in the place of one that is silent, if it is."""
-        if self._question.is_due(now_us):
-            self.follow(now_us, after(self.others, self.peer)[0], height)
+        peer = next_of(self.others, self.peer)
+        if peer is not None and self._question.is_due(now_us):
+            self.follow(now_us, peer, height)
 
     def heard(self, now_us: int) -> None:
         """Note that it has brought a new block."""
