@@ -14,7 +14,7 @@ from typing import Any
 
 from supervm.common.contract.core import earliest
 from supervm.common.contract.records import Append, Put
-from supervm.common.parts.asking import Asking
+from supervm.common.parts.asking import Asking, next_of
 from supervm.common.parts.ledger import Applied
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
@@ -351,7 +351,8 @@ class Executor(Part):
         for digest in ready:
             self._forget_wanted(digest)
             self._run_at_us = now_us
-        for digest, _ in self._asking.due(now_us):
+        silent = {digest: question.peer for digest, question in self._asking.due(now_us)}
+        for digest in silent:
             self._asking.close(digest)
         left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in self._asking)
         asked: dict[bytes, list[bytes]] = {}
@@ -361,8 +362,7 @@ class Executor(Part):
             if len(self._asking) >= FETCH_DIGESTS_MAX or (len(self._asking) and left < ref.header.bytes):
                 break
             left -= ref.header.bytes
-            peers = self._keepers(ref)
-            peer = peers[self._fetch_round % len(peers)] if peers else None
+            peer = next_of(self._keepers(ref), silent.get(digest), self._fetch_round)
             self._asking.ask(now_us, digest, peer)
             if peer is not None:
                 asked.setdefault(peer, []).append(digest)
