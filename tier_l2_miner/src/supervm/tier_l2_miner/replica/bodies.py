@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 
-from supervm.common.parts.asking import Asking
+from supervm.common.parts.asking import Asking, next_of
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
@@ -76,12 +76,11 @@ class Bodies:
             first: place of the one that is asked first.
         """
         found: dict[bytes, list[bytes]] = {}
-        if validators:
-            for digest in self._wanted:
-                question = self._asking.get(digest)
-                if question is None or question.is_due(now_us):
-                    tries = 0 if question is None else question.tries
-                    peer = validators[(first + tries) % len(validators)]
+        for digest in self._wanted:
+            question = self._asking.get(digest)
+            if question is None or question.is_due(now_us):
+                peer = next_of(validators, None if question is None else question.peer, first)
+                if peer is not None:
                     self._asking.ask(now_us, digest, peer)
                     found.setdefault(peer, []).append(digest)
         return found
