@@ -70,7 +70,7 @@ def test_headers_and_changes_come_back() -> None:
     chain = chain_of((4, 5, 6, 7))
     kept = Kept(chain)
     kept.accept(chain, 1, 2)
-    assert kept.memory.follow(chain.changes()[0], NOW_MS)
+    assert kept.memory.follower.follow(chain.changes()[0], NOW_MS)
     kept.accept(chain, -1)
     kept.settle()
     kept.save()
@@ -172,7 +172,7 @@ def test_what_does_not_lead_on_from_a_new_anchor_is_forgotten() -> None:
     following = ValidatorSet(chain.members(8, 9, 10, 11))
     seal = forged(chain, chain.checkpoints[1], 0, next_validators_hash=following.hash)
     kept = Kept(chain)
-    kept.memory.follow(ValidatorChange(1, seal, ValidatorList(1, following.members)), NOW_MS)
+    kept.memory.follower.follow(ValidatorChange(1, seal, ValidatorList(1, following.members)), NOW_MS)
     kept.settle()
     kept.save()
     mended = Kept(chain, kept.store, anchor_at(chain, 2))
@@ -188,14 +188,14 @@ def test_changes_below_an_anchor_are_answered_only_if_they_are_all_there() -> No
     height = first.checkpoint.header.height
     fresh = Kept(chain, anchor=anchor_at(chain, height + 1))
     assert fresh.memory.client.changed_height == height
-    fresh.memory.follow(second, NOW_MS)
+    fresh.memory.follower.follow(second, NOW_MS)
     assert fresh.memory.answer(0) == ValidatorChanges(())
     assert fresh.memory.answer(height) == ValidatorChanges((encode(second),))
     whole = Kept(chain)
-    whole.memory.follow(first, NOW_MS)
+    whole.memory.follower.follow(first, NOW_MS)
     whole.settle()
     anchored = Kept(chain, whole.store, anchor_at(chain, height + 1))
-    anchored.memory.follow(second, NOW_MS)
+    anchored.memory.follower.follow(second, NOW_MS)
     assert anchored.memory.answer(0) == ValidatorChanges((encode(first), encode(second)))
 
 

@@ -77,6 +77,22 @@ def test_who_replays_without_end_is_held_all_the_same() -> None:
     assert {bench.node_ids[1]} == {*bench.holds}
 
 
+def test_a_body_that_does_not_come_is_asked_of_another_signer_whatever_else_was_asked_meanwhile() -> None:
+    bench = Bench()
+    transfers = [CHAIN.transfer("alice", CHAIN.account("bob"), payload=bytes(16)) for _ in range(3)]
+    digests = []
+    for transfer in transfers:
+        batch = CHAIN.batch([transfer])
+        bench.core.executor.want([CHAIN.batch_certificate(batch, (1, 2, 3))], bench.now_us)
+        digests.append(batch.header.digest)
+        bench.now_us += 1
+    bench.step(c.Tick())
+    for _ in range(2):
+        bench.now_us += 1_000_000
+        bench.step(c.Tick())
+    assert {node: sorted(asked) for node, asked in bench.asked.items()} == {node: sorted(digests) for node in (1, 2, 3)}
+
+
 def test_who_was_asked_for_a_body_does_not_pay_for_that_another_was_quicker() -> None:
     """A retry asks another signer, and the batch's miner may come before both: then the first answer is of no use."""
     bench = Bench()

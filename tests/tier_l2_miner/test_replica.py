@@ -11,6 +11,7 @@ from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches
 from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
+from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, Bodies
 
 
 def finalized_with_rival_batch(bench, *transfers):
@@ -89,6 +90,20 @@ def test_a_body_that_does_not_come_is_asked_for_elsewhere_every_half_second(benc
         bench.run(500_000)
         asked = bench.peers_sent(GetBatches)
     assert sorted(asked) == sorted(bench.net.node_ids)
+
+
+def test_a_body_goes_to_the_next_validator_also_when_another_is_followed_meanwhile(net):
+    bodies = Bodies(net.chain, lambda digest: None)
+    digest, validators = b"d" * 32, list(net.node_ids)
+    bodies.want([digest])
+    asked = []
+    for turn, first in enumerate((0, 3, 3, 1)):  # whoever is followed is at `first`
+        (peer,) = bodies.asks(turn * FETCH_RETRY_US, validators, first)
+        assert bodies.asks(turn * FETCH_RETRY_US, validators, first) == {}
+        asked.append(peer)
+    assert asked == validators
+    bodies.want([])
+    assert bodies.deadline_us is None
 
 
 def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):

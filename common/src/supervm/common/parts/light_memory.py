@@ -18,7 +18,7 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
-from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
@@ -27,6 +27,7 @@ from ..contract.records import Reader, Record
 from .events import BelievingAgain, ForkEvidence, NothingBelieved, StoredTrustIgnored
 from .light_tables import ANCHORS, CERTIFIED, FORKS, AnchorRow, CertifiedRow, ForkRow
 from .validator_changes import ChangeStore
+from .validator_following import ValidatorFollower
 
 ANCHOR_BYTES_MAX = 1 << 18
 """Longest anchor: 255 validators take about 35 kB."""
@@ -57,6 +58,8 @@ class LightMemory:
         start, is_new = self._start(chain, reader, anchor)
         self.client = LightClient(start, verify, trusting_period_ms=chain.parameters.trusting_period_ms)
         """Verifies; its `fork` and `doubt` say whether anything is believed."""
+        self.follower = ValidatorFollower(self.client, self.changes, outbox)
+        """Leads the client from one set of validators to the next."""
         self._written: dict[int, bytes] = {}  # height -> checkpoint that is on disk
         stored = []
         for row in CERTIFIED.rows(reader):
@@ -106,17 +109,6 @@ class LightMemory:
             self._outbox.publish(StoredTrustIgnored(reason))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
-
-    def follow(self, change: ValidatorChange, now_ms: int) -> bool:
-        """Follow a change of validators and keep it; return False if it is no news.
-
-        Raises:
-            RemoteProtocolError: as `LightClient.follow`.
-        """
-        if not self.client.follow(change, now_ms):
-            return False
-        self.changes.add(change)
-        return True
 
     def answer(self, after_height: int) -> ValidatorChanges:
         """Return the oldest changes above a height; none if those that come first are not known here."""

@@ -14,6 +14,7 @@ from typing import Any
 
 from supervm.common.contract.core import earliest
 from supervm.common.contract.records import Append
+from supervm.common.parts.asking import Asking, next_of
 from supervm.common.parts.ledger import Applied
 from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
@@ -77,7 +78,7 @@ class Executor(Part):
         self._promised = {promise.height: promise.digest for promise in promised}
         self._queue: deque[Block] = deque()
         self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
-        self._asked: dict[bytes, int] = {}  # wanted digest -> when to ask again
+        self._asking: Asking[bytes] = Asking(FETCH_RETRY_US)  # those of them that are on their way
         self._owed: dict[bytes, dict[bytes, None]] = {}  # peer -> bodies that it was asked for and has not sent
         self._fetch_round = 0
         self._run_at_us: int | None = None
@@ -110,7 +111,7 @@ class Executor(Part):
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(self._repeat_at_us, self._run_at_us, min(self._asked.values()) if self._asked else None)
+        return earliest(self._repeat_at_us, self._run_at_us, self._asking.deadline_us)
 
     @property
     def queued(self) -> int:
@@ -311,14 +312,14 @@ class Executor(Part):
         # their signers' indices mean others now
         self._wanted.clear()
         self._owed.clear()
-        self._asked.clear()
+        self._asking.clear()
 
     def jump(self, checkpoint: CertifiedCheckpoint) -> None:
         """Go on above this certified checkpoint, whose state the ledger holds now: nothing below is executed here."""
         self._queue.clear()
         self._wanted.clear()
         self._owed.clear()
-        self._asked = {}
+        self._asking.clear()
         self._run_at_us = self._repeat_at_us = None
         self.tally = CheckpointTally(self._seat, checkpoint)
 
@@ -337,7 +338,7 @@ class Executor(Part):
         """Ask again for what is missing, and repeat votes that are not certified yet."""
         if self._run_at_us is not None and self._run_at_us <= now_us:
             self.run(now_us)
-        if self._asked and min(self._asked.values()) <= now_us:
+        if self._asking.due(now_us):
             self._fetch(now_us)
         if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
             votes = self.tally.uncertified_votes()
@@ -351,23 +352,21 @@ class Executor(Part):
         for digest in ready:
             self._forget_wanted(digest)
             self._run_at_us = now_us
-        waiting = {digest: at_us for digest, at_us in self._asked.items() if at_us > now_us}
-        left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in waiting)
+        silent = {digest: question.peer for digest, question in self._asking.due(now_us)}
+        for digest in silent:
+            self._asking.close(digest)
+        left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in self._asking)
         asked: dict[bytes, list[bytes]] = {}
         for digest, ref in self._wanted.items():
-            if digest in waiting:
+            if digest in self._asking:
                 continue
-            if len(waiting) >= FETCH_DIGESTS_MAX or (waiting and left < ref.header.bytes):
+            if len(self._asking) >= FETCH_DIGESTS_MAX or (len(self._asking) and left < ref.header.bytes):
                 break
-            waiting[digest] = now_us + FETCH_RETRY_US
             left -= ref.header.bytes
-            # whoever gave no bit has not kept the body
-            signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
-            others = [index for index in signers if index != self._seat.index]
-            peers = [peer for index in others if (peer := self._ground.peer_of(index)) is not None]
-            if peers:
-                asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
-        self._asked = waiting
+            peer = next_of(self._keepers(ref), silent.get(digest), self._fetch_round)
+            self._asking.ask(now_us, digest, peer)
+            if peer is not None:
+                asked.setdefault(peer, []).append(digest)
         if asked:
             self._fetch_round += 1
         for peer, digests in asked.items():
@@ -377,9 +376,15 @@ class Executor(Part):
                 del owed[next(iter(owed))]
             self._outbox.send(peer, GetBatches(tuple(digests)))
 
+    def _keepers(self, ref: BatchCertificate) -> list[bytes]:
+        """Return the other signers that are connected; whoever gave no bit has not kept the body."""
+        signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
+        others = [index for index in signers if index != self._seat.index]
+        return [peer for index in others if (peer := self._ground.peer_of(index)) is not None]
+
     def _forget_wanted(self, digest: bytes) -> None:
         del self._wanted[digest]
-        self._asked.pop(digest, None)
+        self._asking.close(digest)
 
     def live_promises(self) -> list[CheckpointPromise]:
         """Return the checkpoint promises that a compacted write-ahead log must keep."""

@@ -186,7 +186,7 @@ class Replica(Part):
         if self.source is not None:  # without a validator there is nobody to ask
             times.append(self._bodies.deadline_us)
             if not self.snapshot.is_taking:
-                times.append(self._source.until_us)
+                times.append(self._source.deadline_us)
         return min((time for time in times if time is not None), default=None)
 
     def knows_receipt(self, transfer_id: bytes) -> bool:
@@ -201,7 +201,7 @@ class Replica(Part):
         self.snapshot.gone(now_us, event.peer)  # what was asked on an earlier connection is lost
         if event.tier == VALIDATOR_TIER or self._validates(event.peer):
             if event.peer == self.source:
-                self._source.peer = None
+                self._source.leave()
             self._choose(now_us)
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:

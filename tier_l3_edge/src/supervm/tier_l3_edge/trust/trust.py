@@ -16,8 +16,6 @@ from supervm.protocol.wire.payments import ForkMessage, GetValidatorChanges
 from ..options import TRUST_OPTIONS
 from ..relay.routes import Routes
 
-CHANGES_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
 SAVE_US = 10_000_000
 """Shortest time between two writes of the checkpoints that are remembered."""
 CLIENT_TIERS = (0, 4)
@@ -48,18 +46,11 @@ class Trust(Part):
         self._routes = routes
         self.memory = memory
         self._saved_us = 0
-        self._changes_asked_us: int | None = None
 
     @property
     def light(self) -> LightClient:
         """The light client."""
         return self.memory.client
-
-    def ask_changes(self, now_us: int, miner: bytes) -> None:
-        """Ask who validates now: a checkpoint came that our validators have not signed."""
-        if self._changes_asked_us is None or now_us - self._changes_asked_us >= CHANGES_US:
-            self._changes_asked_us = now_us
-            self._outbox.send(miner, GetValidatorChanges(self.light.changed_height))
 
     def started(self, now_us: int) -> None:
         """Tell what was found on disk."""

@@ -28,9 +28,6 @@ from ..messages import NewestAnchor
 from ..wallet.books import Books
 from .uplink import EDGE_TIER, Uplink
 
-ASK_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
-
 
 class Trust(Part):
     """Belief and doubt.
@@ -56,7 +53,6 @@ class Trust(Part):
         self._clock = clock
         self._uplink = uplink
         self._books = books
-        self._asked_us: int | None = None
         self.client = memory.client
         """Verifies."""
 
@@ -108,7 +104,7 @@ class Trust(Part):
         """
         match error.code:
             case "unknown-set":
-                self._ask_who_validates(peer, now_us)
+                self._memory.follower.ask_who(now_us, peer)
                 return True
             case "fork" | "expired":
                 return True  # nobody's fault, and told once in `settle`
@@ -120,12 +116,6 @@ class Trust(Part):
             case "future":
                 error.penalty = 0
         return False
-
-    def _ask_who_validates(self, edge: bytes, now_us: int) -> None:
-        """Ask, at most once a second: an answer came that our validators have not signed."""
-        if self._asked_us is None or now_us - self._asked_us >= ASK_US:
-            self._asked_us = now_us
-            self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
 
     # --- what goes out ----------------------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX
+from supervm.common.parts.asking import after
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
@@ -75,10 +76,8 @@ class Uplink(Part):
         """Take the next edge, because the active one gives no news; return whether there is another."""
         if self.active is None or len(edges) < 2:
             return False
-        others = [edge for edge in edges if edge != self.active]
-        place = edges.index(self.active) if self.active in edges else 0
-        after = [*edges[place + 1 :], *edges[:place]] or others
-        self.active = min(after, key=lambda edge: self._distrust.get(edge, 0))
+        others = [edge for edge in after(edges, self.active) if edge != self.active]
+        self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
         self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before gave no news"))
         return True
