@@ -24,6 +24,7 @@ from supervm.common.contract import core as c
 from supervm.common.contract.jobs import Job, VerifySignatures
 from supervm.common.driver import Halted, Limits, ListenFailed, StorageFailed, TrioClock
 from supervm.common.driver.admission import Admission
+from supervm.common.driver.failures import NoAddress
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.transports.acknowledged import Acknowledged
 from supervm.common.driver.transports.tcp import join_address, split_address
@@ -644,7 +645,7 @@ def test_admission_counts_a_network_of_ipv6_as_one_address() -> None:
 )
 def test_addresses_are_host_and_port(text: str, parts: tuple[str, int] | None) -> None:
     if parts is None:
-        with pytest.raises(ValueError, match="host:port"):
+        with pytest.raises(NoAddress, match="host:port"):
             split_address(text)
     else:
         assert split_address(text) == parts

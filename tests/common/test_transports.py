@@ -13,6 +13,7 @@ import trio.testing
 
 from supervm.common.contract import core as c
 from supervm.common.driver import Limits, ListenFailed, TrioClock
+from supervm.common.driver.failures import NoAddress
 from supervm.common.driver.transports import TcpTransport, Traits, Transports, installed
 from supervm.common.driver.transports import registry as registry_module
 from supervm.common.driver.transports.memory import MemoryNet, MemoryTransport
@@ -74,7 +75,7 @@ def test_an_address_is_a_scheme_and_a_rest_or_of_tcp(address: str, scheme: str, 
 
 
 def test_an_address_of_no_transport_says_which_there_are() -> None:
-    with pytest.raises(ValueError, match="'ble:aa:bb' is of no transport of this node; it has tcp"):
+    with pytest.raises(NoAddress, match="'ble:aa:bb' is of no transport of this node; it has tcp"):
         Transports([TcpTransport(LIMITS)]).of("ble:aa:bb")
 
 
@@ -96,7 +97,7 @@ def test_transports_of_others_are_found_and_a_broken_one_says_so_when_it_is_aske
     found = installed(LIMITS)
     assert found.of("mem:x")[0].scheme == "mem"
     assert found.of("tcp:127.0.0.1:1")[0].scheme == "tcp"
-    with pytest.raises(ValueError, match="bad cannot be used: ImportError: no bleak"):
+    with pytest.raises(NoAddress, match="bad cannot be used: ImportError: no bleak"):
         found.of("bad:x")
 
 

@@ -7,7 +7,6 @@ driver over real sockets, the simulator, and the shipped program as a process.
 from __future__ import annotations
 
 import json
-import os
 import random
 import signal
 import subprocess
@@ -19,6 +18,7 @@ import pytest
 import trio
 from chain_tools import GENESIS_TIME_MS, make_test_chain, test_key
 from guestbook import GUESTBOOK, Guestbook, Note, NoteLeft, Notes, Sign, Visitor
+from guestbook_tiers import environment
 
 from supervm.common.contract import core as c
 from supervm.common.contract.events import Event
@@ -36,12 +36,10 @@ from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.subject import STANDARD
 from supervm.sim.exact import Deployment
 from supervm.tier_l3_edge.node import EdgeNode
-from supervm.tier_l3_edge.options import EdgeOptions
 
 CHAIN = make_test_chain().chain
 EDGE, VISITOR = test_key("edge"), test_key("visitor")
 NOW_US = GENESIS_TIME_MS * 1000 + 1_000_000
-PROGRAM = Path(__file__).parents[1] / "tools" / "guestbook_program.py"
 
 
 class EdgeWithGuestbook(EdgeNode):
@@ -59,7 +57,7 @@ def make_edge(reader: Any, **values: int) -> EdgeWithGuestbook:
         targets=(),
         rng=random.Random(1),
         verify=verify,
-        options=EdgeOptions(values=values),
+        values=values,
     )
 
 
@@ -254,11 +252,11 @@ async def test_the_program_needs_no_more_than_the_line(tmp_path: Path, nursery: 
     make_key_file(folder / "node.key", bytes(31) + b"\x05")
     (folder / "config.toml").write_text('tier = 3\nlisten = "127.0.0.1:0"\n[l3]\nnotes_max = 1\n', encoding="utf-8")
     process = subprocess.Popen(
-        [sys.executable, str(PROGRAM), "run", "--config", str(folder / "config.toml")],
+        [sys.executable, "-m", "supervm.common.cli", "l3", "run", "--config", str(folder / "config.toml")],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(PROGRAM.parent)},
+        env=environment(tmp_path / "changed"),
     )
     try:
         assert process.stdout is not None

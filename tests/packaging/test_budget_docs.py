@@ -13,9 +13,9 @@ from supervm.common.parts.manners import Budget, Rank
 from supervm.protocol.wire import directions, messages
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
-from supervm.tier_l2_miner.config import MinerOptions
-from supervm.tier_l3_edge.budgets import DEFAULT_RATES
+from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l3_edge.budgets import budgets as edge_budgets
+from supervm.tier_l3_edge.options import DEFAULT_RATES
 from supervm.tier_l4_mobile.budgets import BUDGETS as PHONE
 
 DOCS = Path(__file__).parents[2] / "docs" / "messages.md"

@@ -137,9 +137,9 @@ def test_the_tables_are_those_of_the_tier(tier: int, node: type[Shell]) -> None:
 
 
 def test_the_options_are_those_of_the_tier(tier: int, node: type[Shell]) -> None:
-    options = module(tier, "config").OPTIONS
+    options = module(tier, "options").OPTIONS
     keys = [key for part in node.kinds_of_parts() for key in part.options]
-    assert_same(node, "options", keys, "config.OPTIONS", list(options))
+    assert_same(node, "options", keys, "options.OPTIONS", list(options))
     assert node.declared_options() == dict(options)
 
 

@@ -24,7 +24,7 @@ from supervm.common.parts.manners import Manners, Rank
 from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
-from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import EMPTY_BODY
@@ -65,7 +65,7 @@ from supervm.tier_l1_super.consensus.early import (
     EarlyMessages,
 )
 from supervm.tier_l1_super.consensus.epoch_end import REPEAT_US, EpochEnd
-from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.consensus.seat import Seat, WrongKeys
 from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.ground import Ground
 from supervm.tier_l1_super.head import Head
@@ -104,7 +104,7 @@ def test_keys_of_two_members_in_one_node_are_refused_at_the_start() -> None:
         (chain.node_id(0), chain.key(9)),
         (chain.node_id(9), chain.key(0)),
     ):
-        with pytest.raises(LocalProtocolError, match="not those of one validator"):
+        with pytest.raises(WrongKeys, match="not those of one validator"):
             Seat(node_id, key, chain.rules, amnesia=False)
 
 

@@ -37,8 +37,8 @@ from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
 from supervm.protocol.money.transfer import parse_transfer, sign_transfer
 from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX_CORE, encode_message
-from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.node import MinerNode
+from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l2_miner.tables import TABLES
 
 FUNDS = 10**9

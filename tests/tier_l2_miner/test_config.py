@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from supervm.tier_l2_miner.cli import l2
 from supervm.tier_l2_miner.commands import COMMANDS
-from supervm.tier_l2_miner.config import OPTIONS, MinerOptions, miner_options
+from supervm.tier_l2_miner.options import OPTIONS, MinerOptions, miner_options
 
 
 def test_every_option_is_configurable_and_has_the_cores_default():

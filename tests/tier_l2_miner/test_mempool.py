@@ -14,7 +14,6 @@ from supervm.protocol.chain.genesis import Parameters
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.state.account import POOLS, Account
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
-from supervm.tier_l2_miner.config import MinerOptions
 from supervm.tier_l2_miner.mempool.mempool import (
     BUSY,
     CONFLICT,
@@ -30,6 +29,7 @@ from supervm.tier_l2_miner.mempool.mempool import (
     Mempool,
 )
 from supervm.tier_l2_miner.mempool.offers import AGED_US, BACKOFF_US_MAX
+from supervm.tier_l2_miner.options import MinerOptions
 
 CHAIN_ID = bytes(range(32))
 KEYS = [SigningKey(bytes([9, i]) + bytes(30)) for i in range(4)]

@@ -12,8 +12,8 @@ from supervm.common.host.config import NodeConfig, load_config
 from supervm.common.parts.buckets import Rate
 from supervm.tier_l3_edge.cli import l3
 from supervm.tier_l3_edge.commands import COMMANDS
-from supervm.tier_l3_edge.config import OPTIONS, edge_options
-from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.config import edge_options
+from supervm.tier_l3_edge.options import OPTIONS, EdgeOptions
 
 
 def test_an_empty_table_gives_the_defaults() -> None:

@@ -17,7 +17,7 @@ from supervm.common.host.config_writer import write_config
 from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey
-from supervm.tier_l3_edge.config import OPTIONS
+from supervm.tier_l3_edge.options import OPTIONS
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "embed_edge.py"
 LINES_MAX = 15

@@ -12,10 +12,9 @@ from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Status, Submit, Subscribe, ValidatorChanges
-from supervm.tier_l3_edge.config import OPTIONS
 from supervm.tier_l3_edge.messages import Info, Request, Statistics
 from supervm.tier_l3_edge.node import EdgeNode
-from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.options import OPTIONS, EdgeOptions
 from supervm.tier_l3_edge.tables import TABLES
 
 KINDS = EdgeNode.kinds_of_parts()

@@ -19,10 +19,9 @@ from supervm.protocol.wire.chain import GetBlocks
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import EdgeRegistration, Status, StatusItem, Submit, Subscribe
-from supervm.tier_l3_edge.budgets import DEFAULT_RATES
 from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics
-from supervm.tier_l3_edge.options import EdgeOptions
+from supervm.tier_l3_edge.options import DEFAULT_RATES, EdgeOptions
 from supervm.tier_l3_edge.relay.relay import UNANSWERED_MAX
 from supervm.tier_l3_edge.tables import PENDING, TABLES, PendingRow
 

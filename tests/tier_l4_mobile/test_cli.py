@@ -43,7 +43,7 @@ from supervm.tier_l4_mobile.cli.run import l4
 from supervm.tier_l4_mobile.cli.verify import verify as verify_command
 from supervm.tier_l4_mobile.cli.wallet import wallet
 from supervm.tier_l4_mobile.commands import COMMANDS
-from supervm.tier_l4_mobile.config import OPTIONS
+from supervm.tier_l4_mobile.options import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 FAST = Stretching(passes=1, memory_bytes=8 << 10)

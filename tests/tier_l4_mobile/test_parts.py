@@ -10,8 +10,8 @@ import pytest
 from supervm.common.contract.checking import by_name
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.tier_l4_mobile import messages
-from supervm.tier_l4_mobile.config import OPTIONS
 from supervm.tier_l4_mobile.node import MobileNode
+from supervm.tier_l4_mobile.options import OPTIONS
 from supervm.tier_l4_mobile.tables import TABLES
 
 EDGE_TIER, TIER = 3, 4

@@ -21,7 +21,7 @@ from supervm.protocol.base.codec import encode
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
-from supervm.tier_l4_mobile.config import OPTIONS
+from supervm.tier_l4_mobile.options import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 BOB = encode_address(test_key("bob").public, test=False)

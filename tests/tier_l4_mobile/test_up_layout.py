@@ -6,7 +6,8 @@ from pathlib import Path
 
 from supervm.common.host.config import load_config
 from supervm.common.up.layout import Counts, open_network
-from supervm.tier_l4_mobile.config import OPTIONS, mobile_options
+from supervm.tier_l4_mobile.config import mobile_options
+from supervm.tier_l4_mobile.options import OPTIONS
 
 
 def test_a_phone_that_no_name_lives_on_has_an_account_without_a_name(tmp_path: Path) -> None:

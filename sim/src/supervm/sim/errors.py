@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from supervm.common.errors import CommonError
 
-class SimulationError(Exception):
+
+class SimulationError(CommonError):
     """Root of every error that `supervm.sim` raises."""

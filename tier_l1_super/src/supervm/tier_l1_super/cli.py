@@ -24,8 +24,8 @@ from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.epoch import EpochRecord
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet, canonical_members
 
-from .config import OPTIONS
 from .messages import Approve, GetEpoch, Request
+from .options import OPTIONS
 
 
 @click.group(epilog="Example: supervm l1 run --config /srv/supervm/one/config.toml")

@@ -1,4 +1,4 @@
-"""Errors of the L1 profile."""
+"""Errors of the L1 profile; those that stop a node stand where they are found."""
 
 from __future__ import annotations
 

@@ -11,10 +11,11 @@ while a snapshot takes the place of the state (`Swap`).
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
+from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
 from supervm.common.parts.ledger_tables import stored_number
@@ -68,6 +69,7 @@ from .events import DatabaseOlderThanLog
 from .ground import Ground
 from .head import Head
 from .messages import Info
+from .more import MORE
 from .ranks import Ranks
 
 
@@ -83,15 +85,18 @@ class ValidatorNode(Shell):
         rng: source of jitter.
         observer: True if the write-ahead log is lost or damaged: the node must not sign anything (2.8, amnesia).
         listen_us: how long to listen, before the first vote, whether the key votes elsewhere.
+        values: the table ``[l1]`` as it was read, for parts of `MORE`.
 
     Raises:
-        LocalProtocolError: the key is not one of the chain's validators, or the stored state is not this chain's.
+        WrongKeys: the key and the node are not those of one validator of this genesis.
+        LocalProtocolError: the stored state is not this chain's; `SupplyMismatch` is one.
     """
 
     TIER = 1
     INFO = Info
     EVENTS = (*Shell.EVENTS, DatabaseOlderThanLog)
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
+    MORE = MORE
     PARTS: ClassVar[tuple[type[Part], ...]] = (
         Listening,
         Executor,
@@ -118,6 +123,7 @@ class ValidatorNode(Shell):
         rng: random.Random,
         observer: bool = False,
         listen_us: int = 0,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         super().__init__(
             targets=targets,
@@ -126,6 +132,7 @@ class ValidatorNode(Shell):
             name=encode_node_id,
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
+            values=values,
         )
         self.chain, self.node_id, self.chain_id = chain, node_id, chain.chain_id
         self.ledger = ledger = Ledger(chain, reader)

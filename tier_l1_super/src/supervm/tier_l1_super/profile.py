@@ -7,9 +7,11 @@ from typing import Final
 from supervm.common.errors import InputError
 from supervm.common.host.keyfile import VALIDATOR_KEY_FILE, load_key_file
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
+from supervm.common.text.options import defaults
 
 from .consensus.seat import WrongKeys
 from .node import ValidatorNode
+from .options import OPTIONS
 
 
 def build(context: NodeContext) -> ValidatorNode:
@@ -20,6 +22,7 @@ def build(context: NodeContext) -> ValidatorNode:
         LocalProtocolError: the stored state is not one this chain can have.
     """
     config = context.config
+    values = {**defaults(OPTIONS), **config.tier_options}
     path = config.directory / VALIDATOR_KEY_FILE
     try:
         return ValidatorNode(
@@ -30,7 +33,8 @@ def build(context: NodeContext) -> ValidatorNode:
             targets=[(peer.node_id, peer.address) for peer in config.peers],
             rng=context.rng,
             observer=context.log_lost,
-            listen_us=int(config.tier_options["double_run_listen_s"]) * 1_000_000,
+            listen_us=int(values["double_run_listen_s"]) * 1_000_000,
+            values=values,
         )
     except WrongKeys as error:
         raise InputError(f"{config.directory}: {error}") from error

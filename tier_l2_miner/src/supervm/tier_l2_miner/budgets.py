@@ -8,7 +8,7 @@ from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import ACCOUNT, TRANSFER
 from supervm.common.parts.manners import Budget, Rank
 
-from .config import MinerOptions
+from .options import MinerOptions
 
 
 def budgets(options: MinerOptions) -> Mapping[Rank, Budget]:

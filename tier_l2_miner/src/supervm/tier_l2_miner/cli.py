@@ -11,8 +11,8 @@ from supervm.common.cli.output import json_option
 from supervm.common.host.config import load_config
 from supervm.common.services.lines import RequestRefused
 
-from .config import OPTIONS
 from .messages import NewestAnchor
+from .options import OPTIONS
 
 
 @click.group(epilog="Example: supervm l2 run --config /srv/supervm/miner/config.toml")

@@ -10,9 +10,10 @@ Who is a validator is read from the chain, by the node id that the link has prov
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from supervm.common.contract.core import PeerUp
+from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
 from supervm.common.parts.ledger import SupplyMismatch
 from supervm.common.parts.manners import Rank
@@ -22,7 +23,6 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 
 from .budgets import budgets
-from .config import MinerOptions
 from .errors import Diverged, MinerError
 from .mempool.batcher import Batcher
 from .mempool.edges import Edges
@@ -30,6 +30,8 @@ from .mempool.intake import Intake
 from .mempool.lines import StatusLines
 from .mempool.mempool import Mempool
 from .messages import Info
+from .more import MORE
+from .options import MinerOptions
 from .replica.epochs import Epochs
 from .replica.executed import Executed
 from .replica.forks import Forks
@@ -48,6 +50,7 @@ class MinerNode(Shell):
         targets: peers to stay connected to, (node id or None, ``host:port``).
         rng: source of jitter and of the first validator to follow.
         options: bounds.
+        values: the table ``[l2]`` as it was read, for parts of `MORE`.
 
     Raises:
         MinerError: the node is not a miner of this genesis.
@@ -57,6 +60,7 @@ class MinerNode(Shell):
     PARTS = (Replica, Executed, Epochs, Forks, Edges, Intake, Mempool, Batcher, Serving, Standing, StatusLines)
     TIER = 2
     INFO = Info
+    MORE = MORE
     FATAL = (Diverged, SupplyMismatch)
 
     def __init__(
@@ -68,6 +72,7 @@ class MinerNode(Shell):
         targets: Sequence[tuple[bytes | None, str]],
         rng: random.Random,
         options: MinerOptions | None = None,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         if key.public not in chain.payout_of_miner:
             raise MinerError(
@@ -82,6 +87,7 @@ class MinerNode(Shell):
             name=encode_node_id,
             drift_ms=chain.parameters.clock_drift_ms,
             reader=reader,
+            values=values,
         )
         self.node_id, self.chain_id = key.public, chain.chain_id
         outbox, peering, manners = self.outbox, self.peering, self.manners

@@ -6,8 +6,8 @@ from typing import Final
 
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
 
-from .config import miner_options
 from .node import MinerNode
+from .options import miner_options
 
 
 def build(context: NodeContext) -> MinerNode:
@@ -24,6 +24,7 @@ def build(context: NodeContext) -> MinerNode:
         targets=[(peer.node_id, peer.address) for peer in context.config.peers],
         rng=context.rng,
         options=miner_options(context.config.tier_options),
+        values=context.config.tier_options,
     )
 
 

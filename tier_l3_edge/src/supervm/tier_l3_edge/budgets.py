@@ -17,12 +17,6 @@ RECEIPT: Final = 200
 """A receipt asked for: an edge passes the question on."""
 EACH: Final[Mapping[CostClass, int]] = {"transfers": TRANSFER, "accounts": ACCOUNT, "receipts": RECEIPT}
 """Units of one thing of each class that a client is granted by number."""
-DEFAULT_RATES: Final[Mapping[CostClass, Rate]] = {
-    "transfers": Rate(5_000, 20_000),
-    "accounts": Rate(500, 8_192),
-    "receipts": Rate(200, 2_000),
-}
-"""What one client may do by default; the transfers' burst lets a queue of 10,000 offline payments pass at once."""
 
 
 def budgets(rates: Mapping[CostClass, Rate]) -> Mapping[Rank, Budget]:

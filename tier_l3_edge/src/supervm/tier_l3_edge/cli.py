@@ -8,7 +8,7 @@ import click
 
 from supervm.common.host.config import load_config
 
-from .config import OPTIONS
+from .options import OPTIONS
 
 
 @click.group()

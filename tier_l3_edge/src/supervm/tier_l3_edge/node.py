@@ -11,9 +11,10 @@ on as a claim. Only miners that genesis names are asked; everybody else is a cli
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from supervm.common.contract.core import PeerUp
+from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
@@ -28,6 +29,7 @@ from .intake.intake import Intake
 from .intake.news import News
 from .intake.store import Store
 from .messages import Info
+from .more import MORE
 from .options import EdgeOptions
 from .proofs.proofs import Proofs
 from .proofs.receipts import Receipts
@@ -51,6 +53,7 @@ class EdgeNode(Shell):
         rng: jitter of dials and draws between equal miners.
         verify: signature verification, for checkpoints.
         options: what its owner has set.
+        values: the table ``[l3]`` as it was read, for parts of `MORE`.
 
     Attributes:
         routes: the miners.
@@ -65,6 +68,7 @@ class EdgeNode(Shell):
     PARTS = (Standing, Relay, Registration, Routes, Proofs, Receipts, Changes, Store, Intake, News, Trust)
     TIER = 3
     INFO = Info
+    MORE = MORE
 
     def __init__(
         self,
@@ -77,6 +81,7 @@ class EdgeNode(Shell):
         rng: random.Random,
         verify: Verify,
         options: EdgeOptions | None = None,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         options = options or EdgeOptions()
         super().__init__(
@@ -85,7 +90,7 @@ class EdgeNode(Shell):
             budgets=budgets(options.rates),
             name=encode_node_id,
             reader=reader,
-            values=options.values,
+            values=values,
         )
         outbox, manners = self.outbox, self.manners
         self.node_id, self.chain_id = key.public, chain.chain_id

@@ -1,20 +1,30 @@
 """What an operator of an edge may set, and the bounds as its core takes them (network.md 7, N2).
 
-The keys of the table ``[l3]`` stand here by the part that they are about; `config` reads them.
+The keys of the table ``[l3]`` stand here by the part that they are about, apart from the parts, which cost more to
+import; `config` turns their values into `EdgeOptions`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, OptionValue
+from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
 from supervm.common.parts.buckets import Rate
-from supervm.common.parts.costs import CostClass
-from supervm.protocol.light.client import Anchor
 
-from .budgets import DEFAULT_RATES
+from .more import MORE
+
+if TYPE_CHECKING:
+    from supervm.common.parts.costs import CostClass
+    from supervm.protocol.light.client import Anchor
+
+DEFAULT_RATES: Final[Mapping[CostClass, Rate]] = {
+    "transfers": Rate(5_000, 20_000),
+    "accounts": Rate(500, 8_192),
+    "receipts": Rate(200, 2_000),
+}
+"""What one client may do by default; the transfers' burst lets a queue of 10,000 offline payments pass at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +37,6 @@ class EdgeOptions:
         subscriptions_max: accounts that one connection may subscribe.
         rates: what one peer may ask, by message class.
         anchor: what to trust from instead of genesis.
-        values: the whole table as it was read, for parts of `Shell.MORE`.
     """
 
     cache_bytes_max: int = 32 << 20
@@ -35,7 +44,6 @@ class EdgeOptions:
     subscriptions_max: int = 4_096
     rates: Mapping[CostClass, Rate] = field(default_factory=lambda: DEFAULT_RATES)
     anchor: Anchor | None = None
-    values: Mapping[str, OptionValue] = field(default_factory=dict)
 
 
 _DEFAULT: Final = EdgeOptions()
@@ -49,12 +57,6 @@ def _rate_options(kind: CostClass) -> dict[str, OptionSpec]:
     }
 
 
-STORE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "store_max": OptionSpec(
-        int, _DEFAULT.store_max, "transfers that wait for their fate; one peer may fill half", 2, 10**7
-    ),
-}
-TRANSFER_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transfers")
 PROOF_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "cache_bytes_max": OptionSpec(
         int, _DEFAULT.cache_bytes_max, "bytes of account proofs that are kept", 1 << 16, 1 << 40
@@ -64,5 +66,20 @@ PROOF_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
     **_rate_options("accounts"),
 }
+"""Keys about account proofs."""
 RECEIPT_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("receipts")
+"""Keys about receipts."""
+STORE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "store_max": OptionSpec(
+        int, _DEFAULT.store_max, "transfers that wait for their fate; one peer may fill half", 2, 10**7
+    ),
+}
+"""Keys about what waits."""
+TRANSFER_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transfers")
+"""Keys about what comes in."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
+"""Keys about what is trusted."""
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
+    PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSFER_OPTIONS, TRUST_OPTIONS, more=MORE
+)
+"""Keys of the table ``[l3]`` of a node's configuration."""

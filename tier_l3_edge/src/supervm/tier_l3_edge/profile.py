@@ -33,6 +33,7 @@ def build(context: NodeContext) -> EdgeNode:
             rng=context.rng,
             verify=verify,
             options=edge_options(config, None if anchor is None else load_anchor(anchor, context.chain)),
+            values=config.tier_options,
         )
     except EdgeError as error:
         raise DatabaseDamaged(f"{config.directory}: {error}") from error

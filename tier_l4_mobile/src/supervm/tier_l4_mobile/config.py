@@ -1,43 +1,26 @@
-"""The table ``[l4]`` of a node's configuration, and the accounts that it opens (docs/configuration.md lists it)."""
+"""What a read configuration tells the core of a phone, and the accounts that it opens (`options` declares the keys)."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec
 from supervm.common.errors import InputError
+from supervm.common.text.options import defaults
 from supervm.common.text.textfile import read_text
+
+from .options import OPTIONS
 
 if TYPE_CHECKING:
     from supervm.common.host.config import NodeConfig
     from supervm.common.wallet import Wallet
     from supervm.protocol.base.keys import SigningKey
 
-ACCOUNTS_MAX: Final = 100_000
-"""Most accounts that one node opens."""
-
-ACCOUNT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "accounts": OptionSpec(int, 1, "accounts of the wallet that this node opens, from number 0 on", 1, ACCOUNTS_MAX),
-    "names": OptionSpec(str, "", "file with one name per account, in account order; empty: no names"),
-}
-"""Keys about the wallet's accounts."""
-PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "validity_s": OptionSpec(int, 96 * 3600, "seconds that a payment may take to execute", 5, 7 * 86_400),
-}
-"""Keys about payments."""
-TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
-"""Keys about what is trusted."""
-
-OPTIONS: Final[Mapping[str, OptionSpec]] = {**ACCOUNT_OPTIONS, **PAYMENT_OPTIONS, **TRUST_OPTIONS}
-"""Keys of the table ``[l4]``."""
-
 
 @dataclass(frozen=True, slots=True)
 class MobileOptions:
-    """Values of `OPTIONS`, read."""
+    """Values of `OPTIONS`, with the names read from their file."""
 
     accounts: int
     names: tuple[str, ...]
@@ -51,7 +34,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
     Raises:
         InputError: the file of names cannot be read, or holds too many names or one twice.
     """
-    values = {name: config.tier_options.get(name, option.default) for name, option in OPTIONS.items()}
+    values = {**defaults(OPTIONS), **config.tier_options}
     accounts = int(values["accounts"])
     names: tuple[str, ...] = ()
     if values["names"]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from supervm.common.errors import CommonError
 
-class MobileError(Exception):
+
+class MobileError(CommonError):
     """Root of every error that `supervm.tier_l4_mobile` raises."""
 
 

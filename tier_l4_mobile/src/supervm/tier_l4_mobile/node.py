@@ -16,6 +16,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from supervm.common.contract.core import PeerUp
+from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
@@ -28,6 +29,8 @@ from supervm.protocol.light.client import Anchor
 
 from .budgets import BUDGETS
 from .messages import Info
+from .more import MORE
+from .options import VALIDITY_MS
 from .sync.courier import Courier
 from .sync.followers import SetFollower
 from .sync.sync import Sync
@@ -37,7 +40,7 @@ from .wallet.accounts import Accounts
 from .wallet.books import Books
 from .wallet.orders import Orders
 from .wallet.queue import PaymentQueue
-from .wallet.validity import VALIDITY_MS, Validity
+from .wallet.validity import Validity
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +70,7 @@ class MobileNode(Shell):
         verify: signature verification.
         rng: jitter of the dialling.
         settings: what the owner sets.
+        values: the table ``[l4]`` as it was read, for parts of `MORE`.
 
     Attributes:
         queue: the payments.
@@ -77,6 +81,7 @@ class MobileNode(Shell):
     PARTS = (PaymentQueue, Accounts, Orders, Uplink, Courier, Sync, SetFollower, Trust, Books)
     TIER = 4
     INFO = Info
+    MORE = MORE
 
     def __init__(
         self,
@@ -89,6 +94,7 @@ class MobileNode(Shell):
         verify: Verify,
         rng: random.Random,
         settings: Settings | None = None,
+        values: Mapping[str, OptionValue] | None = None,
     ) -> None:
         super().__init__(
             targets=peers,
@@ -96,6 +102,7 @@ class MobileNode(Shell):
             budgets=BUDGETS,
             name=encode_node_id,
             reader=reader,
+            values=values,
             grave=1,  # there are other edges
         )
         self.node_id, self.chain_id = node_id, chain.chain_id

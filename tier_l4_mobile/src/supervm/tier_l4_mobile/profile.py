@@ -38,6 +38,7 @@ def build(context: NodeContext) -> MobileNode:
         settings=Settings(
             names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)
         ),
+        values=config.tier_options,
     )
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
+
+from supervm.protocol.base.errors import LocalProtocolError
 
 OptionValue = int | str | bool
 
@@ -44,6 +47,25 @@ class OptionSpec:
         if isinstance(value, int) and self.kind is int:
             return self.minimum <= value <= self.maximum
         return not self.choices or value in self.choices
+
+
+def one_table(*tables: Mapping[str, OptionSpec], more: Iterable[object] = ()) -> dict[str, OptionSpec]:
+    """Return the keys of one configuration table, in their order.
+
+    Args:
+        tables: what parts declare.
+        more: kinds of parts, whose `options` come last; what declares none has none.
+
+    Raises:
+        LocalProtocolError: two declare the same key.
+    """
+    joined: dict[str, OptionSpec] = {}
+    for table in (*tables, *(getattr(kind, "options", {}) for kind in more)):
+        for name, option in table.items():
+            if name in joined:
+                raise LocalProtocolError(f"two parts declare the option {name}")
+            joined[name] = option
+    return joined
 
 
 ANCHOR_OPTION: Final = OptionSpec(

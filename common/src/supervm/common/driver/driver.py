@@ -20,7 +20,7 @@ from ..contract import core as c
 from ..link.connection import LocalNode
 from .clock import Clock, SystemClock
 from .committer import Committer, Gate, Store
-from .failures import Halted, ListenFailed, single
+from .failures import Halted, ListenFailed, NoAddress, single
 from .limits import Limits
 from .links import Links
 from .parts import EventSink, Identity, ignore
@@ -234,7 +234,7 @@ class Driver:
         """Take connections at an address until the node stops."""
         try:
             transport, rest = self._transports.of(address)
-        except ValueError as error:
+        except NoAddress as error:
             raise ListenFailed(f"cannot listen on {address}: {error}") from error
 
         def admit(pipe: Pipe) -> None:

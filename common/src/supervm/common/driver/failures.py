@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..errors import CommonError
 from ..storage.errors import StorageFailed
 
-__all__ = ["Halted", "ListenFailed", "StorageFailed", "single"]
+__all__ = ["Halted", "ListenFailed", "NoAddress", "StorageFailed", "single"]
 
 
 class Halted(CommonError):
@@ -14,6 +14,10 @@ class Halted(CommonError):
 
 class ListenFailed(CommonError):
     """The listening address cannot be used."""
+
+
+class NoAddress(CommonError, ValueError):
+    """A text is no address of any transport here; transports of others may say so by a plain `ValueError`."""
 
 
 def single(group: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -45,6 +45,7 @@ from supervm.protocol.state.receipts import RECEIPTS, merkle_path
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
 from ..contract.records import Reader, Record
+from ..errors import CommonError
 from .ledger_tables import (
     ACCOUNTS,
     BLOCK_RECEIPTS,
@@ -101,8 +102,11 @@ class Applied:
     records: tuple[Record, ...]
 
 
-class SupplyMismatch(LocalProtocolError):
-    """The accounts do not sum to the supply: the node must stop and must not pay, vote or serve (C1)."""
+class SupplyMismatch(CommonError, LocalProtocolError):
+    """The accounts do not sum to the supply: the node must stop and must not pay, vote or serve (C1).
+
+    It is the protocol's, too: found while a node is made, it says that what was read back is damaged.
+    """
 
 
 class Ledger:

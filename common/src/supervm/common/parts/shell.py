@@ -46,7 +46,7 @@ from ..contract.core import (
 )
 from ..contract.events import Event
 from ..contract.info import InfoHead
-from ..contract.options import OptionSpec, OptionValue
+from ..contract.options import OptionSpec, OptionValue, one_table
 from ..contract.records import Reader
 from ..contract.tables import AnyTable
 from . import events as said
@@ -210,8 +210,12 @@ class Shell:
 
     @classmethod
     def declared_options(cls) -> dict[str, OptionSpec]:
-        """Return the keys of the tier's configuration table."""
-        return {name: option for kind in cls.kinds_of_parts() for name, option in kind.options.items()}
+        """Return the keys of the tier's configuration table; a tier's `options.OPTIONS` are the same, without the node.
+
+        Raises:
+            LocalProtocolError: two parts declare the same key.
+        """
+        return one_table(*(kind.options for kind in cls.kinds_of_parts()))
 
     @classmethod
     def declared_requests(cls) -> tuple[type[msgspec.Struct], ...]:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from hashlib import blake2b
 
+from .errors import LocalProtocolError
+
 HASH_BYTES = 32
 """Length of every digest in the protocol."""
 
@@ -21,9 +23,13 @@ ZERO_HASH = bytes(HASH_BYTES)
 
 
 def hasher(person: bytes) -> Callable[[bytes], bytes]:
-    """Return ``f(data) -> 32-byte digest`` in the domain `person` (1..16 bytes)."""
+    """Return ``f(data) -> 32-byte digest`` in the domain `person` (1..16 bytes).
+
+    Raises:
+        LocalProtocolError: the domain has another length.
+    """
     if not 0 < len(person) <= 16:
-        raise ValueError(f"hash domain {person!r} has {len(person)} bytes; 1 to 16 are allowed")
+        raise LocalProtocolError(f"hash domain {person!r} has {len(person)} bytes; 1 to 16 are allowed")
     base = blake2b(digest_size=HASH_BYTES, person=person)
     copy = base.copy
 

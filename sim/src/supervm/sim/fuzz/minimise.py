@@ -14,6 +14,7 @@ from time import monotonic
 
 import msgspec
 
+from ..errors import SimulationError
 from ..exact import Choice
 from .case import Case, case_of
 from .config import Config
@@ -31,6 +32,9 @@ class Minimiser:
         seconds: how long it may take.
         runs_max: how many candidates it may play.
         progress: told after each step forward, in words.
+
+    Raises:
+        SimulationError: the case broke nothing.
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class Minimiser:
         progress: Callable[[str], None] | None = None,
     ) -> None:
         if case.violation is None:
-            raise ValueError("a run that broke nothing cannot be made smaller")
+            raise SimulationError("a run that broke nothing cannot be made smaller")
         self._case = case
         self._rule = case.violation.name
         self._config = case.config

@@ -21,6 +21,7 @@ from supervm.tier_l1_super.events import Accusation, Conflict
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.events import Certificate
 
+from ..errors import SimulationError
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped
 from ..invariants import Monitor
 
@@ -91,9 +92,13 @@ class ReachedWatch:
         self._world.observe(self._on)
 
     def note(self, name: str) -> None:
-        """Count a state."""
+        """Count a state.
+
+        Raises:
+            SimulationError: `STATES` has none of that name.
+        """
         if name not in STATES:
-            raise KeyError(name)
+            raise SimulationError(f"there is no state {name!r} to be reached")
         self.counts[name] = self.counts.get(name, 0) + 1
 
     def _on(self, event: Any) -> None:

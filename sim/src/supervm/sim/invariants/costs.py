@@ -30,9 +30,9 @@ from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l1_super.tables import BatchRow
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
-from supervm.tier_l2_miner.config import MinerOptions
-from supervm.tier_l3_edge.budgets import DEFAULT_RATES
+from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l3_edge.budgets import budgets as edge_budgets
+from supervm.tier_l3_edge.options import DEFAULT_RATES
 from supervm.tier_l4_mobile.budgets import BUDGETS as PHONE_BUDGETS
 
 from ..exact import Stepped

@@ -22,6 +22,7 @@ from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, check_certificate
 
 from ..consensus.seat import Seat
+from ..errors import SuperNodeError
 
 HEIGHTS_AHEAD_MAX = 64
 """Votes for heights further above the certified one are not kept."""
@@ -29,7 +30,7 @@ REPEAT_HEIGHTS_MAX = 16
 """Own uncertified heights whose votes are repeated (consensus.md 2.5, retry)."""
 
 
-class Divergence(Exception):
+class Divergence(SuperNodeError):
     """Validators of witness weight signed another header than ours at the same height."""
 
     def __init__(self, height: int, ours: bytes, theirs: bytes) -> None:

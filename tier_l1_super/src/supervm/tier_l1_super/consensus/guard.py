@@ -12,10 +12,11 @@ from collections.abc import Iterable
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.chain.votes import Certificate
 
+from ..errors import SuperNodeError
 from .simplex.rounds import KINDS
 
 
-class DoubleRun(Exception):
+class DoubleRun(SuperNodeError):
     """Another process votes with this validator's key."""
 
 

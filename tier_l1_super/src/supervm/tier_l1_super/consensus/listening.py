@@ -8,7 +8,7 @@ from supervm.common.parts.part import Part
 from supervm.protocol.wire.consensus import CertificateMessage
 from supervm.protocol.wire.fields import Message
 
-from ..config import OPTIONS
+from ..options import LISTENING_OPTIONS
 from .guard import DoubleRunGuard
 
 
@@ -21,7 +21,7 @@ class Listening(Part):
         begin: lets the other parts begin.
     """
 
-    options = OPTIONS
+    options = LISTENING_OPTIONS
 
     def __init__(self, guard: DoubleRunGuard | None, listen_us: int, begin: Callable[[int], None]) -> None:
         self._guard, self._listen_us, self._begin = guard, listen_us, begin

@@ -11,16 +11,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.chain.validators import ValidatorSet
+
+from ..errors import SuperNodeError
 
 Standing = tuple[int, bool]
 """Epoch of a validator, and whether it has executed that epoch's sealing block."""
 
 
-class WrongKeys(LocalProtocolError):
+class WrongKeys(SuperNodeError):
     """The keys given to a node are not those of one validator."""
 
 

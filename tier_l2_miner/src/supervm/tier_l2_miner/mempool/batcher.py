@@ -42,7 +42,7 @@ from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
 from .. import events as said
-from ..config import BATCH_OPTIONS, MinerOptions
+from ..options import BATCH_OPTIONS, MinerOptions
 from ..replica.replica import Replica
 from ..replica.source import VALIDATOR_TIER
 from .mempool import Mempool

@@ -23,7 +23,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
 from supervm.protocol.wire.payments import LEVEL_REFUSED, Submit
 
-from ..config import INTAKE_OPTIONS, MinerOptions
+from ..options import INTAKE_OPTIONS, MinerOptions
 from .edges import Edges
 from .lines import StatusLines
 from .mempool import BUSY, Mempool

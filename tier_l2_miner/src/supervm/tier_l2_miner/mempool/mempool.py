@@ -25,7 +25,7 @@ from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
-from ..config import MEMPOOL_OPTIONS, MinerOptions
+from ..options import MEMPOOL_OPTIONS, MinerOptions
 from ..replica.advance import State
 from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact
 from .parking import PARKED_SHARE, Parking

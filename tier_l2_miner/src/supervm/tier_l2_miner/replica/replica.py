@@ -63,7 +63,7 @@ from supervm.protocol.wire.chain import (
 from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
-from ..config import REPLICA_OPTIONS
+from ..options import REPLICA_OPTIONS
 from .advance import Advance
 from .bodies import Bodies
 from .certified import Certified

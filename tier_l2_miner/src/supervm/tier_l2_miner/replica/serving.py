@@ -30,7 +30,7 @@ from supervm.protocol.wire.payments import (
     Unsubscribe,
 )
 
-from ..config import SERVING_OPTIONS, MinerOptions
+from ..options import SERVING_OPTIONS, MinerOptions
 from .replica import Replica
 
 EDGE_TIER = 3

@@ -23,8 +23,8 @@ from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
 from supervm.common.services.once import call_sync
 from supervm.common.wallet import read_passphrase
 
-from ..config import OPTIONS
 from ..messages import Info, MobileRequest
+from ..options import OPTIONS
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _T = TypeVar("_T")

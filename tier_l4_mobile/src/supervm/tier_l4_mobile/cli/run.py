@@ -13,8 +13,8 @@ from supervm.common.host.config import load_config
 from supervm.common.host.genesis_file import load_chain
 from supervm.protocol.light.client import anchor_of
 
-from ..config import OPTIONS
 from ..messages import NewestAnchor
+from ..options import OPTIONS
 from .access import RequestRefused, passphrase_of, passphrase_option
 
 

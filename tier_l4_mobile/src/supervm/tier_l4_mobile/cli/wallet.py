@@ -17,7 +17,8 @@ from supervm.common.text.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
 from supervm.protocol.base.address import encode_address
 
-from ..config import ACCOUNTS_MAX, mobile_options
+from ..config import mobile_options
+from ..options import ACCOUNTS_MAX
 from .access import config_of, passphrase_of, passphrase_option
 
 _ENTROPY_BYTES = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}

@@ -23,8 +23,8 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.payments import AccountProofs, ForkMessage, GetValidatorChanges
 
-from ..config import TRUST_OPTIONS
 from ..messages import NewestAnchor
+from ..options import TRUST_OPTIONS
 from ..wallet.books import Books
 from .uplink import EDGE_TIER, Uplink
 

@@ -8,8 +8,8 @@ from typing import Any
 from supervm.common.parts.part import Part
 from supervm.protocol.base.address import decode_address, encode_address
 
-from ..config import ACCOUNT_OPTIONS
 from ..errors import PaymentError
+from ..options import ACCOUNT_OPTIONS
 from .lane import Lane
 from .payments import printable
 

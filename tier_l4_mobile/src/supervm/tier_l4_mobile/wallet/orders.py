@@ -8,9 +8,9 @@ from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import LocalProtocolError
 
-from ..config import PAYMENT_OPTIONS
 from ..errors import PaymentError
 from ..messages import Cancel, Pay, PayMany, PaymentRow, PaymentsSince, QueueList, ShowPayment
+from ..options import PAYMENT_OPTIONS
 from ..sync.courier import Courier
 from ..sync.trust import Trust
 from .accounts import Accounts

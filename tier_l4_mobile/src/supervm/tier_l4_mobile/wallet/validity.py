@@ -19,8 +19,6 @@ from typing import Final
 
 from ..errors import PaymentError
 
-VALIDITY_MS: Final = 96 * 3_600_000
-"""How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
 MARGIN_MS: Final = 1_200_000
 """Margin below the chain's longest validity; an eighth of that if it is less."""
 

@@ -145,7 +145,7 @@ class Transport(Protocol):
 
         Raises:
             OSError: nobody is there, or the medium is not.
-            ValueError: it is no address.
+            ValueError: it is no address; `NoAddress` is one.
         """
 
     async def serve(

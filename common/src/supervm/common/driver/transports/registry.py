@@ -8,6 +8,7 @@ from importlib.metadata import entry_points
 from typing import Final
 
 from ...text.schemes import TRANSPORTS_GROUP
+from ..failures import NoAddress
 from ..limits import Limits
 from .contract import Transport
 from .tcp import TcpTransport
@@ -35,7 +36,7 @@ class Transports:
         A word that is no scheme here, with nothing but a port behind it, is a host.
 
         Raises:
-            ValueError: no transport here has the scheme.
+            NoAddress: no transport here has the scheme.
         """
         found = _SCHEMED.fullmatch(address)
         if found is not None:
@@ -43,12 +44,12 @@ class Transports:
             if scheme in self._by_scheme:
                 return self._by_scheme[scheme], rest
             if scheme in self._broken:
-                raise ValueError(f"{address!r}: the transport {scheme} cannot be used: {self._broken[scheme]}")
+                raise NoAddress(f"{address!r}: the transport {scheme} cannot be used: {self._broken[scheme]}")
         if found is None or found.group(2).isdigit() or ":" not in found.group(2):
             tcp = self._by_scheme.get("tcp")
             if tcp is not None:
                 return tcp, address
-        raise ValueError(f"{address!r} is of no transport of this node; it has {', '.join(sorted(self._by_scheme))}")
+        raise NoAddress(f"{address!r} is of no transport of this node; it has {', '.join(sorted(self._by_scheme))}")
 
 
 def installed(limits: Limits) -> Transports:

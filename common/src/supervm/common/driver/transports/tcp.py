@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import trio
 
-from ..failures import ListenFailed
+from ..failures import ListenFailed, NoAddress
 from ..limits import Limits
 from .acknowledged import Acknowledged, read_unacknowledged
 from .contract import Admit, Traits
@@ -20,12 +20,12 @@ def split_address(address: str) -> tuple[str, int]:
     """Split ``host:port``; an IPv6 host stands in brackets.
 
     Raises:
-        ValueError: no host, no port, or a port beyond 0..65535.
+        NoAddress: no host, no port, or a port beyond 0..65535.
     """
     host, colon, port = address.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not colon or not host or not (port.isascii() and port.isdigit()) or len(port) > 5 or int(port) > 65_535:
-        raise ValueError(f"{address!r} is no address; host:port is wanted, port 0 to 65535")
+        raise NoAddress(f"{address!r} is no address; host:port is wanted, port 0 to 65535")
     return host, int(port)
 
 
@@ -86,7 +86,7 @@ class TcpTransport:
         """Return whether it is ``host:port``."""
         try:
             split_address(address)
-        except ValueError:
+        except NoAddress:
             return False
         return True
 
@@ -95,7 +95,7 @@ class TcpTransport:
 
         Raises:
             OSError: nobody answers there.
-            ValueError: it is no address.
+            NoAddress: it is none.
         """
         host, port = split_address(address)
         return TcpPipe(await trio.open_tcp_stream(host, port), host, self._unacknowledged_s)
@@ -132,7 +132,7 @@ async def _open(address: str) -> Sequence[trio.SocketListener]:
     try:
         host, port = split_address(address)
         return await trio.open_tcp_listeners(port, host=host, backlog=BACKLOG)
-    except (OSError, ValueError) as error:
+    except (OSError, NoAddress) as error:
         raise ListenFailed(f"cannot listen on {address}: {error}") from error
 
 

@@ -1,0 +1,116 @@
+"""What an operator of an L2 may set; every bound of a miner's memory and work in one place (network.md 7, N2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from supervm.common.contract.options import OptionSpec, OptionValue, one_table
+from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+
+from .more import MORE
+
+
+class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Bounds and delays of one miner; times in microseconds, rates per second.
+
+    Attributes:
+        mempool_transfers_max: transfers held at once, whatever their state; more are refused as "busy". A quarter of
+            this and of the bytes is for those that cannot be batched yet.
+        mempool_bytes_max: their canonical bytes together.
+        batch_transfers_max: transfers per batch, 1 .. 2,000.
+        batch_wait_us: how long the first waiting transfer waits for company.
+        batches_open_max: batches not yet executed before new ones are held back.
+        unverified_max: transfers handed to signature verification and not yet answered.
+        submit_rate_edge: transfers per second that one L3 may submit; its burst is twice that.
+        submit_rate_other: the same for every other peer.
+        query_rate: accounts per second that one peer may ask for.
+        subscriptions_max: accounts that one connection may subscribe.
+        push_interval_us: shortest time between two pushes of touched accounts.
+        checkpoint_interval_us: longest time an L3 goes without the newest checkpoint, if there is a newer one.
+        receipts_kept: heights whose receipts are kept.
+    """
+
+    mempool_transfers_max: int = 100_000
+    mempool_bytes_max: int = 64 << 20
+    batch_transfers_max: int = BATCH_TRANSFERS_MAX
+    batch_wait_us: int = 50_000
+    batches_open_max: int = 16
+    unverified_max: int = 8_192
+    submit_rate_edge: int = 5_000
+    submit_rate_other: int = 256
+    query_rate: int = 5_000
+    subscriptions_max: int = 100_000
+    push_interval_us: int = 200_000
+    checkpoint_interval_us: int = 2_000_000
+    receipts_kept: int = 10_000
+
+
+_DEFAULT: Final = MinerOptions()
+
+MEMPOOL_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "mempool_transfers_max": OptionSpec(
+        int,
+        _DEFAULT.mempool_transfers_max,
+        "transfers held at once, at most a quarter of them unable to run; more are busy",
+        1,
+        10**7,
+    ),
+    "mempool_bytes_max": OptionSpec(
+        int, _DEFAULT.mempool_bytes_max, "bytes of transfers held at once", 1 << 16, 1 << 34
+    ),
+}
+"""Keys about what waits."""
+BATCH_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "batch_transfers_max": OptionSpec(int, _DEFAULT.batch_transfers_max, "transfers per batch", 1, BATCH_TRANSFERS_MAX),
+    "batch_wait_us": OptionSpec(
+        int, _DEFAULT.batch_wait_us, "microseconds that a first transfer waits for company", 0, 10_000_000
+    ),
+    "batches_open_max": OptionSpec(
+        int, _DEFAULT.batches_open_max, "batches not executed yet before new ones are held back", 1, 256
+    ),
+}
+"""Keys about batches."""
+INTAKE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "unverified_max": OptionSpec(int, _DEFAULT.unverified_max, "transfers in signature verification at once", 1, 10**6),
+    "submit_rate_edge": OptionSpec(
+        int, _DEFAULT.submit_rate_edge, "transfers per second that one L3 may submit", 1, 10**6
+    ),
+    "submit_rate_other": OptionSpec(
+        int, _DEFAULT.submit_rate_other, "transfers per second that any other peer may submit", 1, 10**6
+    ),
+}
+"""Keys about what comes in."""
+SERVING_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "query_rate": OptionSpec(int, _DEFAULT.query_rate, "account proofs per second that one peer may ask for", 1, 10**6),
+    "subscriptions_max": OptionSpec(
+        int, _DEFAULT.subscriptions_max, "accounts that one connection may subscribe", 1, 10**7
+    ),
+    "push_interval_us": OptionSpec(
+        int, _DEFAULT.push_interval_us, "microseconds between pushes of touched accounts", 0, 60_000_000
+    ),
+    "checkpoint_interval_us": OptionSpec(
+        int,
+        _DEFAULT.checkpoint_interval_us,
+        "microseconds after which an L3 gets a newer checkpoint unasked",
+        1_000,
+        60_000_000,
+    ),
+}
+"""Keys about proofs."""
+REPLICA_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "receipts_kept": OptionSpec(int, _DEFAULT.receipts_kept, "heights whose receipts are kept", 32, 2**62),
+}
+"""Keys about the state."""
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
+    MEMPOOL_OPTIONS, BATCH_OPTIONS, INTAKE_OPTIONS, SERVING_OPTIONS, REPLICA_OPTIONS, more=MORE
+)
+"""Keys of the table ``[l2]`` of a node's configuration."""
+
+
+def miner_options(values: Mapping[str, OptionValue]) -> MinerOptions:
+    """Return the bounds that a configuration table names; the others keep their defaults."""
+    bounds = MinerOptions.__struct_fields__
+    return msgspec.convert({name: value for name, value in values.items() if name in bounds}, MinerOptions)

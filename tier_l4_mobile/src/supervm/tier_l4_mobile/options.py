@@ -1,0 +1,29 @@
+"""What an owner of an L4 may set: the keys of the table ``[l4]``, by the part that they are about."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
+
+from .more import MORE
+
+ACCOUNTS_MAX: Final = 100_000
+"""Most accounts that one node opens."""
+VALIDITY_MS: Final = 96 * 3_600_000
+"""How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
+
+ACCOUNT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "accounts": OptionSpec(int, 1, "accounts of the wallet that this node opens, from number 0 on", 1, ACCOUNTS_MAX),
+    "names": OptionSpec(str, "", "file with one name per account, in account order; empty: no names"),
+}
+"""Keys about the wallet's accounts."""
+PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "validity_s": OptionSpec(int, VALIDITY_MS // 1000, "seconds that a payment may take to execute", 5, 7 * 86_400),
+}
+"""Keys about payments."""
+TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
+"""Keys about what is trusted."""
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(ACCOUNT_OPTIONS, PAYMENT_OPTIONS, TRUST_OPTIONS, more=MORE)
+"""Keys of the table ``[l4]`` of a node's configuration."""
