@@ -1,11 +1,12 @@
 """A core that does what a test tells it and remembers what it was given, and a driver around it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import trio
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.driver import Driver, Identity, Limits
 from supervm.common.link import LinkSession
 from supervm.common.link.connection import Connection, LocalNode
@@ -79,7 +80,7 @@ class Node:
         self.id = self.key.public
         self.core = ScriptCore(on)
         self.store = store or ListStore()
-        self.published: list[tuple[str, Mapping[str, Any], str]] = []
+        self.published: list[Event] = []
         self.address = ""
         self.driver = Driver(
             self.core,
@@ -92,8 +93,8 @@ class Node:
             **driver,
         )
 
-    def _sink(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
-        self.published.append((name, fields, level))
+    def _sink(self, event: Event, /) -> None:
+        self.published.append(event)
         self.core.notify()
 
     async def start(self, nursery: trio.Nursery) -> "Node":

@@ -14,7 +14,9 @@ from typing import Any
 import trio
 
 from supervm.common.contract import core as c
-from supervm.common.contract.records import Column, Put, Reader, TableSpec
+from supervm.common.contract.events import Event
+from supervm.common.contract.records import Reader
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.driver import Driver, Identity
 from supervm.common.link.connection import LocalNode
 from supervm.common.parts.peering import Peering
@@ -25,10 +27,21 @@ from supervm.protocol.wire.payments import Status, StatusItem, Submit
 
 SENDER, RECEIVER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 WINDOW, ACK_EVERY = 2048, 64
-TABLES = (
-    TableSpec("standing", (Column("id", "int"),), (Column("count", "int"),)),
-    TableSpec("applied", (Column("number", "int"),), (Column("payload", "bytes"),)),
-)
+
+
+class StandingRow(TableRow, frozen=True):
+    id: PrimaryKey[int]
+    count: int
+
+
+class AppliedRow(TableRow, frozen=True):
+    number: PrimaryKey[int]
+    payload: bytes
+
+
+STANDING = Table("standing", StandingRow)
+APPLIED = Table("applied", AppliedRow)
+TABLES = (STANDING, APPLIED)
 
 
 def payload(number: int) -> bytes:
@@ -40,8 +53,8 @@ def ack(count: int) -> Status:
 
 
 def standing(reader: Reader) -> int:
-    row = reader.get("standing", (0,))
-    return int(row[0]) if row is not None else 0  # type: ignore[arg-type]
+    row = STANDING.get(reader, 0)
+    return 0 if row is None else row.count
 
 
 class _Exchange:
@@ -80,6 +93,16 @@ class _Exchange:
     def received(self, peer: bytes, message: Any) -> None: ...
 
 
+class Acked(Event, frozen=True):
+    NAME = "acked"
+
+    count: int
+
+
+class Done(Event, frozen=True):
+    NAME = "done"
+
+
 class Sender(_Exchange):
     """`count` messages are known to be applied."""
 
@@ -96,15 +119,15 @@ class Sender(_Exchange):
         assert count >= self.count, "what was acknowledged is durable and never taken back"
         if count > self.count:
             if count // 1000 > self.count // 1000:
-                self.outbox.publish("acked", count=count)
+                self.outbox.publish(Acked(count))
             self.count = count
-            self.outbox.persist(Put("standing", (0,), (count,)))
+            self.outbox.persist(STANDING.put(StandingRow(0, count)))
         start = count if self._next is None else self._next
         self._next = min(self.total, count + WINDOW)
         for number in range(start, self._next):
             self.outbox.send(peer, Submit((payload(number),)))
         if count == self.total:
-            self.outbox.publish("done")
+            self.outbox.publish(Done())
 
 
 class Receiver(_Exchange):
@@ -122,7 +145,9 @@ class Receiver(_Exchange):
         if number < self.count:
             return
         self.count += 1
-        self._token = self.outbox.persist(Put("applied", (number,), (data,)), Put("standing", (0,), (self.count,)))
+        self._token = self.outbox.persist(
+            APPLIED.put(AppliedRow(number, data)), STANDING.put(StandingRow(0, self.count))
+        )
         if self.count % ACK_EVERY == 0 or self.count % 1000 == 0:
             self.outbox.send(peer, ack(self.count), after=self._token)
 
@@ -130,8 +155,8 @@ class Receiver(_Exchange):
 async def main(role: str, directory: Path, address: str, total: int) -> None:
     store = SqlStore(directory / f"{role}.sqlite", TABLES)
 
-    def sink(name: str, fields: Any, _level: str, /) -> None:
-        print(name, *fields.values(), flush=True)
+    def sink(event: Event, /) -> None:
+        print(event.NAME, *event.fields.values(), flush=True)
 
     is_sender = role == "sender"
     core: c.Core = Sender(store, [(RECEIVER.public, address)], total) if is_sender else Receiver(store, [])

@@ -7,12 +7,21 @@ from typing import Any
 import msgspec
 
 from supervm.common.contract import core as c
-from supervm.common.contract.records import Append, Column, Put, TableSpec
+from supervm.common.contract.events import Event
+from supervm.common.contract.records import Append
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.host.config import NodeConfig, PeerAddress
 from supervm.common.host.process import run_node
 from supervm.common.host.profile import NodeContext, Profile
 
-TABLES = (TableSpec("notes", (Column("id", "int"),), (Column("text", "text"),)),)
+
+class NoteRow(TableRow, frozen=True):
+    id: PrimaryKey[int]
+    text: str
+
+
+NOTES = Table("notes", NoteRow)
+TABLES = (NOTES,)
 
 
 class Note(msgspec.Struct, tag="note", tag_field="request"):
@@ -30,6 +39,13 @@ class Look(msgspec.Struct, tag="look", tag_field="request"):
 Request = Note | Stop | Look
 
 
+class Noted(Event, frozen=True):
+    NAME = "noted"
+
+    text: str
+    key: bytes
+
+
 class NoteCore:
     """Writes notes down before it says so; stops for good when it is told to."""
 
@@ -38,7 +54,7 @@ class NoteCore:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._outbox = c.Outbox()
-        self._count = context.store.count("notes")
+        self._count = NOTES.count(context.store)
 
     def step(self, _now_us: int, event: c.Input) -> list[c.Effect]:
         if isinstance(event, c.Command):
@@ -46,16 +62,16 @@ class NoteCore:
             if isinstance(request, Stop):
                 self._outbox.halt("a divergence, says the test")
             elif isinstance(request, Note):
-                record = Put("notes", (self._count,), (request.text,))
+                record = NOTES.put(NoteRow(self._count, request.text))
                 self._count += 1
                 token = self._outbox.persist(record, Append(request.text.encode()))
-                self._outbox.publish("noted", text=request.text, key=b"\x01\x02")
+                self._outbox.publish(Noted(request.text, b"\x01\x02"))
                 self._outbox.reply(event.token, self._count, after=token)
             else:
                 self._outbox.reply(
                     event.token,
                     {
-                        "notes": [value[0] for _, value in self._context.store.scan("notes")],
+                        "notes": [row.text for row in NOTES.rows(self._context.store)],
                         "log": [payload.decode() for payload in self._context.store.log()],
                         "log_lost": self._context.log_lost,
                     },

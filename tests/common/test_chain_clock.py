@@ -13,7 +13,7 @@ HOUR_MS = 3_600_000
 
 
 def said(outbox: Outbox) -> list[str]:
-    return [effect.name for effect in outbox.drain() if isinstance(effect, Publish)]
+    return [effect.event.NAME for effect in outbox.drain() if isinstance(effect, Publish)]
 
 
 @pytest.mark.parametrize(

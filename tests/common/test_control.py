@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 import trio
+from told import told
 
 from supervm.common.contract.core import Reply
 from supervm.common.errors import CommonError
@@ -192,16 +193,16 @@ async def test_events_reach_whoever_watches_and_are_lost_rather_than_waited_for(
     tmp_path: Path, nursery: trio.Nursery
 ) -> None:
     owner = await Owner(tmp_path / "node.sock").start(nursery)
-    owner.events("before", {}, "info")
+    owner.events(told("before"))
     with trio.fail_after(20):
         async with watch(owner.path) as events:
-            owner.events("height", {"height": 1}, "info")
+            owner.events(told("height", height=1))
             first = await anext(events)
             assert first == {"event": "height", "level": "info", "fields": {"height": 1}, "lost": 0}
             for number in range(2 * EVENTS_WAITING_MAX):
-                owner.events("many", {"n": number}, "debug")
+                owner.events(told("many", "debug", n=number))
             seen = [await anext(events) for _ in range(EVENTS_WAITING_MAX)]
-            owner.events("after", {}, "info")
+            owner.events(told("after"))
             while (event := await anext(events))["event"] == "many":
                 seen.append(event)
             assert [event["fields"]["n"] for event in seen] == list(range(len(seen)))

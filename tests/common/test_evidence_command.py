@@ -13,6 +13,7 @@ from chain_tools import make_test_chain
 from evidence_samples import evidence_samples
 from msgspec.structs import replace
 from protocol_samples import agreed_samples, sample_chain
+from told import told
 from trust_tools import chain_of, forged
 
 from supervm.common.cli import main
@@ -76,7 +77,7 @@ def test_people_are_told_what_was_done(tmp_path: Path, genesis: str, capsys: pyt
 def log_line(**fields: object) -> bytes:
     """Return the line that a node's log has for the event."""
     stream = io.StringIO()
-    Log(None, "info", now_ms=lambda: 0, stream=stream)("evidence", fields, "warning")
+    Log(None, "info", now_ms=lambda: 0, stream=stream)(told("evidence", "warning", **fields))
     return stream.getvalue().encode()
 
 

@@ -9,7 +9,9 @@ import msgspec
 import pytest
 
 from supervm.common.contract import core as c
-from supervm.common.contract.records import Append, Column, Put, TableSpec
+from supervm.common.contract.events import Event
+from supervm.common.contract.records import Append
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.manners import Budget, Rank
 from supervm.common.parts.part import Part
@@ -22,7 +24,26 @@ from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import GetReceipt, Submit
 
 PEER, OTHER = b"p" * 32, b"o" * 32
-ROWS = TableSpec("rows", (Column("number", "int"),), (Column("text", "text"),))
+
+
+class Row(TableRow, frozen=True):
+    number: PrimaryKey[int]
+    text: str
+
+
+class Spam(Event, frozen=True):
+    NAME = "spam"
+
+    peer: str
+
+
+class Ticked(Event, frozen=True):
+    NAME = "tick"
+
+    now_us: int
+
+
+ROWS = Table("rows", Row)
 KEY = SigningKey(bytes(32))
 
 
@@ -55,7 +76,7 @@ class Bare:
         out = self.outbox
         match event:
             case c.Command(token, Write(text)):
-                written = out.persist(Put("rows", (self.store.count("rows"),), (text,)), Append(text.encode()))
+                written = out.persist(ROWS.put(Row(ROWS.count(self.store), text)), Append(text.encode()))
                 out.send(PEER, GetReceipt(bytes(32)), after=written)
                 out.send(PEER, Heartbeat(1, 0, 0, 0))
                 out.reply(token, text, after=written)
@@ -63,14 +84,14 @@ class Bare:
                 items = [(KEY.public, b"m", KEY.sign(b"m")), (KEY.public, b"m", bytes(64))]
                 self.asked[out.verify(b"lane", items)] = token
             case c.Command(token, Ask()):
-                out.reply(token, self.store.count("rows"))
+                out.reply(token, ROWS.count(self.store))
             case c.Command(token, _):
                 out.refuse(token, "no such request")
             case c.WorkDone(token, result):
                 out.reply(self.asked.pop(token), result)
             case c.Received(peer, Submit()):
                 out.hang_up(peer, "spam", "no")
-                out.publish("spam", peer=peer.hex())
+                out.publish(Spam(peer.hex()))
             case c.Received(peer, GetReceipt()):
                 out.hold(peer, now_us + 1)
                 out.dial("host:1", None)
@@ -110,7 +131,7 @@ def test_a_loss_of_power_takes_what_was_not_durable() -> None:
     driver.ask(Write("b"))
     driver.restart(Bare)
     assert (driver.peers, driver.sent, driver.waiting, driver.disk()) == ({}, [], [], [])
-    assert [row for _, row in driver.store.scan("rows")] == [("a",)]
+    assert list(ROWS.rows(driver.store)) == [Row(0, "a")]
     assert driver.store.log() == [b"a"]
     assert isinstance(driver.core.inputs[0], c.Started)
 
@@ -127,7 +148,7 @@ def test_jobs_wait_for_the_test_if_it_says_so() -> None:
 def test_whom_the_core_hangs_up_on_is_gone_and_not_heard_again() -> None:
     driver = bare()
     driver.receive(PEER, Submit(()))
-    assert (driver.hung_up, driver.peers, len(driver.told("spam"))) == ({PEER: "spam"}, {}, 1)
+    assert (driver.hung_up, driver.peers, len(driver.told(Spam))) == ({PEER: "spam"}, {}, 1)
     assert driver.core.inputs[-1] == c.PeerDown(PEER, "spam: no")
     assert driver.receive(PEER, Submit(())) == []
     assert driver.down(PEER) == []
@@ -168,11 +189,11 @@ def test_time_passes_by_deadlines() -> None:
     class Ticking(Bare):
         def step(self, now_us: int, event: c.Input) -> list[c.Effect]:
             self.deadline_us = now_us + 400
-            return [c.Publish("tick", {"now_us": now_us})] if isinstance(event, c.Tick) else []
+            return [c.Publish(Ticked(now_us))] if isinstance(event, c.Tick) else []
 
     driver = HandDriver(Ticking(MemoryStore([ROWS])), MemoryStore([ROWS]), now_us=0)
     driver.wait(1_000)
-    assert ([fields["now_us"] for fields in driver.told("tick")], driver.now_us) == ([400, 800], 1_000)
+    assert ([event.now_us for event in driver.told(Ticked)], driver.now_us) == ([400, 800], 1_000)
 
 
 class Info(msgspec.Struct, frozen=True):
@@ -198,7 +219,12 @@ class LoudNode(Shell):
     def __init__(self) -> None:
         anybody = Budget({"link": Rate(20_000, 200_000)})
         super().__init__(targets=(), rng=random.Random(1), budgets=dict.fromkeys(Rank, anybody))
+        self.node_id, self.chain_id = bytes(32), bytes(32)
         self.compose([Clock(self.clock, lambda: (0, 0)), self.links, Loud(self.outbox)])
+
+    @property
+    def height(self) -> int:
+        return 0
 
     def rank(self, event: c.PeerUp) -> Rank:
         return Rank.NAMED

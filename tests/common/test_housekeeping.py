@@ -14,7 +14,8 @@ import pytest
 import trio
 from apscheduler.events import EVENT_JOB_EXECUTED
 
-from supervm.common.contract.records import Append, Column, Put, TableSpec
+from supervm.common.contract.records import Append
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.errors import CommonError, InputError
 from supervm.common.services.agenda import AGENDA_FILE
 from supervm.common.services.housekeeping import (
@@ -30,7 +31,13 @@ from supervm.common.storage.errors import LogDamaged, StorageFailed
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.wal import read_log
 
-TABLE = TableSpec("t", (Column("n", "int"),), (Column("body", "bytes"),))
+
+class Row(TableRow, frozen=True):
+    n: PrimaryKey[int]
+    body: bytes
+
+
+TABLE = Table("t", Row)
 ME = bytes(range(16))
 
 
@@ -47,7 +54,7 @@ def store(tmp_path):
 
 def fill(store, start, count):
     for n in range(start, start + count):
-        store.commit([Put("t", (n,), (b"%d" % n,)), Append(b"%d" % n)])
+        store.commit([TABLE.put(Row(n, b"%d" % n)), Append(b"%d" % n)])
 
 
 def test_a_backup_is_one_whole_file_and_the_oldest_goes(tmp_path, store):
@@ -60,7 +67,7 @@ def test_a_backup_is_one_whole_file_and_the_oldest_goes(tmp_path, store):
         assert copy.execute("SELECT count(*), max(n) FROM t").fetchone() == (20, 19)
     assert read_log(made.with_suffix(".log")).payloads == [b"%d" % n for n in range(20)]
     restored = SqlStore(made, [TABLE])
-    assert restored.get("t", (19,)) == (b"19",)
+    assert TABLE.get(restored, 19) == Row(19, b"19")
     restored.close()
 
 
@@ -70,7 +77,7 @@ def test_a_backup_of_a_database_that_is_being_written_is_of_one_moment(tmp_path,
     def write():
         n = 0
         while not stop.is_set():
-            store.commit([Put("t", (n,), (b"a",)), Put("t", (n + 1,), (b"b",))])
+            store.commit([TABLE.put(Row(n, b"a")), TABLE.put(Row(n + 1, b"b"))])
             n += 2
 
     writer = threading.Thread(target=write)
@@ -95,7 +102,7 @@ def test_a_restored_log_makes_an_observer_not_a_second_promise(tmp_path, store):
 
 
 def test_a_damaged_database_gives_no_backup_and_the_older_ones_stay(tmp_path, store):
-    store.commit([Put("t", (n,), (bytes(500),)) for n in range(200)])
+    store.commit([TABLE.put(Row(n, bytes(500))) for n in range(200)])
     back_up(store.sqlite_path, None, tmp_path, keep=1)
     store.maintain()
     store.close()

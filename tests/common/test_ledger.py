@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 from chain_tools import TestChain, make_test_chain
 
-from supervm.common.contract.records import Put
-from supervm.common.parts.ledger import LEDGER_TABLES, UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
+from supervm.common.parts.ledger import UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
+from supervm.common.parts.ledger_tables import (
+    ACCOUNTS,
+    BLOCK_RECEIPTS,
+    HEADERS,
+    LEDGER_TABLES,
+    RECEIPT_INDEX,
+    AccountRow,
+)
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
@@ -54,7 +61,7 @@ def test_a_restart_at_any_height_goes_on_with_the_same_bytes() -> None:
         assert apply(again, restarted, step).header == header
         assert again.fees_by_tier == ledger.fees_by_tier
     for table in LEDGER_TABLES:
-        assert list(through.scan(table.name)) == list(restarted.scan(table.name))
+        assert list(table.rows(through)) == list(table.rows(restarted))
 
 
 def test_a_block_whose_write_was_lost_is_applied_again() -> None:
@@ -79,7 +86,7 @@ def test_only_accounts_that_have_changed_since_genesis_are_stored() -> None:
     for step in make_steps(chain, 3):
         apply(ledger, store, step)
     changed = {key: state for key, state in ledger.accounts.items() if chain.chain.accounts.get(key) != state}
-    assert {key[1]: value[0] for key, value in store.scan("accounts")} == {
+    assert {row.account: row.leaf for row in ACCOUNTS.rows(store)} == {
         key: encode_account(state) for key, state in changed.items()
     }
     assert 0 < len(changed) < len(ledger.accounts)
@@ -106,7 +113,7 @@ def test_stored_accounts_that_are_not_the_header_s_stop_the_node() -> None:
     ledger = Ledger(chain.chain, store)
     for step in steps:
         apply(ledger, store, step)
-    store.commit([Put("accounts", (0, b"x" * 32), (encode_account(Account(1, 0, bytes(32), 0)),))])
+    store.commit([ACCOUNTS.put(AccountRow(0, b"x" * 32, encode_account(Account(1, 0, bytes(32), 0))))])
     with pytest.raises(SupplyMismatch):
         Ledger(chain.chain, store)
 
@@ -164,8 +171,8 @@ def test_receipts_beyond_the_number_kept_are_deleted() -> None:
     ledger = Ledger(chain.chain, store, receipts_kept=5)
     for step in steps:
         apply(ledger, store, step)
-    heights = [key[0] for key, _ in store.scan("receipts")]
+    heights = [row.height for row in BLOCK_RECEIPTS.rows(store)]
     assert heights
-    assert min(int(str(height)) for height in heights) >= 15
-    assert {key[1] for key, _ in store.scan("receipt_index")} == set(heights)
-    assert store.count("headers") == 20
+    assert min(heights) >= 15
+    assert {row.height for row in RECEIPT_INDEX.rows(store)} == set(heights)
+    assert HEADERS.count(store) == 20

@@ -10,9 +10,12 @@ from epoch_tools import EpochChain
 from trust_tools import NOW_MS, chain_of, forged
 
 from supervm.common.contract.core import Outbox, Persist, Publish
+from supervm.common.contract.events import Event
 from supervm.common.errors import InputError
 from supervm.common.host.anchor_file import load_anchor
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import LightMemory
+from supervm.common.parts.light_tables import CERTIFIED, TRUST_TABLES
+from supervm.common.parts.validator_changes import CHANGES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -31,7 +34,7 @@ class Kept:
     def __init__(self, chain: EpochChain, store: MemoryStore | None = None, anchor: Anchor | None = None) -> None:
         self.store = store or MemoryStore(TRUST_TABLES)
         self.outbox = Outbox()
-        self.events: list[Publish] = []
+        self.events: list[Event] = []
         self.memory = LightMemory(chain.chain, self.store, self.outbox, verify, anchor=anchor)
         self.memory.start()
         self.settle()
@@ -41,7 +44,7 @@ class Kept:
             if isinstance(effect, Persist):
                 self.store.commit(effect.records)
             elif isinstance(effect, Publish):
-                self.events.append(effect)
+                self.events.append(effect.event)
 
     def save(self) -> None:
         records = self.memory.take_records()
@@ -67,7 +70,7 @@ def test_headers_and_changes_come_back() -> None:
     chain = chain_of((4, 5, 6, 7))
     kept = Kept(chain)
     kept.accept(chain, 1, 2)
-    assert kept.memory.follow(chain.changes()[0], NOW_MS)
+    assert kept.memory.follower.follow(chain.changes()[0], NOW_MS)
     kept.accept(chain, -1)
     kept.settle()
     kept.save()
@@ -91,7 +94,7 @@ def test_rows_are_as_bounded_as_the_memory() -> None:
             kept.save()
     kept.save()
     assert kept.memory.take_records() == []
-    assert [key[0] for key, _ in kept.store.scan("certified")] == list(range(11, REMEMBERED_MAX + 11))
+    assert [row.height for row in CERTIFIED.rows(kept.store)] == list(range(11, REMEMBERED_MAX + 11))
 
 
 def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_decides() -> None:
@@ -106,7 +109,7 @@ def test_a_fork_is_written_told_once_and_holds_over_a_restart_until_an_anchor_de
     kept.memory.tell_doubt(NOW_MS)
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
-    assert [(event.name, dict(event.fields).get("kind")) for event in kept.events] == [
+    assert [(event.NAME, event.fields.get("kind")) for event in kept.events] == [
         ("evidence", "fork"),
         ("nothing-believed", None),
     ]
@@ -151,10 +154,10 @@ def test_an_anchor_renews_trust_that_is_too_old() -> None:
     kept.memory.tell_doubt(late_ms)
     kept.memory.tell_doubt(NOW_MS)
     kept.settle()
-    assert [event.name for event in kept.events] == ["nothing-believed", "believing-again"]
+    assert [event.NAME for event in kept.events] == ["nothing-believed", "believing-again"]
     renewed = Kept(chain, kept.store, anchor_at(chain, 4))
     assert renewed.memory.client.accept_checkpoint(encode(chain.certified(5)), late_ms) == chain.checkpoints[5]
-    assert list(kept.store.scan("certified")) == [], "what is below the anchor is of no use"
+    assert list(CERTIFIED.rows(kept.store)) == [], "what is below the anchor is of no use"
 
 
 def test_an_older_anchor_than_the_one_in_use_changes_nothing() -> None:
@@ -169,13 +172,13 @@ def test_what_does_not_lead_on_from_a_new_anchor_is_forgotten() -> None:
     following = ValidatorSet(chain.members(8, 9, 10, 11))
     seal = forged(chain, chain.checkpoints[1], 0, next_validators_hash=following.hash)
     kept = Kept(chain)
-    kept.memory.follow(ValidatorChange(1, seal, ValidatorList(1, following.members)), NOW_MS)
+    kept.memory.follower.follow(ValidatorChange(1, seal, ValidatorList(1, following.members)), NOW_MS)
     kept.settle()
     kept.save()
     mended = Kept(chain, kept.store, anchor_at(chain, 2))
     assert mended.memory.client.validators.hash == chain.rules.validators.hash
     mended.accept(chain, -1)
-    assert list(kept.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(kept.store)) == []
     assert mended.memory.answer(0) == ValidatorChanges(())
 
 
@@ -185,14 +188,14 @@ def test_changes_below_an_anchor_are_answered_only_if_they_are_all_there() -> No
     height = first.checkpoint.header.height
     fresh = Kept(chain, anchor=anchor_at(chain, height + 1))
     assert fresh.memory.client.changed_height == height
-    fresh.memory.follow(second, NOW_MS)
+    fresh.memory.follower.follow(second, NOW_MS)
     assert fresh.memory.answer(0) == ValidatorChanges(())
     assert fresh.memory.answer(height) == ValidatorChanges((encode(second),))
     whole = Kept(chain)
-    whole.memory.follow(first, NOW_MS)
+    whole.memory.follower.follow(first, NOW_MS)
     whole.settle()
     anchored = Kept(chain, whole.store, anchor_at(chain, height + 1))
-    anchored.memory.follow(second, NOW_MS)
+    anchored.memory.follower.follow(second, NOW_MS)
     assert anchored.memory.answer(0) == ValidatorChanges((encode(first), encode(second)))
 
 

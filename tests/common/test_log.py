@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from told import told
 
+from supervm.common.contract.events import Level
 from supervm.common.host.log import LINES, Log
 
 
@@ -32,12 +34,12 @@ def test_an_event_that_comes_too_often_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "node.log"
     log = opened(path)
     for number in range(LINES.burst + 5):
-        log("peer-up", {"number": number}, "info")
-    log("ready", {}, "info")  # other events have their own allowance
+        log(told("peer-up", "info", number=number))
+    log(told("ready", "info"))  # other events have their own allowance
     assert [line.get("number") for line in lines(path)] == [*range(LINES.burst), None]
     Clock.now_ms += 1_000
-    log("peer-up", {"number": 99}, "info")
-    log("peer-up", {"number": 100}, "info")
+    log(told("peer-up", "info", number=99))
+    log(told("peer-up", "info", number=100))
     assert lines(path)[-1] == {
         "time": "2023-11-14T22:13:21.000+00:00",
         "level": "info",
@@ -46,19 +48,20 @@ def test_an_event_that_comes_too_often_is_counted(tmp_path: Path) -> None:
         "left_out": 5,
     }
     Clock.now_ms += 1_000
-    log("peer-up", {"number": 101}, "info")
+    log(told("peer-up", "info", number=101))
     assert lines(path)[-1]["left_out"] == 1
     Clock.now_ms += 1_000
-    log("peer-up", {"number": 102}, "info")
+    log(told("peer-up", "info", number=102))
     assert "left_out" not in lines(path)[-1]
 
 
 def test_a_flood_costs_a_line_a_second(tmp_path: Path) -> None:
     path = tmp_path / "node.log"
     log = opened(path)
+    event = told("peer-down", "warning")
     for _ in range(100_000):
         Clock.now_ms += 1
-        log("peer-down", {}, "warning")
+        log(event)
     assert len(lines(path)) == LINES.burst + 99
 
 
@@ -66,20 +69,20 @@ def test_a_clock_that_goes_back_silences_nothing_for_good(tmp_path: Path) -> Non
     path = tmp_path / "node.log"
     log = opened(path)
     for _ in range(LINES.burst + 1):
-        log("peer-up", {}, "info")
+        log(told("peer-up", "info"))
     Clock.now_ms -= 86_400_000
-    log("peer-up", {}, "info")
+    log(told("peer-up", "info"))
     Clock.now_ms += 1_000
-    log("peer-up", {}, "info")
+    log(told("peer-up", "info"))
     assert len(lines(path)) == LINES.burst + 1
 
 
 @pytest.mark.parametrize(("level", "of_node"), [("error", "info"), ("info", "debug"), ("debug", "debug")])
-def test_errors_and_what_somebody_looks_for_are_never_left_out(tmp_path: Path, level: str, of_node: str) -> None:
+def test_errors_and_what_somebody_looks_for_are_never_left_out(tmp_path: Path, level: Level, of_node: str) -> None:
     path = tmp_path / "node.log"
     log = opened(path, of_node)
     for _ in range(3 * LINES.burst):
-        log("something", {}, level)
+        log(told("something", level))
     assert len(lines(path)) == 3 * LINES.burst
 
 
@@ -87,6 +90,6 @@ def test_what_is_below_the_level_is_not_counted_either(tmp_path: Path) -> None:
     path = tmp_path / "node.log"
     log = opened(path, "warning")
     for _ in range(3 * LINES.burst):
-        log("peer-up", {}, "info")
-    log("peer-up", {}, "warning")
+        log(told("peer-up", "info"))
+    log(told("peer-up", "warning"))
     assert [line.get("left_out") for line in lines(path)] == [None]

@@ -10,15 +10,22 @@ from typing import Any
 
 import pytest
 
-from supervm.common.contract.records import Append, Column, Prune, Put, Record, TableSpec
+from supervm.common.contract.records import Append, Prune, Record
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.host.config import NodeConfig
 from supervm.common.host.durable import INCARNATION_FILE, PROMISES_FILE, open_store
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 from supervm.protocol.base.errors import LocalProtocolError
 
-EPOCHS = TableSpec("epochs", (Column("number", "int"),), (Column("epoch", "bytes"),))
-ENTERED = Put("epochs", (1,), (b"entered",))
+
+class EpochRow(TableRow, frozen=True):
+    number: PrimaryKey[int]
+    epoch: bytes
+
+
+EPOCHS = Table("epochs", EpochRow)
+ENTERED = EPOCHS.put(EpochRow(1, b"entered"))
 BEGIN: list[Record] = [ENTERED, Prune((b"kept",), begin=True), Append(b"first vote")]
 
 
@@ -34,7 +41,7 @@ def look(folder: Path) -> tuple[bool, list[bytes], bool]:
     """Whether the log is lost, what it holds, and whether the tables have entered the epoch."""
     store, lost = opened(folder)
     try:
-        return lost, store.log(), store.get("epochs", (1,)) is not None
+        return lost, store.log(), EPOCHS.get(store, 1) is not None
     finally:
         store.close()
 
@@ -66,7 +73,7 @@ def test_a_lost_log_stays_lost_until_it_is_begun_anew(folder: Path) -> None:
     for records in ([Append(b"x")], [Prune(())], [ENTERED, Append(b"x"), Prune((), begin=True)]):
         with pytest.raises(LocalProtocolError, match="without a write-ahead log"):
             store.commit(records)
-    assert store.get("epochs", (1,)) is None
+    assert EPOCHS.get(store, 1) is None
     store.commit([ENTERED])
     store.close()
     assert look(folder) == (True, [], True)
@@ -154,4 +161,4 @@ def test_a_store_in_memory_without_a_log_takes_none_either() -> None:
     store = MemoryStore([EPOCHS], with_log=False)
     with pytest.raises(LocalProtocolError):
         store.commit([Prune(())])
-    assert store.get("epochs", (1,)) is None
+    assert EPOCHS.get(store, 1) is None

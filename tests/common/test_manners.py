@@ -15,6 +15,7 @@ from supervm.common.parts.costs import CLASSES, COSTS
 from supervm.common.parts.manners import (
     BAN_US_MAX,
     BAN_US_MIN,
+    FORGIVE_BAN_US,
     KEYS_BANNED,
     REMEMBERED_MAX,
     Budget,
@@ -264,6 +265,25 @@ def test_a_ban_outlives_the_connection_and_grows() -> None:
     assert bench.up(A, Rank.NAMED)
 
 
+def test_a_ban_is_forgiven_for_each_hour_without_another() -> None:
+    bench = Bench()
+
+    def banned_us() -> int:
+        bench.up(A, Rank.NAMED)
+        bench.fault(A, 60)
+        began_us = bench.now_us
+        while bench.manners.is_banned(bench.now_us, A):
+            bench.now_us += BAN_US_MIN[Rank.NAMED]
+        return bench.now_us - began_us
+
+    first_us = BAN_US_MIN[Rank.NAMED]
+    assert [banned_us() for _ in range(4)] == [first_us, 2 * first_us, 4 * first_us, 8 * first_us]
+    bench.now_us += 2 * FORGIVE_BAN_US - 1  # one of the four is forgiven
+    assert banned_us() == 8 * first_us
+    bench.now_us += 100 * FORGIVE_BAN_US
+    assert [banned_us() for _ in range(2)] == [first_us, 2 * first_us]
+
+
 def test_who_is_banned_is_known_until_it_may_come_back() -> None:
     bench = Bench()
     bench.up(A, Rank.MEMBER)
@@ -353,7 +373,7 @@ def test_a_flood_of_faults_is_a_line_a_second() -> None:
         bench.fault(A, 0, "useless")
     bench.now_us += SECOND
     bench.fault(A, 0, "useless")
-    assert [(event.name, event.fields["times"]) for event in bench.effects(Publish)] == [
+    assert [(effect.event.NAME, effect.event.fields["times"]) for effect in bench.effects(Publish)] == [
         ("peer-fault", 1),
         ("peer-fault", 1000),
     ]

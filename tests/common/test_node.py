@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from told import told
 
 from supervm.common.driver.limits import limits_for
 from supervm.common.errors import InputError
@@ -315,9 +316,9 @@ class Terminal(io.StringIO):
 def test_the_log_writes_json_to_its_file_and_warnings_to_a_pipe(tmp_path: Path) -> None:
     stream = io.StringIO()
     log = Log(tmp_path / "node.log", "info", now_ms=lambda: 1_500, stream=stream)
-    log("quiet", {}, "debug")
-    log("peer-up", {"peer": b"\xab", "agent": "\x1b[2J\nforged"}, "info")
-    log("odd", {"value": object}, "warning")
+    log(told("quiet", "debug"))
+    log(told("peer-up", peer=b"\xab", agent="\x1b[2J\nforged"))
+    log(told("odd", "warning", value=object))
     log.close()
     lines = (tmp_path / "node.log").read_text().splitlines()
     assert len(lines) == 2
@@ -339,7 +340,7 @@ def test_a_terminal_shows_text_and_colour_only_where_it_is_wanted(
     monkeypatch.setenv("NO_COLOR", no_colour)
     stream = Terminal()
     log = Log(None, "debug", now_ms=lambda: 0, stream=stream)
-    log("bad", {"why": "a\nb"}, "error")
+    log(told("bad", "error", why="a\nb"))
     text = '00:00:00.000 bad why="a\\nb"'
     assert stream.getvalue() == (f"{text}\n" if no_colour else f"\x1b[31m{text}\x1b[0m\n")
 
@@ -347,14 +348,14 @@ def test_a_terminal_shows_text_and_colour_only_where_it_is_wanted(
 def test_a_log_goes_on_after_it_was_renamed_and_when_it_cannot_be_written(tmp_path: Path) -> None:
     path = tmp_path / "node.log"
     log = Log(path, "info", now_ms=lambda: 0, stream=io.StringIO())
-    log("one", {}, "info")
+    log(told("one"))
     path.rename(tmp_path / "node.log.1")
     log.reopen()
-    log("two", {}, "info")
+    log(told("two"))
     assert "two" in path.read_text()
     log.close()
-    log("three", {}, "info")
-    Log(tmp_path / "no" / "folder", "info", now_ms=lambda: 0, stream=io.StringIO())("four", {}, "info")
+    log(told("three"))
+    Log(tmp_path / "no" / "folder", "info", now_ms=lambda: 0, stream=io.StringIO())(told("four"))
 
 
 def test_what_libraries_log_becomes_an_event() -> None:

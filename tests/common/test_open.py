@@ -3,7 +3,7 @@
 import json
 import logging
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,12 +12,16 @@ import msgspec
 import pytest
 import trio
 import trio.testing
+from told import told
 
 from supervm.common.contract import core as c
-from supervm.common.contract.records import Column, Put, TableSpec
+from supervm.common.contract.events import Event
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.driver import Halted, StorageFailed
+from supervm.common.driver.events import PeerUp
 from supervm.common.errors import InputError
 from supervm.common.host.config import NodeConfig, PeerAddress
+from supervm.common.host.events import Ready, ServiceFailed, Stopped
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.node import Node
 from supervm.common.host.open import open_node
@@ -31,7 +35,14 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import make_genesis
 from supervm.protocol.chain.validators import Validator
 
-TABLES = (TableSpec("notes", (Column("id", "int"),), (Column("text", "text"),)),)
+
+class NoteRow(TableRow, frozen=True):
+    id: PrimaryKey[int]
+    text: str
+
+
+NOTES = Table("notes", NoteRow)
+TABLES = (NOTES,)
 
 
 class Note(msgspec.Struct, tag="note", tag_field="request", forbid_unknown_fields=True):
@@ -54,7 +65,7 @@ class NoteCore:
     def __init__(self, context: NodeContext) -> None:
         self._context = context
         self._outbox = c.Outbox()
-        self._count = context.store.count("notes")
+        self._count = NOTES.count(context.store)
 
     def step(self, _now_us: int, event: c.Input) -> list[c.Effect]:
         if isinstance(event, c.Started):
@@ -66,10 +77,10 @@ class NoteCore:
 
     def _answer(self, token: int, request: Any) -> None:
         if isinstance(request, Note):
-            record = Put("notes", (self._count,), (request.text,))
+            record = NOTES.put(NoteRow(self._count, request.text))
             self._count += 1
             after = self._outbox.persist(record)
-            self._outbox.publish("noted", text=request.text, key=b"\x01")
+            self._outbox.publish(told("noted", text=request.text, key=b"\x01"))
             self._outbox.reply(token, {"notes": self._count, "pair": (1, 2)}, after=after)
         elif request.what == "halt":
             self._outbox.halt("a divergence, says the test")
@@ -142,9 +153,9 @@ async def test_a_node_runs_beside_others_and_prints_and_changes_nothing(
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)], logging.getLogger().handlers[:]
     first, second, seen = make(2, listen="127.0.0.1:0"), make(3), []
 
-    def sink(name: str, fields: Mapping[str, Any], _level: str) -> None:
-        seen.append(name)
-        if name == "peer-up":
+    def sink(event: Event) -> None:
+        seen.append(type(event))
+        if isinstance(event, PeerUp):
             linked.set()
 
     linked = trio.Event()
@@ -157,8 +168,8 @@ async def test_a_node_runs_beside_others_and_prints_and_changes_nothing(
                 assert (one.metrics()["peers"], two.metrics()["peers"], two.listens) == (1, 1, [])
                 after = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
                 assert (after, logging.getLogger().handlers[:]) == before
-            assert seen[0] == "ready"
-            assert seen[-1] == "stopped"
+            assert seen[0] is Ready
+            assert seen[-1] is Stopped
     assert capfd.readouterr() == ("", "")
     assert (names(first)[0], names(first)[-1], names(second)[-1]) == ("ready", "stopped", "stopped")
 
@@ -325,9 +336,9 @@ def test_the_services_that_every_node_has_are_found_by_entry_point() -> None:
 async def test_a_service_that_fails_is_logged_and_the_node_goes_on(config: NodeConfig, late: bool) -> None:
     failed = trio.Event()
 
-    def sink(name: str, fields: Mapping[str, Any], level: str) -> None:
-        if name == "service-failed":
-            assert (fields, level) == ({"service": "failing", "reason": "no luck"}, "error")
+    def sink(event: Event) -> None:
+        if isinstance(event, ServiceFailed):
+            assert (event, event.level) == (ServiceFailed("failing", "no luck"), "error")
             failed.set()
 
     services = (Failing(Broken("no luck"), late=late), CONTROL)

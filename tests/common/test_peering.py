@@ -16,6 +16,7 @@ from supervm.common.contract.core import (
     Publish,
     Send,
 )
+from supervm.common.parts.events import NodeKeyInUse
 from supervm.common.parts.peering import (
     BACKOFF_US_MAX,
     BACKOFF_US_MIN,
@@ -100,7 +101,7 @@ def test_two_nodes_with_one_key_settle_and_both_say_so() -> None:
             dialled = False
             for effect in outbox.drain():
                 dialled = dialled or isinstance(effect, Dial)
-                named[number] += isinstance(effect, Publish) and effect.name == "node-key-in-use"
+                named[number] += isinstance(effect, Publish) and isinstance(effect.event, NodeKeyInUse)
             if dialled:
                 if holder is not None:
                     nodes[holder][0].peer_down(now_us, PeerDown(B, "a newer connection is kept", "duplicate"))

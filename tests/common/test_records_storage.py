@@ -17,17 +17,16 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql
 
+from supervm.common.contract.checking import by_name
 from supervm.common.contract.records import (
     INT_MAX,
     INT_MIN,
     Append,
-    Column,
-    Delete,
     DeleteBelow,
     Prune,
     Put,
-    TableSpec,
 )
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.errors import InputError
 from supervm.common.storage.connect import database_url, shown
 from supervm.common.storage.errors import DatabaseDamaged, LogDamaged, StorageFailed
@@ -37,10 +36,33 @@ from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.statements import build_statements, build_table
 from supervm.protocol.base.errors import LocalProtocolError
 
-HEIGHTS = TableSpec("heights", (Column("height", "int"),), (Column("body", "bytes"), Column("note", "text", True)))
-ACCOUNTS = TableSpec("accounts", (Column("account", "bytes"),), (Column("balance", "int"),))
-INDEX = TableSpec("idx", (Column("short", "int"), Column("height", "int")), ())
-NAMES = TableSpec("names", (Column("name", "text"), Column("seq", "int")), (Column("value", "bytes", True),))
+
+class Height(TableRow, frozen=True):
+    height: PrimaryKey[int]
+    body: bytes
+    note: str | None = None
+
+
+class Account(TableRow, frozen=True):
+    account: PrimaryKey[bytes]
+    balance: int
+
+
+class Index(TableRow, frozen=True):
+    short: PrimaryKey[int]
+    height: PrimaryKey[int]
+
+
+class Name(TableRow, frozen=True):
+    name: PrimaryKey[str]
+    seq: PrimaryKey[int]
+    value: bytes | None = None
+
+
+HEIGHTS = Table("heights", Height)
+ACCOUNTS = Table("accounts", Account)
+INDEX = Table("idx", Index)
+NAMES = Table("names", Name)
 TABLES = (HEIGHTS, ACCOUNTS, INDEX, NAMES)
 ME = bytes(range(16))
 POSTGRESQL = os.environ.get("SUPERVM_TEST_POSTGRESQL")
@@ -93,63 +115,63 @@ def box(request, tmp_path):
 
 
 def contents(store):
-    return {spec.name: list(store.scan(spec.name)) for spec in TABLES}
+    return {table.name: list(table.rows(store)) for table in TABLES}
 
 
 # --- the contract ----------------------------------------------------------------------------------------------------
 
 
 def test_what_was_put_is_read_back_with_its_types_now_and_after_a_restart(box):
-    rows = {
-        ("heights", (INT_MAX,)): (b"", None),
-        ("heights", (INT_MIN,)): (bytes(range(256)), "ünïcode ☃ 𝔘"),
-        ("accounts", (b"",)): (INT_MAX,),
-        ("accounts", (b"\0\xff" * 16,)): (INT_MIN,),
-        ("idx", (1, 2)): (),
-        ("names", ("", 0)): (None,),
-        ("names", ("é", -1)): (b"v",),
-    }
-    box.store.commit([Put(table, key, value) for (table, key), value in rows.items()])
+    rows = [
+        (HEIGHTS, Height(INT_MAX, b"")),
+        (HEIGHTS, Height(INT_MIN, bytes(range(256)), "ünïcode ☃ 𝔘")),
+        (ACCOUNTS, Account(b"", INT_MAX)),
+        (ACCOUNTS, Account(b"\0\xff" * 16, INT_MIN)),
+        (INDEX, Index(1, 2)),
+        (NAMES, Name("", 0)),
+        (NAMES, Name("é", -1, b"v")),
+    ]
+    box.store.commit([table.put(row) for table, row in rows])
     for reopen in (False, True):
         store = box.reopen() if reopen else box.store
-        for (table, key), value in rows.items():
-            assert store.get(table, key) == value
-        assert store.get("idx", (2, 1)) is None
-        assert [store.count(spec.name) for spec in TABLES] == [2, 2, 1, 2]
+        for table, row in rows:
+            assert table.get(store, *table.key_of(row)) == row
+        assert INDEX.get(store, 2, 1) is None
+        assert [table.count(store) for table in TABLES] == [2, 2, 1, 2]
 
 
 def test_scans_are_in_key_order_from_the_first_key_not_below(box):
     store = box.store
     keys = [b"b", b"", b"\xff", b"a\0", b"a", b"\x7f", b"\x80"]
-    store.commit([Put("accounts", (key,), (i,)) for i, key in enumerate(keys)])
-    assert [key for (key,), _ in store.scan("accounts")] == sorted(keys)
-    assert [key for (key,), _ in store.scan("accounts", first=(b"a\0\0",), limit=2)] == [b"b", b"\x7f"]
-    assert list(store.scan("accounts", limit=0)) == []
+    store.commit([ACCOUNTS.put(Account(key, i)) for i, key in enumerate(keys)])
+    assert [row.account for row in ACCOUNTS.rows(store)] == sorted(keys)
+    assert [row.account for row in ACCOUNTS.rows(store, first=(b"a\0\0",), limit=2)] == [b"b", b"\x7f"]
+    assert list(ACCOUNTS.rows(store, limit=0)) == []
     words = ["b", "B", "a", "Z", "é", "z", "_", "𝔘", "ﬀ"]
-    store.commit([Put("names", (word, n), (None,)) for word in words for n in (2, -1)])
-    assert [key for key, _ in store.scan("names")] == sorted((word, n) for word in words for n in (2, -1))
-    assert next(store.scan("names", first=("a", 0)))[0] == ("a", 2)
-    assert next(store.scan("names", first=("a",)))[0] == ("a", -1)
-    store.commit([Put("idx", (n, m), ()) for n in range(3) for m in range(3)])
-    assert [key for key, _ in store.scan("idx", first=(1, 2), limit=3)] == [(1, 2), (2, 0), (2, 1)]
-    assert [key for key, _ in store.scan("idx", first=(2,))] == [(2, 0), (2, 1), (2, 2)]
+    store.commit([NAMES.put(Name(word, n)) for word in words for n in (2, -1)])
+    assert list(NAMES.rows(store)) == [Name(*key) for key in sorted((word, n) for word in words for n in (2, -1))]
+    assert next(NAMES.rows(store, first=("a", 0))) == Name("a", 2)
+    assert next(NAMES.rows(store, first=("a",))) == Name("a", -1)
+    store.commit([INDEX.put(Index(n, m)) for n in range(3) for m in range(3)])
+    assert list(INDEX.rows(store, first=(1, 2), limit=3)) == [Index(1, 2), Index(2, 0), Index(2, 1)]
+    assert list(INDEX.rows(store, first=(2,))) == [Index(2, 0), Index(2, 1), Index(2, 2)]
 
 
 def test_the_last_record_about_a_key_wins(box):
     store = box.store
-    store.commit([Put("heights", (n,), (b"old", None)) for n in range(6)])
+    store.commit([HEIGHTS.put(Height(n, b"old")) for n in range(6)])
     store.commit(
         [
-            Put("heights", (0,), (b"a", None)),
-            Put("heights", (0,), (b"b", None)),  # put, put
-            Put("heights", (1,), (b"a", None)),
-            Delete("heights", (1,)),  # put, delete
-            Delete("heights", (2,)),
-            Put("heights", (2,), (b"back", "n")),  # delete, put
-            Delete("heights", (99,)),  # nothing there
+            HEIGHTS.put(Height(0, b"a")),
+            HEIGHTS.put(Height(0, b"b")),  # put, put
+            HEIGHTS.put(Height(1, b"a")),
+            HEIGHTS.delete(1),  # put, delete
+            HEIGHTS.delete(2),
+            HEIGHTS.put(Height(2, b"back", "n")),  # delete, put
+            HEIGHTS.delete(99),  # nothing there
         ]
     )
-    assert [(key[0], value[0]) for key, value in store.scan("heights")] == [
+    assert [(row.height, row.body) for row in HEIGHTS.rows(store)] == [
         (0, b"b"),
         (2, b"back"),
         (3, b"old"),
@@ -158,19 +180,19 @@ def test_the_last_record_about_a_key_wins(box):
     ]
     store.commit(
         [
-            Put("heights", (1,), (b"gone", None)),
-            DeleteBelow("heights", 4),
-            DeleteBelow("heights", 3),
-            Put("heights", (2,), (b"after", None)),
+            HEIGHTS.put(Height(1, b"gone")),
+            HEIGHTS.delete_below(4),
+            HEIGHTS.delete_below(3),
+            HEIGHTS.put(Height(2, b"after")),
         ]
     )
-    assert [key[0] for key, _ in store.scan("heights")] == [2, 4, 5]
-    store.commit([Put("idx", (n, 0), ()) for n in (-5, 3, 7)] + [DeleteBelow("idx", 7), DeleteBelow("idx", INT_MIN)])
-    assert [key for key, _ in store.scan("idx")] == [(7, 0)]
+    assert [row.height for row in HEIGHTS.rows(store)] == [2, 4, 5]
+    store.commit([INDEX.put(Index(n, 0)) for n in (-5, 3, 7)] + [INDEX.delete_below(7), INDEX.delete_below(INT_MIN)])
+    assert list(INDEX.rows(store)) == [Index(7, 0)]
 
 
 def test_the_log_is_what_was_found_at_the_start(box):
-    box.store.commit([Append(b"1"), Put("idx", (1, 1), ()), Append(b"")])
+    box.store.commit([Append(b"1"), INDEX.put(Index(1, 1)), Append(b"")])
     assert box.store.log() == []
     store = box.reopen()
     assert store.log() == [b"1", b""]
@@ -183,31 +205,31 @@ def test_the_log_is_what_was_found_at_the_start(box):
 
 
 def test_a_scan_is_of_one_moment(box):
-    box.store.commit([Put("idx", (n, 0), ()) for n in range(3000)])
-    scan = box.store.scan("idx")
-    seen = [next(scan)[0][0]]
-    box.store.commit([DeleteBelow("idx", 2900), Put("idx", (5000, 0), ())])
-    seen += [key[0] for key, _ in scan]
+    box.store.commit([INDEX.put(Index(n, 0)) for n in range(3000)])
+    scan = INDEX.rows(box.store)
+    seen = [next(scan).short]
+    box.store.commit([INDEX.delete_below(2900), INDEX.put(Index(5000, 0))])
+    seen += [row.short for row in scan]
     assert seen == list(range(3000))
-    assert box.store.count("idx") == 101
+    assert INDEX.count(box.store) == 101
 
 
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        (Put("nowhere", (1,), ()), "no table 'nowhere'"),
-        (Put("heights", (1, 2), (b"", None)), "2 columns; 1 are declared"),
-        (Put("heights", (1,), (b"",)), "1 columns; 2 are declared"),
-        (Put("heights", ("1",), (b"", None)), "holds int, not str"),
-        (Put("heights", (True,), (b"", None)), "holds int, not bool"),
-        (Put("heights", (INT_MAX + 1,), (b"", None)), "64 signed bits"),
-        (Put("heights", (1,), (None, None)), "holds bytes, not NoneType"),
-        (Put("heights", (1,), (bytearray(1), None)), "holds bytes, not bytearray"),
-        (Put("heights", (1,), (b"", "a\0b")), "no NUL"),
-        (Put("heights", (1,), (b"", "\ud800")), "lone surrogate"),
-        (Delete("accounts", ("x",)), "holds bytes, not str"),
-        (DeleteBelow("accounts", 5), "begins with bytes"),
-        (DeleteBelow("idx", INT_MAX + 1), "64 signed bits"),
+        (Put("nowhere", Index(1, 1)), "no table 'nowhere'"),
+        (Put("heights", Index(1, 2)), "holds Height, not Index"),
+        (HEIGHTS.put(Height("1", b"")), "holds int, not str"),
+        (HEIGHTS.put(Height(True, b"")), "holds int, not bool"),
+        (HEIGHTS.put(Height(INT_MAX + 1, b"")), "64 signed bits"),
+        (HEIGHTS.put(Height(1, None)), "holds bytes, not NoneType"),
+        (HEIGHTS.put(Height(1, bytearray(1))), "holds bytes, not bytearray"),
+        (HEIGHTS.put(Height(1, b"", "a\0b")), "no NUL"),
+        (HEIGHTS.put(Height(1, b"", "\ud800")), "lone surrogate"),
+        (HEIGHTS.delete(1, 2), "2 columns; 1 are declared"),
+        (ACCOUNTS.delete("x"), "holds bytes, not str"),
+        (ACCOUNTS.delete_below(5), "begins with bytes"),
+        (INDEX.delete_below(INT_MAX + 1), "64 signed bits"),
         (Append("text"), "got str"),
         (Append(bytes((64 << 20) + 1)), "at most 67108864"),
         (Prune((b"a", None)), "NoneType"),
@@ -215,10 +237,10 @@ def test_a_scan_is_of_one_moment(box):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_record_that_does_not_fit_is_refused_and_nothing_of_its_list_is_written(box, record, words):
-    good = [Put("idx", (1, 1), ()), Append(b"x")]
+    good = [INDEX.put(Index(1, 1)), Append(b"x")]
     with pytest.raises(LocalProtocolError, match=words):
         box.store.commit([*good, record])
-    assert box.store.count("idx") == 0
+    assert INDEX.count(box.store) == 0
     box.store.commit(good)
     assert box.reopen().log() == [b"x"]
 
@@ -226,9 +248,9 @@ def test_a_record_that_does_not_fit_is_refused_and_nothing_of_its_list_is_writte
 def test_reads_are_checked_against_the_tables(box):
     for wrong in (
         lambda: box.store.get("nowhere", (1,)),
-        lambda: box.store.get("idx", (1,)),
-        lambda: list(box.store.scan("idx", first=())),
-        lambda: list(box.store.scan("idx", first=("a",))),
+        lambda: INDEX.get(box.store, 1),
+        lambda: list(INDEX.rows(box.store, first=())),
+        lambda: list(INDEX.rows(box.store, first=("a",))),
         lambda: box.store.count("nowhere"),
     ):
         with pytest.raises(LocalProtocolError):
@@ -241,13 +263,13 @@ small = st.integers(0, 4)
 words = st.sampled_from(["", "a", "B", "é"])
 blobs = st.sampled_from([b"", b"a", b"\xff", b"a\0"])
 records = st.one_of(
-    st.builds(lambda k, v: Put("heights", (k,), v), small, st.tuples(blobs, st.none() | words)),
-    st.builds(lambda k, v: Put("accounts", (k,), (v,)), blobs, small),
-    st.builds(lambda *k: Put("idx", k, ()), small, small),
-    st.builds(lambda *k: Delete("idx", k), small, small),
-    st.builds(lambda k: Delete("heights", (k,)), small),
-    st.builds(lambda k, n, v: Put("names", (k, n), (v,)), words, small, st.none() | blobs),
-    st.builds(lambda k, n: Delete("names", (k, n)), words, small),
+    st.builds(lambda *row: HEIGHTS.put(Height(*row)), small, blobs, st.none() | words),
+    st.builds(lambda *row: ACCOUNTS.put(Account(*row)), blobs, small),
+    st.builds(lambda *row: INDEX.put(Index(*row)), small, small),
+    st.builds(INDEX.delete, small, small),
+    st.builds(HEIGHTS.delete, small),
+    st.builds(lambda *row: NAMES.put(Name(*row)), words, small, st.none() | blobs),
+    st.builds(NAMES.delete, words, small),
     st.builds(DeleteBelow, st.sampled_from(["heights", "idx"]), small),
     st.builds(Append, blobs),
     st.builds(lambda keep: Prune(tuple(keep)), st.lists(blobs, max_size=2)),
@@ -273,8 +295,9 @@ def test_the_stores_agree_on_any_history(tmp_path_factory, history):
 
 @given(st.lists(records, max_size=30))
 def test_the_net_change_speaks_once_about_each_row(group):
-    for change in net_change(group).tables.values():
-        keys = change.deletes + [key for key, _ in change.puts]
+    tables = by_name(TABLES)
+    for name, change in net_change(group, tables).tables.items():
+        keys = change.deletes + [tables[name].key_of(row) for row in change.puts]
         assert len(dict.fromkeys(keys)) == len(keys)
         assert change.deletes == sorted(change.deletes)
 
@@ -285,21 +308,21 @@ def test_the_net_change_speaks_once_about_each_row(group):
 def test_a_crash_forgets_what_was_only_staged():
     store = MemoryStore(TABLES)
     for n in range(3):
-        store.stage([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+        store.stage([INDEX.put(Index(n, 0)), Append(b"%d" % n)])
     assert store.staged == 3
-    assert store.count("idx") == 0
+    assert INDEX.count(store) == 0
     store.flush(1)
-    assert store.count("idx") == 1
+    assert INDEX.count(store) == 1
     store.crash()
-    assert (store.staged, store.count("idx"), store.log()) == (0, 1, [b"0"])
+    assert (store.staged, INDEX.count(store), store.log()) == (0, 1, [b"0"])
 
 
 def test_a_crash_between_tables_and_log_keeps_the_tables_part_of_the_oldest_group():
     store = MemoryStore(TABLES)
     for n in range(2):
-        store.stage([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+        store.stage([INDEX.put(Index(n, 0)), Append(b"%d" % n)])
     store.crash(between=True)
-    assert ([key for key, _ in store.scan("idx")], store.log()) == ([(0, 0)], [])
+    assert (list(INDEX.rows(store)), store.log()) == ([Index(0, 0)], [])
 
 
 def test_a_store_without_a_log_takes_no_log_records(tmp_path):
@@ -322,18 +345,18 @@ def test_a_commit_reads_as_a_whole_or_not_at_all_while_another_thread_writes(tmp
 
     def write():
         for n in range(60):
-            box.store.commit([Put("accounts", (b"a",), (n,)), Put("accounts", (b"b",), (-n,)), Append(b"%d" % n)])
+            box.store.commit([ACCOUNTS.put(Account(b"a", n)), ACCOUNTS.put(Account(b"b", -n)), Append(b"%d" % n)])
         done.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     reads = 0
     while not done.is_set() or reads == 0:
-        balances = [value[0] for _, value in box.store.scan("accounts")]
+        balances = [row.balance for row in ACCOUNTS.rows(box.store)]
         assert sum(balances) == 0
         reads += 1
     writer.join()
-    assert box.store.get("accounts", (b"a",)) == (59,)
+    assert ACCOUNTS.get(box.store, b"a") == Account(b"a", 59)
     box.store.close()
 
 
@@ -350,14 +373,14 @@ def test_sqlite_is_set_up_to_be_durable(tmp_path):
 
 def test_maintenance_empties_the_journal_and_gives_pages_back(tmp_path):
     box = OnDisk(tmp_path)
-    box.store.commit([Put("heights", (n,), (bytes(2000), None)) for n in range(2000)])
+    box.store.commit([HEIGHTS.put(Height(n, bytes(2000))) for n in range(2000)])
     box.store.maintain()
     assert (tmp_path / "node.sqlite-wal").stat().st_size == 0
     full = (tmp_path / "node.sqlite").stat().st_size
-    box.store.commit([DeleteBelow("heights", 1900)])
+    box.store.commit([HEIGHTS.delete_below(1900)])
     box.store.maintain()
     assert (tmp_path / "node.sqlite").stat().st_size < full / 4
-    assert box.store.count("heights") == 100
+    assert HEIGHTS.count(box.store) == 100
     box.store.close()
 
 
@@ -372,10 +395,14 @@ def test_another_schema_version_is_refused_by_name(tmp_path):
 
 
 def test_other_columns_are_refused(tmp_path):
+    class Other(TableRow, frozen=True):
+        short: PrimaryKey[int]
+        height: int
+
     path = tmp_path / "a.sqlite"
     SqlStore(path, [INDEX]).close()
     with pytest.raises(InputError, match=r"has the columns short, height with key short, height; this program expects"):
-        SqlStore(path, [TableSpec("idx", (Column("short", "int"),), (Column("height", "int"),))])
+        SqlStore(path, [Table("idx", Other)])
 
 
 @pytest.mark.parametrize(
@@ -414,7 +441,7 @@ def test_a_damaged_log_is_reported_and_the_tables_can_still_be_read_without_it(t
     box = OnDisk(tmp_path)
     assert box.store.log_created
     for n in range(3):
-        box.store.commit([Put("idx", (n, 0), ()), Append(b"%d" % n)])
+        box.store.commit([INDEX.put(Index(n, 0)), Append(b"%d" % n)])
     assert not box.reopen().log_created
     box.store.close()
     wal = bytearray((tmp_path / "node.wal").read_bytes())
@@ -423,7 +450,7 @@ def test_a_damaged_log_is_reported_and_the_tables_can_still_be_read_without_it(t
     with pytest.raises(LogDamaged, match="what this node promised is not known"):
         box.open()
     observer = SqlStore(tmp_path / "node.sqlite", TABLES)
-    assert observer.count("idx") == 3
+    assert INDEX.count(observer) == 3
     observer.close()
 
 
@@ -434,11 +461,11 @@ def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path):
     with closing(sqlite3.connect(box.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed, match=r"database is locked; the process must end"):
-            box.store.commit([Put("idx", (1, 1), ()), Append(b"promise")])
+            box.store.commit([INDEX.put(Index(1, 1)), Append(b"promise")])
     with pytest.raises(StorageFailed, match="failed before"):
         box.store.commit([Append(b"x")])
     store = box.reopen()
-    assert (store.count("idx"), store.log()) == (0, [])
+    assert (INDEX.count(store), store.log()) == (0, [])
     store.close()
     with pytest.raises(StorageFailed, match="closed"):
         store.commit([Append(b"x")])
@@ -478,15 +505,9 @@ def test_small_rows_and_only_they_are_kept_inside_the_key(spec, ddl):
 
 
 def test_declarations_are_checked():
-    key = Column("a", "int")
     for wrong in (
-        lambda: TableSpec("Big", (key,), ()),
-        lambda: TableSpec("t", (), (key,)),
-        lambda: TableSpec("t", (key,), (key,)),
-        lambda: TableSpec("t", (Column("a", "int", nullable=True),), ()),
-        lambda: TableSpec("t", (Column("a; drop", "int"),), ()),
         lambda: MemoryStore([INDEX, INDEX]),
-        lambda: SqlStore("x.sqlite", [TableSpec("svm_meta", (key,), ())]),
+        lambda: SqlStore("x.sqlite", [Table("svm_meta", Index)]),
     ):
         with pytest.raises(LocalProtocolError):
             wrong()
@@ -497,21 +518,29 @@ def test_declarations_are_checked():
 COMMIT_FOREVER = """
 import sys
 from pathlib import Path
-from supervm.common.contract.records import *
+from supervm.common.contract.records import Append
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.storage.sql import SqlStore
 directory = Path(sys.argv[1])
-table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))
+class Row(TableRow, frozen=True):
+    n: PrimaryKey[int]
+    body: bytes
+table = Table("idx", Row)
 store = SqlStore(directory / "k.sqlite", [table], log_path=directory / "k.wal", incarnation=bytes(range(16)))
-n, promised = store.count("idx"), len(store.log())
+n, promised = table.count(store), len(store.log())
 while True:
-    store.commit([Put("idx", (n,), (b"%d" % n,)), Put("idx", (n + 1,), (b"",)), Append(b"%d" % n)])
+    store.commit([table.put(Row(n, b"%d" % n)), table.put(Row(n + 1, b"")), Append(b"%d" % n)])
     n, promised = n + 2, promised + 1
     print(n, promised, flush=True)
 """
 
 
 def test_a_killed_process_finds_everything_it_acknowledged_and_no_promise_without_its_body(tmp_path):
-    table = TableSpec("idx", (Column("n", "int"),), (Column("body", "bytes"),))
+    class Body(TableRow, frozen=True):
+        n: PrimaryKey[int]
+        body: bytes
+
+    table = Table("idx", Body)
     for _ in range(3):
         with subprocess.Popen(
             [sys.executable, "-c", COMMIT_FOREVER, str(tmp_path)], stdout=subprocess.PIPE, text=True
@@ -522,10 +551,10 @@ def test_a_killed_process_finds_everything_it_acknowledged_and_no_promise_withou
         # a last line without its end was cut by the kill
         acknowledged, promised = map(int, [line for line in lines if line.endswith("\n")][-1].split())
         store = SqlStore(tmp_path / "k.sqlite", [table], log_path=tmp_path / "k.wal", incarnation=ME)
-        rows = store.count("idx")
+        rows = table.count(store)
         assert rows >= acknowledged
         assert rows % 2 == 0
         promises = [int(payload) for payload in store.log()]
         assert len(promises) >= promised  # a body whose promise was never made may be there as well
-        assert all(store.get("idx", (n,)) == (b"%d" % n,) for n in promises)
+        assert all(table.get(store, n) == Body(n, b"%d" % n) for n in promises)
         store.close()

@@ -11,8 +11,8 @@ import pytest
 from snapshot_tools import EVERY, START_US, TABLES, Answer, Offering, Taking, known_changes, many_accounts
 
 from supervm.common.contract.core import Persist, Send
-from supervm.common.contract.records import Put
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
+from supervm.common.parts.ledger_tables import ACCOUNTS, HEADERS, SNAPSHOT, AccountRow
 from supervm.common.parts.snapshot import offering, taking
 from supervm.common.parts.snapshot.taking import ANSWER_US, SEEK_AGAIN_US, SnapshotTaker
 from supervm.common.parts.validator_changes import ChangeStore
@@ -115,8 +115,8 @@ def test_a_second_snapshot_takes_the_place_of_the_first() -> None:
     assert node.run()
     node.adopt()
     assert node.ledger.base_height == 40
-    assert {key[0] for key, _ in node.store.scan("accounts")} == {40}
-    assert [key for key, _ in node.store.scan("snapshot")] == [("base",)]
+    assert {row.since for row in ACCOUNTS.rows(node.store)} == {40}
+    assert [row.name for row in SNAPSHOT.rows(node.store)] == ["base"]
 
 
 def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> None:
@@ -141,8 +141,8 @@ def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> 
         store.commit(taker.records())
         ledger.reload()
         same_state(ledger, source, 24)
-        assert store.count("accounts") == len(ledger.accounts)
-        assert store.count("headers") == 0
+        assert ACCOUNTS.count(store) == len(ledger.accounts)
+        assert HEADERS.count(store) == 0
 
 
 # --- bad peers ------------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_start_that_is_not_certified_begins_nothing(
     assert not node.run()
     assert [peer for peer, _ in node.errors] == [b"bad"]
     assert not node.taker.is_taking
-    assert [node.store.count(table) for table in ("accounts", "snapshot")] == [0, 0]
+    assert [table.count(node.store) for table in (ACCOUNTS, SNAPSHOT)] == [0, 0]
 
 
 @pytest.mark.parametrize("rest", [None, SnapshotChunk(24, FIRST_KEY, b"", b"")], ids=["silent", "not here"])
@@ -346,11 +346,11 @@ def test_a_node_that_got_the_blocks_meanwhile_drops_the_snapshot(source: Offerin
     node.taker.reached(24)
     node.effects()
     assert not node.taker.is_taking
-    assert node.store.count("snapshot") == 0
+    assert SNAPSHOT.count(node.store) == 0
     # what was on its way to the disk when the rest was removed goes at the next start
     node.start()
     node.effects()
-    assert node.store.count("accounts") == 0
+    assert ACCOUNTS.count(node.store) == 0
 
 
 def test_a_peer_that_offers_what_it_does_not_serve_is_not_asked_first_for_ever(source: Offering) -> None:
@@ -377,7 +377,7 @@ def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
     node.taker.behind(START_US, FAR)
     node.run(3)
     assert node.taker.height == 16
-    assert {key[0] for key, _ in node.store.scan("accounts")} == {16}
+    assert {row.since for row in ACCOUNTS.rows(node.store)} == {16}
     more_chain, more_steps = many_accounts(40)
     newer = Offering(more_chain, more_steps)
     node.peers = {b"a": peer_of(newer), b"b": peer_of(newer)}
@@ -386,7 +386,7 @@ def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
     assert node.taker.height == 40
     node.adopt()
     same_state(node.ledger, newer, 40)
-    assert {key[0] for key, _ in node.store.scan("accounts")} == {40}
+    assert {row.since for row in ACCOUNTS.rows(node.store)} == {40}
 
 
 def test_with_nobody_connected_it_waits_and_goes_on(source: Offering) -> None:
@@ -529,15 +529,17 @@ def test_a_snapshot_on_disk_that_the_state_has_passed_is_removed_at_start(source
     node.start()
     assert not node.taker.is_taking
     node.effects()
-    assert {key[0] for key, _ in node.store.scan("accounts")} == {0}
-    assert node.store.count("snapshot") == 0
+    assert {row.since for row in ACCOUNTS.rows(node.store)} == {0}
+    assert SNAPSHOT.count(node.store) == 0
 
 
 def test_leaves_that_rotted_on_disk_stop_the_node(source: Offering) -> None:
     node = Taking(CHAIN, {b"a": peer_of(source)})
     node.taker.behind(START_US, FAR)
     assert node.run()
-    node.store.commit([Put("accounts", (24, CHAIN.account("alice")), (encode_account(Account(1, 0, bytes(32), 0)),))])
+    node.store.commit(
+        [ACCOUNTS.put(AccountRow(24, CHAIN.account("alice"), encode_account(Account(1, 0, bytes(32), 0))))]
+    )
     with pytest.raises(SupplyMismatch):
         node.adopt()
 

@@ -108,9 +108,8 @@ def test_a_hundred_thousand_messages_are_applied_exactly_once_through_kills_of_e
         assert exchange.standing(store) == total
     with closing(SqlStore(tmp_path / "receiver.sqlite", exchange.TABLES)) as store:
         assert exchange.standing(store) == total
-        rows = list(store.scan("applied"))
-    assert [key[0] for key, _ in rows] == list(range(total))
-    assert all(value == (exchange.payload(key[0]),) for key, value in rows)
+        rows = list(exchange.APPLIED.rows(store))
+    assert rows == [exchange.AppliedRow(n, exchange.payload(n)) for n in range(total)]
 
 
 class Stepped:
@@ -186,5 +185,5 @@ def test_the_same_cores_run_under_a_hand_stepped_clock_with_crashes_at_any_point
             break
     assert exchange.standing(sender.store) == exchange.standing(receiver.store) == total
     assert crashes > 3
-    rows = list(receiver.store.scan("applied"))
-    assert [(key[0], value[0]) for key, value in rows] == [(n, exchange.payload(n)) for n in range(total)]
+    rows = list(exchange.APPLIED.rows(receiver.store))
+    assert rows == [exchange.AppliedRow(n, exchange.payload(n)) for n in range(total)]

@@ -11,20 +11,22 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 from chain_tools import GENESIS_TIME_MS, make_test_chain, test_key
-from guestbook import GUESTBOOK, Guestbook, Note, Notes, Sign, Visitor
+from guestbook import GUESTBOOK, Guestbook, Note, NoteLeft, Notes, Sign, Visitor
 from guestbook_tiers import environment
 
 from supervm.common.contract import core as c
+from supervm.common.contract.events import Event
 from supervm.common.driver import Driver, Identity
+from supervm.common.driver.events import MessageNotSent, PeerDown, PeerUp
 from supervm.common.host.keyfile import make_key_file
 from supervm.common.link.connection import LocalNode
+from supervm.common.parts.events import PeerFault, Throttled
 from supervm.common.parts.shell import wire_of
 from supervm.common.services.client import call, watch
 from supervm.common.storage.memory import MemoryStore
@@ -61,7 +63,7 @@ def make_edge(reader: Any, **values: int) -> EdgeWithGuestbook:
 
 
 def make_visitor(*targets: tuple[bytes | None, str]) -> Visitor:
-    return Visitor(targets, random.Random(2))
+    return Visitor(VISITOR.public, CHAIN.chain_id, targets, random.Random(2))
 
 
 def make_store() -> MemoryStore:
@@ -93,7 +95,7 @@ def test_a_note_is_kept_told_and_still_there_after_a_restart() -> None:
     store = make_store()
     ends = Ends(store)
     ends.sign("was here")
-    assert ends.edge.told("note") == [{"author": VISITOR.public.hex(), "number": 1}]
+    assert ends.edge.told(NoteLeft) == [NoteLeft(VISITOR.public.hex(), 1)]
     ends.sign("and here")
     assert ends.notes() == [(1, "was here"), (2, "and here")]
     again = Ends(store, notes_max=2)
@@ -119,11 +121,11 @@ def test_the_edge_declares_what_the_guestbook_brings() -> None:
 def test_a_note_that_breaks_the_rule_is_blamed_on_its_sender_and_costs_it() -> None:
     ends = Ends(make_store())
     ends.sign("two\nlines")
-    (fault,) = ends.edge.told("peer-fault")
-    assert (fault["code"], ends.notes()) == ("note", [])
+    (fault,) = ends.edge.told(PeerFault)
+    assert (fault.code, ends.notes()) == ("note", [])
     while not ends.edge.holds:
         ends.edge.receive(VISITOR.public, Note("again"))
-    assert ends.edge.told("throttled")
+    assert ends.edge.told(Throttled)
 
 
 # --- the driver -----------------------------------------------------------------------------------------------------
@@ -133,7 +135,7 @@ class Running:
     """A core under the shipped driver."""
 
     def __init__(self, core: Any, key: Any, store: Any, tier: int, listen: str | None) -> None:
-        self.seen: dict[str, list[Mapping[str, Any]]] = {}
+        self.seen: dict[type[Event], Event] = {}
         self._changed = trio.Event()
         self.driver = Driver(
             core,
@@ -144,16 +146,16 @@ class Running:
             sink=self._sink,
         )
 
-    def _sink(self, name: str, fields: Mapping[str, Any], _level: str, /) -> None:
-        self.seen.setdefault(name, []).append(fields)
+    def _sink(self, event: Event, /) -> None:
+        self.seen.setdefault(type(event), event)
         self._changed.set()
         self._changed = trio.Event()
 
-    async def until(self, name: str) -> Mapping[str, Any]:
+    async def until(self, kind: type[Event]) -> Event:
         with trio.fail_after(20):
-            while name not in self.seen:
+            while kind not in self.seen:
                 await self._changed.wait()
-        return self.seen[name][0]
+        return self.seen[kind]
 
     async def ask(self, request: Any) -> Any:
         replies: list[c.Reply] = []
@@ -170,9 +172,9 @@ async def test_a_note_travels_between_two_drivers(nursery: trio.Nursery) -> None
     (address,) = await nursery.start(edge.driver.run)
     visitor = Running(make_visitor((EDGE.public, address)), VISITOR, MemoryStore(()), 4, None)
     await nursery.start(visitor.driver.run)
-    await visitor.until("peer-up")
+    await visitor.until(PeerUp)
     assert await visitor.ask(Sign("by wire")) == 1
-    assert (await edge.until("note"))["author"] == VISITOR.public.hex()
+    assert await edge.until(NoteLeft) == NoteLeft(VISITOR.public.hex(), 1)
     (note,) = await edge.ask(Notes())
     assert (note["number"], note["text"]) == (1, "by wire")
     await visitor.driver.stop()
@@ -197,12 +199,14 @@ async def test_an_edge_without_a_guestbook_is_never_sent_a_note(nursery: trio.Nu
     core = make_visitor((EDGE.public, address))
     visitor = Running(core, VISITOR, MemoryStore(()), 4, None)
     await nursery.start(visitor.driver.run)
-    await visitor.until("peer-up")
+    await visitor.until(PeerUp)
     assert await visitor.ask(Sign("to whom?")) == 0
     core.outbox.send(EDGE.public, Note("a part that does not look"))  # type: ignore[arg-type]
     await visitor.ask(Sign("step"))
-    assert (await visitor.until("message-not-sent"))["kind"] == "Note"
-    assert "peer-down" not in edge.seen
+    not_sent = await visitor.until(MessageNotSent)
+    assert isinstance(not_sent, MessageNotSent)
+    assert not_sent.kind == "Note"
+    assert PeerDown not in edge.seen
     nursery.cancel_scope.cancel()
 
 
@@ -252,7 +256,7 @@ async def test_the_program_needs_no_more_than_the_line(tmp_path: Path, nursery: 
         assert line, process.communicate()[1]
         visitor = Running(make_visitor((None, json.loads(line)["listen"])), VISITOR, MemoryStore(()), 4, None)
         await nursery.start(visitor.driver.run)
-        await visitor.until("peer-up")
+        await visitor.until(PeerUp)
         with trio.fail_after(20):
             async with watch(folder / "node.sock") as events:
                 for text in ("one", "two"):

@@ -66,7 +66,7 @@ def test_another_set_takes_over_and_everybody_follows(tmp_path: Path) -> None:
         until(lambda: statuses(nodes), lambda it: it.get(5) == "R4")
         said = [json.loads(line) for path in tmp_path.glob("*/errors") for line in path.read_text().splitlines()]
         # the one that is to join and the one that has left: they follow, and their operators are told so
-        assert {event["event"] for event in said} <= {"no-seat"}
+        assert {event["event"] for event in said} <= {"no-seat"}, said
     finally:
         nodes.stop(number=signal.SIGKILL)
 

@@ -12,6 +12,7 @@ from types import ModuleType
 
 import pytest
 
+from supervm.common.contract.events import Event
 from supervm.common.parts.costs import COSTS
 from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Shell
@@ -145,18 +146,30 @@ def test_the_options_are_those_of_the_tier(tier: int, node: type[Shell]) -> None
 # --- events -----------------------------------------------------------------------------------------------------------
 
 
-def published(path: Path) -> set[str]:
-    """The names that a module gives to `publish`; one that cannot be read off the text is an error."""
-    found: set[str] = set()
+def imported_as(path: Path) -> ModuleType:
+    """The module that a source file is."""
+    return importlib.import_module(".".join(path.with_suffix("").parts[path.parts.index("src") + 1 :]))
+
+
+def called(call: ast.Call, module: ModuleType) -> object:
+    """What a call in a module's text calls: a name of the module or of a module in it; else None."""
+    match call.func:
+        case ast.Name(name):
+            return vars(module).get(name)
+        case ast.Attribute(ast.Name(place), name):
+            return getattr(vars(module).get(place), name, None)
+    return None
+
+
+def published(path: Path) -> set[type[Event]]:
+    """The events that a module gives to `publish`; one that cannot be read off the text is an error."""
+    found: set[type[Event]] = set()
     for call in ast.walk(ast.parse(path.read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "publish":
-            literals = [
-                leaf.value
-                for leaf in ast.walk(call.args[0])
-                if isinstance(leaf, ast.Constant) and isinstance(leaf.value, str)
-            ]
-            assert literals, f"{path.relative_to(ROOT)}:{call.lineno}: the event's name is no literal"
-            found.update(literals)
+            made = [called(leaf, imported_as(path)) for leaf in ast.walk(call.args[0]) if isinstance(leaf, ast.Call)]
+            kinds = [kind for kind in made if isinstance(kind, type) and issubclass(kind, Event)]
+            assert kinds, f"{path.relative_to(ROOT)}:{call.lineno}: no event is made in the call"
+            found.update(kinds)
     return found
 
 
@@ -193,10 +206,68 @@ def shared_by(tier: int) -> list[Path]:
     return sorted(found)
 
 
+def where(event: type[Event]) -> str:
+    return f"{event.__module__.removeprefix('supervm.')}.{event.__name__}"
+
+
 def test_every_event_is_declared_and_every_declared_one_published(tier: int, node: type[Shell]) -> None:
-    events = [*node.EVENTS, *(name for part in node.kinds_of_parts() for name in part.events)]
-    said = {name for path in (*folder(tier), *shared_by(tier)) for name in published(path)}
-    assert_same(node, "events", events, f"what {MEMBERS[tier]} and the shared parts in it publish", sorted(said))
+    events = [*node.EVENTS, *(event for part in node.kinds_of_parts() for event in part.events)]
+    said = {event for path in (*folder(tier), *shared_by(tier)) for event in published(path)}
+    place = f"what {MEMBERS[tier]} and the shared parts in it publish"
+    assert_same(node, "events", sorted(map(where, events)), place, sorted(map(where, said)))
+    assert set(node.declared_events()) == said
+
+
+SAID_OF_ALL = "every node"
+SECTIONS = {SAID_OF_ALL: (1, 2, 3, 4), "validators": (1,), "miners": (2,), "edges and phones": (3, 4)}
+"""Section of docs/configuration.md -> the tiers that it is about."""
+Row = tuple[str, tuple[str, ...]]
+
+
+def rows(section: str) -> dict[Row, str]:
+    """(Name, fields) of each event that a section lists -> its level."""
+    text = (ROOT / "docs" / "configuration.md").read_text()
+    _, found, rest = text.partition(f"### Events of {section}\n")
+    assert found, f"docs/configuration.md has no section of the events of {section}"
+    listed = re.findall(r"^\| `([\w-]+)` \| ([\w ]+) \| ([\w, ]*) ?\|", rest.split("\n#")[0], re.MULTILINE)
+    return {(name, tuple(re.findall(r"\w+", fields))): level for name, level, fields in listed}
+
+
+def row_of(event: type[Event]) -> Row:
+    fields = tuple(name for name in event.__struct_fields__ if name not in ("level", "about"))
+    return event.NAME, fields
+
+
+def said_by_all() -> set[type[Event]]:
+    """What the driver and the host of every node say."""
+    modules = [importlib.import_module(f"supervm.common.{place}.events") for place in ("driver", "host")]
+    return {
+        value
+        for module in modules
+        for value in vars(module).values()
+        if isinstance(value, type) and issubclass(value, Event) and value is not Event
+    }
+
+
+def events_of(tier: int) -> dict[Row, type[Event]]:
+    return {row_of(event): event for event in (*node_of(tier).declared_events(), *said_by_all())}
+
+
+def test_every_event_of_a_tier_stands_in_the_owners_tables(tier: int) -> None:
+    listed: dict[Row, str] = {}
+    for section, tiers in SECTIONS.items():
+        if tier in tiers:
+            listed |= rows(section)
+    for row, event in events_of(tier).items():
+        assert row in listed, f"{where(event)}: docs/configuration.md has no row of {row}"
+        levels = listed[row].split(" or ")
+        assert levels == [event.LEVEL] if event.level is Event.level else len(levels) > 1, f"{where(event)}: {levels}"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_owners_tables_list_nothing_else(section: str) -> None:
+    for row in rows(section):
+        assert any(row in events_of(tier) for tier in SECTIONS[section]), f"nobody says {row}"
 
 
 # --- hooks ------------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ from supervm.sim.invariants import Monitor
 from supervm.sim.run import run_scenario, set_up
 from supervm.sim.scenario.schema import read_scenario
 from supervm.tier_l1_super.consensus import host as consensus
+from supervm.tier_l1_super.events import DatabaseOlderThanLog
 
 TIMES = Parameters(1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250)
 
@@ -40,8 +41,8 @@ def test_a_database_below_the_floor_makes_an_observer_that_catches_up(monkeypatc
     net.world.start(host.node_id)
     net.world.run(50_000)
     assert (host.core.seat.amnesia, host.core.index) == (True, None)
-    (event,) = [event for _, event in host.events if event.name == "database-older-than-log"]
-    assert "height" in event.fields["reason"]
+    (event,) = [said.event for _, said in host.events if isinstance(said.event, DatabaseOlderThanLog)]
+    assert "height" in event.reason
     net.world.run(1_500_000)
     monitor.sample()
     assert host.core.seat.amnesia, "in an endless epoch it observes as long as it runs"

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervm.common.contract.records import Append, Column, Prune, Put, TableSpec
+from supervm.common.contract.records import Append, Prune
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.sim.errors import SimulationError
 from supervm.sim.exact import (
     KEPT,
@@ -30,7 +31,13 @@ from supervm.sim.exact import (
     one_way_us,
 )
 
-TABLE = TableSpec("rows", (Column("key", "int"),), (Column("value", "bytes"),))
+
+class Row(TableRow, frozen=True):
+    key: PrimaryKey[int]
+    value: bytes
+
+
+TABLE = Table("rows", Row)
 
 
 @given(st.lists(st.one_of(st.integers(0, 20), st.none()), max_size=200))
@@ -150,7 +157,7 @@ def disk_with(*groups: bytes) -> VirtualDisk:
     """Return a disk whose log has one group per payload, and whose table has as many rows."""
     disk = VirtualDisk((TABLE,))
     for number, payload in enumerate(groups):
-        disk.waiting.append((number + 1, (Append(payload), Put("rows", (number,), (payload,)))))
+        disk.waiting.append((number + 1, (Append(payload), TABLE.put(Row(number, payload)))))
         disk.begin(None)
         disk.end()
     disk.crash()
@@ -163,11 +170,11 @@ def disk_with(*groups: bytes) -> VirtualDisk:
 def test_a_crash_in_the_middle_of_a_write(outcome: int, rows: int, log: list[bytes], told: int) -> None:
     """The group under way is lost, torn between tables and log, or there after all; what only waited is lost."""
     disk = disk_with(b"a")
-    disk.waiting.append((2, (Append(b"b"), Put("rows", (1,), (b"b",)))))
+    disk.waiting.append((2, (Append(b"b"), TABLE.put(Row(1, b"b")))))
     disk.begin(None)
     disk.waiting.append((3, (Append(b"c"),)))
     assert len(disk.lose_power(outcome)) == told
-    assert (disk.count("rows"), disk.log()) == (rows, log)
+    assert (TABLE.count(disk), disk.log()) == (rows, log)
     assert not disk.waiting
 
 
@@ -176,12 +183,12 @@ def test_a_lost_log_begins_anew_with_the_write_that_asks_for_it(outcome: int) ->
     """Power lost before or between: the log stays lost; afterwards it holds what that write put there."""
     disk = disk_with(b"a", b"b")
     disk.lose_log()
-    begin = (Put("rows", (9,), (b"epoch",)), Prune((b"kept",), begin=True), Append(b"vote"))
+    begin = (TABLE.put(Row(9, b"epoch")), Prune((b"kept",), begin=True), Append(b"vote"))
     disk.waiting.append((3, begin))
     disk.begin(None)
     assert disk.log_lost
     disk.lose_power(outcome)
-    assert (disk.log_lost, disk.get("rows", (9,)) is None) == (outcome != KEPT, outcome == LOST)
+    assert (disk.log_lost, TABLE.get(disk, 9) is None) == (outcome != KEPT, outcome == LOST)
     assert disk.log() == ([b"kept", b"vote"] if outcome == KEPT else [])
 
 
@@ -212,13 +219,13 @@ def test_damage_to_the_log(damage: object, log: list[bytes], lost: bool) -> None
     """A flipped bit in the last group is a torn tail, anywhere else it makes an observer, as a lost log does."""
     disk = disk_with(b"a", b"b", b"c")
     damage(disk)  # type: ignore[operator]
-    assert (disk.log(), disk.log_lost, disk.count("rows")) == (log, lost, 3)
+    assert (disk.log(), disk.log_lost, TABLE.count(disk)) == (log, lost, 3)
 
 
 def test_a_backup_brings_back_everything_and_shows_nothing() -> None:
     """After `restore` tables and log are those of the moment of the snapshot; pruning makes one group."""
     disk = disk_with(b"a", b"b")
     backup = disk.snapshot()
-    disk.commit((Prune((b"z",)), Put("rows", (9,), (b"z",))))
+    disk.commit((Prune((b"z",)), TABLE.put(Row(9, b"z"))))
     disk.restore(backup)
-    assert (disk.log(), disk.count("rows"), disk.log_lost) == ([b"a", b"b"], 2, False)
+    assert (disk.log(), TABLE.count(disk), disk.log_lost) == ([b"a", b"b"], 2, False)

@@ -8,10 +8,12 @@ from contextlib import ExitStack
 from typing import Any
 from unittest.mock import patch
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 
 from supervm.common.contract.records import Append, Put
+from supervm.common.contract.tables import AnyTable, TableRow
+from supervm.common.parts.ledger_tables import ACCOUNTS, BLOCK_RECEIPTS, HEADERS, AccountRow, HeaderRow, ReceiptsRow
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
@@ -20,9 +22,10 @@ from supervm.protocol.state.account import decode_account, encode_account
 from supervm.sim.exact import Deployment, Persisted, Sent
 from supervm.sim.invariants import Monitor, scan_cores
 from supervm.sim.invariants.determinism import faults_in
+from supervm.tier_l1_super.tables import BATCHES, BLOCKS, CHECKPOINTS, BlockRow, CheckpointRow
 
 Tamper = Callable[[Any], Any]
-Change = Callable[[tuple[Any, ...], tuple[Any, ...]], tuple[Any, ...]]
+Change = Callable[[Any], TableRow]
 """(key, value) of a row -> another value."""
 
 
@@ -90,8 +93,8 @@ def replayed(good: tuple[Deployment, list[Any], Monitor], tamper: Tamper) -> set
     return {violation.name for violation in show(good, tamper).violations}
 
 
-def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
-    """Change the value of the nth row of a table that a host writes."""
+def rows(host: str, table: AnyTable, change: Change, nth: int = 1) -> Tamper:
+    """Change the nth row of a table that a host writes."""
     seen = [0]
 
     def tamper(event: Any) -> Any:
@@ -99,12 +102,12 @@ def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
             return event
         records = []
         for record in event.records:
-            if type(record) is Put and record.table == table:
+            if type(record) is Put and record.table == table.name:
                 seen[0] += 1
                 if seen[0] == nth:
-                    record = Put(table, record.key, change(record.key, record.value))
+                    record = table.put(change(record.row))
             records.append(record)
-        return msgspec.structs.replace(event, records=tuple(records))
+        return replace(event, records=tuple(records))
 
     return tamper
 
@@ -112,48 +115,47 @@ def rows(host: str, table: str, change: Change, nth: int = 1) -> Tamper:
 def leaf(**changes: Any) -> Change:
     """Change fields of an account's leaf; a callable gets the old value."""
 
-    def change(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
-        account = decode_account(value[0])
-        return (
-            encode_account(
-                account._replace(
-                    **{name: new(getattr(account, name)) if callable(new) else new for name, new in changes.items()}
-                )
-            ),
-        )
+    def change(row: AccountRow) -> AccountRow:
+        account = decode_account(row.leaf)
+        new = {name: new(getattr(account, name)) if callable(new) else new for name, new in changes.items()}
+        return replace(row, leaf=encode_account(account._replace(**new)))
 
     return change
 
 
 def header(**changes: Any) -> Change:
     """Change fields of a checkpoint header."""
-    return lambda _, value: (encode(msgspec.structs.replace(decode(CheckpointHeader, value[0]), **changes)), value[1])
+
+    def change(row: HeaderRow) -> HeaderRow:
+        return replace(row, checkpoint=encode(replace(decode(CheckpointHeader, row.checkpoint), **changes)))
+
+    return change
 
 
-def twice(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
+def twice(row: ReceiptsRow) -> ReceiptsRow:
     """Repeat the first receipt."""
-    receipts = decode(BlockReceipts, value[0], bytes_max=1 << 20).receipts
-    return (encode(BlockReceipts(1, (*receipts, receipts[0]))),)
+    receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 20).receipts
+    return replace(row, receipts=encode(BlockReceipts(1, (*receipts, receipts[0]))))
 
 
-def false_receipt(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
+def false_receipt(row: ReceiptsRow) -> ReceiptsRow:
     """Say that the first transfer failed."""
-    receipts = decode(BlockReceipts, value[0], bytes_max=1 << 20).receipts
-    return (encode(BlockReceipts(1, (msgspec.structs.replace(receipts[0], status=0), *receipts[1:]))),)
+    receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 20).receipts
+    return replace(row, receipts=encode(BlockReceipts(1, (replace(receipts[0], status=0), *receipts[1:]))))
 
 
-def other_header(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
+def other_header(row: CheckpointRow) -> CheckpointRow:
     """Put another checkpoint into a certified one."""
-    checkpoint = decode(CertifiedCheckpoint, value[0], bytes_max=1 << 20)
-    changed = msgspec.structs.replace(checkpoint.header, ts_ms=checkpoint.header.ts_ms + 1)
-    return (encode(CertifiedCheckpoint(1, changed, checkpoint.signatures)),)
+    checkpoint = decode(CertifiedCheckpoint, row.checkpoint, bytes_max=1 << 20)
+    changed = replace(checkpoint.header, ts_ms=checkpoint.header.ts_ms + 1)
+    return replace(row, checkpoint=encode(CertifiedCheckpoint(1, changed, checkpoint.signatures)))
 
 
-def other_parent(_: tuple[Any, ...], value: tuple[Any, ...]) -> tuple[Any, ...]:
+def other_parent(row: BlockRow) -> BlockRow:
     """Hang a block onto something else."""
-    block = decode(Block, value[0], bytes_max=1 << 20)
-    changed = msgspec.structs.replace(block.header, parent_hash=bytes([7]) * 32)
-    return (encode(msgspec.structs.replace(block, header=changed)), value[1])
+    block = decode(Block, row.block, bytes_max=1 << 20)
+    changed = replace(block.header, parent_hash=bytes([7]) * 32)
+    return replace(row, block=encode(replace(block, header=changed)))
 
 
 def no_append(host: str) -> Tamper:
@@ -161,9 +163,7 @@ def no_append(host: str) -> Tamper:
     return lambda event: (
         event
         if type(event) is not Persisted or event.host.name != host
-        else msgspec.structs.replace(
-            event, records=tuple(record for record in event.records if type(record) is not Append)
-        )
+        else replace(event, records=tuple(record for record in event.records if type(record) is not Append))
     )
 
 
@@ -171,15 +171,16 @@ def no_release(event: Any) -> Any:
     """Lose the rows of a phone's payments."""
     if type(event) is not Persisted or event.host.name != "l4-0":
         return event
-    return msgspec.structs.replace(event, records=())
+    return replace(event, records=())
 
 
 def no_batches(event: Any) -> Any:
     """Lose the bodies of batches that a validator writes down with its votes."""
     if type(event) is not Persisted or event.host.name != "l1-2":
         return event
-    return msgspec.structs.replace(
-        event, records=tuple(record for record in event.records if type(record) is not Put or record.table != "batches")
+    return replace(
+        event,
+        records=tuple(record for record in event.records if type(record) is not Put or record.table != BATCHES.name),
     )
 
 
@@ -189,18 +190,18 @@ ACCOUNTS_OF_GENESIS = 6
 @pytest.mark.parametrize(
     ("rule", "tamper"),
     [
-        ("S7", lambda: rows("l1-1", "headers", header(state_root=bytes(32)), 3)),
-        ("S7", lambda: rows("l2-0", "headers", header(receipts_root=bytes([1]) * 32), 4)),
-        ("C1", lambda: rows("l1-0", "headers", header(supply=1), 1)),
-        ("C2", lambda: rows("l1-2", "accounts", leaf(balance=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
-        ("C3", lambda: rows("l2-1", "accounts", leaf(balance=lambda old: old - 1), ACCOUNTS_OF_GENESIS + 2)),
-        ("S11", lambda: rows("l1-3", "accounts", leaf(next_seq=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
-        ("S12", lambda: rows("l1-0", "receipts", twice)),
-        ("C5", lambda: rows("l1-0", "receipts", false_receipt)),
-        ("S8", lambda: rows("l1-1", "checkpoints", other_header, 2)),
-        ("N4", lambda: rows("l1-1", "checkpoints", other_header, 2)),
-        ("S1", lambda: rows("l1-2", "blocks", other_parent, 2)),
-        ("S2", lambda: rows("l1-0", "blocks", other_parent, 2)),
+        ("S7", lambda: rows("l1-1", HEADERS, header(state_root=bytes(32)), 3)),
+        ("S7", lambda: rows("l2-0", HEADERS, header(receipts_root=bytes([1]) * 32), 4)),
+        ("C1", lambda: rows("l1-0", HEADERS, header(supply=1), 1)),
+        ("C2", lambda: rows("l1-2", ACCOUNTS, leaf(balance=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
+        ("C3", lambda: rows("l2-1", ACCOUNTS, leaf(balance=lambda old: old - 1), ACCOUNTS_OF_GENESIS + 2)),
+        ("S11", lambda: rows("l1-3", ACCOUNTS, leaf(next_seq=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
+        ("S12", lambda: rows("l1-0", BLOCK_RECEIPTS, twice)),
+        ("C5", lambda: rows("l1-0", BLOCK_RECEIPTS, false_receipt)),
+        ("S8", lambda: rows("l1-1", CHECKPOINTS, other_header, 2)),
+        ("N4", lambda: rows("l1-1", CHECKPOINTS, other_header, 2)),
+        ("S1", lambda: rows("l1-2", BLOCKS, other_parent, 2)),
+        ("S2", lambda: rows("l1-0", BLOCKS, other_parent, 2)),
         ("S6", lambda: no_append("l1-0")),
         ("S6", lambda: no_batches),
         ("T16", lambda: no_release),

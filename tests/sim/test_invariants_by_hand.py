@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import pytest
 from invariant_scene import CHECKPOINT, FINALIZE, NOTARIZE, NULLIFY, A, B, Scene
+from msgspec import UNSET
 
 from supervm.common.contract.core import Publish, Reply
-from supervm.common.contract.records import Put
+from supervm.common.contract.events import Event
+from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
@@ -30,6 +31,8 @@ from supervm.sim.exact import Deployment, HostStarted, HostStopped, Persisted, S
 from supervm.sim.invariants import RULES, Monitor
 from supervm.sim.invariants.roots import history_root, rebuilt_root
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, HeldCertificate, NotarizePromise
+from supervm.tier_l1_super.events import Accusation, Solvency
+from supervm.tier_l1_super.tables import BATCHES, BatchRow
 
 
 def two_blocks_at_one_height(scene: Scene) -> None:
@@ -155,7 +158,7 @@ def bits_without_record(scene: Scene) -> None:
 
 
 def two_transfers_of_a_phone(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.tables import payment_record
     from supervm.tier_l4_mobile.wallet.payments import Payment
 
     for amount in (1, 2):
@@ -170,17 +173,17 @@ def two_transfers_of_a_phone(scene: Scene) -> None:
             valid_until_ms=1 << 50,
         ).raw
         payment = Payment(amount, b"a", b"b", amount, 1, b"", 0, "", 0, raw=raw, released=True)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
         scene.sent("l4-0", Submit((raw,)), "l3-0")
 
 
 def two_fates(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_row
+    from supervm.tier_l4_mobile.tables import payment_record
     from supervm.tier_l4_mobile.wallet.payments import CLOSED, Payment
 
     for status in ("expired", "R4"):
         payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_row(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
 
 
 def false_balance(scene: Scene) -> None:
@@ -196,8 +199,13 @@ def header_of_no_chain(scene: Scene) -> None:
     scene.monitor.wallets.judge()
 
 
-def published(name: str, **fields: Any) -> Callable[[Scene], None]:
-    return lambda scene: scene.monitor._on(Stepped(1, scene.deployment.host("l1-0"), 1, None, (Publish(name, fields),)))  # type: ignore[arg-type]
+def published(event: Event) -> Callable[[Scene], None]:
+    effects = (Publish(event),)
+    return lambda scene: scene.monitor._on(Stepped(1, scene.deployment.host("l1-0"), 1, None, effects))  # type: ignore[arg-type]
+
+
+def accusation(kind: str, validator: int, evidence: str = "") -> Callable[[Scene], None]:
+    return published(Accusation(kind, validator, UNSET, evidence))
 
 
 def halted(scene: Scene) -> None:
@@ -228,11 +236,11 @@ def halted(scene: Scene) -> None:
         ("N1", two_fates),
         ("S15", false_balance),
         ("S15", header_of_no_chain),
-        ("S13", published("solvency", transfer="00")),
-        ("A1", published("evidence", kind="E1", validator=1, evidence="")),
-        ("A2", published("evidence", kind="E1", validator=77)),
-        ("A3", published("evidence", kind="E7", validator=2)),
-        ("A2", published("evidence", kind="E1", validator=1, evidence="no hexadecimal digits")),
+        ("S13", published(Solvency("00", 1))),
+        ("A1", accusation("E1", 1)),
+        ("A2", accusation("E1", 77)),
+        ("A3", accusation("E7", 2)),
+        ("A2", accusation("E1", 1, "no hexadecimal digits")),
         ("HALT", halted),
     ],
     ids=lambda item: item if isinstance(item, str) else getattr(item, "__name__", "scene"),
@@ -249,18 +257,18 @@ def test_true_evidence_against_an_adversary_is_no_violation() -> None:
     """A1-A3 are quiet when a double vote of an adversary is proved by its two signatures."""
     scene = Scene(actors={"l1-1": "equivocator"})
     one, two = scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B)
-    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, two)).hex())(scene)
+    accusation("E1", 1, encode(double_vote(one, two)).hex())(scene)
     assert not scene.broken
-    published("evidence", kind="E1", validator=1, evidence=encode(double_vote(one, one)).hex())(scene)
+    accusation("E1", 1, encode(double_vote(one, one)).hex())(scene)
     assert scene.broken == {"A2"}
 
 
-@pytest.mark.parametrize("fields", [{"kind": "E2", "validator": 1}, {"kind": "E1", "validator": 2}], ids=str)
-def test_evidence_of_something_else_is_none(fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(("kind", "validator"), [("E2", 1), ("E1", 2)])
+def test_evidence_of_something_else_is_none(kind: str, validator: int) -> None:
     """A2: the object must prove what the event says, of whom it says it."""
     scene = Scene(actors={"l1-1": "equivocator", "l1-2": "equivocator"})
     pair = double_vote(scene.vote(1, NOTARIZE, 3, A), scene.vote(1, NOTARIZE, 3, B))
-    published("evidence", **fields, evidence=encode(pair).hex())(scene)
+    accusation(kind, validator, encode(pair).hex())(scene)
     assert scene.broken == {"A2"}
 
 
@@ -274,7 +282,8 @@ def test_a_fork_that_somebody_publishes_must_prove_itself_and_then_is_one(signer
         CertifiedCheckpoint(1, header, scene.certificate(CHECKPOINT, 2, header.hash, signers).signatures)
         for header in headers
     )
-    published("evidence", kind="fork", evidence=encode(checkpoint_fork(one, other)).hex())(scene)
+    fork = checkpoint_fork(one, other)
+    published(ForkEvidence(height=fork.height, reason=fork.reason, evidence=encode(fork).hex()))(scene)
     assert scene.broken == {rule}
 
 
@@ -333,7 +342,7 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
         made = batch_of(scene, transfer.raw)
         scene.sent("l2-0", BatchMessage(encode(made)))
         watch._executed_ms["l1-0"] = now_ms
-        host.disk.commit([Put("batches", (made.header.digest,), (encode(made),))])
+        host.disk.commit([BATCHES.put(BatchRow(made.header.digest, encode(made)))])
         scene.durable("l1-0", BatchPromise(1, 0, made.header.digest, 1, bitmap))
         signed = scene.deployment.validators[0].sign(
             batch_vote_statement(scene.chain.chain_id, 0, made.header.digest, 1, bitmap)

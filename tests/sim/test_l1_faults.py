@@ -18,6 +18,7 @@ from supervm.sim.exact import Deployment
 from supervm.tier_l1_super.chain import executor, whereabouts
 from supervm.tier_l1_super.consensus.simplex.promises import ClosePromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.tables import BATCHES
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 
@@ -72,9 +73,8 @@ def test_a_body_that_comes_twice_is_no_fault() -> None:
     net.start()
     net.pay(0, net.random_rows(0, 5, random.Random(1)))
     net.settle(20)
-    _, (raw,) = next(iter(net.host("l1-1").disk.scan("batches")))
-    assert isinstance(raw, bytes)
-    net.world.inject(net.l1[1].public, net.l1[0].public, BatchMessage(raw))
+    row = next(BATCHES.rows(net.host("l1-1").disk))
+    net.world.inject(net.l1[1].public, net.l1[0].public, BatchMessage(row.batch))
     assert is_linked(net, 0, 1)
 
 
@@ -133,7 +133,7 @@ def test_a_validator_far_behind_catches_up_in_small_steps(monkeypatch: pytest.Mo
     net.world.start(net.l1[0].public)
     net.world.run(20_000_000)
     infos = net.validator_info()
-    assert max(info["executed_height"] for info in infos) - infos[0]["executed_height"] <= 1
+    assert max(info["height"] for info in infos) - infos[0]["height"] <= 1
     assert infos[0]["fees"] == infos[1]["fees"]
     assert core_of(net, 0).executor.queued == 0
 

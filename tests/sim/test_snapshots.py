@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.ledger_tables import ACCOUNTS
 from supervm.common.parts.snapshot import offering, taking
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.genesis import Parameters
@@ -136,7 +137,7 @@ def test_restarts_while_a_snapshot_is_taken_and_after_end_at_the_same_state() ->
     net.world.run(10_000_000)
     assert validator(net, 0).ledger.base_height > base
     assert validator(net, 0).ledger.header.state_root == validator(net, 1).ledger.header.state_root
-    since = {key[0] for key, _ in net.world.hosts[away[0]].disk.scan("accounts")}
+    since = {row.since for row in ACCOUNTS.rows(net.world.hosts[away[0]].disk)}
     assert since == {validator(net, 0).ledger.base_height}
 
 
@@ -183,7 +184,7 @@ def test_no_promise_is_broken_by_a_snapshot_wherever_the_power_fails(boundary: s
         assert isinstance(core, ValidatorNode | MinerNode)
         ledger = core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger
         assert ledger.base_height > 0
-        assert net.validator_info()[1]["executed_height"] - ledger.height <= 2
+        assert net.validator_info()[1]["height"] - ledger.height <= 2
     assert monitor.finish() == []
 
 

@@ -29,7 +29,8 @@ from supervm.common.contract.core import (
     Started,
     Tick,
 )
-from supervm.common.contract.records import Append, Column, TableSpec
+from supervm.common.contract.records import Append
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.protocol.wire.link import Heartbeat
 from supervm.sim.disturb.faults import FaultPlayer
 from supervm.sim.exact import (
@@ -50,7 +51,13 @@ from supervm.sim.exact import (
 )
 from supervm.sim.scenario import read_scenario
 
-TABLE = TableSpec("rows", (Column("key", "int"),), (Column("value", "bytes"),))
+
+class Row(TableRow, frozen=True):
+    key: PrimaryKey[int]
+    value: bytes
+
+
+TABLE = Table("rows", Row)
 NAMES = ["l1-0", "l1-1", "l1-2", "l1-3"]
 SECOND = 1_000_000
 ZERO_US = 5 * SECOND

@@ -11,6 +11,7 @@ from chain_tools import TestChain, make_test_chain
 from evidence_samples import batch_with, faulty_entries
 
 from supervm.common.contract.core import Effect, HangUp, Outbox, Persist, Publish
+from supervm.common.parts.events import PeerFault
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.address import encode_node_id
@@ -25,6 +26,7 @@ from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage,
 from supervm.protocol.wire.fields import Message
 from supervm.tier_l1_super.consensus.accuse import Accuser
 from supervm.tier_l1_super.consensus.seat import Seat
+from supervm.tier_l1_super.events import Accusation
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 
@@ -68,8 +70,8 @@ class Solo(HandDriver[ValidatorNode]):
         """Return what the published evidence proves, having seen that the event says the same."""
         found = []
         for effect in effects:
-            if isinstance(effect, Publish) and effect.name == "evidence":
-                fields = dict(effect.fields)
+            if isinstance(effect, Publish) and isinstance(effect.event, Accusation):
+                fields = effect.event.fields
                 culprit = check_evidence(decode_evidence(bytes.fromhex(fields.pop("evidence"))), self.chain.rules)
                 who = {"miner": encode_node_id(culprit.miner)} if culprit.miner else {"validator": culprit.validator}
                 assert fields == {"kind": culprit.kind, **who}
@@ -78,7 +80,8 @@ class Solo(HandDriver[ValidatorNode]):
 
 
 def rejections(effects: Sequence[Effect]) -> list[str]:
-    return [effect.fields["code"] for effect in effects if isinstance(effect, Publish) and effect.name == "peer-fault"]
+    events = [effect.event for effect in effects if isinstance(effect, Publish)]
+    return [event.code for event in events if isinstance(event, PeerFault)]
 
 
 def test_two_proposals_of_one_view() -> None:

@@ -7,11 +7,11 @@ from supervm.common.contract.records import Delete, Put
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.chain.batch import batch_header
 from supervm.tier_l1_super.batches.bodies import Bodies
-from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l1_super.tables import BATCHES, LOOSE, TABLES, BatchRow, LooseRow
 
 
 def _stored(epoch: int, digest: bytes) -> tuple[Put, ...]:
-    return Put("batches", (digest,), (b"body",)), Put("loose", (epoch, digest), ())
+    return BATCHES.put(BatchRow(digest, b"body")), LOOSE.put(LooseRow(epoch, digest))
 
 
 def test_a_body_whose_block_is_not_durable_yet_stays() -> None:
@@ -23,7 +23,7 @@ def test_a_body_whose_block_is_not_durable_yet_stays() -> None:
     bodies.executed((executed,))
     bodies.enter_epoch(1)
     records = [record for effect in outbox.drain() if isinstance(effect, Persist) for record in effect.records]
-    assert [record.key for record in records if isinstance(record, Delete) and record.table == "batches"] == [
+    assert [record.key for record in records if isinstance(record, Delete) and record.table == BATCHES.name] == [
         (loose.digest,)
     ]
 
@@ -36,4 +36,4 @@ def test_a_body_that_came_again_after_its_block_stays_also_after_a_restart() -> 
     store.commit(_stored(0, header.digest))
     Bodies(store, outbox).enter_epoch(1)
     records = [record for effect in outbox.drain() if isinstance(effect, Persist) for record in effect.records]
-    assert [record for record in records if isinstance(record, Delete) and record.table == "batches"] == []
+    assert [record for record in records if isinstance(record, Delete) and record.table == BATCHES.name] == []

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 from chain_tools import TestChain, make_test_chain
 
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.chain.votes import Vote, VoteKind

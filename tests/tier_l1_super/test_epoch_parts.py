@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from supervm.common.contract import core as c
 from supervm.common.contract.core import Outbox, Persist
-from supervm.common.contract.records import Append, Put
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.contract.records import Append
+from supervm.common.parts.events import PeerFault
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.manners import Manners, Rank
 from supervm.common.parts.peering import Peering
 from supervm.common.storage.memory import MemoryStore
@@ -70,7 +72,7 @@ from supervm.tier_l1_super.ground import Ground
 from supervm.tier_l1_super.head import Head
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l1_super.tables import BLOCKS, SEALS, TABLES, BlockRow, SealRow
 
 replace = msgspec.structs.replace
 OTHERS = (0, 1, 2, 4)
@@ -633,9 +635,9 @@ def test_history_is_served_across_epochs(stored: bool, with_tail: bool) -> None:
         ]
         for block, finalization in rows:
             raw = None if finalization is None else encode(finalization)
-            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+            served.store.commit([BLOCKS.put(BlockRow(block.header.height, encode(block), raw))])
         if with_tail:
-            served.store.commit([Put("seals", (3,), (encode(proof),))])
+            served.store.commit([SEALS.put(SealRow(3, encode(proof)))])
         served.head.found(5)
     elif with_tail:
         served.committed(tuple(blocks), proof.finalization, 0, proof.blocks)
@@ -679,7 +681,7 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
     if stored:
         for block in chain.blocks:
             raw = encode(whole.finalization) if block is chain.blocks[-1] else None
-            served.store.commit([Put("blocks", (block.header.height,), (encode(block), raw))])
+            served.store.commit([BLOCKS.put(BlockRow(block.header.height, encode(block), raw))])
         served.head.found(40)
     else:
         served.committed(tuple(chain.blocks), whole.finalization, 0)
@@ -810,7 +812,7 @@ def test_an_answer_that_crosses_the_change_of_epoch_is_no_fault() -> None:
     bench.get(1, CheckpointMessage(encode(chain.certified(3))))
     assert bench.core.seat.rules.epoch == 1
     events = bench.core.step(bench.now_us, c.Received(chain.node_id(1), answer))
-    assert [effect for effect in events if isinstance(effect, c.Publish) and effect.name == "peer-fault"] == []
+    assert [effect for effect in events if isinstance(effect, c.Publish) and isinstance(effect.event, PeerFault)] == []
 
 
 def test_a_sealed_node_restarts_sealed() -> None:

@@ -46,7 +46,7 @@ class Operator(HandDriver[ValidatorNode]):
         return self.replies[self.ask(request)]
 
     def warnings(self) -> list[str]:
-        return [event.name for event in self.events if event.level == "warning"]
+        return [event.NAME for event in self.events if event.level == "warning"]
 
 
 CHAIN = EpochChain(4)

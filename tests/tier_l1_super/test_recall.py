@@ -7,8 +7,9 @@ from typing import cast
 
 import pytest
 
-from supervm.common.contract.records import Append, Prune, Put
+from supervm.common.contract.records import Append, Prune
 from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.tier_l1_super.consensus.recall import NOTHING_HELD, Floors, held_by, highest, recall
@@ -22,7 +23,7 @@ from supervm.tier_l1_super.consensus.simplex.promises import (
     decode_promise,
     encode_promise,
 )
-from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l1_super.tables import BATCHES, TABLES, BatchRow
 
 DIGEST = b"b" * 32
 VOTE = BatchPromise(1, 3, DIGEST, 8, b"\xff")
@@ -32,9 +33,9 @@ def store(log: list[Promise], *, finalized: int = 0, certified: int = 0, batch: 
     made = MemoryStore(TABLES)
     made.commit(
         [
-            Put("ledger", ("finalized_height",), (finalized,)),
-            Put("ledger", ("certified_height",), (certified,)),
-            *([Put("batches", (DIGEST,), (b"body",))] if batch else []),
+            LEDGER.put(LedgerRow("finalized_height", finalized)),
+            LEDGER.put(LedgerRow("certified_height", certified)),
+            *([BATCHES.put(BatchRow(DIGEST, b"body"))] if batch else []),
             *(Append(encode_promise(item)) for item in log),
         ]
     )

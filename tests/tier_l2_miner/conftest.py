@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import decode, encode

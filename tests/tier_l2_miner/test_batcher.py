@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from supervm.common.parts.events import PeerFault
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.batch_certificate import (
@@ -199,7 +200,7 @@ def test_a_vote_that_cannot_be_for_this_batch_costs_its_sender(bench, open_batch
     message = BatchVoteMessage(BatchVote(1, digest=good.digest, signature=good.signature, **fields))
     peer = bench.net.edge if change == "stranger" else bench.net.node_ids[0]
     bench.receive(peer, message)
-    assert [e.name for e in bench.events if e.level == "warning"] == ["peer-fault"]
+    assert [type(event) for event in bench.events if event.level == "warning"] == [PeerFault]
     assert bench.core.batcher.held[good.digest].votes == {}
 
 
@@ -265,4 +266,5 @@ def test_a_command_is_answered(bench, open_batch):
 
     value = bench.call(Info())
     assert (value["mempool"], value["batches_open"]) == (2, 1)
-    assert value["peers"] == {"l1": 4, "l2": 0, "l3": 1, "l4": 0}
+    assert value["peers"] == 5
+    assert value["peers_by_tier"] == {"l1": 4, "l2": 0, "l3": 1, "l4": 0}

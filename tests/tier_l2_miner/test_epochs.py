@@ -9,6 +9,7 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 
+from supervm.common.parts.events import PeerFault
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
@@ -184,7 +185,7 @@ def test_descendants_of_the_sealing_block_are_left_out(kit: Any) -> None:
     chain.add()
     place.blocks(3, 3)
     assert (place.node.replica.ledger.height, place.epoch) == (3, 1)
-    assert [event for event in place.bench.events if event.name == "peer-fault"] == []
+    assert [event for event in place.bench.events if isinstance(event, PeerFault)] == []
 
 
 def test_a_restart_between_the_seal_and_its_certificate_loses_no_change(kit: Any) -> None:
@@ -223,7 +224,7 @@ def test_a_validator_that_left_is_not_blamed_for_what_it_still_sends(kit: Any) -
         for _ in range(5):
             place.bench.receive(chain.node_id(3), message)
     assert place.bench.hung_up == {}
-    assert [event for event in place.bench.events if event.name == "peer-fault"] == []
+    assert place.bench.told(PeerFault) == []
 
 
 def test_a_miner_that_was_off_while_everybody_changed_finds_its_way(kit: Any) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from supervm.common.parts.events import PeerFault
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches
 from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
+from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, Bodies
 
 
 def finalized_with_rival_batch(bench, *transfers):
@@ -32,7 +34,7 @@ def test_a_stranger_is_followed_only_while_no_validator_is_there(net, kit):
     finalized = net.block()
     forged = msgspec.structs.replace(finalized, finalization=net.certificate(VoteKind.FINALIZE, 1, bytes(32)))
     bench.receive(stranger, BlocksMessage(encode(forged)))
-    assert (bench.core.replica.ledger.height, bench.events[-1].fields["code"]) == (0, "bad-chain")
+    assert (bench.core.replica.ledger.height, bench.events[-1].code) == (0, "bad-chain")
     bench.receive(stranger, BlocksMessage(encode(finalized)))
     assert bench.core.replica.ledger.height == 1
     bench.up(net.node_ids[0], 1)
@@ -49,7 +51,7 @@ def test_what_is_no_l1_tells_nothing_of_the_chain(net, kit):
     bench.up(b"x" * 32, 3)
     bench.receive(b"x" * 32, BlocksMessage(encode(net.block())))
     assert (bench.take(Follow), bench.core.replica.ledger.height) == ([], 0)
-    assert bench.events[-1].fields["code"] == "direction"
+    assert bench.events[-1].code == "direction"
 
 
 def test_a_silent_validator_is_replaced_after_three_seconds(bench):
@@ -90,6 +92,20 @@ def test_a_body_that_does_not_come_is_asked_for_elsewhere_every_half_second(benc
     assert sorted(asked) == sorted(bench.net.node_ids)
 
 
+def test_a_body_goes_to_the_next_validator_also_when_another_is_followed_meanwhile(net):
+    bodies = Bodies(net.chain, lambda digest: None)
+    digest, validators = b"d" * 32, list(net.node_ids)
+    bodies.want([digest])
+    asked = []
+    for turn, first in enumerate((0, 3, 3, 1)):  # whoever is followed is at `first`
+        (peer,) = bodies.asks(turn * FETCH_RETRY_US, validators, first)
+        assert bodies.asks(turn * FETCH_RETRY_US, validators, first) == {}
+        asked.append(peer)
+    assert asked == validators
+    bodies.want([])
+    assert bodies.deadline_us is None
+
+
 def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
     batch, _ = finalized_with_rival_batch(bench, bench.net.pay(0, 0))
     bench.receive(bench.source, BatchMessage(encode(batch)))
@@ -98,7 +114,7 @@ def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
     liar = bench.source
     bench.receive(liar, BatchMessage(encode(forged)))
     assert bench.core.replica.ledger.height == 1
-    assert bench.told("peer-fault")[-1]["code"] == "bad-batch"
+    assert bench.told(PeerFault)[-1].code == "bad-batch"
     assert list(bench.hung_up) == [liar]
     bench.receive(bench.source, BatchMessage(encode(batch)))
     assert bench.core.replica.ledger.height == 2
@@ -144,7 +160,7 @@ def test_a_checkpoint_without_quorum_stops_nothing(bench):
     weak = msgspec.structs.replace(other, signatures=other.signatures[:2])
     bench.receive(bench.source, CheckpointMessage(encode(weak)))
     assert bench.halted == ""
-    assert bench.events[-1].fields["code"] == "bad-certificate"
+    assert bench.events[-1].code == "bad-certificate"
 
 
 def test_the_certificate_inside_the_next_block_certifies_as_well(bench):
@@ -166,7 +182,7 @@ def test_blocks_that_are_not_finalized_or_not_linked_are_refused(bench):
     for bad in (weak, FinalizedBlocks(1, (changed,), finalized.finalization)):
         bench.receive(bench.source, BlocksMessage(encode(bad)))
     assert bench.core.replica.ledger.height == 1
-    assert [e.fields["code"] for e in bench.events if e.name == "peer-fault"] == ["bad-certificate", "bad-chain"]
+    assert [event.code for event in bench.told(PeerFault)] == ["bad-certificate", "bad-chain"]
 
 
 def test_catching_up_takes_many_blocks_in_chunks_that_overlap_and_a_gap_is_followed_again(bench):

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from supervm.common.parts.events import ForkEvidence
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
@@ -269,7 +270,7 @@ def test_a_fork_that_an_edge_shows_is_kept_and_passed_on_once(bench, net, kit):
     message = ForkMessage(encode(checkpoint_fork(honest, net.certify(replace(honest.header, state_root=bytes(32))))))
     bench.receive(net.edge, message)
     assert bench.peers_sent(ForkMessage) == [other]
-    assert [event.fields["kind"] for event in bench.events if event.name == "evidence"] == ["fork"]
+    assert [event.kind for event in bench.events if isinstance(event, ForkEvidence)] == ["fork"]
     bench.receive(other, message)
     assert bench.take(ForkMessage) == [message]
     again = kit.Bench(net, store=bench.store)

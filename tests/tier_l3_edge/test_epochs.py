@@ -11,6 +11,7 @@ from chain_tools import GENESIS_TIME_MS, test_key
 from epoch_tools import EpochChain
 from trust_tools import forged
 
+from supervm.common.parts.validator_changes import CHANGES
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -147,7 +148,7 @@ def test_an_invented_change_costs_its_miner_and_reaches_nobody(world: EpochWorld
     assert driver.take(ValidatorChanges, world.phone) == []
     driver.receive(world.phone, GetValidatorChanges(0))
     assert driver.take(ValidatorChanges, world.phone) == [ValidatorChanges(())]
-    assert list(driver.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(driver.store)) == []
 
 
 def test_a_client_cannot_tell_an_edge_who_validates(world: EpochWorld, make: Any) -> None:
@@ -235,7 +236,7 @@ def test_a_change_dated_ahead_of_the_clock_is_not_followed(world: EpochWorld, ma
     world.epochs.add(ts_ms=GENESIS_TIME_MS + 3_600_000)
     world.change_to(4, 5, 6, 7)
     driver.receive(miner, ValidatorChanges(world.changes()))
-    assert list(driver.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(driver.store)) == []
     driver.now_us += 3_700_000_000
     driver.receive(miner, ValidatorChanges(world.changes()))
-    assert len(list(driver.store.scan("validator_changes"))) == 1
+    assert len(list(CHANGES.rows(driver.store))) == 1

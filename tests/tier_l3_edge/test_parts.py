@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any, get_args
 
 import pytest
 
-import supervm.tier_l3_edge.node
 from supervm.common.contract.core import Command, PeerUp
 from supervm.common.text.options import defaults
 from supervm.protocol.wire.chain import CheckpointMessage
@@ -20,7 +17,6 @@ from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import OPTIONS, EdgeOptions
 from supervm.tier_l3_edge.tables import TABLES
 
-FOLDER = Path(supervm.tier_l3_edge.node.__file__).parent
 KINDS = EdgeNode.kinds_of_parts()
 
 
@@ -46,12 +42,6 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
         **{f"{kind}_per_s": rate.per_s for kind, rate in options.rates.items()},
         **{f"{kind}_burst": rate.burst for kind, rate in options.rates.items()},
     }
-
-
-def test_every_event_that_is_published_is_declared() -> None:
-    text = "".join(path.read_text(encoding="utf-8") for path in FOLDER.rglob("*.py"))
-    published = set(re.findall(r'publish\(\s*"([^"]+)"', text))
-    assert published <= {name for kind in KINDS for name in kind.events}
 
 
 @pytest.mark.parametrize(

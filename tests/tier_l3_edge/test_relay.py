@@ -23,7 +23,7 @@ from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics
 from supervm.tier_l3_edge.options import DEFAULT_RATES, EdgeOptions
 from supervm.tier_l3_edge.relay.relay import UNANSWERED_MAX
-from supervm.tier_l3_edge.tables import PENDING, TABLES
+from supervm.tier_l3_edge.tables import PENDING, TABLES, PendingRow
 
 R0, R1, R3, REFUSED, EXPIRED = 0, 1, 3, 10, 11
 
@@ -58,7 +58,7 @@ def test_r0_and_forwarding_wait_for_the_write(world: Any, make: Any) -> None:
     driver.disk()
     assert driver.statuses(world.phone) == [(transfer.id, R0, "")] * 2
     assert forwarded(driver, world.miners[0]) == [transfer.raw]
-    assert driver.store.count(PENDING) == 1
+    assert PENDING.count(driver.store) == 1
 
 
 def test_news_reach_the_phone_and_the_end_clears_the_store(world: Any, make: Any) -> None:
@@ -75,7 +75,7 @@ def test_news_reach_the_phone_and_the_end_clears_the_store(world: Any, make: Any
     assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
     driver.receive(miner, say(R3, transfer))
     assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
-    assert driver.store.count(PENDING) == 0
+    assert PENDING.count(driver.store) == 0
     driver.sent.clear()
     driver.receive(world.phone, submit(transfer))  # answered from memory
     assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
@@ -201,7 +201,7 @@ def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) ->
     new = world.transfer(0, 5, chain[-1].id)
     again.receive(world.phone, submit(new))
     again.receive(world.miners[1], say(R3, *chain[1:]))
-    assert [value[0] for _, value in store.scan(PENDING)] == [new.raw]
+    assert [row.transfer for row in PENDING.rows(store)] == [new.raw]
 
 
 def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any) -> None:
@@ -209,17 +209,16 @@ def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any
     driver.disk_at_once = False
     driver.receive(world.phone, submit(transfer))
     assert driver.statuses(world.phone) == []
-    assert driver.store.count(PENDING) == 0
+    assert PENDING.count(driver.store) == 0
 
 
 def test_a_database_of_another_network_is_refused_with_a_reason(world: Any, make: Any) -> None:
-    from supervm.common.contract.records import Put
 
     store = MemoryStore(TABLES)
     foreign = sign_transfer(
         world.senders[0], chain_id=bytes(32), seq=0, prev=ZERO_HASH, to=world.payee, amount=1, fee=1, valid_until_ms=1
     )
-    store.commit([Put(PENDING, (1,), (foreign.raw,))])
+    store.commit([PENDING.put(PendingRow(1, foreign.raw))])
     with pytest.raises(EdgeError, match="another network"):
         make(store)
 
@@ -232,7 +231,7 @@ def test_a_refusal_is_relayed_and_may_be_outlived(world: Any, make: Any, reason:
     driver.statuses(world.phone)
     driver.receive(miner, say(REFUSED, transfer, reason=reason))
     assert driver.statuses(world.phone) == [(transfer.id, REFUSED, reason)]
-    assert driver.store.count(PENDING) == 0
+    assert PENDING.count(driver.store) == 0
     driver.sent.clear()
     driver.receive(world.phone, submit(transfer))  # asked anew, not answered from memory
     assert driver.statuses(world.phone) == [(transfer.id, R0, "")]
@@ -263,7 +262,7 @@ def test_a_busy_miner_is_tried_again_and_never_ends_a_promise(world: Any, make: 
     driver.wait(1_000_000)
     assert driver.statuses(world.phone) == []
     assert set(forwarded(driver, other) + forwarded(driver, miner)) == {transfer.raw}
-    assert driver.store.count(PENDING) == 1
+    assert PENDING.count(driver.store) == 1
 
 
 def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) -> None:
@@ -274,7 +273,7 @@ def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) ->
     for level in (R1, R3, REFUSED, EXPIRED):
         driver.receive(other, say(level, transfer))
     assert driver.statuses(world.phone) == []
-    assert driver.store.count(PENDING) == 1
+    assert PENDING.count(driver.store) == 1
 
 
 def test_a_miner_that_genesis_does_not_name_is_only_a_client(world: Any, make: Any) -> None:
@@ -312,7 +311,7 @@ def test_what_is_refused_here_says_why(world: Any, make: Any) -> None:
     driver.receive(world.phone, Submit((broken, foreign.raw, b"\x80")))
     reasons = [reason.partition(":")[0] for _, level, reason in driver.statuses(world.phone) if level == REFUSED]
     assert sorted(reasons) == ["bad signature", "malformed", "wrong-chain"]
-    assert driver.store.count(PENDING) == 0
+    assert PENDING.count(driver.store) == 0
     driver.receive(world.phone, submit(good))  # a forged copy does not stand in the way of the real one
     assert driver.statuses(world.phone) == [(good.id, R0, "")]
 
@@ -344,7 +343,7 @@ def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> Non
     assert driver.statuses(world.phone) == [(chain[3].id, R0, "")]
     full = make(options=EdgeOptions(store_max=4), miners=0)  # one peer may fill half
     full.receive(world.phone, submit(*chain))
-    assert full.store.count(PENDING) == 2
+    assert PENDING.count(full.store) == 2
     full.receive(world.phone, submit(chain[4]))
     assert full.statuses(world.phone)[-1] == (chain[4].id, REFUSED, "busy")
 

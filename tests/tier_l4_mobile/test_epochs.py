@@ -12,6 +12,9 @@ from mobile_tools import SECOND_US, Phone
 from trust_tools import forged
 
 from supervm.common.contract.core import PeerDown, PeerUp, Received
+from supervm.common.parts.events import ForkEvidence, NothingBelieved, StoredTrustIgnored
+from supervm.common.parts.light_tables import CERTIFIED
+from supervm.common.parts.validator_changes import CHANGES
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
@@ -115,7 +118,7 @@ def test_an_invented_change_ends_the_link_and_changes_nothing(net: Net, phone: P
     get(phone, ValidatorChanges((raw,)))
     assert list(phone.hung_up) == [EDGE]
     assert phone.core.client.validators.hash == before
-    assert list(phone.store.scan("validator_changes")) == []
+    assert list(CHANGES.rows(phone.store)) == []
 
 
 def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone) -> None:
@@ -129,7 +132,7 @@ def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone)
     get(phone, net.proofs())
     assert phone.take(GetValidatorChanges) == []
     assert phone.core.client.header == net.epochs.checkpoints[-1]
-    assert [event for event in phone.events if event.name == "stored-trust-ignored"] == []
+    assert phone.told(StoredTrustIgnored) == []
 
 
 def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone: Phone) -> None:
@@ -137,12 +140,12 @@ def test_a_restart_right_after_a_change_ignores_nothing_it_kept(net: Net, phone:
     get(phone, net.proofs())
     bob = encode_address(test_key("bob").public, test=False)
     phone.call(Pay(row=PaymentRow(to=bob, amount=1, fee=1)))  # with it, what is believed is written
-    assert [key for key, _ in phone.store.scan("certified")] == [(net.epochs.head.height,)]
+    assert [row.height for row in CERTIFIED.rows(phone.store)] == [net.epochs.head.height]
     net.change_to(4, 5, 6, 7)
     get(phone, net.changes())
     phone.crash()
     assert phone.core.client.header == net.epochs.changes()[0].checkpoint.header
-    assert [event for event in phone.events if event.name == "stored-trust-ignored"] == []
+    assert phone.told(StoredTrustIgnored) == []
 
 
 def test_an_answer_proves_itself_from_genesis_on(net: Net, phone: Phone) -> None:
@@ -235,7 +238,7 @@ def test_two_edges_with_two_changes_of_one_height_stop_belief(net: Net, two: Pho
     trust = shown(two)
     assert (trust["believing"], trust["fork"]["height"]) == (False, height)
     assert {peer for peer, message in two.sent if isinstance(message, ForkMessage)} == {EDGE, OTHER}
-    assert [event.fields["kind"] for event in two.events if event.name == "evidence"] == ["fork"]
+    assert [event.kind for event in two.told(ForkEvidence)] == ["fork"]
     assert two.hung_up == {}
     fork = decode(CheckpointFork, bytes.fromhex(trust["fork"]["evidence"]))
     assert check_fork(fork, net.chain.chain_id, [net.chain.validators], verify) == (0, 1, 2, 3)
@@ -250,7 +253,7 @@ def test_a_change_below_what_the_second_edge_shows_is_a_fork(net: Net, two: Phon
     hear(two, OTHER, net.proofs())
     two.wait(3 * SECOND_US)
     assert shown(two)["fork"]["height"] == 2
-    assert [event.name for event in two.events if event.name == "nothing-believed"] == ["nothing-believed"]
+    assert len([event for event in two.events if isinstance(event, NothingBelieved)]) == 1
 
 
 def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_decides(net: Net, phone: Phone) -> None:
@@ -308,7 +311,7 @@ def test_past_the_trusting_period_a_phone_says_what_it_needs(net: Net, phone: Ph
     assert (value["proof_verified"], value["balance"]) == (False, 1_000_000)
     assert "is 21 days old by this machine's clock" in value["reason"]
     assert "a newer anchor is needed" in value["reason"]
-    assert [event.fields["code"] for event in phone.events if event.name == "nothing-believed"] == ["expired"]
+    assert [event.code for event in phone.told(NothingBelieved)] == ["expired"]
     assert phone.hung_up == {}
     token = phone.ask(NewestAnchor())
     phone.disk()
@@ -335,4 +338,4 @@ def test_a_phone_that_is_only_watched_still_keeps_what_it_saw(net: Net, phone: P
         phone.now_us += wait_s * SECOND_US
         get(phone, net.proofs())
         net.epochs.add()
-        assert len(list(phone.store.scan("certified"))) == stored
+        assert CERTIFIED.count(phone.store) == stored

@@ -8,6 +8,7 @@ from mobile_tools import SECOND_US, Network, Phone
 
 from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerMoved, PeerUp, Received
 from supervm.common.parts.buckets import Rate
+from supervm.common.parts.events import PeerFault
 from supervm.common.parts.manners import Budget, Rank
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode, encode
@@ -320,7 +321,7 @@ def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
     assert list(phone.hung_up) == [EDGE]
     assert phone.core.queue.lanes[ALICE].proved is None
     assert any(peer == OTHER and isinstance(message, Subscribe) for peer, message in phone.sent)
-    assert any(event.name == "peer-fault" for event in phone.events)
+    assert any(isinstance(event, PeerFault) for event in phone.events)
 
 
 def test_a_stale_checkpoint_or_one_from_the_future_changes_nothing_and_costs_no_edge():

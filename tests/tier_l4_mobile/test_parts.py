@@ -1,29 +1,20 @@
-"""What the parts of a phone declare, held against the wire, the tables, the options and what they publish."""
+"""What the parts of a phone declare, held against the wire, the tables and the options."""
 
 from __future__ import annotations
 
-import inspect
-import re
 from collections import Counter
-from pathlib import Path
-from types import ModuleType
 from typing import get_args
 
 import pytest
 
-from supervm.common.contract.records import by_name
-from supervm.common.parts import light_memory
+from supervm.common.contract.checking import by_name
 from supervm.protocol.wire.directions import ACCEPTS
-from supervm.tier_l4_mobile import messages, node
+from supervm.tier_l4_mobile import messages
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.options import OPTIONS
 from supervm.tier_l4_mobile.tables import TABLES
 
 EDGE_TIER, TIER = 3, 4
-
-
-def published(module: ModuleType) -> list[str]:
-    return re.findall(r'publish\(\s*"([^"]+)"', inspect.getsource(module))
 
 
 def test_what_is_taken_and_sent_is_what_the_wire_lets_through():
@@ -49,11 +40,3 @@ def test_requests_tables_and_options_are_those_of_the_parts():
     assert Counter(MobileNode.declared_requests()) == Counter(get_args(messages.Request))
     assert by_name(MobileNode.declared_tables()) == by_name(TABLES)
     assert MobileNode.declared_options() == OPTIONS
-
-
-def test_every_event_is_declared_by_a_part():
-    declared = {event for part in MobileNode.kinds_of_parts() for event in part.events}
-    sources = sorted(Path(node.__file__).parent.rglob("*.py"))
-    found = [name for path in sources for name in re.findall(r'publish\(\s*"([^"]+)"', path.read_text())]
-    assert found
-    assert {*found, *published(light_memory)} <= declared

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Sequence
 
 from chain_tools import TestChain, make_test_chain, test_key
 
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification

@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
+from supervm.common.contract.events import Event
 from supervm.common.contract.options import OptionSpec
-from supervm.common.contract.records import Column, Delete, Put, TableSpec
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import Cost
 from supervm.common.parts.manners import Budget, Rank
@@ -36,11 +37,34 @@ GUESTBOOK = Subject("guestbook1", range(200, 210), {Note: frozenset({(0, 3), (4,
 
 # --- the edge's side --------------------------------------------------------------------------------------------------
 
-NOTES = TableSpec("notes", (Column("number", "int"),), (Column("author", "bytes"), Column("text", "text")))
+
+class NoteRow(TableRow, frozen=True):
+    """A note that was left, and by whom."""
+
+    number: PrimaryKey[int]
+    author: bytes
+    text: str
+
+
+NOTES = Table("notes", NoteRow)
 
 
 class Notes(msgspec.Struct, frozen=True, tag="notes", tag_field="request", forbid_unknown_fields=True):
     """Ask for the notes. Answer: ``[{"number", "author", "text"}]``, oldest first."""
+
+
+class NoteLeft(Event, frozen=True):
+    """A note was written down.
+
+    Attributes:
+        author: who left it, a key in hexadecimal.
+        number: counts the notes.
+    """
+
+    NAME = "note"
+
+    author: str
+    number: int
 
 
 class Guestbook(Part):
@@ -50,7 +74,7 @@ class Guestbook(Part):
     answers = (Notes,)
     tables = (NOTES,)
     options = {"notes_max": OptionSpec(int, 100, "notes that are kept; the oldest go", 1, 10**6)}  # noqa: RUF012
-    events = ("note",)
+    events = (NoteLeft,)
     subjects = (GUESTBOOK,)
     costs = {Note: Cost("link", 50)}  # noqa: RUF012
 
@@ -58,29 +82,29 @@ class Guestbook(Part):
         assert shell.reader is not None, "the node gives its shell the reader"
         self._outbox = shell.outbox
         self._notes_max = int(shell.option("notes_max"))
-        self._notes = {number: note for (number,), note in shell.reader.scan(NOTES.name)}
-        self._last: Any = max(self._notes, default=0)
+        self._notes = {row.number: row for row in NOTES.rows(shell.reader)}
+        self._last = max(self._notes, default=0)
 
     def receive(self, now_us: int, peer: bytes, message: Note) -> None:
         """Write a note down."""
         if not message.text.isprintable():
             raise RemoteProtocolError("a note is one printable line", code="note")
         self._last += 1
-        self._notes[self._last] = (peer, message.text)
-        self._outbox.persist(Put(NOTES.name, (self._last,), (peer, message.text)))
-        self._outbox.publish("note", author=peer.hex(), number=self._last)
+        row = self._notes[self._last] = NoteRow(self._last, peer, message.text)
+        self._outbox.persist(NOTES.put(row))
+        self._outbox.publish(NoteLeft(peer.hex(), self._last))
         while len(self._notes) > self._notes_max:
-            oldest: Any = min(self._notes)
+            oldest = min(self._notes)
             del self._notes[oldest]
-            self._outbox.persist(Delete(NOTES.name, (oldest,)))
+            self._outbox.persist(NOTES.delete(oldest))
 
     def command(self, now_us: int, token: int, request: Notes) -> None:
         """Show the owner all notes."""
         self._outbox.reply(
             token,
             [
-                {"number": number, "author": author.hex() if isinstance(author, bytes) else "", "text": text}
-                for number, (author, text) in sorted(self._notes.items())
+                {"number": row.number, "author": row.author.hex(), "text": row.text}
+                for _, row in sorted(self._notes.items())
             ],
         )
 
@@ -132,10 +156,16 @@ class Visitor(Shell):
     TIER = 4
     INFO = About
 
-    def __init__(self, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
+    def __init__(self, node_id: bytes, chain_id: bytes, targets: Iterable[tuple[bytes | None, str]], rng: Any) -> None:
         anybody = Budget({"link": Rate(20_000, 200_000), "answers": Rate(100_000, 1_000_000)})
         super().__init__(targets=targets, rng=rng, budgets=dict.fromkeys(Rank, anybody))
+        self.node_id, self.chain_id = node_id, chain_id
         self.compose([Clock(self.clock, lambda: (0, 0)), self.links, Pen(self.outbox)])
+
+    @property
+    def height(self) -> int:
+        """None of the chain."""
+        return 0
 
     def rank(self, event: PeerUp) -> Rank:
         """All the same."""

@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
@@ -92,6 +93,7 @@ class Phone(HandDriver[MobileNode]):
         return MobileNode(
             self.network.chain,
             {self.network.account(name): self.network.key(name) for name in self.names},
+            node_id=test_key("phone").public,
             peers=[(None, f"127.0.0.1:{9000 + i}") for i in range(self.edges)],
             reader=store,
             verify=verify,

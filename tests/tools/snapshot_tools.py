@@ -10,7 +10,8 @@ import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
 from supervm.common.contract.core import Effect, Outbox, Persist, Send
-from supervm.common.parts.ledger import LEDGER_TABLES, Ledger
+from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.common.parts.validator_changes import CHANGE_TABLES, ChangeStore

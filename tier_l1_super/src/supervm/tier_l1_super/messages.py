@@ -6,7 +6,10 @@ import msgspec
 
 
 class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_unknown_fields=True):
-    """Where the node stands: heights, view, peers, fees and supply."""
+    """Where the node stands.
+
+    Answer: `InfoHead`, then ``"certified_height"``, ``"finalized_height"``, view, epoch and seat, roots, fees, supply.
+    """
 
 
 class Approve(msgspec.Struct, frozen=True, tag="approve", tag_field="request", forbid_unknown_fields=True):

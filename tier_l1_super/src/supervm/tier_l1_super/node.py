@@ -12,12 +12,13 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
 from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
+from supervm.common.parts.ledger_tables import stored_number
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Clock, Questions, Shell
@@ -64,6 +65,7 @@ from .consensus.simplex.promises import (
     epoch_of,
     view_of,
 )
+from .events import DatabaseOlderThanLog
 from .ground import Ground
 from .head import Head
 from .messages import Info
@@ -92,7 +94,7 @@ class ValidatorNode(Shell):
 
     TIER = 1
     INFO = Info
-    EVENTS = (*Shell.EVENTS, "database-older-than-log")
+    EVENTS = (*Shell.EVENTS, DatabaseOlderThanLog)
     FATAL = (Divergence, SupplyMismatch, DoubleRun)
     MORE = MORE
     PARTS: ClassVar[tuple[type[Part], ...]] = (
@@ -132,12 +134,12 @@ class ValidatorNode(Shell):
             reader=reader,
             values=values,
         )
-        self.chain, self.node_id = chain, node_id
+        self.chain, self.node_id, self.chain_id = chain, node_id, chain.chain_id
         self.ledger = ledger = Ledger(chain, reader)
         rules = _consensus_rules(chain, reader, ledger)
         recalled = Recalled((), "", None) if observer else recall(reader, ledger, rules.epoch)
         if recalled.doubt:  # it was restored, and what this node promised since nobody knows
-            self.outbox.publish("database-older-than-log", level="error", reason=recalled.doubt)
+            self.outbox.publish(DatabaseOlderThanLog(recalled.doubt))
         self.seat = Seat(node_id, key, rules, amnesia=observer or bool(recalled.doubt))
         held = held_by(reader, ledger)
         if key is not None and not self.seat.amnesia and recalled.floor is None and held != NOTHING_HELD:
@@ -299,16 +301,15 @@ class ValidatorNode(Shell):
         """Return what the line ``ready`` says of the seat."""
         return self._requests.about_seat()
 
-    def info(self, now_us: int) -> dict[str, Any]:
-        """Return where the node stands, for `supervm up` and for people."""
-        return {**super().info(now_us), "node_id": encode_node_id(self.node_id), "peers": len(self.peering.up)}
+    @property
+    def height(self) -> int:
+        """The newest block that is executed here."""
+        return self.ledger.height
 
 
 def _consensus_rules(chain: Chain, reader: Reader, ledger: Ledger) -> ChainRules:
     """Return the rules of the epoch that consensus stands in: an epoch begins when its root is certified."""
-    row = reader.get("ledger", ("certified_height",))
-    certified = row[0] if row is not None and isinstance(row[0], int) else 0
-    if certified >= ledger.rules.root_height:
+    if stored_number(reader, "certified_height") >= ledger.rules.root_height:
         return ledger.rules
     record = ledger.epoch_record(ledger.epoch.number - 1)
     if record is None:

@@ -4,26 +4,71 @@ from __future__ import annotations
 
 from typing import Final
 
-from supervm.common.contract.records import Column, TableSpec
-from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
-BLOCKS: Final = TableSpec(
-    "blocks", (Column("height", "int"),), (Column("block", "bytes"), Column("finalization", "bytes", nullable=True))
-)
-"""Finalized blocks; `finalization` is set where a finalization of exactly that block is known."""
-SEALS: Final = TableSpec("seals", (Column("height", "int"),), (Column("proof", "bytes"),))
-"""By the height of a sealing block that became final through descendants: those, with the finalization of the last."""
-WISHES: Final = TableSpec("wishes", (Column("name", "text"),), (Column("value", "bytes"),))
-"""What the operator wants: the validators of the next epoch."""
-CHECKPOINTS: Final = TableSpec("checkpoints", (Column("height", "int"),), (Column("checkpoint", "bytes"),))
-"""Certified checkpoints by height."""
-BATCHES: Final = TableSpec("batches", (Column("digest", "bytes"),), (Column("batch", "bytes"),))
-"""Batch bodies by digest: voted on, or fetched for a finalized block."""
-LOOSE: Final = TableSpec("loose", (Column("epoch", "int"), Column("digest", "bytes")), ())
-"""Bodies that no executed block refers to, by the epoch of their batch: they leave when it is over."""
-SPENT: Final = TableSpec("spent", (Column("epoch", "int"), Column("digest", "bytes")), ())
-"""Batches of the present epoch that a block has executed: their certificates are of no more use."""
 
-TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, BLOCKS, SEALS, WISHES, CHECKPOINTS, BATCHES, LOOSE, SPENT)
+class BlockRow(TableRow, frozen=True):
+    """A finalized block; `finalization` is set where a finalization of exactly that block is known."""
+
+    height: PrimaryKey[int]
+    block: bytes
+    finalization: bytes | None
+
+
+class SealRow(TableRow, frozen=True):
+    """What made a block final that has no finalization of its own (`chain.serving.Serving.seal`).
+
+    Of a sealing block, its descendants with the finalization of the last.
+    """
+
+    height: PrimaryKey[int]
+    proof: bytes
+
+
+class WishRow(TableRow, frozen=True):
+    """What the operator wants: the validators of the next epoch."""
+
+    name: PrimaryKey[str]
+    value: bytes
+
+
+class CheckpointRow(TableRow, frozen=True):
+    """A certified checkpoint."""
+
+    height: PrimaryKey[int]
+    checkpoint: bytes
+
+
+class BatchRow(TableRow, frozen=True):
+    """The body of a batch: voted on, or fetched for a finalized block."""
+
+    digest: PrimaryKey[bytes]
+    batch: bytes
+
+
+class LooseRow(TableRow, frozen=True):
+    """A body that no executed block refers to, by the epoch of its batch: it leaves when that is over."""
+
+    epoch: PrimaryKey[int]
+    digest: PrimaryKey[bytes]
+
+
+class SpentRow(TableRow, frozen=True):
+    """A batch of the present epoch that a block has executed: its certificates are of no more use."""
+
+    epoch: PrimaryKey[int]
+    digest: PrimaryKey[bytes]
+
+
+BLOCKS: Final = Table("blocks", BlockRow)
+SEALS: Final = Table("seals", SealRow)
+WISHES: Final = Table("wishes", WishRow)
+CHECKPOINTS: Final = Table("checkpoints", CheckpointRow)
+BATCHES: Final = Table("batches", BatchRow)
+LOOSE: Final = Table("loose", LooseRow)
+SPENT: Final = Table("spent", SpentRow)
+
+TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, BLOCKS, SEALS, WISHES, CHECKPOINTS, BATCHES, LOOSE, SPENT)
 """All of them."""

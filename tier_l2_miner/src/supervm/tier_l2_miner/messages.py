@@ -6,7 +6,10 @@ import msgspec
 
 
 class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_unknown_fields=True):
-    """Where the node stands: heights, mempool, batches, peers and fees."""
+    """Where the node stands.
+
+    Answer: `InfoHead`, then ``"certified_height"``, state, ``"peers_by_tier"``, fees, supply, mempool and batches.
+    """
 
 
 class NewestAnchor(msgspec.Struct, frozen=True, tag="newest_anchor", tag_field="request", forbid_unknown_fields=True):

@@ -89,7 +89,7 @@ class MinerNode(Shell):
             reader=reader,
             values=values,
         )
-        self.node_id = key.public
+        self.node_id, self.chain_id = key.public, chain.chain_id
         outbox, peering, manners = self.outbox, self.peering, self.manners
         self.replica = replica = Replica(
             chain,
@@ -121,11 +121,16 @@ class MinerNode(Shell):
                 self.mempool,
                 self.batcher,
                 self.serving,
-                Standing(chain, key.public, replica, self.mempool, peering, outbox),
+                Standing(chain, replica, self.mempool, peering, outbox),
                 self.links,
                 lines,
             )
         )
+
+    @property
+    def height(self) -> int:
+        """The newest block that is executed here."""
+        return self.replica.ledger.height
 
     def rank(self, event: PeerUp) -> Rank:
         """Return what a peer is to a miner: validators answer and vote, edges submit and ask."""

@@ -9,7 +9,6 @@ from supervm.common.contract.core import Outbox
 from supervm.common.parts.chain_clock import age_ms
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
-from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorList
@@ -25,7 +24,6 @@ class Standing(Part):
 
     Args:
         chain: the network.
-        node_id: who it is.
         replica: how far it has the chain.
         mempool: how full it is.
         peering: sends heartbeats.
@@ -34,10 +32,8 @@ class Standing(Part):
 
     answers = (NewestAnchor,)
 
-    def __init__(
-        self, chain: Chain, node_id: bytes, replica: Replica, mempool: Mempool, peering: Peering, outbox: Outbox
-    ) -> None:
-        self._chain, self._node_id = chain, node_id
+    def __init__(self, chain: Chain, replica: Replica, mempool: Mempool, peering: Peering, outbox: Outbox) -> None:
+        self._chain = chain
         self._replica, self._mempool, self._peering, self._outbox = replica, mempool, peering, outbox
 
     def settle(self, now_us: int) -> None:
@@ -67,18 +63,16 @@ class Standing(Part):
         self._outbox.refuse(token, "nothing was certified since this node started; ask again when blocks come")
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return who this is, how far it has the chain, and what the chain has earned its tiers."""
+        """Return how far the chain is certified here, who is up, and what the chain has earned its tiers."""
         replica = self._replica
         ledger, certified = replica.ledger, replica.certified.newest
         tiers = [info.tier for info in self._peering.up.values()]
         return {
-            "node_id": encode_node_id(self._node_id),
-            "height": ledger.height,
             "certified_height": replica.certified_height,
             "state_root": (certified.header if certified is not None else ledger.header).state_root.hex(),
             "checkpoint_age_ms": None if certified is None else age_ms(certified.header.ts_ms, now_us),
             "blocks_waiting": replica.queued_blocks,
-            "peers": {f"l{tier}": tiers.count(tier) for tier in range(1, 5)},
+            "peers_by_tier": {f"l{tier}": tiers.count(tier) for tier in range(1, 5)},
             "fees": dict(zip(("l1", "l2", "l3", "l4"), ledger.fees_by_tier, strict=True)),
             "supply": self._chain.supply,
         }

@@ -7,10 +7,11 @@ Edge registrations come again with every connection, over a link that only that 
 
 from __future__ import annotations
 
-from supervm.common.parts.ledger import LEDGER_TABLES
+from typing import Final
+
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
+from supervm.common.parts.light_tables import FORKS
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
-from .replica.forks import FORK_TABLE
-
-TABLES = (*LEDGER_TABLES, *CHANGE_TABLES, FORK_TABLE)
+TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, FORKS)
 """Every table of an L2 node."""

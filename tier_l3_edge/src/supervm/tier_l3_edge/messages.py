@@ -12,8 +12,8 @@ class EdgeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Info(EdgeRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
-    Answer: ``{"tier", "node_id", "chain_id", "height", "age_s", "peers", "miners", "pending", "proofs_cached",
-    "trust"}``; the last is `LightMemory.info`.
+    Answer: `InfoHead`, then ``"age_s"`` (of the newest header), ``"miners"``, ``"pending"``, ``"proofs_cached"`` and
+    ``"trust"`` (`LightMemory.info`).
     """
 
 

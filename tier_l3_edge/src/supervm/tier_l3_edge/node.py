@@ -93,7 +93,7 @@ class EdgeNode(Shell):
             values=values,
         )
         outbox, manners = self.outbox, self.manners
-        about = {"node_id": encode_node_id(key.public), "chain_id": chain.chain_id.hex()}
+        self.node_id, self.chain_id = key.public, chain.chain_id
         memory = LightMemory(chain, reader, outbox, verify, anchor=options.anchor)
         news = News(outbox)
         self.routes = routes = Routes(chain.payout_of_miner, self.peering.loads, rng)
@@ -102,7 +102,7 @@ class EdgeNode(Shell):
         self.store = store = Store(outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
         self.relay = relay = Relay(outbox, news, routes, store)
         self.intake = intake = Intake(outbox, news, relay, proofs, routes, manners, self.blame, chain_id=chain.chain_id)
-        self.standing = Standing(outbox, self.peering, about, routes, store, relay, intake, proofs)
+        self.standing = Standing(outbox, self.peering, routes, store, relay, intake, proofs)
         self.compose(
             [
                 Clock(self.clock, lambda: (proofs.newest_header.height, proofs.newest_header.ts_ms)),
@@ -120,6 +120,11 @@ class EdgeNode(Shell):
                 trust,
             ]
         )
+
+    @property
+    def height(self) -> int:
+        """The newest header that is trusted."""
+        return self.proofs.newest_header.height
 
     def rank(self, event: PeerUp) -> Rank:
         """Miners of the network before all others, who are clients."""

@@ -26,7 +26,6 @@ class Standing(Part):
     Args:
         outbox: where answers go.
         peering: told of height and load; knows who is up.
-        about: what never changes: the node's id and network.
         routes: the miners.
         store: what waits.
         relay: what is out.
@@ -40,7 +39,6 @@ class Standing(Part):
         self,
         outbox: Outbox,
         peering: Peering,
-        about: Mapping[str, str],
         routes: Routes,
         store: Store,
         relay: Relay,
@@ -49,7 +47,6 @@ class Standing(Part):
     ) -> None:
         self._outbox = outbox
         self._peering = peering
-        self._about = about
         self._routes = routes
         self._store = store
         self._relay = relay
@@ -62,15 +59,9 @@ class Standing(Part):
         self._peering.load_percent = self._store.load_percent
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return who the node is, and how new its newest header is; None: dated ahead, so that nobody can tell."""
-        header = self._proofs.newest_header
-        old_ms = age_ms(header.ts_ms, now_us)
-        return {
-            **self._about,
-            "height": header.height,
-            "age_s": None if old_ms is None else old_ms / 1000,
-            "peers": len(self._peering.up),
-        }
+        """Return how new its newest header is; None: dated ahead, so that nobody can tell."""
+        old_ms = age_ms(self._proofs.newest_header.ts_ms, now_us)
+        return {"age_s": None if old_ms is None else old_ms / 1000}
 
     def command(self, now_us: int, token: int, request: Statistics) -> None:
         """Answer with the counters."""

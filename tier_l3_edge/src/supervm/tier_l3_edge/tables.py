@@ -6,13 +6,20 @@ inside: it is the hash of the stored bytes, so the two cannot disagree, and the 
 
 from __future__ import annotations
 
-from supervm.common.contract.records import Column, TableSpec
-from supervm.common.parts.light_memory import TRUST_TABLES
+from typing import Final
 
-PENDING = "pending"
-"""Accepted transfers: number -> canonical signed bytes; deleted when the transfer is in a block, refused or expired."""
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
+from supervm.common.parts.light_tables import TRUST_TABLES
 
-PENDING_TABLE = TableSpec(PENDING, (Column("number", "int"),), (Column("transfer", "bytes"),))
 
-TABLES = (PENDING_TABLE, *TRUST_TABLES)
+class PendingRow(TableRow, frozen=True):
+    """An accepted transfer, as its canonical signed bytes; it leaves when it is in a block, refused or expired."""
+
+    number: PrimaryKey[int]
+    transfer: bytes
+
+
+PENDING: Final = Table("pending", PendingRow)
+
+TABLES: Final = (PENDING, *TRUST_TABLES)
 """Tables of an edge."""

@@ -111,7 +111,7 @@ class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
 class Info(MobileRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
-    Answer: accounts, edge, height, counts by status, ``"trust"`` (`LightMemory.info`), problems for the owner.
+    Answer: `InfoHead`, then payments by status, ``"edge"``, ``"trust"`` (`LightMemory.info`) and accounts.
     """
 
 

@@ -64,6 +64,7 @@ class MobileNode(Shell):
     Args:
         chain: the network.
         keys: account id -> key of every account of this node, the default account first.
+        node_id: who it is on its links.
         peers: (node id or None, ``host:port``) of edges.
         reader: what is durable.
         verify: signature verification.
@@ -87,6 +88,7 @@ class MobileNode(Shell):
         chain: Chain,
         keys: Mapping[bytes, SigningKey],
         *,
+        node_id: bytes,
         peers: Iterable[tuple[bytes | None, str]],
         reader: Reader,
         verify: Verify,
@@ -103,6 +105,7 @@ class MobileNode(Shell):
             values=values,
             grave=1,  # there are other edges
         )
+        self.node_id, self.chain_id = node_id, chain.chain_id
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(
@@ -140,6 +143,11 @@ class MobileNode(Shell):
                 books,
             )
         )
+
+    @property
+    def height(self) -> int:
+        """The newest header that is trusted."""
+        return self.client.header.height
 
     def rank(self, event: PeerUp) -> Rank:
         """Whom it has dialled is its edge; nobody else has anything to say here."""

@@ -30,6 +30,7 @@ def build(context: NodeContext) -> MobileNode:
     return MobileNode(
         chain,
         keys,
+        node_id=context.node_key.public,
         peers=[(peer.node_id, peer.address) for peer in config.peers],
         reader=context.store,
         verify=verify,

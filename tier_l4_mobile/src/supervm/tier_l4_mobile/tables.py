@@ -6,95 +6,127 @@ go below a height it has already seen, nor forget whom it has followed and what 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import Final
 
-from supervm.common.contract.records import Column, Put, TableSpec
-from supervm.common.parts.light_memory import TRUST_TABLES
+from supervm.common.contract.records import Put
+from supervm.common.contract.tables import PrimaryKey, Table, TableRow
+from supervm.common.parts.light_tables import TRUST_TABLES
 
 from .wallet.payments import Payment
 
-_PAYMENT_COLUMNS = (
-    Column("account", "bytes"),
-    Column("receiver", "bytes"),
-    Column("amount", "int"),
-    Column("fee", "int"),
-    Column("payload", "bytes"),
-    Column("valid_until_ms", "int"),
-    Column("row_key", "text"),
-    Column("created_us", "int"),
-    Column("seq", "int"),
-    Column("prev", "bytes"),
-    Column("tx_id", "bytes"),
-    Column("raw", "bytes"),
-    Column("released", "int"),
-    Column("place", "int"),
-    Column("status", "text"),
-    Column("reason", "text"),
-    Column("result", "text"),
-    Column("r0_us", "int"),
-    Column("r1_us", "int"),
-    Column("r3_us", "int"),
-    Column("r4_us", "int"),
-    Column("kept", "int"),
-)
 
-PAYMENT_TABLES = (
-    TableSpec("payments", (Column("number", "int"),), _PAYMENT_COLUMNS),
-    TableSpec(
-        "proved",
-        (Column("account", "bytes"),),
-        (
-            Column("balance", "int"),
-            Column("next_seq", "int"),
-            Column("head", "bytes"),
-            Column("flags", "int"),
-            Column("height", "int"),
-            Column("ts_ms", "int"),
-        ),
-    ),
-    TableSpec("former_ids", (Column("tx_id", "bytes"),), (Column("number", "int"),)),
-)
+class StoredPayment(TableRow, frozen=True):
+    """A payment; its fields are those of `Payment`, where some have shorter names."""
+
+    number: PrimaryKey[int]
+    account: bytes
+    receiver: bytes
+    amount: int
+    fee: int
+    payload: bytes
+    valid_until_ms: int
+    row_key: str
+    created_us: int
+    seq: int
+    prev: bytes
+    tx_id: bytes
+    raw: bytes
+    released: int
+    place: int
+    status: str
+    reason: str
+    result: str
+    r0_us: int
+    r1_us: int
+    r3_us: int
+    r4_us: int
+    kept: int
+
+
+class ProvedRow(TableRow, frozen=True):
+    """An own account as last proved; the fields are those of `Proved`."""
+
+    account: PrimaryKey[bytes]
+    balance: int
+    next_seq: int
+    head: bytes
+    flags: int
+    height: int
+    ts_ms: int
+
+
+class FormerIdRow(TableRow, frozen=True):
+    """A transaction id that a payment had before it was signed again, and the payment's number."""
+
+    tx_id: PrimaryKey[bytes]
+    number: int
+
+
+PAYMENTS: Final = Table("payments", StoredPayment)
+PROVED: Final = Table("proved", ProvedRow)
+FORMER_IDS: Final = Table("former_ids", FormerIdRow)
+
+PAYMENT_TABLES: Final = (PAYMENTS, PROVED, FORMER_IDS)
 """Tables of the queue of payments."""
 
-TABLES = (*PAYMENT_TABLES, *TRUST_TABLES)
+TABLES: Final = (*PAYMENT_TABLES, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 
-def payment_row(payment: Payment) -> Put:
-    """Return the record of a payment."""
-    return Put(
-        "payments",
-        (payment.number,),
-        (
-            payment.account,
-            payment.to,
-            payment.amount,
-            payment.fee,
-            payment.payload,
-            payment.valid_until_ms,
-            payment.key,
-            payment.created_us,
-            payment.seq,
-            payment.prev,
-            payment.id,
-            payment.raw,
-            int(payment.released),
-            payment.place,
-            payment.status,
-            payment.reason,
-            payment.result,
-            payment.r0_us,
-            payment.r1_us,
-            payment.r3_us,
-            payment.r4_us,
-            int(payment.kept),
-        ),
+def payment_record(payment: Payment) -> Put:
+    """Return the record that writes a payment down."""
+    row = StoredPayment(
+        number=payment.number,
+        account=payment.account,
+        receiver=payment.to,
+        amount=payment.amount,
+        fee=payment.fee,
+        payload=payment.payload,
+        valid_until_ms=payment.valid_until_ms,
+        row_key=payment.key,
+        created_us=payment.created_us,
+        seq=payment.seq,
+        prev=payment.prev,
+        tx_id=payment.id,
+        raw=payment.raw,
+        released=int(payment.released),
+        place=payment.place,
+        status=payment.status,
+        reason=payment.reason,
+        result=payment.result,
+        r0_us=payment.r0_us,
+        r1_us=payment.r1_us,
+        r3_us=payment.r3_us,
+        r4_us=payment.r4_us,
+        kept=int(payment.kept),
     )
+    return PAYMENTS.put(row)
 
 
-def read_payment(key: Sequence[Any], values: Sequence[Any]) -> Payment:
+def read_payment(row: StoredPayment) -> Payment:
     """Return the payment of a stored row."""
-    payment = Payment(int(key[0]), *values)
-    payment.released, payment.kept = bool(payment.released), bool(payment.kept)
-    return payment
+    return Payment(
+        number=row.number,
+        account=row.account,
+        to=row.receiver,
+        amount=row.amount,
+        fee=row.fee,
+        payload=row.payload,
+        valid_until_ms=row.valid_until_ms,
+        key=row.row_key,
+        created_us=row.created_us,
+        seq=row.seq,
+        prev=row.prev,
+        id=row.tx_id,
+        raw=row.raw,
+        released=bool(row.released),
+        place=row.place,
+        status=row.status,
+        reason=row.reason,
+        result=row.result,
+        r0_us=row.r0_us,
+        r1_us=row.r1_us,
+        r3_us=row.r3_us,
+        r4_us=row.r4_us,
+        kept=bool(row.kept),
+    )

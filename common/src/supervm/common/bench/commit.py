@@ -7,13 +7,21 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from ..contract.records import Column, Put, TableSpec
+from ..contract.tables import PrimaryKey, Table, TableRow
 from ..storage.sql import SqlStore
 from ..storage.wal import WriteAheadLog
 from .measure import BenchOptions, Row, interleaved, rate_row
 
 _RECORD = bytes(250)
 _BARE_SYNC = getattr(os, "fdatasync", os.fsync)
+
+
+class _BenchRow(TableRow, frozen=True):
+    number: PrimaryKey[int]
+    data: bytes
+
+
+_TABLE = Table("bench", _BenchRow)
 
 
 def run(options: BenchOptions) -> list[Row]:
@@ -43,15 +51,14 @@ def _log(options: BenchOptions, folder: Path, group: int) -> Row:
 
 def _database(options: BenchOptions, folder: Path, group: int) -> Row:
     options.progress(f"database, {group} at a time")
-    table = TableSpec("bench", (Column("number", "int"),), (Column("data", "bytes"),))
-    store = SqlStore(folder / f"store{group}.db", [table], schema_version=1)
+    store = SqlStore(folder / f"store{group}.db", [_TABLE], schema_version=1)
     commits = _commits(options)
     number = 0
 
     def ours() -> int:
         nonlocal number
         for _ in range(commits):
-            store.commit([Put("bench", (number + place,), (_RECORD,)) for place in range(group)])
+            store.commit([_TABLE.put(_BenchRow(number + place, _RECORD)) for place in range(group)])
             number += group
         return commits * group
 

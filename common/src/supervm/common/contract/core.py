@@ -24,7 +24,7 @@ every driver - but it sees only what has become durable.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -32,6 +32,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
 
+from .events import Event
 from .jobs import Job, VerifySignatures
 from .records import Record
 
@@ -206,11 +207,9 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Publish(msgspec.Struct, frozen=True):
-    """An event for logs, metrics and whoever watches: a name and plain fields."""
+    """An event for logs, metrics and whoever watches."""
 
-    name: str
-    fields: Mapping[str, Any]
-    level: str = "info"
+    event: Event
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -305,9 +304,9 @@ class Outbox:
         """Hear nothing more from a peer until then."""
         self._effects.append(Hold(peer, until_us))
 
-    def publish(self, name: str, *, level: str = "info", **fields: Any) -> None:
+    def publish(self, event: Event) -> None:
         """Tell whoever watches."""
-        self._effects.append(Publish(name, fields, level))
+        self._effects.append(Publish(event))
 
     def reply(self, token: int, value: Any, *, after: int = 0) -> None:
         """Answer a command."""

@@ -198,7 +198,7 @@ class Driver:
         elif isinstance(effect, c.Work):
             self._jobs.add(effect.token, effect.lane, effect.job)
         elif isinstance(effect, c.Publish):
-            self._sink(effect.name, effect.fields, effect.level)
+            self._sink(effect.event)
         elif isinstance(effect, c.Reply):
             if not (effect.after and self._gate.hold_reply(effect)):
                 self._reply(effect)

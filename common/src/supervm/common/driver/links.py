@@ -20,6 +20,7 @@ from supervm.protocol.wire.frames import encode_message
 from ..contract.core import DialFailed
 from ..link import LinkSession
 from ..link.connection import Connection, goodbye
+from .events import ConnectionRefused, MessageNotSent
 from .peer import OutQueue, PeerLink
 from .reading import Reader
 from .replacing import Replacing
@@ -116,7 +117,7 @@ class Links:
         refusal = "the node is stopping" if table.closing else table.admission.refusal(key)
         if refusal is not None:
             table.counts["refused"] += 1
-            self._node.sink("connection-refused", {"remote": pipe.remote, "reason": refusal}, "debug")
+            self._node.sink(ConnectionRefused(pipe.remote, refusal))
             await pipe.aclose()
             return
         link = self._link(pipe, traits, None, None, initiator=False)
@@ -202,14 +203,13 @@ class Links:
             table.counts["not_sent"] += 1
             peer = connection.peer_id
             self._node.sink(
-                "message-not-sent",
-                {
-                    "kind": type(message).__name__,
-                    "peer": None if peer is None else encode_node_id(peer),
-                    "tier": connection.peer_tier,
-                    "bytes": len(frame),
-                },
-                "debug" if connection.clock_wrong else "error",
+                MessageNotSent(
+                    type(message).__name__,
+                    None if peer is None else encode_node_id(peer),
+                    connection.peer_tier,
+                    len(frame),
+                    level="debug" if connection.clock_wrong else "error",
+                )
             )
             return
         if link.queue.put(frame, droppable=type(message) in self._node.local.wire.droppable) == "full":

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 from supervm.protocol.base.keys import SigningKey
+
+from ..contract.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +28,9 @@ class Identity:
 class EventSink(Protocol):
     """Takes what the core and the driver publish."""
 
-    def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Take one event."""
 
 
-def ignore(_name: str, _fields: Mapping[str, Any], _level: str, /) -> None:
+def ignore(_event: Event, /) -> None:
     """Take an event that nobody wants."""

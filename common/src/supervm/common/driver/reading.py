@@ -21,6 +21,7 @@ from supervm.protocol.wire.messages import AnyMessage
 
 from ..contract.core import Received
 from ..link.connection import MOVED, goodbye
+from .events import ConnectionClosed, PeerRefused
 from .peer import LOST, PeerLink
 from .replacing import Replacing
 from .table import FULL_BYTES, LinkTable
@@ -71,7 +72,7 @@ class Reader:
             table.admission.leave(link)
             self._replacing.ended(link)
         if not table.closing:
-            table.node.sink("connection-closed", {"remote": link.remote, "reason": link.ended}, "debug")
+            table.node.sink(ConnectionClosed(link.remote, link.ended))
 
     async def _read(self, link: PeerLink, nursery: trio.Nursery) -> None:
         connection = link.connection
@@ -188,16 +189,8 @@ class Reader:
         self._table.counts["refused"] += 1
         connection = link.connection
         peer = connection.peer_id
-        self._table.node.sink(
-            "peer-refused",
-            {
-                "remote": link.remote,
-                "peer": encode_node_id(peer) if peer is not None else None,
-                "code": error.code,
-                "reason": error.reason,
-            },
-            "info" if peer is not None else "debug",
-        )
+        name = encode_node_id(peer) if peer is not None else None
+        self._table.node.sink(PeerRefused(link.remote, name, error.code, error.reason))
         reason = f"{error.code}: {error.reason}"
         if link.up:
             link.fault = error

@@ -11,6 +11,7 @@ from supervm.protocol.base.errors import LocalProtocolError
 
 from ..contract.core import Input, PeerDown, PeerMoved, PeerUp
 from ..link.connection import LocalNode
+from . import events as said
 from .admission import Admission
 from .clock import Clock
 from .limits import Limits
@@ -101,11 +102,7 @@ class LinkTable:
         if peer is None or self.peers.get(peer) is not link:
             return
         self.counts["moved"] += 1
-        self.node.sink(
-            "peer-moved",
-            {"peer": encode_node_id(peer), "remote": link.remote, "dialled": link.connection.dialled},
-            "info",
-        )
+        self.node.sink(said.PeerMoved(encode_node_id(peer), link.remote, link.connection.dialled))
         self.node.feed([PeerMoved(peer, link.address, link.remote, link.traits.heartbeat_us)])
 
     def down(self, link: PeerLink) -> None:
@@ -121,16 +118,15 @@ class LinkTable:
         if peer is None or hello is None:
             raise LocalProtocolError("a connection without a peer cannot be up")
         self.node.sink(
-            "peer-up",
-            {
-                "peer": encode_node_id(peer),
-                "tier": hello.tier,
-                "agent": hello.agent,
-                "remote": link.remote,
-                "dialled": connection.dialled,
-                "clock_offset_ms": connection.clock_offset_ms,
-            },
-            "warning" if connection.clock_wrong else "info",
+            said.PeerUp(
+                encode_node_id(peer),
+                hello.tier,
+                hello.agent,
+                link.remote,
+                connection.dialled,
+                connection.clock_offset_ms,
+                level="warning" if connection.clock_wrong else "info",
+            )
         )
         return PeerUp(
             peer,
@@ -145,7 +141,7 @@ class LinkTable:
     def _peer_down(self, link: PeerLink) -> PeerDown:
         peer, fault = link.connection.peer_id or b"", link.fault
         self.node.gone(peer)
-        self.node.sink("peer-down", {"peer": encode_node_id(peer), "reason": link.ended}, "info")
+        self.node.sink(said.PeerDown(encode_node_id(peer), link.ended))
         return PeerDown(peer, link.ended, fault.code if fault else link.code, fault.penalty if fault else 0)
 
     def metrics(self) -> dict[str, int]:

@@ -6,13 +6,14 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
-from ..contract.records import TableSpec
+from ..contract.tables import AnyTable
 from ..errors import InputError
 from ..storage import LogDamaged
 from ..storage.files import sync_directory
 from ..storage.sql import SqlStore
 from ..storage.wal import WriteAheadLog
 from ..text.options import hex_bytes
+from . import events as said
 from .config import NodeConfig
 from .keyfile import create_private_file
 from .log import Log
@@ -26,7 +27,7 @@ _INCARNATION_BYTES: Final = 16
 
 
 def open_store(
-    config: NodeConfig, tables: Iterable[TableSpec], *, with_log: bool, log: Log | None = None
+    config: NodeConfig, tables: Iterable[AnyTable], *, with_log: bool, log: Log | None = None
 ) -> tuple[SqlStore, bool]:
     """Open the node's database and, if asked, its write-ahead log; also say whether an earlier log is lost or damaged.
 
@@ -62,14 +63,14 @@ def open_store(
     if had_log and not promises.exists():
         # No new log is begun: the next start must find it missing, too, or it would vote as if it had never voted.
         if log is not None:
-            log("log-lost", {"path": str(promises)}, "error")
+            log(said.LogLost(str(promises)))
         return SqlStore(database, tables, begin_log=begin_log), True
     try:
         store = SqlStore(database, tables, log_path=promises, incarnation=incarnation)
     except LogDamaged as error:
         # what is left of the promises cannot be relied on: read the tables, promise nothing any more
         if log is not None:
-            log("log-damaged", {"reason": str(error)}, "error")
+            log(said.LogDamaged(str(error)))
         return SqlStore(database, tables, begin_log=begin_log), True
     if not had_log:
         new.rename(path)

@@ -7,6 +7,7 @@ from supervm.protocol.base.errors import ProtocolError
 from ..driver.failures import Halted
 from ..errors import CommonError
 from ..storage.errors import DatabaseDamaged, StorageFailed
+from . import events as said
 from .config import NodeConfig
 from .log import Log
 from .mend import with_mend
@@ -24,7 +25,7 @@ def record_start(error: Exception, config: NodeConfig, log: Log) -> Exception:
         return record_end(damage, config, log)
     if isinstance(error, CommonError):
         return record_end(error, config, log)
-    log.to_file("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
+    log.to_file(said.Crashed(f"{type(error).__name__}: {error}"))
     return error
 
 
@@ -38,17 +39,17 @@ def record_end(error: Exception, config: NodeConfig, log: Log) -> Exception:
     """
     if isinstance(error, StorageFailed):
         reason = with_mend(error, config)
-        log("storage-failed", {"reason": reason}, "error")
+        log(said.StorageFailed(reason))
         mended = type(error)(reason)
         mended.__cause__ = error
         return mended
     if isinstance(error, Halted):
-        log("halted", {"reason": str(error)}, "error")
+        log(said.Halted(str(error)))
         return error
     if isinstance(error, CommonError):
-        log.to_file("failed", {"reason": str(error)}, "error")
+        log.to_file(said.Failed(str(error)))
         return error
-    log("crashed", {"reason": f"{type(error).__name__}: {error}"}, "error")
+    log(said.Crashed(f"{type(error).__name__}: {error}"))
     bug = RuntimeError("the node broke off; this is a bug, and what led to it stands above")
     bug.__cause__ = error
     return bug

@@ -26,7 +26,10 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
+from supervm.common.contract.events import Event, Level
 from supervm.common.parts.buckets import Bucket, Rate
+
+from .events import Library
 
 LEVELS: Final[Mapping[str, int]] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 """Level names and their order."""
@@ -69,11 +72,13 @@ class Log:
         self._left_out: dict[str, int] = {}
         self.reopen()
 
-    def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Write an event if its level is wanted; a log that cannot be written never stops a node."""
+        name, level = event.NAME, event.level
         rank = LEVELS.get(level, 40)
         if rank < self._least:
             return
+        fields = event.fields
         if rank < LEVELS["error"] and self._least > LEVELS["debug"]:
             if not self._has_room(name):
                 self._left_out[name] = self._left_out.get(name, 0) + 1
@@ -95,11 +100,11 @@ class Log:
                 self._stream.write(line.decode())
                 self._stream.flush()
 
-    def to_file(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+    def to_file(self, event: Event, /) -> None:
         """Write an event to the file alone: what ends the program, which prints it itself."""
         with suppress(OSError, ValueError):
             if self._file is not None:
-                os.write(self._file, _line(self._time(), name, fields, level))
+                os.write(self._file, _line(self._time(), event.NAME, event.fields, event.level))
 
     def _has_room(self, name: str) -> bool:
         now_us = self._now_ms() * 1000
@@ -158,8 +163,8 @@ class LibraryHandler(logging.Handler):
         """Write a record as the event ``library``."""
         if not self._everything and _of_node.get() is not self._log:
             return
-        level = "error" if record.levelno >= logging.ERROR else "warning"
-        self._log("library", {"logger": record.name, "text": record.getMessage()}, level)
+        level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._log(Library(record.name, record.getMessage(), level))
 
 
 def in_tasks_of(log: Log) -> None:

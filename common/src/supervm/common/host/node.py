@@ -22,6 +22,7 @@ import trio
 from supervm.protocol.base.address import encode_node_id
 
 from ..contract.core import Reply
+from ..contract.events import Event
 from ..driver import Driver, Identity, StorageFailed
 from ..driver.failures import single
 from ..driver.limits import limits_for
@@ -32,6 +33,7 @@ from ..services.control import Answer, Control, Events
 from ..services.lines import SOCKET_FILE, NoOwner, read_answer
 from ..services.service import Service
 from ..storage.sql import SqlStore
+from . import events as said
 from .config import NodeConfig
 from .ended import record_end
 from .log import in_tasks_of
@@ -172,11 +174,11 @@ class Node:
 
     # --- for services -------------------------------------------------------------------------------------------------
 
-    def publish(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+    def publish(self, event: Event, /) -> None:
         """Write an event to the log, and give it to whoever watches."""
-        self._prepared.log(name, fields, level)
-        self._events(name, fields, level)
-        self._sink(name, fields, level)
+        self._prepared.log(event)
+        self._events(event)
+        self._sink(event)
 
     def reopen_log(self) -> None:
         """Go on in a new file after the log was renamed."""
@@ -227,7 +229,7 @@ class Node:
         finally:
             self._nursery = None
             if self.failure is None:
-                self.publish("stopped", {}, "info")
+                self.publish(said.Stopped())
             self._end()
         if self.failure is not None:
             raise self.failure from self.failure.__cause__
@@ -235,14 +237,15 @@ class Node:
     def _tell_ready(self) -> None:
         prepared = self._prepared
         about = prepared.profile.about
-        self.about = {
-            "tier": self.config.tier,
-            "node_id": self.name,
-            "listen": self.listens[0] if self.listens else None,
-            "pid": os.getpid(),
-            **({} if about is None else about(prepared.core)),
-        }
-        self.publish("ready", self.about, "info")
+        ready = said.Ready(
+            self.config.tier,
+            self.name,
+            self.listens[0] if self.listens else None,
+            os.getpid(),
+            {} if about is None else about(prepared.core),
+        )
+        self.about = ready.fields
+        self.publish(ready)
         self.ready.set()
 
     async def _drive(self, nursery: trio.Nursery, *, task_status: trio.TaskStatus[list[str]]) -> None:
@@ -257,7 +260,7 @@ class Node:
             cause = single(error) if isinstance(error, ExceptionGroup) else error
             if service.vital or isinstance(cause, StorageFailed) or cause is self.failure:
                 raise
-            self.publish("service-failed", {"service": service.name, "reason": str(cause)}, "error")
+            self.publish(said.ServiceFailed(service.name, str(cause)))
         with suppress(RuntimeError):  # it had said so before
             task_status.started()
 

@@ -17,6 +17,7 @@ from ..driver.failures import single
 from ..driver.parts import EventSink, ignore
 from ..services.service import Service, find_services
 from .config import NodeConfig
+from .events import ServiceFailed
 from .node import Node
 from .prepare import Prepared, prepared
 from .profile import Profile, find_profile
@@ -42,7 +43,8 @@ async def open_node(
         passphrase: of the wallet, for an L4; it is not taken from the environment.
         profile: the tier; by default the installed one that the configuration names.
         services: what runs beside the core; by default those that are installed and that the configuration wants.
-        sink: told every event, besides the node's log; called in the event loop, so it must not block or raise.
+        sink: told every event (`supervm.common.contract.events`), besides the node's log; called in the event loop,
+            so it must not block or raise.
 
     Raises:
         InputError: the folder, a file in it or an address cannot be used, or the tier is not installed.
@@ -86,5 +88,5 @@ async def run_prepared(
 def _chosen(node: Node) -> list[Service]:
     found, damaged = find_services()
     for name, reason in damaged.items():
-        node.publish("service-failed", {"service": name, "reason": reason}, "error")
+        node.publish(ServiceFailed(name, reason))
     return [service for service in found if service.wanted(node.config)]

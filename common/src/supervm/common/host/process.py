@@ -14,6 +14,7 @@ import trio
 from ..driver.failures import Halted, StorageFailed
 from ..exit_status import EXIT_HALTED, EXIT_STORAGE
 from .config import NodeConfig
+from .events import ReadyNotPrinted, Stopping
 from .machine import raise_file_limit
 from .node import Node
 from .open import run_prepared
@@ -73,7 +74,7 @@ def _tell_ready(node: Node) -> None:
         sys.stdout.write(msgspec.json.encode({"event": "ready", **node.about}).decode() + "\n")
         sys.stdout.flush()
     except OSError as error:  # whoever wanted to read it has gone, or its disk is full: no reason to end
-        node.publish("ready-not-printed", {"reason": str(error.strerror or error)}, "warning")
+        node.publish(ReadyNotPrinted(str(error.strerror or error)))
         point_to_null(sys.stdout)
 
 
@@ -82,7 +83,7 @@ async def _stop_on_signals(node: Node, signals: AsyncIterator[int]) -> None:
     async with trio.open_nursery() as nursery:
         asked = False
         async for number in signals:
-            node.publish("stopping", {"signal": signal.Signals(number).name}, "info")
+            node.publish(Stopping(signal=signal.Signals(number).name))
             if asked:
                 node.close_now()
             else:
@@ -92,5 +93,5 @@ async def _stop_on_signals(node: Node, signals: AsyncIterator[int]) -> None:
 
 async def _end_with(node: Node, parent: int) -> None:
     await parent_gone(parent)
-    node.publish("stopping", {"parent": parent}, "warning")
+    node.publish(Stopping(parent=parent))
     await node.close()

@@ -18,7 +18,7 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 
 from ..contract.core import Core
-from ..contract.records import TableSpec
+from ..contract.tables import AnyTable
 from ..errors import InputError
 from ..parts.shell import Shell
 from ..storage.sql import SqlStore
@@ -71,7 +71,7 @@ class Profile(Generic[C]):
 
     build: Callable[[NodeContext], C]
     requests: Any = None
-    tables: tuple[TableSpec, ...] = ()
+    tables: tuple[AnyTable, ...] = ()
     with_log: bool = False
     features: tuple[str, ...] = ()
     about: Callable[[C], Mapping[str, Any]] | None = None

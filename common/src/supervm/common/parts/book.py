@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from supervm.protocol.base.address import encode_node_id
 
 from ..contract.core import DialFailed, Outbox, PeerDown
+from .events import NodeKeyInUse
 
 BACKOFF_US_MIN, BACKOFF_US_MAX = 200_000, 5_000_000
 BACKOFF_US_MAX_DUPLICATE = 60_000_000
@@ -173,13 +174,7 @@ class Book:
         target.duplicates += 1
         if target.duplicates >= DUPLICATES_NAMED:
             self._duplicate_at_us = now_us
-            self._outbox.publish(
-                "node-key-in-use",
-                level="warning",
-                peer=encode_node_id(peer),
-                times=target.duplicates,
-                reason=DUPLICATE_TEXT,
-            )
+            self._outbox.publish(NodeKeyInUse(encode_node_id(peer), target.duplicates, DUPLICATE_TEXT))
 
     def _retry(self, target: _Target, now_us: int) -> None:
         self._changed = True

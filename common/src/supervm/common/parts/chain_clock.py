@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from ..contract.core import Outbox
+from .events import ClockBehind, ClockInStep
 
 DRIFT_MS_MAX: Final = 2_000
 """How far ahead of our clock a time may be (decisions.md, Numbers)."""
@@ -71,20 +72,14 @@ class ClockWatch:
         if ts_ms - now_us // 1000 <= self._drift_ms:
             if self._shown is not None and height >= self._shown[0]:
                 self._shown = None
-                self._outbox.publish("clock-in-step", height=height)
+                self._outbox.publish(ClockInStep(height))
             return
         if self._shown is None:
             self._again_at_us = now_us
         self._shown, self._shown_at_us = (height, ts_ms), now_us
         if self._again_at_us <= now_us:
             self._again_at_us = now_us + AGAIN_US
-            self._outbox.publish(
-                "clock-behind",
-                level="warning",
-                height=height,
-                behind_ms=ts_ms - now_us // 1000,
-                reason=self.problem(now_us),
-            )
+            self._outbox.publish(ClockBehind(height, ts_ms - now_us // 1000, self.problem(now_us)))
 
     def problem(self, now_us: int) -> str | None:
         """Return what is wrong for the owner; None if nothing is, or if nobody has shown it for two minutes."""

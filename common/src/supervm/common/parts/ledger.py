@@ -44,29 +44,30 @@ from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
-from ..contract.records import Column, Delete, DeleteBelow, Put, Reader, Record, TableSpec
+from ..contract.records import Reader, Record
 from ..errors import CommonError
+from .ledger_tables import (
+    ACCOUNTS,
+    BLOCK_RECEIPTS,
+    EPOCHS,
+    HEADERS,
+    LEDGER,
+    RECEIPT_INDEX,
+    SNAPSHOT,
+    AccountRow,
+    EpochRow,
+    HeaderRow,
+    LedgerRow,
+    ReceiptIndexRow,
+    ReceiptsRow,
+    SnapshotRow,
+    stored_number,
+)
 
 UNDO_HEIGHTS = 32
 """Heights whose tree is kept for proofs (consensus.md 4)."""
 FULL_SUM_EVERY = 1_000
 """Blocks between full sums of all balances (decisions.md, State in memory)."""
-
-LEDGER_TABLES = (
-    # `since` is the height of the base that a state began with: 0, or that of a snapshot
-    TableSpec("accounts", (Column("since", "int"), Column("account", "bytes")), (Column("leaf", "bytes"),)),
-    TableSpec("headers", (Column("height", "int"),), (Column("checkpoint", "bytes"), Column("block", "bytes"))),
-    TableSpec("receipts", (Column("height", "int"),), (Column("receipts", "bytes"),)),
-    TableSpec("receipt_index", (Column("short_id", "int"), Column("height", "int"), Column("position", "int")), ()),
-    TableSpec("ledger", (Column("name", "text"),), (Column("value", "int"),)),
-    # from the second epoch on, or from the first proposal of a set: `proposed` is the list that the chain proposes
-    TableSpec(
-        "epochs", (Column("number", "int"),), (Column("epoch", "bytes"), Column("proposed", "bytes", nullable=True))
-    ),
-    # "base": the `SnapshotStart` that the state began with; the other rows are `snapshot.taking`'s
-    TableSpec("snapshot", (Column("name", "text"),), (Column("value", "bytes"),)),
-)
-"""Tables a node with a ledger adds to its own."""
 
 
 def adopt_records(start: SnapshotStart) -> list[Record]:
@@ -77,13 +78,13 @@ def adopt_records(start: SnapshotStart) -> list[Record]:
     """
     height = start.height
     return [
-        Put("snapshot", ("base",), (encode(start),)),
-        Put("ledger", ("base_height",), (height,)),
-        Put("ledger", ("applied_height",), (height,)),
-        *(Put("ledger", (f"fees_l{tier}",), (0,)) for tier in range(1, 5)),
-        Put("epochs", (start.epoch.number,), (encode(start.epoch), None)),
-        DeleteBelow("accounts", height),
-        DeleteBelow("headers", height + 1),
+        SNAPSHOT.put(SnapshotRow("base", encode(start))),
+        LEDGER.put(LedgerRow("base_height", height)),
+        LEDGER.put(LedgerRow("applied_height", height)),
+        *(LEDGER.put(LedgerRow(f"fees_l{tier}", 0)) for tier in range(1, 5)),
+        EPOCHS.put(EpochRow(start.epoch.number, encode(start.epoch), None)),
+        ACCOUNTS.delete_below(height),
+        HEADERS.delete_below(height + 1),
     ]
 
 
@@ -147,35 +148,34 @@ class Ledger:
         self.header = chain.anchor
         self.block_header: BlockHeader = chain.genesis_header
         self._history = HistoryMMR()
-        base = reader.get("snapshot", ("base",))
+        base = SNAPSHOT.get(reader, "base")
         if base is not None:
-            start = decode_snapshot_start(_as_bytes(base[0]))
+            start = decode_snapshot_start(base.value)
             self.base_height = start.height
             self.header = start.checkpoint.header
             self.block_header = start.epoch.root
             self._history = HistoryMMR.from_peaks(start.height, start.peaks)
-        stored = reader.get("ledger", ("applied_height",))
+        stored = LEDGER.get(reader, "applied_height")
         if not self.base_height:
             self.accounts.update(chain.accounts)
         if stored is not None:
-            for (since, account), (leaf,) in reader.scan("accounts", first=(self.base_height,)):
-                if since != self.base_height:
+            for account in ACCOUNTS.rows(reader, first=(self.base_height,)):
+                if account.since != self.base_height:
                     break  # leaves of a snapshot that is not complete
-                self.accounts[_as_bytes(account)] = decode_account(_as_bytes(leaf))
-            for _, (checkpoint, block) in reader.scan("headers", first=(self.base_height + 1,)):
+                self.accounts[account.account] = decode_account(account.leaf)
+            for header in HEADERS.rows(reader, first=(self.base_height + 1,)):
                 self._history.append(self.header.hash)
-                self.header = decode(CheckpointHeader, _as_bytes(checkpoint))
-                self.block_header = decode(BlockHeader, _as_bytes(block))
-            fees = [reader.get("ledger", (f"fees_l{tier}",)) for tier in range(1, 5)]
-            a, b, c, d = (0 if row is None else _as_int(row[0]) for row in fees)
+                self.header = decode(CheckpointHeader, header.checkpoint)
+                self.block_header = decode(BlockHeader, header.block)
+            a, b, c, d = (stored_number(reader, f"fees_l{tier}") for tier in range(1, 5))
             self.fees_by_tier = (a, b, c, d)
         self.epoch = chain.first_epoch
         """The epoch of the next block."""
         self.proposed: ValidatorSet | None = None
         """The set that this epoch's executed blocks propose for the next one."""
-        for _, (raw, proposed) in reader.scan("epochs"):  # the last row is the newest
-            self.epoch = decode(EpochRecord, _as_bytes(raw))
-            self.proposed = None if proposed is None else _read_set(_as_bytes(proposed))
+        for epoch in EPOCHS.rows(reader):  # the last row is the newest
+            self.epoch = decode(EpochRecord, epoch.epoch)
+            self.proposed = None if epoch.proposed is None else _read_set(epoch.proposed)
         self.rules: ChainRules = chain.rules_of(self.epoch)
         """The rules of the next block."""
         self._trie = QuadTrie()
@@ -266,46 +266,46 @@ class Ledger:
         if block.body.set_changes:
             proposed = block.body.set_changes[0].validators
             self.proposed = ValidatorSet(proposed.members)
-            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), encode(proposed)))
+            yield EPOCHS.put(EpochRow(self.epoch.number, encode(self.epoch), encode(proposed)))
         if self.rules.is_sealed(block.header):
             self.epoch = next_epoch(block.header, self.rules, self.proposed)
             self.rules, self.proposed = self._chain.rules_of(self.epoch), None
-            yield Put("epochs", (self.epoch.number,), (encode(self.epoch), None))
+            yield EPOCHS.put(EpochRow(self.epoch.number, encode(self.epoch), None))
 
     def epoch_record(self, number: int) -> EpochRecord | None:
         """Return an epoch that has begun, or None."""
         if number == self.epoch.number:
             return self.epoch
-        row = self._reader.get("epochs", (number,))
+        row = EPOCHS.get(self._reader, number)
         if row is not None:
-            return decode(EpochRecord, _as_bytes(row[0]))
+            return decode(EpochRecord, row.epoch)
         return self._chain.first_epoch if number == 0 else None
 
     def _records(self, block: Block, leaves: Mapping[bytes, bytes], result: BlockResult) -> Iterable[Record]:
         height = block.header.height
         for account, leaf in leaves.items():
-            yield Put("accounts", (self.base_height, account), (leaf,))
-        yield Put("headers", (height,), (encode(self.header), encode(block.header)))
-        yield Put("ledger", ("applied_height",), (height,))
+            yield ACCOUNTS.put(AccountRow(self.base_height, account, leaf))
+        yield HEADERS.put(HeaderRow(height, encode(self.header), encode(block.header)))
+        yield LEDGER.put(LedgerRow("applied_height", height))
         if result.receipts:
             for tier, fee in enumerate(self.fees_by_tier, start=1):
-                yield Put("ledger", (f"fees_l{tier}",), (fee,))
+                yield LEDGER.put(LedgerRow(f"fees_l{tier}", fee))
             self._unwritten_receipts[height] = result
             while len(self._unwritten_receipts) > UNDO_HEIGHTS:
                 self._unwritten_receipts.popitem(last=False)
-            yield Put("receipts", (height,), (encode(BlockReceipts(1, result.receipts)),))
+            yield BLOCK_RECEIPTS.put(ReceiptsRow(height, encode(BlockReceipts(1, result.receipts))))
             for receipt in result.receipts:
-                yield Put("receipt_index", (short_id(receipt.transfer_id), height, receipt.position), ())
+                yield RECEIPT_INDEX.put(ReceiptIndexRow(short_id(receipt.transfer_id), height, receipt.position))
         if self._receipts_kept is not None and height > self._receipts_kept:
             yield from self._forget_receipts(height - self._receipts_kept)
 
     def _forget_receipts(self, below: int) -> Iterable[Record]:
-        for (height,), (raw,) in self._reader.scan("receipts", limit=4):
-            if _as_int(height) >= below:
+        for row in BLOCK_RECEIPTS.rows(self._reader, limit=4):
+            if row.height >= below:
                 break
-            for receipt in decode(BlockReceipts, _as_bytes(raw), bytes_max=1 << 30).receipts:
-                yield Delete("receipt_index", (short_id(receipt.transfer_id), height, receipt.position))
-            yield DeleteBelow("receipts", _as_int(height) + 1)
+            for receipt in decode(BlockReceipts, row.receipts, bytes_max=1 << 30).receipts:
+                yield RECEIPT_INDEX.delete(short_id(receipt.transfer_id), row.height, receipt.position)
+            yield BLOCK_RECEIPTS.delete_below(row.height + 1)
 
     def view(self, height: int) -> TrieView | None:
         """Return the state tree as of `height`, if it is among the last 32."""
@@ -337,10 +337,10 @@ class Ledger:
         if height == newest.height:
             header, history = newest, None
         else:
-            row = self._reader.get("headers", (height,))
+            row = HEADERS.get(self._reader, height)
             if row is None:
                 return None
-            header = decode(CheckpointHeader, _as_bytes(row[0]))
+            header = decode(CheckpointHeader, row.checkpoint)
             history = self._history.prove(height, newest.height)
         return receipt_proof(
             receipts=receipts.receipts,
@@ -356,28 +356,16 @@ class Ledger:
             if any(item.transfer_id == transfer_id for item in result.receipts):
                 return height, BlockReceipts(1, result.receipts)
         short = short_id(transfer_id)
-        for key, _ in self._reader.scan("receipt_index", first=(short, 0, 0), limit=8):
-            if key[0] != short:
+        for place in RECEIPT_INDEX.rows(self._reader, first=(short, 0, 0), limit=8):
+            if place.short_id != short:
                 break
-            row = self._reader.get("receipts", (key[1],))
+            row = BLOCK_RECEIPTS.get(self._reader, place.height)
             if row is not None:
-                receipts = decode(BlockReceipts, _as_bytes(row[0]), bytes_max=1 << 30)
-                if receipts.receipts[_as_int(key[2])].transfer_id == transfer_id:
-                    return _as_int(key[1]), receipts
+                receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 30)
+                if receipts.receipts[place.position].transfer_id == transfer_id:
+                    return place.height, receipts
         return None
 
 
 def _read_set(raw: bytes) -> ValidatorSet:
     return ValidatorSet(decode(ValidatorList, raw).members)
-
-
-def _as_bytes(value: object) -> bytes:
-    if not isinstance(value, bytes):
-        raise LocalProtocolError(f"the database holds {type(value).__name__} where bytes are required")
-    return value
-
-
-def _as_int(value: object) -> int:
-    if not isinstance(value, int):
-        raise LocalProtocolError(f"the database holds {type(value).__name__} where an integer is required")
-    return value

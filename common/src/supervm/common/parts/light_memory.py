@@ -18,23 +18,21 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
-from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
 from ..contract.core import Outbox
-from ..contract.records import Column, Delete, Put, Reader, Record, TableSpec
-from .validator_changes import CHANGE_TABLES, ChangeStore
+from ..contract.records import Reader, Record
+from .events import BelievingAgain, ForkEvidence, NothingBelieved, StoredTrustIgnored
+from .light_tables import ANCHORS, CERTIFIED, FORKS, AnchorRow, CertifiedRow, ForkRow
+from .validator_changes import ChangeStore
+from .validator_following import ValidatorFollower
 
-TRUST_TABLES = (
-    TableSpec("anchors", (Column("name", "text"),), (Column("anchor", "bytes"),)),
-    TableSpec("certified", (Column("height", "int"),), (Column("checkpoint", "bytes"),)),
-    TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),)),
-    *CHANGE_TABLES,
-)
-"""Tables of a node with a light client."""
 ANCHOR_BYTES_MAX = 1 << 18
 """Longest anchor: 255 validators take about 35 kB."""
+TRUST_EVENTS = (ForkEvidence, NothingBelieved, BelievingAgain, StoredTrustIgnored)
+"""What a light client says."""
 
 
 class LightMemory:
@@ -42,7 +40,7 @@ class LightMemory:
 
     Args:
         chain: the network.
-        reader: durable state, with `TRUST_TABLES`.
+        reader: durable state, with `light_tables.TRUST_TABLES`.
         outbox: where records and events go.
         verify: signature verification.
         anchor: what the owner gives to start from instead of genesis; counts if no later one was given before.
@@ -60,31 +58,29 @@ class LightMemory:
         start, is_new = self._start(chain, reader, anchor)
         self.client = LightClient(start, verify, trusting_period_ms=chain.parameters.trusting_period_ms)
         """Verifies; its `fork` and `doubt` say whether anything is believed."""
+        self.follower = ValidatorFollower(self.client, self.changes, outbox)
+        """Leads the client from one set of validators to the next."""
         self._written: dict[int, bytes] = {}  # height -> checkpoint that is on disk
         stored = []
-        for (height,), (raw,) in reader.scan("certified"):
-            if not isinstance(height, int) or not isinstance(raw, bytes):
-                raise LocalProtocolError("the table certified is damaged")
-            self._written[height] = raw
-            stored.append(decode(CertifiedCheckpoint, raw, bytes_max=1 << 20))
+        for row in CERTIFIED.rows(reader):
+            self._written[row.height] = row.checkpoint
+            stored.append(decode(CertifiedCheckpoint, row.checkpoint, bytes_max=1 << 20))
         self._ignored = self.client.resume(self.changes.all(), stored)
         self._whole = self._leads_to(chain, start, verify)
         self._first: list[Record] = []
         if is_new:
-            self._first.append(Put("anchors", ("given",), (encode(start),)))
+            self._first.append(ANCHORS.put(AnchorRow("given", encode(start))))
         self._told_fork = False
-        for _, (raw,) in reader.scan("forks", first=(start.header.height + 1,), limit=1):
-            self.client.fork = decode(CheckpointFork, raw if isinstance(raw, bytes) else b"", bytes_max=FORK_BYTES_MAX)
+        for fork in FORKS.rows(reader, first=(start.header.height + 1,), limit=1):
+            self.client.fork = decode(CheckpointFork, fork.fork, bytes_max=FORK_BYTES_MAX)
             self._told_fork = True
         self._doubted = ""
 
     @staticmethod
     def _start(chain: Chain, reader: Reader, given: Anchor | None) -> tuple[Anchor, bool]:
         """Return the anchor to start from, and whether it is one that was not known before."""
-        row = reader.get("anchors", ("given",))
-        start = anchor_of(chain)
-        if row is not None and isinstance(row[0], bytes):
-            start = decode(Anchor, row[0], bytes_max=ANCHOR_BYTES_MAX)
+        row = ANCHORS.get(reader, "given")
+        start = anchor_of(chain) if row is None else decode(Anchor, row.anchor, bytes_max=ANCHOR_BYTES_MAX)
         if given is None or given == start or given.header.height < start.header.height:
             return start, False
         if given.header.chain_id != chain.chain_id:
@@ -104,26 +100,15 @@ class LightMemory:
         self.changes.forget_all_but(self.client.changes, above=self.client.anchor.header.height if self._whole else 0)
         kept = {checkpoint.header.height for checkpoint in self.client.remembered}
         for height in sorted(height for height in self._written if height not in kept):
-            self._first.append(Delete("certified", (height,)))
+            self._first.append(CERTIFIED.delete(height))
             del self._written[height]
         if self._first:
             self._outbox.persist(*self._first)
             self._first = []
         for reason in self._ignored:
-            self._outbox.publish("stored-trust-ignored", level="warning", reason=reason)
+            self._outbox.publish(StoredTrustIgnored(reason))
 
     # --- what comes in ----------------------------------------------------------------------------------------------
-
-    def follow(self, change: ValidatorChange, now_ms: int) -> bool:
-        """Follow a change of validators and keep it; return False if it is no news.
-
-        Raises:
-            RemoteProtocolError: as `LightClient.follow`.
-        """
-        if not self.client.follow(change, now_ms):
-            return False
-        self.changes.add(change)
-        return True
 
     def answer(self, after_height: int) -> ValidatorChanges:
         """Return the oldest changes above a height; none if those that come first are not known here."""
@@ -152,10 +137,8 @@ class LightMemory:
             return None
         self._told_fork = True
         raw = encode(fork)
-        token = self._outbox.persist(Put("forks", (fork.height,), (raw,)))
-        self._outbox.publish(
-            "evidence", level="warning", kind="fork", height=fork.height, reason=fork.reason, evidence=raw.hex()
-        )
+        token = self._outbox.persist(FORKS.put(ForkRow(fork.height, raw)))
+        self._outbox.publish(ForkEvidence(height=fork.height, reason=fork.reason, evidence=raw.hex()))
         return token, ForkMessage(raw)
 
     @property
@@ -169,20 +152,20 @@ class LightMemory:
         if code != self._doubted:
             self._doubted = code
             if code:
-                self._outbox.publish("nothing-believed", level="error", code=code, reason=self.client.doubt(now_ms))
+                self._outbox.publish(NothingBelieved(code, self.client.doubt(now_ms)))
             else:
-                self._outbox.publish("believing-again", level="warning")
+                self._outbox.publish(BelievingAgain())
 
     def take_records(self) -> list[Record]:
         """Return the records of checkpoints that were remembered or forgotten since the last call."""
         remembered = {checkpoint.header.height: checkpoint for checkpoint in self.client.remembered}
-        records: list[Record] = [Delete("certified", (height,)) for height in self._written if height not in remembered]
+        records: list[Record] = [CERTIFIED.delete(height) for height in self._written if height not in remembered]
         for height in [height for height in self._written if height not in remembered]:
             del self._written[height]
         for height, checkpoint in remembered.items():
             if height not in self._written:
                 self._written[height] = encode(checkpoint)
-                records.append(Put("certified", (height,), (self._written[height],)))
+                records.append(CERTIFIED.put(CertifiedRow(height, self._written[height])))
         return records
 
     def info(self, now_ms: int) -> dict[str, object]:

@@ -35,6 +35,7 @@ from supervm.protocol.wire.messages import AnyMessage
 from ..contract.core import Outbox, PeerDown, PeerUp
 from .buckets import Bucket, Rate
 from .costs import ANSWER_KIB, CLASSES, COSTS, Cost, CostClass
+from .events import PeerFault, Throttled
 from .sources import source_of
 
 SCORE_MAX: Final = 100
@@ -44,10 +45,13 @@ GRAVE: Final = 50
 FORGIVE_US: Final = 100_000
 """Time in which one point is forgiven."""
 BAN_US_MIN: Final[Mapping[int, int]] = {0: 1_000_000, 1: 5_000_000, 2: 10_000_000}
-"""The first ban, by rank: a member is missed more than a stranger. Each further one is twice as long, while the one
-before is remembered."""
+"""The first ban, by rank: a member is missed more than a stranger. Each further one is twice as long, less
+one doubling for each `FORGIVE_BAN_US`."""
 BAN_US_MAX: Final[Mapping[int, int]] = {0: 60_000_000, 1: 600_000_000, 2: 3_600_000_000}
 """The longest ban, by rank."""
+FORGIVE_BAN_US: Final = 3_600_000_000
+"""Time since the end of the last ban in which one ban is forgiven: who broke a rule once a year, with an old version or
+bad memory, is not kept away for an hour at the tenth time."""
 KEYS_BANNED: Final = 3
 """Banned strangers from one address, after which the address is banned for strangers."""
 REMEMBERED_MAX: Final = 4_096
@@ -339,15 +343,8 @@ class Manners:
         self._outbox.hold(peer, until_us)
         repeated = self._report(now_us, peer, "throttled", 10 * REPORT_US)
         if repeated is not None:
-            self._outbox.publish(
-                "throttled",
-                level="info",
-                peer=self._name(peer),
-                rank=known.rank.name.lower(),
-                debt=debt,
-                for_ms=(until_us - now_us) // 1000,
-                times=repeated + 1,
-            )
+            for_ms = (until_us - now_us) // 1000
+            self._outbox.publish(Throttled(self._name(peer), known.rank.name.lower(), debt, for_ms, repeated + 1))
 
     # --- what they do wrong -----------------------------------------------------------------------------------------
 
@@ -360,13 +357,7 @@ class Manners:
         repeated = self._report(now_us, peer, error.code, REPORT_US)
         if repeated is not None:
             self._outbox.publish(
-                "peer-fault",
-                level="warning",
-                peer=self._name(peer),
-                code=error.code,
-                reason=error.reason,
-                penalty=error.penalty,
-                times=repeated + 1,
+                PeerFault(self._name(peer), error.code, error.reason, error.penalty, times=repeated + 1)
             )
         if not error.penalty:
             return False
@@ -395,6 +386,8 @@ class Manners:
 
     def _extend(self, now_us: int, record: _Record, rank: Rank) -> None:
         self.bans += 1
+        forgiven = max(0, now_us - record.until_us) // FORGIVE_BAN_US if record.bans else 0
+        record.bans = max(0, record.bans - forgiven)
         record.until_us = now_us + min(BAN_US_MIN[rank] << min(record.bans, 16), BAN_US_MAX[rank])
         record.bans += 1
         record.points = 0

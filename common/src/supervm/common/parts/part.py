@@ -18,8 +18,9 @@ from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.subject import Subject
 
 from ..contract.core import PeerDown, PeerUp
+from ..contract.events import Event
 from ..contract.options import OptionSpec
-from ..contract.records import TableSpec
+from ..contract.tables import AnyTable
 from .costs import Cost
 
 
@@ -32,7 +33,7 @@ class Part:
         answers: kinds of the owner's requests that `command` is given.
         tables: what it keeps on disk.
         options: keys of the tier's configuration table that are about it.
-        events: names of what it publishes.
+        events: kinds of what it publishes.
         subjects: kinds of messages that only nodes with this part know, with directions and numbers of their own.
         costs: what the messages of `subjects` cost their receiver.
     """
@@ -40,9 +41,9 @@ class Part:
     takes: ClassVar[frozenset[type[Message]]] = frozenset()
     sends: ClassVar[frozenset[type[Message]]] = frozenset()
     answers: ClassVar[tuple[type[msgspec.Struct], ...]] = ()
-    tables: ClassVar[tuple[TableSpec, ...]] = ()
+    tables: ClassVar[tuple[AnyTable, ...]] = ()
     options: ClassVar[Mapping[str, OptionSpec]] = {}
-    events: ClassVar[tuple[str, ...]] = ()
+    events: ClassVar[tuple[type[Event], ...]] = ()
     subjects: ClassVar[tuple[Subject, ...]] = ()
     costs: ClassVar[Mapping[type[Message], Cost]] = {}
 

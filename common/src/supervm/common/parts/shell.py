@@ -22,6 +22,7 @@ from typing import Any, ClassVar
 
 import msgspec
 
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.link import Goodbye, Heartbeat
@@ -43,8 +44,12 @@ from ..contract.core import (
     Tick,
     WorkDone,
 )
+from ..contract.events import Event
+from ..contract.info import InfoHead
 from ..contract.options import OptionSpec, OptionValue, one_table
-from ..contract.records import Reader, TableSpec
+from ..contract.records import Reader
+from ..contract.tables import AnyTable
+from . import events as said
 from .chain_clock import ClockWatch
 from .costs import COSTS
 from .manners import GRAVE, Budget, Manners, Rank
@@ -59,7 +64,7 @@ class Links(Part):
 
     takes = frozenset({Heartbeat, Goodbye})
     sends = frozenset({Heartbeat, Goodbye})
-    events = ("goodbye", "node-key-in-use")
+    events = (said.Goodbye, said.NodeKeyInUse)
 
     def __init__(self, peering: Peering, outbox: Outbox, name: Callable[[bytes], str]) -> None:
         self._peering, self._outbox, self._name = peering, outbox, name
@@ -79,7 +84,7 @@ class Links(Part):
             case Heartbeat():
                 self._peering.heartbeat(peer, message)
             case Goodbye(code, reason):
-                self._outbox.publish("goodbye", peer=self._name(peer), code=code, reason=reason)
+                self._outbox.publish(said.Goodbye(self._name(peer), code, reason))
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return what keeps links from coming up."""
@@ -94,7 +99,7 @@ class Clock(Part):
         newest: returns height and time in ms of the newest block that this node knows.
     """
 
-    events = ("clock-behind", "clock-in-step")
+    events = (said.ClockBehind, said.ClockInStep)
 
     def __init__(self, watch: ClockWatch, newest: Callable[[], tuple[int, int]]) -> None:
         self._watch, self._newest = watch, newest
@@ -151,13 +156,18 @@ class Shell:
         INFO: kind of the owner's request that `info` answers.
         EVENTS: what the shell itself publishes, and a node while it is made.
         FATAL: kinds of errors that stop the node for good.
+        node_id: who the node is; the node's class says so, and `chain_id`.
+        chain_id: of its network.
     """
+
+    node_id: bytes
+    chain_id: bytes
 
     PARTS: ClassVar[tuple[type[Part], ...]] = ()
     MORE: ClassVar[tuple[Callable[[Shell], Part], ...]] = ()
     TIER: ClassVar[int] = 0
     INFO: ClassVar[type[msgspec.Struct]]
-    EVENTS: ClassVar[tuple[str, ...]] = ("divergence", "peer-fault", "throttled")
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (said.Divergence, said.PeerFault, said.Throttled)
     FATAL: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -194,7 +204,7 @@ class Shell:
         return (Links, Clock, Questions, *cls.PARTS, *(kind for kind in cls.MORE if isinstance(kind, type)))
 
     @classmethod
-    def declared_tables(cls) -> tuple[TableSpec, ...]:
+    def declared_tables(cls) -> tuple[AnyTable, ...]:
         """Return the tables of all parts, each once."""
         return tuple(dict.fromkeys(table for kind in cls.kinds_of_parts() for table in kind.tables))
 
@@ -213,9 +223,10 @@ class Shell:
         return (cls.INFO, *(answer for kind in cls.kinds_of_parts() for answer in kind.answers))
 
     @classmethod
-    def declared_events(cls) -> tuple[str, ...]:
-        """Return the names of all that the node publishes, in ascending order."""
-        return tuple(sorted({*cls.EVENTS, *(name for kind in cls.kinds_of_parts() for name in kind.events)}))
+    def declared_events(cls) -> tuple[type[Event], ...]:
+        """Return the kinds of all that the node publishes, each once, by their names in ascending order."""
+        kinds = (*cls.EVENTS, *(event for part in cls.kinds_of_parts() for event in part.events))
+        return tuple(sorted(dict.fromkeys(kinds), key=lambda event: event.NAME))
 
     @classmethod
     def declared_wire(cls) -> Wire:
@@ -284,7 +295,7 @@ class Shell:
                 settle(now_us)
         except self.FATAL as error:
             self._halted = True
-            self.outbox.publish("divergence", level="error", reason=str(error))
+            self.outbox.publish(said.Divergence(str(error)))
             self.outbox.halt(str(error))
         return self.outbox.drain()
 
@@ -371,11 +382,18 @@ class Shell:
             )
 
     def info(self, now_us: int) -> dict[str, Any]:
-        """Return where the node stands, for its owner: what every node tells, and each part's own."""
-        told: dict[str, Any] = {"tier": self.TIER, "problems": self.problems(now_us)}
+        """Return where the node stands, for its owner: `InfoHead`, and each part's own."""
+        name, network = encode_node_id(self.node_id), self.chain_id.hex()
+        head = InfoHead(self.TIER, name, network, self.height, len(self.peering.up), self.problems(now_us))
+        told = msgspec.structs.asdict(head)
         for part in self.parts:
             told.update(part.info(now_us))
         return told
+
+    @property
+    def height(self) -> int:
+        """How far the node has the chain."""
+        raise NotImplementedError
 
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""

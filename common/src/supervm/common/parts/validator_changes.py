@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from supervm.protocol.base.codec import decode, encode
-from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.wire.payments import CHANGES_MAX, ValidatorChanges
 
 from ..contract.core import Outbox
-from ..contract.records import Column, Delete, Put, Reader, TableSpec
+from ..contract.records import Reader
+from ..contract.tables import PrimaryKey, Table, TableRow
 
-CHANGE_TABLES = (
-    # by the height of the sealing checkpoint that hands over to other validators
-    TableSpec("validator_changes", (Column("height", "int"),), (Column("change", "bytes"),)),
-)
+
+class ChangeRow(TableRow, frozen=True):
+    """A `ValidatorChange`, by the height of the sealing checkpoint that hands over to other validators."""
+
+    height: PrimaryKey[int]
+    change: bytes
+
+
+CHANGES: Final = Table("validator_changes", ChangeRow)
+CHANGE_TABLES: Final = (CHANGES,)
+"""Tables of a node that knows the changes of validators."""
 
 
 class ChangeStore:
@@ -30,11 +38,7 @@ class ChangeStore:
 
     def __init__(self, reader: Reader, outbox: Outbox) -> None:
         self._outbox = outbox
-        self._changes: dict[int, bytes] = {}
-        for (height,), (raw,) in reader.scan("validator_changes"):
-            if not isinstance(height, int) or not isinstance(raw, bytes):
-                raise LocalProtocolError("the table validator_changes is damaged")
-            self._changes[height] = raw
+        self._changes = {row.height: row.change for row in CHANGES.rows(reader)}
 
     def sealed(self, checkpoint: CertifiedCheckpoint, following: ValidatorList) -> None:
         """Note a certified sealing checkpoint and who validates after it; it is a change only if the set is another."""
@@ -47,14 +51,14 @@ class ChangeStore:
         height = change.checkpoint.header.height
         if height not in self._changes:
             self._changes[height] = encode(change)
-            self._outbox.persist(Put("validator_changes", (height,), (self._changes[height],)))
+            self._outbox.persist(CHANGES.put(ChangeRow(height, self._changes[height])))
 
     def forget_all_but(self, changes: Sequence[ValidatorChange], *, above: int) -> None:
         """Forget those above a height that are not among `changes`: they do not lead on from the anchor there."""
         kept = {change.checkpoint.header.height for change in changes}
         for height in [height for height in self._changes if height >= above and height not in kept]:
             del self._changes[height]
-            self._outbox.persist(Delete("validator_changes", (height,)))
+            self._outbox.persist(CHANGES.delete(height))
 
     def all(self) -> list[ValidatorChange]:
         """Return every change, oldest first."""

@@ -22,6 +22,7 @@ import msgspec
 import trio
 
 from ..contract.core import Reply
+from ..contract.events import Event
 from ..driver.transports.tcp import accept
 from ..errors import InputError
 from .lines import READ_BYTES, Lines, reachable
@@ -40,11 +41,11 @@ class Events:
     def __init__(self) -> None:
         self._watchers: dict[trio.MemorySendChannel[dict[str, Any]], int] = {}
 
-    def __call__(self, name: str, fields: Mapping[str, Any], level: str, /) -> None:
+    def __call__(self, event: Event, /) -> None:
         """Publish an event."""
         for channel, lost in list(self._watchers.items()):
             try:
-                channel.send_nowait({"event": name, "level": level, "fields": dict(fields), "lost": lost})
+                channel.send_nowait({"event": event.NAME, "level": event.level, "fields": event.fields, "lost": lost})
             except trio.WouldBlock:
                 self._watchers[channel] = lost + 1
             except (trio.BrokenResourceError, trio.ClosedResourceError):

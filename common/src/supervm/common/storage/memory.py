@@ -12,21 +12,13 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
-from supervm.common.contract.records import (
-    Append,
-    Delete,
-    DeleteBelow,
-    Key,
-    Prune,
-    Put,
-    Record,
-    TableSpec,
-    Value,
-    by_name,
-    check_records,
-    declared,
-)
+import msgspec
+
+from supervm.common.contract.checking import by_name, check_records, declared
+from supervm.common.contract.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record
+from supervm.common.contract.tables import AnyTable
 
 
 class _Table:
@@ -35,7 +27,7 @@ class _Table:
     __slots__ = ("_keys", "_sorted", "rows")
 
     def __init__(self) -> None:
-        self.rows: dict[Key, Value] = {}
+        self.rows: dict[Key, msgspec.Struct] = {}
         self._keys: list[Key] = []
         self._sorted = True
 
@@ -45,12 +37,12 @@ class _Table:
             self._sorted = True
         return self._keys
 
-    def put(self, key: Key, value: Value) -> None:
+    def put(self, key: Key, row: msgspec.Struct) -> None:
         if key not in self.rows:
             if self._keys and key < self._keys[-1]:
                 self._sorted = False
             self._keys.append(key)
-        self.rows[key] = value
+        self.rows[key] = row
 
     def delete(self, key: Key) -> None:
         if self.rows.pop(key, None) is not None:
@@ -73,33 +65,33 @@ class MemoryStore:
         with_log: whether it takes write-ahead records.
     """
 
-    def __init__(self, tables: Iterable[TableSpec], *, with_log: bool = True) -> None:
-        self._specs = by_name(tables)
+    def __init__(self, tables: Iterable[AnyTable], *, with_log: bool = True) -> None:
+        self._declared = by_name(tables)
         self._with_log = with_log
-        self._tables = {name: _Table() for name in self._specs}
+        self._tables = {name: _Table() for name in self._declared}
         self._log: list[bytes] = []
         self._recovered: list[bytes] = []
         self._staged: deque[tuple[Record, ...]] = deque()
 
-    def get(self, table: str, key: Key) -> Value | None:
-        """Return the value columns of a durable row, or None."""
-        declared(self._specs, table).check_key(key)
+    def get(self, table: str, key: Key) -> Any:
+        """Return a durable row, or None."""
+        declared(self._declared, table).check_key(key)
         return self._tables[table].rows.get(key)
 
-    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[tuple[Key, Value]]:
+    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[Any]:
         """Return durable rows in ascending key order, from the first key that is not below `first`."""
-        spec = declared(self._specs, table)
+        spec = declared(self._declared, table)
         rows, keys = self._tables[table].rows, self._tables[table].keys()
         start = 0
         if first is not None:
             spec.check_key(first, prefix=True)
             start = bisect_left(keys, first)
         end = len(keys) if limit is None else min(len(keys), start + max(0, limit))
-        return iter([(key, rows[key]) for key in keys[start:end]])
+        return iter([rows[key] for key in keys[start:end]])
 
     def count(self, table: str) -> int:
         """Return how many durable rows there are."""
-        declared(self._specs, table)
+        declared(self._declared, table)
         return len(self._tables[table].rows)
 
     def log(self) -> list[bytes]:
@@ -117,7 +109,7 @@ class MemoryStore:
         Raises:
             LocalProtocolError: a record does not fit the tables; nothing is staged.
         """
-        check_records(records, self._specs, with_log=self._with_log)
+        check_records(records, self._declared, with_log=self._with_log)
         self._staged.append(tuple(records))
 
     def flush(self, groups: int | None = None) -> None:
@@ -160,8 +152,8 @@ class MemoryStore:
     def _apply_tables(self, records: Sequence[Record]) -> None:
         for record in records:
             match record:
-                case Put(name, key, value):
-                    self._tables[name].put(key, value)
+                case Put(name, row):
+                    self._tables[name].put(self._declared[name].key_of(row), row)
                 case Delete(name, key):
                     self._tables[name].delete(key)
                 case DeleteBelow(name, bound):

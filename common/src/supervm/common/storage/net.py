@@ -7,10 +7,13 @@ A group of commits pays for a row once, however often its steps wrote it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from supervm.common.contract.records import INT_MIN, Append, Delete, DeleteBelow, Key, Prune, Put, Record, Value
+import msgspec
+
+from supervm.common.contract.records import INT_MIN, Append, Delete, DeleteBelow, Key, Prune, Put, Record
+from supervm.common.contract.tables import AnyTable
 
 
 @dataclass(slots=True)
@@ -21,7 +24,7 @@ class TableChange:
     """Delete rows whose first key column is below this."""
     deletes: list[Key] = field(default_factory=list)
     """Delete these rows, in key order."""
-    puts: list[tuple[Key, Value]] = field(default_factory=list)
+    puts: list[msgspec.Struct] = field(default_factory=list)
     """Insert or replace these rows, in key order: SQLite writes sorted groups faster (limits.md 4)."""
 
 
@@ -38,19 +41,19 @@ class NetChange:
 
 @dataclass(slots=True)
 class _Seen:
-    rows: dict[Key, Value | None] = field(default_factory=dict)
+    rows: dict[Key, msgspec.Struct | None] = field(default_factory=dict)
     below: int | None = None
 
 
-def net_change(records: Sequence[Record]) -> NetChange:
-    """Return what checked records amount to."""
+def net_change(records: Sequence[Record], tables: Mapping[str, AnyTable]) -> NetChange:
+    """Return what checked records amount to; `tables` are those declared, under their names."""
     seen: dict[str, _Seen] = {}
     log: list[tuple[bytes, ...]] = []
     rewrite = False
     for record in reversed(records):
         match record:
-            case Put(name, key, value):
-                _note(seen.setdefault(name, _Seen()), key, value)
+            case Put(name, row):
+                _note(seen.setdefault(name, _Seen()), tables[name].key_of(row), row)
             case Delete(name, key):
                 _note(seen.setdefault(name, _Seen()), key, None)
             case DeleteBelow(name, bound):
@@ -67,19 +70,19 @@ def net_change(records: Sequence[Record]) -> NetChange:
     return NetChange({name: _change(seen[name]) for name in sorted(seen)}, rewrite, payloads)
 
 
-def _note(table: _Seen, key: Key, value: Value | None) -> None:
+def _note(table: _Seen, key: Key, row: msgspec.Struct | None) -> None:
     first = key[0]
     if table.below is not None and isinstance(first, int) and first < table.below:
         return
-    table.rows.setdefault(key, value)
+    table.rows.setdefault(key, row)
 
 
 def _change(table: _Seen) -> TableChange:
     change = TableChange(table.below if table.below != INT_MIN else None)
     for key in sorted(table.rows):
-        value = table.rows[key]
-        if value is None:
+        row = table.rows[key]
+        if row is None:
             change.deletes.append(key)
         else:
-            change.puts.append((key, value))
+            change.puts.append(row)
     return change

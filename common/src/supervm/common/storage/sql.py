@@ -18,12 +18,15 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import sqlalchemy as sa
+from msgspec.structs import asdict
 from sqlalchemy.exc import SQLAlchemyError
 
-from supervm.common.contract.records import Key, Record, TableSpec, Value, by_name, check_records, declared
+from supervm.common.contract.checking import by_name, check_records, declared
+from supervm.common.contract.records import Key, Record
+from supervm.common.contract.tables import AnyTable
 from supervm.common.errors import InputError
 from supervm.protocol.base.errors import LocalProtocolError
 
@@ -68,7 +71,7 @@ class SqlStore:
     def __init__(
         self,
         database: str | Path,
-        tables: Iterable[TableSpec],
+        tables: Iterable[AnyTable],
         *,
         log_path: Path | None = None,
         incarnation: bytes = b"",
@@ -76,8 +79,8 @@ class SqlStore:
         schema_version: int = SCHEMA_VERSION,
         busy_timeout_s: float = 30.0,
     ) -> None:
-        self._specs = by_name(tables)
-        if META_TABLE in self._specs:
+        self._declared = by_name(tables)
+        if META_TABLE in self._declared:
             raise LocalProtocolError(f"the table name {META_TABLE!r} belongs to the store")
         self.url = database_url(database)
         self._is_sqlite = self.url.get_backend_name() == "sqlite"
@@ -116,7 +119,7 @@ class SqlStore:
         dialect = self.url.get_backend_name()
         self._tables: dict[str, TableStatements] = {
             name: build_statements(spec, build_table(spec, metadata, dialect), dialect)
-            for name, spec in self._specs.items()
+            for name, spec in self._declared.items()
         }
         try:
             self._writer = self._connect().execution_options(svm_writer=True)
@@ -146,7 +149,7 @@ class SqlStore:
 
     def _check_columns(self) -> None:
         inspector = sa.inspect(self._writer)
-        for name, spec in self._specs.items():
+        for name, spec in self._declared.items():
             found = [column["name"] for column in inspector.get_columns(name)]
             key = inspector.get_pk_constraint(name)["constrained_columns"]
             if found != [column.name for column in spec.columns] or key != [column.name for column in spec.key]:
@@ -158,8 +161,8 @@ class SqlStore:
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
-    def get(self, table: str, key: Key) -> Value | None:
-        """Return the value columns of a row, or None.
+    def get(self, table: str, key: Key) -> Any:
+        """Return a row, of its table's struct, or None.
 
         Raises:
             StorageFailed: the database cannot be read.
@@ -173,9 +176,9 @@ class SqlStore:
             raise self._read_failed(table, error) from error
         if row is None:
             return None
-        return cast(Value, tuple(row)) if statements.spec.value else ()
+        return statements.spec.load((*key, *row) if statements.spec.value else key)
 
-    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[tuple[Key, Value]]:
+    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[Any]:
         """Return rows in ascending key order, from the first key that is not below `first`, as of the first `next`.
 
         A scan that is neither finished nor closed holds back SQLite's checkpoint: close a scan that is left early, or
@@ -191,27 +194,25 @@ class SqlStore:
             query = statements.rows_from(first)
         if limit is not None:
             query = query.limit(max(0, limit))
-        width = len(statements.spec.key)
         if limit is not None and limit <= _SCAN_ROWS:
             try:
                 with self._read_lock:
                     rows = self._reader.execute(query).all()
             except SQLAlchemyError as error:
                 raise self._read_failed(table, error) from error
-            return iter([(cast(Key, tuple(row[:width])), cast(Value, tuple(row[width:]))) for row in rows])
-        return self._stream(table, query, width)
+            return map(statements.spec.load, rows)
+        return self._stream(statements.spec, query)
 
-    def _stream(self, table: str, query: sa.Select[Any], width: int) -> Iterator[tuple[Key, Value]]:
+    def _stream(self, table: AnyTable, query: sa.Select[Any]) -> Iterator[Any]:
         try:
             # its own connection: one statement sees one state of the database, and others may read meanwhile
             with (
                 self._engine.connect().execution_options(yield_per=_SCAN_ROWS) as connection,
                 connection.execute(query) as result,
             ):
-                for row in result:
-                    yield cast(Key, tuple(row[:width])), cast(Value, tuple(row[width:]))
+                yield from map(table.load, result)
         except SQLAlchemyError as error:
-            raise self._read_failed(table, error) from error
+            raise self._read_failed(table.name, error) from error
 
     def count(self, table: str) -> int:
         """Return how many rows there are; SQLite and PostgreSQL walk the table for it.
@@ -238,8 +239,8 @@ class SqlStore:
             LocalProtocolError: a record does not fit the tables; nothing was written.
             StorageFailed: not everything may be durable; the process must end.
         """
-        check_records(records, self._specs, with_log=self._wal is not None)
-        change = net_change(records)
+        check_records(records, self._declared, with_log=self._wal is not None)
+        change = net_change(records, self._declared)
         if self._wal is None and change.rewrite and self._begin_log is None:
             raise LocalProtocolError("this store was opened without a write-ahead log and cannot begin one")
         if change.payloads:
@@ -276,7 +277,7 @@ class SqlStore:
                 if change.deletes:
                     self._writer.execute(statements.delete, [statements.key_row(key) for key in change.deletes])
                 if change.puts:
-                    self._writer.execute(statements.upsert, [statements.put_row(*row) for row in change.puts])
+                    self._writer.execute(statements.upsert, [asdict(row) for row in change.puts])
 
     def maintain(self) -> None:
         """Fold SQLite's journal into the database, refresh its statistics and give free pages back.
@@ -321,7 +322,7 @@ class SqlStore:
     # --- helpers -----------------------------------------------------------------------------------------------------
 
     def _statements(self, table: str) -> TableStatements:
-        declared(self._specs, table)
+        declared(self._declared, table)
         return self._tables[table]
 
     def _check_usable(self) -> None:

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from supervm.common.contract.records import Column, Key, TableSpec, Value
+from supervm.common.contract.records import Key
+from supervm.common.contract.tables import AnyTable, Column
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects import postgresql, sqlite
@@ -39,7 +40,7 @@ class TableStatements:
     Attributes:
         spec: its declaration.
         table: its SQLAlchemy table.
-        upsert: insert or replace; parameters from `put_row`.
+        upsert: insert or replace; parameters are columns by name.
         delete: delete one row; parameters from `key_row`.
         delete_below: delete below ``bound``.
         get: value columns (or 1 if there are none) of one row; parameters from `key_row`.
@@ -47,7 +48,7 @@ class TableStatements:
         count: the number of rows.
     """
 
-    spec: TableSpec
+    spec: AnyTable
     table: sa.Table
     upsert: sa.Executable
     delete: sa.Executable
@@ -55,10 +56,6 @@ class TableStatements:
     get: sa.Executable
     rows: sa.Select[Any]
     count: sa.Select[Any]
-
-    def put_row(self, key: Key, value: Value) -> dict[str, Any]:
-        """Return the parameters of `upsert`."""
-        return {column.name: item for column, item in zip(self.spec.columns, key + value, strict=True)}
 
     def key_row(self, key: Key) -> dict[str, Any]:
         """Return the parameters of `delete` and `get`."""
@@ -73,7 +70,7 @@ class TableStatements:
         return self.rows.where(sa.tuple_(*columns) >= sa.tuple_(*bounds))
 
 
-def build_table(spec: TableSpec, metadata: sa.MetaData, dialect: str) -> sa.Table:
+def build_table(spec: AnyTable, metadata: sa.MetaData, dialect: str) -> sa.Table:
     """Add the SQLAlchemy table of a declaration to `metadata`, for ``"sqlite"`` or ``"postgresql"``."""
     types = _TYPES[dialect]
     small = len(spec.key) > 1 or spec.key[0].kind != "int"
@@ -98,7 +95,7 @@ def build_table(spec: TableSpec, metadata: sa.MetaData, dialect: str) -> sa.Tabl
     )
 
 
-def build_statements(spec: TableSpec, table: sa.Table, dialect: str) -> TableStatements:
+def build_statements(spec: AnyTable, table: sa.Table, dialect: str) -> TableStatements:
     """Return the statements of a table for ``"sqlite"`` or ``"postgresql"``."""
     keys = [table.c[column.name] for column in spec.key]
     values = [table.c[column.name] for column in spec.value]

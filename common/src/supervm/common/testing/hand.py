@@ -12,13 +12,13 @@ What a real link would refuse to carry - a kind in a wrong direction, a frame th
     driver = HandDriver(MyNode(reader=store, ...), store, now_us=NOW_US)
     driver.up(peer, tier=4)
     driver.receive(peer, Note("hello"))
-    assert driver.told("note") == [{"author": peer.hex(), "number": 1}]
+    assert driver.told(NoteLeft) == [NoteLeft(peer.hex(), 1)]
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Final, Generic, TypeVar
 
 import msgspec
@@ -27,6 +27,7 @@ from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
 
 from ..contract import core as c
+from ..contract.events import Event
 from ..errors import CommonError
 from ..link.connection import frame_bytes_max
 from ..parts.shell import Shell, wire_of
@@ -36,6 +37,7 @@ TICKS_MAX: Final = 1_000
 """Ticks at one time, after which a deadline that does not move is a fault of the core."""
 
 C = TypeVar("C", bound=c.Core)
+E = TypeVar("E", bound=Event)
 M = TypeVar("M", bound=Message)
 
 
@@ -101,7 +103,7 @@ class HandDriver(Generic[C]):
         self.hung_up: dict[bytes, str] = {}
         self.holds: list[c.Hold] = []
         self.dials: list[c.Dial] = []
-        self.events: list[c.Publish] = []
+        self.events: list[Event] = []
         self.replies: dict[int, c.Reply] = {}
         self.halted = ""
         self._writes: list[c.Persist] = []
@@ -224,9 +226,9 @@ class HandDriver(Generic[C]):
         self.sent = kept
         return found
 
-    def told(self, name: str) -> list[Mapping[str, Any]]:
-        """Return the fields of all events of a name."""
-        return [event.fields for event in self.events if event.name == name]
+    def told(self, kind: type[E]) -> list[E]:
+        """Return the events of a kind."""
+        return [event for event in self.events if isinstance(event, kind)]
 
     # --- carrying out -----------------------------------------------------------------------------------------------
 
@@ -265,7 +267,7 @@ class HandDriver(Generic[C]):
                     self.hung_up[peer] = code
                     follow.append(c.PeerDown(peer, f"{code}: {reason}"))
             case c.Publish():
-                self.events.append(effect)
+                self.events.append(effect.event)
             case c.Hold():
                 self.holds.append(effect)
             case c.Dial():

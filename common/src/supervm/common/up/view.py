@@ -89,7 +89,7 @@ def _table(picture: Picture) -> Any:
     for name, info in picture.nodes:
         tiers.add_row(
             name,
-            _cell(info, "executed_height", "applied_height", "height"),
+            _cell(info, "height"),
             _cell(info, "certified_height", "height"),
             _cell(info, "peers"),
             _holding(info),

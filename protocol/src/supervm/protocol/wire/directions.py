@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from ..base.errors import RemoteProtocolError
 from .chain import (
     BatchCertificateMessage,
     BatchMessage,
@@ -131,17 +130,3 @@ proofs, never a transfer, whose validity the sender would get wrong."""
 def accepted_kinds(sender_tier: int, receiver_tier: int) -> Kinds:
     """Return what a node of `sender_tier` may send to a node of `receiver_tier` after Hello; tiers are 0..4."""
     return ACCEPTS.get((sender_tier, receiver_tier), ANY_LINK)
-
-
-def check_direction(message: Message, sender_tier: int, receiver_tier: int) -> None:
-    """Refuse a message that this sender may not send to this receiver.
-
-    Raises:
-        RemoteProtocolError: code ``direction``.
-    """
-    if type(message) not in accepted_kinds(sender_tier, receiver_tier):
-        raise RemoteProtocolError(
-            f"an L{sender_tier} may not send {type(message).__name__} to an L{receiver_tier}",
-            penalty=100,
-            code="direction",
-        )

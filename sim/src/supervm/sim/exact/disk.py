@@ -15,7 +15,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from supervm.common.contract.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record, TableSpec, Value
+from msgspec import Struct
+from msgspec.structs import astuple
+
+from supervm.common.contract.records import Append, Delete, DeleteBelow, Key, Prune, Put, Record
+from supervm.common.contract.tables import AnyTable
 from supervm.common.storage.memory import MemoryStore
 
 from ..errors import SimulationError
@@ -48,7 +52,7 @@ class DiskProfile:
 class Snapshot:
     """What was durable at one moment: a backup."""
 
-    rows: dict[str, dict[Key, Value]]
+    rows: dict[str, dict[Key, Struct]]
     log: tuple[bytes, ...]
     ends: tuple[int, ...]
 
@@ -70,10 +74,10 @@ class VirtualDisk(MemoryStore):
         waiting: writes that were asked for since, as (token, records).
     """
 
-    def __init__(self, tables: Iterable[TableSpec], profile: DiskProfile | None = None) -> None:
-        specs = tuple(tables)
-        super().__init__(specs)
-        self._names = tuple(spec.name for spec in specs)
+    def __init__(self, tables: Iterable[AnyTable], profile: DiskProfile | None = None) -> None:
+        known = tuple(tables)
+        super().__init__(known)
+        self._names = tuple(table.name for table in known)
         self.profile = profile or DiskProfile()
         self.log_lost = False
         self.full_for: dict[Cause, None] = {}
@@ -200,8 +204,8 @@ class VirtualDisk(MemoryStore):
     def _restore_rows(self, backup: Snapshot) -> None:
         for name in self._names:
             fresh = type(self._tables[name])()
-            for key, value in backup.rows[name].items():
-                fresh.put(key, value)
+            for key, row in backup.rows[name].items():
+                fresh.put(key, row)
             self._tables[name] = fresh
 
     def lose_log(self) -> None:
@@ -233,8 +237,8 @@ class VirtualDisk(MemoryStore):
 def record_bytes(record: Record) -> int:
     """Return about how many bytes a record takes on disk."""
     match record:
-        case Put(_, key, value):
-            return RECORD_OVERHEAD_BYTES + sum(map(_column_bytes, key)) + sum(map(_column_bytes, value))
+        case Put(_, row):
+            return RECORD_OVERHEAD_BYTES + sum(map(_column_bytes, astuple(row)))
         case Append(payload):
             return RECORD_OVERHEAD_BYTES + len(payload)
         case Prune(keep):

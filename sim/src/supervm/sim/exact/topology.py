@@ -16,7 +16,7 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from supervm.common.contract.core import Core
-from supervm.common.contract.records import TableSpec
+from supervm.common.contract.tables import AnyTable
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
@@ -216,7 +216,7 @@ class Deployment:
     # --- building -----------------------------------------------------------------------------------------------------
 
     def _add_hosts(self) -> None:
-        makers: dict[int, tuple[Sequence[TableSpec], Callable[[int, VirtualDisk], Core]]] = {
+        makers: dict[int, tuple[Sequence[AnyTable], Callable[[int, VirtualDisk], Core]]] = {
             1: (VALIDATOR_TABLES, self._validator),
             2: (MINER_TABLES, self._miner),
             3: (EdgeNode.declared_tables(), self._edge),
@@ -353,6 +353,7 @@ class Deployment:
         return MobileNode(
             self.chain,
             {item.public: item for item in self.wallets[index]},
+            node_id=self.l4[index].public,
             peers=self.targets(4, index),
             reader=disk,
             verify=self.verify,

@@ -27,7 +27,6 @@ from supervm.common.contract.core import (
     PeerDown,
     PeerUp,
     Persist,
-    Publish,
     Received,
     Reply,
     Send,
@@ -197,8 +196,6 @@ class Twins:
             case Dial():
                 if which == 0 or not self.alive[0]:
                     effects.append(effect)
-            case Publish(name, fields, level):
-                effects.append(Publish(name, {**fields, "twin": which}, level))
             case Halt():
                 self.alive[which] = False
                 if not any(self.alive):

@@ -22,7 +22,7 @@ from typing import Any, Final
 import msgspec
 
 from supervm.common.contract.core import Command, Core, Received
-from supervm.common.contract.records import TableSpec
+from supervm.common.contract.tables import AnyTable
 from supervm.protocol.base.memory import Memory, remembering
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
@@ -119,7 +119,7 @@ class ExactWorld:
         node_id: bytes,
         tier: int,
         address: str,
-        tables: Sequence[TableSpec],
+        tables: Sequence[AnyTable],
         build: Callable[[VirtualDisk], Core],
         name: str | None = None,
         place: Place | None = None,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from supervm.common.contract.core import Publish
+from supervm.common.contract.events import Event
 from supervm.common.contract.records import Append
+from supervm.common.parts.events import PeerFault
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch_certificate import BatchCertificate
@@ -15,7 +17,9 @@ from supervm.protocol.wire.consensus import ProposalMessage
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.consensus.simplex.promises import NotarizePromise, NullifyPromise, decode_promise
+from supervm.tier_l1_super.events import Accusation, Conflict
 from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l2_miner.events import Certificate
 
 from ..errors import SimulationError
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Persisted, Sent, Stepped
@@ -58,6 +62,13 @@ STATES: Final = {
     "faulty-kept-on": "a faulty validator stayed on at the end",
 }
 """Name -> what it means."""
+_SEEN: Final = {
+    "E1": "equivocation-seen",
+    "E2": "contradiction-seen",
+    "E6": "unjustified-block-seen",
+    "E7": "bad-batch-seen",
+}
+"""Kind of evidence -> the state that it shows."""
 
 
 class ReachedWatch:
@@ -102,7 +113,7 @@ class ReachedWatch:
         elif kind is Stepped:
             for effect in event.effects:
                 if type(effect) is Publish:
-                    self._published(event.host.tier, effect)
+                    self._published(event.host.tier, effect.event)
         elif kind is Persisted:
             if event.host.tier == 1:
                 self._persisted(event)
@@ -147,26 +158,21 @@ class ReachedWatch:
         if until_ms is not None and until_ms < core.ledger.block_header.ts_ms:
             self.note("certificate-after-expiry")
 
-    def _published(self, tier: int, effect: Publish) -> None:
-        name, fields = effect.name, effect.fields
-        if name == "evidence":
-            seen = {
-                "E1": "equivocation-seen",
-                "E2": "contradiction-seen",
-                "E6": "unjustified-block-seen",
-                "E7": "bad-batch-seen",
-            }.get(str(fields.get("kind")))
-            if seen is not None:
-                self.note(seen)
-        elif name == "certificate" and fields.get("certified") != fields.get("transfers"):
-            self.note("rebatched-after-split-votes")
-        elif name == "conflict":
-            self.note("conflict-refused")
-        elif name == "peer-fault":
-            if isinstance(fields.get("penalty"), int) and fields["penalty"] >= 50:
-                self.note("liar-hung-up")
-            if tier == 4:
-                self.note("stale-answer-refused")
+    def _published(self, tier: int, event: Event) -> None:
+        match event:
+            case Accusation(kind):
+                if kind in _SEEN:
+                    self.note(_SEEN[kind])
+            case Certificate(certified=certified, transfers=transfers):
+                if certified != transfers:
+                    self.note("rebatched-after-split-votes")
+            case Conflict():
+                self.note("conflict-refused")
+            case PeerFault(penalty=penalty):
+                if penalty >= 50:
+                    self.note("liar-hung-up")
+                if tier == 4:
+                    self.note("stale-answer-refused")
 
     def _persisted(self, event: Persisted) -> None:
         facts = self._monitor.facts

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from msgspec.structs import astuple
+
 from supervm.common.contract.core import Persist, Received, Send, Work
 from supervm.common.contract.jobs import VerifySignatures
 from supervm.common.contract.records import Append, Put
@@ -26,6 +28,7 @@ from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import ValidatorChanges
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR_BUDGETS
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
+from supervm.tier_l1_super.tables import BatchRow
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
 from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l3_edge.budgets import budgets as edge_budgets
@@ -194,7 +197,8 @@ class CostWatch:
                 if isinstance(promise, BatchPromise) and any(promise.bitmap):
                     self._promised[promise.digest] = None
         for record in write.records:
-            if type(record) is Put and record.table == "batches" and record.key[0] not in self._promised:
+            row = record.row if type(record) is Put else None
+            if isinstance(row, BatchRow) and row.digest not in self._promised:
                 self._facts.book.note("N2", f"{name} stores a batch that no honest validator has given a bit")
 
     def _hostile(self, peer: bytes) -> str | None:
@@ -206,7 +210,7 @@ class CostWatch:
 
 def _size(record: object) -> int:
     if isinstance(record, Put):
-        return sum(len(item) for item in (*record.key, *record.value) if isinstance(item, bytes | str))
+        return sum(len(item) for item in astuple(record.row) if isinstance(item, bytes | str))
     return len(record.payload) if isinstance(record, Append) else 0
 
 

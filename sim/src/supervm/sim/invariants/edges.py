@@ -37,9 +37,8 @@ class EdgeWatch:
 
     def _acknowledged(self, host: Host, ids: list[bytes]) -> None:
         held: dict[bytes, bool] = {}
-        for _, values in host.disk.scan(PENDING):
-            raw = values[0]
-            assert isinstance(raw, bytes)
+        for row in PENDING.rows(host.disk):
+            raw = row.transfer
             if raw not in self._signed:
                 transfer = parse_transfer(raw, self._facts.chain_id)
                 self._signed[raw] = (

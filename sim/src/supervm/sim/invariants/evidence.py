@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from msgspec import UNSET
 
+from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.base.address import decode_node_id
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.evidence import Culprit, Evidence, check_evidence, decode_evidence
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_fork
+from supervm.tier_l1_super.events import Accusation
 
 from ..exact import Host
 from .facts import Facts
@@ -28,22 +29,13 @@ class EvidenceWatch:
         self.seen: dict[tuple[str, str], None] = {}
         """(kind, accused host) of all evidence so far."""
 
-    def published(self, host: Host, fields: Mapping[str, Any]) -> None:
-        """Look at evidence that an honest host has published.
-
-        Args:
-            host: the accuser.
-            fields: of the event: `kind`, `validator` (index) or `miner` (node id), and `evidence`, the encoded object.
-        """
-        facts = self._facts
-        kind = str(fields.get("kind"))
-        if kind == "fork":
-            self._fork(host, fields)
-            return
-        evidence = _read(fields)
-        accused = self._accused(fields, facts.epochs.newest if evidence is None else evidence.epoch)
+    def accused(self, host: Host, event: Accusation) -> None:
+        """Look at what an honest host, the accuser, has published."""
+        facts, kind = self._facts, event.kind
+        evidence = _read(event.evidence)
+        accused = self._accused(event, facts.epochs.newest if evidence is None else evidence.epoch)
         if accused is None:
-            facts.book.note("A2", f"{host.name} accuses nobody that exists: {dict(fields)!r:.200}")
+            facts.book.note("A2", f"{host.name} accuses nobody that exists: {event.fields!r:.200}")
             return
         self.seen[kind, accused.name] = None
         if facts.is_honest(accused):
@@ -57,15 +49,16 @@ class EvidenceWatch:
         except RemoteProtocolError as error:
             facts.book.note("A2", f"{host.name}'s evidence of {kind} against {accused.name} proves nothing: {error}")
             return
-        miner = accused.node_id if "miner" in fields else None
-        if (proved.kind, proved.validator, proved.miner) != (kind, fields.get("validator"), miner):
+        validator = None if event.validator is UNSET else event.validator
+        miner = None if event.miner is UNSET else accused.node_id
+        if (proved.kind, proved.validator, proved.miner) != (kind, validator, miner):
             facts.book.note("A2", f"{host.name}'s evidence of {kind} against {accused.name} proves {proved} instead")
 
-    def _fork(self, host: Host, fields: Mapping[str, Any]) -> None:
+    def forked(self, host: Host, event: ForkEvidence) -> None:
         """Look at a fork that a phone, an edge or a miner has published: it accuses sets, and must prove itself too."""
         facts = self._facts
         try:
-            fork = decode(CheckpointFork, bytes.fromhex(str(fields.get("evidence", ""))), bytes_max=FORK_BYTES_MAX)
+            fork = decode(CheckpointFork, bytes.fromhex(event.evidence), bytes_max=FORK_BYTES_MAX)
             sets = [ValidatorSet(members.listed) for members in facts.epochs.members.values()]
             check_fork(fork, facts.chain.chain_id, sets, facts.chain.verify)
         except (RemoteProtocolError, ValueError) as error:
@@ -73,12 +66,12 @@ class EvidenceWatch:
         else:
             facts.book.note("S8", f"{host.name} has proof that {fork.reason}")
 
-    def _accused(self, fields: Mapping[str, Any], epoch: int) -> Host | None:
+    def _accused(self, event: Accusation, epoch: int) -> Host | None:
         facts = self._facts
-        if isinstance(fields.get("validator"), int):
-            return facts.signer(fields["validator"], epoch)
+        if event.validator is not UNSET:
+            return facts.signer(event.validator, epoch)
         try:
-            return facts.world.hosts.get(decode_node_id(str(fields.get("miner", ""))))
+            return None if event.miner is UNSET else facts.world.hosts.get(decode_node_id(event.miner))
         except LocalProtocolError:
             return None
 
@@ -94,8 +87,8 @@ class EvidenceWatch:
         return check_evidence(evidence, rules)
 
 
-def _read(fields: Mapping[str, Any]) -> Evidence | None:
+def _read(evidence: str) -> Evidence | None:
     try:
-        return decode_evidence(bytes.fromhex(str(fields.get("evidence", ""))))
+        return decode_evidence(bytes.fromhex(evidence))
     except (RemoteProtocolError, ValueError):
         return None

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from supervm.common.contract.records import Put
 from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import HEADERS, AccountRow, HeaderRow, LedgerRow, ReceiptsRow, stored_number
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import ProtocolError
@@ -16,7 +17,7 @@ from supervm.protocol.money.execution import STATUS_EXECUTED, BlockReceipts
 from supervm.protocol.state.account import Account, decode_account, encode_account
 from supervm.protocol.state.receipts import RECEIPTS, merkle_root
 from supervm.tier_l1_super.node import ValidatorNode
-from supervm.tier_l1_super.tables import TABLES
+from supervm.tier_l1_super.tables import BLOCKS, TABLES, BatchRow, BlockRow, CheckpointRow
 from supervm.tier_l2_miner.node import MinerNode
 
 from ..exact import Host, Persisted
@@ -70,27 +71,27 @@ class ExecutionWatch:
         for record in event.records:
             if type(record) is not Put:
                 continue
-            table, key, value = record.table, record.key, record.value
-            if table == "accounts":
-                if key[0] == self._base.get(host.name, 0):  # others are leaves of a snapshot on its way in
-                    leaves[_bytes(key[1])] = _bytes(value[0])
-            elif table == "ledger" and key[0] == "base_height":
-                self._base[host.name] = _int(value[0])
-            elif table == "headers" and honest:
-                last = _Written(host.name, _int(key[0]), _bytes(value[0]), leaves, None)
+            row = record.row
+            if isinstance(row, AccountRow):
+                if row.since == self._base.get(host.name, 0):  # others are leaves of a snapshot on its way in
+                    leaves[row.account] = row.leaf
+            elif isinstance(row, LedgerRow) and row.name == "base_height":
+                self._base[host.name] = row.value
+            elif isinstance(row, HeaderRow) and honest:
+                last = _Written(host.name, row.height, row.checkpoint, leaves, None)
                 self._header(last)
                 leaves = {}
                 self._pending.append(last)
-            elif table == "receipts" and last is not None and last.height == key[0]:
-                last.receipts = _bytes(value[0])
-            elif table == "blocks":
-                block = facts.block(_bytes(value[0]))
+            elif isinstance(row, ReceiptsRow) and last is not None and last.height == row.height:
+                last.receipts = row.receipts
+            elif isinstance(row, BlockRow):
+                block = facts.block(row.block)
                 if block is not None and honest:
-                    self._finality.committed(host.name, _int(key[0]), block.hash)
-            elif table == "batches":
-                facts.batch(_bytes(value[0]))
-            elif table == "checkpoints" and honest:
-                self._checkpoint(host, _int(key[0]), _bytes(value[0]))
+                    self._finality.committed(host.name, row.height, block.hash)
+            elif isinstance(row, BatchRow):
+                facts.batch(row.batch)
+            elif isinstance(row, CheckpointRow) and honest:
+                self._checkpoint(host, row.height, row.checkpoint)
         if self._pending:
             self._compare()
 
@@ -98,15 +99,15 @@ class ExecutionWatch:
         """Look at what a host finds on its disk beyond what it was told is durable: the tables of a torn write."""
         if not self._facts.is_honest(host):
             return
-        self._base[host.name] = _base_height(host)
+        self._base[host.name] = stored_number(host.disk, "base_height")  # 0 if it has every block
         first = self.top.get(host.name, 0) + 1
         if host.tier == 1:
-            for key, value in host.disk.scan("blocks", first=(first,)):
-                block = self._facts.block(_bytes(value[0]))
+            for row in BLOCKS.rows(host.disk, first=(first,)):
+                block = self._facts.block(row.block)
                 if block is not None:
-                    self._finality.committed(host.name, _int(key[0]), block.hash)
-        for key, value in host.disk.scan("headers", first=(first,)):
-            self._header(_Written(host.name, _int(key[0]), _bytes(value[0]), {}, None))
+                    self._finality.committed(host.name, row.height, block.hash)
+        for header in HEADERS.rows(host.disk, first=(first,)):
+            self._header(_Written(host.name, header.height, header.checkpoint, {}, None))
         while self.reference.advance():
             pass
 
@@ -207,7 +208,7 @@ class ExecutionWatch:
                 if total != self.reference.supply:
                     facts.book.note("C1", f"{host.name}: its accounts sum to {total} grain")
         self._roots()
-        chains = [host for host in hosts if host.tier == 1 and _base_height(host) == 0]
+        chains = [host for host in hosts if host.tier == 1 and stored_number(host.disk, "base_height") == 0]
         if chains:
             self.replay(max(chains, key=lambda host: (self.top.get(host.name, 0), -host.index)))
 
@@ -257,9 +258,9 @@ class ExecutionWatch:
         facts = self._facts
         ledger = Ledger(facts.chain, MemoryStore(TABLES))
         done = 0
-        for key, (raw, _) in host.disk.scan("blocks"):
-            height = _int(key[0])
-            block = decode(Block, _bytes(raw), bytes_max=BYTES_MAX)
+        for row in BLOCKS.rows(host.disk):
+            height = row.height
+            block = decode(Block, row.block, bytes_max=BYTES_MAX)
             batches = []
             for ref in block.body.refs:
                 seen = facts.batches.get(ref.digest)
@@ -281,20 +282,6 @@ class ExecutionWatch:
                 return done
             done += 1
         return done
-
-
-def _base_height(host: Host) -> int:
-    """Return the height of the snapshot that a host's state began with, 0 if it has every block."""
-    row = host.disk.get("ledger", ("base_height",))
-    return 0 if row is None else _int(row[0])
-
-
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
-
-
-def _int(value: object) -> int:
-    return value if isinstance(value, int) else -1
 
 
 def _show(account: Account) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 
 from supervm.common.contract.records import Put
 from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import HeaderRow
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.state.account import EMPTY_ACCOUNT
@@ -118,9 +119,8 @@ class LivenessWatch:
         if host.tier != 1 or not self._facts.is_honest(host):
             return
         for record in event.records:
-            if type(record) is Put and record.table == "headers":
-                height = record.key[0]
-                digest = self._facts.final.get(height) if isinstance(height, int) else None
+            if type(record) is Put and isinstance(record.row, HeaderRow):
+                digest = self._facts.final.get(record.row.height)
                 block = None if digest is None else self._facts.blocks.get(digest)
                 for ref in () if block is None else block.body.refs:
                     self._executed(ref.digest, host.name, event.at_us)

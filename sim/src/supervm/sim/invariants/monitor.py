@@ -9,7 +9,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from supervm.common.contract.core import Publish
+from supervm.common.contract.events import Event
+from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.chain.votes import Certificate, VoteKind
+from supervm.tier_l1_super import events as l1
+from supervm.tier_l1_super.events import Accusation
+from supervm.tier_l2_miner import events as l2
 
 from ..exact import Delivered, Deployment, Host, HostStarted, HostStopped, Persisted, Sent, Stepped
 from .accusations import AccusationWatch
@@ -203,12 +208,17 @@ class Monitor:
         if host.tier <= 2:
             for effect in event.effects:
                 if type(effect) is Publish:
-                    self._published(host, effect)
+                    self._published(host, effect.event)
 
-    def _published(self, host: Host, effect: Publish) -> None:
+    def _published(self, host: Host, event: Event) -> None:
         if not self.facts.is_honest(host):
             return
-        if effect.name == "evidence":
-            self.evidence.published(host, effect.fields)
-        elif effect.name == "solvency":
-            self.book.note("S13", f"{host.name} raises the alarm for {str(effect.fields.get('transfer'))[:16]}")
+        match event:
+            case Accusation():
+                self.evidence.accused(host, event)
+            case ForkEvidence():
+                self.evidence.forked(host, event)
+            case l1.Solvency(transfer):
+                self.book.note("S13", f"{host.name} raises the alarm for {transfer[:16]}")
+            case l2.Solvency(height, transfers):
+                self.book.note("S13", f"{host.name} raises the alarm for {transfers} transfers of height {height}")

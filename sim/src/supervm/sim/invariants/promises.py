@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from supervm.common.contract.records import Append, Prune
+from supervm.common.parts.ledger_tables import stored_number
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH, hash_justification
@@ -38,6 +39,7 @@ from supervm.tier_l1_super.consensus.simplex.promises import (
     decode_promise,
 )
 from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.tables import BATCHES, BLOCKS
 
 from ..exact import Host, Persisted, Sent, Stepped
 from .blocks import DRIFT_MS_MAX, flaw_of
@@ -429,7 +431,7 @@ class PromiseWatch:
             facts.book.note("S5", f"{host.name} votes on a batch of epoch {vote.epoch}, which it has closed")
         if bits & ~witness.bits.get(vote.digest, 0):
             facts.book.note("S6", f"{host.name}: a batch vote leaves before its record is durable")
-        if bits and host.disk.get("batches", (vote.digest,)) is None:
+        if bits and BATCHES.get(host.disk, vote.digest) is None:
             facts.book.note("S6", f"{host.name}: a batch vote leaves, and the batch is not on its disk")
         batch = facts.batches.get(vote.digest)
         core = host.core
@@ -463,15 +465,13 @@ def _outlived(host: Host, kind: VoteKind, epoch: int, number: int) -> bool:
     can be voted on in that view any more.
     """
     name = "certified_height" if kind is VoteKind.CHECKPOINT else "finalized_height"
-    row = host.disk.get("ledger", (name,))
-    height = row[0] if row is not None else 0
-    if kind is VoteKind.CHECKPOINT or not isinstance(height, int) or not height:
-        return isinstance(height, int) and number <= height
-    stored = host.disk.get("blocks", (height,))
-    raw = stored[0] if stored is not None else None
-    if not isinstance(raw, bytes):
+    height = stored_number(host.disk, name)
+    if kind is VoteKind.CHECKPOINT or not height:
+        return number <= height
+    stored = BLOCKS.get(host.disk, height)
+    if stored is None:
         return False
-    header = decode(Block, raw, bytes_max=BYTES_MAX).header
+    header = decode(Block, stored.block, bytes_max=BYTES_MAX).header
     if kind is VoteKind.EPOCH_CLOSE:
         return epoch < header.epoch
     return (epoch, number) <= (header.epoch, header.view)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.contract.core import Received
+from supervm.common.parts.light_tables import CERTIFIED
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.wire.payments import LEVEL_REFUSED, AccountProofs, Status
 from supervm.tier_l4_mobile.node import MobileNode
@@ -170,4 +171,4 @@ class QueueWatch:
 
 def _stored_height(host: Host) -> int:
     """Return the height of the newest checkpoint on a phone's disk, 0 if there is none."""
-    return max((height for (height,), _ in host.disk.scan("certified") if isinstance(height, int)), default=0)
+    return max((row.height for row in CERTIFIED.rows(host.disk)), default=0)

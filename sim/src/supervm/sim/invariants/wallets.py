@@ -14,7 +14,7 @@ from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.money.transfer import parse_transfer
 from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.tables import read_payment
+from supervm.tier_l4_mobile.tables import PAYMENTS, StoredPayment, read_payment
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
@@ -49,13 +49,13 @@ class WalletWatch:
     def persisted(self, event: Persisted) -> None:
         """Look at rows that are durable from now on."""
         for record in event.records:
-            if type(record) is Put and record.table == "payments":
-                self._row(event.host.name, read_payment(record.key, record.value))
+            if type(record) is Put and isinstance(record.row, StoredPayment):
+                self._row(event.host.name, read_payment(record.row))
 
     def started(self, host: Host) -> None:
         """Look at what a phone finds on its disk: a write that a crash caught may be there and nobody was told."""
-        for key, value in host.disk.scan("payments"):
-            self._row(host.name, read_payment(key, value))
+        for row in PAYMENTS.rows(host.disk):
+            self._row(host.name, read_payment(row))
 
     def _row(self, name: str, payment: Payment) -> None:
         if payment.released:

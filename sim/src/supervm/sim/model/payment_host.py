@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import cast
 
 from supervm.common.contract.core import Outbox, Persist, Send, Work
-from supervm.common.contract.records import Append, Key, Put, Record, Value
+from supervm.common.contract.records import Append, Key, Put, Record
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.peering import Peering
@@ -37,6 +37,7 @@ from supervm.tier_l1_super.consensus.seat import Seat
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise, encode_promise
 from supervm.tier_l1_super.ground import Ground
 from supervm.tier_l1_super.head import Head
+from supervm.tier_l1_super.tables import BATCHES, BatchRow
 
 from .mirror import Mirror
 from .simplex_host import ModelKey
@@ -118,19 +119,22 @@ class Disk:
     payloads: list[bytes] = field(default_factory=list)
     executed: list[ModelBlock] = field(default_factory=list)
 
-    def get(self, table: str, key: Key) -> Value | None:
+    def get(self, table: str, key: Key) -> BatchRow | None:
         """Return a stored batch."""
-        raw = self.batches.get(cast(bytes, key[0])) if table == "batches" else None
-        return None if raw is None else (raw,)
+        if table != BATCHES.name:
+            return None
+        (digest,) = key
+        raw = self.batches.get(cast(bytes, digest))
+        return None if raw is None else BatchRow(cast(bytes, digest), raw)
 
-    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[tuple[Key, Value]]:
+    def scan(self, table: str, *, first: Key | None = None, limit: int | None = None) -> Iterator[BatchRow]:
         """Return nothing: the voter reads single rows."""
         del table, first, limit
         return iter(())
 
     def count(self, table: str) -> int:
         """Return the number of stored batches."""
-        return len(self.batches) if table == "batches" else 0
+        return len(self.batches) if table == BATCHES.name else 0
 
     def log(self) -> list[bytes]:
         """Return the write-ahead payloads."""
@@ -254,8 +258,8 @@ class Voter:
                 self.disk.executed.append(record)
             elif isinstance(record, Append):
                 self.disk.payloads.append(record.payload)
-            elif isinstance(record, Put) and record.table == "batches":
-                self.disk.batches[cast(bytes, record.key[0])] = cast(bytes, record.value[0])
+            elif isinstance(record, Put) and isinstance(record.row, BatchRow):
+                self.disk.batches[record.row.digest] = record.row.batch
         self.sent.update((item, None) for item in self.waiting)
         self.unwritten, self.waiting = [], []
 

@@ -14,9 +14,12 @@ from itertools import pairwise
 from statistics import median_low
 from typing import Any
 
+from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.chain.genesis import Chain
+from supervm.tier_l1_super import events as l1
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l2_miner import events as l2
 from supervm.tier_l3_edge.messages import Statistics
 from supervm.tier_l4_mobile.messages import QueueList
 from supervm.tier_l4_mobile.node import MobileNode
@@ -288,11 +291,13 @@ class Collector:
         self._summary["halted"] = sum(not item["reason"].startswith("storage-failed") for item in halted)
         alarms = self._recorder.alarms
         self._details["alarms"] = [
-            {"at_s": (at - self._zero_us) / 1e6, "node": node, "name": name, "reason": reason}
-            for at, node, name, reason in alarms[:200]
+            {"at_s": (at - self._zero_us) / 1e6, "node": node, "name": event.NAME, "reason": reason}
+            for at, node, event, reason in alarms[:200]
         ]
-        self._summary["evidence"] = sum(name == "evidence" for _, _, name, _ in alarms)
-        self._summary["solvency_alarms"] = sum(name == "solvency" for _, _, name, _ in alarms)
+        self._summary["evidence"] = sum(isinstance(event, l1.Accusation | ForkEvidence) for _, _, event, _ in alarms)
+        self._summary["solvency_alarms"] = sum(
+            isinstance(event, l1.Solvency | l2.Solvency) for _, _, event, _ in alarms
+        )
         self._summary["crashes"], self._summary["starts"] = self._recorder.crashes, self._recorder.starts
         actors = [deployment.host(name).core for name in names if name not in self._honest]
         self._summary["adversary_acts"] = sum(_acts(core) for core in actors)

@@ -19,16 +19,19 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.contract.core import Persist, Publish, Reply, Send
+from supervm.common.contract.events import Event
 from supervm.common.contract.records import Put
+from supervm.common.parts.events import Divergence, ForkEvidence
+from supervm.common.parts.ledger_tables import HeaderRow
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.wire.consensus import ProposalMessage
+from supervm.tier_l1_super import events as l1
+from supervm.tier_l1_super.tables import BlockRow, CheckpointRow
+from supervm.tier_l2_miner import events as l2
 
 from ..exact import Delivered, Deployment, HostStarted, HostStopped, Sent, Stepped
-
-_WATCHED = ("headers", "blocks", "checkpoints")
-"""Tables of a validator that are read."""
 
 
 @dataclass(slots=True)
@@ -73,8 +76,7 @@ class Recorder:
         self.kinds: dict[str, list[int]] = {}
         self.flows: dict[tuple[int, int], int] = {}
         self.egress: Counter[str] = Counter()
-        self.published: Counter[tuple[int, str, str]] = Counter()
-        self.alarms: list[tuple[int, str, str, str]] = []
+        self.alarms: list[tuple[int, str, Event, str]] = []
         self.switches: list[tuple[int, str, str]] = []
         self.crashes = 0
         self.starts = 0
@@ -122,7 +124,7 @@ class Recorder:
             if type(effect) is Send:
                 continue  # seen when it leaves
             if isinstance(effect, Publish):
-                self._publish(event.at_us, host, effect)
+                self._published(event.at_us, host, effect.event)
             elif isinstance(effect, Persist):
                 if tier == 1 and host.name in self._honest:
                     self._persisted(event.at_us, host.name, effect)
@@ -132,37 +134,37 @@ class Recorder:
                     proved = isinstance(effect.value, dict) and bool(effect.value.get("proof_verified"))
                     self.answers.append((asked_us, event.at_us, proved))
 
-    def _publish(self, at_us: int, host: Any, event: Publish) -> None:
-        name, fields = event.name, event.fields
-        self.published[host.tier, name, event.level] += 1
-        if name == "batch" and host.tier == 2:
-            digest = bytes.fromhex(fields["digest"])
-            self.batches.setdefault(digest, Batch(host.name, host.place.region, fields["transfers"], at_us))
-        elif name == "certificate" and host.tier == 2:
-            batch = self.batches.get(bytes.fromhex(fields["digest"]))
-            if batch is not None and batch.certified_us is None:
-                batch.certified_us = at_us
-        elif name in ("evidence", "solvency", "divergence", "fork") and host.name in self._honest:
-            self.alarms.append((at_us, host.name, name, str(fields.get("reason", fields.get("kind", "")))))
+    def _published(self, at_us: int, host: Any, event: Event) -> None:
+        match event:
+            case l2.Batch(digest, transfers):
+                self.batches.setdefault(bytes.fromhex(digest), Batch(host.name, host.place.region, transfers, at_us))
+            case l2.Certificate(digest):
+                batch = self.batches.get(bytes.fromhex(digest))
+                if batch is not None and batch.certified_us is None:
+                    batch.certified_us = at_us
+            case ForkEvidence(reason=text) | Divergence(text) | l1.Fork(text) | l1.Accusation(text):
+                self._alarm(at_us, host.name, event, text)
+            case l1.Solvency() | l2.Solvency():
+                self._alarm(at_us, host.name, event, "")
+
+    def _alarm(self, at_us: int, name: str, event: Event, text: str) -> None:
+        if name in self._honest:
+            self.alarms.append((at_us, name, event, text))
 
     def _persisted(self, at_us: int, name: str, effect: Persist) -> None:
         for record in effect.records:
-            if not isinstance(record, Put) or record.table not in _WATCHED:
-                continue
-            height, value = record.key[0], record.value[0]
-            if not isinstance(height, int) or not isinstance(value, bytes):
-                continue
-            if record.table == "headers":
-                seen = self.heights.setdefault(height, Seen())
+            row = record.row if isinstance(record, Put) else None
+            if isinstance(row, HeaderRow):
+                seen = self.heights.setdefault(row.height, Seen())
                 if name not in seen.executed_us:
                     seen.executed_us[name] = at_us
-                    seen.roots[decode(CheckpointHeader, value).hash] = None
-            elif record.table == "blocks":
-                self._block(height, value)
-            elif record.table == "checkpoints":
-                for newer in range(self._certified.get(name, 0) + 1, height + 1):
+                    seen.roots[decode(CheckpointHeader, row.checkpoint).hash] = None
+            elif isinstance(row, BlockRow):
+                self._block(row.height, row.block)
+            elif isinstance(row, CheckpointRow):
+                for newer in range(self._certified.get(name, 0) + 1, row.height + 1):
                     self.heights.setdefault(newer, Seen()).certified_us.setdefault(name, at_us)
-                self._certified[name] = max(height, self._certified.get(name, 0))
+                self._certified[name] = max(row.height, self._certified.get(name, 0))
 
     def _block(self, height: int, raw: bytes) -> None:
         seen = self.heights.setdefault(height, Seen())

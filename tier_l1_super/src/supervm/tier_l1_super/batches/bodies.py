@@ -11,16 +11,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from supervm.common.contract.core import Outbox
-from supervm.common.contract.records import Delete, DeleteBelow, Put, Reader, Record
+from supervm.common.contract.records import Reader, Record
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.batch import Batch, BatchHeader
+
+from ..tables import BATCHES, LOOSE, SPENT, BatchRow, LooseRow, SpentRow
 
 
 def body_records(batch: Batch, raw: bytes | None = None) -> tuple[Record, ...]:
     """Return what makes a body durable that no executed block refers to as yet; `raw` is its encoding if it is here."""
     digest = batch.header.digest
-    stored = Put("batches", (digest,), (encode(batch) if raw is None else raw,))
-    return (stored, Put("loose", (batch.header.epoch, digest), ()))
+    stored = BATCHES.put(BatchRow(digest, encode(batch) if raw is None else raw))
+    return (stored, LOOSE.put(LooseRow(batch.header.epoch, digest)))
 
 
 class Bodies:
@@ -40,7 +42,7 @@ class Bodies:
         for header in headers:
             self._spent[header.digest] = None
             self._outbox.persist(
-                Delete("loose", (header.epoch, header.digest)), Put("spent", (header.epoch, header.digest), ())
+                LOOSE.delete(header.epoch, header.digest), SPENT.put(SpentRow(header.epoch, header.digest))
             )
         while len(self._spent) > SPENT_MAX:
             del self._spent[next(iter(self._spent))]
@@ -48,21 +50,21 @@ class Bodies:
     def is_spent(self, header: BatchHeader) -> bool:
         """Return whether a block has executed this batch in its epoch."""
         digest = header.digest
-        return digest in self._spent or self._reader.get("spent", (header.epoch, digest)) is not None
+        return digest in self._spent or SPENT.get(self._reader, header.epoch, digest) is not None
 
     def enter_epoch(self, epoch: int) -> None:
         """Drop the bodies of epochs that are over to which nothing refers.
 
         The last blocks' writes may still be under way, so on disk a body can look loose that one of them refers to.
         """
-        for key, _ in self._reader.scan("loose"):
-            if not isinstance(key[0], int) or key[0] >= epoch:
+        for row in LOOSE.rows(self._reader):
+            if row.epoch >= epoch:
                 break
             # a body that was fetched once more after its block is loose and spent
-            if key[1] not in self._spent and self._reader.get("spent", key) is None:
-                self._outbox.persist(Delete("batches", (key[1],)))
+            if row.digest not in self._spent and SPENT.get(self._reader, row.epoch, row.digest) is None:
+                self._outbox.persist(BATCHES.delete(row.digest))
         self._spent.clear()
-        self._outbox.persist(DeleteBelow("loose", epoch), DeleteBelow("spent", epoch))
+        self._outbox.persist(LOOSE.delete_below(epoch), SPENT.delete_below(epoch))
 
 
 SPENT_MAX = 4_096

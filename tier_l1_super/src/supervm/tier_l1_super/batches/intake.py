@@ -13,6 +13,7 @@ from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, B
 
 from ..chain.executor import Executor
 from ..consensus.host import Consensus
+from ..events import Conflict
 from ..ground import Ground
 from ..tables import BATCHES, LOOSE, SPENT
 from .bodies import Bodies
@@ -41,7 +42,7 @@ class BatchIntake(Part):
     takes = frozenset({BatchCertificateMessage, BatchMessage})
     sends = frozenset({BatchVoteMessage})
     tables = (BATCHES, LOOSE, SPENT)
-    events = ("conflict",)
+    events = (Conflict,)
 
     def __init__(
         self,

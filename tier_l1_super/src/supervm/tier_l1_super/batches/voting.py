@@ -24,7 +24,9 @@ from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, sign
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
 from ..consensus.simplex.promises import BatchPromise, encode_promise
+from ..events import Conflict
 from ..ground import Ground
+from ..tables import BATCHES
 from .bodies import body_records
 from .pool import Body, Pool, parse_body
 from .slots import Slots
@@ -97,10 +99,8 @@ class BatchVoter:
 
     def _stored(self, digest: bytes) -> Body | None:
         """Return a batch from disk: what is there was checked, its transfers' signatures, too, by us or by a quorum."""
-        row = self._reader.get("batches", (digest,))
-        if row is None or not isinstance(row[0], bytes):
-            return None
-        return parse_body(decode(Batch, row[0], bytes_max=8 << 20), self._chain.chain_id)
+        row = BATCHES.get(self._reader, digest)
+        return None if row is None else parse_body(decode(Batch, row.batch, bytes_max=8 << 20), self._chain.chain_id)
 
     @property
     def closed(self) -> bool:
@@ -192,9 +192,8 @@ class BatchVoter:
                 if reason is None:
                     bits |= 1 << position
                 elif reason == "conflict":
-                    self._outbox.publish(
-                        "conflict", sender=transfer.body.sender.hex(), seq=transfer.body.seq, id=transfer.id.hex()
-                    )
+                    refused = transfer.body
+                    self._outbox.publish(Conflict(refused.sender.hex(), refused.seq, transfer.id.hex()))
         bitmap = bitmap_bytes(bits, count)
         if bits != before:
             self._manners.refund(peer, message, part=(bits & ~before).bit_count(), of=count)

@@ -26,6 +26,7 @@ from ..batches.voting import BatchVoter
 from ..consensus.epoch_end import EpochEnd
 from ..consensus.host import LAG_BLOCKS_MAX, Consensus
 from ..consensus.inbox import Inbox
+from ..events import Epoch, Executed, NoSeat
 from ..ground import Ground
 from ..ranks import Ranks
 from .executor import Executor
@@ -63,7 +64,7 @@ class Advance(Part):
     """
 
     sends = frozenset({CheckpointMessage})
-    events = ("epoch", "executed", "no-seat")
+    events = (Epoch, Executed, NoSeat)
 
     def __init__(self, ground: Ground, following: Following, take: Callable[[int, bytes, Message], None]) -> None:
         self._ground, self._seat, self._ledger, self._outbox = ground, ground.seat, ground.ledger, ground.outbox
@@ -110,9 +111,7 @@ class Advance(Part):
         # found while our own vote was counted; in the next epoch their indices mean others
         everything.executor.blame_bad_signers(now_us)
         everything.whereabouts.executed()
-        self._outbox.publish(
-            "executed", height=header.height, receipts=len(applied.result.receipts), state_root=header.state_root.hex()
-        )
+        self._outbox.publish(Executed(header.height, len(applied.result.receipts), header.state_root.hex()))
 
     def certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:
         """Serve a certified checkpoint; if it seals the epoch, the next one begins at the end of this step."""
@@ -138,13 +137,8 @@ class Advance(Part):
         members = seat.rules.validators.index_of_node
         for node_id in members:
             everything.serving.gone(node_id)
-        self._outbox.publish(
-            "epoch",
-            number=seat.rules.epoch,
-            validators=len(members),
-            changed=former.hash != seat.rules.validators.hash,
-            validator=seat.index,
-        )
+        changed = former.hash != seat.rules.validators.hash
+        self._outbox.publish(Epoch(seat.rules.epoch, len(members), changed, seat.index))
         self._say_seat()
         everything.epoch_end.enter_epoch(now_us)
         everything.ranks.look_again(now_us, is_new_epoch=True)
@@ -162,5 +156,5 @@ class Advance(Part):
     def _say_seat(self) -> None:
         reason = self._seat.why_none
         if reason is not None and reason != self._seat_said:
-            self._outbox.publish("no-seat", level="warning", epoch=self._seat.rules.epoch, reason=reason)
+            self._outbox.publish(NoSeat(self._seat.rules.epoch, reason))
         self._seat_said = reason

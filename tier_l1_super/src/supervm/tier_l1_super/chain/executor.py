@@ -13,8 +13,10 @@ from itertools import islice
 from typing import Any
 
 from supervm.common.contract.core import earliest
-from supervm.common.contract.records import Append, Put
+from supervm.common.contract.records import Append
+from supervm.common.parts.asking import Asking, next_of
 from supervm.common.parts.ledger import Applied
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -31,8 +33,9 @@ from ..batches.bodies import Bodies, body_records
 from ..batches.pool import Pool, parse_body
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import CheckpointPromise, encode_promise
+from ..events import Solvency
 from ..ground import Ground
-from ..tables import CHECKPOINTS
+from ..tables import BATCHES, BLOCKS, CHECKPOINTS, CheckpointRow
 from .checkpoints import CheckpointTally, Divergence
 
 FETCH_RETRY_US = 1_000_000
@@ -63,7 +66,7 @@ class Executor(Part):
     takes = frozenset({CheckpointMessage})
     sends = frozenset({CheckpointMessage, GetBatches, VoteMessage})
     tables = (CHECKPOINTS,)
-    events = ("solvency",)
+    events = (Solvency,)
 
     def __init__(
         self, ground: Ground, pool: Pool, slots: Slots, bodies: Bodies, promised: Iterable[CheckpointPromise]
@@ -75,7 +78,7 @@ class Executor(Part):
         self._promised = {promise.height: promise.digest for promise in promised}
         self._queue: deque[Block] = deque()
         self._wanted: OrderedDict[bytes, BatchCertificate] = OrderedDict()
-        self._asked: dict[bytes, int] = {}  # wanted digest -> when to ask again
+        self._asking: Asking[bytes] = Asking(FETCH_RETRY_US)  # those of them that are on their way
         self._owed: dict[bytes, dict[bytes, None]] = {}  # peer -> bodies that it was asked for and has not sent
         self._fetch_round = 0
         self._run_at_us: int | None = None
@@ -88,16 +91,15 @@ class Executor(Part):
         self._on_executed: list[Callable[[int, Applied], None]] = []
 
     def _stored_checkpoint(self) -> CertifiedCheckpoint | None:
-        row = self._reader.get("ledger", ("certified_height",))
-        return self._checkpoint_at(row[0]) if row is not None and isinstance(row[0], int) else None
+        return self._checkpoint_at(stored_number(self._reader, "certified_height"))
 
     def _stored_root(self) -> CertifiedCheckpoint | None:
         rules = self._seat.rules
         return None if rules.previous is None else self._checkpoint_at(rules.root_height)
 
     def _checkpoint_at(self, height: int) -> CertifiedCheckpoint | None:
-        stored = self._reader.get("checkpoints", (height,))
-        return decode(CertifiedCheckpoint, stored[0]) if stored is not None and isinstance(stored[0], bytes) else None
+        stored = CHECKPOINTS.get(self._reader, height)
+        return None if stored is None else decode(CertifiedCheckpoint, stored.checkpoint)
 
     def listen(
         self, *, executed: Callable[[int, Applied], None], certified: Callable[[int, CertifiedCheckpoint], None]
@@ -109,7 +111,7 @@ class Executor(Part):
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(self._repeat_at_us, self._run_at_us, min(self._asked.values()) if self._asked else None)
+        return earliest(self._repeat_at_us, self._run_at_us, self._asking.deadline_us)
 
     @property
     def queued(self) -> int:
@@ -122,9 +124,8 @@ class Executor(Part):
 
     def start(self, now_us: int) -> None:
         """Queue finalized blocks that the ledger had not applied when the node stopped, and vote again."""
-        for _, (raw, _) in self._reader.scan("blocks", first=(self._ledger.height + 1,)):
-            if isinstance(raw, bytes):
-                self._queue.append(decode(Block, raw, bytes_max=8 << 20))
+        for row in BLOCKS.rows(self._reader, first=(self._ledger.height + 1,)):
+            self._queue.append(decode(Block, row.block, bytes_max=8 << 20))
         if self._ledger.height > self.tally.height:
             self._vote(now_us)
         self.run(now_us)
@@ -145,10 +146,10 @@ class Executor(Part):
         digest = ref.digest
         if digest in self._pool.bodies:
             return True
-        row = self._reader.get("batches", (digest,))
-        if row is None or not isinstance(row[0], bytes):
+        row = BATCHES.get(self._reader, digest)
+        if row is None:
             return False
-        batch = decode(Batch, row[0], bytes_max=BATCH_MESSAGE_BYTES_MAX)
+        batch = decode(Batch, row.batch, bytes_max=BATCH_MESSAGE_BYTES_MAX)
         self._pool.put(digest, parse_body(batch, self._chain.chain_id))
         return True
 
@@ -219,7 +220,7 @@ class Executor(Part):
         self._outbox.persist(*applied.records)
         self._bodies.executed(ref.header for ref in block.body.refs)
         for failed in applied.result.failed:
-            self._outbox.publish("solvency", level="error", transfer=failed.hex(), height=applied.header.height)
+            self._outbox.publish(Solvency(failed.hex(), applied.header.height))
         self._slots.executed(applied.result.changes, before, block.header.ts_ms)
         self._vote(now_us)
         for listener in self._on_executed:
@@ -311,21 +312,22 @@ class Executor(Part):
         # their signers' indices mean others now
         self._wanted.clear()
         self._owed.clear()
-        self._asked.clear()
+        self._asking.clear()
 
     def jump(self, checkpoint: CertifiedCheckpoint) -> None:
         """Go on above this certified checkpoint, whose state the ledger holds now: nothing below is executed here."""
         self._queue.clear()
         self._wanted.clear()
         self._owed.clear()
-        self._asked = {}
+        self._asking.clear()
         self._run_at_us = self._repeat_at_us = None
         self.tally = CheckpointTally(self._seat, checkpoint)
 
     def _certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:
         height = checkpoint.header.height
         self._outbox.persist(
-            Put("checkpoints", (height,), (encode(checkpoint),)), Put("ledger", ("certified_height",), (height,))
+            CHECKPOINTS.put(CheckpointRow(height, encode(checkpoint))),
+            LEDGER.put(LedgerRow("certified_height", height)),
         )
         for promised in [promised for promised in self._promised if promised <= height]:
             del self._promised[promised]
@@ -336,7 +338,7 @@ class Executor(Part):
         """Ask again for what is missing, and repeat votes that are not certified yet."""
         if self._run_at_us is not None and self._run_at_us <= now_us:
             self.run(now_us)
-        if self._asked and min(self._asked.values()) <= now_us:
+        if self._asking.due(now_us):
             self._fetch(now_us)
         if self._repeat_at_us is not None and self._repeat_at_us <= now_us:
             votes = self.tally.uncertified_votes()
@@ -350,23 +352,21 @@ class Executor(Part):
         for digest in ready:
             self._forget_wanted(digest)
             self._run_at_us = now_us
-        waiting = {digest: at_us for digest, at_us in self._asked.items() if at_us > now_us}
-        left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in waiting)
+        silent = {digest: question.peer for digest, question in self._asking.due(now_us)}
+        for digest in silent:
+            self._asking.close(digest)
+        left = FETCH_BYTES_MAX - sum(self._wanted[digest].header.bytes for digest in self._asking)
         asked: dict[bytes, list[bytes]] = {}
         for digest, ref in self._wanted.items():
-            if digest in waiting:
+            if digest in self._asking:
                 continue
-            if len(waiting) >= FETCH_DIGESTS_MAX or (waiting and left < ref.header.bytes):
+            if len(self._asking) >= FETCH_DIGESTS_MAX or (len(self._asking) and left < ref.header.bytes):
                 break
-            waiting[digest] = now_us + FETCH_RETRY_US
             left -= ref.header.bytes
-            # whoever gave no bit has not kept the body
-            signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
-            others = [index for index in signers if index != self._seat.index]
-            peers = [peer for index in others if (peer := self._ground.peer_of(index)) is not None]
-            if peers:
-                asked.setdefault(peers[self._fetch_round % len(peers)], []).append(digest)
-        self._asked = waiting
+            peer = next_of(self._keepers(ref), silent.get(digest), self._fetch_round)
+            self._asking.ask(now_us, digest, peer)
+            if peer is not None:
+                asked.setdefault(peer, []).append(digest)
         if asked:
             self._fetch_round += 1
         for peer, digests in asked.items():
@@ -376,20 +376,25 @@ class Executor(Part):
                 del owed[next(iter(owed))]
             self._outbox.send(peer, GetBatches(tuple(digests)))
 
+    def _keepers(self, ref: BatchCertificate) -> list[bytes]:
+        """Return the other signers that are connected; whoever gave no bit has not kept the body."""
+        signers = [index for group in ref.votes if any(group.bitmap) for index, _ in group.signatures]
+        others = [index for index in signers if index != self._seat.index]
+        return [peer for index in others if (peer := self._ground.peer_of(index)) is not None]
+
     def _forget_wanted(self, digest: bytes) -> None:
         del self._wanted[digest]
-        self._asked.pop(digest, None)
+        self._asking.close(digest)
 
     def live_promises(self) -> list[CheckpointPromise]:
         """Return the checkpoint promises that a compacted write-ahead log must keep."""
         return [CheckpointPromise(1, height, digest) for height, digest in sorted(self._promised.items())]
 
     def info(self, now_us: int) -> dict[str, Any]:
-        """Return how far the chain is executed and certified here."""
+        """Return what is certified here, and what execution has come to."""
         certified, header = self.tally.certified, self._ledger.header
         certified_header = self._chain.anchor if certified is None else certified.header
         return {
-            "executed_height": header.height,
             "certified_height": certified_header.height,
             "state_root": header.state_root.hex(),
             "certified_state_root": certified_header.state_root.hex(),

@@ -30,6 +30,7 @@ from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceip
 
 from ..batches.pool import Pool
 from ..ground import Ground
+from ..tables import BATCHES, BLOCKS, SEALS
 
 RECENT_BLOCKS = 256
 SEAL_BYTES_MAX = 64 << 20
@@ -214,12 +215,12 @@ class Serving(Part):
         """
         if self._seal is not None and self._seal[0] == height:
             return self._seal[1]
-        row = self._reader.get("seals", (height,))
-        if row is None or not isinstance(row[0], bytes):
+        row = SEALS.get(self._reader, height)
+        if row is None:
             return None
-        if row[0].startswith(_CERTIFICATE_HEAD):
-            return decode(Certificate, row[0])
-        return decode(FinalizedBlocks, row[0], bytes_max=SEAL_BYTES_MAX)
+        if row.proof.startswith(_CERTIFICATE_HEAD):
+            return decode(Certificate, row.proof)
+        return decode(FinalizedBlocks, row.proof, bytes_max=SEAL_BYTES_MAX)
 
     def chunk(self, from_height: int) -> tuple[FinalizedBlocks | FinalizedPrefix, int] | None:
         """Return blocks of one epoch from a height on, up to the last finalization that fits, and the height to go on.
@@ -287,11 +288,11 @@ class Serving(Part):
         found = self._recent.get(height)
         if found is not None:
             return found
-        row = self._reader.get("blocks", (height,))
-        if row is None or not isinstance(row[0], bytes):
+        row = BLOCKS.get(self._reader, height)
+        if row is None:
             return None
-        finalization = decode(Certificate, row[1]) if isinstance(row[1], bytes) else None
-        return decode(Block, row[0], bytes_max=8 << 20), finalization
+        finalization = None if row.finalization is None else decode(Certificate, row.finalization)
+        return decode(Block, row.block, bytes_max=8 << 20), finalization
 
     def recent(self, view: int, digest: bytes) -> Block | None:
         """Return one of the last finalized blocks by view and hash, for a peer that lacks just this one."""
@@ -317,8 +318,8 @@ class Serving(Part):
         body = self._pool.bodies.get(digest)
         if body is not None:
             return encode(body.batch)
-        row = self._reader.get("batches", (digest,))
-        return row[0] if row is not None and isinstance(row[0], bytes) else None
+        row = BATCHES.get(self._reader, digest)
+        return None if row is None else row.batch
 
     def accounts(self, now_us: int, peer: bytes, message: GetAccounts) -> None:
         """Answer with proofs under the newest certified checkpoint, of as many accounts as the peer may have."""

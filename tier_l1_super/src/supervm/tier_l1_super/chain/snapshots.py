@@ -6,7 +6,8 @@ The changes of validators go with them, since whoever takes a snapshot follows t
 from __future__ import annotations
 
 from supervm.common.contract.core import PeerDown, earliest
-from supervm.common.parts.ledger import LEDGER_TABLES
+from supervm.common.parts.events import Snapshot, SnapshotAdopted
+from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
@@ -33,7 +34,7 @@ class Snapshots(Part):
     takes = frozenset({GetSnapshot, GetValidatorChanges, Heartbeat, SnapshotChunk, ValidatorChanges})
     sends = frozenset({GetSnapshot, GetValidatorChanges, SnapshotChunk, ValidatorChanges})
     tables = (*LEDGER_TABLES, *CHANGE_TABLES)
-    events = ("snapshot", "snapshot-adopted")
+    events = (Snapshot, SnapshotAdopted)
 
     def __init__(
         self, ground: Ground, taker: SnapshotTaker, offers: SnapshotOffers, changes: ChangeStore, swap: Swap

@@ -8,7 +8,9 @@ next epoch is entered the way it always is.
 from __future__ import annotations
 
 from supervm.common.contract.core import Durable, Input, Received, Tick
-from supervm.common.contract.records import Prune, Put
+from supervm.common.contract.records import Prune
+from supervm.common.parts.events import SnapshotAdopted
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
@@ -18,6 +20,7 @@ from supervm.protocol.wire.link import Heartbeat
 from ..batches.slots import Slots
 from ..consensus.simplex.promises import LogFloor
 from ..ground import Ground
+from ..tables import CHECKPOINTS, CheckpointRow
 from .executor import Executor
 from .serving import Serving
 
@@ -63,9 +66,9 @@ class Swap:
             return
         height = start.height
         self._written = self._outbox.persist(
-            Put("checkpoints", (height,), (encode(start.checkpoint),)),
-            Put("ledger", ("certified_height",), (height,)),
-            Put("ledger", ("finalized_height",), (height,)),
+            CHECKPOINTS.put(CheckpointRow(height, encode(start.checkpoint))),
+            LEDGER.put(LedgerRow("certified_height", height)),
+            LEDGER.put(LedgerRow("finalized_height", height)),
             *self._snapshot.records(),
             *([] if self._seat.amnesia else [Prune((encode(LogFloor(1, height, height, height)),))]),
         )
@@ -97,5 +100,5 @@ class Swap:
         view = self._ledger.view(height)
         assert view is not None  # it is the newest height
         self._offers.sealed(start.epoch, view, self._ledger.peaks())
-        self._outbox.publish("snapshot-adopted", height=height)
+        self._outbox.publish(SnapshotAdopted(height))
         return start.checkpoint

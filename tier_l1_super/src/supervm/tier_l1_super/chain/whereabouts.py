@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.asking import Question, next_of
 from supervm.common.parts.part import Part
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.protocol.base.codec import encode
@@ -25,6 +26,7 @@ from supervm.protocol.wire.consensus import ConsensusStatus
 from ..consensus.epoch_end import EpochEnd
 from ..consensus.host import Consensus
 from ..consensus.seat import Standing
+from ..events import AmnesiaOver
 from ..ground import Ground
 from .executor import Executor
 
@@ -57,7 +59,7 @@ class Whereabouts(Part):
 
     takes = frozenset({BlocksMessage, ConsensusStatus})
     sends = frozenset({CheckpointMessage, ConsensusStatus, Follow, GetBlocks})
-    events = ("amnesia-over",)
+    events = (AmnesiaOver,)
 
     def __init__(
         self,
@@ -77,11 +79,14 @@ class Whereabouts(Part):
         self._held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._standings: dict[bytes, Standing] = {}  # of the epoch's validators, said since our start
         self._reminded_us: dict[bytes, int] = {}
-        self._following: bytes | None = None
-        self._follow_until_us = 0
+        self._followed = Question()
         self._followed_us = 0  # when it was followed, or last brought something new
         self._status_at_us = 0
         self._compare_at_us = 0
+
+    @property
+    def _following(self) -> bytes | None:
+        return self._followed.peer
 
     @property
     def deadline_us(self) -> int:
@@ -137,7 +142,7 @@ class Whereabouts(Part):
                     self.brought_blocks(now_us, peer)
             case ConsensusStatus():
                 if self.heard(now_us, peer, message):
-                    self._outbox.publish("amnesia-over", epoch=self._seat.rules.epoch + 1)
+                    self._outbox.publish(AmnesiaOver(self._seat.rules.epoch + 1))
                     self._epoch_end.executed(self._ledger.block_header, now_us)
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
@@ -153,7 +158,7 @@ class Whereabouts(Part):
         peer = event.peer
         self._reminded_us.pop(peer, None)
         if peer == self._following:
-            self._following = None
+            self._followed.close()
             self._follow(now_us)
 
     def heard(self, now_us: int, peer: bytes, status: ConsensusStatus) -> bool:
@@ -200,12 +205,11 @@ class Whereabouts(Part):
         if self._following is None:
             self.ask_anyone()
             return
-        self._follow_until_us = now_us + FOLLOW_SILENCE_US
+        self._followed.wait(now_us, FOLLOW_SILENCE_US)
         if peer == self._following:
             self._followed_us = now_us
         elif now_us - self._followed_us >= BEHIND_US:
-            self._following, self._followed_us = peer, now_us
-            self._outbox.send(peer, Follow(self._ground.head.tip))
+            self._follow_now(now_us, peer)
 
     def executed(self) -> None:
         """A block was executed: there may be room for more, or the next epoch may be entered."""
@@ -221,7 +225,7 @@ class Whereabouts(Part):
     def enter_epoch(self, now_us: int) -> None:
         """Go on in another epoch: indices mean others, and we may be in or out of its set."""
         self._standings.clear()
-        self._following = None
+        self._followed.close()
         self._follow(now_us)
 
     def _follow(self, now_us: int, *, or_alone: bool = False) -> None:
@@ -229,12 +233,13 @@ class Whereabouts(Part):
         is_alone = or_alone and len(node_ids) > 1 and not any(node_id in self._peering.up for node_id in node_ids)
         if self._is_listening() or (self._seat.node_id in node_ids and not is_alone):
             return
-        if self._following is not None and now_us < self._follow_until_us:
+        if self._following is not None and not self._followed.is_due(now_us):
             return
-        ups = self._ups()
-        if ups:
-            # the one after the silent one, at first any
-            place = ups.index(self._following) + 1 if self._following in ups else now_us
-            self._following = ups[place % len(ups)]
-            self._follow_until_us, self._followed_us = now_us + FOLLOW_SILENCE_US, now_us
-            self._outbox.send(self._following, Follow(self._ground.head.tip))
+        peer = next_of(self._ups(), self._following, now_us)  # at first any
+        if peer is not None:
+            self._follow_now(now_us, peer)
+
+    def _follow_now(self, now_us: int, peer: bytes) -> None:
+        self._followed.ask(now_us, peer, FOLLOW_SILENCE_US)
+        self._followed_us = now_us
+        self._outbox.send(peer, Follow(self._ground.head.tip))

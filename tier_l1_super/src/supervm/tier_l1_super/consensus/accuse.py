@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
+
 from supervm.common.contract.core import Outbox
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import encode
@@ -10,6 +12,7 @@ from supervm.protocol.chain.evidence import BlockEvidence, Culprit, Evidence, ch
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.progress import signers_mask
 
+from ..events import Accusation
 from .seat import Seat
 
 EVIDENCE_PER_BLOCK_MAX = 2
@@ -29,11 +32,10 @@ class Accuser:
         self._known: dict[Culprit, None] = {}
 
     def accuse(self, evidence: Evidence) -> bool:
-        """Publish the event ``evidence`` and return True, or False if it is no news or would prove nothing to others.
+        """Publish an `Accusation` and return True, or False if it is no news or would prove nothing to others.
 
-        Its fields are `kind` (E1 to E7), `validator` (index) or `miner` (node id), and `evidence`: the
-        encoded object, hexadecimal, as ``supervm evidence`` reads it. What is too large to be shown is not published.
-        One piece of each kind against each culprit is enough in an epoch.
+        What is too large to be shown is not published. One piece of each kind against each culprit is enough in an
+        epoch.
         """
         try:
             culprit = check_evidence(evidence, self._seat.rules)
@@ -42,8 +44,9 @@ class Accuser:
         if culprit in self._known:
             return False
         self._known[culprit] = None
-        who = {"validator": culprit.validator} if culprit.miner is None else {"miner": encode_node_id(culprit.miner)}
-        self._outbox.publish("evidence", level="warning", kind=culprit.kind, **who, evidence=encode(evidence).hex())
+        validator = UNSET if culprit.validator is None else culprit.validator
+        miner = UNSET if culprit.miner is None else encode_node_id(culprit.miner)
+        self._outbox.publish(Accusation(culprit.kind, validator, miner, encode(evidence).hex()))
         if isinstance(evidence, BlockEvidence) and culprit.validator is not None:
             self._held.setdefault(culprit.validator, evidence)
         return True

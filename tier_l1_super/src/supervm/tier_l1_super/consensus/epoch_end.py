@@ -18,7 +18,7 @@ a dishonest validator has kept: within this epoch it may still show them.
 
 from __future__ import annotations
 
-from supervm.common.contract.records import Append, Delete, Put, Record
+from supervm.common.contract.records import Append, Record
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -32,14 +32,14 @@ from supervm.protocol.chain.votes import Vote, VoteKind, statement
 from supervm.protocol.wire.consensus import VoteMessage
 
 from ..ground import Ground
-from ..tables import WISHES
+from ..tables import WISHES, WishRow
 from .simplex.promises import ClosePromise, encode_promise
 
 REPEAT_US = 1_000_000
 """Own signatures that are not in the executed chain yet are repeated this often."""
 KINDS = (VoteKind.EPOCH_CLOSE, VoteKind.SET_CHANGE, VoteKind.NEXT_READY)
-_WISH = ("validators",)
-_WITHDRAWN = ("withdrawn",)  # the number of the epoch in which an approval was taken back
+_WISH = "validators"
+_WITHDRAWN = "withdrawn"  # the number of the epoch in which an approval was taken back
 
 
 class EpochEnd(Part):
@@ -64,13 +64,13 @@ class EpochEnd(Part):
         self._own: dict[VoteKind, Vote] = {}
         self._written = 0  # write that own signatures wait for
         self._repeat_at_us: int | None = None
-        row = reader.get("wishes", _WISH)
+        row = WISHES.get(reader, _WISH)
         self.wish: ValidatorSet | None = None
         """The set that the operator wants next."""
-        if row is not None and isinstance(row[0], bytes):
-            self.wish = ValidatorSet(decode(ValidatorList, row[0]).members)
-        row = reader.get("wishes", _WITHDRAWN)
-        self._withdrawn = row is not None and row[0] == _epoch_bytes(seat.rules.epoch)
+        if row is not None:
+            self.wish = ValidatorSet(decode(ValidatorList, row.value).members)
+        row = WISHES.get(reader, _WITHDRAWN)
+        self._withdrawn = row is not None and row.value == _epoch_bytes(seat.rules.epoch)
 
     @property
     def closing(self) -> bool:
@@ -98,7 +98,7 @@ class EpochEnd(Part):
         self._withdrawn = False
         if self.wish is not None and self.wish.hash == self._seat.rules.validators.hash:
             self.wish = None
-            self._outbox.persist(Delete("wishes", _WISH))
+            self._outbox.persist(WISHES.delete(_WISH))
         self.start(now_us)
 
     def want(self, wish: ValidatorSet | None, now_us: int) -> None:
@@ -109,16 +109,16 @@ class EpochEnd(Part):
         self._own.pop(VoteKind.SET_CHANGE, None)  # of the wish before
         if index is not None:
             self._approvals.pop(index, None)
-        records: list[Record] = [Delete("wishes", _WISH)]
+        records: list[Record] = [WISHES.delete(_WISH)]
         if wish is not None:
-            records = [Put("wishes", _WISH, (encode(ValidatorList(1, wish.members)),))]
+            records = [WISHES.put(WishRow(_WISH, encode(ValidatorList(1, wish.members))))]
         if wish is None or wish.hash == present:
             self._withdrawn = index is not None and (self._withdrawn or said)
             if self._withdrawn:
-                records.append(Put("wishes", _WITHDRAWN, (_epoch_bytes(self._seat.rules.epoch),)))
+                records.append(WISHES.put(WishRow(_WITHDRAWN, _epoch_bytes(self._seat.rules.epoch))))
         else:
             self._withdrawn = False
-            records.append(Delete("wishes", _WITHDRAWN))
+            records.append(WISHES.delete(_WITHDRAWN))
         self._written = self._outbox.persist(*records)
         self._approve(now_us)
 

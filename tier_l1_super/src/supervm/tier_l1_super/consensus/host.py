@@ -18,7 +18,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from supervm.common.contract.core import earliest
-from supervm.common.contract.records import Append, Prune, Put, Record
+from supervm.common.contract.records import Append, Prune, Record
+from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -37,8 +38,9 @@ from ..batches.pool import Pool
 from ..batches.voting import BatchVoter
 from ..chain.executor import Executor
 from ..chain.serving import Serving
+from ..events import Accusation, Fork
 from ..ground import Ground
-from ..tables import BLOCKS, SEALS
+from ..tables import BLOCKS, SEALS, BlockRow, SealRow
 from .epoch_end import EpochEnd
 from .recall import FoundLog
 from .simplex import Simplex
@@ -70,7 +72,7 @@ class Consensus(Part):
 
     sends = frozenset({CertificateMessage, GetBlock, ProposalMessage, VoteMessage})
     tables = (BLOCKS, SEALS)
-    events = ("evidence", "fork")
+    events = (Accusation, Fork)
 
     def __init__(
         self,
@@ -112,20 +114,20 @@ class Consensus(Part):
 
     def _stored_tip(self) -> tuple[tuple[BlockHeader, Certificate | None], tuple[Block, ...]]:
         """Return the last finalized header, its finalization or that of a descendant, and the blocks in between."""
-        row = self._reader.get("ledger", ("finalized_height",))
-        if row is None or not isinstance(row[0], int) or row[0] <= self._seat.rules.root_height:
+        height = stored_number(self._reader, "finalized_height")
+        if height <= self._seat.rules.root_height:
             return (self.root, None), ()
-        stored = self._reader.get("blocks", (row[0],))
-        if stored is None or not isinstance(stored[0], bytes):
-            raise LocalProtocolError(f"the database says height {row[0]} is finalized but holds no such block")
-        header = decode(Block, stored[0], bytes_max=BLOCK_BYTES_MAX).header
-        if isinstance(stored[1], bytes):
-            return (header, decode(Certificate, stored[1])), ()
+        stored = BLOCKS.get(self._reader, height)
+        if stored is None:
+            raise LocalProtocolError(f"the database says height {height} is finalized but holds no such block")
+        header = decode(Block, stored.block, bytes_max=BLOCK_BYTES_MAX).header
+        if stored.finalization is not None:
+            return (header, decode(Certificate, stored.finalization)), ()
         proof = self._serving.seal(header.height)
         if isinstance(proof, Certificate):
             return (header, proof), ()
         if proof is None:
-            raise LocalProtocolError(f"the database holds no finalization of block {row[0]}")
+            raise LocalProtocolError(f"the database holds no finalization of block {height}")
         return (header, proof.finalization), proof.blocks
 
     @property
@@ -228,7 +230,7 @@ class Consensus(Part):
                         RemoteProtocolError(reason, penalty=penalty, code=code),
                     )
                 case sx.ForkFound(reason, _):
-                    self._outbox.publish("fork", level="error", reason=reason)
+                    self._outbox.publish(Fork(reason))
                     self._outbox.halt(reason)
             if follow_up is None and not pending and self._unverified is not None:
                 follow_up = self._verify(self._unverified)
@@ -271,16 +273,17 @@ class Consensus(Part):
 
     def _commit(self, blocks: tuple[Block, ...], finalization: Certificate, tail: tuple[Block, ...]) -> None:
         last = blocks[-1].header
-        records: list[Record] = [Put("blocks", (block.header.height,), (encode(block), None)) for block in blocks[:-1]]
+        rows = [BlockRow(block.header.height, encode(block), None) for block in blocks[:-1]]
+        records: list[Record] = [BLOCKS.put(row) for row in rows]
         if tail:  # the finalization is a descendant's: kept together they prove the sealing block to others
-            records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
-            records.append(Put("seals", (last.height,), (encode(FinalizedBlocks(1, tail, finalization)),)))
+            records.append(BLOCKS.put(BlockRow(last.height, encode(blocks[-1]), None)))
+            records.append(SEALS.put(SealRow(last.height, encode(FinalizedBlocks(1, tail, finalization)))))
         elif finalization.digest == last.hash:
-            records.append(Put("blocks", (last.height,), (encode(blocks[-1]), encode(finalization))))
+            records.append(BLOCKS.put(BlockRow(last.height, encode(blocks[-1]), encode(finalization))))
         else:  # a piece of a long run: until the next one comes, a restart needs to know what finalized it
-            records.append(Put("blocks", (last.height,), (encode(blocks[-1]), None)))
-            records.append(Put("seals", (last.height,), (encode(finalization),)))
-        written = self._outbox.persist(*records, Put("ledger", ("finalized_height",), (last.height,)))
+            records.append(BLOCKS.put(BlockRow(last.height, encode(blocks[-1]), None)))
+            records.append(SEALS.put(SealRow(last.height, encode(finalization))))
+        written = self._outbox.persist(*records, LEDGER.put(LedgerRow("finalized_height", last.height)))
         self._ground.head.finalized(last.height, written)
         self._serving.committed(blocks, finalization, self._now_us, tail)
         self._executor.committed(blocks, self._now_us)

@@ -22,7 +22,9 @@ from typing import TypeVar
 
 from supervm.common.contract.records import Append, Reader
 from supervm.common.parts.ledger import Ledger
+from supervm.common.parts.ledger_tables import stored_number
 
+from ..tables import BATCHES
 from .simplex.promises import (
     BatchPromise,
     ConsensusPromise,
@@ -57,7 +59,9 @@ class Recalled:
 
 def held_by(reader: Reader, ledger: Ledger) -> LogFloor:
     """Return how far the durable tables have come."""
-    return LogFloor(1, _height(reader, "finalized_height"), _height(reader, "certified_height"), ledger.height)
+    return LogFloor(
+        1, stored_number(reader, "finalized_height"), stored_number(reader, "certified_height"), ledger.height
+    )
 
 
 def recall(reader: Reader, ledger: Ledger, epoch: int) -> Recalled:
@@ -104,14 +108,9 @@ def _doubt(promises: Sequence[Promise], floor: LogFloor | None, held: LogFloor, 
             if found < needed:
                 return f"the log belongs to a database with height {needed} {what}, this one has {found}"
     for item in promises:
-        if isinstance(item, BatchPromise) and item.epoch == epoch and reader.get("batches", (item.digest,)) is None:
+        if isinstance(item, BatchPromise) and item.epoch == epoch and BATCHES.get(reader, item.digest) is None:
             return f"the log holds a vote on batch {item.digest.hex()[:16]}, which the database lacks"
     return ""
-
-
-def _height(reader: Reader, name: str) -> int:
-    row = reader.get("ledger", (name,))
-    return row[0] if row is not None and isinstance(row[0], int) else 0
 
 
 class Floors:

@@ -41,6 +41,7 @@ from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.money.transfer import SignedTransfer
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
+from .. import events as said
 from ..options import BATCH_OPTIONS, MinerOptions
 from ..replica.replica import Replica
 from ..replica.source import VALIDATOR_TIER
@@ -92,7 +93,7 @@ class Batcher(Part):
     takes = frozenset({BatchVoteMessage, GetBatches})
     sends = frozenset({BatchCertificateMessage, BatchMessage})
     options = BATCH_OPTIONS
-    events = ("batch", "certificate")
+    events = (said.Batch, said.Certificate)
 
     def __init__(
         self,
@@ -218,7 +219,7 @@ class Batcher(Part):
         )
         for _, node_id in self._validators_up:
             self._outbox.send(node_id, message)
-        self._outbox.publish("batch", level="debug", digest=digest.hex(), transfers=len(raw), bytes=header.bytes)
+        self._outbox.publish(said.Batch(digest.hex(), len(raw), header.bytes))
 
     # --- votes --------------------------------------------------------------------------------------------------
 
@@ -282,9 +283,7 @@ class Batcher(Part):
         bits = certified_bits(certificate, validators)
         chosen = [entry for index, entry in enumerate(held.entries) if bits >> index & 1]
         self._mempool.requeue(now_us, [entry for index, entry in enumerate(held.entries) if not bits >> index & 1])
-        self._outbox.publish(
-            "certificate", level="debug", digest=held.digest.hex(), certified=len(chosen), transfers=held.header.count
-        )
+        self._outbox.publish(said.Certificate(held.digest.hex(), len(chosen), held.header.count))
         if not chosen:
             del self.held[held.digest]
             return

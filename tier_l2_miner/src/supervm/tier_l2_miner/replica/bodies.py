@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 
+from supervm.common.parts.asking import Asking, next_of
 from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
@@ -23,12 +23,6 @@ FETCH_DIGESTS_MAX = 64
 """Bodies under way at once; also what fits into one `GetBatches`."""
 BODIES_BYTES_MAX = 32 << 20
 """Bytes of transfers that are kept."""
-
-
-@dataclass(slots=True)
-class _Fetch:
-    due_us: int = 0
-    tries: int = 0
 
 
 class Bodies:
@@ -44,12 +38,13 @@ class Bodies:
         self._own = own
         self._bodies: OrderedDict[bytes, CertifiedBatch] = OrderedDict()
         self._bytes = 0
-        self._fetching: dict[bytes, _Fetch] = {}
+        self._wanted: dict[bytes, None] = {}  # most urgent first
+        self._asking: Asking[bytes] = Asking(FETCH_RETRY_US)  # those of them that somebody was asked for
 
     @property
     def deadline_us(self) -> int | None:
         """When a missing body is to be asked for, if any is missing."""
-        return min((fetch.due_us for fetch in self._fetching.values()), default=None)
+        return self._asking.deadline_us if len(self._asking) == len(self._wanted) else 0
 
     def get(self, digest: bytes) -> CertifiedBatch | None:
         """Return a body with no bit certified yet, or None if it is not here."""
@@ -68,7 +63,9 @@ class Bodies:
                 break
             if self.get(digest) is None:
                 missing[digest] = None
-        self._fetching = {digest: self._fetching.get(digest) or _Fetch() for digest in missing}
+        for digest in [digest for digest in self._asking if digest not in missing]:
+            self._asking.close(digest)
+        self._wanted = missing
 
     def asks(self, now_us: int, validators: Sequence[bytes], first: int) -> dict[bytes, list[bytes]]:
         """Return whom to ask for which bodies now.
@@ -79,12 +76,13 @@ class Bodies:
             first: place of the one that is asked first.
         """
         found: dict[bytes, list[bytes]] = {}
-        if validators:
-            for digest, fetch in self._fetching.items():
-                if fetch.due_us <= now_us:
-                    found.setdefault(validators[(first + fetch.tries) % len(validators)], []).append(digest)
-                    fetch.tries += 1
-                    fetch.due_us = now_us + FETCH_RETRY_US
+        for digest in self._wanted:
+            question = self._asking.get(digest)
+            if question is None or question.is_due(now_us):
+                peer = next_of(validators, None if question is None else question.peer, first)
+                if peer is not None:
+                    self._asking.ask(now_us, digest, peer)
+                    found.setdefault(peer, []).append(digest)
         return found
 
     def receive(self, raw: bytes) -> bool:
@@ -95,11 +93,12 @@ class Bodies:
         """
         batch = decode(Batch, raw)
         digest = batch.header.digest
-        if digest not in self._fetching:
+        if digest not in self._wanted:
             return False
         check_batch(batch, self._chain.chain_id, self._chain.verify)
         transfers = tuple(parse_transfer(item, self._chain.chain_id) for item in batch.transfers)
-        del self._fetching[digest]
+        del self._wanted[digest]
+        self._asking.close(digest)
         self._keep(digest, CertifiedBatch(batch.header, transfers, batch.edge_of, 0))
         return True
 

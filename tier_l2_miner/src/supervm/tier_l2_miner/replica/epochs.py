@@ -10,6 +10,7 @@ from supervm.common.parts.part import Part
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
+from ..events import Epoch
 from .replica import Replica
 from .serving import Serving
 
@@ -28,7 +29,7 @@ class Epochs(Part):
     takes = frozenset({GetValidatorChanges})
     sends = frozenset({ValidatorChanges})
     tables = CHANGE_TABLES
-    events = ("epoch",)
+    events = (Epoch,)
 
     def __init__(
         self, replica: Replica, serving: Serving, manners: Manners, outbox: Outbox, rerank: Callable[[int], None]
@@ -54,4 +55,4 @@ class Epochs(Part):
         if news.changes:
             for peer in self._serving.listeners:
                 self._outbox.send(peer, news)
-        self._outbox.publish("epoch", number=rules.epoch, validators=len(rules.validators))
+        self._outbox.publish(Epoch(rules.epoch, len(rules.validators)))

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
 
+from .. import events as said
 from .replica import Replica
 
 EXECUTED_IDS_MAX = 200_000
@@ -21,7 +22,7 @@ class Executed(Part):
         outbox: where events go.
     """
 
-    events = ("executed", "solvency")
+    events = (said.Executed, said.Solvency)
 
     def __init__(self, replica: Replica, outbox: Outbox) -> None:
         self._replica, self._outbox = replica, outbox
@@ -40,6 +41,6 @@ class Executed(Part):
             while len(self._ids) > EXECUTED_IDS_MAX:
                 self._ids.popitem(last=False)
             if result.failed:
-                self._outbox.publish("solvency", level="error", height=height, transfers=len(result.failed))
+                self._outbox.publish(said.Solvency(height, len(result.failed)))
             if result.receipts:
-                self._outbox.publish("executed", level="debug", height=height, transfers=len(result.receipts))
+                self._outbox.publish(said.Executed(height, len(result.receipts)))

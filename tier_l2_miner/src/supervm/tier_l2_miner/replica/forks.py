@@ -8,7 +8,9 @@ looked at, and `FORKS_MAX` in all: one is enough to stop whoever believes certif
 from __future__ import annotations
 
 from supervm.common.contract.core import Outbox, PeerUp
-from supervm.common.contract.records import Column, Put, Reader, TableSpec
+from supervm.common.contract.records import Reader
+from supervm.common.parts.events import ForkEvidence
+from supervm.common.parts.light_tables import FORKS, ForkRow
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.common.parts.validator_changes import ChangeStore
@@ -21,7 +23,6 @@ from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, check_f
 from supervm.protocol.wire.payments import ForkMessage
 
 EDGE_TIER = 3
-FORK_TABLE = TableSpec("forks", (Column("height", "int"),), (Column("fork", "bytes"),))
 FORKS_MAX = 16
 """Forks that are kept."""
 
@@ -31,7 +32,7 @@ class Forks(Part):
 
     Args:
         chain: the network.
-        reader: durable state, with `FORK_TABLE`.
+        reader: durable state, with the table `FORKS`.
         outbox: where effects go.
         changes: the changes of validators, which lead to everybody who ever validated.
         peering: who is there.
@@ -39,12 +40,12 @@ class Forks(Part):
 
     takes = frozenset({ForkMessage})
     sends = frozenset({ForkMessage})
-    tables = (FORK_TABLE,)
-    events = ("evidence",)
+    tables = (FORKS,)
+    events = (ForkEvidence,)
 
     def __init__(self, chain: Chain, reader: Reader, outbox: Outbox, changes: ChangeStore, peering: Peering) -> None:
         self._chain, self._outbox, self._changes, self._peering = chain, outbox, changes, peering
-        self._known = {height: raw for (height,), (raw,) in reader.scan("forks") if isinstance(raw, bytes)}
+        self._known = {row.height: row.fork for row in FORKS.rows(reader)}
 
     def receive(self, now_us: int, peer: bytes, message: ForkMessage) -> None:
         """Check a fork that a peer shows; keep it and pass it on to the other edges if it is news.
@@ -61,15 +62,8 @@ class Forks(Part):
             error.penalty = error.penalty and 100
             raise
         self._known[fork.height] = message.fork
-        token = self._outbox.persist(Put("forks", (fork.height,), (message.fork,)))
-        self._outbox.publish(
-            "evidence",
-            level="warning",
-            kind="fork",
-            height=fork.height,
-            reason=fork.reason,
-            evidence=message.fork.hex(),
-        )
+        token = self._outbox.persist(FORKS.put(ForkRow(fork.height, message.fork)))
+        self._outbox.publish(ForkEvidence(height=fork.height, reason=fork.reason, evidence=message.fork.hex()))
         for edge in self._peering.of_tier(EDGE_TIER):
             if edge != peer:
                 self._outbox.send(edge, message, after=token)

@@ -33,7 +33,9 @@ from msgspec import structs
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.records import Reader
-from supervm.common.parts.ledger import LEDGER_TABLES, Applied, Ledger, short_id
+from supervm.common.parts.events import Snapshot, SnapshotAdopted
+from supervm.common.parts.ledger import Applied, Ledger, short_id
+from supervm.common.parts.ledger_tables import LEDGER_TABLES, RECEIPT_INDEX
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
@@ -96,7 +98,7 @@ class Replica(Part):
     sends = frozenset({Follow, GetBatches, GetSnapshot, GetValidatorChanges})
     tables = LEDGER_TABLES
     options = REPLICA_OPTIONS
-    events = ("snapshot", "snapshot-adopted")
+    events = (Snapshot, SnapshotAdopted)
 
     def __init__(
         self,
@@ -184,13 +186,13 @@ class Replica(Part):
         if self.source is not None:  # without a validator there is nobody to ask
             times.append(self._bodies.deadline_us)
             if not self.snapshot.is_taking:
-                times.append(self._source.until_us)
+                times.append(self._source.deadline_us)
         return min((time for time in times if time is not None), default=None)
 
     def knows_receipt(self, transfer_id: bytes) -> bool:
         """Return whether a transfer's receipt is on disk, as far as the index tells (63 bits of its id)."""
         short = short_id(transfer_id)
-        return any(key[0] == short for key, _ in self._reader.scan("receipt_index", first=(short,), limit=1))
+        return any(row.short_id == short for row in RECEIPT_INDEX.rows(self._reader, first=(short,), limit=1))
 
     # --- whom to follow -----------------------------------------------------------------------------------------
 
@@ -199,7 +201,7 @@ class Replica(Part):
         self.snapshot.gone(now_us, event.peer)  # what was asked on an earlier connection is lost
         if event.tier == VALIDATOR_TIER or self._validates(event.peer):
             if event.peer == self.source:
-                self._source.peer = None
+                self._source.leave()
             self._choose(now_us)
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
@@ -333,7 +335,7 @@ class Replica(Part):
         self.certified.restart(self.ledger.header, self._rules)
         self.certified.adopt(start.checkpoint, encode(start.checkpoint))
         self.snapshot.adopted(self.ledger.height)
-        self._outbox.publish("snapshot-adopted", height=self.ledger.height)
+        self._outbox.publish(SnapshotAdopted(self.ledger.height))
         if self.source is not None:
             self._source.follow(now_us, self.source, self._from_height)
 

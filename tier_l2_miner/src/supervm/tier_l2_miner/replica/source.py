@@ -12,6 +12,7 @@ from collections.abc import Container
 from typing import Final
 
 from supervm.common.contract.core import Outbox
+from supervm.common.parts.asking import Question, next_of
 from supervm.common.parts.peering import Peering
 from supervm.protocol.wire.chain import Follow
 
@@ -33,27 +34,33 @@ class Source:
 
     def __init__(self, peering: Peering, rng: random.Random, outbox: Outbox) -> None:
         self._peering, self._rng, self._outbox = peering, rng, outbox
-        self.peer: bytes | None = None
-        """Who is followed."""
         self.others: list[bytes] = []
-        """Who could be, in the order they came; the one that is followed is among them."""
-        self.until_us = 0
-        """When it has been silent for too long."""
+        """Who could be followed, in the order they came; the one that is followed is among them."""
+        self._question = Question()
         self._again_us = 0
+
+    @property
+    def peer(self) -> bytes | None:
+        """Who is followed."""
+        return self._question.peer
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When it has been silent for too long; None if nobody is followed."""
+        return self._question.until_us
 
     def choose(self, now_us: int, validators: Container[bytes], height: int) -> None:
         """Look at who is there, and follow one of them above `height` if whoever was followed is not any more."""
         up = self._peering.up
         self.others = [peer for peer in up if peer in validators] or self._peering.of_tier(VALIDATOR_TIER)
         if self.peer not in self.others:
-            self.peer = None
+            self.leave()
             if self.others:
                 self.follow(now_us, self._rng.choice(self.others), height)
 
     def follow(self, now_us: int, peer: bytes, height: int) -> None:
         """Ask `peer` for what is above `height`."""
-        self.peer = peer
-        self.until_us = now_us + SILENCE_US_MAX
+        self._question.ask(now_us, peer, SILENCE_US_MAX)
         self._again_us = now_us + REFOLLOW_US_MIN
         self._outbox.send(peer, Follow(height))
 
@@ -64,10 +71,14 @@ class Source:
 
     def next(self, now_us: int, height: int) -> None:
         """Follow the next one in the place of one that is silent, if it is."""
-        if self.peer is not None and self.until_us <= now_us:
-            place = self.others.index(self.peer)
-            self.follow(now_us, self.others[(place + 1) % len(self.others)], height)
+        peer = next_of(self.others, self.peer)
+        if peer is not None and self._question.is_due(now_us):
+            self.follow(now_us, peer, height)
 
     def heard(self, now_us: int) -> None:
         """Note that it has brought a new block."""
-        self.until_us = now_us + SILENCE_US_MAX
+        self._question.wait(now_us, SILENCE_US_MAX)
+
+    def leave(self) -> None:
+        """Follow nobody, until one is chosen."""
+        self._question.close()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from supervm.common.contract.core import Outbox
-from supervm.common.contract.records import Delete, Put, Reader
+from supervm.common.contract.records import Reader
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import ProtocolError
 from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
@@ -19,7 +19,7 @@ from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LE
 
 from ..errors import EdgeError
 from ..options import STORE_OPTIONS
-from ..tables import PENDING, PENDING_TABLE
+from ..tables import PENDING, PendingRow
 
 INTERESTED_MAX = 8
 """Most peers that are told about one transfer."""
@@ -84,7 +84,7 @@ class Store(Part):
         EdgeError: the database holds something that is not a transfer of this network.
     """
 
-    tables = (PENDING_TABLE,)
+    tables = (PENDING,)
     options = STORE_OPTIONS
 
     def __init__(self, outbox: Outbox, reader: Reader, *, chain_id: bytes, store_max: int) -> None:
@@ -98,17 +98,15 @@ class Store(Part):
         self._next_number = 1
         self.fates: dict[int, int] = {LEVEL_R3: 0, LEVEL_REFUSED: 0, LEVEL_EXPIRED: 0}
         """Transfers that left the store, by the level that ended them."""
-        for key, values in reader.scan(PENDING):
-            self._restore(key[0], values[0], chain_id)
+        for row in PENDING.rows(reader):
+            self._restore(row.number, row.transfer, chain_id)
 
-    def _restore(self, number: object, raw: object, chain_id: bytes) -> None:
-        if not isinstance(number, int) or not isinstance(raw, bytes):
-            raise EdgeError(f"table {PENDING}: number {number!r} does not hold bytes; the database is damaged")
+    def _restore(self, number: int, raw: bytes, chain_id: bytes) -> None:
         try:
             transfer = parse_transfer(raw, chain_id)
         except ProtocolError as error:
             raise EdgeError(
-                f"table {PENDING}: number {number} is no transfer of this network ({error}); "
+                f"table {PENDING.name}: number {number} is no transfer of this network ({error}); "
                 "the database belongs to another network or is damaged"
             ) from error
         self._next_number = number + 1
@@ -150,7 +148,7 @@ class Store(Part):
         """Write a transfer and return its entry; `token` says what to wait for."""
         number = self._next_number
         self._next_number += 1
-        token = self._outbox.persist(Put(PENDING, (number,), (transfer.raw,)))
+        token = self._outbox.persist(PENDING.put(PendingRow(number, transfer.raw)))
         entry = Entry(number, transfer, token, peer, interested=[peer])
         self._index(entry)
         self._held[peer] = self._held.get(peer, 0) + 1
@@ -169,7 +167,7 @@ class Store(Part):
             self._held[entry.holder] -= 1
             if not self._held[entry.holder]:
                 del self._held[entry.holder]
-        self._outbox.persist(Delete(PENDING, (entry.number,)))
+        self._outbox.persist(PENDING.delete(entry.number))
         self.fates[level] += 1
         if level != LEVEL_REFUSED:
             self._finals.pop(identity, None)

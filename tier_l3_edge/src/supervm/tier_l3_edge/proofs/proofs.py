@@ -203,7 +203,7 @@ class Proofs(Part):
                 self._checkpoint(now_us, miner, message.checkpoint)
         except RemoteProtocolError as error:
             if error.code == "unknown-set":
-                self._trust.ask_changes(now_us, miner)
+                self._trust.memory.follower.ask_who(now_us, miner)
             elif error.code == "future":  # the one fault that may be our own clock's: nobody is blamed for it
                 header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
                 self._clock.look(now_us, header.height, header.ts_ms)

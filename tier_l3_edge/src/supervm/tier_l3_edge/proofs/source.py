@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 
 from supervm.common.contract.core import Outbox
+from supervm.common.parts.asking import Question
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import GetAccounts, Subscribe, Unsubscribe
 
@@ -24,23 +25,24 @@ class Source:
         outbox: where subscriptions go.
         routes: the miners.
         watched: the accounts that clients subscribe; read whenever a source is chosen.
-
-    Attributes:
-        miner: the source; None: there is none, as nothing is subscribed or no miner is up.
     """
 
     def __init__(self, outbox: Outbox, routes: Routes, watched: Collection[bytes]) -> None:
         self._outbox = outbox
         self._routes = routes
         self._watched = watched
-        self._news_us = 0
+        self._question = Question()
         self._patience_us = NEWS_US_MAX
-        self.miner: bytes | None = None
+
+    @property
+    def miner(self) -> bytes | None:
+        """The source; None: there is none, as nothing is subscribed or no miner is up."""
+        return self._question.peer
 
     @property
     def deadline_us(self) -> int | None:
         """When it is left, if nothing comes of it."""
-        return self._news_us + self._patience_us if self._can_move() else None
+        return self._question.until_us if self._can_move() else None
 
     def _can_move(self) -> bool:
         return self.miner is not None and len(self._routes.up) > 1 and bool(self._watched)
@@ -65,18 +67,18 @@ class Source:
     def news(self, now_us: int, miner: bytes) -> None:
         """A miner showed a checkpoint that is none of the past."""
         if miner == self.miner:
-            self._news_us = now_us
             self._patience_us = NEWS_US_MAX
+            self._question.wait(now_us, self._patience_us)
 
     def lose(self, now_us: int, miner: bytes) -> None:
         """Choose another one if it was the source that went."""
         if miner == self.miner:
-            self.miner = None
+            self._question.close()
             self.choose(now_us)
 
     def tick(self, now_us: int) -> None:
         """Leave a silent source."""
-        if self._can_move() and self._news_us + self._patience_us <= now_us:
+        if self._can_move() and self._question.is_due(now_us):
             assert self.miner is not None, "there is one to leave"
             # perhaps the chain itself stands still: then the others are as silent, and moving must not repeat fast
             self._patience_us = min(2 * self._patience_us, PATIENCE_US_MAX)
@@ -90,8 +92,7 @@ class Source:
         if miner is None:
             return
         self.end(list(self._watched))
-        self.miner = miner
-        self._news_us = now_us
+        self._question.ask(now_us, miner, self._patience_us)
         self.again()
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
-from supervm.protocol.base.codec import decode
+from supervm.common.parts.validator_following import read_changes
+from supervm.protocol.base.codec import encode
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.payments import CHANGES_MAX, GetValidatorChanges, ValidatorChanges
+from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
 
 from ..proofs.proofs import Proofs
 from ..relay.routes import Routes
@@ -40,21 +39,16 @@ class Changes(Part):
     def receive(self, now_us: int, peer: bytes, message: GetValidatorChanges | ValidatorChanges) -> None:
         """Follow a miner's changes, or answer a client."""
         match message:
-            case ValidatorChanges(changes):
+            case ValidatorChanges():
                 self._routes.check_miner(peer, message)
-                self._follow(now_us, peer, changes)
+                follower = self._trust.memory.follower
+                if follower.follow_all(now_us, read_changes(message), self._followed):
+                    follower.ask_on(peer, len(message.changes))
             case GetValidatorChanges(after_height):
                 self._routes.check_client(peer, message)
                 answer = self._trust.memory.answer(after_height)
                 self._outbox.send(peer, answer)
                 self._manners.answered(now_us, peer, "history", sum(map(len, answer.changes)))
 
-    def _follow(self, now_us: int, miner: bytes, changes: Sequence[bytes]) -> None:
-        followed = False
-        for raw in changes:
-            change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-            if self._trust.memory.follow(change, now_us // 1000):
-                followed = True
-                self._proofs.validators_changed(ValidatorChanges((raw,)))
-        if followed and len(changes) == CHANGES_MAX:
-            self._outbox.send(miner, GetValidatorChanges(self._trust.light.changed_height))
+    def _followed(self, change: ValidatorChange) -> None:
+        self._proofs.validators_changed(ValidatorChanges((encode(change),)))

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, LightMemory
+from supervm.common.parts.light_tables import TRUST_TABLES
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.light.client import LightClient
@@ -15,8 +16,6 @@ from supervm.protocol.wire.payments import ForkMessage, GetValidatorChanges
 from ..options import TRUST_OPTIONS
 from ..relay.routes import Routes
 
-CHANGES_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
 SAVE_US = 10_000_000
 """Shortest time between two writes of the checkpoints that are remembered."""
 CLIENT_TIERS = (0, 4)
@@ -39,7 +38,7 @@ class Trust(Part):
     sends = frozenset({ForkMessage, GetValidatorChanges})
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
+    events = TRUST_EVENTS
 
     def __init__(self, outbox: Outbox, peering: Peering, routes: Routes, memory: LightMemory) -> None:
         self._outbox = outbox
@@ -47,18 +46,11 @@ class Trust(Part):
         self._routes = routes
         self.memory = memory
         self._saved_us = 0
-        self._changes_asked_us: int | None = None
 
     @property
     def light(self) -> LightClient:
         """The light client."""
         return self.memory.client
-
-    def ask_changes(self, now_us: int, miner: bytes) -> None:
-        """Ask who validates now: a checkpoint came that our validators have not signed."""
-        if self._changes_asked_us is None or now_us - self._changes_asked_us >= CHANGES_US:
-            self._changes_asked_us = now_us
-            self._outbox.send(miner, GetValidatorChanges(self.light.changed_height))
 
     def started(self, now_us: int) -> None:
         """Tell what was found on disk."""

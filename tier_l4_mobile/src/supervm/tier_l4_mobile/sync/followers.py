@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.part import Part
-from supervm.protocol.base.codec import decode
+from supervm.common.parts.validator_following import read_changes
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.payments import CHANGES_MAX, GetAccounts, GetValidatorChanges, ValidatorChanges
+from supervm.protocol.wire.payments import GetAccounts, GetValidatorChanges, ValidatorChanges
 
 from .sync import Sync
 from .trust import Trust
@@ -82,16 +82,15 @@ class SetFollower(Part):
             RemoteProtocolError: the validators that are trusted have not handed over to these.
         """
         try:
-            if self._received(peer, message.changes, now_us):
+            if self._received(peer, tuple(read_changes(message)), now_us):
                 self._sync.ask_again()
         except RemoteProtocolError as error:
             if not self._trust.excuses(now_us, peer, error, message):
                 raise
 
-    def _received(self, edge: bytes, raws: Sequence[bytes], now_us: int) -> bool:
-        """Take changes, encoded and oldest first; return whether the validators are others now."""
+    def _received(self, edge: bytes, changes: tuple[ValidatorChange, ...], now_us: int) -> bool:
+        """Take changes, oldest first; return whether the validators are others now."""
         others = [other for other in self._uplink.edges() if other != edge]
-        changes = tuple(decode(ValidatorChange, raw, bytes_max=1 << 20) for raw in raws)
         waiting = self._waiting
         if waiting is not None and waiting.edge == edge:
             return False
@@ -103,7 +102,7 @@ class SetFollower(Part):
         if waiting is None and news and others:
             self._memory.client.check_change(news[0], now_us // 1000)
             self._waiting = _Waiting(edge, changes, now_us + SECOND_US)
-            self._outbox.send(others[0], GetValidatorChanges(self._memory.client.changed_height))
+            self._memory.follower.ask(others[0])
             self._outbox.send(others[0], GetAccounts(()))
             return False
         return self._follow(edge, changes, now_us)
@@ -130,9 +129,7 @@ class SetFollower(Part):
             return self._memory.client.changed_height != before, (waiting.edge, error)
 
     def _follow(self, edge: bytes, changes: Sequence[ValidatorChange], now_us: int) -> bool:
-        followed = False
-        for change in changes:
-            followed |= self._memory.follow(change, now_us // 1000)
-        if followed and len(changes) == CHANGES_MAX:
-            self._outbox.send(edge, GetValidatorChanges(self._memory.client.changed_height))
-        return followed
+        is_new = self._memory.follower.follow_all(now_us, changes)
+        if is_new:
+            self._memory.follower.ask_on(edge, len(changes))
+        return is_new

@@ -14,7 +14,8 @@ from typing import Any
 
 from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.parts.chain_clock import ClockWatch
-from supervm.common.parts.light_memory import TRUST_TABLES, LightMemory
+from supervm.common.parts.light_memory import TRUST_EVENTS, LightMemory
+from supervm.common.parts.light_tables import TRUST_TABLES
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -26,9 +27,6 @@ from ..messages import NewestAnchor
 from ..options import TRUST_OPTIONS
 from ..wallet.books import Books
 from .uplink import EDGE_TIER, Uplink
-
-ASK_US = 1_000_000
-"""Shortest time between two questions for changes of validators."""
 
 
 class Trust(Part):
@@ -47,7 +45,7 @@ class Trust(Part):
     answers = (NewestAnchor,)
     tables = TRUST_TABLES
     options = TRUST_OPTIONS
-    events = ("evidence", "nothing-believed", "believing-again", "stored-trust-ignored")
+    events = TRUST_EVENTS
 
     def __init__(self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books) -> None:
         self._outbox = outbox
@@ -55,7 +53,6 @@ class Trust(Part):
         self._clock = clock
         self._uplink = uplink
         self._books = books
-        self._asked_us: int | None = None
         self.client = memory.client
         """Verifies."""
 
@@ -107,7 +104,7 @@ class Trust(Part):
         """
         match error.code:
             case "unknown-set":
-                self._ask_who_validates(peer, now_us)
+                self._memory.follower.ask_who(now_us, peer)
                 return True
             case "fork" | "expired":
                 return True  # nobody's fault, and told once in `settle`
@@ -119,12 +116,6 @@ class Trust(Part):
             case "future":
                 error.penalty = 0
         return False
-
-    def _ask_who_validates(self, edge: bytes, now_us: int) -> None:
-        """Ask, at most once a second: an answer came that our validators have not signed."""
-        if self._asked_us is None or now_us - self._asked_us >= ASK_US:
-            self._asked_us = now_us
-            self._outbox.send(edge, GetValidatorChanges(self.client.changed_height))
 
     # --- what goes out ----------------------------------------------------------------------------------------------
 
@@ -154,5 +145,5 @@ class Trust(Part):
         )
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return the trusted height, and how trust stands (`LightMemory.info`)."""
-        return {"height": self.client.header.height, "trust": self._memory.info(now_us // 1000)}
+        """Return how trust stands (`LightMemory.info`)."""
+        return {"trust": self._memory.info(now_us // 1000)}

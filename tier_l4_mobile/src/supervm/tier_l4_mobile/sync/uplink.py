@@ -12,10 +12,13 @@ from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX
+from supervm.common.parts.asking import after
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.base.address import encode_node_id
+
+from ..events import EdgeChanged
 
 EDGE_TIER = 3
 LEFT_US: Final = 15_000_000
@@ -31,7 +34,7 @@ class Uplink(Part):
         manners: who of them is not about to be hung up on.
     """
 
-    events = ("edge-changed",)
+    events = (EdgeChanged,)
 
     def __init__(self, outbox: Outbox, peering: Peering, manners: Manners) -> None:
         self._outbox = outbox
@@ -73,12 +76,10 @@ class Uplink(Part):
         """Take the next edge, because the active one gives no news; return whether there is another."""
         if self.active is None or len(edges) < 2:
             return False
-        others = [edge for edge in edges if edge != self.active]
-        place = edges.index(self.active) if self.active in edges else 0
-        after = [*edges[place + 1 :], *edges[:place]] or others
-        self.active = min(after, key=lambda edge: self._distrust.get(edge, 0))
+        others = [edge for edge in after(edges, self.active) if edge != self.active]
+        self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish("edge-changed", peer=encode_node_id(self.active), reason="the one before gave no news")
+        self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before gave no news"))
         return True
 
     def _leave(self, edges: Sequence[bytes], now_us: int) -> bool:
@@ -95,9 +96,7 @@ class Uplink(Part):
             return False
         self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish(
-            "edge-changed", peer=encode_node_id(self.active), reason="the one before refused a payment"
-        )
+        self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before refused a payment"))
         return True
 
     # --- what other parts have to say of edges ------------------------------------------------------------------------
@@ -126,8 +125,8 @@ class Uplink(Part):
     # --- the owner ----------------------------------------------------------------------------------------------------
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return how many peers are up and which edge is in use."""
-        return {"peers": len(self._peering.up), "edge": self.active.hex() if self.active else None}
+        """Return which edge is in use."""
+        return {"edge": self.active.hex() if self.active else None}
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return whether the edge's clock is too far from ours for payments to go (network.md 3)."""

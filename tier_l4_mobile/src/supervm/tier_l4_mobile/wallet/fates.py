@@ -12,12 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from supervm.common.contract.records import Put, Reader
+from supervm.common.contract.records import Reader
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount
 from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
+from ..tables import FORMER_IDS, PROVED, FormerIdRow, ProvedRow
 from .lane import Doubt, Lane, Proved
 from .log import PaymentLog
 from .payments import (
@@ -65,9 +66,11 @@ class PaymentFates(PaymentLog):
         self._load(reader)
 
     def _load(self, reader: Reader) -> None:
-        for (account,), values in reader.scan("proved"):
-            if account in self.lanes:
-                self.lanes[account].proved = Proved(*values)  # type: ignore[arg-type]
+        for row in PROVED.rows(reader):
+            if row.account in self.lanes:
+                self.lanes[row.account].proved = Proved(
+                    row.balance, row.next_seq, row.head, row.flags, row.height, row.ts_ms
+                )
         chains: dict[bytes, list[Payment]] = {}
         for payment in self.payments.values():
             if payment.place == AWAITING:
@@ -135,9 +138,8 @@ class PaymentFates(PaymentLog):
             new.head,
             new.flags,
         ):
-            self._records.append(
-                Put("proved", (account,), (new.balance, new.next_seq, new.head, new.flags, new.height, new.ts_ms))
-            )
+            row = ProvedRow(account, new.balance, new.next_seq, new.head, new.flags, new.height, new.ts_ms)
+            self._records.append(PROVED.put(row))
         if old is None:
             self._replace(lane, lane.cut(0), _TAKEN)
         else:
@@ -269,7 +271,7 @@ class PaymentFates(PaymentLog):
         for payment in payments:
             assert not payment.released
             if payment.id:
-                self._records.append(Put("former_ids", (payment.id,), (payment.number,)))
+                self._records.append(FORMER_IDS.put(FormerIdRow(payment.id, payment.number)))
             if lane.proved is not None and payment.debit > lane.available:
                 self._close(payment, REFUSED, lane.overdraft(payment.debit))
             else:

@@ -13,7 +13,7 @@ from supervm.common.contract.records import Reader, Record
 from supervm.common.parts.part import Part
 from supervm.common.text.options import whole_number
 
-from ..tables import PAYMENT_TABLES, payment_row, read_payment
+from ..tables import FORMER_IDS, PAYMENT_TABLES, PAYMENTS, payment_record, read_payment
 from .changes import Changes
 from .payments import CLOSED, FAILED, FATES, R4, Payment
 
@@ -36,12 +36,12 @@ class PaymentLog(Part):
         self._by_key: dict[str, Payment] = {}
         self._dirty: dict[int, Payment] = {}
         self._records: list[Record] = []
-        for key, values in reader.scan("payments"):
-            payment = read_payment(key, values)
+        for row in PAYMENTS.rows(reader):
+            payment = read_payment(row)
             self._index(payment)
             self.changes.note(payment.number)
-        for (former,), (number,) in reader.scan("former_ids"):
-            self._by_id[former] = self.payments[number]  # type: ignore[index]
+        for former in FORMER_IDS.rows(reader):
+            self._by_id[former.tx_id] = self.payments[former.number]
 
     def started(self, now_us: int) -> None:
         """Begin to count changes anew."""
@@ -79,7 +79,7 @@ class PaymentLog(Part):
     def take_records(self) -> list[Record]:
         """Return what must be written for this step, and start anew."""
         records = self._records
-        records.extend(payment_row(payment) for payment in self._dirty.values())
+        records.extend(payment_record(payment) for payment in self._dirty.values())
         self._records = []
         self._dirty = {}
         return records

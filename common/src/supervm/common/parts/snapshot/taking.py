@@ -19,19 +19,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
+from supervm.protocol.light.client import LightClient, anchor_of
 from supervm.protocol.light.snapshot import SnapshotStart, check_snapshot_start, decode_snapshot_start
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range, verify_range
 from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
-from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
+from supervm.protocol.wire.payments import ValidatorChanges
 
 from ...contract.core import Outbox
-from ...contract.records import Delete, Put, Reader, Record
+from ...contract.records import Reader, Record
+from ..asking import Question, after
+from ..events import Snapshot
 from ..ledger import adopt_records
+from ..ledger_tables import ACCOUNTS, SNAPSHOT, AccountRow, SnapshotRow, stored_number
 from ..validator_changes import ChangeStore
+from ..validator_following import ValidatorFollower, read_changes
 
 SNAPSHOT_LAG = 4_096
 """Heights behind a certified checkpoint from which a node takes a snapshot instead of blocks."""
@@ -41,6 +45,7 @@ NOBODY_US = 1_000_000
 """Pause while nobody is connected, as at a start."""
 SEEK_AGAIN_US = 30_000_000
 """Pause after nobody had a snapshot that is far enough ahead."""
+_START, _POSITION = "start", "position"  # names in the table `SNAPSHOT`
 _COMPLETE = b""
 """Stored as the position when no leaf is missing."""
 
@@ -51,7 +56,7 @@ class SnapshotTaker:
     Args:
         chain: the network.
         outbox: where questions and records go.
-        reader: durable rows, with the tables of `ledger.LEDGER_TABLES`.
+        reader: durable rows, with the tables of `LEDGER_TABLES`.
         changes: the changes of validators that the node knows; those that are followed here are added.
         peers: connected L1 nodes, the same order for the same nodes.
         height: the height up to which the node has the chain when this is made.
@@ -70,28 +75,28 @@ class SnapshotTaker:
         self._changes, self._peers = changes, peers
         # whoever runs a node that follows the whole chain answers for its peers, whatever the age of its genesis
         self._client = LightClient(anchor_of(chain), chain.verify, trusting_period_ms=None)
+        self._follower = ValidatorFollower(self._client, changes, outbox)
         self._start: SnapshotStart | None = None
         self._position: bytes | None = FIRST_KEY
         self._seeking = False
-        self._asked: bytes | None = None
+        self._question = Question()  # with nobody asked: a pause
         self._starter: bytes | None = None  # who offered the snapshot that is being taken
         self._passed_over: dict[bytes, None] = {}
         self._bad: dict[bytes, None] = {}
-        self._due_us: int | None = None
         self._not_before_us = 0
         self._height = height
         self._resume()
 
     def _resume(self) -> None:
         """Go on with what is on disk, if it is still ahead of the state; else remove it."""
-        start = self._reader.get("snapshot", ("start",))
-        position = self._reader.get("snapshot", ("position",))
-        if start is not None and position is not None and isinstance(start[0], bytes):
-            stored = decode_snapshot_start(start[0])  # it was checked before it was written
-            if stored.height > self._height and isinstance(position[0], bytes):
+        start = SNAPSHOT.get(self._reader, _START)
+        position = SNAPSHOT.get(self._reader, _POSITION)
+        if start is not None and position is not None:
+            stored = decode_snapshot_start(start.value)  # it was checked before it was written
+            if stored.height > self._height:
                 self._start = stored
-                self._position = None if position[0] == _COMPLETE else position[0]
-                self._due_us = 0
+                self._position = None if position.value == _COMPLETE else position.value
+                self._question.ask(0, None, 0)
                 return
         remains = self._discard()
         if remains:
@@ -117,14 +122,14 @@ class SnapshotTaker:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return self._due_us if self.finished is None else None
+        return self._question.until_us if self.finished is None else None
 
     def records(self) -> list[Record]:
         """Return the write that puts the finished snapshot in the place of the state; it must come last."""
         start = self.finished
         if start is None:
             return []
-        return [*adopt_records(start), Delete("snapshot", ("start",)), Delete("snapshot", ("position",))]
+        return [*adopt_records(start), SNAPSHOT.delete(_START), SNAPSHOT.delete(_POSITION)]
 
     def adopted(self, height: int) -> None:
         """Begin anew: the write of `records` is durable, and the node has the chain up to `height`."""
@@ -153,15 +158,10 @@ class SnapshotTaker:
         Raises:
             RemoteProtocolError: one is not what it must be; the question has gone to another peer.
         """
-        if peer != self._asked or not self._seeking:
+        if peer != self._question.peer or not self._seeking:
             return
-        is_new = False
         try:
-            for raw in message.changes:
-                change = decode(ValidatorChange, raw, bytes_max=1 << 20)
-                if self._client.follow(change, now_us // 1000):
-                    self._changes.add(change)
-                    is_new = True
+            is_new = self._follower.follow_all(now_us, read_changes(message))
         except RemoteProtocolError:
             self._bad[peer] = None
             self._pass_over(now_us, peer)
@@ -169,7 +169,7 @@ class SnapshotTaker:
         if is_new:
             self._ask(now_us, peer)
         else:
-            self._due_us = now_us + ANSWER_US
+            self._question.wait(now_us, ANSWER_US)
             self._outbox.send(peer, GetSnapshot(0, FIRST_KEY, self._height + SNAPSHOT_LAG))
 
     def chunk(self, now_us: int, peer: bytes, message: SnapshotChunk) -> bool:
@@ -179,16 +179,17 @@ class SnapshotTaker:
             RemoteProtocolError: the answer is wrong; the question has gone to another peer.
         """
         late = peer in self._passed_over  # it proves itself all the same
-        if (peer != self._asked and not late) or self._position is None or message.first_key != self._position:
+        asked = peer == self._question.peer
+        if (not asked and not late) or self._position is None or message.first_key != self._position:
             return False
         try:
             taken = bool(message.leaves) and self._take(now_us, peer, message)
         except RemoteProtocolError:
             self._bad[peer] = None
-            if peer == self._asked:
+            if asked:
                 self._pass_over(now_us, peer)
             raise
-        if not taken and peer == self._asked:
+        if not taken and asked:
             self._pass_over(now_us, peer)
         return taken
 
@@ -200,7 +201,7 @@ class SnapshotTaker:
             if start.height <= self._height + SNAPSHOT_LAG:
                 return False
             check_snapshot_start(start, self._client)
-            records = [*self._discard(), Put("snapshot", ("start",), (encode(start),))]
+            records = [*self._discard(), SNAPSHOT.put(SnapshotRow(_START, encode(start)))]
         if message.height != start.height:
             raise RemoteProtocolError(
                 f"a chunk of the snapshot of height {message.height} came where {start.height} was asked for",
@@ -209,34 +210,32 @@ class SnapshotTaker:
             )
         run = decode_trie_range(message.leaves)
         following = verify_range(start.state_root, message.first_key, run)
-        records += [Put("accounts", (start.height, account), (leaf,)) for account, leaf in run.leaves]
-        records.append(Put("snapshot", ("position",), (_COMPLETE if following is None else following,)))
+        records += [ACCOUNTS.put(AccountRow(start.height, account, leaf)) for account, leaf in run.leaves]
+        records.append(SNAPSHOT.put(SnapshotRow(_POSITION, _COMPLETE if following is None else following)))
         self._outbox.persist(*records)
         if self._start is None:
             self._starter = peer
         self._start, self._position = start, following
         self._seeking = False
         self._passed_over.clear()
-        self._outbox.publish(
-            "snapshot", level="debug", height=start.height, leaves=len(run.leaves), complete=following is None
-        )
+        self._outbox.publish(Snapshot(start.height, len(run.leaves), following is None))
         if following is not None:
             self._ask(now_us, peer)
         else:
-            self._asked = self._due_us = None  # complete: whatever peers do, it stays until the host has adopted it
+            self._question.close()  # complete: whatever peers do, it stays until the host has adopted it
         return True
 
     def gone(self, now_us: int, peer: bytes) -> None:
         """Ask another peer if the one that was asked is gone."""
-        if peer == self._asked:
+        if peer == self._question.peer:
             self._pass_over(now_us, peer)
 
     def tick(self, now_us: int) -> None:
         """Pass over a silent peer; go on after a restart or a pause."""
-        if self.finished is not None or self._due_us is None or self._due_us > now_us:
+        if self.finished is not None or not self._question.is_due(now_us):
             return
-        if self._asked is not None:
-            self._pass_over(now_us, self._asked)
+        if self._question.peer is not None:
+            self._pass_over(now_us, self._question.peer)
         else:
             self._ask(now_us, None)
 
@@ -255,15 +254,16 @@ class SnapshotTaker:
         """Ask `peer`, or the next one that has not been passed over; seek anew or pause when there is none."""
         connected = self._peers()
         peers = [node for node in connected if node not in self._bad]
-        place = peers.index(self._asked) + 1 if self._asked in peers else 0
-        turn = [node for node in peers[place:] + peers[:place] if node not in self._passed_over]
-        self._asked = peer if peer in peers else turn[0] if turn else None
-        if self._asked is not None:
-            self._due_us = now_us + ANSWER_US
+        if peer not in peers:
+            turn = after(peers, self._question.peer)
+            peer = next((node for node in turn if node not in self._passed_over), None)
+        self._question.close()
+        if peer is not None:
+            self._question.ask(now_us, peer, ANSWER_US)
             if self._start is None:
-                self._outbox.send(self._asked, GetValidatorChanges(self._client.changed_height))
+                self._follower.ask(peer)
             else:
-                self._outbox.send(self._asked, GetSnapshot(self.height, self._position or FIRST_KEY, 0))
+                self._outbox.send(peer, GetSnapshot(self.height, self._position or FIRST_KEY, 0))
             return
         self._passed_over.clear()
         if self._start is not None and peers:
@@ -275,8 +275,8 @@ class SnapshotTaker:
             self._seek(now_us, None)
             return
         # nobody is connected or has one: blocks go on meanwhile, and whoever is said to be ahead is asked later
-        pause_us = ANSWER_US if connected else NOBODY_US
-        self._due_us = now_us + pause_us if self._start is not None else None
+        if self._start is not None:
+            self._question.ask(now_us, None, ANSWER_US if connected else NOBODY_US)
         self._seeking = False
         self._bad.clear()
         self._not_before_us = now_us + (SEEK_AGAIN_US if connected else 0)
@@ -284,7 +284,8 @@ class SnapshotTaker:
     def _stop(self) -> None:
         self._start, self._position = None, FIRST_KEY
         self._seeking = False
-        self._asked = self._starter = self._due_us = None
+        self._starter = None
+        self._question.close()
         self._passed_over.clear()
 
     # --- what is on disk --------------------------------------------------------------------------------------------
@@ -295,9 +296,9 @@ class SnapshotTaker:
         Rows whose write is still on its way stay until the next time; that is a few chunks at most.
         """
         records: list[Record] = [
-            Delete("snapshot", (name,)) for name in ("start", "position") if self._reader.get("snapshot", (name,))
+            SNAPSHOT.delete(name) for name in (_START, _POSITION) if SNAPSHOT.get(self._reader, name) is not None
         ]
-        base = self._reader.get("ledger", ("base_height",))
-        above = 1 if base is None or not isinstance(base[0], int) else base[0] + 1
-        records.extend(Delete("accounts", key) for key, _ in self._reader.scan("accounts", first=(above,)))
+        above = stored_number(self._reader, "base_height") + 1
+        leaves = ACCOUNTS.rows(self._reader, first=(above,))
+        records.extend(ACCOUNTS.delete(row.since, row.account) for row in leaves)
         return records

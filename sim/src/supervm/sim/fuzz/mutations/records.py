@@ -11,6 +11,7 @@ from supervm.tier_l1_super.batches import voting
 from supervm.tier_l1_super.chain import executor
 from supervm.tier_l1_super.consensus import epoch_end, recall, seat
 from supervm.tier_l1_super.consensus.simplex import state
+from supervm.tier_l1_super.tables import BatchRow
 
 from .switch import Apply, Patcher, mutation, nothing
 
@@ -57,7 +58,7 @@ def _amnesia(patcher: Patcher) -> None:
 @mutation("batch-body", "the body of a batch is on disk with the vote for it (2.2, 3.6)")
 def _body(patcher: Patcher) -> None:
     def persist(original: Any, self: Any, *records: Any) -> int:
-        kept = [record for record in records if not (type(record) is Put and record.table == "batches")]
+        kept = [record for record in records if not (type(record) is Put and isinstance(record.row, BatchRow))]
         return int(original(self, *kept))
 
     patcher.wrap(common_core.Outbox, "persist", persist)

@@ -1,0 +1,79 @@
+"""What a ledger keeps on disk (`ledger.Ledger`)."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from ..contract.records import Reader
+from ..contract.tables import PrimaryKey, Table, TableRow
+
+
+class AccountRow(TableRow, frozen=True):
+    """The leaf of an account, kept since the base that a state began with: height 0, or that of a snapshot."""
+
+    since: PrimaryKey[int]
+    account: PrimaryKey[bytes]
+    leaf: bytes
+
+
+class HeaderRow(TableRow, frozen=True):
+    """An executed block: the `CheckpointHeader` that followed, and the block's `BlockHeader`."""
+
+    height: PrimaryKey[int]
+    checkpoint: bytes
+    block: bytes
+
+
+class ReceiptsRow(TableRow, frozen=True):
+    """The `BlockReceipts` of a block that executed transfers."""
+
+    height: PrimaryKey[int]
+    receipts: bytes
+
+
+class ReceiptIndexRow(TableRow, frozen=True):
+    """Where the receipt of a transfer is, by the first 63 bits of the transfer's id (`ledger.short_id`)."""
+
+    short_id: PrimaryKey[int]
+    height: PrimaryKey[int]
+    position: PrimaryKey[int]
+
+
+class LedgerRow(TableRow, frozen=True):
+    """A number by its name: ``applied_height``, ``base_height`` and other heights, fees ``fees_l1`` to ``fees_l4``."""
+
+    name: PrimaryKey[str]
+    value: int
+
+
+class EpochRow(TableRow, frozen=True):
+    """An `EpochRecord` from the second epoch on, or from the first proposal; and the list that the chain proposes."""
+
+    number: PrimaryKey[int]
+    epoch: bytes
+    proposed: bytes | None
+
+
+class SnapshotRow(TableRow, frozen=True):
+    """``base``: the `SnapshotStart` that the state began with; the other names are `snapshot.taking`'s."""
+
+    name: PrimaryKey[str]
+    value: bytes
+
+
+ACCOUNTS: Final = Table("accounts", AccountRow)
+HEADERS: Final = Table("headers", HeaderRow)
+BLOCK_RECEIPTS: Final = Table("receipts", ReceiptsRow)
+RECEIPT_INDEX: Final = Table("receipt_index", ReceiptIndexRow)
+LEDGER: Final = Table("ledger", LedgerRow)
+EPOCHS: Final = Table("epochs", EpochRow)
+SNAPSHOT: Final = Table("snapshot", SnapshotRow)
+
+LEDGER_TABLES: Final = (ACCOUNTS, HEADERS, BLOCK_RECEIPTS, RECEIPT_INDEX, LEDGER, EPOCHS, SNAPSHOT)
+"""Tables a node with a ledger adds to its own."""
+
+
+def stored_number(reader: Reader, name: str) -> int:
+    """Return a number of the table ``ledger``, 0 if it has none of this name."""
+    row = LEDGER.get(reader, name)
+    return 0 if row is None else row.value

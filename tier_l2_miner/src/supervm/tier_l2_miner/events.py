@@ -1,0 +1,83 @@
+"""What a miner says beside what every node does (`supervm.common.parts.events`)."""
+
+from __future__ import annotations
+
+from supervm.common.contract.events import Event
+
+
+class Batch(Event, frozen=True):
+    """A batch was made and is on its way to the validators.
+
+    Attributes:
+        digest: of its header, hexadecimal.
+        transfers: how many are in it.
+        bytes: size of its transfers.
+    """
+
+    NAME = "batch"
+    LEVEL = "debug"
+
+    digest: str
+    transfers: int
+    bytes: int
+
+
+class Certificate(Event, frozen=True):
+    """A batch was closed: its certificate is made.
+
+    Attributes:
+        digest: of the batch's header, hexadecimal.
+        certified: its transfers that a quorum voted for.
+        transfers: how many are in it.
+    """
+
+    NAME = "certificate"
+    LEVEL = "debug"
+
+    digest: str
+    certified: int
+    transfers: int
+
+
+class Executed(Event, frozen=True):
+    """A block with transfers was executed here.
+
+    Attributes:
+        height: of the block.
+        transfers: how many were executed.
+    """
+
+    NAME = "executed"
+    LEVEL = "debug"
+
+    height: int
+    transfers: int
+
+
+class Solvency(Event, frozen=True):
+    """Certified transfers could not be executed, which certification should make impossible.
+
+    Attributes:
+        height: of the block that refers to them.
+        transfers: how many.
+    """
+
+    NAME = "solvency"
+    LEVEL = "error"
+
+    height: int
+    transfers: int
+
+
+class Epoch(Event, frozen=True):
+    """Other validators, or the same anew, vote from now on.
+
+    Attributes:
+        number: of the epoch.
+        validators: how many there are.
+    """
+
+    NAME = "epoch"
+
+    number: int
+    validators: int
