@@ -19,12 +19,14 @@ PERIOD_US = 4_000_000
 """Time between two restores."""
 DOWN_US = 200_000
 """Time that the node is off for one."""
+SETTLE_US = 5_000_000
+"""Time that is left at the end of a run without a restore: who was put back last has to come back to the others."""
 BACKUPS = 3
 """Backups that are kept; the oldest is put back."""
 
 
 class Restorer:
-    """Restores the databases of some validators until the end of a run.
+    """Restores the databases of some validators until shortly before the end of a run.
 
     Args:
         deployment: the network.
@@ -45,7 +47,7 @@ class Restorer:
             self._world.at(self._world.now_us, self._turn)
 
     def _turn(self) -> None:
-        if self._world.now_us + DOWN_US >= self._end_us:
+        if self._world.now_us + SETTLE_US >= self._end_us:
             return
         for name in self._names:
             host, backups = self._deployment.host(name), self._backups[name]
