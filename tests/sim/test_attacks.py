@@ -56,7 +56,7 @@ ATTACKS = {
     "vote-repeater": Attack("l1-3", "vote-repeater", 40_000, 64 << 10, 64 << 10, silences=True),
     "early-filler": Attack("l1-3", "early-filler", 40_000, 64 << 10, 64 << 10, epoch_ms=4_000, silences=True),
     "late-twin": Attack("l1-3", "", 40_000, 64 << 10, 64 << 10, late_us=2_000_000),
-    "database-restorer": Attack("l1-3", "", 40_000, 64 << 10, 64 << 10, restores=True, seconds=26),
+    "database-restorer": Attack("l1-3", "", 40_000, 64 << 10, 64 << 10, restores=True, seconds=31),
     "certificate-replayer": Attack("l2-0", "certificate-replayer", 40_000, 64 << 10, 64 << 10),
     "disk-filling-miner": Attack("l2-0", "disk-filling-miner", 150_000, 64 << 10, 64 << 10),
     "receipt-forger": Attack("l3-0", "receipt-forger", 40_000, 64 << 10, 64 << 10),

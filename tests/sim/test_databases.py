@@ -127,7 +127,7 @@ def test_the_restorer_breaks_nothing() -> None:
 
 def test_the_actor_restores_in_scenarios_and_stays_honest() -> None:
     text = (
-        SCENARIO.split("[[fault]]")[0].replace("duration_s = 10", "duration_s = 17")
+        SCENARIO.split("[[fault]]")[0].replace("duration_s = 10", "duration_s = 22")
         + """
 [[adversary]]
 kind = "database-restorer"
@@ -140,7 +140,7 @@ who = ["l1-2"]
     stage.begin()
     host = stage.deployment.host("l1-2")
     lives = host.life
-    stage.deployment.world.run(17_000_000)
+    stage.deployment.world.run(22_000_000)
     assert host.life >= lives + 4
     assert host.disk.tables_old
     assert not monitor.violations
