@@ -339,3 +339,12 @@ def _span_over_finalize(patcher: Patcher) -> None:
 )
 def _span_binds(patcher: Patcher) -> None:
     patcher.set(skips.Skips, "binds", lambda self, view: False)
+
+
+@mutation(
+    "checkpoint-lag",
+    "more than K = 16 blocks after the last certified checkpoint a block has no refs (2.4 K)",
+    test="tests/protocol/test_block.py::test_batches_stop_when_checkpoints_lag_and_start_again_with_the_certificate",
+)
+def _checkpoint_lag(patcher: Patcher) -> None:
+    patcher.set(block_rules, "CHECKPOINT_LAG_MAX", 17)
