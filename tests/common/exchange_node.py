@@ -115,7 +115,7 @@ class Sender(_Exchange):
         self._next = None
 
     def received(self, peer: bytes, message: Any) -> None:
-        count = int.from_bytes(message.items[0].transfer_id, "big")
+        count = int.from_bytes(message.items[0].transaction_id, "big")
         assert count >= self.count, "what was acknowledged is durable and never taken back"
         if count > self.count:
             if count // 1000 > self.count // 1000:
@@ -139,7 +139,7 @@ class Receiver(_Exchange):
         self.outbox.send(peer, ack(self.count), after=self._token)
 
     def received(self, peer: bytes, message: Any) -> None:
-        (data,) = message.transfers
+        (data,) = message.transactions
         number = int.from_bytes(data[:8], "big")
         assert number <= self.count, "nothing is skipped"
         if number < self.count:

@@ -207,7 +207,7 @@ def test_clocks_within_thirty_seconds_are_right() -> None:
     assert not pair.left.clock_wrong
 
 
-def test_with_an_l4_a_wrong_clock_leaves_news_and_proofs_and_drops_transfers_on_both_sides() -> None:
+def test_with_an_l4_a_wrong_clock_leaves_news_and_proofs_and_drops_transactions_on_both_sides() -> None:
     pair = Pair(4, 3, ahead_ms=60_000).shake()
     assert pair.left.clock_wrong
     assert pair.right.clock_wrong

@@ -58,7 +58,7 @@ def status(number: int, text: str = "") -> Status:
 
 def numbers(node: Any) -> list[int]:
     return [
-        int.from_bytes(event.message.items[0].transfer_id, "big")
+        int.from_bytes(event.message.items[0].transaction_id, "big")
         for event in node.core.of(c.Received)
         if isinstance(event.message, Status)
     ]
@@ -73,7 +73,7 @@ async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: 
     assert edge.core.of(c.PeerUp)[0].address is None
     phone.do(lambda outbox: [outbox.send(edge.id, Submit((bytes([n]),))) for n in range(100)])
     await edge.core.until(lambda: len(edge.core.of(c.Received)) == 100)
-    assert [event.message.transfers[0][0] for event in edge.core.of(c.Received)] == list(range(100))
+    assert [event.message.transactions[0][0] for event in edge.core.of(c.Received)] == list(range(100))
     await edge.driver.stop()
     down = await phone.core.until(lambda: phone.core.of(c.PeerDown))
     assert down == [c.PeerDown(edge.id, "the peer said shutdown: the node is stopping", "shutdown")]
@@ -456,7 +456,7 @@ async def test_a_second_dial_in_the_middle_loses_nothing_over_tcp(nursery: trio.
         await trio.lowlevel.checkpoint()
     await edge.core.until(lambda: len(edge.core.of(c.Received)) == 20_000)
     await phone.core.until(lambda: len(numbers(phone)) == 20_000)
-    asked = [int.from_bytes(event.message.transfer_id, "big") for event in edge.core.of(c.Received)]
+    asked = [int.from_bytes(event.message.transaction_id, "big") for event in edge.core.of(c.Received)]
     assert asked == numbers(phone) == list(range(20_000))
     for node in (edge, phone):
         await node.core.until(lambda node=node: node.core.of(c.PeerMoved))

@@ -71,7 +71,7 @@ def test_people_are_told_what_was_done(tmp_path: Path, genesis: str, capsys: pyt
     assert told[1] == "signed both Nullify and Finalize of view 1099511627776"
     assert told[2] == f"signed two Checkpoint votes for height 12: for {'61' * 32} and {'62' * 32}"
     assert "of view 4, which carries no proof that it may extend its parent" in told[3]
-    assert "whose entry 3 is not a transfer of this chain with its sender's signature" in told[4]
+    assert "whose entry 3 is not a transaction of this chain with its sender's signature" in told[4]
 
 
 def log_line(**fields: object) -> bytes:
@@ -133,9 +133,9 @@ def test_a_stranger_is_no_miner_of_the_network(
     """Anybody can make a key and sign a bad batch with it."""
     chain = sample_chain()
     chain.miner_keys = OUTSIDER.miner_keys
-    transfer = OUTSIDER.transfer("alice", OUTSIDER.account("bob"))
+    transaction = OUTSIDER.transaction("alice", OUTSIDER.account("bob"))
     path = tmp_path / "evidence.cbor"
-    path.write_bytes(encode(bad_batch(chain.batch([transfer], miner=2), 0)))
+    path.write_bytes(encode(bad_batch(chain.batch([transaction], miner=2), 0)))
     assert "is not a miner of this network" in shown(path, genesis, capsys, status=1).reason
 
 

@@ -20,25 +20,25 @@ from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.header import BlockHeader
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.trie_proof import decode_trie_proof, verify
 
-Step = tuple[Block, list[CertifiedBatch], list[SignedTransfer]]
+Step = tuple[Block, list[CertifiedBatch], list[SignedTransaction]]
 
 
 def make_steps(chain: TestChain, count: int) -> list[Step]:
-    """Blocks with 0, 1 or 2 batches of three transfers."""
+    """Blocks with 0, 1 or 2 batches of three transactions."""
     steps: list[Step] = []
     parent: BlockHeader = chain.genesis_header
     for number in range(count):
-        batches, transfers = [], []
+        batches, transactions = [], []
         for _ in range(number % 3):
-            listed = [chain.transfer("alice", chain.account(f"to{number % 5}"), amount=7, fee=9) for _ in range(3)]
-            transfers += listed
+            listed = [chain.transaction("alice", chain.account(f"to{number % 5}"), amount=7, fee=9) for _ in range(3)]
+            transactions += listed
             batches.append(chain.batch(listed))
         block = chain.block(parent, refs=[chain.batch_certificate(batch) for batch in batches])
-        steps.append((block, [chain.certified(batch) for batch in batches], transfers))
+        steps.append((block, [chain.certified(batch) for batch in batches], transactions))
         parent = block.header
     return steps
 
@@ -142,7 +142,7 @@ def test_account_proofs_verify_under_the_last_heights_and_end_there() -> None:
 
 
 def test_receipts_are_found_before_and_after_they_are_on_disk_and_only_below_the_checkpoint() -> None:
-    """Every executed transfer can be proved under the newest checkpoint, by this ledger and by a reopened one."""
+    """Every executed transaction can be proved under the newest checkpoint, by this ledger and by a reopened one."""
     chain = make_test_chain()
     steps = make_steps(chain, 9)
     store = MemoryStore(LEDGER_TABLES)
@@ -153,13 +153,13 @@ def test_receipts_are_found_before_and_after_they_are_on_disk_and_only_below_the
     unwritten = ledger.apply(*steps[-1][:2])
     assert unwritten.result.receipts
     reopened = Ledger(chain.chain, store)
-    for _, _, transfers in steps[:-1]:
-        for transfer in transfers:
-            proof = ledger.prove_receipt(transfer.id, checkpoint)
+    for _, _, transactions in steps[:-1]:
+        for transaction in transactions:
+            proof = ledger.prove_receipt(transaction.id, checkpoint)
             assert proof
-            assert reopened.prove_receipt(transfer.id, checkpoint) == proof
-    for transfer in steps[-1][2]:
-        assert ledger.prove_receipt(transfer.id, checkpoint) is None
+            assert reopened.prove_receipt(transaction.id, checkpoint) == proof
+    for transaction in steps[-1][2]:
+        assert ledger.prove_receipt(transaction.id, checkpoint) is None
     assert ledger.prove_receipt(bytes(32), checkpoint) is None
 
 

@@ -369,7 +369,7 @@ MALFORMED: list[Callable[[bytes], bytes]] = [
     lambda raw: cbor2.dumps({"node": raw}),
     lambda raw: cbor2.dumps([*cbor2.loads(raw), 1]),
     lambda raw: cbor2.dumps(["linkkey", 2, *cbor2.loads(raw)[2:]]),
-    lambda raw: cbor2.dumps(["transfer", *cbor2.loads(raw)[1:]]),
+    lambda raw: cbor2.dumps(["transaction", *cbor2.loads(raw)[1:]]),
     lambda raw: cbor2.dumps([*cbor2.loads(raw)[:3], -1, cbor2.loads(raw)[4]]),
     lambda raw: cbor2.dumps([*cbor2.loads(raw)[:3], 1.5, cbor2.loads(raw)[4]]),
     lambda raw: b"\x98\x05" + raw[1:],

@@ -72,7 +72,7 @@ class Scene:
         """Return the numbers of the messages that a core was given, in that order."""
         messages = [event.message for event in node.core.of(c.Received)]
         return [
-            int.from_bytes(item.items[0].transfer_id if isinstance(item, Status) else item.transfer_id, "big")
+            int.from_bytes(item.items[0].transaction_id if isinstance(item, Status) else item.transaction_id, "big")
             for item in messages
         ]
 

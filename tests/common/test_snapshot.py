@@ -95,11 +95,11 @@ def test_receipts_are_proved_from_the_snapshot_on_and_are_not_here_below(source:
         store.commit(node.ledger.apply(step[0], step[1]).records)
     newest = source.checkpoints[HEIGHTS]
     for ledger in (node.ledger, Ledger(CHAIN.chain, store)):
-        for height, (_, _, transfers) in enumerate(STEPS, start=1):
-            proof = ledger.prove_receipt(transfers[0].id, newest)
+        for height, (_, _, transactions) in enumerate(STEPS, start=1):
+            proof = ledger.prove_receipt(transactions[0].id, newest)
             assert (proof is None) == (height <= 24)
             if proof is not None:
-                assert proof == source.ledger.prove_receipt(transfers[0].id, newest)
+                assert proof == source.ledger.prove_receipt(transactions[0].id, newest)
 
 
 def test_a_second_snapshot_takes_the_place_of_the_first() -> None:

@@ -346,7 +346,7 @@ CONTENTS: dict[str, Callable[[EpochChain], dict[str, object]]] = {
     "batch": lambda chain: {
         "refs": (
             chain.tools.batch_certificate(
-                chain.tools.batch([chain.tools.transfer("alice", chain.tools.account("bob"))])
+                chain.tools.batch([chain.tools.transaction("alice", chain.tools.account("bob"))])
             ),
         )
     },
@@ -437,13 +437,13 @@ def test_later_blocks_carry_checkpoints_of_their_own_epoch_only() -> None:
 def test_batches_and_justifications_of_another_epoch_are_refused() -> None:
     chain = EpochChain(4)
     chain.end_epoch()
-    transfer = chain.tools.transfer("alice", chain.tools.account("bob"))
+    transaction = chain.tools.transaction("alice", chain.tools.account("bob"))
     root = chain.root_certificate()
     for epoch in (0, 2):
-        stale = chain.tools.batch_certificate(chain.tools.batch([transfer], epoch=epoch))
+        stale = chain.tools.batch_certificate(chain.tools.batch([transaction], epoch=epoch))
         block = chain.make(chain.head, replace(EMPTY_BODY, checkpoints=(root,), refs=(stale,)))
         refused(chain, block, "a batch of another epoch")
-    fresh = chain.tools.batch_certificate(chain.tools.batch([transfer], epoch=1))
+    fresh = chain.tools.batch_certificate(chain.tools.batch([transaction], epoch=1))
     chain.check(chain.make(chain.head, replace(EMPTY_BODY, checkpoints=(root,), refs=(fresh,))))
 
 

@@ -26,7 +26,7 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.client import ProvedAccount
 from supervm.protocol.money.fees import split_fee
-from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.money.transfer import SignedTransaction, sign_transfer
 from supervm.protocol.state.account import POOLS
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED, GetReceipt, ReceiptAnswer, Status, Submit
 
@@ -71,10 +71,10 @@ class Hostile:
         self.keys = {name: network.key(name) for name in HOSTILE}
         self.ports: list[int] = [network.layout.nodes[name]["port"] for name in ("l3-0", "l3-1")]
         self.receiver = network.key(NAMES[0]).public
-        self.executed: list[tuple[str, SignedTransfer]] = []
-        self.pair: list[SignedTransfer] = []
+        self.executed: list[tuple[str, SignedTransaction]] = []
+        self.pair: list[SignedTransaction] = []
 
-    def sign(self, name: str, **changes: Any) -> SignedTransfer:
+    def sign(self, name: str, **changes: Any) -> SignedTransaction:
         fields: dict[str, Any] = {
             "chain_id": self.network.chain.chain_id,
             "seq": 0,
@@ -93,7 +93,7 @@ class Hostile:
             while True:
                 status: Status = await client.next(lambda message: isinstance(message, Status), within_s=40)
                 for item in status.items:
-                    if (identity is None or item.transfer_id == identity) and item.level == level:
+                    if (identity is None or item.transaction_id == identity) and item.level == level:
                         return item.reason
 
     async def misbehave(self) -> None:
@@ -116,7 +116,7 @@ class Hostile:
         await self.contradict()
 
     async def replay(self) -> None:
-        """A transfer that is executed once and submitted again afterwards, to both edges, executes no second time."""
+        """A transaction that is executed once and submitted again, to both edges, executes no second time."""
         once = self.sign("h-replay")
         await self.submit(self.ports[0], once.raw, once.id, LEVEL_R3)
         self.executed.append(("h-replay", once))
@@ -130,8 +130,8 @@ class Hostile:
         until = now_us() // 1000 + PAIR_VALIDITY_MS
         self.pair = [self.sign("h-pair", amount=amount, valid_until_ms=until) for amount in (7, 8)]
         async with trio.open_nursery() as nursery:
-            for port, transfer in zip(self.ports, self.pair, strict=True):
-                nursery.start_soon(self.submit, port, transfer.raw, transfer.id, LEVEL_R0)
+            for port, transaction in zip(self.ports, self.pair, strict=True):
+                nursery.start_soon(self.submit, port, transaction.raw, transaction.id, LEVEL_R0)
 
     async def settle(self) -> None:
         """The pair: at most one is executed, the rest can provably never be, and the account lives on."""
@@ -140,20 +140,20 @@ class Hostile:
         async with await RawClient.connect(self.ports[0], self.network.chain) as client:
             proved = await newest(self.network, client, [account], lambda header: header.ts_ms > until_ms)
             state = proved[account].account
-            executed = [transfer for transfer in self.pair if state.head == transfer.id]
+            executed = [transaction for transaction in self.pair if state.head == transaction.id]
             assert (state.next_seq, len(executed)) in ((1, 1), (0, 0))
-            for transfer in self.pair:
-                await client.send(GetReceipt(transfer.id))
+            for transaction in self.pair:
+                await client.send(GetReceipt(transaction.id))
                 answer = await client.next(
-                    lambda message, wanted=transfer.id: (
-                        isinstance(message, ReceiptAnswer) and message.transfer_id == wanted
+                    lambda message, wanted=transaction.id: (
+                        isinstance(message, ReceiptAnswer) and message.transaction_id == wanted
                     )
                 )
-                if transfer in executed:
-                    assert client.light.check_receipt(answer.proof, transfer.id, now_us() // 1000).status == 1
+                if transaction in executed:
+                    assert client.light.check_receipt(answer.proof, transaction.id, now_us() // 1000).status == 1
                 else:
                     assert answer.proof == b""
-        self.executed += [("h-pair", transfer) for transfer in executed]
+        self.executed += [("h-pair", transaction) for transaction in executed]
         after = self.sign("h-pair", seq=state.next_seq, prev=state.head)
         await self.submit(self.ports[1], after.raw, after.id, LEVEL_R3)
         self.executed.append(("h-pair", after))
@@ -262,8 +262,8 @@ async def test_two_thousand_payments_through_kills_and_lies_are_each_paid_once_a
         for rows in waves:
             for row in rows:
                 books.paid(*row)
-        for name, transfer in hostile.executed:
-            books.paid(name, NAMES[0], transfer.body.amount, transfer.body.fee)
+        for name, transaction in hostile.executed:
+            books.paid(name, NAMES[0], transaction.body.amount, transaction.body.fee)
         await check_phones_logs(network, waves)
         await check_balances(network, books)
         rss = {name: (await network.metrics(name))["rss_bytes"] for name in network.nodes}

@@ -32,7 +32,7 @@ WHO = {
     4: {Rank.NAMED: "its edges", Rank.STRANGER: "anybody else"},
 }
 ASKED_BY_NUMBER: Mapping[type[messages.Message], CostClass] = {
-    messages.Submit: "transfers",
+    messages.Submit: "transactions",
     messages.Subscribe: "accounts",
     messages.GetAccounts: "accounts",
     messages.GetReceipt: "receipts",
@@ -58,7 +58,9 @@ def budget_rows() -> list[str]:
 def test_the_page_lists_every_cost_and_budget_as_it_is() -> None:
     text = DOCS.read_text()
     listed = re.findall(
-        r"^\| `\w+` \| (?:link|transfers|accounts|receipts|answers|batches|history|consensus) \|.*$", text, re.MULTILINE
+        r"^\| `\w+` \| (?:link|transactions|accounts|receipts|answers|batches|history|consensus) \|.*$",
+        text,
+        re.MULTILINE,
     )
     assert listed == [cost_row(kind, cost) for kind, cost in COSTS.items()]
     assert re.findall(r"^\| L\d \| (?:member|named|stranger) \|.*$", text, re.MULTILINE) == budget_rows()

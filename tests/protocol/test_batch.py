@@ -15,7 +15,7 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import verify
-from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, check_batch, miner_statement
 from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
@@ -34,9 +34,9 @@ from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 CHAIN = make_test_chain(4, miners=2)
 EDGE = CHAIN.account("edge")
-TRANSFERS = [CHAIN.transfer("alice", CHAIN.account("bob"), amount) for amount in range(1, 11)]
+BATCHED = [CHAIN.transaction("alice", CHAIN.account("bob"), amount) for amount in range(1, 11)]
 EDGE_OF = bytes([0, NO_EDGE] * 5)
-BATCH = CHAIN.batch(TRANSFERS, edges=(EDGE,), edge_of=EDGE_OF)
+BATCH = CHAIN.batch(BATCHED, edges=(EDGE,), edge_of=EDGE_OF)
 CERTIFICATE = CHAIN.batch_certificate(BATCH)
 MINER_KEY = CHAIN.miner_keys[0]
 replace = msgspec.structs.replace
@@ -55,8 +55,8 @@ def with_header(**changes: object) -> Batch:
 
 def test_an_honest_batch_is_accepted_and_named_by_its_header() -> None:
     assert check_batch(BATCH, CHAIN.chain_id, verify) == BATCH.header.digest
-    assert BATCH.header.tx_root == merkle_root(BATCH.transfers, TRANSACTIONS)
-    assert BATCH.header.bytes == sum(map(len, BATCH.transfers))
+    assert BATCH.header.tx_root == merkle_root(BATCH.transactions, TRANSACTIONS)
+    assert BATCH.header.bytes == sum(map(len, BATCH.transactions))
 
 
 WRONG_BATCHES: dict[str, tuple[Batch, str]] = {
@@ -64,12 +64,12 @@ WRONG_BATCHES: dict[str, tuple[Batch, str]] = {
     "count too high": (with_header(count=11), "number or size"),
     "count too low": (with_header(count=9), "number or size"),
     "size": (with_header(bytes=BATCH.header.bytes + 1), "number or size"),
-    "a transfer missing": (resigned(replace(BATCH, transfers=BATCH.transfers[:-1])), "number or size"),
-    "a transfer more": (resigned(replace(BATCH, transfers=(*BATCH.transfers, b"x"))), "number or size"),
-    "transfers swapped": (resigned(replace(BATCH, transfers=BATCH.transfers[::-1])), "header's root"),
+    "a transaction missing": (resigned(replace(BATCH, transactions=BATCH.transactions[:-1])), "number or size"),
+    "a transaction more": (resigned(replace(BATCH, transactions=(*BATCH.transactions, b"x"))), "number or size"),
+    "transactions swapped": (resigned(replace(BATCH, transactions=BATCH.transactions[::-1])), "header's root"),
     "root": (with_header(tx_root=ZERO_HASH), "header's root"),
-    "an edge for one transfer less": (resigned(replace(BATCH, edge_of=EDGE_OF[:-1])), "edge assignment"),
-    "another edge for a transfer": (resigned(replace(BATCH, edge_of=bytes(10))), "edge assignment"),
+    "an edge for one transaction less": (resigned(replace(BATCH, edge_of=EDGE_OF[:-1])), "edge assignment"),
+    "another edge for a transaction": (resigned(replace(BATCH, edge_of=bytes(10))), "edge assignment"),
     "edge hash": (with_header(edge_of_hash=ZERO_HASH), "edge assignment"),
     "an edge that is not listed": (with_header(edges=()), "edge that the header does not list"),
     "another miner": (
@@ -111,12 +111,12 @@ def test_every_header_field_is_under_the_digest() -> None:
     assert len({header.digest, *(other.digest for other in changed)}) == len(changed) + 1
 
 
-@pytest.mark.parametrize("count", [0, BATCH_TRANSFERS_MAX + 1])
+@pytest.mark.parametrize("count", [0, BATCH_TRANSACTIONS_MAX + 1])
 def test_sizes_that_are_not_read(count: int) -> None:
     with pytest.raises(RemoteProtocolError):
         decode(BatchHeader, encode(replace(BATCH.header, count=count)))
     with pytest.raises(RemoteProtocolError):
-        decode(Batch, encode(replace(BATCH, transfers=(b"x",) * count)))
+        decode(Batch, encode(replace(BATCH, transactions=(b"x",) * count)))
 
 
 # --- bitmaps --------------------------------------------------------------------------------------------------------
@@ -128,7 +128,7 @@ def test_bit_j_is_bit_j_mod_8_of_byte_j_div_8() -> None:
     assert bitmap_bytes(1 << 7, 9) == b"\x80\x00"
 
 
-@given(st.integers(1, BATCH_TRANSFERS_MAX), st.data())
+@given(st.integers(1, BATCH_TRANSACTIONS_MAX), st.data())
 def test_bitmaps_round_trip(count: int, data: st.DataObject) -> None:
     bits = data.draw(st.integers(0, (1 << count) - 1))
     bitmap = bitmap_bytes(bits, count)
@@ -293,9 +293,9 @@ def test_counting_bits_stays_cheap_when_every_vote_has_its_own_bitmap() -> None:
     validators = ValidatorSet(
         Validator(1, bytes([index, 0]) * 16, bytes([index, 1]) * 16, 1, bytes(32)) for index in range(255)
     )
-    header = replace(BATCH.header, count=BATCH_TRANSFERS_MAX)
-    every = (1 << BATCH_TRANSFERS_MAX) - 1
-    votes = {index: (bitmap_bytes(every // (index + 3), BATCH_TRANSFERS_MAX), bytes(64)) for index in range(255)}
+    header = replace(BATCH.header, count=BATCH_TRANSACTIONS_MAX)
+    every = (1 << BATCH_TRANSACTIONS_MAX) - 1
+    votes = {index: (bitmap_bytes(every // (index + 3), BATCH_TRANSACTIONS_MAX), bytes(64)) for index in range(255)}
     certificate = make_batch_certificate(header, votes)
     assert len(certificate.votes) == 255
     started = process_time()
@@ -305,6 +305,6 @@ def test_counting_bits_stays_cheap_when_every_vote_has_its_own_bitmap() -> None:
     assert certified_bits(certificate, validators) == naive_bits(certificate, validators)
 
 
-def test_the_header_counts_bytes_of_exactly_these_transfers() -> None:
+def test_the_header_counts_bytes_of_exactly_these_transactions() -> None:
     header = batch_header(CHAIN.chain_id, 0, MINER_KEY.public, (), (b"a", b"bc"), b"\xff\xff")
     assert (header.count, header.bytes) == (2, 3)

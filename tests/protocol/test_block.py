@@ -22,7 +22,7 @@ from supervm.protocol.chain.votes import Certificate, VoteKind
 
 CHAIN = make_test_chain(4, miners=2)
 GENESIS = CHAIN.genesis_header
-BATCH = CHAIN.batch([CHAIN.transfer("alice", CHAIN.account("bob"))])
+BATCH = CHAIN.batch([CHAIN.transaction("alice", CHAIN.account("bob"))])
 REF = CHAIN.batch_certificate(BATCH)
 FIRST = CHAIN.block(GENESIS)
 CHECKPOINT = CHAIN.certificate(VoteKind.CHECKPOINT, 1, b"c" * 32)
@@ -218,7 +218,7 @@ def test_batches_are_checked() -> None:
 
 
 def test_a_batch_of_another_epoch_is_refused() -> None:
-    other = CHAIN.batch_certificate(CHAIN.batch([CHAIN.transfer("bob", CHAIN.account("bob"))], epoch=1))
+    other = CHAIN.batch_certificate(CHAIN.batch([CHAIN.transaction("bob", CHAIN.account("bob"))], epoch=1))
     assert_refused(with_body(SECOND, BlockBody(1, (other,), ())), FIRST.header, "a batch of another epoch")
 
 

@@ -25,7 +25,7 @@ from supervm.protocol.base.codec import INT_MAX, decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import verify
-from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 from supervm.protocol.chain.batch import EDGES_MAX, BatchHeader
 from supervm.protocol.chain.body import BODY_BYTES_MAX
 from supervm.protocol.chain.evidence import (
@@ -43,7 +43,7 @@ from supervm.protocol.chain.evidence import (
 from supervm.protocol.chain.genesis import Chain, load_genesis
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import TRANSFER_BYTES_MAX
+from supervm.protocol.money.transfer import TRANSACTION_BYTES_MAX
 
 replace = msgspec.structs.replace
 CHAIN = sample_chain()
@@ -97,10 +97,10 @@ def test_whoever_notarized_an_unjustified_block_is_guilty_not_its_leader_alone()
         assert judged(replace(evidence, vote=vote)) == Culprit("E6", signer)
 
 
-@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, BATCH_TRANSFERS_MAX])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 64, BATCH_TRANSACTIONS_MAX])
 def test_a_bad_entry_is_proved_wherever_it_stands(count: int) -> None:
     bad = faulty_entries(CHAIN)["unreadable"]
-    good = [CHAIN.transfer("bob", CHAIN.account("alice"), seq=0, prev=ZERO_HASH)] * (count - 1)
+    good = [CHAIN.transaction("bob", CHAIN.account("alice"), seq=0, prev=ZERO_HASH)] * (count - 1)
     for position in {0, count // 2, count - 1}:
         batch = CHAIN.batch([*good[:position], bad, *good[position:]])
         assert judged(bad_batch(batch, position)) == Culprit("E7", miner=batch.header.miner)
@@ -272,9 +272,9 @@ def test_a_good_entry_of_a_bad_batch_proves_nothing(position: int) -> None:
 
 HONEST = bad_batch(BATCH, 3)
 ENTRIES: dict[str, tuple[BadBatch, str]] = {
-    "a bad transfer that the miner never batched": (replace(HONEST, transfer=FALSE.transfer), "not entry 3"),
-    "bytes that the miner never batched": (replace(HONEST, transfer=b""), "not entry 3"),
-    "an inner node": (replace(HONEST, transfer=HONEST.path[0] + HONEST.path[1], path=HONEST.path[1:]), "not entry"),
+    "a bad transaction that the miner never batched": (replace(HONEST, transaction=FALSE.transaction), "not entry 3"),
+    "bytes that the miner never batched": (replace(HONEST, transaction=b""), "not entry 3"),
+    "an inner node": (replace(HONEST, transaction=HONEST.path[0] + HONEST.path[1], path=HONEST.path[1:]), "not entry"),
     "another place": (replace(FALSE, position=2), "not entry 2"),
     "a place behind the end": (replace(FALSE, position=65_535), "not entry 65535"),
     "no path": (replace(FALSE, path=()), "not entry 3"),
@@ -328,8 +328,8 @@ def test_two_votes_and_a_batch_entry_are_small() -> None:
     vote = Vote(1, NOTARIZE, INT_MAX, INT_MAX, A, 255, bytes(64))
     assert len(encode(DoubleVote(1, vote, vote))) <= 280
     edges = tuple(bytes([number]) * 32 for number in range(EDGES_MAX))
-    header = BatchHeader(1, A, INT_MAX, A, edges, BATCH_TRANSFERS_MAX, 1 << 20, A, B)
-    longest = BadBatch(1, header, bytes(64), 1_999, bytes(TRANSFER_BYTES_MAX), (A,) * 11)
+    header = BatchHeader(1, A, INT_MAX, A, edges, BATCH_TRANSACTIONS_MAX, 1 << 20, A, B)
+    longest = BadBatch(1, header, bytes(64), 1_999, bytes(TRANSACTION_BYTES_MAX), (A,) * 11)
     assert decode(BadBatch, encode(longest)) == longest
     assert len(encode(longest)) <= 10 << 10
 

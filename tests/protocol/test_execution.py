@@ -14,7 +14,7 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.money.execution import STATUS_EXECUTED, STATUS_FAILED, BlockResult, can_execute, execute_block
 from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, NO_EDGE, split_fee
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
 
 NAMES = ("alice", "bob", "carol", "dave")
@@ -28,15 +28,15 @@ MINER_PAYOUTS = [CHAIN.account(f"miner-payout{index}") for index in range(2)]
 
 
 def batch(
-    transfers: Sequence[SignedTransfer],
+    transactions: Sequence[SignedTransaction],
     certified: int | None = None,
     *,
     miner: int = 0,
     edge_of: bytes | None = None,
 ) -> CertifiedBatch:
-    signed = CHAIN.batch(transfers, miner=miner, edges=EDGES, edge_of=edge_of)
-    bits = (1 << len(transfers)) - 1 if certified is None else certified
-    return CertifiedBatch(signed.header, transfers, signed.edge_of, bits)
+    signed = CHAIN.batch(transactions, miner=miner, edges=EDGES, edge_of=edge_of)
+    bits = (1 << len(transactions)) - 1 if certified is None else certified
+    return CertifiedBatch(signed.header, transactions, signed.edge_of, bits)
 
 
 def run(batches: Iterable[CertifiedBatch], accounts: dict[bytes, Account] | None = None, **options: int) -> BlockResult:
@@ -49,12 +49,12 @@ def run(batches: Iterable[CertifiedBatch], accounts: dict[bytes, Account] | None
     )
 
 
-def chained(sender: str, *steps: tuple[str, int, int]) -> list[SignedTransfer]:
-    """A chain of transfers (to, amount, fee) from the sender's first slot on."""
-    made: list[SignedTransfer] = []
+def chained(sender: str, *steps: tuple[str, int, int]) -> list[SignedTransaction]:
+    """A chain of transactions (to, amount, fee) from the sender's first slot on."""
+    made: list[SignedTransaction] = []
     for to, amount, fee in steps:
         prev = made[-1].id if made else ZERO_HASH
-        made.append(CHAIN.transfer(sender, KEYS[to], amount, fee, seq=len(made), prev=prev))
+        made.append(CHAIN.transaction(sender, KEYS[to], amount, fee, seq=len(made), prev=prev))
     return made
 
 
@@ -62,16 +62,17 @@ def applied(accounts: dict[bytes, Account], result: BlockResult) -> dict[bytes, 
     return accounts | result.changes
 
 
-# --- one transfer ---------------------------------------------------------------------------------------------------
+# --- one transaction
+# ---------------------------------------------------------------------------------------------------
 
 
 def test_a_payment_moves_amount_and_fee_and_chains_the_account() -> None:
-    (transfer,) = chained("alice", ("carol", 300, 10))
-    result = run([batch([transfer], edge_of=b"\x01")])
+    (transaction,) = chained("alice", ("carol", 300, 10))
+    result = run([batch([transaction], edge_of=b"\x01")])
     assert result.changes == dict(
         sorted(
             {
-                KEYS["alice"]: Account(1_000_000 - 310, 1, transfer.id, 0),
+                KEYS["alice"]: Account(1_000_000 - 310, 1, transaction.id, 0),
                 KEYS["carol"]: Account(300, 0, ZERO_HASH, 0),
                 POOLS["l1"]: Account(4, 0, ZERO_HASH, 0),
                 MINER_PAYOUTS[0]: Account(3, 0, ZERO_HASH, 0),
@@ -81,7 +82,7 @@ def test_a_payment_moves_amount_and_fee_and_chains_the_account() -> None:
         )
     )
     (receipt,) = result.receipts
-    assert (receipt.transfer_id, receipt.status, receipt.fee) == (transfer.id, STATUS_EXECUTED, 10)
+    assert (receipt.transaction_id, receipt.status, receipt.fee) == (transaction.id, STATUS_EXECUTED, 10)
     assert (receipt.next_seq, receipt.position) == (1, 0)
     assert result.fees_by_tier == (4, 3, 2, 1)
     assert result.failed == ()
@@ -110,16 +111,16 @@ def test_a_payment_to_oneself_costs_the_fee_only() -> None:
 
 
 def test_the_whole_balance_can_be_paid_and_the_empty_account_stays() -> None:
-    (transfer,) = chained("alice", ("carol", 999_990, 10))
-    result = run([batch([transfer])])
-    assert result.changes[KEYS["alice"]] == Account(0, 1, transfer.id, 0)
+    (transaction,) = chained("alice", ("carol", 999_990, 10))
+    result = run([batch([transaction])])
+    assert result.changes[KEYS["alice"]] == Account(0, 1, transaction.id, 0)
 
 
-def test_an_earner_that_also_pays_is_credited_after_the_last_transfer() -> None:
-    """The sender's own fee income of this block never pays for its next transfer in it."""
+def test_an_earner_that_also_pays_is_credited_after_the_last_transaction() -> None:
+    """The sender's own fee income of this block never pays for its next transaction in it."""
     accounts = {EDGES[0]: Account(15, 0, ZERO_HASH, 0)}
-    first = CHAIN.transfer("edge0", KEYS["bob"], 5, 10, seq=0, prev=ZERO_HASH)
-    second = CHAIN.transfer("edge0", KEYS["bob"], 1, 1, seq=1, prev=first.id)
+    first = CHAIN.transaction("edge0", KEYS["bob"], 5, 10, seq=0, prev=ZERO_HASH)
+    second = CHAIN.transaction("edge0", KEYS["bob"], 1, 1, seq=1, prev=first.id)
     result = run([batch([first, second], edge_of=b"\x00\x00")], accounts)
     assert result.failed == (second.id,)
     assert result.changes[EDGES[0]] == Account(2, 2, second.id, FLAG_FAILED)
@@ -148,9 +149,9 @@ def test_nothing_to_execute_changes_nothing() -> None:
     [(0, ZERO_HASH, True), (1, ZERO_HASH, False), (0, b"p" * 32, False), (INT_MAX, ZERO_HASH, False)],
 )
 def test_only_the_next_slot_executes(seq: int, prev: bytes, executes: bool) -> None:
-    transfer = CHAIN.transfer("alice", KEYS["bob"], 1, 1, seq=seq, prev=prev)
-    assert can_execute(transfer, CHAIN.chain.accounts[KEYS["alice"]], TS_MS) is executes
-    assert len(run([batch([transfer])]).receipts) == executes
+    transaction = CHAIN.transaction("alice", KEYS["bob"], 1, 1, seq=seq, prev=prev)
+    assert can_execute(transaction, CHAIN.chain.accounts[KEYS["alice"]], TS_MS) is executes
+    assert len(run([batch([transaction])]).receipts) == executes
 
 
 @pytest.mark.parametrize(
@@ -162,30 +163,33 @@ def test_the_block_time_decides_on_expiry(ts_ms: int, executes: bool) -> None:
     assert len(result.receipts) == executes
 
 
-def test_a_skipped_transfer_leaves_its_slot_free() -> None:
-    expired = CHAIN.transfer("alice", KEYS["bob"], 1, 1, seq=0, prev=ZERO_HASH, valid_until_ms=TS_MS - 1)
-    fresh = CHAIN.transfer("alice", KEYS["bob"], 2, 1, seq=0, prev=ZERO_HASH)
-    after_expired = CHAIN.transfer("alice", KEYS["bob"], 3, 1, seq=1, prev=expired.id)
+def test_a_skipped_transaction_leaves_its_slot_free() -> None:
+    expired = CHAIN.transaction("alice", KEYS["bob"], 1, 1, seq=0, prev=ZERO_HASH, valid_until_ms=TS_MS - 1)
+    fresh = CHAIN.transaction("alice", KEYS["bob"], 2, 1, seq=0, prev=ZERO_HASH)
+    after_expired = CHAIN.transaction("alice", KEYS["bob"], 3, 1, seq=1, prev=expired.id)
     result = run([batch([expired, after_expired, fresh])])
-    assert [receipt.transfer_id for receipt in result.receipts] == [fresh.id]
+    assert [receipt.transaction_id for receipt in result.receipts] == [fresh.id]
 
 
 def test_bits_that_are_not_certified_are_skipped() -> None:
-    transfers = chained("alice", ("bob", 1, 1), ("bob", 2, 1), ("bob", 3, 1))
-    assert [receipt.next_seq for receipt in run([batch(transfers, certified=0b011)]).receipts] == [1, 2]
-    assert [receipt.next_seq for receipt in run([batch(transfers, certified=0b101)]).receipts] == [1]
-    assert run([batch(transfers, certified=0b110)]).receipts == ()
+    transactions = chained("alice", ("bob", 1, 1), ("bob", 2, 1), ("bob", 3, 1))
+    assert [receipt.next_seq for receipt in run([batch(transactions, certified=0b011)]).receipts] == [1, 2]
+    assert [receipt.next_seq for receipt in run([batch(transactions, certified=0b101)]).receipts] == [1]
+    assert run([batch(transactions, certified=0b110)]).receipts == ()
 
 
 def test_a_successor_before_its_predecessor_waits_for_a_later_block() -> None:
     first, second = chained("alice", ("bob", 1, 1), ("bob", 2, 1))
-    assert [receipt.transfer_id for receipt in run([batch([second, first])]).receipts] == [first.id]
+    assert [receipt.transaction_id for receipt in run([batch([second, first])]).receipts] == [first.id]
     assert len(run([batch([second]), batch([first]), batch([second])]).receipts) == 2
 
 
-def test_one_transfer_in_several_batches_is_one_payment_and_pays_the_first() -> None:
-    (transfer,) = chained("alice", ("carol", 5, 10))
-    copies = [batch([transfer, transfer], miner=1, edge_of=b"\x01\x00"), batch([transfer], miner=0, edge_of=b"\x00")]
+def test_one_transaction_in_several_batches_is_one_payment_and_pays_the_first() -> None:
+    (transaction,) = chained("alice", ("carol", 5, 10))
+    copies = [
+        batch([transaction, transaction], miner=1, edge_of=b"\x01\x00"),
+        batch([transaction], miner=0, edge_of=b"\x00"),
+    ]
     result = run([*copies, *copies])
     assert result.changes[KEYS["carol"]].balance == 5
     assert (result.changes[MINER_PAYOUTS[1]].balance, result.changes[EDGES[1]].balance) == (3, 2)
@@ -195,11 +199,11 @@ def test_one_transfer_in_several_batches_is_one_payment_and_pays_the_first() -> 
     assert (later.changes, later.receipts) == ({}, ())
 
 
-def test_of_two_transfers_for_one_slot_the_first_in_chain_order_executes() -> None:
-    left = CHAIN.transfer("alice", KEYS["bob"], 1, 1, seq=0, prev=ZERO_HASH)
-    right = CHAIN.transfer("alice", KEYS["carol"], 2, 1, seq=0, prev=ZERO_HASH)
+def test_of_two_transactions_for_one_slot_the_first_in_chain_order_executes() -> None:
+    left = CHAIN.transaction("alice", KEYS["bob"], 1, 1, seq=0, prev=ZERO_HASH)
+    right = CHAIN.transaction("alice", KEYS["carol"], 2, 1, seq=0, prev=ZERO_HASH)
     for first, second in ((left, right), (right, left)):
-        assert [receipt.transfer_id for receipt in run([batch([first]), batch([second])]).receipts] == [first.id]
+        assert [receipt.transaction_id for receipt in run([batch([first]), batch([second])]).receipts] == [first.id]
 
 
 # --- failure --------------------------------------------------------------------------------------------------------
@@ -217,25 +221,25 @@ def test_an_under_run_consumes_the_slot_takes_nothing_and_is_reported() -> None:
 
 
 def test_a_sender_that_does_not_exist_fails_the_same_way() -> None:
-    (transfer,) = chained("dave", ("bob", 1, 1))
-    result = run([batch([transfer])])
-    assert result.changes == {KEYS["dave"]: Account(0, 1, transfer.id, FLAG_FAILED)}
+    (transaction,) = chained("dave", ("bob", 1, 1))
+    result = run([batch([transaction])])
+    assert result.changes == {KEYS["dave"]: Account(0, 1, transaction.id, FLAG_FAILED)}
 
 
 @pytest.mark.parametrize("name", POOLS)
-def test_a_pool_is_never_paid_by_a_transfer(name: str) -> None:
-    transfer = CHAIN.transfer("alice", POOLS[name], 5, 1, seq=0, prev=ZERO_HASH)
-    result = run([batch([transfer])])
-    assert result.failed == (transfer.id,)
+def test_a_pool_is_never_paid_by_a_transaction(name: str) -> None:
+    transaction = CHAIN.transaction("alice", POOLS[name], 5, 1, seq=0, prev=ZERO_HASH)
+    result = run([batch([transaction])])
+    assert result.failed == (transaction.id,)
     assert list(result.changes) == [KEYS["alice"]]
     assert result.changes[KEYS["alice"]].balance == 1_000_000
 
 
 def test_the_greatest_amounts_do_not_overflow() -> None:
     accounts = {KEYS["alice"]: Account(INT_MAX, 0, ZERO_HASH, 0)}
-    huge = CHAIN.transfer("alice", KEYS["bob"], INT_MAX, INT_MAX, seq=0, prev=ZERO_HASH)
+    huge = CHAIN.transaction("alice", KEYS["bob"], INT_MAX, INT_MAX, seq=0, prev=ZERO_HASH)
     assert run([batch([huge])], accounts).failed == (huge.id,)
-    most = CHAIN.transfer("alice", KEYS["bob"], 1, INT_MAX - 1, seq=0, prev=ZERO_HASH)
+    most = CHAIN.transaction("alice", KEYS["bob"], 1, INT_MAX - 1, seq=0, prev=ZERO_HASH)
     result = run([batch([most])], accounts)
     assert sum(account.balance for account in result.changes.values()) == INT_MAX
 
@@ -256,16 +260,16 @@ STEPS = st.lists(
 
 
 def story(steps: list[tuple[str, str, int, int, str, int]]) -> list[CertifiedBatch]:
-    """Batches with good transfers, copies, forks, gaps and expired ones, by up to three miners' turns."""
+    """Batches with good transactions, copies, forks, gaps and expired ones, by up to three miners' turns."""
     heads: dict[str, tuple[int, bytes]] = {}
-    parts: list[list[SignedTransfer]] = [[], [], []]
-    seen: list[SignedTransfer] = []
+    parts: list[list[SignedTransaction]] = [[], [], []]
+    seen: list[SignedTransaction] = []
     for sender, to, amount, fee, how, part in steps:
         seq, prev = heads.get(sender, (0, ZERO_HASH))
         if how == "again" and seen:
             parts[part].append(seen[amount % len(seen)])
             continue
-        transfer = CHAIN.transfer(
+        transaction = CHAIN.transaction(
             sender,
             KEYS[to],
             amount,
@@ -275,18 +279,18 @@ def story(steps: list[tuple[str, str, int, int, str, int]]) -> list[CertifiedBat
             valid_until_ms=TS_MS - (how == "late"),
         )
         if how in ("next", "again"):
-            heads[sender] = (seq + 1, transfer.id)
-        seen.append(transfer)
-        parts[part].append(transfer)
+            heads[sender] = (seq + 1, transaction.id)
+        seen.append(transaction)
+        parts[part].append(transaction)
     return [
         batch(
-            transfers,
-            certified=(1 << len(transfers)) - 1 - (len(transfers) > 2) * 0b100,
+            transactions,
+            certified=(1 << len(transactions)) - 1 - (len(transactions) > 2) * 0b100,
             miner=index % 2,
-            edge_of=bytes((0, 1, NO_EDGE)[place % 3] for place in range(len(transfers))),
+            edge_of=bytes((0, 1, NO_EDGE)[place % 3] for place in range(len(transactions))),
         )
-        for index, transfers in enumerate(parts)
-        if transfers
+        for index, transactions in enumerate(parts)
+        if transactions
     ]
 
 
@@ -295,16 +299,18 @@ def reference(accounts: dict[bytes, Account], batches: list[CertifiedBatch]) -> 
     state = dict(accounts)
     income: list[tuple[bytes, int]] = []
     for part in batches:
-        for index, transfer in enumerate(part.transfers):
-            body = transfer.body
+        for index, transaction in enumerate(part.transactions):
+            body = transaction.body
             old = state.get(body.sender, EMPTY_ACCOUNT)
             certified = bool(part.certified & (1 << index))
             if not certified or (body.seq, body.prev) != (old.next_seq, old.head) or body.valid_until_ms < TS_MS:
                 continue
             if old.balance < body.amount + body.fee:
-                state[body.sender] = Account(old.balance, old.next_seq + 1, transfer.id, FLAG_FAILED)
+                state[body.sender] = Account(old.balance, old.next_seq + 1, transaction.id, FLAG_FAILED)
                 continue
-            state[body.sender] = Account(old.balance - body.amount - body.fee, old.next_seq + 1, transfer.id, old.flags)
+            state[body.sender] = Account(
+                old.balance - body.amount - body.fee, old.next_seq + 1, transaction.id, old.flags
+            )
             to = state.get(body.to, EMPTY_ACCOUNT)
             state[body.to] = Account(to.balance + body.amount, to.next_seq, to.head, to.flags)
             edge = POOLS["l3"] if part.edge_of[index] == NO_EDGE else EDGES[part.edge_of[index]]
@@ -330,9 +336,9 @@ def test_random_blocks_conserve_money_and_follow_the_rules(steps: list[tuple[str
     assert sum(result.fees_by_tier) == sum(receipt.fee for receipt in result.receipts)
     assert list(result.changes) == sorted(result.changes)
     assert [receipt.position for receipt in result.receipts] == list(range(len(result.receipts)))
-    ids = [receipt.transfer_id for receipt in result.receipts]
+    ids = [receipt.transaction_id for receipt in result.receipts]
     assert len(dict.fromkeys(ids)) == len(ids)
-    assert result.failed == tuple(r.transfer_id for r in result.receipts if r.status == STATUS_FAILED)
+    assert result.failed == tuple(r.transaction_id for r in result.receipts if r.status == STATUS_FAILED)
     assert after == reference(before, batches)
     assert run(batches, before) == result
     assert run(batches, dict(reversed(before.items()))) == result
@@ -349,13 +355,13 @@ def test_executing_a_block_again_skips_everything_that_executed(
     batches = story(steps)
     first = run(batches)
     second = run(batches, applied(CHAIN.chain.accounts, first))
-    done = {receipt.transfer_id for receipt in first.receipts}
-    assert done.isdisjoint(receipt.transfer_id for receipt in second.receipts)
+    done = {receipt.transaction_id for receipt in first.receipts}
+    assert done.isdisjoint(receipt.transaction_id for receipt in second.receipts)
 
 
 @given(STEPS)
 @settings(max_examples=60, deadline=None)
-def test_splitting_batches_at_their_border_over_two_blocks_executes_the_same_transfers(
+def test_splitting_batches_at_their_border_over_two_blocks_executes_the_same_transactions(
     steps: list[tuple[str, str, int, int, str, int]],
 ) -> None:
     batches = story(steps)
@@ -363,9 +369,9 @@ def test_splitting_batches_at_their_border_over_two_blocks_executes_the_same_tra
     for part in batches:
         result = run([part], state)
         state = applied(state, result)
-        receipts += [(receipt.transfer_id, receipt.status, receipt.next_seq) for receipt in result.receipts]
+        receipts += [(receipt.transaction_id, receipt.status, receipt.next_seq) for receipt in result.receipts]
     whole = run(batches)
-    assert receipts == [(receipt.transfer_id, receipt.status, receipt.next_seq) for receipt in whole.receipts]
+    assert receipts == [(receipt.transaction_id, receipt.status, receipt.next_seq) for receipt in whole.receipts]
     assert state == applied(CHAIN.chain.accounts, whole)
 
 

@@ -26,7 +26,7 @@ from supervm.protocol.light.client import (
     receipt_proof,
 )
 from supervm.protocol.money.execution import Receipt, execute_block
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
@@ -50,10 +50,10 @@ class Chainlet:
         self.views = [self.trie.snapshot()]
         self.receipts: list[Sequence[Receipt]] = [()]
 
-    def add(self, transfers: Sequence[SignedTransfer] = (), *, ts_ms: int | None = None) -> CheckpointHeader:
+    def add(self, transactions: Sequence[SignedTransaction] = (), *, ts_ms: int | None = None) -> CheckpointHeader:
         chain, last = self.tools.chain, self.headers[-1]
         ts_ms = last.ts_ms + 1_000 if ts_ms is None else ts_ms
-        batches = [self.tools.certified(self.tools.batch(transfers))] if transfers else []
+        batches = [self.tools.certified(self.tools.batch(transactions))] if transactions else []
         result = execute_block(
             self.accounts,
             batches,
@@ -110,8 +110,8 @@ class Chainlet:
 @pytest.fixture
 def chain() -> Chainlet:
     chain = Chainlet()
-    chain.add([chain.tools.transfer("alice", BOB, 100, 10), chain.tools.transfer("alice", BOB, 1, 1)])
-    chain.add([chain.tools.transfer("alice", NOBODY, 2, 1)])
+    chain.add([chain.tools.transaction("alice", BOB, 100, 10), chain.tools.transaction("alice", BOB, 1, 1)])
+    chain.add([chain.tools.transaction("alice", NOBODY, 2, 1)])
     chain.add()
     return chain
 
@@ -350,7 +350,7 @@ def test_two_certified_headers_of_one_height_are_a_fork(chain, client):
         lambda: client.accept_checkpoint(encode(chain.tools.certify_checkpoint(other)), NOW_MS),
         lambda: client.accept_checkpoint(encode(chain.certified()), NOW_MS),
         lambda: client.check_answer(encode(chain.answer(ALICE)), NOW_MS),
-        lambda: client.check_receipt(encode(chain.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS),
+        lambda: client.check_receipt(encode(chain.receipt(1, 0, 3)), receipt.transaction_id, NOW_MS),
     ):
         with pytest.raises(RemoteProtocolError, match="two certified headers exist at height 3") as caught:
             use()
@@ -362,12 +362,12 @@ def test_a_receipt_of_a_header_that_contradicts_a_remembered_one_is_refused(chai
     """A later header can prove another past only if its validators lie; what was seen of that past stands."""
     client.accept_checkpoint(encode(chain.certified(1)), NOW_MS)
     liar = Chainlet()
-    liar.add([liar.tools.transfer("alice", BOB, 777, 10)])
+    liar.add([liar.tools.transaction("alice", BOB, 777, 10)])
     liar.add()
     liar.add()
     receipt = liar.receipts[1][0]
     with pytest.raises(RemoteProtocolError, match="contradicts one that was certified"):
-        client.check_receipt(encode(liar.receipt(1, 0, 3)), receipt.transfer_id, NOW_MS)
+        client.check_receipt(encode(liar.receipt(1, 0, 3)), receipt.transaction_id, NOW_MS)
 
 
 def test_an_anchor_whose_validators_are_not_its_headers_is_refused(chain):
@@ -400,7 +400,7 @@ def test_an_answer_is_put_together_from_its_parts(chain):
 def test_a_receipt_is_proved_under_its_own_or_a_later_header(chain, client, height, position, newest):
     receipt = chain.receipts[height][position]
     data = encode(chain.receipt(height, position, newest))
-    assert client.check_receipt(data, receipt.transfer_id, NOW_MS) == receipt
+    assert client.check_receipt(data, receipt.transaction_id, NOW_MS) == receipt
 
 
 def replaced(proof: ReceiptProof, **fields: object) -> ReceiptProof:
@@ -434,7 +434,7 @@ def replaced(proof: ReceiptProof, **fields: object) -> ReceiptProof:
 def test_a_forged_receipt_is_refused(chain, client, attack, code):
     honest = chain.receipt(1, 0, 3)
     with pytest.raises(RemoteProtocolError) as caught:
-        client.check_receipt(encode(attack(chain, honest)), chain.receipts[1][0].transfer_id, NOW_MS)
+        client.check_receipt(encode(attack(chain, honest)), chain.receipts[1][0].transaction_id, NOW_MS)
     assert code is None or caught.value.code == code
 
 
@@ -452,13 +452,13 @@ def test_a_receipt_has_one_proof_whatever_the_number_of_receipts(size):
         assert not path or sided_root(leaf, good[0], [path[0][:31], *path[1:]], RECEIPTS) is None
 
 
-def test_a_receipt_for_another_transfer_is_refused(chain, client):
+def test_a_receipt_for_another_transaction_is_refused(chain, client):
     with pytest.raises(RemoteProtocolError) as caught:
-        client.check_receipt(encode(chain.receipt(1, 0)), chain.receipts[1][1].transfer_id, NOW_MS)
+        client.check_receipt(encode(chain.receipt(1, 0)), chain.receipts[1][1].transaction_id, NOW_MS)
     assert caught.value.code == "bad-receipt"
 
 
 def test_a_receipt_under_a_checkpoint_of_the_future_is_refused(chain, client):
     with pytest.raises(RemoteProtocolError) as caught:
-        client.check_receipt(encode(chain.receipt(1, 0)), chain.receipts[1][0].transfer_id, GENESIS_TIME_MS - 10_000)
+        client.check_receipt(encode(chain.receipt(1, 0)), chain.receipts[1][0].transaction_id, GENESIS_TIME_MS - 10_000)
     assert caught.value.code == "future"

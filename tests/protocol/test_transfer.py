@@ -1,4 +1,4 @@
-"""Transfers: bounds, ids, signatures, and what refuses them (consensus.md 3.1; decisions.md, Transactions)."""
+"""Transactions: bounds, ids, signatures, and what refuses them (consensus.md 3.1; decisions.md, Transactions)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 
 from supervm.protocol.base.codec import INT_MAX, encode
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transaction
 from supervm.protocol.base.keys import verify_many
 from supervm.protocol.money.transfer import (
     PAYLOAD_BYTES_MAX,
-    TRANSFER_BYTES_MAX,
-    parse_transfer,
+    TRANSACTION_BYTES_MAX,
+    parse_transaction,
     sign_transfer,
     signature_items,
-    transfer_id,
+    transaction_id,
 )
 
 CHAIN = make_test_chain()
@@ -55,9 +55,9 @@ def test_signing_and_parsing_agree(
         valid_until_ms=valid_until_ms,
         payload=payload,
     )
-    assert parse_transfer(signed.raw, CHAIN_ID) == signed
+    assert parse_transaction(signed.raw, CHAIN_ID) == signed
     assert encode(signed.body) == signed.raw
-    assert len(signed.raw) <= TRANSFER_BYTES_MAX
+    assert len(signed.raw) <= TRANSACTION_BYTES_MAX
     body = signed.body
     assert (body.sender, body.seq, body.prev, body.to) == (ALICE.public, seq, prev, to)
     assert (body.amount, body.fee, body.valid_until_ms, body.payload) == (amount, fee, valid_until_ms, payload)
@@ -67,13 +67,13 @@ def test_signing_and_parsing_agree(
 
 def test_the_id_is_the_hash_of_the_array_without_the_signature() -> None:
     signed = sign_transfer(ALICE, **FIELDS, payload=b"x" * 200)
-    assert signed.id == hash_transfer(cbor2.dumps(cbor2.loads(signed.raw)[:-1]))
-    assert signed.id == transfer_id(signed.raw)
+    assert signed.id == hash_transaction(cbor2.dumps(cbor2.loads(signed.raw)[:-1]))
+    assert signed.id == transaction_id(signed.raw)
 
 
 def test_the_id_does_not_depend_on_the_signature() -> None:
     signed = sign_transfer(ALICE, **FIELDS)
-    other = parse_transfer(signed.raw[:-64] + bytes(64), CHAIN_ID)
+    other = parse_transaction(signed.raw[:-64] + bytes(64), CHAIN_ID)
     assert other.id == signed.id
     assert verify_many(signature_items([signed, other])) == [True, False]
 
@@ -127,20 +127,20 @@ def test_fields_out_of_bounds_are_refused_at_signing_and_reading(name: str, valu
         sign_transfer(ALICE, **(FIELDS | {name: value}))
 
 
-def test_the_largest_transfer_is_within_the_bound() -> None:
+def test_the_largest_transaction_is_within_the_bound() -> None:
     widest = FIELDS | dict.fromkeys(("seq", "amount", "fee", "valid_until_ms"), INT_MAX)
-    assert len(sign_transfer(ALICE, **widest, payload=bytes(PAYLOAD_BYTES_MAX)).raw) == 508 <= TRANSFER_BYTES_MAX
+    assert len(sign_transfer(ALICE, **widest, payload=bytes(PAYLOAD_BYTES_MAX)).raw) == 508 <= TRANSACTION_BYTES_MAX
 
 
 def test_another_chain_is_refused_by_its_own_code() -> None:
     with pytest.raises(RemoteProtocolError, match="another chain") as caught:
-        parse_transfer(sign_transfer(ALICE, **FIELDS).raw, bytes(32))
+        parse_transaction(sign_transfer(ALICE, **FIELDS).raw, bytes(32))
     assert caught.value.code == "wrong-chain"
 
 
-def test_more_bytes_than_any_transfer_has_are_refused_unread() -> None:
+def test_more_bytes_than_any_transaction_has_are_refused_unread() -> None:
     with pytest.raises(RemoteProtocolError, match="at most 640 are allowed"):
-        parse_transfer(bytes(TRANSFER_BYTES_MAX + 1), CHAIN_ID)
+        parse_transaction(bytes(TRANSACTION_BYTES_MAX + 1), CHAIN_ID)
 
 
 @given(st.integers(0, 10_000), st.integers(1, 255))
@@ -149,7 +149,7 @@ def test_a_changed_byte_never_keeps_both_id_and_signature(place: int, change: in
     place %= len(signed.raw)
     raw = signed.raw[:place] + bytes([signed.raw[place] ^ change]) + signed.raw[place + 1 :]
     try:
-        other = parse_transfer(raw, CHAIN_ID)
+        other = parse_transaction(raw, CHAIN_ID)
     except RemoteProtocolError:
         return
     assert (other.id, other.body.signature) != (signed.id, signed.body.signature)

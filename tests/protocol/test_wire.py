@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_samples import message_samples
 
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.money.transfer import TRANSFER_BYTES_MAX
+from supervm.protocol.money.transfer import TRANSACTION_BYTES_MAX
 from supervm.protocol.wire import chain, consensus, fields, link, messages, payments
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
@@ -120,7 +120,7 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("Heartbeat", 1, -1),
     ("Goodbye", 1, "x" * 33),
     ("Goodbye", 2, "x" * 257),
-    ("Submit", 1, [bytes(TRANSFER_BYTES_MAX + 1)]),
+    ("Submit", 1, [bytes(TRANSACTION_BYTES_MAX + 1)]),
     ("Submit", 1, [b""] * (fields.FORWARD_MAX + 1)),
     ("Submit", 1, ["text"]),
     ("Submit", 1, b""),
@@ -163,7 +163,7 @@ def test_fields_out_of_bounds_are_refused(name: str, place: int, value: object) 
 
 def test_bounds_themselves_are_allowed() -> None:
     for message in (
-        payments.Submit((bytes(TRANSFER_BYTES_MAX),) * fields.FORWARD_MAX),
+        payments.Submit((bytes(TRANSACTION_BYTES_MAX),) * fields.FORWARD_MAX),
         chain.GetBlocks(INT_OVER - 1),
         link.Goodbye("x" * 32, "ü" * 256),
         chain.BatchMessage(bytes(4 << 20)),
@@ -173,7 +173,7 @@ def test_bounds_themselves_are_allowed() -> None:
 
 def test_the_largest_contents_fit_the_frames_they_travel_in() -> None:
     assert len(encode_message(chain.BatchMessage(bytes(4 << 20)))) <= FRAME_BYTES_MAX_CORE
-    assert len(encode_message(payments.Submit((bytes(TRANSFER_BYTES_MAX),) * fields.FORWARD_MAX))) <= FRAME_BYTES_MAX
+    assert len(encode_message(payments.Submit((bytes(TRANSACTION_BYTES_MAX),) * fields.FORWARD_MAX))) <= FRAME_BYTES_MAX
     assert len(encode_message(link.Hello(1, 1, 4, ("ü" * 32,) * 32, INT_OVER - 1, "ü" * 32))) <= FRAME_BYTES_MAX_HELLO
 
 

@@ -131,8 +131,8 @@ def test_conflicting_pair_ends_in_at_most_one_execution() -> None:
         )
         for index in range(2)
     ]
-    for index, transfer in enumerate(pair):
-        net.world.inject(net.l4[index].public, net.l3[index].public, Submit((transfer.raw,)))
+    for index, transaction in enumerate(pair):
+        net.world.inject(net.l4[index].public, net.l3[index].public, Submit((transaction.raw,)))
     net.world.run(20_000_000)
     answers = [net.world.call(net.l4[1].public, Balance(address=net.address(1, index))) for index in range(2)]
     received = [answer["balance"] - GRANT for answer in answers]

@@ -139,7 +139,7 @@ def twice(row: ReceiptsRow) -> ReceiptsRow:
 
 
 def false_receipt(row: ReceiptsRow) -> ReceiptsRow:
-    """Say that the first transfer failed."""
+    """Say that the first transaction failed."""
     receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 20).receipts
     return replace(row, receipts=encode(BlockReceipts(1, (replace(receipts[0], status=0), *receipts[1:]))))
 

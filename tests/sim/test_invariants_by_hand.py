@@ -14,7 +14,7 @@ from supervm.common.contract.core import Publish, Reply
 from supervm.common.contract.events import Event
 from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.base.codec import encode
-from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transaction
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bytes
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -110,7 +110,7 @@ def two_epochs_from_two_blocks(scene: Scene) -> None:
 
 
 def batch_of(scene: Scene, raw: bytes) -> Batch:
-    """A miner's batch of one transfer."""
+    """A miner's batch of one transaction."""
     miner = scene.deployment.l2[0]
     made = batch_header(scene.chain.chain_id, 0, miner.public, (), (raw,), b"\xff")
     return Batch(1, made, miner.sign(miner_statement(made.digest)), (raw,), b"\xff")
@@ -119,7 +119,7 @@ def batch_of(scene: Scene, raw: bytes) -> Batch:
 def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
     wallet, chain = scene.deployment.wallets[0][0], scene.chain
     for amount in (1, 2):
-        transfer = sign_transfer(
+        transaction = sign_transfer(
             wallet,
             chain_id=chain.chain_id,
             seq=0,
@@ -129,7 +129,7 @@ def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> 
             fee=1,
             valid_until_ms=1 << 50,
         )
-        batch = batch_of(scene, transfer.raw)
+        batch = batch_of(scene, transaction.raw)
         made = batch.header
         scene.sent("l2-0", BatchMessage(encode(batch)))
         bitmap = bitmap_bytes(1, 1)
@@ -157,7 +157,7 @@ def bits_without_record(scene: Scene) -> None:
     scene.sent("l1-0", BatchVoteMessage(BatchVote(1, 0, digest, 1, bitmap, 0, signed)), "l2-0")
 
 
-def two_transfers_of_a_phone(scene: Scene) -> None:
+def two_transactions_of_a_phone(scene: Scene) -> None:
     from supervm.tier_l4_mobile.tables import payment_record
     from supervm.tier_l4_mobile.wallet.payments import Payment
 
@@ -232,7 +232,7 @@ def halted(scene: Scene) -> None:
         ("N4", held_certificate_of_two),
         ("N4", passed_on_checkpoint),
         ("S14", two_epochs_from_two_blocks),
-        ("T16", two_transfers_of_a_phone),
+        ("T16", two_transactions_of_a_phone),
         ("N1", two_fates),
         ("S15", false_balance),
         ("S15", header_of_no_chain),
@@ -317,13 +317,13 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
 ) -> None:
     """S5: the second one is promised at 6 s; a crash may keep the first one's vote back till after the second's.
 
-    Found by fuzzing (seed 455): a vote that was recorded, never left, and was asked for again after its transfer had
+    Found by fuzzing (seed 455): a vote that was recorded, never left, and was asked for again after its transaction had
     expired and another had been promised.
     """
     scene = Scene()
     watch, host = scene.monitor.promises, scene.deployment.host("l1-0")
     scene.deployment.world.start(host.node_id)
-    transfers = [
+    transactions = [
         sign_transfer(
             scene.deployment.wallets[0][0],
             chain_id=scene.chain.chain_id,
@@ -338,8 +338,8 @@ def test_promises_for_one_slot_are_judged_in_their_order_not_in_that_of_the_vote
     ]
     messages = []
     bitmap = bitmap_bytes(1, 1)
-    for transfer, now_ms in zip(transfers, (1_000, 6_000), strict=True):
-        made = batch_of(scene, transfer.raw)
+    for transaction, now_ms in zip(transactions, (1_000, 6_000), strict=True):
+        made = batch_of(scene, transaction.raw)
         scene.sent("l2-0", BatchMessage(encode(made)))
         watch._executed_ms["l1-0"] = now_ms
         host.disk.commit([BATCHES.put(BatchRow(made.header.digest, encode(made)))])
@@ -368,7 +368,7 @@ def test_a_proposal_with_a_proof_is_quiet() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 8, 13, 100])
 def test_roots_by_the_text_are_those_of_the_shipped_trees(count: int) -> None:
     """The second opinion on state and history roots agrees with what nodes compute."""
-    leaves = {hash_transfer(bytes([place])): bytes([place, 1]) for place in range(count)}
+    leaves = {hash_transaction(bytes([place])): bytes([place, 1]) for place in range(count)}
     assert rebuilt_root(leaves) == QuadTrie(leaves).root
     hashes = list(leaves)
     assert history_root(hashes) == HistoryMMR(hashes).root

@@ -106,13 +106,13 @@ def test_a_restarted_validator_serves_proofs_although_nothing_new_is_certified()
     net.start()
     net.pay(0, [PaymentRow(to=net.address(1, 0), amount=5, fee=1, source=net.address(0, 0), key="one")])
     assert net.settle(20) == {"R4": 1}
-    transfer_id = bytes.fromhex(net.payments()[0]["id"])
+    transaction_id = bytes.fromhex(net.payments()[0]["id"])
     net.world.run(2_000_000)
     for item in net.l1:
         net.world.crash(item.public)
     net.world.start(net.l1[0].public)
     net.world.run(1_000_000)
-    effects = core_of(net, 0).step(net.world.now_us, Received(net.l2[0].public, GetReceipt(transfer_id)))
+    effects = core_of(net, 0).step(net.world.now_us, Received(net.l2[0].public, GetReceipt(transaction_id)))
     answers = [item.message for item in effects if isinstance(item, Send) and isinstance(item.message, ReceiptAnswer)]
     assert answers
     assert answers[0].proof

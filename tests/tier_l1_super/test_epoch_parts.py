@@ -958,7 +958,7 @@ def test_a_smaller_set_is_not_indexed_by_what_the_larger_one_left(left: str) -> 
         for vote in (replace(chain.vote(4, VoteKind.CHECKPOINT, root, digest, rules=old), signature=bytes(64)), *good):
             bench.get(vote.signer, VoteMessage((vote,)))
     else:
-        batch = chain.tools.batch([chain.tools.transfer("alice", chain.tools.account("bob"))])
+        batch = chain.tools.batch([chain.tools.transaction("alice", chain.tools.account("bob"))])
         certificate = chain.tools.batch_certificate(batch, (0, 1, 2, 4))
         bench.get(1, BatchCertificateMessage(encode(certificate)))
     bench.get(1, bench.finalized(1, root))

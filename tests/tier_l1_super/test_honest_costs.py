@@ -75,10 +75,10 @@ def test_who_replays_without_end_is_held_all_the_same() -> None:
 
 def test_a_body_that_does_not_come_is_asked_of_another_signer_whatever_else_was_asked_meanwhile() -> None:
     bench = Bench()
-    transfers = [CHAIN.transfer("alice", CHAIN.account("bob"), payload=bytes(16)) for _ in range(3)]
+    transactions = [CHAIN.transaction("alice", CHAIN.account("bob"), payload=bytes(16)) for _ in range(3)]
     digests = []
-    for transfer in transfers:
-        batch = CHAIN.batch([transfer])
+    for transaction in transactions:
+        batch = CHAIN.batch([transaction])
         bench.core.executor.want([CHAIN.batch_certificate(batch, (1, 2, 3))], bench.now_us)
         digests.append(batch.header.digest)
         bench.now_us += 1
@@ -94,8 +94,8 @@ def test_a_body_that_does_not_come_is_asked_of_another_signer_whatever_else_was_
 def test_who_was_asked_for_a_body_does_not_pay_for_that_another_was_quicker() -> None:
     """A retry asks another signer, and the batch's miner may come before both: then the first answer is of no use."""
     bench = Bench()
-    transfers = [CHAIN.transfer("alice", CHAIN.account("bob"), payload=bytes(256)) for _ in range(360)]
-    batches = [CHAIN.batch(transfers[turn:] + transfers[:turn]) for turn in range(40)]
+    transactions = [CHAIN.transaction("alice", CHAIN.account("bob"), payload=bytes(256)) for _ in range(360)]
+    batches = [CHAIN.batch(transactions[turn:] + transactions[:turn]) for turn in range(40)]
     bench.core.executor.want([CHAIN.batch_certificate(batch, (1, 2, 3)) for batch in batches], bench.now_us)
     bench.step(c.Tick())
     (asked,) = bench.asked()

@@ -316,7 +316,7 @@ def test_p7_a_block_from_the_future_waits_for_the_clock_and_is_not_refused() -> 
 # --- P8: validity is local to nobody --------------------------------------------------------------------------------
 
 CHAIN = make_test_chain(4, miners=2)
-BATCH = CHAIN.batch([CHAIN.transfer("alice", CHAIN.account("bob"))])
+BATCH = CHAIN.batch([CHAIN.transaction("alice", CHAIN.account("bob"))])
 FIRST = CHAIN.block(CHAIN.genesis_header)
 SECOND_BLOCK = CHAIN.block(FIRST.header, view=2, refs=[CHAIN.batch_certificate(BATCH)])
 LATE = CHAIN.block(FIRST.header, view=2, ts_ms=2**62)

@@ -26,8 +26,8 @@ def new_pool(chain: TestChain) -> tuple[Pool, dict[bytes, Account]]:
 
 
 def batches(chain: TestChain, count: int) -> list[Batch]:
-    """Batches of one transfer each, which must execute in this order."""
-    return [chain.batch([chain.transfer("alice", chain.account("bob"))]) for _ in range(count)]
+    """Batches of one transaction each, which must execute in this order."""
+    return [chain.batch([chain.transaction("alice", chain.account("bob"))]) for _ in range(count)]
 
 
 def put(pool: Pool, chain: TestChain, batch: Batch) -> bytes:
@@ -84,7 +84,7 @@ def test_what_cannot_execute_there_is_left_out() -> None:
     assert len(digests(pool.select([], NOW_MS))) == 2
     assert digests(pool.select([(certificate,)], NOW_MS)) == [second.header.digest]
     assert digests(pool.select([], first.header.bytes + 2**62)) == []
-    empty = chain.batch([chain.transfer("bob", chain.account("alice"))])
+    empty = chain.batch([chain.transaction("bob", chain.account("alice"))])
     put(pool, chain, empty)
     pool.add_certificate(chain.batch_certificate(empty, dict.fromkeys(chain.quorum_signers, 0)), 0)
     assert empty.header.digest not in digests(pool.select([], NOW_MS))
@@ -108,7 +108,7 @@ def test_a_certificate_counts_as_news_only_with_new_bits() -> None:
     """A second certificate of a batch is taken only if it certifies more."""
     chain = make_test_chain()
     pool, _ = new_pool(chain)
-    batch = chain.batch([chain.transfer("alice", chain.account("bob")) for _ in range(2)])
+    batch = chain.batch([chain.transaction("alice", chain.account("bob")) for _ in range(2)])
     part = chain.batch_certificate(batch, {0: 1, 1: 1, 2: 3})
     assert pool.add_certificate(part, 0)
     assert not pool.add_certificate(part, 0)
@@ -117,7 +117,7 @@ def test_a_certificate_counts_as_news_only_with_new_bits() -> None:
 
 
 def test_bodies_stay_only_while_something_needs_them() -> None:
-    """Needed: a waiting block, a live promise, or a certified transfer that can still execute; memory follows."""
+    """Needed: a waiting block, a live promise, or a certified transaction that can still execute; memory follows."""
     chain = make_test_chain()
     pool, accounts = new_pool(chain)
     made = batches(chain, 4)
@@ -126,19 +126,19 @@ def test_bodies_stay_only_while_something_needs_them() -> None:
     assert pool.bytes_of(miner) == sum(batch.header.bytes for batch in made)
     pool.add_certificate(chain.batch_certificate(made[2]), 0)
     assert pool.forget_dead(NOW_MS, [names[0]], {names[1]: 1}) == [names[3]]
-    transfer = chain.account("alice")
-    accounts[transfer] = accounts[transfer]._replace(next_seq=3)
+    transaction = chain.account("alice")
+    accounts[transaction] = accounts[transaction]._replace(next_seq=3)
     assert sorted(pool.forget_dead(NOW_MS)) == sorted(names[:3])
     assert (pool.bodies, pool.held, pool.bytes_of(miner)) == ({}, {}, 0)
 
 
-def test_a_transfer_that_nobody_supports_keeps_no_body() -> None:
-    """A stuck transfer, batched again and again until its validity ends, does not fill the memory."""
+def test_a_transaction_that_nobody_supports_keeps_no_body() -> None:
+    """A stuck transaction, batched again and again until its validity ends, does not fill the memory."""
     chain = make_test_chain()
     pool, _ = new_pool(chain)
-    stuck = chain.transfer("alice", chain.account("bob"), seq=9, prev=bytes(32))
+    stuck = chain.transaction("alice", chain.account("bob"), seq=9, prev=bytes(32))
     for number in range(50):
-        other = chain.transfer("bob", chain.account("alice"), amount=number + 1, seq=0, prev=bytes(32))
+        other = chain.transaction("bob", chain.account("alice"), amount=number + 1, seq=0, prev=bytes(32))
         put(pool, chain, chain.batch([other, stuck]))
         pool.forget_dead(NOW_MS + number)
     assert not pool.bodies

@@ -32,7 +32,7 @@ from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesi
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
-from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.money.transfer import parse_transaction, sign_transfer
 from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.options import MinerOptions
@@ -103,8 +103,8 @@ class Net:
         signed = self.validator_keys[signer].sign(batch_vote_statement(self.id, 0, digest, count, bitmap))
         return BatchVote(1, 0, digest, count, bitmap, signer, signed)
 
-    def rival_batch(self, transfers) -> Batch:
-        raw = tuple(t.raw for t in transfers)
+    def rival_batch(self, transactions) -> Batch:
+        raw = tuple(t.raw for t in transactions)
         header = batch_header(self.id, 0, self.rival_key.public, (), raw, b"\xff" * len(raw))
         batch = Batch(1, header, self.rival_key.sign(miner_statement(header.digest)), raw, b"\xff" * len(raw))
         self.bodies[header.digest] = batch
@@ -152,9 +152,9 @@ class Net:
         batches = []
         for ref in refs:
             held = self.bodies[ref.digest]
-            transfers = tuple(parse_transfer(raw, self.id) for raw in held.transfers)
+            transactions = tuple(parse_transaction(raw, self.id) for raw in held.transactions)
             bits = certified_bits(ref, self.chain.validators)
-            batches.append(CertifiedBatch(ref.header, transfers, held.edge_of, bits))
+            batches.append(CertifiedBatch(ref.header, transactions, held.edge_of, bits))
         self.ledger.apply(block, batches)
         finalized = FinalizedBlocks(1, (block,), self.certificate(VoteKind.FINALIZE, height, header.hash))
         self.blocks.append(finalized)

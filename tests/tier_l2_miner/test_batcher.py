@@ -19,8 +19,8 @@ from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, EdgeRegistration,
 from supervm.tier_l2_miner.mempool.edges import REGISTER_US_MIN
 
 
-def submit(bench, *transfers, peer=None):
-    bench.receive(peer or bench.net.edge, Submit(tuple(t.raw for t in transfers)))
+def submit(bench, *transactions, peer=None):
+    bench.receive(peer or bench.net.edge, Submit(tuple(t.raw for t in transactions)))
 
 
 def vote(bench, batch, bits, signer):
@@ -41,7 +41,7 @@ def certificates(bench):
 
 
 def levels(bench, peer=None):
-    return [(i.transfer_id, i.level) for m in bench.take(Status, peer or bench.net.edge) for i in m.items]
+    return [(i.transaction_id, i.level) for m in bench.take(Status, peer or bench.net.edge) for i in m.items]
 
 
 def test_a_batch_waits_fifty_ms_for_company_and_goes_to_every_validator(bench):
@@ -53,20 +53,20 @@ def test_a_batch_waits_fifty_ms_for_company_and_goes_to_every_validator(bench):
     bench.wait(1)
     assert sorted(p for p in bench.peers_sent(BatchMessage)) == sorted(bench.net.node_ids)
     (batch,) = bench.batches()
-    assert batch.transfers == (first.raw, second.raw)
+    assert batch.transactions == (first.raw, second.raw)
 
 
 def test_a_full_batch_does_not_wait(net, kit):
-    bench = kit.Bench(net, batch_transfers_max=3)
+    bench = kit.Bench(net, batch_transactions_max=3)
     bench.start()
     bench.take(BatchMessage)
     submit(bench, *net.chain_of(0, 7))
-    assert [len(b.transfers) for b in bench.batches()] == [3, 3]
+    assert [len(b.transactions) for b in bench.batches()] == [3, 3]
     bench.wait(50_000)
-    assert [len(b.transfers) for b in bench.batches()] == [1]
+    assert [len(b.transactions) for b in bench.batches()] == [1]
 
 
-def test_the_edge_that_brought_a_transfer_is_named_by_its_payout(bench):
+def test_the_edge_that_brought_a_transaction_is_named_by_its_payout(bench):
     record = sign_edge_record(bench.net.edge_key, bench.net.id, bench.net.payout, 1)
     bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
     bench.up(b"p" * 32, 4)
@@ -103,14 +103,14 @@ def test_an_edge_cannot_have_a_signature_checked_with_every_message(bench):
 
 @pytest.fixture
 def open_batch(bench):
-    """An open batch of two transfers of different senders."""
+    """An open batch of two transactions of different senders."""
     submit(bench, bench.net.pay(0, 0, fee=9), bench.net.pay(1, 0, fee=8))
     bench.wait(50_000)
     (batch,) = bench.batches()
     return batch
 
 
-def test_it_closes_at_once_when_every_transfer_has_quorum(bench, open_batch):
+def test_it_closes_at_once_when_every_transaction_has_quorum(bench, open_batch):
     vote(bench, open_batch, 0b11, 0)
     vote(bench, open_batch, 0b11, 1)
     assert certificates(bench) == []
@@ -163,7 +163,7 @@ def test_what_lacks_quorum_is_batched_again_with_growing_delay(bench, open_batch
     assert len(certificates(bench)) == 1
     bench.wait(100_000)
     (again,) = bench.batches()
-    assert again.transfers == open_batch.transfers[1:]
+    assert again.transactions == open_batch.transactions[1:]
     for signer in range(4):
         vote(bench, again, 0, signer)
     assert certificates(bench) == []
@@ -217,7 +217,7 @@ def test_a_validator_that_comes_back_gets_what_is_open(bench, open_batch):
     assert bench.peers_sent(BatchMessage) == [bench.net.node_ids[3]]
 
 
-def test_a_certificate_is_repeated_every_second_until_its_transfers_are_executed(bench, open_batch):
+def test_a_certificate_is_repeated_every_second_until_its_transactions_are_executed(bench, open_batch):
     for signer in range(3):
         vote(bench, open_batch, 0b11, signer)
     (certificate,) = certificates(bench)

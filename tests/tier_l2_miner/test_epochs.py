@@ -94,11 +94,11 @@ def test_what_is_not_executed_is_batched_again_for_the_new_epoch(kit: Any, certi
     """In order, at once, in batches that name the new epoch; old votes and certificates are spoken of no more."""
     chain = EpochChain(4)
     place = started(kit, chain, 0, 1, 2, 3)
-    transfers = [chain.tools.transfer("alice", chain.tools.account("bob")) for _ in range(5)]
-    place.bench.receive(EDGE, Submit(tuple(transfer.raw for transfer in transfers)))
+    transactions = [chain.tools.transaction("alice", chain.tools.account("bob")) for _ in range(5)]
+    place.bench.receive(EDGE, Submit(tuple(transaction.raw for transaction in transactions)))
     place.bench.wait(60_000)
     (old,) = place.batches()
-    assert (old.header.epoch, old.transfers) == (0, tuple(transfer.raw for transfer in transfers))
+    assert (old.header.epoch, old.transactions) == (0, tuple(transaction.raw for transaction in transactions))
     place.vote(old, 0, 1)
     if certified:
         place.vote(old, 2)
@@ -113,7 +113,7 @@ def test_what_is_not_executed_is_batched_again_for_the_new_epoch(kit: Any, certi
     place.vote(old, 3)
     place.bench.wait(60_000)
     (new,) = place.batches()
-    assert (new.header.epoch, new.transfers) == (1, old.transfers)
+    assert (new.header.epoch, new.transactions) == (1, old.transactions)
     place.bench.wait(3_000_000)
     assert place.bench.take(BatchCertificateMessage) == []
     place.vote(new, 0, 1, 2)
@@ -121,10 +121,10 @@ def test_what_is_not_executed_is_batched_again_for_the_new_epoch(kit: Any, certi
     assert (place.bench.hung_up, place.bench.halted) == ({}, "")
 
 
-def test_executed_transfers_are_not_batched_again(kit: Any) -> None:
+def test_executed_transactions_are_not_batched_again(kit: Any) -> None:
     chain = EpochChain(4)
     place = started(kit, chain, 0, 1, 2, 3)
-    place.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
+    place.bench.receive(EDGE, Submit((chain.tools.transaction("alice", chain.tools.account("bob")).raw,)))
     place.bench.wait(60_000)
     (batch,) = place.batches()
     place.vote(batch, 0, 1, 2)
@@ -157,7 +157,7 @@ def test_the_miner_goes_where_the_set_goes(kit: Any, new: tuple[int, ...]) -> No
     assert place.bench.source in [chain.node_id(node) for node in new]
     place.bench.receive(EDGE, GetValidatorChanges(0))
     assert place.bench.take(ValidatorChanges, EDGE)[-1] == news
-    place.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
+    place.bench.receive(EDGE, Submit((chain.tools.transaction("alice", chain.tools.account("bob")).raw,)))
     chain.add()
     place.blocks(root + 1, root + 1)
     place.checkpoint(root + 1)
@@ -239,7 +239,7 @@ def test_a_miner_that_was_off_while_everybody_changed_finds_its_way(kit: Any) ->
     again.blocks(root + 1, root + 1)
     again.checkpoint(root + 1)
     assert (again.epoch, again.node.replica.certified_height) == (1, root + 1)
-    again.bench.receive(EDGE, Submit((chain.tools.transfer("alice", chain.tools.account("bob")).raw,)))
+    again.bench.receive(EDGE, Submit((chain.tools.transaction("alice", chain.tools.account("bob")).raw,)))
     again.bench.wait(60_000)
     assert {peer for peer, message in again.bench.sent if isinstance(message, BatchMessage)} == {
         chain.node_id(node) for node in (4, 5, 6, 7)

@@ -36,7 +36,7 @@ KEYS = [SigningKey(bytes([9, i]) + bytes(30)) for i in range(4)]
 DAY_MS = 86_400_000
 
 
-def transfer(who=0, seq=0, prev=ZERO_HASH, *, amount=10, fee=1, valid=DAY_MS, to=None):
+def transaction(who=0, seq=0, prev=ZERO_HASH, *, amount=10, fee=1, valid=DAY_MS, to=None):
     return sign_transfer(
         KEYS[who],
         chain_id=CHAIN_ID,
@@ -52,7 +52,7 @@ def transfer(who=0, seq=0, prev=ZERO_HASH, *, amount=10, fee=1, valid=DAY_MS, to
 def chain_of(who, count, **how):
     out, prev = [], ZERO_HASH
     for seq in range(count):
-        out.append(transfer(who, seq, prev, **how))
+        out.append(transaction(who, seq, prev, **how))
         prev = out[-1].id
     return out
 
@@ -70,21 +70,21 @@ class Pool:
             self.known.__contains__,
         )
 
-    def add(self, *transfers, now=0):
-        return [self.pool.add(now, item, (b"peer",), None) for item in transfers]
+    def add(self, *transactions, now=0):
+        return [self.pool.add(now, item, (b"peer",), None) for item in transactions]
 
     def take(self, now=0, count=2_000):
-        return [entry.transfer for entry in self.pool.take(now, count, 1 << 22)]
+        return [entry.transaction for entry in self.pool.take(now, count, 1 << 22)]
 
-    def execute(self, *transfers, now=0, ts_ms=0):
-        for item in transfers:
+    def execute(self, *transactions, now=0, ts_ms=0):
+        for item in transactions:
             before = self.accounts[item.body.sender]
             self.accounts[item.body.sender] = Account(before.balance - item.debit, item.body.seq + 1, item.id, 0)
-        self.known.update(item.id for item in transfers)
-        self.pool.executed(now, dict.fromkeys(item.body.sender for item in transfers), ts_ms)
+        self.known.update(item.id for item in transactions)
+        self.pool.executed(now, dict.fromkeys(item.body.sender for item in transactions), ts_ms)
 
 
-def test_a_senders_transfers_leave_in_order_of_seq_even_if_they_came_in_reverse():
+def test_a_senders_transactions_leave_in_order_of_seq_even_if_they_came_in_reverse():
     pool, chain = Pool(), chain_of(0, 4)
     pool.add(*reversed(chain))
     assert pool.take() == chain
@@ -92,14 +92,14 @@ def test_a_senders_transfers_leave_in_order_of_seq_even_if_they_came_in_reverse(
 
 def test_across_senders_the_higher_fee_goes_first_then_the_earlier_arrival():
     pool = Pool()
-    low, high, high_later = transfer(0, fee=1), transfer(1, fee=9), transfer(2, fee=9)
+    low, high, high_later = transaction(0, fee=1), transaction(1, fee=9), transaction(2, fee=9)
     pool.add(low, high, high_later)
     assert pool.take() == [high, high_later, low]
 
 
 def test_what_has_waited_two_seconds_goes_before_any_fee():
     pool = Pool()
-    old, rich = transfer(0, fee=1), transfer(1, fee=500)
+    old, rich = transaction(0, fee=1), transaction(1, fee=500)
     pool.add(old, now=0)
     pool.add(rich, now=AGED_US)
     assert pool.take(now=AGED_US, count=1) == [old]
@@ -108,10 +108,10 @@ def test_what_has_waited_two_seconds_goes_before_any_fee():
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (lambda: transfer(seq=5_000), WINDOW),
-        (lambda: transfer(to=POOLS["l1"]), POOL),
-        (lambda: transfer(valid=8 * DAY_MS), TOO_LONG),
-        (lambda: transfer(prev=b"x" * 32), CONFLICT),
+        (lambda: transaction(seq=5_000), WINDOW),
+        (lambda: transaction(to=POOLS["l1"]), POOL),
+        (lambda: transaction(valid=8 * DAY_MS), TOO_LONG),
+        (lambda: transaction(prev=b"x" * 32), CONFLICT),
     ],
 )
 def test_what_can_never_be_batched_is_refused_with_its_reason(make, reason):
@@ -121,15 +121,15 @@ def test_what_can_never_be_batched_is_refused_with_its_reason(make, reason):
     assert len(pool.pool) == 0
 
 
-def test_a_used_slot_is_r3_for_the_transfer_that_used_it_and_refused_for_another():
-    pool, first, rival = Pool(), *chain_of(0, 1), transfer(0, amount=11)
+def test_a_used_slot_is_r3_for_the_transaction_that_used_it_and_refused_for_another():
+    pool, first, rival = Pool(), *chain_of(0, 1), transaction(0, amount=11)
     pool.execute(first)
     pool.add(first, rival)
     assert pool.news == [(first.id, LEVEL_R3, ""), (rival.id, LEVEL_REFUSED, SLOT_USED)]
 
 
-def test_of_two_transfers_for_one_slot_the_first_stays():
-    pool, first, rival = Pool(), transfer(0), transfer(0, amount=11)
+def test_of_two_transactions_for_one_slot_the_first_stays():
+    pool, first, rival = Pool(), transaction(0), transaction(0, amount=11)
     assert pool.add(first, rival) == [True, False]
     assert pool.news == [(rival.id, LEVEL_REFUSED, CONFLICT)]
     assert pool.take() == [first]
@@ -154,8 +154,8 @@ def test_queued_debits_count_and_missing_money_is_waited_for_a_moment():
     assert pool.news == [(chain[2].id, LEVEL_REFUSED, OVERDRAFT)]
 
 
-def test_money_that_arrives_in_time_lets_a_parked_transfer_go():
-    pool, item = Pool(balance=0), transfer(0)
+def test_money_that_arrives_in_time_lets_a_parked_transaction_go():
+    pool, item = Pool(balance=0), transaction(0)
     pool.add(item)
     pool.accounts[item.body.sender] = Account(11, 0, ZERO_HASH, 0)
     pool.pool.executed(1, [item.body.sender], 0)
@@ -163,7 +163,7 @@ def test_money_that_arrives_in_time_lets_a_parked_transfer_go():
 
 
 def test_the_mempool_is_bounded_in_count_and_bytes():
-    by_count = Pool(mempool_transfers_max=2)
+    by_count = Pool(mempool_transactions_max=2)
     by_count.add(*chain_of(0, 3))
     by_bytes = Pool(mempool_bytes_max=600)
     by_bytes.add(*chain_of(0, 3))
@@ -174,7 +174,7 @@ def test_the_mempool_is_bounded_in_count_and_bytes():
 
 
 def stranger(number, seq=1, prev=ZERO_HASH, fee=1):
-    """A transfer of an account that does not exist, by default with a gap below it."""
+    """A transaction of an account that does not exist, by default with a gap below it."""
     key = SigningKey(number.to_bytes(2, "big") + b"\3" * 30)
     return sign_transfer(
         key, chain_id=CHAIN_ID, seq=seq, prev=prev, to=bytes(32), amount=10, fee=fee, valid_until_ms=DAY_MS
@@ -183,7 +183,7 @@ def stranger(number, seq=1, prev=ZERO_HASH, fee=1):
 
 @pytest.mark.parametrize("seq", [0, 1], ids=["unfunded", "gap"])
 def test_what_cannot_run_has_a_quarter_of_the_room_and_keeps_nothing_out_that_can(seq):
-    pool = Pool(mempool_transfers_max=40)
+    pool = Pool(mempool_transactions_max=40)
     pool.add(*(stranger(number, seq) for number in range(100)))
     assert len(pool.pool) == 10
     assert [reason for _, _, reason in pool.news] == [BUSY] * 90
@@ -191,7 +191,7 @@ def test_what_cannot_run_has_a_quarter_of_the_room_and_keeps_nothing_out_that_ca
     assert pool.add(*(item for chain in chains for item in chain)) == [True] * 40
     assert [reason for _, _, reason in pool.news] == [BUSY] * 100
     assert len(pool.take()) == 40
-    assert pool.add(stranger(200, seq), transfer(0, 10, chains[0][-1].id)) == [False, False]
+    assert pool.add(stranger(200, seq), transaction(0, 10, chains[0][-1].id)) == [False, False]
 
 
 def test_the_bytes_of_what_cannot_run_have_their_share_too():
@@ -202,7 +202,7 @@ def test_the_bytes_of_what_cannot_run_have_their_share_too():
 
 
 def test_the_sender_with_most_parked_gives_way_with_what_is_furthest_from_execution():
-    pool = Pool(mempool_transfers_max=40)
+    pool = Pool(mempool_transactions_max=40)
     greedy = [stranger(7, seq) for seq in range(1, 11)]
     assert all(pool.add(*greedy))
     others = [stranger(number) for number in range(100, 109)]
@@ -213,7 +213,7 @@ def test_the_sender_with_most_parked_gives_way_with_what_is_furthest_from_execut
 
 
 def test_senders_with_money_come_before_those_without():
-    pool = Pool(mempool_transfers_max=40)
+    pool = Pool(mempool_transactions_max=40)
     pool.add(*(stranger(number) for number in range(10)))
     later = chain_of(0, 8)[1:]
     assert pool.add(*later) == [True] * 7
@@ -223,8 +223,8 @@ def test_senders_with_money_come_before_those_without():
     assert pool.take() == later
 
 
-def test_a_gap_is_filled_though_the_share_is_full_of_the_senders_own_transfers():
-    pool = Pool(mempool_transfers_max=40)
+def test_a_gap_is_filled_though_the_share_is_full_of_the_senders_own_transactions():
+    pool = Pool(mempool_transactions_max=40)
     chain = chain_of(0, 12)
     assert pool.add(*chain[2:]) == [True] * 10
     assert pool.add(chain[1]) == [True]  # parked as well: the one furthest away gives way
@@ -234,15 +234,15 @@ def test_a_gap_is_filled_though_the_share_is_full_of_the_senders_own_transfers()
 
 
 def test_a_full_mempool_of_what_can_run_is_busy_before_any_signature_is_checked():
-    pool = Pool(mempool_transfers_max=4)
+    pool = Pool(mempool_transactions_max=4)
     pool.add(*chain_of(0, 4))
-    late = transfer(1, fee=100)
+    late = transaction(1, fee=100)
     assert pool.pool.decided(late, (b"peer",))
     assert pool.news == [(late.id, LEVEL_REFUSED, BUSY)]
 
 
 def test_money_that_comes_lets_a_parked_sender_keep_its_place():
-    pool = Pool(balance=0, mempool_transfers_max=16)
+    pool = Pool(balance=0, mempool_transactions_max=16)
     pool.add(*chain_of(0, 3)[1:], *chain_of(1, 3)[1:])
     pool.accounts[KEYS[0].public] = Account(1_000, 0, ZERO_HASH, 0)
     pool.pool.executed(1, [KEYS[0].public], 0)
@@ -251,8 +251,8 @@ def test_money_that_comes_lets_a_parked_sender_keep_its_place():
     assert {identity for identity, _, _ in pool.news} == {item.id for item in chain_of(1, 3)[1:]}
 
 
-def test_without_quorum_a_transfer_is_offered_again_after_fifty_ms_doubling_to_two_seconds():
-    pool, item, now, waits = Pool(), transfer(0), 0, []
+def test_without_quorum_a_transaction_is_offered_again_after_fifty_ms_doubling_to_two_seconds():
+    pool, item, now, waits = Pool(), transaction(0), 0, []
     pool.add(item)
     for _ in range(9):
         entries = pool.pool.take(now, 10, 1 << 20)
@@ -275,7 +275,7 @@ def test_successors_wait_behind_a_predecessor_that_backs_off():
     assert pool.take(now=50_000) == [chain[0], chain[2]]
 
 
-def test_certified_transfers_are_told_and_leave_when_executed():
+def test_certified_transactions_are_told_and_leave_when_executed():
     pool, chain = Pool(), chain_of(0, 2)
     pool.add(*chain)
     pool.pool.certified(pool.pool.take(0, 10, 1 << 20))
@@ -291,8 +291,8 @@ def test_execution_elsewhere_lets_parked_successors_connect():
     assert pool.take() == chain[1:]
 
 
-def test_when_another_transfer_takes_the_slot_the_queue_behind_it_is_dead():
-    pool, chain, rival = Pool(), chain_of(0, 3), transfer(0, amount=11)
+def test_when_another_transaction_takes_the_slot_the_queue_behind_it_is_dead():
+    pool, chain, rival = Pool(), chain_of(0, 3), transaction(0, amount=11)
     pool.add(*chain)
     pool.execute(rival)
     assert pool.news == [
@@ -300,16 +300,16 @@ def test_when_another_transfer_takes_the_slot_the_queue_behind_it_is_dead():
         (chain[1].id, LEVEL_REFUSED, PREDECESSOR_DEAD),
         (chain[2].id, LEVEL_REFUSED, PREDECESSOR_DEAD),
     ]
-    following = transfer(0, 1, rival.id)
+    following = transaction(0, 1, rival.id)
     pool.add(following)
     assert pool.take() == [following]
 
 
 def test_expiry_is_measured_by_executed_time_and_takes_the_successors_along():
     pool = Pool()
-    first = transfer(0, valid=10_000)
-    second = transfer(0, 1, first.id)
-    parked = transfer(1, 3, b"y" * 32, valid=10_000)
+    first = transaction(0, valid=10_000)
+    second = transaction(0, 1, first.id)
+    parked = transaction(1, 3, b"y" * 32, valid=10_000)
     pool.add(first, second, parked)
     pool.pool.executed(0, [], 10_000)
     assert pool.news == []
@@ -317,7 +317,7 @@ def test_expiry_is_measured_by_executed_time_and_takes_the_successors_along():
     assert sorted(pool.news) == sorted(
         [(second.id, LEVEL_REFUSED, PREDECESSOR_DEAD), (first.id, LEVEL_EXPIRED, ""), (parked.id, LEVEL_EXPIRED, "")]
     )
-    again = transfer(0, amount=3)
+    again = transaction(0, amount=3)
     assert pool.add(again) == [True]
     pool.add(first)
     assert pool.news[-1] == (first.id, LEVEL_EXPIRED, "")
@@ -335,8 +335,8 @@ STEPS = st.lists(
 
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
-def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
-    pool = Pool(balance=60, mempool_transfers_max=12)
+def test_any_history_keeps_order_bounds_and_one_fate_per_transaction(steps):
+    pool = Pool(balance=60, mempool_transactions_max=12)
     chains = [chain_of(who, 8, fee=who + 1, valid=5_000 * (who + 2)) for who in range(4)]
     out, now, ts_ms, attempts = [], 0, 0, 0
     for action, who, which in steps:
@@ -350,7 +350,7 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
             assert len(taken) <= which + 1
             seqs: dict[bytes, int] = {}
             for entry in taken:
-                body = entry.transfer.body
+                body = entry.transaction.body
                 assert body.seq > seqs.get(body.sender, -1)
                 seqs[body.sender] = body.seq
             out += taken
@@ -364,7 +364,7 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
             account = pool.accounts[KEYS[who].public]
             item = chains[who][account.next_seq] if account.next_seq < 8 else None
             if item is None or item.body.prev != account.head or action == "rival":
-                item = transfer(who, account.next_seq, account.head, amount=1)
+                item = transaction(who, account.next_seq, account.head, amount=1)
             if account.balance >= item.debit:
                 pool.execute(item, now=now, ts_ms=ts_ms)
         elif action == "tick":
@@ -375,25 +375,25 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transfer(steps):
             pool.pool.executed(now, [], ts_ms)
         mempool = pool.pool
         assert len(mempool) <= 12
-        assert mempool.bytes_held == sum(len(entry.transfer.raw) for entry in mempool._entries.values())
+        assert mempool.bytes_held == sum(len(entry.transaction.raw) for entry in mempool._entries.values())
         assert mempool.queued == sum(entry.state == 1 for entry in mempool._entries.values())
         parked = [entry for lane in mempool._lanes.values() for entry in lane.parked.values()]
         assert mempool._parking.count == len(parked) <= 3
-        assert mempool._parking.size == sum(len(entry.transfer.raw) for entry in parked)
+        assert mempool._parking.size == sum(len(entry.transaction.raw) for entry in parked)
         for sender, lane in mempool._lanes.items():
             account = pool.accounts[sender]
             assert lane.chain or lane.parked
             assert lane.base == account.next_seq
-            assert lane.debit == sum(entry.transfer.debit for entry in lane.chain) <= account.balance
+            assert lane.debit == sum(entry.transaction.debit for entry in lane.chain) <= account.balance
             head = account.head
             for position, entry in enumerate(lane.chain):
-                assert (entry.transfer.body.seq, entry.transfer.body.prev) == (lane.base + position, head)
-                head = entry.transfer.id
+                assert (entry.transaction.body.seq, entry.transaction.body.prev) == (lane.base + position, head)
+                head = entry.transaction.id
             states = [entry.state for entry in lane.chain]
             assert set(lane.parked.values()) == {
                 entry
                 for entry in mempool._entries.values()
-                if entry.state == 0 and entry.transfer.body.sender == sender
+                if entry.state == 0 and entry.transaction.body.sender == sender
             }
             assert lane.cursor == (states.index(1) if 1 in states else len(states))
     pool.pool.executed(now, [], 10**9)

@@ -14,8 +14,8 @@ from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
 from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, Bodies
 
 
-def finalized_with_rival_batch(bench, *transfers):
-    batch = bench.net.rival_batch(transfers)
+def finalized_with_rival_batch(bench, *transactions):
+    batch = bench.net.rival_batch(transactions)
     return batch, bench.net.block(bench.net.certify_batch(batch))
 
 
@@ -71,8 +71,8 @@ def test_a_validator_that_leaves_is_replaced_at_once(bench):
 
 
 def test_own_bodies_are_used_and_foreign_ones_fetched_by_digest(bench):
-    transfers = bench.net.chain_of(0, 3)
-    batch, _ = finalized_with_rival_batch(bench, *transfers)
+    transactions = bench.net.chain_of(0, 3)
+    batch, _ = finalized_with_rival_batch(bench, *transactions)
     bench.catch_up()
     assert bench.core.replica.ledger.height == 1
     ((peer, message),) = [(p, m) for p, m in bench.sent if isinstance(m, GetBatches)]
@@ -110,7 +110,7 @@ def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
     batch, _ = finalized_with_rival_batch(bench, bench.net.pay(0, 0))
     bench.receive(bench.source, BatchMessage(encode(batch)))
     bench.catch_up(checkpoint=False)
-    forged = msgspec.structs.replace(batch, transfers=(bench.net.pay(1, 0).raw,))
+    forged = msgspec.structs.replace(batch, transactions=(bench.net.pay(1, 0).raw,))
     liar = bench.source
     bench.receive(liar, BatchMessage(encode(forged)))
     assert bench.core.replica.ledger.height == 1
@@ -120,15 +120,15 @@ def test_a_body_that_was_not_asked_for_or_is_forged_changes_nothing(bench):
     assert bench.core.replica.ledger.height == 2
 
 
-def test_a_transfer_executed_through_another_miner_is_r3_here_too(bench):
-    transfer = bench.net.pay(0, 0)
-    bench.receive(bench.net.edge, Submit((transfer.raw,)))
-    batch, _ = finalized_with_rival_batch(bench, transfer)
+def test_a_transaction_executed_through_another_miner_is_r3_here_too(bench):
+    transaction = bench.net.pay(0, 0)
+    bench.receive(bench.net.edge, Submit((transaction.raw,)))
+    batch, _ = finalized_with_rival_batch(bench, transaction)
     bench.catch_up(checkpoint=False)
     bench.receive(bench.source, BatchMessage(encode(batch)))
     items = [i for m in bench.take(Status, bench.net.edge) for i in m.items]
-    assert [(i.transfer_id, i.level) for i in items] == [(transfer.id, LEVEL_R3)]
-    bench.receive(bench.net.edge, Submit((transfer.raw,)))
+    assert [(i.transaction_id, i.level) for i in items] == [(transaction.id, LEVEL_R3)]
+    bench.receive(bench.net.edge, Submit((transaction.raw,)))
     assert bench.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
 
 
@@ -214,7 +214,7 @@ def test_a_restarted_miner_goes_on_from_its_database(bench, kit):
     assert again.core.replica.certified_height == 3
     assert again.halted == ""
     again.up(bench.net.edge, 3)
-    again.receive(bench.net.edge, Submit((batch.transfers[0],)))
+    again.receive(bench.net.edge, Submit((batch.transactions[0],)))
     assert again.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
 
 

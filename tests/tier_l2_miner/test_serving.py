@@ -13,7 +13,7 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
-from supervm.protocol.money.transfer import transfer_id
+from supervm.protocol.money.transfer import transaction_id
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.messages import AnyMessage
@@ -38,9 +38,9 @@ CLIENT = b"c" * 32
 """Another edge: nobody else is a miner's client."""
 
 
-def execute(bench, *transfers):
-    """Have transfers executed through another miner, and the miner catch up."""
-    batch = bench.net.rival_batch(transfers)
+def execute(bench, *transactions):
+    """Have transactions executed through another miner, and the miner catch up."""
+    batch = bench.net.rival_batch(transactions)
     bench.net.block(bench.net.certify_batch(batch))
     bench.catch_up(checkpoint=False)
     bench.receive(bench.source, BatchMessage(encode(batch)))
@@ -142,13 +142,13 @@ def test_subscriptions_per_connection_are_bounded(net, kit):
 
 
 def test_receipts_are_proved_and_unknown_ones_answered_with_nothing(bench, phone):
-    transfer = bench.net.pay(0, 0)
-    execute(bench, transfer)
+    transaction = bench.net.pay(0, 0)
+    execute(bench, transaction)
     execute(bench, bench.net.pay(1, 0))
-    for identity in (transfer.id, b"n" * 32):
+    for identity in (transaction.id, b"n" * 32):
         bench.receive(CLIENT, GetReceipt(identity))
     answer, nothing = bench.take(ReceiptAnswer, CLIENT)
-    assert phone.light.check_receipt(answer.proof, transfer.id, 10**9).status == 1
+    assert phone.light.check_receipt(answer.proof, transaction.id, 10**9).status == 1
     assert nothing == ReceiptAnswer(b"n" * 32, b"")
 
 
@@ -157,9 +157,9 @@ def test_statuses_of_a_step_leave_in_one_message(bench):
     bad = bench.net.pay(1, 0).raw[:-64] + bytes(64)
     bench.receive(bench.net.edge, Submit((first.raw, rival.raw, bad)))
     (status,) = bench.take(Status, bench.net.edge)
-    assert [(i.transfer_id, i.level, i.reason) for i in status.items] == [
+    assert [(i.transaction_id, i.level, i.reason) for i in status.items] == [
         (rival.id, LEVEL_REFUSED, CONFLICT),
-        (transfer_id(bad), LEVEL_REFUSED, BAD_SIGNATURE),
+        (transaction_id(bad), LEVEL_REFUSED, BAD_SIGNATURE),
     ]
     assert len(bench.core.mempool) == 1
 
@@ -170,22 +170,22 @@ def test_a_copy_with_a_bad_signature_does_not_push_the_honest_one_out(bench):
     assert good.id in bench.core.mempool
 
 
-def test_a_transfer_for_another_chain_is_refused_by_name(bench, kit):
+def test_a_transaction_for_another_chain_is_refused_by_name(bench, kit):
     other = kit.Net()
     other.id = b"c" * 32
     foreign = other.pay(0, 0)
     bench.receive(bench.net.edge, Submit((foreign.raw, bench.net.pay(0, 0).raw)))
     (status,) = bench.take(Status, bench.net.edge)
-    assert [(i.transfer_id, i.reason) for i in status.items] == [(foreign.id, WRONG_CHAIN)]
+    assert [(i.transaction_id, i.reason) for i in status.items] == [(foreign.id, WRONG_CHAIN)]
     assert len(bench.core.mempool) == 1
 
 
-def test_every_peer_that_submits_a_transfer_is_told(bench):
+def test_every_peer_that_submits_a_transaction_is_told(bench):
     bench.up(CLIENT, 3)
-    transfer = bench.net.pay(0, 0)
+    transaction = bench.net.pay(0, 0)
     for peer in (bench.net.edge, CLIENT, CLIENT):
-        bench.receive(peer, Submit((transfer.raw,)))
-    execute(bench, transfer)
+        bench.receive(peer, Submit((transaction.raw,)))
+    execute(bench, transaction)
     assert len(bench.take(Status, bench.net.edge)) == len(bench.take(Status, CLIENT)) == 1
 
 
@@ -193,12 +193,12 @@ def test_beyond_its_rate_a_peer_is_told_busy(net, kit):
     bench = kit.Bench(net, submit_rate_edge=2)
     bench.start()
     bench.up(CLIENT, 3)
-    transfers = net.chain_of(0, 6)
-    bench.receive(CLIENT, Submit(tuple(t.raw for t in transfers)))
+    transactions = net.chain_of(0, 6)
+    bench.receive(CLIENT, Submit(tuple(t.raw for t in transactions)))
     (status,) = bench.take(Status, CLIENT)
-    assert [(i.transfer_id, i.reason) for i in status.items] == [(t.id, BUSY) for t in transfers[4:]]
+    assert [(i.transaction_id, i.reason) for i in status.items] == [(t.id, BUSY) for t in transactions[4:]]
     bench.wait(1_000_000)
-    bench.receive(CLIENT, Submit(tuple(t.raw for t in transfers[4:])))
+    bench.receive(CLIENT, Submit(tuple(t.raw for t in transactions[4:])))
     assert len(bench.core.mempool) == 6
 
 

@@ -1,4 +1,4 @@
-"""A network in small for edge tests: real genesis, tree, certificates and transfers, and an edge in a test's hands."""
+"""A small network for edge tests: real genesis, tree, certificates and transactions, and an edge in a test's hands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHea
 from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.chain.votes import VoteKind, statement
-from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.money.transfer import SignedTransaction, sign_transfer
 from supervm.protocol.state.account import Account, encode_account
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.wire.payments import AccountProofs, Status
@@ -62,7 +62,7 @@ class World:
         self.trie = QuadTrie()
         self.trie.update({name: encode_account(account) for name, account in self.chain.accounts.items()})
 
-    def transfer(self, sender: int = 0, seq: int = 0, prev: bytes = ZERO_HASH, **changes: int) -> SignedTransfer:
+    def transaction(self, sender: int = 0, seq: int = 0, prev: bytes = ZERO_HASH, **changes: int) -> SignedTransaction:
         return sign_transfer(
             self.senders[sender],
             chain_id=self.chain.chain_id,
@@ -74,11 +74,11 @@ class World:
             valid_until_ms=changes.get("valid_until_ms", self.start_us // 1000 + 10**8),
         )
 
-    def chain_of(self, count: int, sender: int = 0) -> list[SignedTransfer]:
-        transfers: list[SignedTransfer] = []
+    def chain_of(self, count: int, sender: int = 0) -> list[SignedTransaction]:
+        transactions: list[SignedTransaction] = []
         for seq in range(count):
-            transfers.append(self.transfer(sender, seq, transfers[-1].id if transfers else ZERO_HASH))
-        return transfers
+            transactions.append(self.transaction(sender, seq, transactions[-1].id if transactions else ZERO_HASH))
+        return transactions
 
     def set_account(self, account: bytes, state: Account) -> None:
         self.trie.update({account: encode_account(state)})
@@ -134,7 +134,9 @@ class Driver(HandDriver[EdgeNode]):
 
     def statuses(self, peer: bytes) -> list[tuple[bytes, int, str]]:
         return [
-            (item.transfer_id, item.level, item.reason) for message in self.take(Status, peer) for item in message.items
+            (item.transaction_id, item.level, item.reason)
+            for message in self.take(Status, peer)
+            for item in message.items
         ]
 
 

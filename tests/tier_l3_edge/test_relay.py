@@ -28,79 +28,79 @@ from supervm.tier_l3_edge.tables import PENDING, TABLES, PendingRow
 R0, R1, R3, REFUSED, EXPIRED = 0, 1, 3, 10, 11
 
 
-def submit(*transfers: Any) -> Submit:
-    return Submit(tuple(transfer.raw for transfer in transfers))
+def submit(*transactions: Any) -> Submit:
+    return Submit(tuple(transaction.raw for transaction in transactions))
 
 
-def say(level: int, *transfers: Any, reason: str = "") -> Status:
-    return Status(tuple(StatusItem(transfer.id, level, reason) for transfer in transfers))
+def say(level: int, *transactions: Any, reason: str = "") -> Status:
+    return Status(tuple(StatusItem(transaction.id, level, reason) for transaction in transactions))
 
 
 def forwarded(driver: Any, miner: bytes) -> list[bytes]:
-    return [raw for message in driver.take(Submit, miner) for raw in message.transfers]
+    return [raw for message in driver.take(Submit, miner) for raw in message.transactions]
 
 
 def where(driver: Any) -> tuple[bytes, bytes]:
-    """Return the miner that got the transfers, and the other one."""
+    """Return the miner that got the transactions, and the other one."""
     first, second = driver.world.miners
     got = [to for to, message in driver.sent if isinstance(message, Submit)]
     return (first, second) if got[0] == first else (second, first)
 
 
 def test_r0_and_forwarding_wait_for_the_write(world: Any, make: Any) -> None:
-    driver, transfer = make(miners=1), world.transfer()
+    driver, transaction = make(miners=1), world.transaction()
     driver.disk_at_once = False
-    driver.receive(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transaction))
     assert driver.statuses(world.phone) == []
-    driver.receive(world.phone, submit(transfer))  # again, before the write is done
+    driver.receive(world.phone, submit(transaction))  # again, before the write is done
     assert driver.statuses(world.phone) == []
     assert forwarded(driver, world.miners[0]) == []
     driver.disk()
-    assert driver.statuses(world.phone) == [(transfer.id, R0, "")] * 2
-    assert forwarded(driver, world.miners[0]) == [transfer.raw]
+    assert driver.statuses(world.phone) == [(transaction.id, R0, "")] * 2
+    assert forwarded(driver, world.miners[0]) == [transaction.raw]
     assert PENDING.count(driver.store) == 1
 
 
 def test_news_reach_the_phone_and_the_end_clears_the_store(world: Any, make: Any) -> None:
-    driver, transfer = make(), world.transfer()
-    driver.receive(world.phone, submit(transfer))
+    driver, transaction = make(), world.transaction()
+    driver.receive(world.phone, submit(transaction))
     miner, _ = where(driver)
     driver.statuses(world.phone)
-    driver.receive(miner, say(R0, transfer))
+    driver.receive(miner, say(R0, transaction))
     assert driver.statuses(world.phone) == []
-    driver.receive(miner, say(R1, transfer))
-    driver.receive(miner, say(R1, transfer))
-    assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
-    driver.receive(world.phone, submit(transfer))
-    assert driver.statuses(world.phone) == [(transfer.id, R1, "")]
-    driver.receive(miner, say(R3, transfer))
-    assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
+    driver.receive(miner, say(R1, transaction))
+    driver.receive(miner, say(R1, transaction))
+    assert driver.statuses(world.phone) == [(transaction.id, R1, "")]
+    driver.receive(world.phone, submit(transaction))
+    assert driver.statuses(world.phone) == [(transaction.id, R1, "")]
+    driver.receive(miner, say(R3, transaction))
+    assert driver.statuses(world.phone) == [(transaction.id, R3, "")]
     assert PENDING.count(driver.store) == 0
     driver.sent.clear()
-    driver.receive(world.phone, submit(transfer))  # answered from memory
-    assert driver.statuses(world.phone) == [(transfer.id, R3, "")]
+    driver.receive(world.phone, submit(transaction))  # answered from memory
+    assert driver.statuses(world.phone) == [(transaction.id, R3, "")]
     assert driver.sent == []
 
 
 def test_a_fate_is_answered_from_memory_only_for_a_while(world: Any, make: Any) -> None:
-    driver, transfer = make(miners=1), world.transfer()
-    driver.receive(world.phone, submit(transfer))
-    driver.receive(world.miners[0], say(R3, transfer))
+    driver, transaction = make(miners=1), world.transaction()
+    driver.receive(world.phone, submit(transaction))
+    driver.receive(world.miners[0], say(R3, transaction))
     driver.sent.clear()
     driver.now_us += 31_000_000
-    driver.receive(world.phone, submit(transfer))
-    assert forwarded(driver, world.miners[0]) == [transfer.raw]
+    driver.receive(world.phone, submit(transaction))
+    assert forwarded(driver, world.miners[0]) == [transaction.raw]
 
 
 def test_every_peer_that_submitted_is_told(world: Any, make: Any) -> None:
-    driver, transfer = make(miners=1), world.transfer()
+    driver, transaction = make(miners=1), world.transaction()
     other = bytes([9]) * 32
     driver.up(other, 4)
-    driver.receive(world.phone, submit(transfer))
-    driver.receive(other, submit(transfer))
+    driver.receive(world.phone, submit(transaction))
+    driver.receive(other, submit(transaction))
     driver.statuses(other)
-    driver.receive(world.miners[0], say(R1, transfer))
-    assert driver.statuses(world.phone)[-1] == driver.statuses(other)[-1] == (transfer.id, R1, "")
+    driver.receive(world.miners[0], say(R1, transaction))
+    assert driver.statuses(world.phone)[-1] == driver.statuses(other)[-1] == (transaction.id, R1, "")
 
 
 def test_without_miners_it_stores_and_drains_in_order_in_bounded_messages(world: Any, make: Any) -> None:
@@ -112,10 +112,10 @@ def test_without_miners_it_stores_and_drains_in_order_in_bounded_messages(world:
     assert len(driver.statuses(world.phone)) == 900
     driver.up(world.miners[0], 2)
     messages = driver.take(Submit, world.miners[0])
-    assert [len(message.transfers) for message in messages] == [FORWARD_MAX, 900 - FORWARD_MAX]
-    got = [raw for message in messages for raw in message.transfers]
+    assert [len(message.transactions) for message in messages] == [FORWARD_MAX, 900 - FORWARD_MAX]
+    got = [raw for message in messages for raw in message.transactions]
     for chain in chains:
-        raws = [transfer.raw for transfer in chain]
+        raws = [transaction.raw for transaction in chain]
         assert [raw for raw in got if raw in raws] == raws
 
 
@@ -126,7 +126,7 @@ def test_what_is_out_unanswered_is_bounded_and_answers_make_room(world: Any, mak
     for start in range(0, count, FORWARD_MAX):
         driver.receive(world.phone, submit(*chain[start : start + FORWARD_MAX]))
     driver.up(world.miners[0], 2)
-    assert forwarded(driver, world.miners[0]) == [transfer.raw for transfer in chain[:UNANSWERED_MAX]]
+    assert forwarded(driver, world.miners[0]) == [transaction.raw for transaction in chain[:UNANSWERED_MAX]]
     driver.receive(world.miners[0], say(R1, *chain[:60]))
     assert forwarded(driver, world.miners[0]) == [t.raw for t in chain[UNANSWERED_MAX : UNANSWERED_MAX + 60]]
 
@@ -140,17 +140,17 @@ def test_a_miner_without_news_is_left_after_three_seconds(world: Any, make: Any)
     driver.wait(2_900_000)
     assert forwarded(driver, other) == []
     driver.wait(200_000)
-    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+    assert forwarded(driver, other) == [transaction.raw for transaction in chain]
     driver.receive(other, say(R3, *chain))
     assert len(driver.statuses(world.phone)) == 3
-    more = world.transfer(0, 3, chain[-1].id)
+    more = world.transaction(0, 3, chain[-1].id)
     driver.receive(world.phone, submit(more))  # the sender stays with the new one
     assert forwarded(driver, other) == [more.raw]
 
 
 def test_with_one_miner_only_it_submits_again_with_back_off(world: Any, make: Any) -> None:
-    driver, transfer = make(miners=1), world.transfer()
-    driver.receive(world.phone, submit(transfer))
+    driver, transaction = make(miners=1), world.transaction()
+    driver.receive(world.phone, submit(transaction))
     times = []
     for _ in range(120):
         driver.wait(500_000)
@@ -160,10 +160,10 @@ def test_with_one_miner_only_it_submits_again_with_back_off(world: Any, make: An
     assert times[:5] == [500_000, 3_000_000, 9_000_000, 21_000_000, 45_000_000]
 
 
-def test_a_sender_whose_transfers_alone_get_no_answer_moves_to_another_miner(world: Any, make: Any) -> None:
+def test_a_sender_whose_transactions_alone_get_no_answer_moves_to_another_miner(world: Any, make: Any) -> None:
     driver = make()
     driver.down(world.miners[1])
-    censored, others = world.transfer(0), world.chain_of(40, 1)
+    censored, others = world.transaction(0), world.chain_of(40, 1)
     driver.receive(world.phone, submit(censored))
     driver.up(world.miners[1], 2)
     driver.sent.clear()
@@ -176,14 +176,14 @@ def test_a_sender_whose_transfers_alone_get_no_answer_moves_to_another_miner(wor
     assert censored.raw in got
 
 
-def test_when_a_miner_goes_down_its_transfers_go_to_another_at_once(world: Any, make: Any) -> None:
+def test_when_a_miner_goes_down_its_transactions_go_to_another_at_once(world: Any, make: Any) -> None:
     driver, chain = make(), world.chain_of(4)
     driver.receive(world.phone, submit(*chain))
     miner, other = where(driver)
     driver.receive(miner, say(R1, chain[0]))
     driver.sent.clear()
     driver.down(miner)
-    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+    assert forwarded(driver, other) == [transaction.raw for transaction in chain]
 
 
 def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) -> None:
@@ -195,19 +195,19 @@ def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) ->
     store.reopen()
     again = make(store, miners=0)
     again.up(world.miners[1], 2)
-    assert forwarded(again, world.miners[1]) == [transfer.raw for transfer in chain[1:]]
+    assert forwarded(again, world.miners[1]) == [transaction.raw for transaction in chain[1:]]
     again.receive(world.phone, submit(chain[2]))
     assert again.statuses(world.phone) == [(chain[2].id, R0, "")]
-    new = world.transfer(0, 5, chain[-1].id)
+    new = world.transaction(0, 5, chain[-1].id)
     again.receive(world.phone, submit(new))
     again.receive(world.miners[1], say(R3, *chain[1:]))
-    assert [row.transfer for row in PENDING.rows(store)] == [new.raw]
+    assert [row.transaction for row in PENDING.rows(store)] == [new.raw]
 
 
 def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any) -> None:
-    driver, transfer = make(miners=1), world.transfer()
+    driver, transaction = make(miners=1), world.transaction()
     driver.disk_at_once = False
-    driver.receive(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transaction))
     assert driver.statuses(world.phone) == []
     assert PENDING.count(driver.store) == 0
 
@@ -225,17 +225,17 @@ def test_a_database_of_another_network_is_refused_with_a_reason(world: Any, make
 
 @pytest.mark.parametrize("reason", ["overdraft", "conflict", "slot used"])
 def test_a_refusal_is_relayed_and_may_be_outlived(world: Any, make: Any, reason: str) -> None:
-    driver, transfer = make(), world.transfer()
-    driver.receive(world.phone, submit(transfer))
+    driver, transaction = make(), world.transaction()
+    driver.receive(world.phone, submit(transaction))
     miner, other = where(driver)
     driver.statuses(world.phone)
-    driver.receive(miner, say(REFUSED, transfer, reason=reason))
-    assert driver.statuses(world.phone) == [(transfer.id, REFUSED, reason)]
+    driver.receive(miner, say(REFUSED, transaction, reason=reason))
+    assert driver.statuses(world.phone) == [(transaction.id, REFUSED, reason)]
     assert PENDING.count(driver.store) == 0
     driver.sent.clear()
-    driver.receive(world.phone, submit(transfer))  # asked anew, not answered from memory
-    assert driver.statuses(world.phone) == [(transfer.id, R0, "")]
-    assert forwarded(driver, miner) == [transfer.raw]
+    driver.receive(world.phone, submit(transaction))  # asked anew, not answered from memory
+    assert driver.statuses(world.phone) == [(transaction.id, R0, "")]
+    assert forwarded(driver, miner) == [transaction.raw]
     assert forwarded(driver, other) == []
 
 
@@ -246,40 +246,40 @@ def test_an_unknown_predecessor_is_tried_at_one_other_miner(world: Any, make: An
     driver.sent.clear()
     driver.receive(miner, say(REFUSED, chain[1], reason="predecessor unknown"))
     assert driver.statuses(world.phone) == []
-    assert forwarded(driver, other) == [transfer.raw for transfer in chain]
+    assert forwarded(driver, other) == [transaction.raw for transaction in chain]
     driver.receive(other, say(REFUSED, chain[1], reason="predecessor unknown"))
     assert driver.statuses(world.phone) == [(chain[1].id, REFUSED, "predecessor unknown")]
 
 
 def test_a_busy_miner_is_tried_again_and_never_ends_a_promise(world: Any, make: Any) -> None:
-    driver, transfer = make(), world.transfer()
-    driver.receive(world.phone, submit(transfer))
+    driver, transaction = make(), world.transaction()
+    driver.receive(world.phone, submit(transaction))
     miner, other = where(driver)
     driver.sent.clear()
-    driver.receive(miner, say(REFUSED, transfer, reason="busy"))
-    assert forwarded(driver, other) == [transfer.raw]
-    driver.receive(other, say(REFUSED, transfer, reason="busy"))
+    driver.receive(miner, say(REFUSED, transaction, reason="busy"))
+    assert forwarded(driver, other) == [transaction.raw]
+    driver.receive(other, say(REFUSED, transaction, reason="busy"))
     driver.wait(1_000_000)
     assert driver.statuses(world.phone) == []
-    assert set(forwarded(driver, other) + forwarded(driver, miner)) == {transfer.raw}
+    assert set(forwarded(driver, other) + forwarded(driver, miner)) == {transaction.raw}
     assert PENDING.count(driver.store) == 1
 
 
 def test_a_miner_has_no_say_about_what_it_was_not_sent(world: Any, make: Any) -> None:
-    driver, transfer = make(), world.transfer()
-    driver.receive(world.phone, submit(transfer))
+    driver, transaction = make(), world.transaction()
+    driver.receive(world.phone, submit(transaction))
     _, other = where(driver)
     driver.statuses(world.phone)
     for level in (R1, R3, REFUSED, EXPIRED):
-        driver.receive(other, say(level, transfer))
+        driver.receive(other, say(level, transaction))
     assert driver.statuses(world.phone) == []
     assert PENDING.count(driver.store) == 1
 
 
 def test_a_miner_that_genesis_does_not_name_is_only_a_client(world: Any, make: Any) -> None:
-    driver, transfer, stranger = make(miners=0), world.transfer(), bytes([5]) * 32
+    driver, transaction, stranger = make(miners=0), world.transaction(), bytes([5]) * 32
     driver.up(stranger, 2)
-    driver.receive(world.phone, submit(transfer))
+    driver.receive(world.phone, submit(transaction))
     assert driver.take(Submit, stranger) == []
     assert driver.take(EdgeRegistration, stranger) == []
 
@@ -289,7 +289,7 @@ def test_load_decides_where_a_new_sender_goes(world: Any, make: Any) -> None:
     driver.receive(world.miners[0], Heartbeat(1, 90, 0, 0))
     driver.receive(world.miners[1], Heartbeat(1, 10, 0, 0))
     for sender in range(4):
-        driver.receive(world.phone, submit(world.transfer(sender)))
+        driver.receive(world.phone, submit(world.transaction(sender)))
     assert len(forwarded(driver, world.miners[1])) == 4
 
 
@@ -303,7 +303,7 @@ def test_every_miner_is_told_where_the_edge_is_paid(world: Any, make: Any) -> No
 
 def test_what_is_refused_here_says_why(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    good = world.transfer()
+    good = world.transaction()
     broken = good.raw[:-1] + bytes([good.raw[-1] ^ 1])
     foreign = sign_transfer(
         world.senders[0], chain_id=bytes(32), seq=0, prev=ZERO_HASH, to=world.payee, amount=1, fee=1, valid_until_ms=1
@@ -323,20 +323,20 @@ def test_a_flood_of_garbage_ends_the_connection_and_nothing_else(world: Any, mak
     for _ in range(10):
         driver.receive(attacker, Submit((b"garbage" * 20,)))
         driver.receive(attacker, GetBlocks(0))
-    assert driver.hung_up == {attacker: "bad-transfers"} or driver.hung_up == {attacker: "direction"}
-    driver.receive(world.phone, submit(world.transfer()))
+    assert driver.hung_up == {attacker: "bad-transactions"} or driver.hung_up == {attacker: "direction"}
+    driver.receive(world.phone, submit(world.transaction()))
     assert forwarded(driver, world.miners[0])
 
 
 def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> None:
-    rates = {**DEFAULT_RATES, "transfers": Rate(1, 3)}
+    rates = {**DEFAULT_RATES, "transactions": Rate(1, 3)}
     driver = make(options=EdgeOptions(rates=rates), miners=0)
     chain = world.chain_of(5)
     driver.receive(world.phone, submit(*chain))
     answers = driver.statuses(world.phone)
     assert sorted(answers, key=lambda item: item[1]) == [
-        *((transfer.id, R0, "") for transfer in chain[:3]),
-        *((transfer.id, REFUSED, "busy") for transfer in chain[3:]),
+        *((transaction.id, R0, "") for transaction in chain[:3]),
+        *((transaction.id, REFUSED, "busy") for transaction in chain[3:]),
     ]
     driver.wait(1_000_000)
     driver.receive(world.phone, submit(chain[3]))
@@ -349,25 +349,25 @@ def test_rates_and_the_store_are_bounded_with_busy(world: Any, make: Any) -> Non
 
 
 def test_a_peer_with_a_wrong_clock_may_read_but_not_submit(world: Any, make: Any) -> None:
-    driver, odd, transfer = make(miners=1), bytes([7]) * 32, world.transfer()
+    driver, odd, transaction = make(miners=1), bytes([7]) * 32, world.transaction()
     driver.up(odd, 4, clock_offset_ms=-30_001)
-    driver.receive(odd, submit(transfer))
-    assert driver.statuses(odd) == [(transfer.id, REFUSED, "clock")]
+    driver.receive(odd, submit(transaction))
+    assert driver.statuses(odd) == [(transaction.id, REFUSED, "clock")]
     driver.receive(odd, Subscribe((world.payee,)))
     assert driver.take(Subscribe, world.miners[0]) == [Subscribe((world.payee,))]
 
 
 def test_a_fresh_proof_refuses_what_can_never_execute(world: Any, make: Any) -> None:
     driver, sender = make(miners=1), world.senders[0].public
-    used, rival = world.transfer(0, 0, amount=5), world.transfer(0, 0, amount=6)
+    used, rival = world.transaction(0, 0, amount=5), world.transaction(0, 0, amount=6)
     world.set_account(sender, Account(50, 1, used.id, 0))
     driver.receive(world.phone, Subscribe((sender,)))
     driver.receive(world.miners[0], world.proofs(1, driver.now_us, sender))
-    too_much = world.transfer(0, 1, used.id, amount=50)
+    too_much = world.transaction(0, 1, used.id, amount=50)
     driver.receive(world.phone, submit(used, rival, too_much))
     assert driver.statuses(world.phone) == [
         (used.id, R3, ""),
-        (rival.id, REFUSED, "slot used: another transfer of the sender has this number"),
+        (rival.id, REFUSED, "slot used: another transaction of the sender has this number"),
         (too_much.id, REFUSED, "overdraft: amount and fee are 51, the balance 50"),
     ]
     driver.now_us += 10_000_000  # nothing new for long: the proof says no longer what is
@@ -384,9 +384,9 @@ def test_a_slot_far_back_is_left_to_the_miner(world: Any, make: Any) -> None:
     assert forwarded(driver, world.miners[0]) == [chain[0].raw]
 
 
-def test_an_expired_transfer_is_not_taken(world: Any, make: Any) -> None:
+def test_an_expired_transaction_is_not_taken(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    late = world.transfer(valid_until_ms=world.start_us // 1000 - 1)
+    late = world.transaction(valid_until_ms=world.start_us // 1000 - 1)
     driver.receive(world.phone, Subscribe((world.payee,)))
     driver.receive(world.miners[0], world.proofs(1, driver.now_us, world.payee))
     driver.receive(world.phone, submit(late))
@@ -395,11 +395,11 @@ def test_an_expired_transfer_is_not_taken(world: Any, make: Any) -> None:
 
 def test_statistics_are_answered(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.receive(world.phone, submit(world.transfer()))
+    driver.receive(world.phone, submit(world.transaction()))
     request = msgspec.json.decode(b'{"request":"statistics"}', type=Request)
     assert request == Statistics()
     (reply,) = driver.core.step(driver.now_us, Command(1, request))
-    assert reply.value["transfers"]["pending"] == 1
+    assert reply.value["transactions"]["pending"] == 1
     assert list(reply.value["cache"]) == ["hits", "misses", "evictions", "entries", "bytes", "bytes_max"]
     (reply,) = driver.core.step(driver.now_us, Command(2, msgspec.json.decode(b'{"request":"info"}', type=Request)))
     assert reply.value["tier"] == 3

@@ -1,4 +1,4 @@
-"""Whatever peers do and in whatever order: the core never raises, and no acknowledged transfer is lost."""
+"""Whatever peers do and in whatever order: the core never raises, and no acknowledged transaction is lost."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ ACTIONS = st.lists(
 def test_what_was_acknowledged_is_kept_and_delivered(
     world: Any, make: Any, durable_at_once: bool, actions: list[tuple[str, int, int]]
 ) -> None:
-    transfers = [*world.chain_of(6, 0), *world.chain_of(6, 1)]
+    transactions = [*world.chain_of(6, 0), *world.chain_of(6, 1)]
     driver = make()
     driver.disk_at_once = durable_at_once
     acknowledged: dict[bytes, bytes] = {}
@@ -80,13 +80,13 @@ def test_what_was_acknowledged_is_kept_and_delivered(
     def listen() -> None:
         for identity, level, _ in driver.statuses(world.phone):
             if level in (0, 1):
-                acknowledged[identity] = next(item.raw for item in transfers if item.id == identity)
+                acknowledged[identity] = next(item.raw for item in transactions if item.id == identity)
                 ended.pop(identity, None)
             else:
                 acknowledged.pop(identity, None)
 
     def on_disk() -> set[bytes]:
-        stored = {row.transfer for row in PENDING.rows(driver.store)}
+        stored = {row.transaction for row in PENDING.rows(driver.store)}
         for identity, raw in ended.items():
             if raw not in stored:
                 acknowledged.pop(identity, None)
@@ -95,10 +95,10 @@ def test_what_was_acknowledged_is_kept_and_delivered(
     for action, which, level in actions:
         miner = world.miners[which % 2]
         if action == "submit":
-            driver.receive(world.phone, Submit((transfers[which].raw, transfers[-which].raw)))
+            driver.receive(world.phone, Submit((transactions[which].raw, transactions[-which].raw)))
         elif action == "status":
             reason = ("overdraft", "busy", "predecessor unknown")[which % 3]
-            driver.receive(miner, Status((StatusItem(transfers[which].id, level, reason),)))
+            driver.receive(miner, Status((StatusItem(transactions[which].id, level, reason),)))
         elif action == "up":
             driver.up(miner, 2)
         elif action == "down":
@@ -113,7 +113,7 @@ def test_what_was_acknowledged_is_kept_and_delivered(
             driver.disk_at_once = durable_at_once
         listen()
         if action == "status" and level >= 3:
-            ended[transfers[which].id] = transfers[which].raw
+            ended[transactions[which].id] = transactions[which].raw
         stored = on_disk()
         if durable_at_once:
             assert stored == set(acknowledged.values())
@@ -127,6 +127,6 @@ def test_what_was_acknowledged_is_kept_and_delivered(
         driver.down(miner)
     driver.sent.clear()
     driver.up(world.miners[0], 2)
-    got = [raw for message in driver.take(Submit, world.miners[0]) for raw in message.transfers]
+    got = [raw for message in driver.take(Submit, world.miners[0]) for raw in message.transactions]
     assert set(got) >= set(acknowledged.values())
     assert len(set(got)) == len(got)

@@ -79,7 +79,7 @@ class EdgeCore:
     def step(self, now_us: int, event: Input) -> list[Effect]:
         if isinstance(event, Received):
             if isinstance(event.message, Submit):
-                raws = event.message.transfers
+                raws = event.message.transactions
                 self.network.seal(raws, ts_ms=now_us // 1000)
                 ids = [self.network.parse(raw).id for raw in raws]
                 self.outbox.send(event.peer, Status(tuple(StatusItem(i, LEVEL_R0, "") for i in ids)))

@@ -183,7 +183,7 @@ def test_rows_of_one_request_are_one_write_and_a_key_pays_once():
     answer = phone.call(PayMany(rows))
     assert len({p["id"] for p in answer["payments"]}) == 1_200
     messages = phone.take(Submit)
-    assert [len(m.transfers) for m in messages] == [FORWARD_MAX, FORWARD_MAX, 1_200 - 2 * FORWARD_MAX]
+    assert [len(m.transactions) for m in messages] == [FORWARD_MAX, FORWARD_MAX, 1_200 - 2 * FORWARD_MAX]
     again = phone.call(PayMany(rows))
     assert [p["id"] for p in again["payments"]] == [p["id"] for p in answer["payments"]]
     assert phone.submitted() == []
@@ -386,7 +386,7 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
 def submitted_to(phone: Phone, edge: bytes) -> int:
     """How many payments went to an edge since the last time that somebody asked."""
     asked, phone.sent = phone.sent, []
-    return sum(len(message.transfers) for peer, message in asked if peer == edge and isinstance(message, Submit))
+    return sum(len(message.transactions) for peer, message in asked if peer == edge and isinstance(message, Submit))
 
 
 @pytest.mark.parametrize("level", [LEVEL_REFUSED, LEVEL_EXPIRED])

@@ -4,8 +4,8 @@ Nothing here is a stand-in: the keys sign, the certificates verify, and the bloc
 is the way in:
 
     chain = make_test_chain(validators=4, allocations={"alice": 1_000})
-    transfer = chain.transfer("alice", chain.account("bob"), amount=5)
-    batch = chain.batch([transfer])
+    transaction = chain.transaction("alice", chain.account("bob"), amount=5)
+    batch = chain.batch([transaction])
     block = chain.block(chain.genesis_header, view=1, refs=[chain.batch_certificate(batch)])
     check_block(block, chain.genesis_header, chain.rules)
 """
@@ -40,12 +40,12 @@ from supervm.protocol.chain.set_change import SetChange
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
 from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, sign_transfer
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, sign_transfer
 
 GENESIS_TIME_MS = 1_700_000_000_000
 """Time of every test genesis."""
 VALID_UNTIL_MS = GENESIS_TIME_MS + 96 * 3_600_000
-"""Default validity of test transfers: 96 h after genesis."""
+"""Default validity of test transactions: 96 h after genesis."""
 
 
 def test_key(name: str) -> SigningKey:
@@ -71,7 +71,7 @@ class TestChain:
         validator_keys: vote keys in index order.
         miner_keys: node keys of the registered miners.
         node_keys: node keys of the validators, in index order.
-        heads: next (seq, prev) of each sender that `transfer` has signed for.
+        heads: next (seq, prev) of each sender that `transaction` has signed for.
     """
 
     __test__ = False
@@ -118,9 +118,10 @@ class TestChain:
         """Return the account id of `name`."""
         return test_key(name).public
 
-    # --- transfers and batches ---------------------------------------------------------------------------------------
+    # --- transactions and batches
+    # ---------------------------------------------------------------------------------------
 
-    def transfer(
+    def transaction(
         self,
         sender: str,
         to: bytes,
@@ -131,8 +132,8 @@ class TestChain:
         prev: bytes | None = None,
         valid_until_ms: int = VALID_UNTIL_MS,
         payload: bytes = b"",
-    ) -> SignedTransfer:
-        """Sign a transfer; without `seq` and `prev` it follows the last one that was signed here for `sender`."""
+    ) -> SignedTransaction:
+        """Sign a transaction; without `seq` and `prev` it follows the last one that was signed here for `sender`."""
         key = test_key(sender)
         next_seq, head = self.heads.get(key.public, (0, ZERO_HASH))
         signed = sign_transfer(
@@ -152,7 +153,7 @@ class TestChain:
 
     def batch(
         self,
-        transfers: Sequence[SignedTransfer],
+        transactions: Sequence[SignedTransaction],
         *,
         miner: int = 0,
         edges: tuple[bytes, ...] = (),
@@ -160,14 +161,14 @@ class TestChain:
         epoch: int = 0,
     ) -> Batch:
         """Build and sign a batch of the miner with index `miner`; without `edge_of` no edge brought anything."""
-        raws = tuple(transfer.raw for transfer in transfers)
+        raws = tuple(transaction.raw for transaction in transactions)
         edge_of = bytes([NO_EDGE]) * len(raws) if edge_of is None else edge_of
         key = self.miner_keys[miner]
         header = batch_header(self.chain_id, epoch, key.public, edges, raws, edge_of)
         return Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
 
     def batch_vote(self, batch: Batch, signer: int, bits: int | None = None) -> BatchVote:
-        """Return a validator's vote on a batch, for all its transfers unless `bits` says which."""
+        """Return a validator's vote on a batch, for all its transactions unless `bits` says which."""
         header = batch.header
         bitmap = bitmap_bytes((1 << header.count) - 1 if bits is None else bits, header.count)
         message = batch_vote_statement(self.chain_id, header.epoch, header.digest, header.count, bitmap)
@@ -188,12 +189,12 @@ class TestChain:
         )
 
     def certified(self, batch: Batch, certificate: BatchCertificate | None = None) -> CertifiedBatch:
-        """Return what `execute_block` takes; without a certificate every transfer is certified."""
+        """Return what `execute_block` takes; without a certificate every transaction is certified."""
         bits = (1 << batch.header.count) - 1
         if certificate is not None:
             bits = certified_bits(certificate, self.validators)
-        transfers = [parse_transfer(raw, self.chain_id) for raw in batch.transfers]
-        return CertifiedBatch(batch.header, transfers, batch.edge_of, bits)
+        transactions = [parse_transaction(raw, self.chain_id) for raw in batch.transactions]
+        return CertifiedBatch(batch.header, transactions, batch.edge_of, bits)
 
     # --- votes and certificates --------------------------------------------------------------------------------------
 

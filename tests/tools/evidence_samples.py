@@ -18,7 +18,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
 from supervm.protocol.chain.header import BlockHeader, Justification
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT
 A, B = b"a" * 32, b"b" * 32
@@ -49,11 +49,11 @@ def misjustified(chain: TestChain) -> dict[str, BadJustification]:
     return {name: justification_evidence(chain.block(head, view=4, just=just), head) for name, just in wrong.items()}
 
 
-def faulty_entries(chain: TestChain) -> dict[str, SignedTransfer]:
+def faulty_entries(chain: TestChain) -> dict[str, SignedTransaction]:
     """Return entries that no honest miner puts into a batch, as `TestChain.batch` takes them."""
-    good = chain.transfer("alice", chain.account("bob"), seq=0, prev=bytes(32))
-    elsewhere = make_test_chain(4, {"alice": 7}).transfer("alice", chain.account("bob"))
-    other = chain.transfer("alice", chain.account("bob"), 2, seq=0, prev=bytes(32))
+    good = chain.transaction("alice", chain.account("bob"), seq=0, prev=bytes(32))
+    elsewhere = make_test_chain(4, {"alice": 7}).transaction("alice", chain.account("bob"))
+    other = chain.transaction("alice", chain.account("bob"), 2, seq=0, prev=bytes(32))
     return {
         "another's signature": changed(good, raw=good.raw[:-64] + other.raw[-64:]),
         "other chain": elsewhere,
@@ -62,10 +62,10 @@ def faulty_entries(chain: TestChain) -> dict[str, SignedTransfer]:
     }
 
 
-def batch_with(chain: TestChain, entry: SignedTransfer) -> Batch:
-    """Return a batch of five transfers of miner 1, of which the fourth is `entry`."""
+def batch_with(chain: TestChain, entry: SignedTransaction) -> Batch:
+    """Return a batch of five transactions of miner 1, of which the fourth is `entry`."""
     bob = chain.account("bob")
-    good = [chain.transfer("bob", bob, 1, seq=seq, prev=bytes(32)) for seq in range(4)]
+    good = [chain.transaction("bob", bob, 1, seq=seq, prev=bytes(32)) for seq in range(4)]
     return chain.batch([*good[:3], entry, good[3]], miner=1)
 
 

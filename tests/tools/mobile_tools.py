@@ -14,7 +14,7 @@ from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.light.client import Anchor, LightClient, ProvedAccount, anchor_of
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.node import MobileNode, Settings
@@ -26,7 +26,7 @@ START_US = GENESIS_TIME_MS * 1000 + 10 * SECOND_US
 
 
 class Network:
-    """What stands above a phone: transfers handed in are executed by the next block."""
+    """What stands above a phone: transactions handed in are executed by the next block."""
 
     def __init__(self, *, tools: TestChain | None = None, **funds: int) -> None:
         self.tools = tools or make_test_chain(4, funds or {"alice": 1_000_000, "bob": 1_000_000})
@@ -41,12 +41,12 @@ class Network:
     def account(self, name: str) -> bytes:
         return test_key(name).public
 
-    def parse(self, raw: bytes) -> SignedTransfer:
-        return parse_transfer(raw, self.chain.chain_id)
+    def parse(self, raw: bytes) -> SignedTransaction:
+        return parse_transaction(raw, self.chain.chain_id)
 
-    def seal(self, transfers: Sequence[SignedTransfer | bytes] = (), *, ts_ms: int | None = None) -> None:
-        """Make, finalise, execute and certify one block with these transfers."""
-        parsed = [self.parse(item) if isinstance(item, bytes) else item for item in transfers]
+    def seal(self, transactions: Sequence[SignedTransaction | bytes] = (), *, ts_ms: int | None = None) -> None:
+        """Make, finalise, execute and certify one block with these transactions."""
+        parsed = [self.parse(item) if isinstance(item, bytes) else item for item in transactions]
         batches, refs = [], []
         if parsed:
             batch = self.tools.batch(parsed)
@@ -72,9 +72,9 @@ class Network:
         match message:
             case Subscribe(accounts) | GetAccounts(accounts):
                 return [self.proofs(accounts)]
-            case GetReceipt(transfer_id):
-                proof = self.ledger.prove_receipt(transfer_id, self.checkpoint)
-                return [ReceiptAnswer(transfer_id, proof or b"")]
+            case GetReceipt(transaction_id):
+                proof = self.ledger.prove_receipt(transaction_id, self.checkpoint)
+                return [ReceiptAnswer(transaction_id, proof or b"")]
             case _:
                 return []
 
@@ -107,8 +107,8 @@ class Phone(HandDriver[MobileNode]):
         self.restart(self._make)
 
     def submitted(self) -> list[bytes]:
-        """Return and forget the transfers that were sent."""
-        return [raw for message in self.take(Submit) for raw in message.transfers]
+        """Return and forget the transactions that were sent."""
+        return [raw for message in self.take(Submit) for raw in message.transactions]
 
 
 def make_queue(network: Network, store: MemoryStore, names: Sequence[str] = ("alice",)) -> PaymentQueue:

@@ -37,16 +37,16 @@ def sample_chain() -> TestChain:
 
 
 def sample_batch(chain: TestChain) -> Batch:
-    """Return a batch of five transfers of which an edge brought the first, the third and the fourth."""
+    """Return a batch of five transactions of which an edge brought the first, the third and the fourth."""
     carol, edge = chain.account("carol"), chain.account("edge-payout")
-    transfers = [
-        chain.transfer("alice", carol, 300, 7),
-        chain.transfer("alice", carol, 1, 1, payload=b"invoice 42"),
-        chain.transfer("bob", chain.account("alice"), 2**33, 1_000),
-        chain.transfer("bob", chain.account("bob"), 5, 3, payload=bytes(range(256))),
-        chain.transfer("bob", carol, 24, 24),
+    transactions = [
+        chain.transaction("alice", carol, 300, 7),
+        chain.transaction("alice", carol, 1, 1, payload=b"invoice 42"),
+        chain.transaction("bob", chain.account("alice"), 2**33, 1_000),
+        chain.transaction("bob", chain.account("bob"), 5, 3, payload=bytes(range(256))),
+        chain.transaction("bob", carol, 24, 24),
     ]
-    return chain.batch(transfers, edges=(edge,), edge_of=bytes([0, NO_EDGE, 0, 0, NO_EDGE]))
+    return chain.batch(transactions, edges=(edge,), edge_of=bytes([0, NO_EDGE, 0, 0, NO_EDGE]))
 
 
 def agreed_samples() -> dict[str, Agreed]:
@@ -110,7 +110,7 @@ def agreed_samples() -> dict[str, Agreed]:
     alice = chain.account("alice")
     receipts = [encode(receipt) for receipt in result.receipts]
     samples: list[Agreed] = [
-        executed.transfers[1].body,
+        executed.transactions[1].body,
         chain.validators.members[2],
         ValidatorList(1, chain.validators.members),
         chain.vote(2, VoteKind.NULLIFY, 9),
@@ -137,7 +137,7 @@ def agreed_samples() -> dict[str, Agreed]:
         chain.chain.parameters,
         chain.chain.genesis,
         AccountLeaf(1, *result.changes[alice]),
-        Receipt(1, executed.transfers[0].id, 1, 7, 1, 0),
+        Receipt(1, executed.transactions[0].id, 1, 7, 1, 0),
         BlockReceipts(1, result.receipts),
         sign_edge_record(test_key("edge-node"), chain.chain_id, chain.account("edge-payout"), 3),
         anchor_of(chain.chain),

@@ -16,7 +16,7 @@ from supervm.protocol.chain.genesis import Genesis
 from supervm.protocol.chain.header import BlockHeader, Justification
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet, leader_permutation
 from supervm.protocol.chain.votes import Certificate, Vote
-from supervm.protocol.money.transfer import Transfer, transfer_id
+from supervm.protocol.money.transfer import Transfer, transaction_id
 from supervm.protocol.state.account import POOLS
 from supervm.protocol.wire.frames import encode_message
 
@@ -25,7 +25,7 @@ def digest_of(value: Agreed, chain_id: bytes) -> bytes | None:
     """Return the digest the protocol knows a value by - its name, or what its signatures cover - if there is one."""
     match value:
         case Transfer():
-            return transfer_id(encode(value))
+            return transaction_id(encode(value))
         case BatchHeader():
             return value.digest
         case BlockHeader() | CheckpointHeader():

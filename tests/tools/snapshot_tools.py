@@ -25,7 +25,7 @@ from supervm.protocol.chain.controls import progress_after
 from supervm.protocol.chain.epoch import next_epoch
 from supervm.protocol.chain.set_change import proposed_set
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
@@ -35,7 +35,7 @@ EVERY = 8
 """Blocks of an epoch."""
 TABLES = (*LEDGER_TABLES, *CHANGE_TABLES)
 
-Step = tuple[Block, list[CertifiedBatch], list[SignedTransfer]]
+Step = tuple[Block, list[CertifiedBatch], list[SignedTransaction]]
 
 
 def many_accounts(count: int) -> tuple[TestChain, list[Step]]:
@@ -50,7 +50,7 @@ def many_accounts(count: int) -> tuple[TestChain, list[Step]]:
     parent, rules = chain.genesis_header, chain.rules
     for number in range(count):
         height = number + 1
-        made = [chain.transfer("alice", chain.account(f"to{number}-{i}"), amount=7, fee=9) for i in range(9)]
+        made = [chain.transaction("alice", chain.account(f"to{number}-{i}"), amount=7, fee=9) for i in range(9)]
         batch = chain.batch(made, epoch=epoch.number)
         change = None
         ready: OwnSignatures = ()

@@ -1,8 +1,8 @@
 """What peers of an L1 may cost it (docs/messages.md, Budgets): units are microseconds of one core.
 
 Catching up and batches are refunded as far as they turn out to be of use, so their rates bound what is useless: blocks
-that are known, batches of transfers that cannot run. Strangers - other L1 nodes that follow, or whose set has not come
-yet - share a twentieth of a core.
+that are known, batches of transactions that cannot run. Strangers - other L1 nodes that follow, or whose set has not
+come yet - share a twentieth of a core.
 """
 
 from __future__ import annotations

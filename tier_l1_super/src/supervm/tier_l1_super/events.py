@@ -40,17 +40,17 @@ class Fork(Event, frozen=True):
 
 
 class Solvency(Event, frozen=True):
-    """A certified transfer could not be executed, which certification should make impossible.
+    """A certified transaction could not be executed, which certification should make impossible.
 
     Attributes:
-        transfer: its id, hexadecimal.
+        transaction: its id, hexadecimal.
         height: of the block that refers to it.
     """
 
     NAME = "solvency"
     LEVEL = "error"
 
-    transfer: str
+    transaction: str
     height: int
 
 
@@ -59,7 +59,7 @@ class Executed(Event, frozen=True):
 
     Attributes:
         height: of the block.
-        receipts: transfers in it that were executed.
+        receipts: transactions in it that were executed.
         state_root: of the state after it, hexadecimal.
     """
 
@@ -129,12 +129,12 @@ class DatabaseOlderThanLog(Event, frozen=True):
 
 
 class Conflict(Event, frozen=True):
-    """A second transfer came for a slot that is promised to another.
+    """A second transaction came for a slot that is promised to another.
 
     Attributes:
         sender: whose slot, a key in hexadecimal.
         seq: number of the slot.
-        id: of the transfer that was refused, hexadecimal.
+        id: of the transaction that was refused, hexadecimal.
     """
 
     NAME = "conflict"

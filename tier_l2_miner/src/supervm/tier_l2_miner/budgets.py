@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from supervm.common.parts.buckets import Rate
-from supervm.common.parts.costs import ACCOUNT, TRANSFER
+from supervm.common.parts.costs import ACCOUNT, TRANSACTION
 from supervm.common.parts.manners import Budget, Rank
 
 from .options import MinerOptions
@@ -14,7 +14,7 @@ from .options import MinerOptions
 def budgets(options: MinerOptions) -> Mapping[Rank, Budget]:
     """Return the budgets by rank: edges submit and ask, validators answer and vote; anybody else has nothing to say."""
     questions = options.query_rate * ACCOUNT
-    edge, other = options.submit_rate_edge * TRANSFER, options.submit_rate_other * TRANSFER
+    edge, other = options.submit_rate_edge * TRANSACTION, options.submit_rate_other * TRANSACTION
     return {
         Rank.MEMBER: Budget(
             {
@@ -28,7 +28,7 @@ def budgets(options: MinerOptions) -> Mapping[Rank, Budget]:
         Rank.NAMED: Budget(
             {
                 "link": Rate(50_000, 500_000),
-                "transfers": Rate(edge, 2 * edge),
+                "transactions": Rate(edge, 2 * edge),
                 "accounts": Rate(questions, 2 * questions),
                 "receipts": Rate(questions, 2 * questions),
                 "history": Rate(20_000, 200_000),
@@ -38,7 +38,7 @@ def budgets(options: MinerOptions) -> Mapping[Rank, Budget]:
         Rank.STRANGER: Budget(
             {
                 "link": Rate(2_000, 20_000),
-                "transfers": Rate(other, 2 * other),
+                "transactions": Rate(other, 2 * other),
                 "accounts": Rate(questions, 2 * questions),
                 "receipts": Rate(questions, 2 * questions),
                 "answers": Rate(50_000, 8_000_000),

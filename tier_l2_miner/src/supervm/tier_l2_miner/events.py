@@ -10,15 +10,15 @@ class Batch(Event, frozen=True):
 
     Attributes:
         digest: of its header, hexadecimal.
-        transfers: how many are in it.
-        bytes: size of its transfers.
+        transactions: how many are in it.
+        bytes: size of its transactions.
     """
 
     NAME = "batch"
     LEVEL = "debug"
 
     digest: str
-    transfers: int
+    transactions: int
     bytes: int
 
 
@@ -27,8 +27,8 @@ class Certificate(Event, frozen=True):
 
     Attributes:
         digest: of the batch's header, hexadecimal.
-        certified: its transfers that a quorum voted for.
-        transfers: how many are in it.
+        certified: its transactions that a quorum voted for.
+        transactions: how many are in it.
     """
 
     NAME = "certificate"
@@ -36,37 +36,37 @@ class Certificate(Event, frozen=True):
 
     digest: str
     certified: int
-    transfers: int
+    transactions: int
 
 
 class Executed(Event, frozen=True):
-    """A block with transfers was executed here.
+    """A block with transactions was executed here.
 
     Attributes:
         height: of the block.
-        transfers: how many were executed.
+        transactions: how many were executed.
     """
 
     NAME = "executed"
     LEVEL = "debug"
 
     height: int
-    transfers: int
+    transactions: int
 
 
 class Solvency(Event, frozen=True):
-    """Certified transfers could not be executed, which certification should make impossible.
+    """Certified transactions could not be executed, which certification should make impossible.
 
     Attributes:
         height: of the block that refers to them.
-        transfers: how many.
+        transactions: how many.
     """
 
     NAME = "solvency"
     LEVEL = "error"
 
     height: int
-    transfers: int
+    transactions: int
 
 
 class Epoch(Event, frozen=True):

@@ -1,8 +1,8 @@
 """The L2 node core: a shell, and a part per subject of a miner (architecture.md 2, 6).
 
 An input goes to the part it concerns; then, whatever it was, the parts settle in their order: blocks whose bodies are
-here are executed, mempool, batches and clients follow, batches are cut, proofs pushed. What is said of transfers leaves
-last, once per peer.
+here are executed, mempool, batches and clients follow, batches are cut, proofs pushed. What is said of transactions
+leaves last, once per peer.
 
 Who is a validator is read from the chain, by the node id that the link has proved, never from what a peer says it is.
 """

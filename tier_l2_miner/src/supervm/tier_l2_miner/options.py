@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from supervm.common.contract.options import OptionSpec, OptionValue, one_table
-from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 
 from .more import MORE
 
@@ -17,14 +17,15 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds and delays of one miner; times in microseconds, rates per second.
 
     Attributes:
-        mempool_transfers_max: transfers held at once, whatever their state; more are refused as "busy". A quarter of
+        mempool_transactions_max: transactions held at once, whatever their state; more are refused as "busy". A quarter
+        of
             this and of the bytes is for those that cannot be batched yet.
         mempool_bytes_max: their canonical bytes together.
-        batch_transfers_max: transfers per batch, 1 .. 2,000.
-        batch_wait_us: how long the first waiting transfer waits for company.
+        batch_transactions_max: transactions per batch, 1 .. 2,000.
+        batch_wait_us: how long the first waiting transaction waits for company.
         batches_open_max: batches not yet executed before new ones are held back.
-        unverified_max: transfers handed to signature verification and not yet answered.
-        submit_rate_edge: transfers per second that one L3 may submit; its burst is twice that.
+        unverified_max: transactions handed to signature verification and not yet answered.
+        submit_rate_edge: transactions per second that one L3 may submit; its burst is twice that.
         submit_rate_other: the same for every other peer.
         query_rate: accounts per second that one peer may ask for.
         subscriptions_max: accounts that one connection may subscribe.
@@ -33,9 +34,9 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         receipts_kept: heights whose receipts are kept.
     """
 
-    mempool_transfers_max: int = 100_000
+    mempool_transactions_max: int = 100_000
     mempool_bytes_max: int = 64 << 20
-    batch_transfers_max: int = BATCH_TRANSFERS_MAX
+    batch_transactions_max: int = BATCH_TRANSACTIONS_MAX
     batch_wait_us: int = 50_000
     batches_open_max: int = 16
     unverified_max: int = 8_192
@@ -51,22 +52,24 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _DEFAULT: Final = MinerOptions()
 
 MEMPOOL_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "mempool_transfers_max": OptionSpec(
+    "mempool_transactions_max": OptionSpec(
         int,
-        _DEFAULT.mempool_transfers_max,
-        "transfers held at once, at most a quarter of them unable to run; more are busy",
+        _DEFAULT.mempool_transactions_max,
+        "transactions held at once, at most a quarter of them unable to run; more are busy",
         1,
         10**7,
     ),
     "mempool_bytes_max": OptionSpec(
-        int, _DEFAULT.mempool_bytes_max, "bytes of transfers held at once", 1 << 16, 1 << 34
+        int, _DEFAULT.mempool_bytes_max, "bytes of transactions held at once", 1 << 16, 1 << 34
     ),
 }
 """Keys about what waits."""
 BATCH_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "batch_transfers_max": OptionSpec(int, _DEFAULT.batch_transfers_max, "transfers per batch", 1, BATCH_TRANSFERS_MAX),
+    "batch_transactions_max": OptionSpec(
+        int, _DEFAULT.batch_transactions_max, "transactions per batch", 1, BATCH_TRANSACTIONS_MAX
+    ),
     "batch_wait_us": OptionSpec(
-        int, _DEFAULT.batch_wait_us, "microseconds that a first transfer waits for company", 0, 10_000_000
+        int, _DEFAULT.batch_wait_us, "microseconds that a first transaction waits for company", 0, 10_000_000
     ),
     "batches_open_max": OptionSpec(
         int, _DEFAULT.batches_open_max, "batches not executed yet before new ones are held back", 1, 256
@@ -74,12 +77,14 @@ BATCH_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys about batches."""
 INTAKE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "unverified_max": OptionSpec(int, _DEFAULT.unverified_max, "transfers in signature verification at once", 1, 10**6),
+    "unverified_max": OptionSpec(
+        int, _DEFAULT.unverified_max, "transactions in signature verification at once", 1, 10**6
+    ),
     "submit_rate_edge": OptionSpec(
-        int, _DEFAULT.submit_rate_edge, "transfers per second that one L3 may submit", 1, 10**6
+        int, _DEFAULT.submit_rate_edge, "transactions per second that one L3 may submit", 1, 10**6
     ),
     "submit_rate_other": OptionSpec(
-        int, _DEFAULT.submit_rate_other, "transfers per second that any other peer may submit", 1, 10**6
+        int, _DEFAULT.submit_rate_other, "transactions per second that any other peer may submit", 1, 10**6
     ),
 }
 """Keys about what comes in."""

@@ -1,8 +1,8 @@
 """Tables of a miner's database: those of the ledger, the changes of validators, and forks that edges have shown.
 
-The mempool and open batches are not stored. An L2 promises nothing when it takes a transfer - R0 is the edge's, which
-keeps the transfer on disk and submits it again - and whatever a lost batch held is batched again (consensus.md 3.9.5).
-Edge registrations come again with every connection, over a link that only that edge can open.
+The mempool and open batches are not stored. An L2 promises nothing when it takes a transaction - R0 is the edge's,
+which keeps the transaction on disk and submits it again - and whatever a lost batch held is batched again (consensus.md
+3.9.5). Edge registrations come again with every connection, over a link that only that edge can open.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What peers of an edge may cost it (docs/messages.md, Budgets): units are microseconds of one core.
 
-Clients are strangers to an edge, and they are whom it is there for: each has rates that its owner sets, in transfers,
-accounts and receipts, and all of them together have most of a core, so that the miners' answers still get through.
+Clients are strangers to an edge, and they are whom it is there for: each has rates that its owner sets, in
+transactions, accounts and receipts, and all of them together have most of a core, so that the miners' answers still get
+through.
 """
 
 from __future__ import annotations
@@ -10,12 +11,12 @@ from collections.abc import Mapping
 from typing import Final
 
 from supervm.common.parts.buckets import Rate
-from supervm.common.parts.costs import ACCOUNT, TRANSFER, CostClass
+from supervm.common.parts.costs import ACCOUNT, TRANSACTION, CostClass
 from supervm.common.parts.manners import Budget, Rank
 
 RECEIPT: Final = 200
 """A receipt asked for: an edge passes the question on."""
-EACH: Final[Mapping[CostClass, int]] = {"transfers": TRANSFER, "accounts": ACCOUNT, "receipts": RECEIPT}
+EACH: Final[Mapping[CostClass, int]] = {"transactions": TRANSACTION, "accounts": ACCOUNT, "receipts": RECEIPT}
 """Units of one thing of each class that a client is granted by number."""
 
 

@@ -18,7 +18,7 @@ class Info(EdgeRequest, frozen=True, tag="info"):
 
 
 class Statistics(EdgeRequest, frozen=True, tag="statistics"):
-    """Ask for counters. Answer: ``{"cache", "transfers", "clients", "miners"}``; times in ms, sizes in bytes."""
+    """Ask for counters. Answer: ``{"cache", "transactions", "clients", "miners"}``; times in ms, sizes in bytes."""
 
 
 Request = Info | Statistics

@@ -1,7 +1,7 @@
 """The core of an edge: which parts it is made of, and in which order they hear of things (architecture.md 2, 3, 6).
 
-A client's transfer goes intake (quick-verify) -> store (durable) -> relay (R0, best miner), and its news come back from
-the relay. A client's question goes to the proof service, which answers from the cache or asks a miner. Every part
+A client's transaction goes intake (quick-verify) -> store (durable) -> relay (R0, best miner), and its news come back
+from the relay. A client's question goes to the proof service, which answers from the cache or asks a miner. Every part
 gathers what it has to say during a step and sends it when the step settles, so one step makes few large messages.
 
 Nothing here is trusted: clients see proofs that they verify themselves, and what miners say is checked or only passed
@@ -59,7 +59,7 @@ class EdgeNode(Shell):
         routes: the miners.
         trust: what is believed.
         proofs: what is known of accounts.
-        store: transfers that wait for their fate.
+        store: transactions that wait for their fate.
         relay: takes them to miners.
         intake: takes them in.
         standing: what the edge says of itself.

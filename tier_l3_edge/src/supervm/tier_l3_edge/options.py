@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from supervm.protocol.light.client import Anchor
 
 DEFAULT_RATES: Final[Mapping[CostClass, Rate]] = {
-    "transfers": Rate(5_000, 20_000),
+    "transactions": Rate(5_000, 20_000),
     "accounts": Rate(500, 8_192),
     "receipts": Rate(200, 2_000),
 }
-"""What one client may do by default; the transfers' burst lets a queue of 10,000 offline payments pass at once."""
+"""What one client may do by default; the transactions' burst lets a queue of 10,000 offline payments pass at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class EdgeOptions:
 
     Attributes:
         cache_bytes_max: bytes of cached proofs and their checkpoints.
-        store_max: transfers that wait for their fate; one peer may fill half of it.
+        store_max: transactions that wait for their fate; one peer may fill half of it.
         subscriptions_max: accounts that one connection may subscribe.
         rates: what one peer may ask, by message class.
         anchor: what to trust from instead of genesis.
@@ -71,15 +71,15 @@ RECEIPT_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("receipts")
 """Keys about receipts."""
 STORE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "store_max": OptionSpec(
-        int, _DEFAULT.store_max, "transfers that wait for their fate; one peer may fill half", 2, 10**7
+        int, _DEFAULT.store_max, "transactions that wait for their fate; one peer may fill half", 2, 10**7
     ),
 }
 """Keys about what waits."""
-TRANSFER_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transfers")
+TRANSACTION_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transactions")
 """Keys about what comes in."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSFER_OPTIONS, TRUST_OPTIONS, more=MORE
+    PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSACTION_OPTIONS, TRUST_OPTIONS, more=MORE
 )
 """Keys of the table ``[l3]`` of a node's configuration."""

@@ -72,7 +72,7 @@ class Standing(Part):
         store, relay = self._store, self._relay
         return {
             "cache": self._proofs.cache.counters(),
-            "transfers": {
+            "transactions": {
                 "pending": len(store),
                 "waiting": relay.waiting,
                 "in_block": store.fates[LEVEL_R3],

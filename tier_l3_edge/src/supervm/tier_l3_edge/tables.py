@@ -1,7 +1,7 @@
-"""What an edge keeps on disk: the transfers it has accepted and that have no fate yet, and what its light client knows.
+"""What an edge keeps on disk: the transactions accepted that have no fate yet, and what its light client knows.
 
-The key counts up, because sequential keys cost SQLite a tenth of random ones (limits.md rule 5). The transfer's id is
-inside: it is the hash of the stored bytes, so the two cannot disagree, and the index is built again at start.
+The key counts up, because sequential keys cost SQLite a tenth of random ones (limits.md rule 5). The transaction's id
+is inside: it is the hash of the stored bytes, so the two cannot disagree, and the index is built again at start.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from supervm.common.parts.light_tables import TRUST_TABLES
 
 
 class PendingRow(TableRow, frozen=True):
-    """An accepted transfer, as its canonical signed bytes; it leaves when it is in a block, refused or expired."""
+    """An accepted transaction, as its canonical signed bytes; it leaves when it is in a block, refused or expired."""
 
     number: PrimaryKey[int]
-    transfer: bytes
+    raw: bytes
 
 
 PENDING: Final = Table("pending", PendingRow)

@@ -7,7 +7,7 @@ import msgspec
 
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.money.transfer import parse_transfer, sign_transfer
+from supervm.protocol.money.transfer import parse_transaction, sign_transfer
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.link import Heartbeat
@@ -15,11 +15,11 @@ from supervm.protocol.wire.payments import Submit
 
 from .measure import BenchOptions, Row, interleaved, rate_row
 
-_TRANSFERS = 256
+_TRANSACTIONS = 256
 
 
 def run(options: BenchOptions) -> list[Row]:
-    """Frames per second for a small and a large message, and transfers parsed per second."""
+    """Frames per second for a small and a large message, and transactions parsed per second."""
     key = SigningKey(bytes(32))
     raws = tuple(
         sign_transfer(
@@ -32,16 +32,16 @@ def run(options: BenchOptions) -> list[Row]:
             fee=1_000,
             valid_until_ms=1_700_000_000_000,
         ).raw
-        for seq in range(_TRANSFERS)
+        for seq in range(_TRANSACTIONS)
     )
     rows = []
     rows += _frames(options, "heartbeat", Heartbeat(123_456, 42, 1_700_000_000_000, 99_999))
     rows += _frames(options, "submit64", Submit(raws[:64]))
-    options.progress("transfers")
+    options.progress("transactions")
 
     def parse() -> int:
         for raw in raws:
-            parse_transfer(raw, ZERO_HASH)
+            parse_transaction(raw, ZERO_HASH)
         return len(raws)
 
     def bare() -> int:
@@ -50,7 +50,7 @@ def run(options: BenchOptions) -> list[Row]:
         return len(raws)
 
     rates = interleaved({"parse": parse, "limit": bare}, options.rounds)
-    return [*rows, rate_row("codec.transfer.parse", "transfers/s", rates["parse"], rates["limit"])]
+    return [*rows, rate_row("codec.transaction.parse", "transactions/s", rates["parse"], rates["limit"])]
 
 
 def _frames(options: BenchOptions, name: str, message: Message) -> list[Row]:

@@ -153,7 +153,7 @@ def _deed(found: Evidence, culprit: Culprit) -> str:
             )
         case BadBatch(_, header):
             return (
-                f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transfer of this chain "
+                f"signed batch {header.digest.hex()}, whose entry {found.position} is not a transaction of this chain "
                 f"with its sender's signature"
             )
 

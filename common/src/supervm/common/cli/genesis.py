@@ -44,8 +44,8 @@ PARAMETERS = {
     "block_interval_ms": OptionSpec(int, 500, "longest time between blocks, ms", 1, 600_000),
     "clock_drift_ms": OptionSpec(int, 2_000, "how far a block's time may be ahead of a clock, ms", 0, 600_000),
     "window": OptionSpec(int, 1_024, "slots of one sender that may be under way", 1, 1 << 20),
-    "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transfer, ms", 0, 365 * _DAY_MS),
-    "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transfer, ms", 0, 365 * _DAY_MS),
+    "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transaction, ms", 0, 365 * _DAY_MS),
+    "validity_ms_max": OptionSpec(int, 7 * _DAY_MS, "longest validity of a transaction, ms", 0, 365 * _DAY_MS),
     "epoch_ms": OptionSpec(int, 3_600_000, "time after which an epoch ends, ms", 1, 365 * _DAY_MS),
     "trusting_period_ms": OptionSpec(
         int,

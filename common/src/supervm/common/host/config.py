@@ -268,7 +268,7 @@ def _checked_url(text: str, base: Path) -> str:
     """Return a database URL with the path of an SQLite file made absolute: relative ones are relative to `base`.
 
     Left relative it would follow the working directory, and a phone started elsewhere would find another, empty queue
-    and could sign a second transfer for a slot that it has used.
+    and could sign a second transaction for a slot that it has used.
     """
     if not re.match(r"(sqlite|postgresql)(\+\w+)?://", text):
         raise InputError(f"{quoted(text)} is not a database URL; sqlite:///FILE or postgresql+DRIVER://... is needed")

@@ -20,7 +20,7 @@ from typing import Final, Literal, cast, get_args
 from supervm.protocol.wire import chain, consensus, link, payments
 from supervm.protocol.wire.fields import Message
 
-CostClass = Literal["link", "transfers", "accounts", "receipts", "answers", "batches", "history", "consensus"]
+CostClass = Literal["link", "transactions", "accounts", "receipts", "answers", "batches", "history", "consensus"]
 """Classes of messages with a budget of their own."""
 CLASSES: Final[tuple[CostClass, ...]] = get_args(CostClass)
 
@@ -28,8 +28,8 @@ SIGNATURE: Final = 45
 """One ed25519 check, with what is around it."""
 ANSWER_KIB: Final = 40
 """A KiB of an answer: read, encoded, sealed and sent."""
-TRANSFER: Final = 60
-"""A transfer on its way up: parsed, checked, queued."""
+TRANSACTION: Final = 60
+"""A transaction on its way up: parsed, checked, queued."""
 ACCOUNT: Final = 60
 """An account proof: a path of the tree, and about a KiB of answer."""
 RECEIPT: Final = 6_000
@@ -94,7 +94,7 @@ COSTS: Final[Mapping[type[Message], Cost]] = {
     link.Hello: Cost("link", 10),
     link.Heartbeat: Cost("link", 10),
     link.Goodbye: Cost("link", 10),
-    payments.Submit: _items("link", 10, 2, "transfers"),  # the transfers themselves are granted one by one
+    payments.Submit: _items("link", 10, 2, "transactions"),  # the transactions themselves are granted one by one
     payments.Status: _items("answers", 10, 10, "items"),
     payments.Subscribe: _items("link", 10, 2, "accounts"),  # like all accounts asked for, granted one by one
     payments.Unsubscribe: _items("accounts", 10, 4, "accounts"),

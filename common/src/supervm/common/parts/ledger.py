@@ -88,9 +88,9 @@ def adopt_records(start: SnapshotStart) -> list[Record]:
     ]
 
 
-def short_id(transfer_id: bytes) -> int:
+def short_id(transaction_id: bytes) -> int:
     """Return the first 63 bits of an id: an integer key costs a third of a 32-byte one (limits.md rule 5)."""
-    return int.from_bytes(transfer_id[:8], "big") >> 1
+    return int.from_bytes(transaction_id[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ class Ledger:
                 self._unwritten_receipts.popitem(last=False)
             yield BLOCK_RECEIPTS.put(ReceiptsRow(height, encode(BlockReceipts(1, result.receipts))))
             for receipt in result.receipts:
-                yield RECEIPT_INDEX.put(ReceiptIndexRow(short_id(receipt.transfer_id), height, receipt.position))
+                yield RECEIPT_INDEX.put(ReceiptIndexRow(short_id(receipt.transaction_id), height, receipt.position))
         if self._receipts_kept is not None and height > self._receipts_kept:
             yield from self._forget_receipts(height - self._receipts_kept)
 
@@ -304,7 +304,7 @@ class Ledger:
             if row.height >= below:
                 break
             for receipt in decode(BlockReceipts, row.receipts, bytes_max=1 << 30).receipts:
-                yield RECEIPT_INDEX.delete(short_id(receipt.transfer_id), row.height, receipt.position)
+                yield RECEIPT_INDEX.delete(short_id(receipt.transaction_id), row.height, receipt.position)
             yield BLOCK_RECEIPTS.delete_below(row.height + 1)
 
     def view(self, height: int) -> TrieView | None:
@@ -322,16 +322,16 @@ class Ledger:
             return None
         return [(account, encode(view.prove(account))) for account in accounts]
 
-    def prove_receipt(self, transfer_id: bytes, checkpoint: CertifiedCheckpoint) -> bytes | None:
-        """Return the `ReceiptProof` bytes of an executed transfer under a certified checkpoint, or None.
+    def prove_receipt(self, transaction_id: bytes, checkpoint: CertifiedCheckpoint) -> bytes | None:
+        """Return the `ReceiptProof` bytes of an executed transaction under a certified checkpoint, or None.
 
-        None also for a transfer that was executed below the snapshot that this state began with.
+        None also for a transaction that was executed below the snapshot that this state began with.
         """
-        found = self._find_receipt(transfer_id)
+        found = self._find_receipt(transaction_id)
         if found is None or not self.base_height < found[0] <= checkpoint.header.height:
             return None
         height, receipts = found
-        position = next(index for index, item in enumerate(receipts.receipts) if item.transfer_id == transfer_id)
+        position = next(index for index, item in enumerate(receipts.receipts) if item.transaction_id == transaction_id)
         path = merkle_path([encode(item) for item in receipts.receipts], position, RECEIPTS)
         newest = checkpoint.header
         if height == newest.height:
@@ -351,18 +351,18 @@ class Ledger:
             checkpoint=checkpoint,
         )
 
-    def _find_receipt(self, transfer_id: bytes) -> tuple[int, BlockReceipts] | None:
+    def _find_receipt(self, transaction_id: bytes) -> tuple[int, BlockReceipts] | None:
         for height, result in self._unwritten_receipts.items():
-            if any(item.transfer_id == transfer_id for item in result.receipts):
+            if any(item.transaction_id == transaction_id for item in result.receipts):
                 return height, BlockReceipts(1, result.receipts)
-        short = short_id(transfer_id)
+        short = short_id(transaction_id)
         for place in RECEIPT_INDEX.rows(self._reader, first=(short, 0, 0), limit=8):
             if place.short_id != short:
                 break
             row = BLOCK_RECEIPTS.get(self._reader, place.height)
             if row is not None:
                 receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 30)
-                if receipts.receipts[place.position].transfer_id == transfer_id:
+                if receipts.receipts[place.position].transaction_id == transaction_id:
                     return place.height, receipts
         return None
 

@@ -25,14 +25,14 @@ class HeaderRow(TableRow, frozen=True):
 
 
 class ReceiptsRow(TableRow, frozen=True):
-    """The `BlockReceipts` of a block that executed transfers."""
+    """The `BlockReceipts` of a block that executed transactions."""
 
     height: PrimaryKey[int]
     receipts: bytes
 
 
 class ReceiptIndexRow(TableRow, frozen=True):
-    """Where the receipt of a transfer is, by the first 63 bits of the transfer's id (`ledger.short_id`)."""
+    """Where the receipt of a transaction is, by the first 63 bits of the transaction's id (`ledger.short_id`)."""
 
     short_id: PrimaryKey[int]
     height: PrimaryKey[int]

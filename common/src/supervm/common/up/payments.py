@@ -3,7 +3,7 @@
 Every row has a name that lasts - hash of the file and row number - which the phone keeps in its journal beside the
 payment, and a row that an earlier version of the file held is found by what it says (`history`), so that a second
 `supervm up --dir` never sends a row twice. Rows of one payer go to one phone, in file order.
-A name that is new to an existing network is first funded from its reserve by an ordinary transfer.
+A name that is new to an existing network is first funded from its reserve by an ordinary transaction.
 """
 
 from __future__ import annotations

@@ -41,8 +41,8 @@ def hasher(person: bytes) -> Callable[[bytes], bytes]:
     return digest
 
 
-hash_transfer = hasher(b"svm.transfer")
-"""Transfer id: over the canonical bytes without the signature (decisions.md, Transactions)."""
+hash_transaction = hasher(b"svm.transfer")
+"""Transaction id: over the canonical bytes without the signature (decisions.md, Transactions)."""
 hash_batch = hasher(b"svm.batch")
 """Batch digest: over the batch header."""
 hash_batch_vote = hasher(b"svm.bvote")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-BATCH_TRANSFERS_MAX: Final = 2_000
-"""Most transfers in a batch."""
+BATCH_TRANSACTIONS_MAX: Final = 2_000
+"""Most transactions in a batch."""
 REFS_MAX: Final = 64
 """Most batches in a block."""

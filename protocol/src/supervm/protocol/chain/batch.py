@@ -1,7 +1,7 @@
-"""Batches of transfers, as miners make them (consensus.md 3.1).
+"""Batches of transactions, as miners make them (consensus.md 3.1).
 
-A batch's digest is the hash of its header, and the header commits to everything that fees depend on: the transfers,
-the miner, the edges and which edge brought which transfer. No leader and no rival can rewrite who is paid. Votes and
+A batch's digest is the hash of its header, and the header commits to everything that fees depend on: the transactions,
+the miner, the edges and which edge brought which transaction. No leader and no rival can rewrite who is paid. Votes and
 certificates are in `batch_certificate`.
 """
 
@@ -15,9 +15,9 @@ import msgspec
 from ..base.codec import Agreed, Hash, Key, Signature, Uint, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import HASHES_REMEMBERED, hash_batch, hasher
-from ..base.limits import BATCH_TRANSFERS_MAX
+from ..base.limits import BATCH_TRANSACTIONS_MAX
 from ..money.fees import NO_EDGE
-from ..money.transfer import TRANSFER_BYTES_MAX
+from ..money.transfer import TRANSACTION_BYTES_MAX
 from ..state.receipts import TRANSACTIONS, merkle_root
 from .votes import Verify
 
@@ -38,9 +38,9 @@ class BatchHeader(Agreed, tag="batch", frozen=True):
         epoch: whose validators vote on the batch; no block of another epoch may carry it.
         miner: node id of the L2 that made and signed the batch and earns the L2 part of its fees.
         edges: accounts that the edges in the batch's `edge_of` are paid to.
-        count: number of transfers.
-        bytes: length of all transfers together, as canonical signed bytes.
-        tx_root: root of the Merkle tree of the transfers in their order (`receipts.TRANSACTIONS`).
+        count: number of transactions.
+        bytes: length of all transactions together, as canonical signed bytes.
+        tx_root: root of the Merkle tree of the transactions in their order (`receipts.TRANSACTIONS`).
         edge_of_hash: hash of the batch's `edge_of`.
     """
 
@@ -49,7 +49,7 @@ class BatchHeader(Agreed, tag="batch", frozen=True):
     epoch: Uint
     miner: Key
     edges: Annotated[tuple[Key, ...], msgspec.Meta(max_length=EDGES_MAX)]
-    count: Annotated[int, msgspec.Meta(ge=1, le=BATCH_TRANSFERS_MAX)]
+    count: Annotated[int, msgspec.Meta(ge=1, le=BATCH_TRANSACTIONS_MAX)]
     bytes: Annotated[int, msgspec.Meta(ge=1, le=BATCH_BYTES_MAX)]
     tx_root: Hash
     edge_of_hash: Hash
@@ -65,7 +65,7 @@ def _batch_digest(header: BatchHeader) -> bytes:
     return hash_batch(encode(header))
 
 
-RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
+RawTransaction = Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
 
 
 class Batch(Agreed, tag="batchbody", frozen=True):
@@ -73,17 +73,17 @@ class Batch(Agreed, tag="batchbody", frozen=True):
 
     Attributes:
         version: layout, 1.
-        header: commits to the transfers and their edges.
+        header: commits to the transactions and their edges.
         signature: the miner's, by its node key over `miner_statement` of the header's digest.
-        transfers: canonical signed bytes of each; their order is that of every vote's bits.
-        edge_of: one byte per transfer: the index in the header's `edges` of the edge that brought it, or `NO_EDGE`.
+        transactions: canonical signed bytes of each; their order is that of every vote's bits.
+        edge_of: one byte per transaction: the index in the header's `edges` of the edge that brought it, or `NO_EDGE`.
     """
 
     version: Literal[1]
     header: BatchHeader
     signature: Signature
-    transfers: Annotated[tuple[RawTransfer, ...], msgspec.Meta(min_length=1, max_length=BATCH_TRANSFERS_MAX)]
-    edge_of: Annotated[bytes, msgspec.Meta(max_length=BATCH_TRANSFERS_MAX)]
+    transactions: Annotated[tuple[RawTransaction, ...], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
+    edge_of: Annotated[bytes, msgspec.Meta(max_length=BATCH_TRANSACTIONS_MAX)]
 
 
 def miner_statement(digest: bytes) -> bytes:
@@ -92,18 +92,18 @@ def miner_statement(digest: bytes) -> bytes:
 
 
 def batch_header(
-    chain_id: bytes, epoch: int, miner: bytes, edges: tuple[bytes, ...], transfers: tuple[bytes, ...], edge_of: bytes
+    chain_id: bytes, epoch: int, miner: bytes, edges: tuple[bytes, ...], transactions: tuple[bytes, ...], edge_of: bytes
 ) -> BatchHeader:
-    """Build the header that commits to these transfers, in this order."""
+    """Build the header that commits to these transactions, in this order."""
     return BatchHeader(
         1,
         chain_id,
         epoch,
         miner,
         edges,
-        len(transfers),
-        sum(map(len, transfers)),
-        merkle_root(transfers, TRANSACTIONS),
+        len(transactions),
+        sum(map(len, transactions)),
+        merkle_root(transactions, TRANSACTIONS),
         hash_edge_of(edge_of),
     )
 
@@ -120,14 +120,14 @@ def check_batch(batch: Batch, chain_id: bytes, verify: Verify) -> bytes:
     problem = None
     if header.chain_id != chain_id:
         problem = "it belongs to another chain"
-    elif len(batch.transfers) != header.count or sum(map(len, batch.transfers)) != header.bytes:
-        problem = "the number or size of its transfers is not what the header says"
+    elif len(batch.transactions) != header.count or sum(map(len, batch.transactions)) != header.bytes:
+        problem = "the number or size of its transactions is not what the header says"
     elif len(batch.edge_of) != header.count or hash_edge_of(batch.edge_of) != header.edge_of_hash:
         problem = "its edge assignment is not what the header says"
     elif any(edge != NO_EDGE and edge >= len(header.edges) for edge in dict.fromkeys(batch.edge_of)):
-        problem = "a transfer names an edge that the header does not list"
-    elif merkle_root(batch.transfers, TRANSACTIONS) != header.tx_root:
-        problem = "its transfers do not hash to the header's root"
+        problem = "a transaction names an edge that the header does not list"
+    elif merkle_root(batch.transactions, TRANSACTIONS) != header.tx_root:
+        problem = "its transactions do not hash to the header's root"
     if problem is None:
         digest = header.digest
         if verify(header.miner, miner_statement(digest), batch.signature):

@@ -1,7 +1,7 @@
 """The votes that validators give a batch, and the certificates those add up to (consensus.md 3.1).
 
-A vote carries one bit per transfer: 1 promises to support only this transfer for its slot in this epoch, 0 promises
-nothing. Bit j is bit ``j % 8`` (least significant first) of byte ``j // 8``; bits past the end are 0.
+A vote carries one bit per transaction: 1 promises to support only this transaction for its slot in this epoch, 0
+promises nothing. Bit j is bit ``j % 8`` (least significant first) of byte ``j // 8``; bits past the end are 0.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ..base import memory
 from ..base.codec import Agreed, Hash, Signature, Uint, Uint8, Uint16
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import hash_batch_vote
-from ..base.limits import BATCH_TRANSFERS_MAX
-from ..money.transfer import SignedTransfer
+from ..base.limits import BATCH_TRANSACTIONS_MAX
+from ..money.transfer import SignedTransaction
 from .batch import BatchHeader
 from .validators import VALIDATORS_MAX, ValidatorSet
 from .votes import Signatures, Verify, VoteKind, check_signers, statement
@@ -29,7 +29,7 @@ CERTIFICATES_REMEMBERED = 256
 
 
 def bitmap_bytes(bits: int, count: int) -> bytes:
-    """Write `bits` (bit j for transfer j) as the canonical bitmap of `count` transfers."""
+    """Write `bits` (bit j for transaction j) as the canonical bitmap of `count` transactions."""
     return bits.to_bytes((count + 7) // 8, "little")
 
 
@@ -41,19 +41,21 @@ def bitmap_bits(bitmap: bytes, count: int) -> int:
     """
     bits = int.from_bytes(bitmap, "little")
     if len(bitmap) != (count + 7) // 8 or bits >> count:
-        raise RemoteProtocolError(f"a bitmap of {len(bitmap)} bytes does not fit {count} transfers", code="bad-bitmap")
+        raise RemoteProtocolError(
+            f"a bitmap of {len(bitmap)} bytes does not fit {count} transactions", code="bad-bitmap"
+        )
     return bits
 
 
 class BatchVote(Agreed, tag="bvote", frozen=True):
-    """A validator's vote on a batch: which of its transfers it supports.
+    """A validator's vote on a batch: which of its transactions it supports.
 
     Attributes:
         version: layout, 1.
         epoch: of the batch and of the set that `signer` is an index of.
         digest: the batch's.
-        count: number of the batch's transfers, as its header says.
-        bitmap: bit j is 1 if transfer j is supported; ceil(count / 8) bytes, laid out as the module says.
+        count: number of the batch's transactions, as its header says.
+        bitmap: bit j is 1 if transaction j is supported; ceil(count / 8) bytes, laid out as the module says.
         signer: index of the validator.
         signature: by the validator's vote key over `statement`.
     """
@@ -62,7 +64,7 @@ class BatchVote(Agreed, tag="bvote", frozen=True):
     epoch: Uint
     digest: Hash
     count: Uint16
-    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX + 7) // 8)]
+    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSACTIONS_MAX + 7) // 8)]
     signer: Uint8
     signature: Signature
 
@@ -86,7 +88,7 @@ class VoteGroup(Agreed, tag="bvotes", frozen=True):
     """
 
     version: Literal[1]
-    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX + 7) // 8)]
+    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSACTIONS_MAX + 7) // 8)]
     signatures: Signatures
 
 
@@ -96,7 +98,7 @@ class BatchCertificate(Agreed, tag="bcert", frozen=True):
     Attributes:
         version: layout, 1.
         header: the batch's.
-        votes: grouped by equal bitmap, in ascending bitmap order; they say which transfers are certified.
+        votes: grouped by equal bitmap, in ascending bitmap order; they say which transactions are certified.
     """
 
     version: Literal[1]
@@ -113,11 +115,11 @@ class BatchCertificate(Agreed, tag="bcert", frozen=True):
 def certified_bits(certificate: BatchCertificate, validators: ValidatorSet) -> int:
     """Return the bits that voters of quorum weight set; the certificate must have been checked.
 
-    The weights are summed for all transfers together, one integer per binary place, because a faulty minority can make
-    every vote's bitmap another one: adding up per transfer would then cost transfers times validators.
+    The weights are summed for all transactions together, one integer per binary place, because a faulty minority can
+    make every vote's bitmap another one: adding up per transaction would then cost transactions times validators.
     """
     count, quorum = certificate.header.count, validators.quorum
-    planes: list[int] = []  # bit j of planes[k] is bit k of the weight that voted for transfer j
+    planes: list[int] = []  # bit j of planes[k] is bit k of the weight that voted for transaction j
     for group in certificate.votes:
         bits = bitmap_bits(group.bitmap, count)
         weight = validators.weight_of(index for index, _ in group.signatures)
@@ -192,9 +194,9 @@ def make_batch_certificate(header: BatchHeader, votes: dict[int, tuple[bytes, by
 
 @dataclass(frozen=True, slots=True)
 class CertifiedBatch:
-    """A batch as a block references it: header, parsed transfers, their edges, and the certified bits."""
+    """A batch as a block references it: header, parsed transactions, their edges, and the certified bits."""
 
     header: BatchHeader
-    transfers: Sequence[SignedTransfer]
+    transactions: Sequence[SignedTransaction]
     edge_of: bytes
     certified: int

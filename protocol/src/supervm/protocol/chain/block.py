@@ -162,7 +162,7 @@ def check_block(block: Block, parent: BlockHeader, rules: ChainRules, proposed: 
         check_batch_certificate(ref, rules.chain_id, rules.validators, rules.verify)
         if not certified_bits(ref, rules.validators):
             # whoever gives a bit keeps the body; without a certified one nobody need have it
-            raise refuse("it carries a batch of which no transfer is certified")
+            raise refuse("it carries a batch of which no transaction is certified")
 
 
 def _check_last_checkpoint(

@@ -7,10 +7,11 @@ The faults have the numbers of consensus.md 2.10:
 * E2 Nullify and Finalize of one view, or of a span with that view;
 * E3 two checkpoint votes of one height for different headers;
 * E6 a Notarize of a block whose own justification does not prove that it may extend its parent;
-* E7 a miner's signature on a batch with an entry that is not a transfer of this chain signed by its sender.
+* E7 a miner's signature on a batch with an entry that is not a transaction of this chain signed by its sender.
 
 E4 and E5 (votes and acks on one slot) are no faults while nothing but certificates counts (3.9.3): a slot is free again
-once a transfer has expired, so an honest validator may vote for two transfers of one slot. They have no object here.
+once a transaction has expired, so an honest validator may vote for two transactions of one slot. They have no object
+here.
 
 Theory of operation. An object proves something only if every part of it is bound to a signature of the accused: a vote
 names a block by its hash, the header under that hash names its parent and its justification by theirs, and a batch
@@ -36,10 +37,10 @@ import msgspec
 from ..base.codec import Agreed, Hash, Signature, Uint16, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_justification
-from ..base.limits import BATCH_TRANSFERS_MAX
-from ..money.transfer import parse_transfer
+from ..base.limits import BATCH_TRANSACTIONS_MAX
+from ..money.transfer import parse_transaction
 from ..state.receipts import TRANSACTIONS, merkle_path, verify_merkle_path
-from .batch import Batch, BatchHeader, RawTransfer, miner_statement
+from .batch import Batch, BatchHeader, RawTransaction, miner_statement
 from .header import BlockHeader, ChainRules, Justification, check_justification
 from .spans import span_of
 from .votes import Vote, VoteKind
@@ -107,14 +108,14 @@ class BadJustification(Agreed, tag="badjust", frozen=True):
 
 
 class BadBatch(Agreed, tag="badbatch", frozen=True):
-    """E7: a signed batch header and an entry under it that is no transfer of this chain signed by its sender.
+    """E7: a signed batch header and an entry under it that is no transaction of this chain signed by its sender.
 
     Attributes:
         version: layout, 1.
         header: the batch's.
         signature: the miner's on the batch.
         position: place of the entry in the batch, from 0.
-        transfer: the entry's bytes, which may be anything.
+        transaction: the entry's bytes, which may be anything.
         path: hashes beside the way from the entry up to the header's `tx_root`, from the leaf up.
     """
 
@@ -122,8 +123,8 @@ class BadBatch(Agreed, tag="badbatch", frozen=True):
     header: BatchHeader
     signature: Signature
     position: Uint16
-    transfer: RawTransfer
-    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX - 1).bit_length())]
+    transaction: RawTransaction
+    path: Annotated[tuple[Hash, ...], msgspec.Meta(max_length=(BATCH_TRANSACTIONS_MAX - 1).bit_length())]
 
     @property
     def epoch(self) -> int:
@@ -172,8 +173,8 @@ def bad_batch(batch: Batch, position: int) -> BadBatch:
     Raises:
         LocalProtocolError: there is no such entry.
     """
-    path = tuple(merkle_path(batch.transfers, position, TRANSACTIONS))
-    return BadBatch(1, batch.header, batch.signature, position, batch.transfers[position], path)
+    path = tuple(merkle_path(batch.transactions, position, TRANSACTIONS))
+    return BadBatch(1, batch.header, batch.signature, position, batch.transactions[position], path)
 
 
 def _head(kind: type[Agreed]) -> bytes:
@@ -293,18 +294,18 @@ def _check_bad_justification(evidence: BadJustification, rules: ChainRules) -> C
 
 
 def _check_bad_batch(evidence: BadBatch, rules: ChainRules) -> Culprit:
-    header, raw = evidence.header, evidence.transfer
+    header, raw = evidence.header, evidence.transaction
     if header.chain_id != rules.chain_id:
         raise RemoteProtocolError("the batch belongs to another chain")
     if not verify_merkle_path(raw, evidence.position, header.count, evidence.path, header.tx_root, TRANSACTIONS):
-        raise RemoteProtocolError(f"the transfer is not entry {evidence.position} of the batch")
+        raise RemoteProtocolError(f"the transaction is not entry {evidence.position} of the batch")
     if not rules.verify(header.miner, miner_statement(header.digest), evidence.signature):
         raise RemoteProtocolError("the batch is not signed by its miner")
     culprit = Culprit("E7", miner=header.miner)
     try:
-        transfer = parse_transfer(raw, rules.chain_id)
+        transaction = parse_transaction(raw, rules.chain_id)
     except RemoteProtocolError:
         return culprit
-    if rules.verify(transfer.body.sender, transfer.id, transfer.body.signature):
-        raise RemoteProtocolError("the transfer is one of this chain and signed by its sender")
+    if rules.verify(transaction.body.sender, transaction.id, transaction.body.signature):
+        raise RemoteProtocolError("the transaction is one of this chain and signed by its sender")
     return culprit

@@ -72,7 +72,7 @@ class Parameters(Agreed, tag="params", frozen=True):
         block_interval_ms: how long a leader that has nothing to put into a block waits before it proposes an empty one.
         clock_drift_ms: how far a block's time may be ahead of a voter's clock; the voter waits until it is no more.
         window: how many slots from its `next_seq` on a sender may have under way.
-        validity_ms_min: least time from the last executed block to a transfer's end for validators to support it.
+        validity_ms_min: least time from the last executed block to a transaction's end for validators to support it.
         validity_ms_max: most time between the two.
         epoch_ms: chain time after an epoch's root block from which validators close the epoch.
         trusting_period_ms: how old the newest header that a light client trusts may be by its own clock; with an older

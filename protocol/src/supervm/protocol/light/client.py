@@ -68,7 +68,7 @@ class ReceiptProof(Agreed, tag="receiptproof", frozen=True):
         receipt: what is proved.
         sides: bit k says whether the k-th hash of `path` stands on the left.
         path: hashes beside the way from the receipt up to the root, from the leaf up.
-        header: checkpoint header of the block that executed the transfer.
+        header: checkpoint header of the block that executed the transaction.
         history: proves `header` under the `history_root` of `checkpoint`; empty when `header` is `checkpoint`'s own.
         checkpoint: certified, of that block or of a later one.
     """
@@ -153,19 +153,19 @@ class LightClient(Trust):
         self.check_fresh(header, now_ms)
         return self._prove(header, answer.account, answer.proof)
 
-    def check_receipt(self, data: bytes, transfer_id: bytes, now_ms: int) -> Receipt:
-        """Check a `ReceiptProof` for the transfer and return its receipt.
+    def check_receipt(self, data: bytes, transaction_id: bytes, now_ms: int) -> Receipt:
+        """Check a `ReceiptProof` for the transaction and return its receipt.
 
         Raises:
-            RemoteProtocolError: anything in it is wrong, or it is another transfer's (code ``bad-receipt``).
+            RemoteProtocolError: anything in it is wrong, or it is another transaction's (code ``bad-receipt``).
         """
         try:
             answer = decode(ReceiptProof, data)
         except RemoteProtocolError as error:
             error.code = "bad-receipt"
             raise
-        if answer.receipt.transfer_id != transfer_id:
-            raise RemoteProtocolError("the receipt is another transfer's", code="bad-receipt")
+        if answer.receipt.transaction_id != transaction_id:
+            raise RemoteProtocolError("the receipt is another transaction's", code="bad-receipt")
         newest = answer.checkpoint.header
         self.check_checkpoint(answer.checkpoint, now_ms)
         if answer.history:

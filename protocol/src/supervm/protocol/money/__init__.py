@@ -1,1 +1,1 @@
-"""Transfers, fees and what executing them does to accounts."""
+"""Transactions, fees and what executing them does to accounts."""

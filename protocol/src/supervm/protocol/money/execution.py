@@ -1,12 +1,13 @@
 """The state transition: what executing a finalized block does to the accounts (consensus.md 3.5, 3.9.2).
 
-Pure function of the finalized chain. A certified transfer is executable iff its slot is the sender's next
+Pure function of the finalized chain. A certified transaction is executable iff its slot is the sender's next
 (`seq == next_seq` and `prev == head`) and the block's time has not passed its validity; otherwise it is skipped
-without effect. One transfer in several batches is therefore one payment, and its fee goes to the first that executes.
-An under-run of the balance is impossible while at most f validators are faulty; should it happen, the transfer fails
-deterministically: it consumes its slot, takes nothing, and the result says so for the alarm.
+without effect. One transaction in several batches is therefore one payment, and its fee goes to the first that
+executes. An under-run of the balance is impossible while at most f validators are faulty; should it happen, the
+transaction fails deterministically: it consumes its slot, takes nothing, and the result says so for the alarm.
 
-Fees are split per transfer and credited to their earners after the block's last transfer, in ascending account order.
+Fees are split per transaction and credited to their earners after the block's last transaction, in ascending account
+order.
 """
 
 from __future__ import annotations
@@ -19,31 +20,31 @@ import msgspec
 
 from ..base.codec import Agreed, Hash, Uint, Uint8, encode
 from ..base.errors import LocalProtocolError
-from ..base.limits import BATCH_TRANSFERS_MAX, REFS_MAX
+from ..base.limits import BATCH_TRANSACTIONS_MAX, REFS_MAX
 from ..state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
 from ..state.receipts import RECEIPTS, merkle_root
 from .fees import NO_EDGE, split_fee
-from .transfer import SignedTransfer
+from .transfer import SignedTransaction
 
 STATUS_FAILED, STATUS_EXECUTED = 0, 1
-RECEIPTS_MAX = REFS_MAX * BATCH_TRANSFERS_MAX
+RECEIPTS_MAX = REFS_MAX * BATCH_TRANSACTIONS_MAX
 """Most receipts of one block."""
 
 
 class Receipt(Agreed, tag="receipt", frozen=True):
-    """What became of one transfer.
+    """What became of one transaction.
 
     Attributes:
         version: layout, 1.
-        transfer_id: the transfer's.
+        transaction_id: the transaction's.
         status: `STATUS_EXECUTED` or `STATUS_FAILED`.
-        fee: grain of fee that was taken; 0 if the transfer failed.
-        next_seq: of the sender, after this transfer.
+        fee: grain of fee that was taken; 0 if the transaction failed.
+        next_seq: of the sender, after this transaction.
         position: place of the receipt among its block's, from 0: its leaf in the receipts tree.
     """
 
     version: Literal[1]
-    transfer_id: Hash
+    transaction_id: Hash
     status: Uint8
     fee: Uint
     next_seq: Uint
@@ -51,7 +52,7 @@ class Receipt(Agreed, tag="receipt", frozen=True):
 
 
 class Payees(Protocol):
-    """Who is paid for the transfers of a batch, besides the validators: its header, seen from here."""
+    """Who is paid for the transactions of a batch, besides the validators: its header, seen from here."""
 
     @property
     def miner(self) -> bytes:
@@ -70,16 +71,16 @@ class ExecutableBatch(Protocol):
         """Who is paid."""
 
     @property
-    def transfers(self) -> Sequence[SignedTransfer]:
+    def transactions(self) -> Sequence[SignedTransaction]:
         """In the order of execution."""
 
     @property
     def edge_of(self) -> bytes:
-        """One byte per transfer: an index in the header's `edges`, or `NO_EDGE`."""
+        """One byte per transaction: an index in the header's `edges`, or `NO_EDGE`."""
 
     @property
     def certified(self) -> int:
-        """Bit j is 1 if transfer j is certified; the others are skipped."""
+        """Bit j is 1 if transaction j is certified; the others are skipped."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +98,9 @@ class BlockResult:
         return merkle_root([encode(receipt) for receipt in self.receipts], RECEIPTS)
 
 
-def can_execute(transfer: SignedTransfer, account: Account, block_ts_ms: int) -> bool:
-    """Return whether the transfer fills its sender's next slot in a block of this time."""
-    body = transfer.body
+def can_execute(transaction: SignedTransaction, account: Account, block_ts_ms: int) -> bool:
+    """Return whether the transaction fills its sender's next slot in a block of this time."""
+    body = transaction.body
     return body.seq == account.next_seq and body.prev == account.head and block_ts_ms <= body.valid_until_ms
 
 
@@ -137,21 +138,21 @@ def execute_block(
     for batch in batches:
         miner = payout_of_miner.get(batch.header.miner, POOLS["treasury"])
         edges, edge_of, certified = batch.header.edges, batch.edge_of, batch.certified
-        for index, transfer in enumerate(batch.transfers):
+        for index, transaction in enumerate(batch.transactions):
             if not certified >> index & 1:
                 continue
-            body = transfer.body
+            body = transaction.body
             sender = read(body.sender)
-            if not can_execute(transfer, sender, ts_ms):
+            if not can_execute(transaction, sender, ts_ms):
                 continue
             next_seq = sender.next_seq + 1
             debit = body.amount + body.fee
             if sender.balance < debit or body.to in POOL_ACCOUNTS:
-                changes[body.sender] = Account(sender.balance, next_seq, transfer.id, sender.flags | FLAG_FAILED)
-                receipts.append(Receipt(1, transfer.id, STATUS_FAILED, 0, next_seq, len(receipts)))
-                failed.append(transfer.id)
+                changes[body.sender] = Account(sender.balance, next_seq, transaction.id, sender.flags | FLAG_FAILED)
+                receipts.append(Receipt(1, transaction.id, STATUS_FAILED, 0, next_seq, len(receipts)))
+                failed.append(transaction.id)
                 continue
-            changes[body.sender] = Account(sender.balance - debit, next_seq, transfer.id, sender.flags)
+            changes[body.sender] = Account(sender.balance - debit, next_seq, transaction.id, sender.flags)
             receiver = read(body.to)
             changes[body.to] = receiver._replace(balance=receiver.balance + body.amount)
             collected += body.fee
@@ -162,7 +163,7 @@ def execute_block(
                 tier_totals[tier] += part
                 if part:
                     earned[earner] = earned.get(earner, 0) + part
-            receipts.append(Receipt(1, transfer.id, STATUS_EXECUTED, body.fee, next_seq, len(receipts)))
+            receipts.append(Receipt(1, transaction.id, STATUS_EXECUTED, body.fee, next_seq, len(receipts)))
     for earner in sorted(earned):
         account = read(earner)
         changes[earner] = account._replace(balance=account.balance + earned[earner])

@@ -10,9 +10,9 @@ from ..base.hashing import ZERO_HASH, hash_pool
 from ..base.reading import bytes_bounds
 
 FLAG_FAILED = 1
-"""Set once a transfer of this account failed at execution, which needs more than f faults (consensus.md 3.5).
+"""Set once a transaction of this account failed at execution, which needs more than f faults (consensus.md 3.5).
 
-While it is clear, an account proof alone tells a phone that every transfer up to `head` was *executed*; once it is
+While it is clear, an account proof alone tells a phone that every transaction up to `head` was *executed*; once it is
 set, the phone asks for receipts instead.
 """
 
@@ -39,8 +39,8 @@ class AccountLeaf(Agreed, tag="account", frozen=True):
     Attributes:
         version: layout, 1.
         balance: grain that the account holds.
-        next_seq: `seq` of the account's next transfer, and so how many slots are used; 0 before the first.
-        head: id of the transfer that took the last slot, executed or failed; zero before the first.
+        next_seq: `seq` of the account's next transaction, and so how many slots are used; 0 before the first.
+        head: id of the transaction that took the last slot, executed or failed; zero before the first.
         flags: `FLAG_FAILED` or 0; the other bits are not in use.
     """
 
@@ -85,4 +85,4 @@ def pool_account(name: str) -> bytes:
 POOLS = {name: pool_account(name) for name in POOL_NAMES}
 """Pool name -> account id."""
 POOL_ACCOUNTS = frozenset(POOLS.values())
-"""Accounts that are never a sender or a receiver of a transfer (decisions.md, Keys and accounts)."""
+"""Accounts that are never a sender or a receiver of a transaction (decisions.md, Keys and accounts)."""

@@ -124,7 +124,7 @@ DESPITE_CLOCK: Final[Kinds] = (
     ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges}
 )
 """Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
-proofs, never a transfer, whose validity the sender would get wrong."""
+proofs, never a transaction, whose validity the sender would get wrong."""
 
 
 def accepted_kinds(sender_tier: int, receiver_tier: int) -> Kinds:

@@ -6,9 +6,9 @@ from typing import Annotated
 
 import msgspec
 
-from ..money.transfer import TRANSFER_BYTES_MAX
+from ..money.transfer import TRANSACTION_BYTES_MAX
 
-RawTransfer = Annotated[bytes, msgspec.Meta(max_length=TRANSFER_BYTES_MAX)]
+RawTransaction = Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Word = Annotated[str, msgspec.Meta(max_length=32)]
 Blob = Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
@@ -16,7 +16,7 @@ Blob = Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
 BigBlob = Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
 
 FORWARD_MAX = 512
-"""Most transfers, statuses or accounts in one message."""
+"""Most transactions, statuses or accounts in one message."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

@@ -37,7 +37,7 @@ class Heartbeat(Message, tag=2, frozen=True):
 
     Attributes:
         counter: number of this round of heartbeats since the sender started, from 1.
-        load_percent: how full the sender's store of transfers is; always 0 at an L1 and an L4.
+        load_percent: how full the sender's store of transactions is; always 0 at an L1 and an L4.
         clock_ms: the sender's clock, Unix time in ms.
         height: of the newest certified checkpoint that the sender has.
     """

@@ -8,7 +8,7 @@ import msgspec
 
 from ..base.codec import Hash, Key, Uint
 from ..light.forks import FORK_BYTES_MAX
-from .fields import FORWARD_MAX, Blob, Message, RawTransfer, Text
+from .fields import FORWARD_MAX, Blob, Message, RawTransaction, Text
 
 TAGS = range(10, 30)
 
@@ -20,27 +20,27 @@ LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED, LEVEL_EXPIRED = 0, 1, 3, 10, 11
 
 
 class Submit(Message, tag=10, frozen=True):
-    """Transfers on their way up: `transfers` are their canonical signed bytes."""
+    """Transactions on their way up: `transactions` are their canonical signed bytes."""
 
-    transfers: Annotated[tuple[RawTransfer, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+    transactions: Annotated[tuple[RawTransaction, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class StatusItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """What the sender of the message says about one transfer.
+    """What the sender of the message says about one transaction.
 
     Attributes:
-        transfer_id: the transfer's.
+        transaction_id: the transaction's.
         level: one of the `LEVEL_...` below.
         reason: why it is refused or has expired, or empty; ``busy`` at the front means that a later try may do better.
     """
 
-    transfer_id: Hash
+    transaction_id: Hash
     level: Annotated[int, msgspec.Meta(ge=0, le=20)]
     reason: Text
 
 
 class Status(Message, tag=11, frozen=True):
-    """News of transfers on their way down; `items` are claims of the sender, never proof (architecture.md 3)."""
+    """News of transactions on their way down; `items` are claims of the sender, never proof (architecture.md 3)."""
 
     items: Annotated[tuple[StatusItem, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
@@ -82,15 +82,15 @@ class AccountProofs(Message, tag=15, frozen=True):
 
 
 class GetReceipt(Message, tag=16, frozen=True):
-    """Ask for the receipt of the executed transfer `transfer_id`, with its proof."""
+    """Ask for the receipt of the executed transaction `transaction_id`, with its proof."""
 
-    transfer_id: Hash
+    transaction_id: Hash
 
 
 class ReceiptAnswer(Message, tag=17, frozen=True):
-    """The receipt of `transfer_id`: `proof` is a `light.ReceiptProof`, empty when the sender knows no such receipt."""
+    """The receipt of `transaction_id`: `proof` is a `light.ReceiptProof`, empty if the sender knows none."""
 
-    transfer_id: Hash
+    transaction_id: Hash
     proof: Blob
 
 

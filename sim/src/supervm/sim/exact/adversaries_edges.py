@@ -1,4 +1,4 @@
-"""Edges and miners that lie about money: forged receipts, refusals of good transfers, other people's proofs."""
+"""Edges and miners that lie about money: forged receipts, refusals of good transactions, other people's proofs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.light.client import ReceiptProof, ValidatorChange
 from supervm.protocol.money.execution import STATUS_EXECUTED, Receipt
-from supervm.protocol.money.transfer import transfer_id
+from supervm.protocol.money.transfer import transaction_id
 from supervm.protocol.state.mmr import MMRProof
 from supervm.protocol.state.receipts import RECEIPTS, merkle_root, path_sides
 from supervm.protocol.wire.chain import BatchMessage
@@ -65,15 +65,15 @@ class ReceiptForger(Actor):
         if not isinstance(event, Received):
             return ()
         if isinstance(event.message, GetReceipt):
-            names = [event.message.transfer_id]
+            names = [event.message.transaction_id]
         elif isinstance(event.message, Submit):
-            names = [transfer_id(raw) for raw in event.message.transfers]
+            names = [transaction_id(raw) for raw in event.message.transactions]
         else:
             return ()
         return [Send(event.peer, ReceiptAnswer(name, proof)) for name in names if (proof := self._proof(name))]
 
     def _proof(self, name: bytes) -> bytes:
-        """Return the forgery for a transfer, empty if there is nothing yet to make it of."""
+        """Return the forgery for a transaction, empty if there is nothing yet to make it of."""
         if self._checkpoint is None:
             return b""
         if self._kind is None:
@@ -117,9 +117,9 @@ class ReceiptSwapper(ReceiptForger):
     _name: bytes | None = None
 
     def hear(self, event: Input) -> Input | None:
-        """Note a transfer that may be executed, too."""
+        """Note a transaction that may be executed, too."""
         if isinstance(event, Received) and isinstance(event.message, Submit) and self._name is None:
-            self._name = transfer_id(event.message.transfers[0])
+            self._name = transaction_id(event.message.transactions[0])
         return super().hear(event)
 
     def now_and_then(self) -> Iterable[Effect]:
@@ -142,12 +142,12 @@ def _executed(name: bytes) -> Receipt:
 
 
 class RefusingEdge(Actor):
-    """Says of good transfers at once that they are refused or have expired; every other one it forwards."""
+    """Says of good transactions at once that they are refused or have expired; every other one it forwards."""
 
     def hear(self, event: Input) -> Input | None:
         """Keep half of what is submitted."""
         if isinstance(event, Received) and isinstance(event.message, Submit):
-            raws = tuple(raw for raw in event.message.transfers if transfer_id(raw)[0] % 2)
+            raws = tuple(raw for raw in event.message.transactions if transaction_id(raw)[0] % 2)
             return Received(event.peer, Submit(raws)) if raws else None
         return event
 
@@ -160,7 +160,7 @@ class RefusingEdge(Actor):
         if not isinstance(event, Received) or not isinstance(event.message, Submit):
             return ()
         self.acted += 1
-        names = [transfer_id(raw) for raw in event.message.transfers]
+        names = [transaction_id(raw) for raw in event.message.transactions]
         levels = (LEVEL_REFUSED, LEVEL_REFUSED, LEVEL_EXPIRED)
         return (
             Send(
@@ -228,7 +228,7 @@ class ChangeForger(Actor):
 
 
 class TwoFacedMiner(Actor):
-    """Gives each batch to half of the validators with transfers or edges that are not those its header names."""
+    """Gives each batch to half of the validators with transactions or edges that are not those its header names."""
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Change what odd validators get."""
@@ -240,12 +240,14 @@ class TwoFacedMiner(Actor):
         if batch.header.digest[0] % 2 and len(batch.header.edges):
             edge_of = bytes(255 if edge != 255 else 0 for edge in batch.edge_of)
             return (Send(send.peer, BatchMessage(encode(replace(batch, edge_of=edge_of))), send.after),)
-        transfers = (*batch.transfers[1:], batch.transfers[0]) if len(batch.transfers) > 1 else self._other(batch)
-        return (Send(send.peer, BatchMessage(encode(replace(batch, transfers=transfers))), send.after),)
+        transactions = (
+            (*batch.transactions[1:], batch.transactions[0]) if len(batch.transactions) > 1 else self._other(batch)
+        )
+        return (Send(send.peer, BatchMessage(encode(replace(batch, transactions=transactions))), send.after),)
 
     def _other(self, batch: Batch) -> tuple[bytes, ...]:
-        """Return another transfer of the same length that was once in a batch of this miner, if there is one."""
-        known = self._known.setdefault(len(batch.transfers[0]), batch.transfers[0])
+        """Return another transaction of the same length that was once in a batch of this miner, if there is one."""
+        known = self._known.setdefault(len(batch.transactions[0]), batch.transactions[0])
         return (known,)
 
     def __init__(self, *arguments: object) -> None:

@@ -40,8 +40,8 @@ REQUESTS_PER_ROUND = 100
 """Questions to each validator every 100 ms."""
 VOTES_PER_MESSAGE = 100
 REPEATS_PER_ROUND = 20
-POOR_TRANSFERS = 20
-"""Transfers in each batch of a filler."""
+POOR_TRANSACTIONS = 20
+"""Transactions in each batch of a filler."""
 POOR_BATCHES = 4
 """Its batches every 100 ms."""
 
@@ -136,7 +136,7 @@ class CertificateReplayer(Flooder):
 
 @named("disk-filling-miner", 2)
 class DiskFillingMiner(Flooder):
-    """Makes batches of genuine transfers of people who have nothing, each time another edge's."""
+    """Makes batches of genuine transactions of people who have nothing, each time another edge's."""
 
     def __init__(self, *arguments: object) -> None:
         super().__init__(*arguments)  # type: ignore[arg-type]
@@ -144,14 +144,14 @@ class DiskFillingMiner(Flooder):
         self._seq = 0
 
     def flood(self) -> Iterable[Message]:
-        """Return batches that no transfer of can run."""
+        """Return batches that no transaction of can run."""
         return [self._batch() for _ in range(POOR_BATCHES)]
 
     def _batch(self) -> BatchMessage:
-        transfers = []
-        for _ in range(POOR_TRANSFERS):
+        transactions = []
+        for _ in range(POOR_TRANSACTIONS):
             self._seq += 1
-            transfers.append(
+            transactions.append(
                 sign_transfer(
                     self._poor,
                     chain_id=self.chain.chain_id,
@@ -165,12 +165,12 @@ class DiskFillingMiner(Flooder):
                 ).raw
             )
         edges = (self._seq.to_bytes(32, "big"),)
-        edge_of = bytes(len(transfers))
+        edge_of = bytes(len(transactions))
         header = batch_header(
-            self.chain.chain_id, self.rules.epoch, self.context.key.public, edges, tuple(transfers), edge_of
+            self.chain.chain_id, self.rules.epoch, self.context.key.public, edges, tuple(transactions), edge_of
         )
         signature = self.context.key.sign(miner_statement(header.digest))
-        return BatchMessage(encode(Batch(1, header, signature, tuple(transfers), edge_of)))
+        return BatchMessage(encode(Batch(1, header, signature, tuple(transactions), edge_of)))
 
 
 @named("early-filler", 1)

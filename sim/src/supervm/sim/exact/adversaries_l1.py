@@ -260,7 +260,7 @@ class BodyWithholder(Actor):
 
 @named("bad-bitmap-voter", 1)
 class BadBitmapVoter(Actor):
-    """Votes on batches with no transfer supported, signed, or with bits past the end."""
+    """Votes on batches with no transaction supported, signed, or with bits past the end."""
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Send zeros, and now and then too many bits."""

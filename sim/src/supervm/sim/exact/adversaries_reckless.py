@@ -83,7 +83,7 @@ class RecklessValidator(Actor):
         return event
 
     def say(self, send: Send) -> Iterable[Effect]:
-        """Support every transfer of every batch."""
+        """Support every transaction of every batch."""
         if not isinstance(send.message, BatchVoteMessage):
             return (send,)
         return (Send(send.peer, self._support(send.message.vote.digest, send.message.vote.count), send.after),)
@@ -96,9 +96,9 @@ class RecklessValidator(Actor):
             batch = decode(Batch, event.message.batch, bytes_max=8 << 20)
         except RemoteProtocolError:
             return ()
-        if event.peer not in self.chain.payout_of_miner or not batch.transfers:
+        if event.peer not in self.chain.payout_of_miner or not batch.transactions:
             return ()
-        return (Send(event.peer, self._support(batch.header.digest, len(batch.transfers))),)
+        return (Send(event.peer, self._support(batch.header.digest, len(batch.transactions))),)
 
     def _support(self, digest: bytes, count: int) -> BatchVoteMessage:
         bitmap = bitmap_bytes((1 << count) - 1, count)
@@ -140,8 +140,8 @@ class RecklessMiner(Actor):
         if not isinstance(event, Received):
             return ()
         message = event.message
-        if isinstance(message, Submit) and message.transfers:
-            return self._batch(message.transfers)
+        if isinstance(message, Submit) and message.transactions:
+            return self._batch(message.transactions)
         if isinstance(message, BatchVoteMessage):
             return self._vote(message.vote)
         return ()

@@ -165,7 +165,7 @@ class LongChainPhone(Actor):
         raws: list[bytes] = []
         prev = ZERO_HASH
         for seq in range(9):
-            transfer = sign_transfer(
+            transaction = sign_transfer(
                 wallet[-1],
                 chain_id=self.chain.chain_id,
                 seq=seq,
@@ -175,8 +175,8 @@ class LongChainPhone(Actor):
                 fee=7,
                 valid_until_ms=until_ms,
             )
-            raws.append(transfer.raw)
-            prev = transfer.id
+            raws.append(transaction.raw)
+            prev = transaction.id
         forever_ms = now_ms - now_ms % 20_000 + 2 * self.chain.parameters.validity_ms_max
         raws.append(
             sign_transfer(

@@ -8,9 +8,9 @@ import msgspec
 
 from supervm.common.contract.core import Effect, Input, PeerUp, Received, Send
 from supervm.protocol.base.codec import decode, encode
-from supervm.protocol.base.hashing import ZERO_HASH, hash_transfer
+from supervm.protocol.base.hashing import ZERO_HASH, hash_transaction
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
-from supervm.protocol.money.transfer import sign_transfer, transfer_id
+from supervm.protocol.money.transfer import sign_transfer, transaction_id
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, CheckpointMessage
 from supervm.protocol.wire.payments import (
     LEVEL_R0,
@@ -30,7 +30,7 @@ from .adversaries_l1 import damaged
 
 replace = msgspec.structs.replace
 VALIDITY_MS = 20_000
-"""For how long a double-spender's transfers are valid."""
+"""For how long a double-spender's transactions are valid."""
 
 
 class BatchForger(Actor):
@@ -46,14 +46,14 @@ class BatchForger(Actor):
         """Return what is sent instead of a batch."""
         return (send,)
 
-    def signed(self, batch: Batch, transfers: tuple[bytes, ...]) -> BatchMessage:
-        """Return a batch like `batch` with other transfers, brought by the same edges as far as they go."""
-        edge_of = (batch.edge_of * len(transfers))[: len(transfers)]
+    def signed(self, batch: Batch, transactions: tuple[bytes, ...]) -> BatchMessage:
+        """Return a batch like `batch` with other transactions, brought by the same edges as far as they go."""
+        edge_of = (batch.edge_of * len(transactions))[: len(transactions)]
         header = batch_header(
-            self.chain.chain_id, batch.header.epoch, self.context.key.public, batch.header.edges, transfers, edge_of
+            self.chain.chain_id, batch.header.epoch, self.context.key.public, batch.header.edges, transactions, edge_of
         )
         signature = self.context.key.sign(miner_statement(header.digest))
-        return BatchMessage(encode(Batch(1, header, signature, transfers, edge_of)))
+        return BatchMessage(encode(Batch(1, header, signature, transactions, edge_of)))
 
 
 @named("batch-withholder", 2)
@@ -71,23 +71,23 @@ class BatchWithholder(BatchForger):
 
 @named("bad-signature-miner", 2)
 class BadSignatureMiner(BatchForger):
-    """Puts transfers into its batches whose senders never signed them."""
+    """Puts transactions into its batches whose senders never signed them."""
 
     def batch(self, send: Send, batch: Batch) -> Iterable[Effect]:
-        """Break the last transfer's signature."""
+        """Break the last transaction's signature."""
         self.acted += 1
-        last = batch.transfers[-1]
-        return (Send(send.peer, self.signed(batch, (*batch.transfers[:-1], last[:-1] + bytes([last[-1] ^ 1])))),)
+        last = batch.transactions[-1]
+        return (Send(send.peer, self.signed(batch, (*batch.transactions[:-1], last[:-1] + bytes([last[-1] ^ 1])))),)
 
 
 @named("conflicting-batches-miner", 2)
 class ConflictingBatches(BatchForger):
-    """Puts the same transfers into two batches, in another order and twice, and shows both to everybody."""
+    """Puts the same transactions into two batches, in another order and twice, and shows both to everybody."""
 
     def batch(self, send: Send, batch: Batch) -> Iterable[Effect]:
         """Add a second batch."""
         self.acted += 1
-        again = tuple(reversed(batch.transfers)) + batch.transfers[:1]
+        again = tuple(reversed(batch.transactions)) + batch.transactions[:1]
         return (send, Send(send.peer, self.signed(batch, again)))
 
 
@@ -106,7 +106,7 @@ class CertificateWithholder(Actor):
 
 @named("censoring-miner", 2)
 class CensoringMiner(Actor):
-    """Takes every transfer and makes no batch of any."""
+    """Takes every transaction and makes no batch of any."""
 
     def hear(self, event: Input) -> Input | None:
         """Swallow submissions."""
@@ -117,7 +117,7 @@ class CensoringMiner(Actor):
 
 
 class Claimer(Actor):
-    """Says that every transfer has reached a level as soon as it is submitted."""
+    """Says that every transaction has reached a level as soon as it is submitted."""
 
     level = LEVEL_R3
 
@@ -126,7 +126,7 @@ class Claimer(Actor):
         if not isinstance(event, Received) or not isinstance(event.message, Submit):
             return ()
         self.acted += 1
-        items = tuple(StatusItem(transfer_id(raw), self.level, "") for raw in event.message.transfers)
+        items = tuple(StatusItem(transaction_id(raw), self.level, "") for raw in event.message.transactions)
         return (Send(event.peer, Status(items)),)
 
 
@@ -185,13 +185,13 @@ class ForgingEdge(Actor):
             return (Send(send.peer, forged(message), send.after),)
         if isinstance(message, ReceiptAnswer):
             self.acted += 1
-            return (Send(send.peer, ReceiptAnswer(message.transfer_id, damaged(message.proof)), send.after),)
+            return (Send(send.peer, ReceiptAnswer(message.transaction_id, damaged(message.proof)), send.after),)
         return (send,)
 
 
 @named("black-hole-edge", 3)
 class BlackHoleEdge(Claimer):
-    """Says that it has taken every transfer, and forwards none."""
+    """Says that it has taken every transaction, and forwards none."""
 
     level = LEVEL_R0
 
@@ -204,7 +204,7 @@ class BlackHoleEdge(Claimer):
 
 @named("promising-edge", 3)
 class PromisingEdge(Claimer):
-    """Claims R3 of every transfer at once, whatever becomes of it."""
+    """Claims R3 of every transaction at once, whatever becomes of it."""
 
 
 @named("double-spender", 4)
@@ -228,7 +228,7 @@ class DoubleSpender(Actor):
         self.acted += 1
         sends: list[Effect] = []
         for side in range(2):
-            transfer = sign_transfer(
+            transaction = sign_transfer(
                 self.context.wallet[-1],
                 chain_id=self.chain.chain_id,
                 seq=0,
@@ -238,13 +238,13 @@ class DoubleSpender(Actor):
                 fee=1,
                 valid_until_ms=self.now_us // 1000 + VALIDITY_MS,
             )
-            sends.append(Send(edges[side % len(edges)], Submit((transfer.raw,))))
+            sends.append(Send(edges[side % len(edges)], Submit((transaction.raw,))))
         return sends
 
 
 @named("flooding-phone", 4)
 class FloodingPhone(Actor):
-    """Floods its edges with transfers that nobody signed, and with questions."""
+    """Floods its edges with transactions that nobody signed, and with questions."""
 
     every_us = 50_000
 
@@ -259,7 +259,7 @@ class FloodingPhone(Actor):
                 Send(edge, Submit((word * 20, self._unsigned(account)))),
                 Send(edge, GetAccounts((account,) * 64)),
                 Send(edge, Subscribe((account,))),
-                Send(edge, GetReceipt(hash_transfer(word))),
+                Send(edge, GetReceipt(hash_transaction(word))),
             ]
         return sends
 
@@ -279,7 +279,7 @@ class FloodingPhone(Actor):
 
 @named("broken-chain-phone", 4)
 class BrokenChainPhone(Actor):
-    """Sends transfers with a wrong predecessor, a far sequence number, another chain, or more money than there is."""
+    """Sends transactions with a wrong predecessor, a far sequence number, another chain, or too much money."""
 
     every_us = 500_000
 
@@ -287,7 +287,7 @@ class BrokenChainPhone(Actor):
         """Send all four to every edge."""
         raws: list[bytes] = []
         for chain_id, seq, prev, amount in (
-            (self.chain.chain_id, 1, hash_transfer(b"none"), 1),
+            (self.chain.chain_id, 1, hash_transaction(b"none"), 1),
             (self.chain.chain_id, 10_000, ZERO_HASH, 1),
             (bytes(32), 0, ZERO_HASH, 1),
             (self.chain.chain_id, 0, ZERO_HASH, 1 << 62),

@@ -27,7 +27,7 @@ from ..invariants import Monitor
 
 STATES: Final = {
     "leader-crashed-between-persist-and-send": "a leader's own block was durable and it crashed before sending it",
-    "certificate-after-expiry": "a batch certificate arrived after all of its transfers had expired",
+    "certificate-after-expiry": "a batch certificate arrived after all of its transactions had expired",
     "all-validators-down": "no validator was on",
     "equivocation-seen": "evidence of two blocks in one view (E1) was published",
     "contradiction-seen": "evidence of Nullify and Finalize (E2) was published",
@@ -35,10 +35,10 @@ STATES: Final = {
     "bad-batch-seen": "evidence of a bad sender's signature in a batch (E7) was published",
     "database-restored": "a validator started with an older database beside its log",
     "observer-entered": "a validator started without its log, as an observer",
-    "l2-failover": "an edge sent transfers to another miner than before",
-    "l3-failover": "a phone sent transfers to another edge than before",
-    "rebatched-after-split-votes": "a batch was closed with transfers that lacked a quorum",
-    "conflict-refused": "a validator met a second transfer for a slot",
+    "l2-failover": "an edge sent transactions to another miner than before",
+    "l3-failover": "a phone sent transactions to another edge than before",
+    "rebatched-after-split-votes": "a batch was closed with transactions that lacked a quorum",
+    "conflict-refused": "a validator met a second transaction for a slot",
     "view-nullified": "a view was nullified",
     "gap-proposed": "a block was proposed over nullified views",
     "nullified-then-notarized": "a validator wrote down Nullify of a view that was notarized all the same",
@@ -153,7 +153,7 @@ class ReachedWatch:
                 return
             batch = self._monitor.facts.batches.get(digest)
             if batch is not None:
-                self._expiry[raw] = max(item.body.valid_until_ms for item in batch.transfers)
+                self._expiry[raw] = max(item.body.valid_until_ms for item in batch.transactions)
         until_ms = self._expiry[raw]
         if until_ms is not None and until_ms < core.ledger.block_header.ts_ms:
             self.note("certificate-after-expiry")
@@ -163,8 +163,8 @@ class ReachedWatch:
             case Accusation(kind):
                 if kind in _SEEN:
                     self.note(_SEEN[kind])
-            case Certificate(certified=certified, transfers=transfers):
-                if certified != transfers:
+            case Certificate(certified=certified, transactions=transactions):
+                if certified != transactions:
                     self.note("rebatched-after-split-votes")
             case Conflict():
                 self.note("conflict-refused")

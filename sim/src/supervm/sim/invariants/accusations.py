@@ -14,7 +14,7 @@ from supervm.protocol.base.hashing import hash_justification
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.money.transfer import parse_transaction
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 from supervm.tier_l1_super.node import ValidatorNode
@@ -111,11 +111,11 @@ class AccusationWatch:
             batch = decode(Batch, message.batch, bytes_max=BYTES_MAX)
             if batch.header.epoch != core.seat.rules.epoch or batch.header.miner != sender.node_id:
                 return
-            transfers = [parse_transfer(raw, self._facts.chain_id) for raw in batch.transfers]
+            transactions = [parse_transaction(raw, self._facts.chain_id) for raw in batch.transactions]
         except RemoteProtocolError:
             return
         verify = self._facts.world.verify
-        if not all(verify(item.body.sender, item.id, item.body.signature) for item in transfers):
+        if not all(verify(item.body.sender, item.id, item.body.signature) for item in transactions):
             self._show("E7", sender)
 
     def _show(self, kind: str, accused: Host) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
-from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.money.transfer import parse_transaction
 from supervm.protocol.state.trie_proof import decode_trie_proof, verify
 from supervm.protocol.wire.payments import LEVEL_R0, AccountProofs, Status
 from supervm.tier_l3_edge.tables import PENDING
@@ -23,13 +23,13 @@ class EdgeWatch:
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
-        self._signed: dict[bytes, tuple[bytes, bool]] = {}  # bytes of a transfer -> (its id, whether it is signed)
+        self._signed: dict[bytes, tuple[bytes, bool]] = {}  # bytes of a transaction -> (its id, whether it is signed)
 
     def sent(self, event: Sent) -> None:
         """Look at a message that leaves an edge."""
         message = event.message
         if type(message) is Status:
-            ids = [item.transfer_id for item in message.items if item.level == LEVEL_R0]
+            ids = [item.transaction_id for item in message.items if item.level == LEVEL_R0]
             if ids:
                 self._acknowledged(event.sender, ids)
         elif type(message) is AccountProofs:
@@ -38,12 +38,12 @@ class EdgeWatch:
     def _acknowledged(self, host: Host, ids: list[bytes]) -> None:
         held: dict[bytes, bool] = {}
         for row in PENDING.rows(host.disk):
-            raw = row.transfer
+            raw = row.raw
             if raw not in self._signed:
-                transfer = parse_transfer(raw, self._facts.chain_id)
+                transaction = parse_transaction(raw, self._facts.chain_id)
                 self._signed[raw] = (
-                    transfer.id,
-                    self._facts.world.verify(transfer.body.sender, transfer.id, transfer.body.signature),
+                    transaction.id,
+                    self._facts.world.verify(transaction.body.sender, transaction.id, transaction.body.signature),
                 )
             name, signed = self._signed[raw]
             held[name] = signed

@@ -179,9 +179,9 @@ class ExecutionWatch:
 
     def _receipts(self, where: str, written_header: bytes, raw: bytes | None, outcome: Outcome) -> None:
         receipts = () if raw is None else decode(BlockReceipts, raw, bytes_max=BYTES_MAX).receipts
-        ids = tuple(receipt.transfer_id for receipt in receipts)
+        ids = tuple(receipt.transaction_id for receipt in receipts)
         if len(dict.fromkeys(ids)) != len(ids):
-            self._facts.book.note("S12", f"{where}: a transfer has two receipts")
+            self._facts.book.note("S12", f"{where}: a transaction has two receipts")
         if ids != outcome.executed:
             self._facts.book.note("C5", f"{where}: its receipts are not for what was executed")
             return
@@ -191,8 +191,8 @@ class ExecutionWatch:
         if sum(receipt.fee for receipt in receipts) != sum(outcome.fees):
             self._facts.book.note("C5", f"{where}: its receipts' fees do not sum to what was paid")
         for receipt in receipts:
-            if (receipt.status != STATUS_EXECUTED) != (receipt.transfer_id in outcome.failed):
-                self._facts.book.note("C5", f"{where}: the receipt of {receipt.transfer_id.hex()[:16]} is not true")
+            if (receipt.status != STATUS_EXECUTED) != (receipt.transaction_id in outcome.failed):
+                self._facts.book.note("C5", f"{where}: the receipt of {receipt.transaction_id.hex()[:16]} is not true")
 
     # --- the end ------------------------------------------------------------------------------------------------------
 
@@ -268,7 +268,7 @@ class ExecutionWatch:
                     return done
                 batches.append(
                     CertifiedBatch(
-                        ref.header, seen.transfers, seen.edge_of, certified_bits(ref, ledger.rules.validators)
+                        ref.header, seen.transactions, seen.edge_of, certified_bits(ref, ledger.rules.validators)
                     )
                 )
             try:

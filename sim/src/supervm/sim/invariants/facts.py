@@ -14,7 +14,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.chain.spans import span_of
 from supervm.protocol.chain.votes import Certificate, VoteKind, statement
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
 from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 from ..exact import Deployment, Host
@@ -25,15 +25,17 @@ BYTES_MAX = 16 << 20
 
 
 class SeenBatch:
-    """A batch body: its transfers, and which edge brought each."""
+    """A batch body: its transactions, and which edge brought each."""
 
-    __slots__ = ("edge_of", "edges", "miner", "transfers")
+    __slots__ = ("edge_of", "edges", "miner", "transactions")
 
     def __init__(self, batch: Batch, chain_id: bytes) -> None:
         self.miner = batch.header.miner
         self.edges = batch.header.edges
         self.edge_of = batch.edge_of
-        self.transfers: tuple[SignedTransfer, ...] = tuple(parse_transfer(raw, chain_id) for raw in batch.transfers)
+        self.transactions: tuple[SignedTransaction, ...] = tuple(
+            parse_transaction(raw, chain_id) for raw in batch.transactions
+        )
 
 
 class Facts:
@@ -130,7 +132,7 @@ class Facts:
             except RemoteProtocolError:
                 return None  # a faulty miner's; nobody can vote on it either
             header = batch.header
-            if (merkle_root(batch.transfers, TRANSACTIONS), hash_edge_of(batch.edge_of)) != (
+            if (merkle_root(batch.transactions, TRANSACTIONS), hash_edge_of(batch.edge_of)) != (
                 header.tx_root,
                 header.edge_of_hash,
             ):

@@ -266,8 +266,8 @@ class LivenessWatch:
                 batch = facts.batches.get(digest)
                 if batch is None or facts.world.now_us - held.arrived_us < HELD_US_MAX:
                     continue
-                for position, transfer in enumerate(batch.transfers):
-                    body = transfer.body
+                for position, transaction in enumerate(batch.transactions):
+                    body = transaction.body
                     account = self._reference.accounts.get(body.sender, EMPTY_ACCOUNT)
                     if (
                         held.bits >> position & 1
@@ -275,7 +275,7 @@ class LivenessWatch:
                         and (account.next_seq, account.head) == (body.seq, body.prev)
                     ):
                         facts.book.note(
-                            "L4", f"{name} holds a certificate for {transfer.id.hex()[:16]} that could execute"
+                            "L4", f"{name} holds a certificate for {transaction.id.hex()[:16]} that could execute"
                         )
 
     def failure_free(self, delay_us: int) -> None:

@@ -218,7 +218,9 @@ class Monitor:
                 self.evidence.accused(host, event)
             case ForkEvidence():
                 self.evidence.forked(host, event)
-            case l1.Solvency(transfer):
-                self.book.note("S13", f"{host.name} raises the alarm for {transfer[:16]}")
-            case l2.Solvency(height, transfers):
-                self.book.note("S13", f"{host.name} raises the alarm for {transfers} transfers of height {height}")
+            case l1.Solvency(transaction):
+                self.book.note("S13", f"{host.name} raises the alarm for {transaction[:16]}")
+            case l2.Solvency(height, transactions):
+                self.book.note(
+                    "S13", f"{host.name} raises the alarm for {transactions} transactions of height {height}"
+                )

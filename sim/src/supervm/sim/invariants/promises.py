@@ -21,7 +21,7 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import decode_finalized
 from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
@@ -60,7 +60,7 @@ class Witness:
     promised: dict[Statement, None] = field(default_factory=dict)
     bits: dict[bytes, int] = field(default_factory=dict)
     said: dict[tuple[VoteKind, int, int], bytes] = field(default_factory=dict)
-    slots: dict[tuple[int, bytes, int, bytes], tuple[SignedTransfer, int]] = field(default_factory=dict)
+    slots: dict[tuple[int, bytes, int, bytes], tuple[SignedTransaction, int]] = field(default_factory=dict)
     """(epoch, sender, sequence number, predecessor) -> what it supports there, promised last, and when: executed ms."""
     promised_ms: dict[tuple[bytes, int], int] = field(default_factory=dict)
     """(batch, position) of a bit on disk -> executed time when it was promised."""
@@ -147,19 +147,19 @@ class PromiseWatch:
             if said_epoch == epoch and subject not in kept.promised and not _outlived(host, kind, said_epoch, number):
                 self._facts.book.note("S6", f"{host.name}: a compacted log lacks its {kind.name} of {number}")
         alive = {
-            transfer.id
+            transaction.id
             for digest, positions in kept.bits.items()
             if digest in self._facts.batches
-            for position, transfer in enumerate(self._facts.batches[digest].transfers)
+            for position, transaction in enumerate(self._facts.batches[digest].transactions)
             if positions >> position & 1
         }
-        for (said_epoch, sender, seq, prev), (transfer, _) in witness.slots.items():
+        for (said_epoch, sender, seq, prev), (transaction, _) in witness.slots.items():
             account = core.ledger.accounts.get(sender, EMPTY_ACCOUNT)
             if (
                 said_epoch == epoch
                 and (seq, prev) == (account.next_seq, account.head)
-                and transfer.id not in alive
-                and transfer.body.valid_until_ms >= core.ledger.block_header.ts_ms
+                and transaction.id not in alive
+                and transaction.body.valid_until_ms >= core.ledger.block_header.ts_ms
             ):
                 self._facts.book.note("S6", f"{host.name}: a compacted log lacks its promise of slot {seq}")
 
@@ -437,22 +437,22 @@ class PromiseWatch:
         core = host.core
         if batch is None or not isinstance(core, ValidatorNode):
             return
-        for position, transfer in enumerate(batch.transfers):
+        for position, transaction in enumerate(batch.transactions):
             if not bits >> position & 1:
                 continue
-            body = transfer.body
-            if not facts.world.verify(body.sender, transfer.id, body.signature):
-                facts.book.note("N4", f"{host.name} supports a transfer that its sender has not signed")
+            body = transaction.body
+            if not facts.world.verify(body.sender, transaction.id, body.signature):
+                facts.book.note("N4", f"{host.name} supports a transaction that its sender has not signed")
             slot = (vote.epoch, body.sender, body.seq, body.prev)
             # in the order of the promises: a vote may be recorded, be lost in a crash, and leave when another has left
             at_ms = witness.promised_ms.get((vote.digest, position), core.ledger.block_header.ts_ms)
-            other = witness.slots.setdefault(slot, (transfer, at_ms))
-            if other[0].id != transfer.id:
-                (first, _), last = sorted((other, (transfer, at_ms)), key=lambda promise: promise[1])
+            other = witness.slots.setdefault(slot, (transaction, at_ms))
+            if other[0].id != transaction.id:
+                (first, _), last = sorted((other, (transaction, at_ms)), key=lambda promise: promise[1])
                 if first.body.valid_until_ms >= last[1]:
                     facts.book.note(
                         "S5",
-                        f"{host.name} supports two transfers for one slot (sequence number {body.seq}), and the "
+                        f"{host.name} supports two transactions for one slot (sequence number {body.seq}), and the "
                         "first has not expired",
                     )
                 witness.slots[slot] = last

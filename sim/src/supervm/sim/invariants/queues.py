@@ -72,7 +72,7 @@ class QueueWatch:
         if type(given) is Received and type(given.message) is Status:
             for item in given.message.items:
                 if item.level == LEVEL_REFUSED:
-                    seen.refused_ms.setdefault(item.transfer_id, now_ms)
+                    seen.refused_ms.setdefault(item.transaction_id, now_ms)
         self._header(name, core, seen, now_ms, event)
         numbers, seen.cursor = core.queue.changes.since(seen.cursor, 1 << 30)
         for number in numbers:
@@ -158,7 +158,7 @@ class QueueWatch:
         if not payment.released:
             return "although it never left and is still valid"
         if proved.next_seq > payment.seq or (proved.next_seq == payment.seq and proved.head != payment.prev):
-            return ""  # another transfer has its slot, as far as the proof tells; the end of the run judges that
+            return ""  # another transaction has its slot, as far as the proof tells; the end of the run judges that
         return "" if self._is_lost(core, payment) else "although it may still execute"
 
     def _is_lost(self, core: MobileNode, payment: Payment) -> bool:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from supervm.protocol.chain.batch_certificate import BatchCertificate, batch_vote_statement
 from supervm.protocol.chain.block import Block
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOLS, Account
 
 from .facts import Facts, SeenBatch
@@ -48,7 +48,7 @@ def shares(fee: int, shares_bps: Sequence[int]) -> list[int]:
 
 
 def certified_positions(reference: BatchCertificate, facts: Facts) -> list[int]:
-    """Return the positions of the transfers that voters of quorum weight support."""
+    """Return the positions of the transactions that voters of quorum weight support."""
     members = facts.epochs.members[reference.header.epoch]
     weights = [0] * reference.header.count
     for group in reference.votes:
@@ -93,7 +93,7 @@ class Reference:
         self.outcomes: dict[int, Outcome] = {}
         """Height -> what its block did."""
         self.executed_at: dict[bytes, int] = {}
-        """Transfer -> height at which it took its slot."""
+        """Transaction -> height at which it took its slot."""
         self.failed: dict[bytes, None] = {}
         self._history: dict[bytes, tuple[list[int], list[Account]]] = {
             account: ([0], [state]) for account, state in self.accounts.items()
@@ -149,27 +149,27 @@ class Reference:
         for ref, batch in zip(block.body.refs, batches, strict=True):
             before = len(executed)
             for position in certified_positions(ref, facts):
-                transfer = batch.transfers[position]
-                body, sender = transfer.body, read(transfer.body.sender)
+                transaction = batch.transactions[position]
+                body, sender = transaction.body, read(transaction.body.sender)
                 if body.seq != sender.next_seq or body.prev != sender.head or block.header.ts_ms > body.valid_until_ms:
                     continue
-                if transfer.id in self.executed_at:
-                    note("S12", f"transfer {transfer.id.hex()[:16]} is executed twice")
-                self.executed_at[transfer.id] = block.header.height
-                executed.append(transfer.id)
+                if transaction.id in self.executed_at:
+                    note("S12", f"transaction {transaction.id.hex()[:16]} is executed twice")
+                self.executed_at[transaction.id] = block.header.height
+                executed.append(transaction.id)
                 debit = body.amount + body.fee
                 if sender.balance < debit:
-                    failed.append(transfer.id)
-                    self.failed[transfer.id] = None
+                    failed.append(transaction.id)
+                    self.failed[transaction.id] = None
                     changes[body.sender] = Account(
-                        sender.balance, body.seq + 1, transfer.id, sender.flags | FLAG_FAILED
+                        sender.balance, body.seq + 1, transaction.id, sender.flags | FLAG_FAILED
                     )
-                    note("S13", f"transfer {transfer.id.hex()[:16]} at height {block.header.height} lacks money")
+                    note("S13", f"transaction {transaction.id.hex()[:16]} at height {block.header.height} lacks money")
                     continue
-                changes[body.sender] = Account(sender.balance - debit, body.seq + 1, transfer.id, sender.flags)
+                changes[body.sender] = Account(sender.balance - debit, body.seq + 1, transaction.id, sender.flags)
                 receiver = read(body.to)
                 changes[body.to] = receiver._replace(balance=receiver.balance + body.amount)
-                self._earn(batch, position, transfer, earned, totals)
+                self._earn(batch, position, transaction, earned, totals)
             if len(executed) == before and facts.is_honest(facts.world.hosts[leader]):
                 note("3.9.6", f"block {block.header.height} has a certificate of which nothing executes")
         for account in sorted(earned):
@@ -178,7 +178,12 @@ class Reference:
         return Outcome(changes, tuple(executed), tuple(failed), (totals[0], totals[1], totals[2], totals[3]))
 
     def _earn(
-        self, batch: SeenBatch, position: int, transfer: SignedTransfer, earned: dict[bytes, int], totals: list[int]
+        self,
+        batch: SeenBatch,
+        position: int,
+        transaction: SignedTransaction,
+        earned: dict[bytes, int],
+        totals: list[int],
     ) -> None:
         edge = batch.edge_of[position]
         earners = (
@@ -187,7 +192,7 @@ class Reference:
             POOLS["l3"] if edge == NO_EDGE else batch.edges[edge],
             POOLS["l4"],
         )
-        parts = shares(transfer.body.fee, self._facts.chain.parameters.fee_shares_bps)
+        parts = shares(transaction.body.fee, self._facts.chain.parameters.fee_shares_bps)
         for tier, (account, part) in enumerate(zip(earners, parts, strict=True)):
             totals[tier] += part
             if part:

@@ -1,18 +1,18 @@
 """What an honest batch vote supports: a second opinion on consensus.md 3.2 and 3.9, in both directions.
 
-Theory of operation. Of every validator the watcher keeps the transfers that it has promised in the present epoch, and
-nothing else. Which of them are alive follows from the executed state: the one that fills the sender's next slot on its
-head and is not past its validity at executed time, the one behind it, and so on. A bit of 1 must be for such a transfer
-or for one that may extend the chain; a bit of 0 must not be for one that may, because then a sender who did nothing
-wrong waits for a slot that nobody holds. Both are judged in the step of the vote, and only if that step executed
-nothing, so that the state is the one that the vote looked at.
+Theory of operation. Of every validator the watcher keeps the transactions that it has promised in the present epoch,
+and nothing else. Which of them are alive follows from the executed state: the one that fills the sender's next slot on
+its head and is not past its validity at executed time, the one behind it, and so on. A bit of 1 must be for such a
+transaction or for one that may extend the chain; a bit of 0 must not be for one that may, because then a sender who did
+nothing wrong waits for a slot that nobody holds. Both are judged in the step of the vote, and only if that step
+executed nothing, so that the state is the one that the vote looked at.
 """
 
 from __future__ import annotations
 
 from supervm.common.contract.core import Send
 from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.chain import BatchVoteMessage
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
@@ -31,18 +31,18 @@ class _Held:
     def __init__(self, epoch: int, height: int) -> None:
         self.epoch = epoch
         self.height = height
-        self.slots: dict[Slot, list[SignedTransfer]] = {}
+        self.slots: dict[Slot, list[SignedTransaction]] = {}
         self.ids: dict[bytes, None] = {}
 
-    def add(self, transfer: SignedTransfer) -> None:
-        if transfer.id not in self.ids:
-            body = transfer.body
-            self.ids[transfer.id] = None
-            self.slots.setdefault((body.sender, body.seq, body.prev), []).append(transfer)
+    def add(self, transaction: SignedTransaction) -> None:
+        if transaction.id not in self.ids:
+            body = transaction.body
+            self.ids[transaction.id] = None
+            self.slots.setdefault((body.sender, body.seq, body.prev), []).append(transaction)
 
-    def chain(self, sender: bytes, account: Account, ts_ms: int) -> list[SignedTransfer]:
+    def chain(self, sender: bytes, account: Account, ts_ms: int) -> list[SignedTransaction]:
         """Return the promises that are alive, in slot order."""
-        found: list[SignedTransfer] = []
+        found: list[SignedTransaction] = []
         slot: Slot | None = (sender, account.next_seq, account.head)
         while slot is not None:
             alive = [item for item in self.slots.get(slot, ()) if item.body.valid_until_ms >= ts_ms]
@@ -84,9 +84,9 @@ class SupportWatch:
 
     def _add(self, held: _Held, digest: bytes, bits: int) -> None:
         batch = self._facts.batches.get(digest)
-        for position, transfer in enumerate(() if batch is None else batch.transfers):
+        for position, transaction in enumerate(() if batch is None else batch.transactions):
             if bits >> position & 1:
-                held.add(transfer)
+                held.add(transaction)
 
     def stepped(self, event: Stepped) -> None:
         """Look at the batch votes of a step of an honest validator."""
@@ -112,29 +112,29 @@ class SupportWatch:
             return
         bits = bitmap_bits(vote.bitmap, vote.count)
         ts_ms = core.ledger.block_header.ts_ms
-        for position, transfer in enumerate(batch.transfers):
+        for position, transaction in enumerate(batch.transactions):
             supported = bool(bits >> position & 1)
-            if supported and transfer.id in held.ids:
+            if supported and transaction.id in held.ids:
                 continue  # a promise is repeated
-            account = core.ledger.accounts.get(transfer.body.sender, EMPTY_ACCOUNT)
-            reason = self._reason(held, transfer, account, ts_ms)
-            where = f"transfer {transfer.id.hex()[:16]} (sequence number {transfer.body.seq})"
+            account = core.ledger.accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
+            reason = self._reason(held, transaction, account, ts_ms)
+            where = f"transaction {transaction.id.hex()[:16]} (sequence number {transaction.body.seq})"
             if supported and reason:
                 self._facts.book.note("3.2", f"{name} supports {where}: {reason}")
             elif not supported and not reason:
                 self._facts.book.note("3.2", f"{name} does not support {where}, which may follow what it holds")
             if supported:
-                held.add(transfer)
+                held.add(transaction)
 
-    def _reason(self, held: _Held, transfer: SignedTransfer, account: Account, ts_ms: int) -> str:
-        """Return why a transfer gets no bit, empty if it gets one."""
-        parameters, body = self._facts.chain.parameters, transfer.body
+    def _reason(self, held: _Held, transaction: SignedTransaction, account: Account, ts_ms: int) -> str:
+        """Return why a transaction gets no bit, empty if it gets one."""
+        parameters, body = self._facts.chain.parameters, transaction.body
         chain = held.chain(body.sender, account, ts_ms)
         place = body.seq - account.next_seq
         if not 0 <= place < parameters.window:
             return "its sequence number is used, or beyond the window"
         if place < len(chain):
-            return "" if chain[place].id == transfer.id else "its slot is promised to another one"
+            return "" if chain[place].id == transaction.id else "its slot is promised to another one"
         if place > len(chain) or body.prev != (chain[-1].id if chain else account.head):
             return "it does not follow what is executed and promised"
         left_ms = body.valid_until_ms - ts_ms

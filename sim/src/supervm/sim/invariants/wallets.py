@@ -11,7 +11,7 @@ from supervm.protocol.base.address import decode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.money.transfer import parse_transaction
 from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import PAYMENTS, StoredPayment, read_payment
@@ -68,28 +68,28 @@ class WalletWatch:
                 )
 
     def sent(self, event: Sent) -> None:
-        """Look at transfers that leave a phone."""
+        """Look at transactions that leave a phone."""
         message = event.message
         if type(message) is not Submit:
             return
         facts, name = self._facts, event.sender.name
         released = self._released.setdefault(name, {})
         slots = self._slots.setdefault(name, {})
-        for raw in message.transfers:
+        for raw in message.transactions:
             if raw not in released:
-                facts.book.note("T16", f"{name}: a transfer leaves before its release is durable")
-            transfer = parse_transfer(raw, facts.chain_id)
-            body = transfer.body
+                facts.book.note("T16", f"{name}: a transaction leaves before its release is durable")
+            transaction = parse_transaction(raw, facts.chain_id)
+            body = transaction.body
             slot = (body.sender, body.seq, body.prev)
-            earlier = slots.setdefault(slot, (transfer.id, body.valid_until_ms))
-            if earlier[0] != transfer.id:
+            earlier = slots.setdefault(slot, (transaction.id, body.valid_until_ms))
+            if earlier[0] != transaction.id:
                 if earlier[1] >= facts.certified_ts_ms:
                     facts.book.note(
                         "T16",
-                        f"{name}: two transfers for slot {body.seq} of {body.sender.hex()[:16]} leave, and the "
+                        f"{name}: two transactions for slot {body.seq} of {body.sender.hex()[:16]} leave, and the "
                         "first is not provably expired",
                     )
-                slots[slot] = (transfer.id, body.valid_until_ms)
+                slots[slot] = (transaction.id, body.valid_until_ms)
 
     # --- what is believed ---------------------------------------------------------------------------------------------
 
@@ -153,7 +153,7 @@ class WalletWatch:
             if (true.balance, true.next_seq) != (balance, next_seq):
                 facts.book.note(
                     "S15",
-                    f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transfers at "
+                    f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transactions at "
                     f"height {height}; it has {true.balance} and {true.next_seq}",
                 )
 

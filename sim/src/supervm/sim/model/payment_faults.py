@@ -7,7 +7,7 @@ from typing import Any
 
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money import execution as execution_module
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 from supervm.tier_l1_super.batches.slots import Slots
 from supervm.tier_l1_super.batches.voting import BatchVoter
@@ -43,19 +43,19 @@ _vote, _expire = Slots.vote, Slots._expire
 
 
 def _vote_in_spite_of(reason: str) -> Any:
-    def vote(self: Slots, transfer: SignedTransfer, batch: bytes) -> str | None:
-        answer = _vote(self, transfer, batch)
+    def vote(self: Slots, transaction: SignedTransaction, batch: bytes) -> str | None:
+        answer = _vote(self, transaction, batch)
         return None if answer == reason else answer
 
     return vote
 
 
-def _vote_without_reserve(self: Slots, transfer: SignedTransfer, batch: bytes) -> str | None:
-    """Compare the balance with this transfer alone, not with what is promised before it."""
-    lane = self._lanes.get(transfer.body.sender)
+def _vote_without_reserve(self: Slots, transaction: SignedTransaction, batch: bytes) -> str | None:
+    """Compare the balance with this transaction alone, not with what is promised before it."""
+    lane = self._lanes.get(transaction.body.sender)
     if lane is not None:
         lane.debit = 0
-    return _vote(self, transfer, batch)
+    return _vote(self, transaction, batch)
 
 
 def _never_expire(self: Slots) -> None:
@@ -69,20 +69,20 @@ def _expire_early(self: Slots) -> None:
     self.executed_ts_ms = now_ms
 
 
-def _restore_nothing(self: Slots, promised: Iterable[tuple[SignedTransfer, bytes]]) -> None:
+def _restore_nothing(self: Slots, promised: Iterable[tuple[SignedTransaction, bytes]]) -> None:
     del self, promised
 
 
-def _restore_in_order(self: Slots, promised: Iterable[tuple[SignedTransfer, bytes]]) -> None:
+def _restore_in_order(self: Slots, promised: Iterable[tuple[SignedTransaction, bytes]]) -> None:
     """Take each promise only if it extends what is there: right only if they are read in the order they were made."""
-    for transfer, batch in promised:
-        body = transfer.body
+    for transaction, batch in promised:
+        body = transaction.body
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         lane = self._lanes.get(body.sender)
         entries = lane.entries if lane is not None else []
-        place = (account.next_seq + len(entries), entries[-1].transfer_id if entries else account.head)
+        place = (account.next_seq + len(entries), entries[-1].transaction_id if entries else account.head)
         if (body.seq, body.prev) == place and body.valid_until_ms >= self.executed_ts_ms:
-            self._append(transfer, batch)
+            self._append(transaction, batch)
 
 
 def _keep_nothing(self: BatchVoter) -> list[Any]:
@@ -95,17 +95,17 @@ def _no_wait(self: Voter, after: int) -> bool:
     return False
 
 
-def _execute_expired(transfer: SignedTransfer, account: Account, block_ts_ms: int) -> bool:
+def _execute_expired(transaction: SignedTransaction, account: Account, block_ts_ms: int) -> bool:
     del block_ts_ms
-    return transfer.body.seq == account.next_seq and transfer.body.prev == account.head
+    return transaction.body.seq == account.next_seq and transaction.body.prev == account.head
 
 
-def _execute_on_any_prev(transfer: SignedTransfer, account: Account, block_ts_ms: int) -> bool:
-    return transfer.body.seq == account.next_seq and block_ts_ms <= transfer.body.valid_until_ms
+def _execute_on_any_prev(transaction: SignedTransaction, account: Account, block_ts_ms: int) -> bool:
+    return transaction.body.seq == account.next_seq and block_ts_ms <= transaction.body.valid_until_ms
 
 
-def _execute_again(transfer: SignedTransfer, account: Account, block_ts_ms: int) -> bool:
-    return transfer.body.seq <= account.next_seq and block_ts_ms <= transfer.body.valid_until_ms
+def _execute_again(transaction: SignedTransaction, account: Account, block_ts_ms: int) -> bool:
+    return transaction.body.seq <= account.next_seq and block_ts_ms <= transaction.body.valid_until_ms
 
 
 def _lossy_split(fee: int, shares_bps: Any) -> tuple[int, ...]:
@@ -115,14 +115,14 @@ def _lossy_split(fee: int, shares_bps: Any) -> tuple[int, ...]:
 FAULTS = (
     Fault(
         "slot-conflict",
-        "one transfer per slot (3.2)",
+        "one transaction per slot (3.2)",
         ((Slots, "vote", _vote_in_spite_of("conflict")),),
         "rivals",
         "S9",
     ),
     Fault(
         "expiry-early",
-        "a promise holds while its transfer is valid, the last millisecond included (3.9.3)",
+        "a promise holds while its transaction is valid, the last millisecond included (3.9.3)",
         ((Slots, "_expire", _expire_early),),
         "rivals",
         "S9",
@@ -184,14 +184,14 @@ FAULTS = (
     ),
     Fault(
         "execute-prev",
-        "a transfer is executed only behind the one it names (3.5)",
+        "a transaction is executed only behind the one it names (3.5)",
         ((execution_module, "can_execute", _execute_on_any_prev),),
         "three-blocks",
         "S11",
     ),
     Fault(
         "execute-twice",
-        "a transfer is executed once (3.5)",
+        "a transaction is executed once (3.5)",
         ((execution_module, "can_execute", _execute_again),),
         "rivals",
         "S13",

@@ -26,7 +26,7 @@ from supervm.protocol.chain.batch_certificate import CertifiedBatch, bitmap_bits
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money.execution import BlockResult, execute_block
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import Account
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 from supervm.tier_l1_super.batches.pool import Pool
@@ -48,12 +48,12 @@ INDEX = 0
 
 @dataclass(frozen=True, slots=True)
 class ModelBatch:
-    """A batch with its transfers parsed."""
+    """A batch with its transactions parsed."""
 
     name: str
     batch: Batch
     digest: bytes
-    transfers: tuple[SignedTransfer, ...]
+    transactions: tuple[SignedTransaction, ...]
 
     @property
     def header(self) -> BatchHeader:
@@ -100,7 +100,7 @@ class Restart:
 def apply_block(chain: Chain, accounts: dict[bytes, Account], block: ModelBlock) -> BlockResult:
     """Execute a block by the shipped rules; `accounts` is not changed."""
     batches = [
-        CertifiedBatch(item.header, item.transfers, item.batch.edge_of, certified) for item, certified in block.refs
+        CertifiedBatch(item.header, item.transactions, item.batch.edge_of, certified) for item, certified in block.refs
     ]
     return execute_block(
         accounts,
@@ -216,10 +216,10 @@ class Voter:
     def _execute(self, block: ModelBlock) -> None:
         before = {}
         for item, _ in block.refs:
-            for transfer in item.transfers:
-                account = self.accounts.get(transfer.body.sender)
+            for transaction in item.transactions:
+                account = self.accounts.get(transaction.body.sender)
                 if account is not None:
-                    before[transfer.body.sender] = (account.next_seq, account.head)
+                    before[transaction.body.sender] = (account.next_seq, account.head)
         result = apply_block(self.chain, self.accounts, block)
         self.accounts.update(result.changes)
         self.height += 1

@@ -1,7 +1,7 @@
 """Certificate-only mode (consensus.md 3.9) with four validators, one of them faulty, explored exhaustively.
 
 Theory of operation. Three validators are shipped batch voters (`payment_host.Voter`), all alike; the fourth votes for
-anything. One sender, who equivocates, has 106 grain and signs six transfers: A and its rival B for the first slot, A
+anything. One sender, who equivocates, has 106 grain and signs six transactions: A and its rival B for the first slot, A
 valid for a short time only, B long; C and D for the slot behind A, E behind A for more money than is left, and F behind
 B. They come in five batches, one with a successor in front of its predecessor and A a second time (re-batching). Any
 batch may arrive anywhere, any number of times. The order of blocks is anybody's: a block of any time on the menu may
@@ -9,10 +9,10 @@ reference any one batch with any bits that a quorum could have certified, or not
 likes, so voters lag as much as they can; each may restart once, with its last step lost or not, with its log compacted
 or not.
 
-What must hold: S9 as in 3.9.3 - of each slot at most one certified transfer is unexpired at the highest executed
-height; S11, S12 - executed transfers are numbered and chained without a hole, none twice, none after its validity
+What must hold: S9 as in 3.9.3 - of each slot at most one certified transaction is unexpired at the highest executed
+height; S11, S12 - executed transactions are numbered and chained without a hole, none twice, none after its validity
 (3.9.2); S13 - no under-run; C1, C2 - the supply stays; S7 - validators at one height agree; and no freeze: whatever has
-happened, once the chain's time has passed every validity, each validator gives a new transfer of the sender its bit.
+happened, once the chain's time has passed every validity, each validator gives a new transaction of the sender its bit.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from supervm.protocol.chain.batch import Batch, batch_header
 from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransfer, sign_transfer
+from supervm.protocol.money.transfer import SignedTransaction, sign_transfer
 from supervm.protocol.state.account import FLAG_FAILED, Account
 
 from .automaton import Automaton, Moves
@@ -64,7 +64,9 @@ class PaymentCase:
     restarts: tuple[int, int, int] = (0, 0, 0)
 
 
-def _transfer(chain: Chain, seq: int, prev: bytes, debit: int, valid_until_ms: int, mark: bytes) -> SignedTransfer:
+def _transaction(
+    chain: Chain, seq: int, prev: bytes, debit: int, valid_until_ms: int, mark: bytes
+) -> SignedTransaction:
     return sign_transfer(
         SENDER,
         chain_id=chain.chain_id,
@@ -95,12 +97,12 @@ def model_chain() -> Chain:
     return Chain(genesis, lambda _key, _message, _signature: True)
 
 
-def model_batch(chain: Chain, name: str, *transfers: SignedTransfer) -> ModelBatch:
+def model_batch(chain: Chain, name: str, *transactions: SignedTransaction) -> ModelBatch:
     """Return a batch of the model's miner."""
-    raw = tuple(transfer.raw for transfer in transfers)
+    raw = tuple(transaction.raw for transaction in transactions)
     edge_of = bytes([NO_EDGE]) * len(raw)
     header = batch_header(chain.chain_id, 0, MINER, (), raw, edge_of)
-    return ModelBatch(name, Batch(1, header, bytes(64), raw, edge_of), header.digest, transfers)
+    return ModelBatch(name, Batch(1, header, bytes(64), raw, edge_of), header.digest, transactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +120,13 @@ class PaymentModel:
     def __init__(self, case: PaymentCase) -> None:
         self.case = case
         self.chain = chain = model_chain()
-        first = _transfer(chain, 0, ZERO_HASH, 60, SOON_MS, b"A")
-        rival = _transfer(chain, 0, ZERO_HASH, 50, LATE_MS, b"B")
+        first = _transaction(chain, 0, ZERO_HASH, 60, SOON_MS, b"A")
+        rival = _transaction(chain, 0, ZERO_HASH, 50, LATE_MS, b"B")
         behind, beside = (
-            _transfer(chain, 1, first.id, debit, LATE_MS, mark) for debit, mark in ((40, b"C"), (35, b"D"))
+            _transaction(chain, 1, first.id, debit, LATE_MS, mark) for debit, mark in ((40, b"C"), (35, b"D"))
         )
-        dear = _transfer(chain, 1, first.id, 50, LATE_MS, b"E")
-        follower = _transfer(chain, 1, rival.id, 50, LATE_MS, b"F")
+        dear = _transaction(chain, 1, first.id, 50, LATE_MS, b"E")
+        follower = _transaction(chain, 1, rival.id, 50, LATE_MS, b"F")
         batches = {
             "A": (first,),
             "B": (rival,),
@@ -185,13 +187,13 @@ class PaymentModel:
         now_ms = ledger.times_ms[max(heights)]
         slots: dict[tuple[int, bytes], bytes] = {}
         for batch, certified in self._certified(voters):
-            for position, transfer in enumerate(batch.transfers):
-                body = transfer.body
+            for position, transaction in enumerate(batch.transactions):
+                body = transaction.body
                 if certified >> position & 1 and body.valid_until_ms >= now_ms:
-                    rival = slots.setdefault((body.seq, body.prev), transfer.id)
-                    if rival != transfer.id:
+                    rival = slots.setdefault((body.seq, body.prev), transaction.id)
+                    if rival != transaction.id:
                         return (
-                            f"S9: two unexpired transfers for slot {body.seq} are certified, one is "
+                            f"S9: two unexpired transactions for slot {body.seq} are certified, one is "
                             f"{body.payload.decode()} in batch {batch.name}"
                         )
         for voter in voters:
@@ -199,7 +201,7 @@ class PaymentModel:
             if host.accounts != ledger.accounts[host.height]:
                 return f"S7: a validator at height {host.height} has other accounts than the chain"
             if not self._is_usable(voter, number):
-                return "freeze: all validities are over and a validator still refuses a new transfer"
+                return "freeze: all validities are over and a validator still refuses a new transaction"
         return None
 
     def describe(self, step: Step) -> str:
@@ -248,7 +250,7 @@ class PaymentModel:
             needed = self.chain.validators.quorum - 1  # the faulty validator's weight is one, as everybody's
             for batch in self.batches.values():
                 bits = 0
-                for position in range(len(batch.transfers)):
+                for position in range(len(batch.transactions)):
                     votes = sum((batch.digest, position) in self._sent_values[number] for number in key)
                     bits |= (votes >= needed) << position
                 if bits:
@@ -283,7 +285,7 @@ class PaymentModel:
     def _replay(self, blocks: tuple[ModelBlock, ...]) -> _Ledger:
         accounts = [dict(self.chain.accounts)]
         times_ms = [self.chain.genesis.time_ms]
-        executed: list[tuple[SignedTransfer, int]] = []
+        executed: list[tuple[SignedTransaction, int]] = []
         wrong = None
         for block in blocks:
             after = dict(accounts[-1])
@@ -294,10 +296,10 @@ class PaymentModel:
                 result = None
             if result is not None:
                 after.update(result.changes)
-                transfers = {item.id: item for batch, _ in block.refs for item in batch.transfers}
-                executed.extend((transfers[receipt.transfer_id], block.ts_ms) for receipt in result.receipts)
+                transactions = {item.id: item for batch, _ in block.refs for item in batch.transactions}
+                executed.extend((transactions[receipt.transaction_id], block.ts_ms) for receipt in result.receipts)
                 if result.failed:
-                    wrong = wrong or "S13: a certified transfer finds too little money"
+                    wrong = wrong or "S13: a certified transaction finds too little money"
             accounts.append(after)
             times_ms.append(block.ts_ms)
         return _Ledger(tuple(accounts), tuple(times_ms), wrong or _history(executed) or self._money(accounts[-1]))
@@ -310,7 +312,7 @@ class PaymentModel:
         return None
 
     def _is_usable(self, voter: int, number: int) -> bool:
-        """Return whether a voter that catches up past every validity supports a new transfer."""
+        """Return whether a voter that catches up past every validity supports a new transaction."""
         known = self._usable.get((voter, number))
         if known is None:
             local = voter
@@ -327,24 +329,24 @@ class PaymentModel:
     def _probe(self, seq: int, head: bytes, balance: int) -> ModelBatch:
         probe = self._probes.get((seq, head))
         if probe is None:
-            transfer = _transfer(self.chain, seq, head, min(balance, 6), END_MS + 100_000, b"new")
-            probe = self._probes[seq, head] = model_batch(self.chain, "new", transfer)
+            transaction = _transaction(self.chain, seq, head, min(balance, 6), END_MS + 100_000, b"new")
+            probe = self._probes[seq, head] = model_batch(self.chain, "new", transaction)
         return probe
 
 
-def _history(executed: list[tuple[SignedTransfer, int]]) -> str | None:
-    """Return what is wrong with the sequence of one sender's executed transfers."""
-    for position, (transfer, ts_ms) in enumerate(executed):
-        name = transfer.body.payload.decode()
-        if any(transfer.id == earlier.id for earlier, _ in executed[:position]):
+def _history(executed: list[tuple[SignedTransaction, int]]) -> str | None:
+    """Return what is wrong with the sequence of one sender's executed transactions."""
+    for position, (transaction, ts_ms) in enumerate(executed):
+        name = transaction.body.payload.decode()
+        if any(transaction.id == earlier.id for earlier, _ in executed[:position]):
             return f"S12: {name} is executed twice"
-        if transfer.body.seq != position:
-            return f"S11: {name} has number {transfer.body.seq} and is executed as number {position}"
-        if ts_ms > transfer.body.valid_until_ms:
+        if transaction.body.seq != position:
+            return f"S11: {name} has number {transaction.body.seq} and is executed as number {position}"
+        if ts_ms > transaction.body.valid_until_ms:
             return f"3.9.2: {name} is executed after its validity"
-    for (before, _), (transfer, _) in pairwise(executed):
-        if transfer.body.prev != before.id:
-            return f"S11: {transfer.body.payload.decode()} is executed behind a transfer that it does not name"
+    for (before, _), (transaction, _) in pairwise(executed):
+        if transaction.body.prev != before.id:
+            return f"S11: {transaction.body.payload.decode()} is executed behind a transaction that it does not name"
     return None
 
 
@@ -361,7 +363,9 @@ def _what(event: Hashable) -> str:
             return f"executes {_what(block)}"
         case ModelBlock(ts_ms, refs):
             names = ", ".join(
-                "".join(item.body.payload.decode() for place, item in enumerate(batch.transfers) if bits >> place & 1)
+                "".join(
+                    item.body.payload.decode() for place, item in enumerate(batch.transactions) if bits >> place & 1
+                )
                 + f" of batch {batch.name}"
                 for batch, bits in refs
             )

@@ -40,7 +40,7 @@ class Batch:
 
     miner: str
     region: int
-    transfers: int
+    transactions: int
     sealed_us: int
     certified_us: int | None = None
     height: int | None = None
@@ -136,8 +136,8 @@ class Recorder:
 
     def _published(self, at_us: int, host: Any, event: Event) -> None:
         match event:
-            case l2.Batch(digest, transfers):
-                self.batches.setdefault(bytes.fromhex(digest), Batch(host.name, host.place.region, transfers, at_us))
+            case l2.Batch(digest, transactions):
+                self.batches.setdefault(bytes.fromhex(digest), Batch(host.name, host.place.region, transactions, at_us))
             case l2.Certificate(digest):
                 batch = self.batches.get(bytes.fromhex(digest))
                 if batch is not None and batch.certified_us is None:

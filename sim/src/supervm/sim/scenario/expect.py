@@ -55,7 +55,7 @@ SUMMARY: Final[Mapping[str, str]] = {
     "evidence": "proofs of misbehaviour that honest validators published",
     "supply_errors": "honest validators whose supply is not that of the genesis",
     "fee_errors": "honest validators at the same height whose fee totals differ",
-    "fees": "grain of fees paid by executed transfers",
+    "fees": "grain of fees paid by executed transactions",
     "messages": "messages delivered",
     "bytes": "bytes of frames delivered",
     "messages_per_payment": "messages delivered per proved payment",

@@ -78,7 +78,7 @@ class BatchIntake(Part):
 
     def info(self, now_us: int) -> dict[str, Any]:
         """Return how much is promised and held."""
-        return {"promised_transfers": len(self._slots), "certificates_held": len(self._pool.held)}
+        return {"promised_transactions": len(self._slots), "certificates_held": len(self._pool.held)}
 
     def _batch(self, now_us: int, peer: bytes, message: BatchMessage) -> None:
         raw = message.batch

@@ -1,6 +1,6 @@
 """Batch bodies and certificates that a validator holds, and which certificates a leader puts into its block.
 
-A certificate goes into a block only if at least one of its transfers would execute there (consensus.md 3.9.6): the
+A certificate goes into a block only if at least one of its transactions would execute there (consensus.md 3.9.6): the
 selection replays, on an overlay of the executed state, the batches of ancestors that are not executed yet and those
 chosen before it. Without the body that cannot be told, so such a certificate waits until the body is here.
 """
@@ -15,7 +15,7 @@ from supervm.protocol.base.limits import REFS_MAX
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
 from supervm.protocol.chain.body import BODY_BYTES_MAX
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 
 from ..consensus.seat import Seat
@@ -28,19 +28,19 @@ _BODY_HEADROOM = 1 << 10
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A batch whose form has been checked, with its transfers parsed."""
+    """A batch whose form has been checked, with its transactions parsed."""
 
     batch: Batch
-    transfers: tuple[SignedTransfer, ...]
+    transactions: tuple[SignedTransaction, ...]
 
 
 def parse_body(batch: Batch, chain_id: bytes) -> Body:
-    """Parse every transfer of a checked batch.
+    """Parse every transaction of a checked batch.
 
     Raises:
-        RemoteProtocolError: a transfer is malformed or for another chain.
+        RemoteProtocolError: a transaction is malformed or for another chain.
     """
-    return Body(batch, tuple(parse_transfer(raw, chain_id) for raw in batch.transfers))
+    return Body(batch, tuple(parse_transaction(raw, chain_id) for raw in batch.transactions))
 
 
 @dataclass(slots=True)
@@ -82,7 +82,7 @@ class Pool:
             self._bytes_of[header.miner] = self._bytes_of.get(header.miner, 0) + header.bytes
 
     def bytes_of(self, miner: bytes) -> int:
-        """Return how many bytes of transfers of a miner's batches are kept in memory."""
+        """Return how many bytes of transactions of a miner's batches are kept in memory."""
         return self._bytes_of.get(miner, 0)
 
     def add_certificate(self, certificate: BatchCertificate, now_us: int) -> bool:
@@ -104,7 +104,7 @@ class Pool:
         if body is None:
             return None
         bits = certified_bits(certificate, self._seat.rules.validators)
-        return CertifiedBatch(certificate.header, body.transfers, body.batch.edge_of, bits)
+        return CertifiedBatch(certificate.header, body.transactions, body.batch.edge_of, bits)
 
     def select(
         self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int, *, taken_bytes: int = 0
@@ -125,7 +125,7 @@ class Pool:
                 batch = self.certified(ref)
                 if batch is None:
                     return None
-                self._replay(batch.transfers, batch.certified, ts_ms, overlay)
+                self._replay(batch.transactions, batch.certified, ts_ms, overlay)
         chosen: list[BatchCertificate] = []
         bytes_left = BODY_BYTES_MAX - _BODY_HEADROOM - taken_bytes
         waiting = list(self.held.items())
@@ -138,7 +138,7 @@ class Pool:
                 body = self.bodies.get(digest)
                 if body is None or len(chosen) >= REFS_MAX or held.bytes > bytes_left:
                     continue
-                if self._replay(body.transfers, held.bits, ts_ms, overlay):
+                if self._replay(body.transactions, held.bits, ts_ms, overlay):
                     chosen.append(held.certificate)
                     bytes_left -= held.bytes
                     progress = True
@@ -148,26 +148,26 @@ class Pool:
         return tuple(chosen)
 
     def has_executable(self, ts_ms: int) -> bool:
-        """Return whether any held certificate would execute a transfer on the executed state."""
+        """Return whether any held certificate would execute a transaction on the executed state."""
         for digest, held in self.held.items():
             body = self.bodies.get(digest)
-            if body is not None and self._replay(body.transfers, held.bits, ts_ms, {}):
+            if body is not None and self._replay(body.transactions, held.bits, ts_ms, {}):
                 return True
         return False
 
-    def _replay(self, transfers: Sequence[SignedTransfer], bits: int, ts_ms: int, overlay: Overlay) -> int:
+    def _replay(self, transactions: Sequence[SignedTransaction], bits: int, ts_ms: int, overlay: Overlay) -> int:
         executed = 0
         accounts = self._accounts
-        for index, transfer in enumerate(transfers):
+        for index, transaction in enumerate(transactions):
             if not bits >> index & 1:
                 continue
-            body = transfer.body
+            body = transaction.body
             slot = overlay.get(body.sender)
             if slot is None:
                 account = accounts.get(body.sender, EMPTY_ACCOUNT)
                 slot = (account.next_seq, account.head)
             if body.seq == slot[0] and body.prev == slot[1] and ts_ms <= body.valid_until_ms:
-                overlay[body.sender] = (body.seq + 1, transfer.id)
+                overlay[body.sender] = (body.seq + 1, transaction.id)
                 executed += 1
         return executed
 
@@ -175,15 +175,15 @@ class Pool:
         """Drop bodies that nothing needs in memory and certificates that are spent; return their digests.
 
         Needed is a body that a block waiting for execution references (`keep`), that holds a live promise of this
-        validator (`anchored`), or that has a certified transfer which can still execute: its slot is not executed and
-        the executed time is not past its validity. Whatever else asks for a body finds it on disk.
+        validator (`anchored`), or that has a certified transaction which can still execute: its slot is not executed
+        and the executed time is not past its validity. Whatever else asks for a body finds it on disk.
         """
         dead = []
         for digest, body in self.bodies.items():
             if digest in keep or digest in anchored:
                 continue
             held = self.held.get(digest)
-            if held is None or not self._can_execute_later(body.transfers, held.bits, ts_ms):
+            if held is None or not self._can_execute_later(body.transactions, held.bits, ts_ms):
                 dead.append(digest)
         for digest in dead:
             header = self.bodies.pop(digest).batch.header
@@ -195,10 +195,10 @@ class Pool:
             self.held.pop(digest, None)
         return dead
 
-    def _can_execute_later(self, transfers: Sequence[SignedTransfer], bits: int, ts_ms: int) -> bool:
-        for index, transfer in enumerate(transfers):
+    def _can_execute_later(self, transactions: Sequence[SignedTransaction], bits: int, ts_ms: int) -> bool:
+        for index, transaction in enumerate(transactions):
             if bits >> index & 1:
-                item = transfer.body
+                item = transaction.body
                 account = self._accounts.get(item.sender, EMPTY_ACCOUNT)
                 if item.seq >= account.next_seq and item.valid_until_ms >= ts_ms:
                     return True

@@ -1,18 +1,20 @@
-"""Which transfers this validator has promised to support: its pending slots (consensus.md 3.2, 3.9).
+"""Which transactions this validator has promised to support: its pending slots (consensus.md 3.2, 3.9).
 
 Theory of operation. A slot is (sender, seq, prev). A bit of 1 in a batch vote promises: *for this slot I support only
-this transfer, in this epoch*. `Slots` keeps, for each sender, the promised transfers as a chain that starts at the
-sender's executed state - entry 0 fills `next_seq` on `head`, each further entry names its predecessor's id. A transfer
-gets its bit if it is already in the chain, or if it extends it, its validity is neither too short nor too long, and the
-executed balance covers every debit up to and including it. Income that is not executed yet does not count (T3).
+this transaction, in this epoch*. `Slots` keeps, for each sender, the promised transactions as a chain that starts at
+the sender's executed state - entry 0 fills `next_seq` on `head`, each further entry names its predecessor's id. A
+transaction gets its bit if it is already in the chain, or if it extends it, its validity is neither too short nor too
+long, and the executed balance covers every debit up to and including it. Income that is not executed yet does not count
+(T3).
 
 Entries leave in two ways only, both functions of the finalized chain (T11): their slot is executed, or the executed
 time has passed their validity (3.9.3); either kills the entries behind them that no longer connect. So among the
-transfers a validator has ever promised, those that are alive are exactly the one chain that leads on from the executed
-state, in whatever order their records are read back.
+transactions a validator has ever promised, those that are alive are exactly the one chain that leads on from the
+executed state, in whatever order their records are read back.
 
 Each entry remembers in which batch it was first promised. As long as one entry does, that batch is *anchored*: its
-record and body must be kept, because a restart finds the promise there. Later batches with the same transfer need not.
+record and body must be kept, because a restart finds the promise there. Later batches with the same transaction need
+not.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from supervm.protocol.chain.genesis import Parameters
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 
 EXPIRY_SLACK = 4_096
@@ -31,9 +33,9 @@ EXPIRY_SLACK = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A promised transfer: its id, what it takes from the sender, until when it is valid, and where it was promised."""
+    """A promised transaction: its id, what it takes from the sender, until when it is valid, and where."""
 
-    transfer_id: bytes
+    transaction_id: bytes
     debit: int
     valid_until_ms: int
     batch: bytes
@@ -72,14 +74,14 @@ class Slots:
     def __len__(self) -> int:
         return self._count
 
-    def vote(self, transfer: SignedTransfer, batch: bytes) -> str | None:
-        """Promise support if the rules allow it; return None, or why this transfer gets no bit.
+    def vote(self, transaction: SignedTransaction, batch: bytes) -> str | None:
+        """Promise support if the rules allow it; return None, or why this transaction gets no bit.
 
         Args:
-            transfer: the transfer; its signature has been checked.
+            transaction: the transaction; its signature has been checked.
             batch: digest of the batch that is voted on.
         """
-        body = transfer.body
+        body = transaction.body
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         if body.seq < account.next_seq:
             return "used"
@@ -89,10 +91,10 @@ class Slots:
         lane = self._lanes.get(body.sender)
         held = len(lane.entries) if lane is not None else 0
         if lane is not None and position < held:
-            return None if lane.entries[position].transfer_id == transfer.id else "conflict"
+            return None if lane.entries[position].transaction_id == transaction.id else "conflict"
         if position > held:
             return "predecessor unknown"
-        previous = lane.entries[-1].transfer_id if lane is not None and held else account.head
+        previous = lane.entries[-1].transaction_id if lane is not None and held else account.head
         if body.prev != previous:
             return "conflict"
         remaining_ms = body.valid_until_ms - self.executed_ts_ms
@@ -101,31 +103,31 @@ class Slots:
         if remaining_ms > self._parameters.validity_ms_max:
             return "valid for too long"
         if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
-            return "pools neither send nor receive transfers"
+            return "pools neither send nor receive transactions"
         promised = lane.debit if lane is not None else 0
-        if account.balance - promised < transfer.debit:
+        if account.balance - promised < transaction.debit:
             return "overdraft"
-        self._append(transfer, batch)
+        self._append(transaction, batch)
         return None
 
-    def restore(self, promised: Iterable[tuple[SignedTransfer, bytes]]) -> None:
-        """Take back what was promised before a restart: transfers with their batches' digests, in any order.
+    def restore(self, promised: Iterable[tuple[SignedTransaction, bytes]]) -> None:
+        """Take back what was promised before a restart: transactions with their batches' digests, in any order.
 
         They were promised by the rules of `vote`, so only their place is looked at: what is alive leads on from the
         executed state. Of two for one slot at most one is unexpired.
         """
-        by_slot: dict[bytes, dict[tuple[int, bytes], tuple[SignedTransfer, bytes]]] = {}
-        for transfer, batch in promised:
-            body = transfer.body
+        by_slot: dict[bytes, dict[tuple[int, bytes], tuple[SignedTransaction, bytes]]] = {}
+        for transaction, batch in promised:
+            body = transaction.body
             if body.valid_until_ms >= self.executed_ts_ms:
-                by_slot.setdefault(body.sender, {}).setdefault((body.seq, body.prev), (transfer, batch))
+                by_slot.setdefault(body.sender, {}).setdefault((body.seq, body.prev), (transaction, batch))
         for sender, slots in by_slot.items():
             account = self._accounts.get(sender, EMPTY_ACCOUNT)
             found = slots.get((account.next_seq, account.head))
             while found is not None:
-                transfer, batch = found
-                self._append(transfer, batch)
-                found = slots.get((transfer.body.seq + 1, transfer.id))
+                transaction, batch = found
+                self._append(transaction, batch)
+                found = slots.get((transaction.body.seq + 1, transaction.id))
 
     def clear(self) -> None:
         """Forget every promise: the epoch it was made in is over, and the slots of the next are free (3.7)."""
@@ -151,18 +153,18 @@ class Slots:
             consumed = account.next_seq - before[sender][0]
             if not consumed:
                 continue
-            if consumed <= len(lane.entries) and lane.entries[consumed - 1].transfer_id == account.head:
+            if consumed <= len(lane.entries) and lane.entries[consumed - 1].transaction_id == account.head:
                 self._remove(sender, lane, 0, consumed)
             else:
-                # another transfer took the slot: what we promised can never execute
+                # another transaction took the slot: what we promised can never execute
                 self._remove(sender, lane, 0, len(lane.entries))
         self._expire()
 
-    def _append(self, transfer: SignedTransfer, batch: bytes) -> None:
-        body = transfer.body
+    def _append(self, transaction: SignedTransaction, batch: bytes) -> None:
+        body = transaction.body
         lane = self._lanes.setdefault(body.sender, _Lane())
-        lane.entries.append(Entry(transfer.id, transfer.debit, body.valid_until_ms, batch))
-        lane.debit += transfer.debit
+        lane.entries.append(Entry(transaction.id, transaction.debit, body.valid_until_ms, batch))
+        lane.debit += transaction.debit
         self._count += 1
         self.anchored[batch] = self.anchored.get(batch, 0) + 1
         heapq.heappush(self._expiry, (body.valid_until_ms, body.sender))

@@ -1,11 +1,11 @@
 """Batch votes: from a miner's batch to this validator's signed bitmap (consensus.md 3.2, 3.9).
 
-A batch is checked against its header and its miner, its transfers' signatures go to the verification workers, and
+A batch is checked against its header and its miner, its transactions' signatures go to the verification workers, and
 only then are bits given, in order, by `Slots`. The vote is a promise: it leaves after its write-ahead record (W5), and
 the body is on disk with it, so that q votes also prove that the body can be had.
 
 A batch that gets no bit here promises nothing: its vote says so and nothing is stored, so that a miner cannot fill
-this validator's disk with transfers that cannot run. What a batch costs is refunded to its miner as far as it got
+this validator's disk with transactions that cannot run. What a batch costs is refunded to its miner as far as it got
 bits. A body that no executed block of its epoch refers to leaves with the epoch (`Executor`).
 """
 
@@ -20,7 +20,7 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.chain.evidence import bad_batch
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
 from ..consensus.simplex.promises import BatchPromise, encode_promise
@@ -86,9 +86,9 @@ class BatchVoter:
             self._bits[promise.digest] = (bits | self._bits.get(promise.digest, (0, 0))[0], promise.count)
         bodies = {digest: body for digest in self._bits if (body := self._stored(digest)) is not None}
         self._slots.restore(
-            (transfer, digest)
+            (transaction, digest)
             for digest, body in bodies.items()
-            for position, transfer in enumerate(body.transfers)
+            for position, transaction in enumerate(body.transactions)
             if self._bits[digest][0] >> position & 1
         )
         for digest in list(self._bits):
@@ -98,7 +98,7 @@ class BatchVoter:
                 del self._bits[digest]
 
     def _stored(self, digest: bytes) -> Body | None:
-        """Return a batch from disk: what is there was checked, its transfers' signatures, too, by us or by a quorum."""
+        """Return a batch from disk: what is there was checked, and its signatures, too, by us or a quorum."""
         row = BATCHES.get(self._reader, digest)
         return None if row is None else parse_body(decode(Batch, row.batch, bytes_max=8 << 20), self._chain.chain_id)
 
@@ -138,30 +138,32 @@ class BatchVoter:
             self._vote(peer, message, digest, body, stored=False)
             return
         self._in_verification[peer] = self._in_verification.get(peer, 0) + 1
-        token = self._outbox.verify(peer, signature_items(body.transfers))
+        token = self._outbox.verify(peer, signature_items(body.transactions))
         self._verifying[token] = _Verifying(peer, message, digest, body)
 
     def _parsed(self, batch: Batch) -> Body:
-        """Parse a batch whose header its miner has signed; for an entry that is no transfer it is accused (E7).
+        """Parse a batch whose header its miner has signed; for an entry that is no transaction it is accused (E7).
 
         Raises:
-            RemoteProtocolError: there is such an entry, or one transfer twice.
+            RemoteProtocolError: there is such an entry, or one transaction twice.
         """
-        transfers: dict[bytes, SignedTransfer] = {}
-        for position, raw in enumerate(batch.transfers):
+        transactions: dict[bytes, SignedTransaction] = {}
+        for position, raw in enumerate(batch.transactions):
             try:
-                transfer = parse_transfer(raw, self._chain.chain_id)
+                transaction = parse_transaction(raw, self._chain.chain_id)
             except RemoteProtocolError as error:
                 self._accuser.accuse(bad_batch(batch, position))
                 raise RemoteProtocolError(
-                    f"entry {position} of the batch is no transfer of this chain: {error}", penalty=50, code="bad-batch"
+                    f"entry {position} of the batch is no transaction of this chain: {error}",
+                    penalty=50,
+                    code="bad-batch",
                 ) from error
-            if transfer.id in transfers:
+            if transaction.id in transactions:
                 raise RemoteProtocolError(
                     f"entry {position} of the batch stands in it before", penalty=50, code="bad-batch"
                 )
-            transfers[transfer.id] = transfer
-        return Body(batch, tuple(transfers.values()))
+            transactions[transaction.id] = transaction
+        return Body(batch, tuple(transactions.values()))
 
     def verified(self, now_us: int, token: int, results: list[bool]) -> bool:
         """Take the workers' answer; return whether the token was one of ours."""
@@ -183,17 +185,17 @@ class BatchVoter:
         epoch = body.batch.header.epoch
         if self.closed or epoch != self._seat.rules.epoch or index is None or key is None:
             return
-        count = len(body.transfers)
+        count = len(body.transactions)
         before = self._bits.get(digest, (0, count))[0]
         bits = before
-        for position, transfer in enumerate(body.transfers):
+        for position, transaction in enumerate(body.transactions):
             if not bits >> position & 1:
-                reason = self._slots.vote(transfer, digest)
+                reason = self._slots.vote(transaction, digest)
                 if reason is None:
                     bits |= 1 << position
                 elif reason == "conflict":
-                    refused = transfer.body
-                    self._outbox.publish(Conflict(refused.sender.hex(), refused.seq, transfer.id.hex()))
+                    refused = transaction.body
+                    self._outbox.publish(Conflict(refused.sender.hex(), refused.seq, transaction.id.hex()))
         bitmap = bitmap_bytes(bits, count)
         if bits != before:
             self._manners.refund(peer, message, part=(bits & ~before).bit_count(), of=count)

@@ -211,8 +211,8 @@ class Executor(Part):
         batches = [batch for ref in block.body.refs if (batch := self._pool.certified(ref)) is not None]
         before = {}
         for batch in batches:
-            for transfer in batch.transfers:
-                sender = transfer.body.sender
+            for transaction in batch.transactions:
+                sender = transaction.body.sender
                 account = self._ledger.accounts.get(sender)
                 if account is not None:
                     before[sender] = (account.next_seq, account.head)

@@ -139,8 +139,8 @@ class Serving(Part):
                 self.follow(peer, height, now_us)
             case GetAccounts():
                 self.accounts(now_us, peer, message)
-            case GetReceipt(transfer_id):
-                self.receipt(now_us, peer, transfer_id)
+            case GetReceipt(transaction_id):
+                self.receipt(now_us, peer, transaction_id)
 
     def _block_of(self, now_us: int, peer: bytes, view: int, digest: bytes) -> None:
         """Give the one block that a peer lacks; it may be our own proposal, whose record is not durable yet."""
@@ -331,9 +331,9 @@ class Serving(Part):
         if proofs is not None:
             self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self._head.written)
 
-    def receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
-        """Answer with the receipt of a transfer and its proof, or with nothing known; beyond its share with nothing."""
+    def receipt(self, now_us: int, peer: bytes, transaction_id: bytes) -> None:
+        """Answer with the receipt of a transaction and its proof, or with nothing known; nor beyond its share."""
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
-        proof = None if self._certified is None else self._ledger.prove_receipt(transfer_id, self._certified)
-        self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""), after=self._head.written)
+        proof = None if self._certified is None else self._ledger.prove_receipt(transaction_id, self._certified)
+        self._outbox.send(peer, ReceiptAnswer(transaction_id, proof or b""), after=self._head.written)

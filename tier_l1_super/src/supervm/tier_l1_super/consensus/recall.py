@@ -1,9 +1,9 @@
 """What a validator may rely on at its start: its write-ahead log, beside tables that are new enough (2.2, 2.8).
 
 Theory of operation. The log is pruned by what the tables hold: a vote of a view at or below the durable finalization
-is forgotten, and so are checkpoint votes up to the certified height and batch votes whose transfers are executed. Put
-an older database beside today's log - a backup that was restored - and those promises are in neither: the node would
-vote anew where it has voted before, and sign evidence against itself. So each rewrite of the log says how far the
+is forgotten, and so are checkpoint votes up to the certified height and batch votes whose transactions are executed.
+Put an older database beside today's log - a backup that was restored - and those promises are in neither: the node
+would vote anew where it has voted before, and sign evidence against itself. So each rewrite of the log says how far the
 tables had come (`LogFloor`), and a database below that makes an observer, as if the log were lost.
 
 What is above the floor is in the log, so an older database that is not below it does no harm, with one exception: a

@@ -1,1 +1,1 @@
-"""From submitted transfers to certified batches."""
+"""From submitted transactions to certified batches."""

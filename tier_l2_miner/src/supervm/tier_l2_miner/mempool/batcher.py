@@ -1,17 +1,17 @@
 """Batches, their votes and their certificates (consensus.md 3.1, 3.2, 3.9.5).
 
-Theory of operation. A batch is cut when there is a full one or the first waiting transfer has waited 50 ms, signed with
-the node key and sent to every validator. It is OPEN until it is closed: when every transfer has quorum, or every
-validator has voted, or 50 ms after the votes reach quorum weight. Votes are verified together at that moment, not
+Theory of operation. A batch is cut when there is a full one or the first waiting transaction has waited 50 ms, signed
+with the node key and sent to every validator. It is OPEN until it is closed: when every transaction has quorum, or
+every validator has voted, or 50 ms after the votes reach quorum weight. Votes are verified together at that moment, not
 before, because a vote that does not change the outcome is not worth a signature check. Closing splits the batch: what
 has quorum is CERTIFIED and its certificate goes to all validators; the rest goes back to the mempool with a back-off. A
-certified batch is held, and its certificate repeated every second, until none of its transfers can execute any more.
+certified batch is held, and its certificate repeated every second, until none of its transactions can execute any more.
 
-At most `batches_open_max` batches are held at a time; beyond it only transfers that have waited for two seconds are
+At most `batches_open_max` batches are held at a time; beyond it only transactions that have waited for two seconds are
 still batched (a predecessor without quorum may be what everything else waits for), up to four times as many.
 
-Nothing is stored: a miner promises nothing by making a batch, and its own signature on two batches with one transfer
-harms nobody, because votes are per transfer and execution takes each slot once.
+Nothing is stored: a miner promises nothing by making a batch, and its own signature on two batches with one transaction
+harms nobody, because votes are per transaction and execution takes each slot once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from supervm.protocol.chain.batch_certificate import (
 )
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
 from .. import events as said
@@ -49,13 +49,13 @@ from .mempool import Mempool
 from .offers import AGED_US, DONE, Entry
 
 CLOSE_US = 50_000
-"""Time for votes beyond the quorum, which may certify more transfers (decisions.md, Transactions)."""
+"""Time for votes beyond the quorum, which may certify more transactions (decisions.md, Transactions)."""
 REPEAT_US_MIN, REPEAT_US_MAX = 1_000_000, 8_000_000
 """A certificate is repeated every second; a body, which is a thousand times larger, at doubling intervals."""
 REPEAT_BYTES_MAX = 2 * BATCH_BYTES_MAX
 """Bodies repeated to one validator at a time, so that repeating never fills the queue to one that is only slow."""
 OPEN_FACTOR_MAX = 4
-"""How many times `batches_open_max` may be held when transfers have grown old."""
+"""How many times `batches_open_max` may be held when transactions have grown old."""
 _ENVELOPE_BYTES = 64 << 10
 
 
@@ -65,7 +65,7 @@ class HeldBatch:
 
     digest: bytes
     header: BatchHeader
-    transfers: tuple[SignedTransfer, ...]
+    transactions: tuple[SignedTransaction, ...]
     edge_of: bytes
     message: BatchMessage
     entries: list[Entry]
@@ -83,7 +83,7 @@ class Batcher(Part):
         chain: the network.
         replica: says who votes, and what was executed.
         key: the miner's node key.
-        mempool: where transfers come from and go back to.
+        mempool: where transactions come from and go back to.
         options: bounds.
         outbox: where effects go.
         peering: who is there.
@@ -174,7 +174,7 @@ class Batcher(Part):
     def body(self, digest: bytes) -> CertifiedBatch | None:
         """Return a batch of ours for execution, with no bit certified yet."""
         held = self.held.get(digest)
-        return None if held is None else CertifiedBatch(held.header, held.transfers, held.edge_of, 0)
+        return None if held is None else CertifiedBatch(held.header, held.transactions, held.edge_of, 0)
 
     # --- cutting ------------------------------------------------------------------------------------------------
 
@@ -183,7 +183,7 @@ class Batcher(Part):
         mempool, options = self._mempool, self._options
         while mempool.offers.waiting_since_us is not None and self._validators_up:
             is_due = (
-                mempool.queued >= options.batch_transfers_max
+                mempool.queued >= options.batch_transactions_max
                 or mempool.offers.waiting_since_us + options.batch_wait_us <= now_us
             )
             if not is_due:
@@ -193,7 +193,7 @@ class Batcher(Part):
                 too_many = len(self.held) >= OPEN_FACTOR_MAX * options.batches_open_max
                 if too_many or oldest_us is None or oldest_us + AGED_US > now_us:
                     return
-            entries = mempool.take(now_us, options.batch_transfers_max, BATCH_BYTES_MAX - _ENVELOPE_BYTES)
+            entries = mempool.take(now_us, options.batch_transactions_max, BATCH_BYTES_MAX - _ENVELOPE_BYTES)
             if not entries:
                 return
             self._make(now_us, entries)
@@ -207,15 +207,15 @@ class Batcher(Part):
                 edge_of.append(NO_EDGE)
             else:
                 edge_of.append(index_of.setdefault(edge, len(index_of)))
-        transfers = tuple(entry.transfer for entry in entries)
-        raw = tuple(transfer.raw for transfer in transfers)
+        transactions = tuple(entry.transaction for entry in entries)
+        raw = tuple(transaction.raw for transaction in transactions)
         assigned = bytes(edge_of)
         header = batch_header(self._chain.chain_id, self._rules.epoch, self._key.public, tuple(index_of), raw, assigned)
         digest = header.digest
         batch = Batch(1, header, self._key.sign(miner_statement(digest)), raw, assigned)
         message = BatchMessage(encode(batch))
         self.held[digest] = HeldBatch(
-            digest, header, transfers, assigned, message, list(entries), now_us + REPEAT_US_MIN
+            digest, header, transactions, assigned, message, list(entries), now_us + REPEAT_US_MIN
         )
         for _, node_id in self._validators_up:
             self._outbox.send(node_id, message)
@@ -327,12 +327,12 @@ class Batcher(Part):
                         self._outbox.send(node_id, held.message)
 
     def _let_go(self) -> None:
-        """Let go of batches none of whose transfers is waiting any more."""
+        """Let go of batches none of whose transactions is waiting any more."""
         for held in list(self.held.values()):
             entries = held.entries
             while entries and entries[-1].state == DONE:
                 if held.certificate is None and any(entry.state != DONE for entry in entries):
-                    break  # votes name transfers by position, so an open batch keeps them all
+                    break  # votes name transactions by position, so an open batch keeps them all
                 entries.pop()
             if not entries:
                 del self.held[held.digest]

@@ -1,9 +1,9 @@
 """From `Submit` to mempool: form, repetition, share and signature (architecture.md 3, network.md 7).
 
-Cheap checks come first. Signatures are checked in chunks outside the core, one lane per peer, so that the transfers of
-one sender that came over one link reach the mempool in the order they were sent.
+Cheap checks come first. Signatures are checked in chunks outside the core, one lane per peer, so that the transactions
+of one sender that came over one link reach the mempool in the order they were sent.
 
-A transfer under verification is told apart by its *bytes*: its id does not cover the signature, so by id a copy
+A transaction under verification is told apart by its *bytes*: its id does not cover the signature, so by id a copy
 with a bad signature could push the honest one out.
 """
 
@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from supervm.common.contract.core import Outbox
-from supervm.common.parts.costs import TRANSFER
+from supervm.common.parts.costs import TRANSACTION
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items, transaction_id
 from supervm.protocol.wire.payments import LEVEL_REFUSED, Submit
 
 from ..options import INTAKE_OPTIONS, MinerOptions
@@ -33,14 +33,14 @@ VERIFY_CHUNK = 256
 BAD_SIGNATURE = "bad signature"
 WRONG_CHAIN = "signed for another chain"
 BAD_SIGNATURE_PENALTY = 20
-"""For a chunk of transfers with any bad signature: an honest L3 or phone checks before it submits."""
+"""For a chunk of transactions with any bad signature: an honest L3 or phone checks before it submits."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Job:
     peer: bytes
     edge: bytes | None
-    transfers: Sequence[SignedTransfer]
+    transactions: Sequence[SignedTransaction]
 
 
 class Intake(Part):
@@ -48,12 +48,12 @@ class Intake(Part):
 
     Args:
         chain: the network.
-        mempool: where verified transfers go.
+        mempool: where verified transactions go.
         options: bounds.
         outbox: where work goes.
         lines: where refusals go.
         peering: who is there.
-        manners: how many transfers a peer may submit, and what bad ones cost it.
+        manners: how many transactions a peer may submit, and what bad ones cost it.
         edges: where edges are paid.
     """
 
@@ -81,22 +81,22 @@ class Intake(Part):
         self._verifying: dict[bytes, tuple[bytes, ...]] = {}  # raw bytes -> peers that sent them meanwhile
 
     def receive(self, now_us: int, peer: bytes, message: Submit) -> None:
-        """Take transfers: answer what is decided already, hand the rest to verification.
+        """Take transactions: answer what is decided already, hand the rest to verification.
 
         While this node does not know the state well enough to judge, all are refused as busy.
 
         Raises:
             RemoteProtocolError: some were malformed or for another chain; the others were taken.
         """
-        raws = message.transfers
+        raws = message.transactions
         room = max(0, self._unverified_max - len(self._verifying))
         granted = 0
         if self._mempool.is_ready:
-            granted = self._manners.take(now_us, peer, "transfers", min(room, len(raws)), each=TRANSFER)
+            granted = self._manners.take(now_us, peer, "transactions", min(room, len(raws)), each=TRANSACTION)
         for raw in raws[granted:]:
-            self._lines.tell((peer,), transfer_id(raw), LEVEL_REFUSED, BUSY)
+            self._lines.tell((peer,), transaction_id(raw), LEVEL_REFUSED, BUSY)
         problem: RemoteProtocolError | None = None
-        fresh: list[SignedTransfer] = []
+        fresh: list[SignedTransaction] = []
         for raw in raws[:granted]:
             waiting = self._verifying.get(raw)
             if waiting is not None:
@@ -104,15 +104,15 @@ class Intake(Part):
                     self._verifying[raw] = (*waiting, peer)
                 continue
             try:
-                transfer = parse_transfer(raw, self._chain_id)
+                transaction = parse_transaction(raw, self._chain_id)
             except RemoteProtocolError as error:
                 problem = error
                 if error.code == "wrong-chain":
-                    self._lines.tell((peer,), transfer_id(raw), LEVEL_REFUSED, WRONG_CHAIN)
+                    self._lines.tell((peer,), transaction_id(raw), LEVEL_REFUSED, WRONG_CHAIN)
                 continue
-            if not self._mempool.join(transfer.id, peer) and not self._mempool.decided(transfer, (peer,)):
+            if not self._mempool.join(transaction.id, peer) and not self._mempool.decided(transaction, (peer,)):
                 self._verifying[raw] = (peer,)
-                fresh.append(transfer)
+                fresh.append(transaction)
         edge = self._edges.payout_of(peer)
         for start in range(0, len(fresh), VERIFY_CHUNK):
             chunk = fresh[start : start + VERIFY_CHUNK]
@@ -122,32 +122,34 @@ class Intake(Part):
             raise problem
 
     def work_done(self, now_us: int, token: int, result: Any) -> bool:
-        """Put verified transfers into the mempool; blame the peer if it sent a bad signature."""
+        """Put verified transactions into the mempool; blame the peer if it sent a bad signature."""
         job = self._jobs.pop(token, None)
         if job is None:
             return False
         is_bad = False
-        for transfer, good in zip(job.transfers, result, strict=True):
-            peers = self._verifying.pop(transfer.raw)
+        for transaction, good in zip(job.transactions, result, strict=True):
+            peers = self._verifying.pop(transaction.raw)
             if not good:
                 is_bad = True
-                self._lines.tell(peers, transfer.id, LEVEL_REFUSED, BAD_SIGNATURE)
+                self._lines.tell(peers, transaction.id, LEVEL_REFUSED, BAD_SIGNATURE)
                 continue
-            if transfer.id not in self._mempool:
-                self._mempool.add(now_us, transfer, peers, job.edge)
+            if transaction.id not in self._mempool:
+                self._mempool.add(now_us, transaction, peers, job.edge)
                 continue
             for peer in peers:
-                self._mempool.join(transfer.id, peer)
+                self._mempool.join(transaction.id, peer)
         if is_bad and job.peer in self._peering.up:
             self._manners.blame(
                 now_us,
                 job.peer,
                 RemoteProtocolError(
-                    "a submitted transfer's signature is invalid", penalty=BAD_SIGNATURE_PENALTY, code="bad-signature"
+                    "a submitted transaction's signature is invalid",
+                    penalty=BAD_SIGNATURE_PENALTY,
+                    code="bad-signature",
                 ),
             )
         return True
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return how many transfers are in verification."""
+        """Return how many transactions are in verification."""
         return {"unverified": len(self._verifying)}

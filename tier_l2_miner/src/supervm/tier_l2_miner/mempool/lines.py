@@ -1,4 +1,4 @@
-"""News of transfers, gathered during a step: each peer hears in few messages what became of its transfers."""
+"""News of transactions, gathered during a step: each peer hears in few messages what became of its transactions."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class StatusLines(Part):
         self._outbox, self._peering = outbox, peering
         self._items: dict[bytes, list[StatusItem]] = {}
 
-    def tell(self, peers: Iterable[bytes], transfer: Hash, level: int, reason: str) -> None:
+    def tell(self, peers: Iterable[bytes], transaction: Hash, level: int, reason: str) -> None:
         """Note one piece of news for `peers`."""
-        item = StatusItem(transfer, level, reason)
+        item = StatusItem(transaction, level, reason)
         for peer in peers:
             items = self._items.get(peer)
             if items is None:

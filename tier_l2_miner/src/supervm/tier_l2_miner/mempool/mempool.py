@@ -1,13 +1,14 @@
-"""Transfers that wait to be batched, certified and executed: order within a sender, fairness across senders.
+"""Transactions that wait to be batched, certified and executed: order within a sender, fairness across senders.
 
-Theory of operation. For each sender a *lane* mirrors its account: `chain` holds the transfers that fill the next free
-slots one after another (entry i fills ``base + i``, each names its predecessor's id), `parked` those that cannot be
-placed yet - an unknown predecessor, or money that this replica has not seen arrive. A parked transfer that is still
-unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT in an open batch, then CERTIFIED, and
-leaves when its slot is executed or the executed time passes its validity. Only a lane's first QUEUED entry is offered
-to the batcher, so a sender's transfers are batched in order of seq; between lanes the higher fee goes first, then the
-earlier arrival, but whatever has waited for two seconds goes before everything else (decisions.md, Transactions).
-What is parked may never run, so it has a share of the room only and gives way to what can run now (`parking`).
+Theory of operation. For each sender a *lane* mirrors its account: `chain` holds the transactions that fill the next
+free slots one after another (entry i fills ``base + i``, each names its predecessor's id), `parked` those that cannot
+be placed yet - an unknown predecessor, or money that this replica has not seen arrive. A parked transaction that is
+still unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT in an open batch, then CERTIFIED,
+and leaves when its slot is executed or the executed time passes its validity. Only a lane's first QUEUED entry is
+offered to the batcher, so a sender's transactions are batched in order of seq; between lanes the higher fee goes first,
+then the earlier arrival, but whatever has waited for two seconds goes before everything else (decisions.md,
+Transactions). What is parked may never run, so it has a share of the room only and gives way to what can run now
+(`parking`).
 
 Everything here is this miner's view. A refusal binds nobody: the sender may go to another miner.
 """
@@ -21,7 +22,7 @@ from typing import Any
 
 from supervm.common.parts.part import Part
 from supervm.protocol.chain.genesis import Parameters
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
@@ -31,16 +32,16 @@ from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, 
 from .parking import PARKED_SHARE, Parking
 
 PREDECESSOR_US_MAX = 5_000_000
-"""How long a transfer waits for its predecessor (decisions.md, Transactions)."""
+"""How long a transaction waits for its predecessor (decisions.md, Transactions)."""
 FUNDS_US_MAX = 2_000_000
-"""How long a transfer waits for money: its wallet may have proved income that this replica has not executed yet."""
+"""How long a transaction waits for money: its wallet may have proved income that this replica has not executed yet."""
 SUBMITTERS_MAX = 8
-"""Peers that are told what becomes of one transfer."""
+"""Peers that are told what becomes of one transaction."""
 
 BUSY = "busy"
 CONFLICT = "conflict"
 OVERDRAFT = "overdraft"
-POOL = "pools neither send nor receive transfers"
+POOL = "pools neither send nor receive transactions"
 PREDECESSOR_DEAD = "predecessor can no longer execute"
 PREDECESSOR_UNKNOWN = "predecessor unknown"
 SLOT_USED = "slot used"
@@ -48,7 +49,7 @@ TOO_LONG = "valid for too long"
 WINDOW = "beyond the window"
 
 Tell = Callable[[Iterable[bytes], bytes, int, str], None]
-"""(peers, transfer id, level, reason): news for those who submitted a transfer."""
+"""(peers, transaction id, level, reason): news for those who submitted a transaction."""
 
 
 @dataclass(slots=True, eq=False)
@@ -57,19 +58,19 @@ class _Lane:
     chain: list[Entry] = field(default_factory=list)
     parked: dict[int, Entry] = field(default_factory=dict)
     debit: int = 0
-    is_poor: bool = False  # its account does not cover the first parked transfer
+    is_poor: bool = False  # its account does not cover the first parked transaction
     cursor: int = 0  # first QUEUED entry of the chain, or its length
 
 
 class Mempool(Part):
-    """The waiting transfers of one miner.
+    """The waiting transactions of one miner.
 
     Args:
         state: executed state of the replica; read live, and followed at the end of every step.
         parameters: window and validity bounds of the chain.
         options: bounds.
-        tell: where news of transfers goes.
-        was_executed: whether a transfer id whose slot is used is known to have been executed.
+        tell: where news of transactions goes.
+        was_executed: whether a transaction id whose slot is used is known to have been executed.
     """
 
     options = MEMPOOL_OPTIONS
@@ -96,7 +97,7 @@ class Mempool(Part):
         """What may be batched next."""
         self._patience: Heap = []
         self._parking = Parking(
-            options.mempool_transfers_max // PARKED_SHARE, options.mempool_bytes_max // PARKED_SHARE
+            options.mempool_transactions_max // PARKED_SHARE, options.mempool_bytes_max // PARKED_SHARE
         )
         self._expiry: Heap = []
         self.queued = 0
@@ -107,17 +108,17 @@ class Mempool(Part):
     def __len__(self) -> int:
         return len(self._entries)
 
-    def __contains__(self, transfer_id: object) -> bool:
-        return transfer_id in self._entries
+    def __contains__(self, transaction_id: object) -> bool:
+        return transaction_id in self._entries
 
     @property
     def bytes_held(self) -> int:
-        """Canonical bytes of all transfers held."""
+        """Canonical bytes of all transactions held."""
         return self._bytes
 
     @property
     def is_ready(self) -> bool:
-        """Whether this node knows the state well enough to judge transfers."""
+        """Whether this node knows the state well enough to judge transactions."""
         return self._state.is_current
 
     @property
@@ -125,7 +126,7 @@ class Mempool(Part):
         """How full the mempool is, 0..100."""
         options = self._options
         share = max(
-            100 * len(self._entries) // options.mempool_transfers_max, 100 * self._bytes // options.mempool_bytes_max
+            100 * len(self._entries) // options.mempool_transactions_max, 100 * self._bytes // options.mempool_bytes_max
         )
         return min(100, share)
 
@@ -150,52 +151,52 @@ class Mempool(Part):
 
     # --- in -----------------------------------------------------------------------------------------------------
 
-    def join(self, transfer_id: bytes, peer: bytes) -> bool:
-        """If the transfer is held, tell `peer` of it from now on; return whether it is."""
-        entry = self._entries.get(transfer_id)
+    def join(self, transaction_id: bytes, peer: bytes) -> bool:
+        """If the transaction is held, tell `peer` of it from now on; return whether it is."""
+        entry = self._entries.get(transaction_id)
         if entry is None:
             return False
         if peer not in entry.submitters:
             entry.submitters = (*entry.submitters, peer)[-SUBMITTERS_MAX:]
         if entry.state == CERTIFIED:
-            self._tell((peer,), transfer_id, LEVEL_R1, "")
+            self._tell((peer,), transaction_id, LEVEL_R1, "")
         return True
 
-    def decided(self, transfer: SignedTransfer, peers: tuple[bytes, ...]) -> bool:
-        """Answer a transfer whose fate needs no signature check to tell; return whether it is answered."""
-        verdict = self._verdict(transfer)
-        if verdict is None and not self._makes_room(transfer, try_only=True):
+    def decided(self, transaction: SignedTransaction, peers: tuple[bytes, ...]) -> bool:
+        """Answer a transaction whose fate needs no signature check to tell; return whether it is answered."""
+        verdict = self._verdict(transaction)
+        if verdict is None and not self._makes_room(transaction, try_only=True):
             verdict = LEVEL_REFUSED, BUSY
         if verdict is None:
             return False
-        self._tell(peers, transfer.id, *verdict)
+        self._tell(peers, transaction.id, *verdict)
         return True
 
-    def add(self, now_us: int, transfer: SignedTransfer, peers: tuple[bytes, ...], edge: bytes | None) -> bool:
-        """Take a transfer whose signature has been checked; what becomes of it goes to `peers`.
+    def add(self, now_us: int, transaction: SignedTransaction, peers: tuple[bytes, ...], edge: bytes | None) -> bool:
+        """Take a transaction whose signature has been checked; what becomes of it goes to `peers`.
 
         Returns:
             Whether it is held now.
         """
-        if self.decided(transfer, peers):
+        if self.decided(transaction, peers):
             return False
-        body = transfer.body
+        body = transaction.body
         lane = self._lanes.get(body.sender)
         if lane is None:
             lane = self._lanes[body.sender] = _Lane(self._accounts.get(body.sender, EMPTY_ACCOUNT).next_seq)
         if body.seq < lane.base + len(lane.chain) or body.seq in lane.parked:
-            self._tell(peers, transfer.id, LEVEL_REFUSED, CONFLICT)
+            self._tell(peers, transaction.id, LEVEL_REFUSED, CONFLICT)
             return False
-        if not self._makes_room(transfer):
-            self._tell(peers, transfer.id, LEVEL_REFUSED, BUSY)
+        if not self._makes_room(transaction):
+            self._tell(peers, transaction.id, LEVEL_REFUSED, BUSY)
             self._forget_if_empty(body.sender)
             return False
-        lane = self._lanes.setdefault(body.sender, lane)  # its last parked transfer may have given way
+        lane = self._lanes.setdefault(body.sender, lane)  # its last parked transaction may have given way
         self._order += 1
-        entry = Entry(transfer, edge, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
-        self._entries[transfer.id] = entry
-        self._bytes += len(transfer.raw)
-        lane.is_poor = self._is_poor(lane, transfer)
+        entry = Entry(transaction, edge, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
+        self._entries[transaction.id] = entry
+        self._bytes += len(transaction.raw)
+        lane.is_poor = self._is_poor(lane, transaction)
         self._park(body.sender, lane, entry)
         heapq.heappush(self._expiry, (body.valid_until_ms, entry.order, entry))
         self._place(now_us, body.sender, lane)
@@ -204,15 +205,15 @@ class Mempool(Part):
             heapq.heappush(self._patience, (now_us + patience_us, entry.order, entry))
         return entry.state != DONE
 
-    def _verdict(self, transfer: SignedTransfer) -> tuple[int, str] | None:
-        """Return level and reason of a transfer that is not to be held, None if nothing speaks against it.
+    def _verdict(self, transaction: SignedTransaction) -> tuple[int, str] | None:
+        """Return level and reason of a transaction that is not to be held, None if nothing speaks against it.
 
         One that expires sooner than validators accept is held all the same: they may have voted on it before.
         """
-        body = transfer.body
+        body = transaction.body
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         if body.seq < account.next_seq:
-            if transfer.id == account.head or self._was_executed(transfer.id):
+            if transaction.id == account.head or self._was_executed(transaction.id):
                 return LEVEL_R3, ""
             return LEVEL_REFUSED, SLOT_USED
         if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
@@ -230,43 +231,43 @@ class Mempool(Part):
 
     def _is_full(self, size: int) -> bool:
         options = self._options
-        return len(self._entries) >= options.mempool_transfers_max or self._bytes + size > options.mempool_bytes_max
+        return len(self._entries) >= options.mempool_transactions_max or self._bytes + size > options.mempool_bytes_max
 
-    def _is_poor(self, lane: _Lane | None, transfer: SignedTransfer) -> bool:
-        balance = self._accounts.get(transfer.body.sender, EMPTY_ACCOUNT).balance
-        return balance - (lane.debit if lane is not None else 0) < transfer.debit
+    def _is_poor(self, lane: _Lane | None, transaction: SignedTransaction) -> bool:
+        balance = self._accounts.get(transaction.body.sender, EMPTY_ACCOUNT).balance
+        return balance - (lane.debit if lane is not None else 0) < transaction.debit
 
-    def _runs(self, lane: _Lane | None, transfer: SignedTransfer) -> bool:
-        """Return whether a transfer can be batched as things stand: it is its sender's next, and the money is there."""
-        body = transfer.body
+    def _runs(self, lane: _Lane | None, transaction: SignedTransaction) -> bool:
+        """Return whether a transaction can be batched now: it is its sender's next, and the money is there."""
+        body = transaction.body
         account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
         chain = lane.chain if lane is not None else []
         follows = (
-            (body.seq, body.prev) == (chain[-1].transfer.body.seq + 1, chain[-1].transfer.id)
+            (body.seq, body.prev) == (chain[-1].transaction.body.seq + 1, chain[-1].transaction.id)
             if chain
             else (body.seq, body.prev) == (account.next_seq, account.head)
         )
-        return follows and not self._is_poor(lane, transfer)
+        return follows and not self._is_poor(lane, transaction)
 
-    def _makes_room(self, transfer: SignedTransfer, *, try_only: bool = False) -> bool:
-        """Return whether there is a place for a transfer; parked ones that come behind it give theirs up.
+    def _makes_room(self, transaction: SignedTransaction, *, try_only: bool = False) -> bool:
+        """Return whether there is a place for a transaction; parked ones that come behind it give theirs up.
 
         Args:
-            transfer: what is to be held.
+            transaction: what is to be held.
             try_only: say only whether one would.
         """
-        size, sender = len(transfer.raw), transfer.body.sender
+        size, sender = len(transaction.raw), transaction.body.sender
         if not (self._is_full(size) or self._parking.is_full(size)):
             return True
         lane = self._lanes.get(sender)
-        runs = self._runs(lane, transfer)
-        is_poor = self._is_poor(lane, transfer)
+        runs = self._runs(lane, transaction)
+        is_poor = self._is_poor(lane, transaction)
         while self._is_full(size) or (not runs and self._parking.is_full(size)):
             victim = self._parking.first()
             if victim is None:
                 return False
             seq = max(self._lanes[victim].parked)
-            is_own = victim == sender and seq > transfer.body.seq
+            is_own = victim == sender and seq > transaction.body.seq
             if not (runs or is_own or self._parking.gives_way(victim, sender, is_poor=is_poor)):
                 return False
             if try_only:
@@ -276,12 +277,12 @@ class Mempool(Part):
         return True
 
     def _park(self, sender: bytes, lane: _Lane, entry: Entry) -> None:
-        lane.parked[entry.transfer.body.seq] = entry
-        self._parking.change(sender, len(lane.parked), len(entry.transfer.raw), is_poor=lane.is_poor)
+        lane.parked[entry.transaction.body.seq] = entry
+        self._parking.change(sender, len(lane.parked), len(entry.transaction.raw), is_poor=lane.is_poor)
 
     def _unpark(self, sender: bytes, lane: _Lane, seq: int) -> Entry:
         entry = lane.parked.pop(seq)
-        self._parking.change(sender, len(lane.parked), -len(entry.transfer.raw), is_poor=lane.is_poor)
+        self._parking.change(sender, len(lane.parked), -len(entry.transaction.raw), is_poor=lane.is_poor)
         return entry
 
     def _forget_if_empty(self, sender: bytes) -> None:
@@ -292,7 +293,7 @@ class Mempool(Part):
     # --- order --------------------------------------------------------------------------------------------------
 
     def _place(self, now_us: int, sender: bytes, lane: _Lane) -> None:
-        """Move parked transfers onto the chain for as long as they fit."""
+        """Move parked transactions onto the chain for as long as they fit."""
         account = self._accounts.get(sender, EMPTY_ACCOUNT)
         chain, parked = lane.chain, lane.parked
         offered = lane.cursor < len(chain)
@@ -300,16 +301,16 @@ class Mempool(Part):
             entry = parked.get(lane.base + len(chain))
             if entry is None:
                 break
-            transfer = entry.transfer
-            if transfer.body.prev != (chain[-1].transfer.id if chain else account.head):
-                self._drop(self._unpark(sender, lane, transfer.body.seq), LEVEL_REFUSED, CONFLICT)
+            transaction = entry.transaction
+            if transaction.body.prev != (chain[-1].transaction.id if chain else account.head):
+                self._drop(self._unpark(sender, lane, transaction.body.seq), LEVEL_REFUSED, CONFLICT)
                 break
-            if account.balance - lane.debit < transfer.debit:
+            if account.balance - lane.debit < transaction.debit:
                 entry.waits_for = OVERDRAFT
                 break
             lane.is_poor = False
-            chain.append(self._unpark(sender, lane, transfer.body.seq))
-            lane.debit += transfer.debit
+            chain.append(self._unpark(sender, lane, transaction.body.seq))
+            lane.debit += transaction.debit
             entry.state = QUEUED
             entry.due_us = now_us
             self.queued += 1
@@ -326,7 +327,7 @@ class Mempool(Part):
     def _is_next(self, entry: Entry) -> bool:
         if entry.state != QUEUED:
             return False
-        lane = self._lanes[entry.transfer.body.sender]
+        lane = self._lanes[entry.transaction.body.sender]
         return lane.chain[lane.cursor] is entry
 
     def wake(self, now_us: int) -> None:
@@ -335,26 +336,26 @@ class Mempool(Part):
         while self._patience and self._patience[0][0] <= now_us:
             entry = heapq.heappop(self._patience)[2]
             if entry.state == PARKED:
-                body = entry.transfer.body
+                body = entry.transaction.body
                 self._unpark(body.sender, self._lanes[body.sender], body.seq)
                 self._drop(entry, LEVEL_REFUSED, entry.waits_for)
                 self._forget_if_empty(body.sender)
 
     def take(self, now_us: int, count_max: int, bytes_max: int) -> list[Entry]:
-        """Take the next transfers for a batch: they are IN_FLIGHT from now on."""
+        """Take the next transactions for a batch: they are IN_FLIGHT from now on."""
         taken: list[Entry] = []
         bytes_taken = 0
         while len(taken) < count_max:
             entry = self.offers.best(now_us)
             if entry is None:
                 break
-            bytes_taken += len(entry.transfer.raw)
+            bytes_taken += len(entry.transaction.raw)
             if bytes_taken > bytes_max:
                 break
             taken.append(entry)
             entry.state = IN_FLIGHT
             self.queued -= 1
-            lane = self._lanes[entry.transfer.body.sender]
+            lane = self._lanes[entry.transaction.body.sender]
             self._advance(lane)
             self._offer(now_us, lane)
         if self.offers.best(now_us) is None:
@@ -372,14 +373,14 @@ class Mempool(Part):
         lane.cursor = cursor
 
     def certified(self, entries: Sequence[Entry]) -> None:
-        """Note that validators of quorum weight support these transfers (R1)."""
+        """Note that validators of quorum weight support these transactions (R1)."""
         for entry in entries:
             if entry.state == IN_FLIGHT:
                 entry.state = CERTIFIED
-                self._tell(entry.submitters, entry.transfer.id, LEVEL_R1, "")
+                self._tell(entry.submitters, entry.transaction.id, LEVEL_R1, "")
 
     def requeue(self, now_us: int, entries: Sequence[Entry]) -> None:
-        """Put back transfers that an ended batch left without quorum, each with its own back-off (3.9.5)."""
+        """Put back transactions that an ended batch left without quorum, each with its own back-off (3.9.5)."""
         waiting = [entry for entry in entries if entry.state == IN_FLIGHT]
         for entry in waiting:
             entry.due_us = now_us + entry.backoff_us
@@ -387,7 +388,7 @@ class Mempool(Part):
         self._queue_again(now_us, waiting)
 
     def void(self, now_us: int, entries: Sequence[Entry]) -> None:
-        """Put back transfers of batches whose epoch is over: their votes count no more, certified or not (3.7)."""
+        """Put back transactions of batches whose epoch is over: their votes count no more, certified or not (3.7)."""
         waiting = [entry for entry in entries if entry.state in (IN_FLIGHT, CERTIFIED)]
         for entry in waiting:
             entry.due_us = now_us
@@ -396,7 +397,7 @@ class Mempool(Part):
     def _queue_again(self, now_us: int, entries: Sequence[Entry]) -> None:
         lanes: dict[bytes, _Lane] = {}
         for entry in entries:
-            body = entry.transfer.body
+            body = entry.transaction.body
             entry.state = QUEUED
             self.queued += 1
             lane = lanes[body.sender] = self._lanes[body.sender]
@@ -415,7 +416,7 @@ class Mempool(Part):
                 self._consume(sender, lane, self._accounts[sender])
                 self._place(now_us, sender, lane)
                 if lane.parked:  # money came or went
-                    lane.is_poor = self._is_poor(lane, lane.parked[min(lane.parked)].transfer)
+                    lane.is_poor = self._is_poor(lane, lane.parked[min(lane.parked)].transaction)
                     self._parking.change(sender, len(lane.parked), 0, is_poor=lane.is_poor)
         while self._expiry and self._expiry[0][0] < ts_ms:
             entry = heapq.heappop(self._expiry)[2]
@@ -428,10 +429,10 @@ class Mempool(Part):
             return
         lane.base = account.next_seq
         chain = lane.chain
-        ours = consumed <= len(chain) and chain[consumed - 1].transfer.id == account.head
+        ours = consumed <= len(chain) and chain[consumed - 1].transaction.id == account.head
         for entry in chain[:consumed]:
             # the head names its predecessors by hash, so if it is ours then so are all before it
-            lane.debit -= entry.transfer.debit
+            lane.debit -= entry.transaction.debit
             self._finish(entry, account, sure=ours)
         del chain[:consumed]
         if chain and not ours:
@@ -442,14 +443,14 @@ class Mempool(Part):
             self._finish(self._unpark(sender, lane, seq), account, sure=False)
 
     def _finish(self, entry: Entry, account: Account, *, sure: bool) -> None:
-        identity = entry.transfer.id
+        identity = entry.transaction.id
         if sure or identity == account.head or self._was_executed(identity):
             self._drop(entry, LEVEL_R3, "")
         else:
             self._drop(entry, LEVEL_REFUSED, SLOT_USED)
 
     def _expire(self, now_us: int, entry: Entry) -> None:
-        body = entry.transfer.body
+        body = entry.transaction.body
         lane = self._lanes[body.sender]
         if entry.state == PARKED:
             self._unpark(body.sender, lane, body.seq)
@@ -458,7 +459,7 @@ class Mempool(Part):
             position = body.seq - lane.base
             self._cut(lane, position + 1, PREDECESSOR_DEAD)
             lane.chain.pop()
-            lane.debit -= entry.transfer.debit
+            lane.debit -= entry.transaction.debit
             self._drop(entry, LEVEL_EXPIRED, "")
             lane.cursor = min(lane.cursor, position)
         if not lane.chain and not lane.parked:
@@ -468,7 +469,7 @@ class Mempool(Part):
 
     def _cut(self, lane: _Lane, position: int, reason: str) -> None:
         for entry in lane.chain[position:]:
-            lane.debit -= entry.transfer.debit
+            lane.debit -= entry.transaction.debit
             self._drop(entry, LEVEL_REFUSED, reason)
         del lane.chain[position:]
         lane.cursor = min(lane.cursor, position)
@@ -477,6 +478,6 @@ class Mempool(Part):
         if entry.state == QUEUED:
             self.queued -= 1
         entry.state = DONE
-        self._bytes -= len(entry.transfer.raw)
-        del self._entries[entry.transfer.id]
-        self._tell(entry.submitters, entry.transfer.id, level, reason)
+        self._bytes -= len(entry.transaction.raw)
+        del self._entries[entry.transaction.id]
+        self._tell(entry.submitters, entry.transaction.id, level, reason)

@@ -1,6 +1,6 @@
 """What the mempool holds, and in which order it offers it to the batcher.
 
-A transfer is offered when it is its sender's next to be batched. Offers are ordered by fee, highest first, then by
+A transaction is offered when it is its sender's next to be batched. Offers are ordered by fee, highest first, then by
 arrival; but whatever arrived two seconds ago goes before everything else (decisions.md, Transactions). One that has
 gone back to the mempool without quorum is offered again after its back-off. Offers are kept in heaps with lazy
 deletion: an item counts only while its entry is still its sender's next.
@@ -12,12 +12,12 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 
 AGED_US = 2_000_000
 """Waiting time after which fees no longer matter."""
 BACKOFF_US_MIN, BACKOFF_US_MAX = 50_000, 2_000_000
-"""Delay before a transfer without quorum is batched again (consensus.md 3.9.5)."""
+"""Delay before a transaction without quorum is batched again (consensus.md 3.9.5)."""
 
 PARKED, QUEUED, IN_FLIGHT, CERTIFIED, DONE = range(5)
 """States of an `Entry`."""
@@ -25,10 +25,10 @@ PARKED, QUEUED, IN_FLIGHT, CERTIFIED, DONE = range(5)
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One transfer in the mempool.
+    """One transaction in the mempool.
 
     Attributes:
-        transfer: what was submitted.
+        transaction: what was submitted.
         edge: account that its edge is paid to, None without an edge.
         submitters: peers that are told what becomes of it.
         order: counts arrivals.
@@ -39,7 +39,7 @@ class Entry:
         waits_for: while PARKED, the reason it will be refused with.
     """
 
-    transfer: SignedTransfer
+    transaction: SignedTransaction
     edge: bytes | None
     submitters: tuple[bytes, ...]
     order: int
@@ -55,7 +55,7 @@ Heap = list[tuple[int, int, Entry]]
 
 
 class Offers:
-    """The transfers that may be batched next.
+    """The transactions that may be batched next.
 
     Args:
         is_next: whether an entry is QUEUED and its sender's next to be batched.
@@ -76,7 +76,7 @@ class Offers:
 
     @property
     def oldest_us(self) -> int | None:
-        """When the oldest transfer that is offered arrived, or None."""
+        """When the oldest transaction that is offered arrived, or None."""
         by_age = self._by_age
         while by_age and not self._is_next(by_age[0][2]):
             heapq.heappop(by_age)
@@ -87,7 +87,7 @@ class Offers:
         if entry.due_us > now_us:
             heapq.heappush(self._later, (entry.due_us, entry.order, entry))
             return
-        heapq.heappush(self._by_fee, (-entry.transfer.body.fee, entry.order, entry))
+        heapq.heappush(self._by_fee, (-entry.transaction.body.fee, entry.order, entry))
         heapq.heappush(self._by_age, (entry.arrived_us, entry.order, entry))
         if self.waiting_since_us is None:
             self.waiting_since_us = now_us

@@ -1,10 +1,10 @@
-"""Room for transfers that cannot be batched yet, and who gives way when there is none.
+"""Room for transactions that cannot be batched yet, and who gives way when there is none.
 
-A parked transfer costs its sender nothing: a gap below it, or an account without money, is made with a fresh key. So
+A parked transaction costs its sender nothing: a gap below it, or an account without money, is made with a fresh key. So
 what is parked has a share of the mempool, inside which senders without the money come behind those with it and, among
-equals, the one who has the most there gives way first, with the transfer furthest from execution. A transfer that can
-run now takes a parked one's place whenever the mempool is full. Who gives way is told "busy", which an edge answers by
-submitting again later (`supervm.tier_l3_edge.relay.relay`).
+equals, the one who has the most there gives way first, with the transaction furthest from execution. A transaction that
+can run now takes a parked one's place whenever the mempool is full. Who gives way is told "busy", which an edge answers
+by submitting again later (`supervm.tier_l3_edge.relay.relay`).
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from __future__ import annotations
 from typing import Final
 
 PARKED_SHARE: Final = 4
-"""One part in this many of the mempool's bounds is for parked transfers."""
+"""One part in this many of the mempool's bounds is for parked transactions."""
 
 
 class Parking:
-    """How many parked transfers each sender has.
+    """How many parked transactions each sender has.
 
     Args:
-        count_max: transfers that may be parked, at least 1.
+        count_max: transactions that may be parked, at least 1.
         bytes_max: their bytes together.
     """
 
@@ -30,16 +30,16 @@ class Parking:
         self._levels: tuple[dict[int, dict[bytes, None]], dict[int, dict[bytes, None]]] = ({}, {})
         self._tops = [0, 0]  # upper bounds of the counts in each level
         self.count = 0
-        """Transfers parked."""
+        """Transactions parked."""
         self.size = 0
         """Their canonical bytes."""
 
     def is_full(self, size: int) -> bool:
-        """Return whether `size` more bytes in one transfer are too much."""
+        """Return whether `size` more bytes in one transaction are too much."""
         return self.count >= self._count_max or self.size + size > self._bytes_max
 
     def change(self, sender: bytes, count: int, size: int, *, is_poor: bool) -> None:
-        """Note that a sender has `count` transfers parked now, `size` bytes more than before (or less).
+        """Note that a sender has `count` transactions parked now, `size` bytes more than before (or less).
 
         Args:
             sender: whose.
@@ -73,6 +73,6 @@ class Parking:
         return None
 
     def gives_way(self, sender: bytes, newcomer: bytes, *, is_poor: bool) -> bool:
-        """Return whether one more parked transfer of `newcomer` is to have the place of one of `sender`."""
+        """Return whether one more parked transaction of `newcomer` is to have the place of one of `sender`."""
         more = self._rank_of.get(newcomer, (is_poor, 0))[1] + 1
         return self._rank_of[sender] > (is_poor, more)

@@ -40,4 +40,4 @@ class State(Protocol):
 
     @property
     def is_current(self) -> bool:
-        """Whether it is near the network's, so that transfers can be judged by it."""
+        """Whether it is near the network's, so that transactions can be judged by it."""

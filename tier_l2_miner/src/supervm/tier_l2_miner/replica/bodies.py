@@ -15,14 +15,14 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.money.transfer import parse_transfer
+from supervm.protocol.money.transfer import parse_transaction
 
 FETCH_RETRY_US = 500_000
 """A body that has not come by then is asked for elsewhere."""
 FETCH_DIGESTS_MAX = 64
 """Bodies under way at once; also what fits into one `GetBatches`."""
 BODIES_BYTES_MAX = 32 << 20
-"""Bytes of transfers that are kept."""
+"""Bytes of transactions that are kept."""
 
 
 class Bodies:
@@ -96,10 +96,10 @@ class Bodies:
         if digest not in self._wanted:
             return False
         check_batch(batch, self._chain.chain_id, self._chain.verify)
-        transfers = tuple(parse_transfer(item, self._chain.chain_id) for item in batch.transfers)
+        transactions = tuple(parse_transaction(item, self._chain.chain_id) for item in batch.transactions)
         del self._wanted[digest]
         self._asking.close(digest)
-        self._keep(digest, CertifiedBatch(batch.header, transfers, batch.edge_of, 0))
+        self._keep(digest, CertifiedBatch(batch.header, transactions, batch.edge_of, 0))
         return True
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""What was executed: the ids of the last transfers, and what the owner is told of blocks."""
+"""What was executed: the ids of the last transactions, and what the owner is told of blocks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .. import events as said
 from .replica import Replica
 
 EXECUTED_IDS_MAX = 200_000
-"""Ids of executed transfers that are remembered, so that a repetition gets R3 and not a refusal."""
+"""Ids of executed transactions that are remembered, so that a repetition gets R3 and not a refusal."""
 
 
 class Executed(Part):
-    """The transfers that were executed last.
+    """The transactions that were executed last.
 
     Args:
         replica: executes; knows older ones by their receipts.
@@ -28,16 +28,16 @@ class Executed(Part):
         self._replica, self._outbox = replica, outbox
         self._ids: OrderedDict[bytes, None] = OrderedDict()
 
-    def knows(self, transfer_id: bytes) -> bool:
-        """Return whether a transfer is known to have been executed."""
-        return transfer_id in self._ids or self._replica.knows_receipt(transfer_id)
+    def knows(self, transaction_id: bytes) -> bool:
+        """Return whether a transaction is known to have been executed."""
+        return transaction_id in self._ids or self._replica.knows_receipt(transaction_id)
 
     def settle(self, now_us: int) -> None:
         """Remember and tell what this step has executed, forgetting the oldest ids beyond the bound."""
         advance = self._replica.advance
         for applied in () if advance is None else advance.blocks:
             result, height = applied.result, applied.header.height
-            self._ids.update(dict.fromkeys(receipt.transfer_id for receipt in result.receipts))
+            self._ids.update(dict.fromkeys(receipt.transaction_id for receipt in result.receipts))
             while len(self._ids) > EXECUTED_IDS_MAX:
                 self._ids.popitem(last=False)
             if result.failed:

@@ -73,7 +73,7 @@ QUEUE_BLOCKS_MAX, QUEUE_BYTES_MAX = 2_048, 32 << 20
 """Blocks that wait for execution; more are dropped and followed again later."""
 FETCH_BLOCKS_AHEAD = 16
 """Waiting blocks whose bodies are fetched together."""
-PUMP_BLOCKS_MAX, PUMP_TRANSFERS_MAX = 32, 4_000
+PUMP_BLOCKS_MAX, PUMP_TRANSACTIONS_MAX = 32, 4_000
 """Work of one step, so that catching up does not keep peers waiting."""
 
 
@@ -189,9 +189,9 @@ class Replica(Part):
                 times.append(self._source.deadline_us)
         return min((time for time in times if time is not None), default=None)
 
-    def knows_receipt(self, transfer_id: bytes) -> bool:
-        """Return whether a transfer's receipt is on disk, as far as the index tells (63 bits of its id)."""
-        short = short_id(transfer_id)
+    def knows_receipt(self, transaction_id: bytes) -> bool:
+        """Return whether a transaction's receipt is on disk, as far as the index tells (63 bits of its id)."""
+        short = short_id(transaction_id)
         return any(row.short_id == short for row in RECEIPT_INDEX.rows(self._reader, first=(short,), limit=1))
 
     # --- whom to follow -----------------------------------------------------------------------------------------
@@ -378,9 +378,9 @@ class Replica(Part):
             return []
         self._may_pump = False
         done: list[Applied] = []
-        transfers = 0
+        transactions = 0
         while self._queue:
-            if len(done) >= PUMP_BLOCKS_MAX or transfers >= PUMP_TRANSFERS_MAX:
+            if len(done) >= PUMP_BLOCKS_MAX or transactions >= PUMP_TRANSACTIONS_MAX:
                 self._may_pump = True
                 break
             batches = self._batches(self._queue[0][0])
@@ -391,7 +391,7 @@ class Replica(Part):
             self._queue_bytes -= share_bytes
             applied = self.ledger.apply(block, batches)
             done.append(applied)
-            transfers += sum(len(batch.transfers) for batch in batches)
+            transactions += sum(len(batch.transactions) for batch in batches)
             self.certified.executed(block, applied.header)
         if done:
             self._bodies.forget()

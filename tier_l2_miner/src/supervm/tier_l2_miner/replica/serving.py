@@ -136,8 +136,8 @@ class Serving(Part):
                 self._unsubscribe(peer, accounts)
             case GetAccounts(accounts):
                 self._answer(now_us, peer, accounts)
-            case GetReceipt(transfer_id):
-                self._receipt(now_us, peer, transfer_id)
+            case GetReceipt(transaction_id):
+                self._receipt(now_us, peer, transaction_id)
 
     def _subscribe(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
         """Add subscriptions and send the proofs of these accounts."""
@@ -189,13 +189,13 @@ class Serving(Part):
         if granted and self._is_servable():
             self._send(now_us, peer, client, list(dict.fromkeys(accounts[:granted])))
 
-    def _receipt(self, now_us: int, peer: bytes, transfer_id: bytes) -> None:
+    def _receipt(self, now_us: int, peer: bytes, transaction_id: bytes) -> None:
         """Answer a request for a receipt; beyond the peer's share it stays unanswered."""
         checkpoint = self._replica.certified.newest
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
-        proof = None if checkpoint is None else self._replica.ledger.prove_receipt(transfer_id, checkpoint)
-        self._outbox.send(peer, ReceiptAnswer(transfer_id, proof or b""))
+        proof = None if checkpoint is None else self._replica.ledger.prove_receipt(transaction_id, checkpoint)
+        self._outbox.send(peer, ReceiptAnswer(transaction_id, proof or b""))
 
     # --- pushes -------------------------------------------------------------------------------------------------
 

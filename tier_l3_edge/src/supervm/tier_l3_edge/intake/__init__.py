@@ -1,1 +1,1 @@
-"""Transfers that an edge accepts, and the news of them."""
+"""Transactions that an edge accepts, and the news of them."""

@@ -1,12 +1,12 @@
-"""Quick-verify: what an edge checks before it accepts a transfer (architecture.md 3).
+"""Quick-verify: what an edge checks before it accepts a transaction (architecture.md 3).
 
 Cheap checks come first: form and chain, then accounts nobody may use, then what the proof cache knows, then the peer's
 rate and the room left, and the signature last. Signatures are checked at most `CHECK_MAX` in one step, one peer after
 the other, so that no peer's flood keeps the others waiting.
 
 A refusal by the cache must be right, because a phone may take it for its payment's fate. So only a proof that is
-current is used, and only for what it shows for certain: the slot was filled by another transfer, or the sender does
-not own what it spends. A slot further back could have been filled by this very transfer; that is the miner's to say.
+current is used, and only for what it shows for certain: the slot was filled by another transaction, or the sender does
+not own what it spends. A slot further back could have been filled by this very transaction; that is the miner's to say.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
-from supervm.common.parts.costs import TRANSFER
+from supervm.common.parts.costs import TRANSACTION
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer, signature_items, transfer_id
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items, transaction_id
 from supervm.protocol.state.account import POOL_ACCOUNTS
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R3, Submit
 
-from ..options import TRANSFER_OPTIONS
+from ..options import TRANSACTION_OPTIONS
 from ..proofs.proofs import Proofs
 from ..relay.relay import Relay
 from ..relay.routes import Routes
@@ -33,31 +33,31 @@ from .news import BUSY, CLOCK, News
 CHECK_MAX = 64
 """Most signatures in one step (decisions.md, `up`)."""
 UNCHECKED_MAX = 32_768
-"""Most transfers of all peers that wait for their signature check."""
+"""Most transactions of all peers that wait for their signature check."""
 CLOCK_OFFSET_MS_MAX = 30_000
 """Beyond it a peer gets only headers and proofs."""
 BAD_SIGNATURE_PENALTY = 20
-"""Points for a transfer whose signature is not its sender's."""
+"""Points for a transaction whose signature is not its sender's."""
 
 Blame = Callable[[int, bytes, RemoteProtocolError], None]
 
 
 class Intake(Part):
-    """Submitted transfers: checks them and hands the good ones to the relay.
+    """Submitted transactions: checks them and hands the good ones to the relay.
 
     Args:
         outbox: where signature checks are asked for.
         news: where refusals go.
-        relay: where good transfers go, and how many it has room for.
+        relay: where good transactions go, and how many it has room for.
         proofs: what is known of accounts.
         routes: who is no client.
-        manners: how many transfers a peer may submit.
+        manners: how many transactions a peer may submit.
         blame: told of faults that show after the message.
         chain_id: the network.
     """
 
     takes = frozenset({Submit})
-    options = TRANSFER_OPTIONS
+    options = TRANSACTION_OPTIONS
 
     def __init__(
         self,
@@ -80,9 +80,9 @@ class Intake(Part):
         self._blame = blame
         self._chain_id = chain_id
         self._clock_offsets_ms: dict[bytes, int] = {}
-        self._waiting: dict[bytes, deque[SignedTransfer]] = {}  # peer -> transfers, peers in turn
+        self._waiting: dict[bytes, deque[SignedTransaction]] = {}  # peer -> transactions, peers in turn
         self._waiting_count = 0
-        self._checking: tuple[int, bytes, list[SignedTransfer]] | None = None
+        self._checking: tuple[int, bytes, list[SignedTransaction]] | None = None
         self.refused: dict[str, int] = {}
         """Refusals by the edge itself, by the first word of the reason."""
 
@@ -96,88 +96,90 @@ class Intake(Part):
         self._waiting_count -= len(self._waiting.pop(event.peer, ()))
 
     def receive(self, now_us: int, peer: bytes, message: Submit) -> None:
-        """Take a client's transfers.
+        """Take a client's transactions.
 
         Raises:
             RemoteProtocolError: some of them are such as no honest program sends.
         """
         self._routes.check_client(peer, message)
-        penalty = self._submit(now_us, peer, message.transfers)
+        penalty = self._submit(now_us, peer, message.transactions)
         if penalty:
-            raise RemoteProtocolError("transfers that no wallet makes", penalty=penalty, code="bad-transfers")
+            raise RemoteProtocolError("transactions that no wallet makes", penalty=penalty, code="bad-transactions")
 
     def _submit(self, now_us: int, peer: bytes, raws: Sequence[bytes]) -> int:
-        """Take transfers from a peer; return the penalty."""
+        """Take transactions from a peer; return the penalty."""
         if abs(self._clock_offsets_ms.get(peer, 0)) > CLOCK_OFFSET_MS_MAX:
             for raw in raws:
-                self._refuse(peer, transfer_id(raw), CLOCK)
+                self._refuse(peer, transaction_id(raw), CLOCK)
             return 0
-        granted = self._manners.take(now_us, peer, "transfers", len(raws), each=TRANSFER)
+        granted = self._manners.take(now_us, peer, "transactions", len(raws), each=TRANSACTION)
         for raw in raws[granted:]:
-            self._refuse(peer, transfer_id(raw), BUSY)
+            self._refuse(peer, transaction_id(raw), BUSY)
         penalty = 0
         for raw in raws[:granted]:
             try:
-                self._look_at(now_us, peer, parse_transfer(raw, self._chain_id))
+                self._look_at(now_us, peer, parse_transaction(raw, self._chain_id))
             except RemoteProtocolError as error:
-                self._refuse(peer, transfer_id(raw), f"{error.code}: {error.reason}")
+                self._refuse(peer, transaction_id(raw), f"{error.code}: {error.reason}")
                 penalty += error.penalty
         self._check_next()
         return penalty
 
-    def _look_at(self, now_us: int, peer: bytes, transfer: SignedTransfer) -> None:
-        body = transfer.body
+    def _look_at(self, now_us: int, peer: bytes, transaction: SignedTransaction) -> None:
+        body = transaction.body
         if body.sender in POOL_ACCOUNTS or body.to in POOL_ACCOUNTS:
             raise RemoteProtocolError("a pool of the protocol neither pays nor is paid", code="pool")
-        if transfer.debit > INT_MAX:
+        if transaction.debit > INT_MAX:
             raise RemoteProtocolError("amount and fee sum to more money than there is", code="overdraft")
-        if self._relay.known(now_us, peer, transfer.id):
+        if self._relay.known(now_us, peer, transaction.id):
             return
         if self._proofs.newest_header.ts_ms > body.valid_until_ms:
-            self._news.tell(peer, transfer.id, LEVEL_EXPIRED, "its validity has passed")
+            self._news.tell(peer, transaction.id, LEVEL_EXPIRED, "its validity has passed")
             return
         known = self._proofs.current(now_us, body.sender)
         if known is not None:
-            if known.head == transfer.id:
-                self._news.tell(peer, transfer.id, LEVEL_R3)
+            if known.head == transaction.id:
+                self._news.tell(peer, transaction.id, LEVEL_R3)
                 return
             if known.next_seq == body.seq + 1:
-                self._refuse(peer, transfer.id, "slot used: another transfer of the sender has this number")
+                self._refuse(peer, transaction.id, "slot used: another transaction of the sender has this number")
                 return
-            if known.next_seq == body.seq and known.balance < transfer.debit:
+            if known.next_seq == body.seq and known.balance < transaction.debit:
                 self._refuse(
-                    peer, transfer.id, f"overdraft: amount and fee are {transfer.debit}, the balance {known.balance}"
+                    peer,
+                    transaction.id,
+                    f"overdraft: amount and fee are {transaction.debit}, the balance {known.balance}",
                 )
                 return
         waiting = self._waiting.get(peer)
         queued = 0 if waiting is None else len(waiting)
         if self._relay.room(peer) <= queued or self._waiting_count >= UNCHECKED_MAX:
-            self._refuse(peer, transfer.id, BUSY)
+            self._refuse(peer, transaction.id, BUSY)
             return
         if waiting is None:
             waiting = self._waiting[peer] = deque()
-        waiting.append(transfer)
+        waiting.append(transaction)
         self._waiting_count += 1
 
     def work_done(self, now_us: int, token: int, result: Iterable[bool]) -> bool:
         """Take the answer of a signature check."""
         if self._checking is None or self._checking[0] != token:
             return False
-        _, peer, transfers = self._checking
+        _, peer, transactions = self._checking
         self._checking = None
         bad = 0
-        for transfer, good in zip(transfers, result, strict=True):
+        for transaction, good in zip(transactions, result, strict=True):
             if not good:
                 bad += 1
-                self._refuse(peer, transfer.id, "bad signature: it is not the sender's")
-            elif not self._relay.known(now_us, peer, transfer.id):
+                self._refuse(peer, transaction.id, "bad signature: it is not the sender's")
+            elif not self._relay.known(now_us, peer, transaction.id):
                 if self._relay.room(peer) > 0:
-                    self._relay.accept(peer, transfer)
+                    self._relay.accept(peer, transaction)
                 else:
-                    self._refuse(peer, transfer.id, BUSY)
+                    self._refuse(peer, transaction.id, BUSY)
         self._check_next()
         if bad:
-            reason = f"{bad} transfers with signatures that are not their senders'"
+            reason = f"{bad} transactions with signatures that are not their senders'"
             penalty = BAD_SIGNATURE_PENALTY * bad
             self._blame(now_us, peer, RemoteProtocolError(reason, penalty=penalty, code="bad-signature"))
         return True

@@ -1,7 +1,7 @@
-"""The transfers that an edge has accepted: on disk until their fate is known, indexed in memory.
+"""The transactions that an edge has accepted: on disk until their fate is known, indexed in memory.
 
 The index is built again from the disk at start. Fates are remembered for a while, so that a phone which submits again
-is answered at once; a refusal is not, because what refused the transfer may pass.
+is answered at once; a refusal is not, because what refused the transaction may pass.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from supervm.common.contract.core import Outbox
 from supervm.common.contract.records import Reader
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import ProtocolError
-from supervm.protocol.money.transfer import SignedTransfer, parse_transfer
+from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 
 from ..errors import EdgeError
@@ -22,7 +22,7 @@ from ..options import STORE_OPTIONS
 from ..tables import PENDING, PendingRow
 
 INTERESTED_MAX = 8
-"""Most peers that are told about one transfer."""
+"""Most peers that are told about one transaction."""
 FINALS_MAX = 32_768
 """Most fates that are remembered."""
 FINAL_US_MAX = 30_000_000
@@ -31,11 +31,11 @@ FINAL_US_MAX = 30_000_000
 
 @dataclass(slots=True, eq=False)
 class Entry:
-    """One accepted transfer.
+    """One accepted transaction.
 
     Attributes:
         number: its key on disk.
-        transfer: the transfer.
+        transaction: the transaction.
         token: the persist that makes it durable; 0 once it is.
         holder: the peer that submitted it first, which it counts against; empty after a restart.
         level: highest level told: `LEVEL_R0` or `LEVEL_R1`.
@@ -51,7 +51,7 @@ class Entry:
     """
 
     number: int
-    transfer: SignedTransfer
+    transaction: SignedTransaction
     token: int
     holder: bytes = b""
     level: int = LEVEL_R0
@@ -72,16 +72,16 @@ class Entry:
 
 
 class Store(Part):
-    """The accepted transfers, by id, number and sender.
+    """The accepted transactions, by id, number and sender.
 
     Args:
         outbox: where writes go.
         reader: durable state to start from.
         chain_id: the network.
-        store_max: most transfers kept; one peer may fill half of it.
+        store_max: most transactions kept; one peer may fill half of it.
 
     Raises:
-        EdgeError: the database holds something that is not a transfer of this network.
+        EdgeError: the database holds something that is not a transaction of this network.
     """
 
     tables = (PENDING,)
@@ -97,20 +97,20 @@ class Store(Part):
         self._finals: dict[bytes, tuple[int, int]] = {}  # id -> level, and since when
         self._next_number = 1
         self.fates: dict[int, int] = {LEVEL_R3: 0, LEVEL_REFUSED: 0, LEVEL_EXPIRED: 0}
-        """Transfers that left the store, by the level that ended them."""
+        """Transactions that left the store, by the level that ended them."""
         for row in PENDING.rows(reader):
-            self._restore(row.number, row.transfer, chain_id)
+            self._restore(row.number, row.raw, chain_id)
 
     def _restore(self, number: int, raw: bytes, chain_id: bytes) -> None:
         try:
-            transfer = parse_transfer(raw, chain_id)
+            transaction = parse_transaction(raw, chain_id)
         except ProtocolError as error:
             raise EdgeError(
-                f"table {PENDING.name}: number {number} is no transfer of this network ({error}); "
+                f"table {PENDING.name}: number {number} is no transaction of this network ({error}); "
                 "the database belongs to another network or is damaged"
             ) from error
         self._next_number = number + 1
-        self._index(Entry(number, transfer, 0))
+        self._index(Entry(number, transaction, 0))
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -128,9 +128,9 @@ class Store(Part):
         """Return every entry, in the order of acceptance."""
         return self._entries.values()
 
-    def get(self, transfer_id: bytes) -> Entry | None:
-        """Return the entry of a transfer."""
-        return self._entries.get(transfer_id)
+    def get(self, transaction_id: bytes) -> Entry | None:
+        """Return the entry of a transaction."""
+        return self._entries.get(transaction_id)
 
     def numbered(self, number: int) -> Entry | None:
         """Return the entry with a number."""
@@ -141,22 +141,22 @@ class Store(Part):
         return self._by_sender.get(sender, {}).values()
 
     def room(self, peer: bytes) -> int:
-        """Return how many more transfers may come from `peer`."""
+        """Return how many more transactions may come from `peer`."""
         return min(self._store_max - len(self._entries), self._store_max // 2 - self._held.get(peer, 0))
 
-    def add(self, peer: bytes, transfer: SignedTransfer) -> Entry:
-        """Write a transfer and return its entry; `token` says what to wait for."""
+    def add(self, peer: bytes, transaction: SignedTransaction) -> Entry:
+        """Write a transaction and return its entry; `token` says what to wait for."""
         number = self._next_number
         self._next_number += 1
-        token = self._outbox.persist(PENDING.put(PendingRow(number, transfer.raw)))
-        entry = Entry(number, transfer, token, peer, interested=[peer])
+        token = self._outbox.persist(PENDING.put(PendingRow(number, transaction.raw)))
+        entry = Entry(number, transaction, token, peer, interested=[peer])
         self._index(entry)
         self._held[peer] = self._held.get(peer, 0) + 1
         return entry
 
     def end(self, now_us: int, entry: Entry, level: int) -> None:
         """Forget an entry whose fate is known; remember the fate if it is one for good."""
-        identity, sender = entry.transfer.id, entry.transfer.body.sender
+        identity, sender = entry.transaction.id, entry.transaction.body.sender
         del self._entries[identity]
         del self._by_number[entry.number]
         siblings = self._by_sender[sender]
@@ -175,15 +175,15 @@ class Store(Part):
             if len(self._finals) > FINALS_MAX:
                 del self._finals[next(iter(self._finals))]
 
-    def fate(self, now_us: int, transfer_id: bytes) -> int | None:
-        """Return the remembered fate of a transfer that has left, or None."""
-        final = self._finals.get(transfer_id)
+    def fate(self, now_us: int, transaction_id: bytes) -> int | None:
+        """Return the remembered fate of a transaction that has left, or None."""
+        final = self._finals.get(transaction_id)
         if final is None or now_us - final[1] > FINAL_US_MAX:
             return None
         return final[0]
 
     def _index(self, entry: Entry) -> None:
-        transfer = entry.transfer
-        self._entries[transfer.id] = entry
+        transaction = entry.transaction
+        self._entries[transaction.id] = entry
         self._by_number[entry.number] = entry
-        self._by_sender.setdefault(transfer.body.sender, {})[transfer.id] = entry
+        self._by_sender.setdefault(transaction.body.sender, {})[transaction.id] = entry

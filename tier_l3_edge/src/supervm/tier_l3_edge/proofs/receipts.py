@@ -43,16 +43,16 @@ class Receipts(Part):
     def receive(self, now_us: int, peer: bytes, message: GetReceipt | ReceiptAnswer) -> None:
         """Put a client's question, or pass a miner's answer on."""
         match message:
-            case ReceiptAnswer(transfer_id):
+            case ReceiptAnswer(transaction_id):
                 self._routes.check_miner(peer, message)
-                for asker in self._questions.answered(transfer_id):
+                for asker in self._questions.answered(transaction_id):
                     self._outbox.send(asker, message)
-            case GetReceipt(transfer_id):
+            case GetReceipt(transaction_id):
                 self._routes.check_client(peer, message)
                 if self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT) and not self._questions.ask(
-                    now_us, peer, transfer_id, first=self._proofs.source.miner
+                    now_us, peer, transaction_id, first=self._proofs.source.miner
                 ):
-                    self._outbox.send(peer, ReceiptAnswer(transfer_id, b""))
+                    self._outbox.send(peer, ReceiptAnswer(transaction_id, b""))
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Put what nobody was there to be asked for to a miner that comes."""
@@ -66,14 +66,14 @@ class Receipts(Part):
 
     def tick(self, now_us: int) -> None:
         """Put questions again, and give up those that nobody answers."""
-        for transfer_id, askers in self._questions.tick(now_us):
+        for transaction_id, askers in self._questions.tick(now_us):
             for peer in askers:
-                self._outbox.send(peer, ReceiptAnswer(transfer_id, b""))
+                self._outbox.send(peer, ReceiptAnswer(transaction_id, b""))
 
     def settle(self, now_us: int) -> None:
         """Send this step's questions."""
         self._questions.flush()
 
-    def _ask(self, miner: bytes, transfer_ids: list[bytes]) -> None:
-        for transfer_id in transfer_ids:
-            self._outbox.send(miner, GetReceipt(transfer_id))
+    def _ask(self, miner: bytes, transaction_ids: list[bytes]) -> None:
+        for transaction_id in transaction_ids:
+            self._outbox.send(miner, GetReceipt(transaction_id))

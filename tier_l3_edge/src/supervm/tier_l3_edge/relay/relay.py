@@ -1,6 +1,6 @@
-"""Store and forward: accepted transfers wait on disk here until a miner has told their fate.
+"""Store and forward: accepted transactions wait on disk here until a miner has told their fate.
 
-Theory of operation. An *entry* is one accepted transfer. It is written before anybody is told R0 (decisions.md,
+Theory of operation. An *entry* is one accepted transaction. It is written before anybody is told R0 (decisions.md,
 Transactions), forwarded once the write is durable, and deleted when a miner says that it is in a block (R3), refused
 or expired. Until then it is never given up: the phone keeps its own copy, but an edge that said R0 has promised to
 carry it.
@@ -8,7 +8,7 @@ carry it.
 An entry is either *ready* (to be forwarded) or *out* at one miner. All entries of a sender go to the miner the sender
 is pinned to, because a miner orders by slot and parks what has no predecessor. The pin moves when that miner goes
 down, when it gives no news for 3 s although it owes some (consensus.md 3.9.5), when it never answers this sender's
-transfers while it talks about others, or when it refuses one for a reason another miner need not share. Then all the
+transactions while it talks about others, or when it refuses one for a reason another miner need not share. Then all the
 sender's entries are ready again, in slot order, at the next best miner. "busy" is never passed on: where no other
 miner is left, the entry is submitted again later.
 
@@ -27,7 +27,7 @@ from itertools import islice
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.parts.part import Part
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
@@ -45,12 +45,12 @@ from ..intake.store import Entry, Store
 from .routes import Routes
 
 RETRY_US_MIN, RETRY_US_MAX = 3_000_000, 30_000_000
-"""Time between submissions of one transfer to its miner, doubling without news (consensus.md 3.9.5)."""
+"""Time between submissions of one transaction to its miner, doubling without news (consensus.md 3.9.5)."""
 UNANSWERED_MAX = 4 * FORWARD_MAX
-"""Most transfers that may be out at one miner without a word about them."""
+"""Most transactions that may be out at one miner without a word about them."""
 PINS_MAX = 65_536
 SCAN_MAX = 4 * UNANSWERED_MAX
-"""Most ready transfers looked at in one step."""
+"""Most ready transactions looked at in one step."""
 BUSY_US_MIN = 250_000
 """Shortest time before a miner that was busy is asked again; doubles each time, up to 30 s."""
 ANOTHER_MINER = (BUSY, "predecessor unknown")
@@ -66,7 +66,7 @@ class Relay(Part):
         outbox: where effects go.
         news: where clients are told.
         routes: the miners.
-        store: accepted transfers; what it holds at start is forwarded again.
+        store: accepted transactions; what it holds at start is forwarded again.
     """
 
     takes = frozenset({Status})
@@ -84,7 +84,7 @@ class Relay(Part):
         self._pins: dict[bytes, bytes] = {}  # sender -> miner, least recently used first
         self._timers: list[tuple[int, int]] = []  # (when, number); stale ones are skipped
         self.failovers = 0
-        """Times a miner was left with transfers outstanding."""
+        """Times a miner was left with transactions outstanding."""
         self._make_ready(list(store.all()))
 
     @property
@@ -94,43 +94,43 @@ class Relay(Part):
 
     @property
     def waiting(self) -> int:
-        """How many durable transfers are not out at any miner."""
+        """How many durable transactions are not out at any miner."""
         return len(self._ready)
 
     def out_at(self, miner: bytes) -> int:
-        """Return how many transfers are out at `miner`."""
+        """Return how many transactions are out at `miner`."""
         return len(self._out.get(miner, ()))
 
     # --- from clients ------------------------------------------------------------------------------------------------
 
-    def known(self, now_us: int, peer: bytes, transfer_id: bytes) -> bool:
-        """If the transfer is known, tell `peer` its level, keep it told, and return True."""
-        entry = self._store.get(transfer_id)
+    def known(self, now_us: int, peer: bytes, transaction_id: bytes) -> bool:
+        """If the transaction is known, tell `peer` its level, keep it told, and return True."""
+        entry = self._store.get(transaction_id)
         if entry is not None:
             entry.join(peer)
-            self._news.tell(peer, transfer_id, entry.level, after=entry.token)
+            self._news.tell(peer, transaction_id, entry.level, after=entry.token)
             return True
-        fate = self._store.fate(now_us, transfer_id)
+        fate = self._store.fate(now_us, transaction_id)
         if fate is not None:
-            self._news.tell(peer, transfer_id, fate)
+            self._news.tell(peer, transaction_id, fate)
         return fate is not None
 
     def room(self, peer: bytes) -> int:
-        """Return how many more transfers may come from `peer`."""
+        """Return how many more transactions may come from `peer`."""
         return self._store.room(peer)
 
-    def accept(self, peer: bytes, transfer: SignedTransfer) -> None:
-        """Store a transfer whose form and signature are right and that is not known; R0 follows the write."""
-        entry = self._store.add(peer, transfer)
+    def accept(self, peer: bytes, transaction: SignedTransaction) -> None:
+        """Store a transaction whose form and signature are right and that is not known; R0 follows the write."""
+        entry = self._store.add(peer, transaction)
         self._by_token.setdefault(entry.token, []).append(entry)
-        self._news.tell(peer, transfer.id, LEVEL_R0, after=entry.token)
+        self._news.tell(peer, transaction.id, LEVEL_R0, after=entry.token)
 
     def durable(self, now_us: int, token: int) -> None:
         """What was written with `token` may be forwarded."""
         entries = self._by_token.pop(token, ())
         for entry in entries:
             entry.token = 0
-            self._ready[entry.transfer.id] = entry
+            self._ready[entry.transaction.id] = entry
 
     # --- from miners -------------------------------------------------------------------------------------------------
 
@@ -160,9 +160,9 @@ class Relay(Part):
         self._make_ready(moved)
 
     def _status(self, now_us: int, miner: bytes, items: Iterable[StatusItem]) -> None:
-        """Take news of transfers that were forwarded to this miner; of others it has nothing to say."""
+        """Take news of transactions that were forwarded to this miner; of others it has nothing to say."""
         for item in items:
-            entry = self._store.get(item.transfer_id)
+            entry = self._store.get(item.transaction_id)
             if entry is None or miner not in entry.asked:
                 continue
             self._routes.news(now_us, miner)
@@ -198,7 +198,7 @@ class Relay(Part):
         if other is None:
             return False
         entry.moved = True
-        self._move_sender(entry.transfer.body.sender, other)
+        self._move_sender(entry.transaction.body.sender, other)
         return True
 
     # --- forwarding --------------------------------------------------------------------------------------------------
@@ -219,7 +219,7 @@ class Relay(Part):
             if self._left(now_us, entry, entry.miner):
                 continue
             self._take_back(entry)
-            self._ready[entry.transfer.id] = entry
+            self._ready[entry.transaction.id] = entry
 
     def _left(self, now_us: int, entry: Entry, miner: bytes) -> bool:
         """Leave a miner that is silent, or that answers others but not this sender, if there is a better one."""
@@ -233,11 +233,11 @@ class Relay(Part):
             self._leave(miner)
         else:
             self.failovers += 1
-            self._move_sender(entry.transfer.body.sender, other)
+            self._move_sender(entry.transaction.body.sender, other)
         return True
 
     def settle(self, now_us: int) -> None:
-        """Send ready transfers to their miners, each sender's in slot order, as far as the miners have room."""
+        """Send ready transactions to their miners, each sender's in slot order, as far as the miners have room."""
         if not self._ready or not self._routes.up:
             return
         bundles: dict[bytes, list[Entry]] = {}
@@ -246,29 +246,29 @@ class Relay(Part):
         for entry in islice(self._ready.values(), SCAN_MAX):
             if not free:
                 break
-            miner = self._pin(now_us, entry.transfer.body.sender)
+            miner = self._pin(now_us, entry.transaction.body.sender)
             if room[miner] > 0:
                 room[miner] -= 1
                 free -= room[miner] == 0
                 bundles.setdefault(miner, []).append(entry)
         for miner, entries in bundles.items():
-            senders = dict.fromkeys(entry.transfer.body.sender for entry in entries)
+            senders = dict.fromkeys(entry.transaction.body.sender for entry in entries)
             rank = {sender: place for place, sender in enumerate(senders)}
-            entries.sort(key=lambda entry: (rank[entry.transfer.body.sender], entry.transfer.body.seq))
+            entries.sort(key=lambda entry: (rank[entry.transaction.body.sender], entry.transaction.body.seq))
             for start in range(0, len(entries), FORWARD_MAX):
                 part = entries[start : start + FORWARD_MAX]
-                self._outbox.send(miner, Submit(tuple(entry.transfer.raw for entry in part)))
+                self._outbox.send(miner, Submit(tuple(entry.transaction.raw for entry in part)))
             for entry in entries:
                 self._sent(now_us, entry, miner)
 
     def _sent(self, now_us: int, entry: Entry, miner: bytes) -> None:
-        del self._ready[entry.transfer.id]
+        del self._ready[entry.transaction.id]
         if miner not in entry.asked:
             entry.asked.append(miner)
         out = self._out.setdefault(miner, {})
         if not out:
             self._routes.owes(now_us, miner)
-        out[entry.transfer.id] = entry
+        out[entry.transaction.id] = entry
         entry.miner = miner
         entry.sent_us = now_us
         entry.unanswered = True
@@ -296,21 +296,21 @@ class Relay(Part):
         for entry in entries:
             self._take_back(entry)
             entry.tries = 0
-            self._ready[entry.transfer.id] = entry
+            self._ready[entry.transaction.id] = entry
         first: dict[bytes, int] = {}
         for entry in self._ready.values():
-            sender = entry.transfer.body.sender
+            sender = entry.transaction.body.sender
             first[sender] = min(first.get(sender, entry.number), entry.number)
         ordered = sorted(
             self._ready.values(),
-            key=lambda entry: (first[entry.transfer.body.sender], entry.transfer.body.seq, entry.number),
+            key=lambda entry: (first[entry.transaction.body.sender], entry.transaction.body.seq, entry.number),
         )
-        self._ready = {entry.transfer.id: entry for entry in ordered}
+        self._ready = {entry.transaction.id: entry for entry in ordered}
 
     def _take_back(self, entry: Entry) -> None:
         if entry.miner is not None:
             self._answered(entry)
-            del self._out[entry.miner][entry.transfer.id]
+            del self._out[entry.miner][entry.transaction.id]
             entry.miner = None
 
     def _answered(self, entry: Entry) -> None:
@@ -327,10 +327,10 @@ class Relay(Part):
 
     def _end(self, now_us: int, entry: Entry, level: int, reason: str) -> None:
         self._take_back(entry)
-        self._ready.pop(entry.transfer.id, None)
+        self._ready.pop(entry.transaction.id, None)
         self._store.end(now_us, entry, level)
         self._tell(entry, level, reason)
 
     def _tell(self, entry: Entry, level: int, reason: str) -> None:
         for peer in entry.interested:
-            self._news.tell(peer, entry.transfer.id, level, reason)
+            self._news.tell(peer, entry.transaction.id, level, reason)

@@ -32,7 +32,7 @@ class Route:
     """One miner that is up.
 
     Attributes:
-        news_us: when it last said something about transfers or checkpoints, or came up.
+        news_us: when it last said something about transactions or checkpoints, or came up.
         latency_us: smoothed time from a submission to the first word about it; 0 before the first.
         silent_until_us: until when it is passed over; 0 if it is not.
     """

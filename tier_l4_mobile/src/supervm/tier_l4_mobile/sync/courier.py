@@ -197,13 +197,13 @@ class Courier(Part):
         """Take an edge's word on payments."""
         self._uplink.news(peer, now_us)
         for item in message.items:
-            payment = self._queue.claim(item.transfer_id, item.level, item.reason, now_us)
+            payment = self._queue.claim(item.transaction_id, item.level, item.reason, now_us)
             if payment is not None and item.level == LEVEL_REFUSED:
                 self._refused(payment, now_us)
-            if item.level in (LEVEL_REFUSED, LEVEL_EXPIRED) and self._queue.may_run(item.transfer_id, now_us):
+            if item.level in (LEVEL_REFUSED, LEVEL_EXPIRED) and self._queue.may_run(item.transaction_id, now_us):
                 self._uplink.refused(peer)
             if item.level == LEVEL_EXPIRED:
-                known = self._queue.find(item.transfer_id.hex())
+                known = self._queue.find(item.transaction_id.hex())
                 if known is not None:  # a proof decides
                     self._sync.want((known.account,))
 
@@ -225,8 +225,8 @@ class Courier(Part):
                 self._outbox.send(edge, Submit(tuple(payment.raw for payment in part)), after=after)
             for payment in live:
                 self._sent(payment, now_us)
-        for transfer_id in self._receipts:
-            self._outbox.send(edge, GetReceipt(transfer_id))
+        for transaction_id in self._receipts:
+            self._outbox.send(edge, GetReceipt(transaction_id))
         self._receipts = {}
 
     def _sent(self, payment: Payment, now_us: int) -> None:

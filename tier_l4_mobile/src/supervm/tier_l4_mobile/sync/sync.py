@@ -217,11 +217,11 @@ class Sync(Part):
 
     def _receipt(self, message: ReceiptAnswer, now_us: int) -> bool:
         """Check a receipt that a payment waits for; return whether one was settled."""
-        if message.transfer_id not in self._queue.awaiting or not message.proof:
+        if message.transaction_id not in self._queue.awaiting or not message.proof:
             return False  # "not known here" is a claim; the courier asks again
-        receipt = self._client.check_receipt(message.proof, message.transfer_id, now_us // 1000)
+        receipt = self._client.check_receipt(message.proof, message.transaction_id, now_us // 1000)
         executed = receipt.status == STATUS_EXECUTED
-        return self._queue.receipt(message.transfer_id, executed=executed, now_us=now_us) is not None
+        return self._queue.receipt(message.transaction_id, executed=executed, now_us=now_us) is not None
 
     def _balance(self, account: bytes, proved: ProvedAccount, now_us: int) -> dict[str, Any]:
         return {

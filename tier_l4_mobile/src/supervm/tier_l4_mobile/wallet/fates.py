@@ -86,10 +86,10 @@ class PaymentFates(PaymentLog):
 
     # --- what is heard -----------------------------------------------------------------------------------------------
 
-    def claim(self, transfer_id: bytes, level: int, reason: str, now_us: int) -> Payment | None:
+    def claim(self, transaction_id: bytes, level: int, reason: str, now_us: int) -> Payment | None:
         """Take an edge's word on a transaction; return the payment if that said anything new."""
-        payment = self._by_id.get(transfer_id)
-        if payment is None or payment.id != transfer_id or payment.place != LIVE or not payment.released:
+        payment = self._by_id.get(transaction_id)
+        if payment is None or payment.id != transaction_id or payment.place != LIVE or not payment.released:
             return None
         if level == LEVEL_REFUSED:
             return self._claim_refused(payment, reason, now_us)
@@ -101,10 +101,10 @@ class PaymentFates(PaymentLog):
         self._touch(payment, write=False)
         return payment
 
-    def may_run(self, transfer_id: bytes, now_us: int) -> bool:
+    def may_run(self, transaction_id: bytes, now_us: int) -> bool:
         """Return whether a released payment is the next of its account, and valid, for all that is known here."""
-        payment = self._by_id.get(transfer_id)
-        if payment is None or payment.id != transfer_id or payment.place != LIVE or not payment.released:
+        payment = self._by_id.get(transaction_id)
+        if payment is None or payment.id != transaction_id or payment.place != LIVE or not payment.released:
             return False
         proved = self.lanes[payment.account].proved
         is_next = proved is not None and payment.seq == proved.next_seq
@@ -151,9 +151,9 @@ class PaymentFates(PaymentLog):
             self.pending[account] = None
         return True
 
-    def receipt(self, transfer_id: bytes, *, executed: bool, now_us: int) -> Payment | None:
+    def receipt(self, transaction_id: bytes, *, executed: bool, now_us: int) -> Payment | None:
         """Take a checked receipt; return the payment whose fate it told."""
-        payment = self.awaiting.pop(transfer_id, None)
+        payment = self.awaiting.pop(transaction_id, None)
         if payment is not None:
             self._finish(payment, EXECUTED if executed else FAILED, now_us)
         return payment

@@ -33,7 +33,7 @@ class Proved:
 
     @property
     def may_have_failed(self) -> bool:
-        """Whether a transfer of this account ever failed, so that only receipts tell which (consensus.md 3.5)."""
+        """Whether a transaction of this account ever failed, so that only receipts tell which (consensus.md 3.5)."""
         return bool(self.flags & FLAG_FAILED)
 
 
@@ -41,7 +41,7 @@ class Proved:
 class Doubt:
     """An edge's refusal that is believed only when a header of `ts_ms` or later shows the slot still free.
 
-    Without this rule the refusal of a transfer that has executed meanwhile would look like the refusal of a payment.
+    Without this rule the refusal of a transaction that has executed meanwhile would look like the refusal of a payment.
     """
 
     payment: Payment

@@ -9,7 +9,7 @@ import msgspec
 
 from supervm.protocol.chain import block as block_rules
 from supervm.protocol.money import execution
-from supervm.protocol.money.transfer import SignedTransfer
+from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.tier_l1_super.batches import intake as batch_intake
 from supervm.tier_l1_super.batches import pool, slots, voting
@@ -46,7 +46,7 @@ def _sender(patcher: Patcher) -> None:
 
 @mutation(
     "slot-conflict",
-    "one transfer per slot (3.2)",
+    "one transaction per slot (3.2)",
     model="slot-conflict",
     on=("same-wallet", "bad-phone"),
     actors=("double-spender",),
@@ -56,7 +56,7 @@ def _conflict(patcher: Patcher) -> None:
     patcher.wrap(
         slots.Slots,
         "vote",
-        lambda original, self, transfer, batch: _unless(original(self, transfer, batch), "conflict"),
+        lambda original, self, transaction, batch: _unless(original(self, transaction, batch), "conflict"),
     )
 
 
@@ -64,20 +64,20 @@ def _unless(reason: str | None, ignored: str) -> str | None:
     return None if reason == ignored else reason
 
 
-def _any_prev(self: Any, transfer: SignedTransfer) -> SignedTransfer:
-    account = self._accounts.get(transfer.body.sender, EMPTY_ACCOUNT)
-    lane = self._lanes.get(transfer.body.sender)
+def _any_prev(self: Any, transaction: SignedTransaction) -> SignedTransaction:
+    account = self._accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
+    lane = self._lanes.get(transaction.body.sender)
     held = lane.entries if lane is not None else []
-    position = transfer.body.seq - account.next_seq
+    position = transaction.body.seq - account.next_seq
     if not 0 <= position <= len(held):
-        return transfer
-    prev = held[position - 1].transfer_id if position else account.head
-    return SignedTransfer(msgspec.structs.replace(transfer.body, prev=prev), transfer.raw, transfer.id)
+        return transaction
+    prev = held[position - 1].transaction_id if position else account.head
+    return SignedTransaction(msgspec.structs.replace(transaction.body, prev=prev), transaction.raw, transaction.id)
 
 
 @mutation(
     "prev-check",
-    "a transfer executes only on the one it names (3.5)",
+    "a transaction executes only on the one it names (3.5)",
     on=("bad-phone", "bad-miner"),
     actors=("reckless-phone", "reckless-miner"),
     l4=3,
@@ -85,20 +85,22 @@ def _any_prev(self: Any, transfer: SignedTransfer) -> SignedTransfer:
 )
 def _prev(patcher: Patcher) -> None:
     patcher.wrap(
-        slots.Slots, "vote", lambda original, self, transfer, batch: original(self, _any_prev(self, transfer), batch)
+        slots.Slots,
+        "vote",
+        lambda original, self, transaction, batch: original(self, _any_prev(self, transaction), batch),
     )
     patcher.set(
         execution,
         "can_execute",
-        lambda transfer, account, ts_ms: (
-            transfer.body.seq == account.next_seq and ts_ms <= transfer.body.valid_until_ms
+        lambda transaction, account, ts_ms: (
+            transaction.body.seq == account.next_seq and ts_ms <= transaction.body.valid_until_ms
         ),
     )
 
 
 @mutation(
     "expiry-check",
-    "a transfer executes only while it is valid (3.9.2)",
+    "a transaction executes only while it is valid (3.9.2)",
     model="execute-expired",
     on=("slow", "power", "partition"),
 )
@@ -106,12 +108,14 @@ def _expiry(patcher: Patcher) -> None:
     patcher.set(
         execution,
         "can_execute",
-        lambda transfer, account, ts_ms: transfer.body.seq == account.next_seq and transfer.body.prev == account.head,
+        lambda transaction, account, ts_ms: (
+            transaction.body.seq == account.next_seq and transaction.body.prev == account.head
+        ),
     )
     patcher.wrap(
         pool.Pool,
         "_replay",
-        lambda original, self, transfers, bits, ts_ms, overlay: original(self, transfers, bits, 0, overlay),
+        lambda original, self, transactions, bits, ts_ms, overlay: original(self, transactions, bits, 0, overlay),
     )
 
 
@@ -124,10 +128,10 @@ def _expiry(patcher: Patcher) -> None:
     l2=2,
 )
 def _overdraft(patcher: Patcher) -> None:
-    def vote(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> str | None:
-        reason: str | None = original(self, transfer, batch)
+    def vote(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> str | None:
+        reason: str | None = original(self, transaction, batch)
         if reason == "overdraft":
-            self._append(transfer, batch)
+            self._append(transaction, batch)
             return None
         return reason
 
@@ -136,7 +140,7 @@ def _overdraft(patcher: Patcher) -> None:
 
 @mutation(
     "batch-match",
-    "a batch is the one that its header names: transfers, edges (3.1)",
+    "a batch is the one that its header names: transactions, edges (3.1)",
     on=("bad-miner",),
     actors=("two-faced-miner",),
     l2=2,
@@ -144,7 +148,7 @@ def _overdraft(patcher: Patcher) -> None:
     pay_ppm=350_000,
 )
 def _match(patcher: Patcher) -> None:
-    reasons = ("transfers", "edge", "not what the header says", "root")
+    reasons = ("transactions", "edge", "not what the header says", "root")
     patcher.forgive(voting, "check_batch", *reasons)
     patcher.forgive(executor, "check_batch", *reasons)
 
@@ -152,10 +156,10 @@ def _match(patcher: Patcher) -> None:
 def _in_spite_of(refusal: str) -> Apply:
     """Return what promises support although `Slots.vote` refuses it for this reason."""
 
-    def vote(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> str | None:
-        reason: str | None = original(self, transfer, batch)
+    def vote(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> str | None:
+        reason: str | None = original(self, transaction, batch)
         if reason == refusal:
-            self._append(transfer, batch)
+            self._append(transaction, batch)
             return None
         return reason
 
@@ -198,28 +202,28 @@ mutation(
     l2=2,
 )
 def _pending(patcher: Patcher) -> None:
-    def append(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> None:
-        original(self, transfer, batch)
-        self._lanes[transfer.body.sender].debit = 0
+    def append(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> None:
+        original(self, transaction, batch)
+        self._lanes[transaction.body.sender].debit = 0
 
     patcher.wrap(slots.Slots, "_append", append)
 
 
 @mutation(
     "fee-reserved",
-    "the fee of a promised transfer is reserved, too (3.2)",
+    "the fee of a promised transaction is reserved, too (3.2)",
     on=("bad-phone", "bad-miner"),
     actors=("long-chain-phone", "reckless-miner"),
     l4=3,
     l2=2,
 )
 def _fee_reserved(patcher: Patcher) -> None:
-    def append(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> None:
-        original(self, transfer, batch)
-        lane = self._lanes[transfer.body.sender]
-        lane.debit -= transfer.body.fee
+    def append(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> None:
+        original(self, transaction, batch)
+        lane = self._lanes[transaction.body.sender]
+        lane.debit -= transaction.body.fee
         entry = lane.entries[-1]
-        lane.entries[-1] = slots.Entry(entry.transfer_id, transfer.body.amount, entry.valid_until_ms, entry.batch)
+        lane.entries[-1] = slots.Entry(entry.transaction_id, transaction.body.amount, entry.valid_until_ms, entry.batch)
 
     patcher.wrap(slots.Slots, "_append", append)
 
@@ -234,18 +238,18 @@ def _fee_reserved(patcher: Patcher) -> None:
     accounts=3,
 )
 def _income(patcher: Patcher) -> None:
-    def vote(original: Any, self: Any, transfer: SignedTransfer, batch: bytes) -> str | None:
-        sender = transfer.body.sender
+    def vote(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> str | None:
+        sender = transaction.body.sender
         income = sum(amount for to, amount in incomes.get(id(self), ()) if to == sender)
         true = self._accounts
         account = true.get(sender, EMPTY_ACCOUNT)
         self._accounts = ChainMap({sender: account._replace(balance=account.balance + income)}, true)
         try:
-            reason: str | None = original(self, transfer, batch)
+            reason: str | None = original(self, transaction, batch)
         finally:
             self._accounts = true
         if reason is None:
-            incomes.setdefault(id(self), []).append((transfer.body.to, transfer.body.amount))
+            incomes.setdefault(id(self), []).append((transaction.body.to, transaction.body.amount))
         return reason
 
     incomes: dict[int, list[tuple[bytes, int]]] = {}
@@ -254,7 +258,7 @@ def _income(patcher: Patcher) -> None:
 
 @mutation(
     "dead-promises",
-    "promises behind a slot that another transfer took are dead (3.2)",
+    "promises behind a slot that another transaction took are dead (3.2)",
     classes=("same-wallet", "loss", "slow"),
     l4=2,
     accounts=1,
@@ -265,7 +269,7 @@ def _income(patcher: Patcher) -> None:
 def _dead_promises(patcher: Patcher) -> None:
     def remove(original: Any, self: Any, sender: bytes, lane: Any, first: int, end: int) -> None:
         account = self._accounts.get(sender, EMPTY_ACCOUNT)
-        lost = first == 0 and end == len(lane.entries) > 1 and lane.entries[-1].transfer_id != account.head
+        lost = first == 0 and end == len(lane.entries) > 1 and lane.entries[-1].transaction_id != account.head
         alive = lane.entries[-1].valid_until_ms >= self.executed_ts_ms
         original(self, sender, lane, first, end - 1 if lost and alive else end)
 
@@ -289,7 +293,7 @@ def _expiry_frees(patcher: Patcher) -> None:
 
 @mutation(
     "expiry-early",
-    "a promise holds as long as its transfer is valid (3.9.3)",
+    "a promise holds as long as its transaction is valid (3.9.3)",
     on=("same-wallet", "bad-phone"),
     actors=("double-spender",),
     l4=3,
@@ -310,7 +314,9 @@ def _dead_certificate(patcher: Patcher) -> None:
     patcher.wrap(
         pool.Pool,
         "_replay",
-        lambda original, self, transfers, bits, ts_ms, overlay: max(1, original(self, transfers, bits, ts_ms, overlay)),
+        lambda original, self, transactions, bits, ts_ms, overlay: max(
+            1, original(self, transactions, bits, ts_ms, overlay)
+        ),
     )
 
 

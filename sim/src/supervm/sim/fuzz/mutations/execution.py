@@ -61,7 +61,7 @@ def _fee_miner(patcher: Patcher) -> None:
 
 @mutation(
     "execute-once",
-    "a transfer is executed once (3.5)",
+    "a transaction is executed once (3.5)",
     model="execute-twice",
     on=("bad-miner",),
     actors=("conflicting-batches-miner", "reckless-miner"),
@@ -72,8 +72,8 @@ def _once(patcher: Patcher) -> None:
     patcher.set(
         execution,
         "can_execute",
-        lambda transfer, account, ts_ms: (
-            transfer.body.seq <= account.next_seq and ts_ms <= transfer.body.valid_until_ms
+        lambda transaction, account, ts_ms: (
+            transaction.body.seq <= account.next_seq and ts_ms <= transaction.body.valid_until_ms
         ),
     )
 

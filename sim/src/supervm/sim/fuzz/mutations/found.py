@@ -85,7 +85,7 @@ FOUND: Final[dict[str, tuple[int, str]]] = {
     "change-check": (2, "L3"),
     "receipt-path": (5, "N1"),
     "receipt-history": (26, "N1"),
-    "receipt-transfer": (8, "N1"),
+    "receipt-transaction": (8, "N1"),
     "held-peers": (1, "N2"),
     "verdicts": (0, "N2"),
     "bare-bodies": (0, "N2"),

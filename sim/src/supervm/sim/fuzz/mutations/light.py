@@ -179,8 +179,8 @@ def _receipt_history(patcher: Patcher) -> None:
 
 
 @mutation(
-    "receipt-transfer",
-    "a receipt is for the transfer that was asked for (5)",
+    "receipt-transaction",
+    "a receipt is for the transaction that was asked for (5)",
     classes=("bad-edge", "same-wallet"),
     actors=("receipt-swapper",),
     l3=2,
@@ -190,10 +190,10 @@ def _receipt_history(patcher: Patcher) -> None:
     accounts=1,
     chaos_ms=10_000,
 )
-def _receipt_transfer(patcher: Patcher) -> None:
-    def check(original: Any, self: Any, data: bytes, transfer_id: bytes, now_ms: int) -> Any:
+def _receipt_transaction(patcher: Patcher) -> None:
+    def check(original: Any, self: Any, data: bytes, transaction_id: bytes, now_ms: int) -> Any:
         answer = decode(light.ReceiptProof, data, bytes_max=1 << 20)
-        return original(self, data, answer.receipt.transfer_id, now_ms)
+        return original(self, data, answer.receipt.transaction_id, now_ms)
 
     patcher.wrap(light.LightClient, "check_receipt", check)
 

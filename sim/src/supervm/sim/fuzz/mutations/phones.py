@@ -23,13 +23,13 @@ def _queue_key(patcher: Patcher) -> None:
 
 @mutation(
     "release",
-    "a released transfer is never replaced before it is provably dead (3.8 T16)",
+    "a released transaction is never replaced before it is provably dead (3.8 T16)",
     on=("loss", "slow", "cut", "partition"),
 )
 def _release(patcher: Patcher) -> None:
-    def claim(original: Any, self: Any, transfer_id: bytes, level: int, reason: str, now_us: int) -> Any:
-        payment = original(self, transfer_id, level, reason, now_us)
-        found = self._by_id.get(transfer_id)
+    def claim(original: Any, self: Any, transaction_id: bytes, level: int, reason: str, now_us: int) -> Any:
+        payment = original(self, transaction_id, level, reason, now_us)
+        found = self._by_id.get(transaction_id)
         if found is not None and found.released and found.place == 1:
             lane = self.lanes[found.account]
             after = lane.cut(0)
@@ -100,11 +100,11 @@ def _holds(patcher: Patcher) -> None:
     l3=2,
 )
 def _expired_claim(patcher: Patcher) -> None:
-    def claim(original: Any, self: Any, transfer_id: bytes, level: int, reason: str, now_us: int) -> Any:
-        payment = self._by_id.get(transfer_id)
+    def claim(original: Any, self: Any, transaction_id: bytes, level: int, reason: str, now_us: int) -> Any:
+        payment = self._by_id.get(transaction_id)
         if level == LEVEL_EXPIRED and payment is not None and payment.place == payments.LIVE and payment.released:
             _give_up(self, payment)
-        return original(self, transfer_id, level, reason, now_us)
+        return original(self, transaction_id, level, reason, now_us)
 
     patcher.wrap(queue.PaymentQueue, "claim", claim)
 

@@ -21,7 +21,7 @@ _CARRIED: Any = {"validity_ms": 60_000, "stay_miners": True, "pay_ppm": 350_000,
 """Every payment is valid until long after all faults are over, so that one which expires was not carried."""
 
 
-@mutation("acknowledged-durable", "an edge says R0 when the transfer is on its disk (decisions.md)")
+@mutation("acknowledged-durable", "an edge says R0 when the transaction is on its disk (decisions.md)")
 def _durable(patcher: Patcher) -> None:
     patcher.wrap(
         news.News,

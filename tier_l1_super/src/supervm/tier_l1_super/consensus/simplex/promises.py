@@ -24,7 +24,7 @@ import msgspec
 
 from supervm.protocol.base.codec import Agreed, Hash, Uint, Uint16, decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.base.limits import BATCH_TRANSFERS_MAX
+from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.votes import Certificate
 
@@ -77,13 +77,13 @@ class CheckpointPromise(Agreed, frozen=True, tag="w4"):
 
 
 class BatchPromise(Agreed, frozen=True, tag="w5"):
-    """W5: the vote on a batch; bit j of `bitmap` promises to support transfer j and no other for its slot."""
+    """W5: the vote on a batch; bit j of `bitmap` promises to support transaction j and no other for its slot."""
 
     version: Literal[1]
     epoch: Uint
     digest: Hash
     count: Uint16
-    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSFERS_MAX + 7) // 8)]
+    bitmap: Annotated[bytes, msgspec.Meta(max_length=(BATCH_TRANSACTIONS_MAX + 7) // 8)]
 
 
 class ClosePromise(Agreed, frozen=True, tag="w8"):
