@@ -201,7 +201,7 @@ def test_a_restart_loses_nothing_that_was_acknowledged(world: Any, make: Any) ->
     new = world.transaction(0, 5, chain[-1].id)
     again.receive(world.phone, submit(new))
     again.receive(world.miners[1], say(R3, *chain[1:]))
-    assert [row.transaction for row in PENDING.rows(store)] == [new.raw]
+    assert [row.raw for row in PENDING.rows(store)] == [new.raw]
 
 
 def test_a_write_that_was_not_durable_was_not_acknowledged(world: Any, make: Any) -> None:

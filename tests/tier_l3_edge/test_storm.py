@@ -86,7 +86,7 @@ def test_what_was_acknowledged_is_kept_and_delivered(
                 acknowledged.pop(identity, None)
 
     def on_disk() -> set[bytes]:
-        stored = {row.transaction for row in PENDING.rows(driver.store)}
+        stored = {row.raw for row in PENDING.rows(driver.store)}
         for identity, raw in ended.items():
             if raw not in stored:
                 acknowledged.pop(identity, None)
