@@ -14,7 +14,7 @@ import click
 import pytest
 
 from supervm.common.cli import program as program_module
-from supervm.common.cli.output import colour_wanted, columns
+from supervm.common.cli.output import colour_wanted, columns, live_wanted
 from supervm.common.cli.program import EXIT_BUG, EXIT_INPUT, EXIT_INTERRUPTED, EXIT_NO, EXIT_OK, main
 from supervm.common.cli.registry import BENCHMARKS_GROUP, COMMANDS_GROUP, OPTIONS_GROUP, PROFILES, Offer, offers
 from supervm.common.commands import BENCHMARKS, COMMANDS
@@ -186,6 +186,24 @@ def test_no_colour_off_a_terminal_or_with_no_color(monkeypatch: pytest.MonkeyPat
     assert not colour_wanted(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not colour_wanted(Terminal())
+
+
+def test_bars_need_a_terminal_and_rich(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("supervm.common.cli.output.colour_wanted", lambda _: True)
+    assert live_wanted()
+    monkeypatch.setattr("supervm.common.cli.output.find_spec", lambda _: None)
+    assert not live_wanted()
+
+
+def test_a_benchmark_whose_package_is_missing_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    monkeypatch.delitem(sys.modules, "supervm.common.bench.footprint", raising=False)
+    assert main(["bench", "footprint", "--quick"]) == EXIT_INPUT
+    assert (
+        "footprint needs psutil, which is not installed here: install supervm-common[full]" in capsys.readouterr().err
+    )
 
 
 def test_columns_align() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import sys
 import time
 from pathlib import Path
 
@@ -36,6 +37,22 @@ def test_every_check_answers_and_only_troubles_have_a_mend(tmp_path: Path) -> No
         assert finding.state in (OK, ADVICE, WRONG)
         assert bool(finding.mend) is (finding.state != OK)
     assert not (tmp_path / "home").exists()
+
+
+def test_memory_is_read_from_the_system_or_by_psutil_or_said_to_be_unknown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "meminfo"
+    monkeypatch.setattr(doctor, "_MEMORY", file)
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    assert doctor.check_memory().state == OK
+    assert "unknown here; psutil" in doctor.check_memory().found
+    monkeypatch.undo()
+    monkeypatch.setattr(doctor, "_MEMORY", file)
+    assert (doctor.available_bytes() or 0) > 1 << 20
+    file.write_text("MemTotal:  9000 kB\nMemAvailable:    2048 kB\n")
+    assert doctor.available_bytes() == 2 << 20
+    assert doctor.check_memory().state == WRONG
 
 
 def test_something_wrong_is_exit_status_1(

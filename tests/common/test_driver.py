@@ -28,7 +28,8 @@ from supervm.common.driver.failures import NoAddress
 from supervm.common.driver.peer import OutQueue
 from supervm.common.driver.transports.acknowledged import Acknowledged
 from supervm.common.driver.transports.tcp import join_address, split_address
-from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, JobQueue
+from supervm.common.driver.workers import CHUNK_BYTES_MAX, CHUNK_ITEMS_MAX, JobQueue, JobRunner
+from supervm.common.errors import InputError
 from supervm.common.parts.buckets import Rate
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.wire.consensus import VoteMessage
@@ -62,6 +63,15 @@ def numbers(node: Any) -> list[int]:
         for event in node.core.of(c.Received)
         if isinstance(event.message, Status)
     ]
+
+
+def test_verification_processes_without_trio_parallel_are_refused_with_the_way_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("supervm.common.driver.workers.find_spec", lambda _: None)
+    with pytest.raises(InputError, match=r"2 verification processes need trio-parallel.*verify_workers = 0"):
+        JobRunner(2, lambda *_: None, outstanding_max=10)
+    JobRunner(0, lambda *_: None, outstanding_max=10)
 
 
 async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: trio.Nursery) -> None:

@@ -5,6 +5,8 @@ import json
 import logging
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from contextlib import closing
@@ -17,16 +19,16 @@ from apscheduler.events import EVENT_JOB_EXECUTED
 from supervm.common.contract.records import Append
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.errors import CommonError, InputError
-from supervm.common.services.agenda import AGENDA_FILE
+from supervm.common.services.agenda import AGENDA_FILE, Agenda
 from supervm.common.services.housekeeping import (
     HousekeepingConfig,
-    add_jobs,
     back_up,
+    jobs_of,
     rotate_log,
     run_housekeeping,
     write_metrics,
 )
-from supervm.common.services.scheduler import TrioScheduler
+from supervm.common.services.scheduler import TrioScheduler, add_jobs
 from supervm.common.storage.errors import LogDamaged, StorageFailed
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.wal import read_log
@@ -153,8 +155,11 @@ def test_configuration_is_checked(wrong):
 def test_only_wanted_jobs_are_added(tmp_path, store):
     def names(config, **given):
         scheduler = TrioScheduler()
-        add_jobs(scheduler, config, tmp_path, **given)
-        return sorted(job.id for job in scheduler.get_jobs())
+        jobs = jobs_of(config, tmp_path, **given)
+        add_jobs(scheduler, jobs)
+        found = sorted(job.id for job in scheduler.get_jobs())
+        assert found == sorted(job.name for job in jobs)
+        return found
 
     everything = {"store": store, "metrics": dict}
     assert names(HousekeepingConfig(), **everything) == ["backup", "log", "maintenance", "metrics"]
@@ -162,29 +167,65 @@ def test_only_wanted_jobs_are_added(tmp_path, store):
     assert names(HousekeepingConfig(backup_interval_s=0, log_interval_s=0), **everything) == ["maintenance", "metrics"]
 
 
-async def test_all_jobs_run_beside_a_node(tmp_path, store, nursery):
+@pytest.fixture(params=[False, True], ids=["scheduled", "plain"])
+def plain(request):
+    return request.param
+
+
+async def test_all_jobs_run_beside_a_node(tmp_path, store, nursery, plain, monkeypatch):
     fill(store, 0, 5)
     (tmp_path / "node.log").write_text("x" * 100)
     config = HousekeepingConfig(0.02, 0.02, 2, 0.02, 0.02, 50)
-    done, ran = trio.Event(), {}
+    done, ran, token = trio.Event(), [], trio.lowlevel.current_trio_token()
 
-    def note(event):
-        ran[event.job_id] = True
-        if len(ran) == 4:
-            done.set()
+    class Noting(Agenda):
+        def succeeded(self, name):
+            super().succeeded(name)
+            token.run_sync_soon(self.note, name)
 
+        @staticmethod
+        def note(name):
+            ran.append(name)
+            if all(ran.count(job) >= 2 for job in ("maintenance", "backup", "metrics", "log")):
+                done.set()
+
+    monkeypatch.setattr("supervm.common.services.housekeeping.Agenda", Noting)
     with trio.fail_after(20):
-        scheduler = await nursery.start(
+        await nursery.start(
             lambda task_status: run_housekeeping(
-                config, tmp_path, store=store, metrics=lambda: {"height": 5}, task_status=task_status
+                config, tmp_path, store=store, metrics=lambda: {"height": 5}, plain=plain, task_status=task_status
             )
         )
-        scheduler.add_listener(note, EVENT_JOB_EXECUTED)
         await done.wait()
     nursery.cancel_scope.cancel()
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"height": 5}
     assert (tmp_path / "node.log.1").read_text() == "x" * 100
     assert list((tmp_path / "backups").glob("*.sqlite"))
+
+
+def test_without_apscheduler_the_plain_way_is_taken_and_it_is_not_imported(tmp_path):
+    code = f"""
+import sys
+sys.modules["apscheduler"] = None
+import importlib.util, pathlib, trio
+from supervm.common.services import housekeeping
+housekeeping.find_spec = lambda name: None
+async def main():
+    done = trio.Event()
+    def metrics():
+        done.set()
+        return {{}}
+    async with trio.open_nursery() as nursery:
+        config = housekeeping.HousekeepingConfig(metrics_interval_s=0.01)
+        nursery.start_soon(
+            lambda: housekeeping.run_housekeeping(config, pathlib.Path({str(tmp_path)!r}), metrics=metrics)
+        )
+        await done.wait()
+        nursery.cancel_scope.cancel()
+trio.run(main)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 async def test_what_was_due_while_the_node_was_off_is_done_at_its_start_and_noted(tmp_path, store, nursery):
@@ -213,7 +254,7 @@ async def test_what_was_due_while_the_node_was_off_is_done_at_its_start_and_note
     assert abs(noted["backup"]["at_s"] - time.time()) < 20
 
 
-async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog):
+async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog, plain):
     tries, again = [], trio.Event()
 
     def metrics():
@@ -225,7 +266,11 @@ async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog
     with trio.fail_after(20), caplog.at_level(logging.ERROR, "supervm.housekeeping"):
         await nursery.start(
             lambda task_status: run_housekeeping(
-                HousekeepingConfig(metrics_interval_s=0.01), tmp_path, metrics=metrics, task_status=task_status
+                HousekeepingConfig(metrics_interval_s=0.01),
+                tmp_path,
+                metrics=metrics,
+                plain=plain,
+                task_status=task_status,
             )
         )
         await again.wait()
@@ -233,7 +278,7 @@ async def test_a_failing_job_is_logged_and_tried_again(tmp_path, nursery, caplog
     assert "job metrics failed, next try in 0.01 s: [Errno 28] No space left" in caplog.text
 
 
-async def test_a_failed_store_ends_housekeeping_with_its_error(tmp_path, store):
+async def test_a_failed_store_ends_housekeeping_with_its_error(tmp_path, store, plain):
     store.close()
     with trio.fail_after(20), pytest.raises(StorageFailed):
-        await run_housekeeping(HousekeepingConfig(maintenance_interval_s=0.01), tmp_path, store=store)
+        await run_housekeeping(HousekeepingConfig(maintenance_interval_s=0.01), tmp_path, store=store, plain=plain)

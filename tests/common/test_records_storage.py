@@ -15,7 +15,6 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from sqlalchemy.dialects import postgresql
 
 from supervm.common.contract.checking import by_name
 from supervm.common.contract.records import (
@@ -28,12 +27,14 @@ from supervm.common.contract.records import (
 )
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.errors import InputError
-from supervm.common.storage.connect import database_url, shown
+from supervm.common.storage.by_url import DatabaseByUrl, database_url, shown
 from supervm.common.storage.errors import DatabaseDamaged, LogDamaged, StorageFailed
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.net import net_change
 from supervm.common.storage.sql import SqlStore
-from supervm.common.storage.statements import build_statements, build_table
+from supervm.common.storage.sqlite_file import SqliteFile
+from supervm.common.storage.statements import POSTGRESQL as POSTGRESQL_WORDS
+from supervm.common.storage.statements import SQLITE, build_statements
 from supervm.protocol.base.errors import LocalProtocolError
 
 
@@ -102,16 +103,28 @@ def drop_all(url):
     engine.dispose()
 
 
-@pytest.fixture(params=["sqlite", "memory", *(["postgresql"] if POSTGRESQL else [])])
+def sqlite_url(path):
+    """The same file, reached through SQLAlchemy."""
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(params=["sqlite", "sqlite by url", "memory", *(["postgresql"] if POSTGRESQL else [])])
 def box(request, tmp_path):
     if request.param == "memory":
         yield InMemory()
         return
     if request.param == "postgresql":
         drop_all(POSTGRESQL)
-    made = OnDisk(tmp_path, POSTGRESQL if request.param == "postgresql" else None)
+    url = {"postgresql": POSTGRESQL, "sqlite by url": sqlite_url(tmp_path / "node.sqlite")}
+    made = OnDisk(tmp_path, url.get(request.param))
     yield made
     made.store.close()
+
+
+@pytest.fixture(params=["sqlite", "sqlite by url"])
+def named(request):
+    """What names an SQLite file: its path, or a URL."""
+    return {"sqlite": lambda path: path, "sqlite by url": sqlite_url}[request.param]
 
 
 def contents(store):
@@ -325,8 +338,8 @@ def test_a_crash_between_tables_and_log_keeps_the_tables_part_of_the_oldest_grou
     assert (list(INDEX.rows(store)), store.log()) == ([Index(0, 0)], [])
 
 
-def test_a_store_without_a_log_takes_no_log_records(tmp_path):
-    disk = SqlStore(str(tmp_path / "w.sqlite"), TABLES)
+def test_a_store_without_a_log_takes_no_log_records(tmp_path, named):
+    disk = SqlStore(named(str(tmp_path / "w.sqlite")), TABLES)
     for store in (disk, MemoryStore(TABLES, with_log=False)):
         for record in (Append(b""), Prune(())):
             with pytest.raises(LocalProtocolError, match="without a write-ahead log"):
@@ -339,8 +352,8 @@ def test_a_store_without_a_log_takes_no_log_records(tmp_path):
 # --- the database ----------------------------------------------------------------------------------------------------
 
 
-def test_a_commit_reads_as_a_whole_or_not_at_all_while_another_thread_writes(tmp_path):
-    box = OnDisk(tmp_path)
+def test_a_commit_reads_as_a_whole_or_not_at_all_while_another_thread_writes(tmp_path, named):
+    box = OnDisk(tmp_path, named(tmp_path / "node.sqlite"))
     done = threading.Event()
 
     def write():
@@ -360,19 +373,20 @@ def test_a_commit_reads_as_a_whole_or_not_at_all_while_another_thread_writes(tmp
     box.store.close()
 
 
-def test_sqlite_is_set_up_to_be_durable(tmp_path):
-    box = OnDisk(tmp_path)
-    with box.store._engine.connect() as connection:
+def test_sqlite_is_set_up_to_be_durable(tmp_path, named):
+    box = OnDisk(tmp_path, named(tmp_path / "node.sqlite"))
+    with box.store._database.transaction() as writer:
         settings_ = {
-            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+            name: writer.execute(f"PRAGMA {name}")[0][0]
             for name in ("journal_mode", "synchronous", "wal_autocheckpoint", "auto_vacuum")
         }
     box.store.close()
     assert settings_ == {"journal_mode": "wal", "synchronous": 2, "wal_autocheckpoint": 20000, "auto_vacuum": 2}
+    assert (tmp_path / "node.sqlite").stat().st_mode & 0o777 == 0o600
 
 
-def test_maintenance_empties_the_journal_and_gives_pages_back(tmp_path):
-    box = OnDisk(tmp_path)
+def test_maintenance_empties_the_journal_and_gives_pages_back(tmp_path, named):
+    box = OnDisk(tmp_path, named(tmp_path / "node.sqlite"))
     box.store.commit([HEIGHTS.put(Height(n, bytes(2000))) for n in range(2000)])
     box.store.maintain()
     assert (tmp_path / "node.sqlite-wal").stat().st_size == 0
@@ -384,8 +398,8 @@ def test_maintenance_empties_the_journal_and_gives_pages_back(tmp_path):
     box.store.close()
 
 
-def test_another_schema_version_is_refused_by_name(tmp_path):
-    path = tmp_path / "a.sqlite"
+def test_another_schema_version_is_refused_by_name(tmp_path, named):
+    path = named(tmp_path / "a.sqlite")
     SqlStore(path, TABLES, schema_version=3).close()
     with pytest.raises(InputError, match=r"version 3; this program knows versions up to 2: use a newer"):
         SqlStore(path, TABLES, schema_version=2)
@@ -394,12 +408,12 @@ def test_another_schema_version_is_refused_by_name(tmp_path):
     SqlStore(path, TABLES, schema_version=3).close()
 
 
-def test_other_columns_are_refused(tmp_path):
+def test_other_columns_are_refused(tmp_path, named):
     class Other(TableRow, frozen=True):
         short: PrimaryKey[int]
         height: int
 
-    path = tmp_path / "a.sqlite"
+    path = named(tmp_path / "a.sqlite")
     SqlStore(path, [INDEX]).close()
     with pytest.raises(InputError, match=r"has the columns short, height with key short, height; this program expects"):
         SqlStore(path, [Table("idx", Other)])
@@ -411,6 +425,7 @@ def test_other_columns_are_refused(tmp_path):
         ("sqlite://", "not outlive"),
         ("mysql://u:secret@h/d", "is mysql; sqlite and postgresql"),
         ("postgresql+nothing://u:secret@h/d", "not installed"),
+        ("postgresql+psycopg2://u:secret@h/d", r"not supported or not installed .*use postgresql\+psycopg://"),
         ("http//://", "cannot be read"),
     ],
 )
@@ -420,13 +435,108 @@ def test_databases_that_cannot_be_used_are_named_without_their_password(database
     assert "secret" not in str(caught.value)
 
 
-def test_a_file_that_is_no_database_or_a_missing_directory_is_named(tmp_path):
+def test_a_file_that_is_no_database_or_a_missing_directory_is_named(tmp_path, named):
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"this is no database, whatever its name says" * 50)
     with pytest.raises(DatabaseDamaged, match=r"a\.sqlite is damaged: file is not a database"):
-        SqlStore(path, TABLES)
+        SqlStore(named(path), TABLES)
     with pytest.raises(InputError, match="unable to open"):
-        SqlStore(tmp_path / "none" / "a.sqlite", TABLES)
+        SqlStore(named(tmp_path / "none" / "a.sqlite"), TABLES)
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path, named):
+    path = tmp_path / "a.sqlite"
+    SqlStore(path, TABLES).close()
+    store = SqlStore(named(path), TABLES)
+    with store._database.transaction() as transaction:
+        transaction.execute("PRAGMA query_only=ON")
+    with pytest.raises(StorageFailed, match=r"could not commit .*attempt to write a readonly database; the process"):
+        store.commit([INDEX.put(Index(1, 1))])
+    store.close()
+
+
+def test_a_full_disk_is_the_end_of_the_store_and_leaves_what_was_there(tmp_path, named):
+    path = tmp_path / "a.sqlite"
+    store = SqlStore(named(path), TABLES)
+    store.commit([HEIGHTS.put(Height(0, b"kept"))])
+    with store._database.transaction() as transaction:
+        [(pages,)] = transaction.execute("PRAGMA page_count")
+        transaction.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(StorageFailed, match=r"database or disk is full; the process must end\. Make room"):
+        store.commit([HEIGHTS.put(Height(n, bytes(5000))) for n in range(100)])
+    with pytest.raises(StorageFailed, match="failed before"):
+        store.commit([HEIGHTS.put(Height(1, b""))])
+    store.close()
+    again = SqlStore(named(path), TABLES)
+    assert list(HEIGHTS.rows(again)) == [Height(0, b"kept")]
+    again.close()
+
+
+def test_a_database_that_goes_bad_is_told_from_a_disk_that_fails(tmp_path, named):
+    path = tmp_path / "a.sqlite"
+    store = SqlStore(path, TABLES)
+    store.commit([HEIGHTS.put(Height(n, bytes(3000))) for n in range(500)])
+    store.maintain()
+    store.close()
+    raw = bytearray(path.read_bytes())
+    raw[8 * 4096 :] = b"\xa5" * (len(raw) - 8 * 4096)
+    path.write_bytes(raw)
+    store = SqlStore(named(path), TABLES)
+    with pytest.raises(DatabaseDamaged, match=r"a\.sqlite is damaged: database disk image is malformed"):
+        list(HEIGHTS.rows(store))
+    with pytest.raises(DatabaseDamaged, match="malformed"):
+        HEIGHTS.count(store)
+    store.close()
+
+
+def test_both_ways_to_sqlite_write_one_file_and_read_each_others(tmp_path):
+    path = tmp_path / "a.sqlite"
+    rows = [NAMES.put(Name("é", -1, b"v")), ACCOUNTS.put(Account(b"\0", 7)), INDEX.put(Index(1, 2))]
+    schemas = []
+    for first, second in ((path, sqlite_url(path)), (sqlite_url(path), path)):
+        path.unlink(missing_ok=True)
+        SqlStore(first, TABLES).close()
+        with closing(sqlite3.connect(path)) as file:
+            schemas.append(file.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall())
+        with closing(SqlStore(second, TABLES)) as store:
+            store.commit(rows)
+        with closing(SqlStore(first, TABLES)) as store:
+            assert [table.count(store) for table in TABLES] == [0, 1, 1, 1]
+            assert list(NAMES.rows(store)) == [Name("é", -1, b"v")]
+            store.commit([ACCOUNTS.put(Account(b"\0", 8)), INDEX.delete(1, 2)])
+        with closing(SqlStore(second, TABLES)) as store:
+            assert [table.count(store) for table in TABLES] == [0, 1, 0, 1]
+            assert ACCOUNTS.get(store, b"\0") == Account(b"\0", 8)
+    assert schemas[0] == schemas[1]
+
+
+def test_a_path_needs_no_sqlalchemy_and_a_url_asks_for_it(tmp_path):
+    with closing(SqlStore(tmp_path / "a.sqlite", TABLES)) as store:
+        assert type(store._database) is SqliteFile
+    with closing(SqlStore(sqlite_url(tmp_path / "a.sqlite"), TABLES)) as store:
+        assert type(store._database) is DatabaseByUrl
+
+
+def test_a_url_without_sqlalchemy_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sqlalchemy", None)
+    monkeypatch.delitem(sys.modules, "supervm.common.storage.by_url")
+    with pytest.raises(
+        InputError, match=r"needs sqlalchemy, which is not installed here: install supervm-common\[sql\]"
+    ):
+        SqlStore(sqlite_url(tmp_path / "a.sqlite"), TABLES)
+
+
+def test_a_scan_left_early_holds_nothing_and_the_next_has_its_connection(tmp_path):
+    with closing(SqlStore(tmp_path / "a.sqlite", TABLES)) as store:
+        store.commit([INDEX.put(Index(n, 0)) for n in range(3000)])
+        scans = [INDEX.rows(store) for _ in range(3)]
+        assert [next(scan).short for scan in scans] == [0, 0, 0]
+        for scan in scans:
+            scan.close()
+        store.commit([INDEX.delete_below(3000)])
+        store.maintain()
+        assert (tmp_path / "a.sqlite-wal").stat().st_size == 0
+        assert list(INDEX.rows(store)) == []
 
 
 def test_urls_of_sqlite_files_are_paths(tmp_path):
@@ -434,6 +544,7 @@ def test_urls_of_sqlite_files_are_paths(tmp_path):
     assert shown(url) == f"{tmp_path}/u.sqlite"
     store = SqlStore(f"sqlite:///{tmp_path}/u.sqlite", TABLES)
     assert store.sqlite_path == tmp_path / "u.sqlite"
+    assert store.shown == f"{tmp_path}/u.sqlite"
     store.close()
 
 
@@ -454,11 +565,11 @@ def test_a_damaged_log_is_reported_and_the_tables_can_still_be_read_without_it(t
     observer.close()
 
 
-def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path):
-    box = OnDisk(tmp_path)
+def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path, named):
+    box = OnDisk(tmp_path, named(tmp_path / "node.sqlite"))
     box.store.close()
     box.store = SqlStore(box.database, TABLES, log_path=tmp_path / "node.wal", incarnation=ME, busy_timeout_s=0.05)
-    with closing(sqlite3.connect(box.database, isolation_level=None)) as other:
+    with closing(sqlite3.connect(tmp_path / "node.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StorageFailed, match=r"database is locked; the process must end"):
             box.store.commit([INDEX.put(Index(1, 1)), Append(b"promise")])
@@ -472,36 +583,38 @@ def test_a_commit_the_database_refuses_is_the_end_of_the_store(tmp_path):
 
 
 def test_statements_for_postgresql_use_its_types_order_and_upsert():
-    compiled = {}
-    for spec in (NAMES, INDEX):
-        table = build_table(spec, sa.MetaData(), "postgresql")
-        statements = build_statements(spec, table, "postgresql")
-        compiled[spec.name] = (
-            str(sa.schema.CreateTable(table).compile(dialect=postgresql.dialect())),
-            str(statements.upsert.compile(dialect=postgresql.dialect())),
-            str(statements.rows_from(("a", 1) if spec is NAMES else (1, 1)).compile(dialect=postgresql.dialect())),
-        )
-    create, upsert, scan = compiled["names"]
-    assert 'name TEXT COLLATE "C" NOT NULL' in create
-    assert "seq BIGINT NOT NULL" in create
-    assert "value BYTEA" in create
-    assert "ON CONFLICT (name, seq) DO UPDATE SET value = excluded.value" in upsert
-    assert "(names.name, names.seq) >= (" in scan
-    assert "ON CONFLICT (short, height) DO NOTHING" in compiled["idx"][1]
+    names, index = (build_statements(spec, POSTGRESQL_WORDS) for spec in (NAMES, INDEX))
+    assert '"name" TEXT COLLATE "C" NOT NULL' in names.create
+    assert '"seq" BIGINT NOT NULL' in names.create
+    assert '"value" BYTEA, ' in names.create
+    assert "WITHOUT ROWID" not in index.create
+    assert names.upsert.endswith('ON CONFLICT ("name", "seq") DO UPDATE SET "value" = excluded."value"')
+    assert '("name", "seq") >= (%s, %s)' in names.rows(first=2)
+    assert index.upsert.endswith('ON CONFLICT ("short", "height") DO NOTHING')
 
 
 @pytest.mark.parametrize(
     ("spec", "ddl"),
-    [(HEIGHTS, "height INTEGER NOT NULL"), (INDEX, "WITHOUT ROWID"), (ACCOUNTS, "WITHOUT ROWID"), (NAMES, "BLOB")],
+    [(HEIGHTS, '"height" INTEGER NOT NULL'), (INDEX, "WITHOUT ROWID"), (ACCOUNTS, "WITHOUT ROWID"), (NAMES, "BLOB")],
 )
 def test_small_rows_and_only_they_are_kept_inside_the_key(spec, ddl):
-    text = str(
-        sa.schema.CreateTable(build_table(spec, sa.MetaData(), "sqlite")).compile(
-            dialect=sa.create_engine("sqlite://").dialect
-        )
-    )
+    text = build_statements(spec, SQLITE).create
     assert ddl in text
     assert ("WITHOUT ROWID" in text) == (ddl == "WITHOUT ROWID")
+
+
+@pytest.mark.parametrize("named_by", [str, sqlite_url], ids=["sqlite", "sqlite by url"])
+def test_columns_may_have_the_names_of_words_of_sql(tmp_path, named_by):
+    class Order(TableRow, frozen=True):
+        order: PrimaryKey[int]
+        index: PrimaryKey[str]
+        values: bytes
+
+    table = Table("table", Order)
+    with closing(SqlStore(named_by(tmp_path / "a.sqlite"), [table])) as store:
+        store.commit([table.put(Order(1, "a", b"x")), table.put(Order(2, "b", b"y"))])
+        store.commit([table.put(Order(2, "b", b"z")), table.delete(1, "a")])
+        assert list(table.rows(store, first=(1, "b"))) == [Order(2, "b", b"z")]
 
 
 def test_declarations_are_checked():

@@ -1,9 +1,11 @@
 """The wallet: BIP-39 words at rest behind a passphrase, never overwritten, never shown by accident."""
 
 import errno
+import hashlib
 import json
 import os
 import pickle
+import random
 import stat
 import subprocess
 import sys
@@ -25,6 +27,7 @@ from supervm.common.wallet import (
     read_passphrase,
     unlock_wallet,
 )
+from supervm.common.wallet.words import _LIST, checked_words, words_of
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.keys import SigningKey
 
@@ -61,6 +64,26 @@ def test_published_bip_39_vectors(tmp_path, entropy, words, seed, _master):
     # The published seeds have the BIP-39 passphrase TREZOR; ours is empty, so the library is the bridge.
     assert Mnemonic.to_seed(words, "TREZOR").hex() == seed
     assert bip39_seed(words) == Mnemonic.to_seed(words, "")
+
+
+def test_the_list_of_words_is_the_published_one_and_any_entropy_gives_the_librarys_words():
+    assert hashlib.sha256(_LIST.read_bytes()).hexdigest() == (
+        "2f5eed53a4727b4bf8880d8f3f199efc90e58503646d9ff8eff3a2ed3b24dbda"
+    )
+    book, rng = Mnemonic("english"), random.Random(1)
+    for size in (16, 20, 24, 28, 32):
+        for entropy in (bytes(size), b"\xff" * size, *(rng.randbytes(size) for _ in range(40))):
+            made = words_of(entropy)
+            assert made == book.to_mnemonic(entropy)
+            assert checked_words(made) == made
+            split = made.split()
+            split[rng.randrange(len(split))] = rng.choice(book.wordlist)
+            changed = " ".join(split)
+            if book.check(changed):
+                assert checked_words(changed) == changed
+            else:
+                with pytest.raises(InputError, match="do not fit together"):
+                    checked_words(changed)
 
 
 @pytest.mark.parametrize("frozen", IDENTITIES["wallets"], ids=lambda w: w["entropy"][:8])

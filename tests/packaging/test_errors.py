@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from supervm.common.errors import CommonError
-from supervm.protocol.base.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, ProtocolError, RemoteProtocolError, UnfitLibrary
 from supervm.sim.errors import SimulationError
 from supervm.tier_l1_super.errors import SuperNodeError
 from supervm.tier_l2_miner.errors import MinerError
@@ -81,7 +81,7 @@ def test_the_roots_of_the_tiers_and_the_simulator_stand_below_that_of_common() -
 
 def test_only_one_type_blames_a_peer() -> None:
     """What counts against a peer is a `RemoteProtocolError`; no error about this machine is one."""
-    assert {ProtocolError, LocalProtocolError, RemoteProtocolError} == set(errors_of("protocol"))
+    assert {ProtocolError, LocalProtocolError, UnfitLibrary, RemoteProtocolError} == set(errors_of("protocol"))
     for member in ROOTS:
         for error in errors_of(member):
             assert error is RemoteProtocolError or not issubclass(error, RemoteProtocolError), error

@@ -19,6 +19,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 MEMBERS = ("protocol", "common", "tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile", "sim")
 TIERS = tuple(member for member in MEMBERS if member.startswith("tier_"))
+WITHOUT = ("sqlalchemy", "cbor2", "psutil", "trio-parallel", "apscheduler", "rich", "mnemonic")
+"""What an edge's and a phone's wheel set does without (decisions.md 14)."""
 HEAVY = ("kivy", "numpy", "numba", "aiortc", "dask", "distributed")
 """What no tier's wheel set may bring (issue: L3 brings nothing of Kivy, numpy or numba; the same for each tier)."""
 
@@ -36,7 +38,7 @@ while wanted:
     found.add((name, extras))
     for text in distribution(name).requires or []:
         need = Requirement(text)
-        environments = [{"extra": extra} for extra in extras] or [{"extra": ""}]
+        environments = [{"extra": extra} for extra in (*extras, "")]
         if need.marker is None or any(need.marker.evaluate(environment) for environment in environments):
             wanted.append((canonical(need.name), frozenset(need.extras)))
 installed = sorted({canonical(item.metadata["Name"]) for item in distributions()})
@@ -101,8 +103,9 @@ def members_needed(wheels: dict[str, Path], member: str) -> list[str]:
         metadata = message_from_string(archive.read(metadata_name).decode())
         for requirement in metadata.get_all("Requires-Dist") or []:
             if requirement.startswith("supervm-"):
-                other = requirement.removeprefix("supervm-").split()[0].split(";")[0].replace("-", "_")
-                if other not in needed:
+                named, _, marker = requirement.removeprefix("supervm-").partition(";")
+                other = named.split("[")[0].strip().replace("-", "_")
+                if other not in needed and "extra ==" not in marker:
                     needed.append(other)
     return needed
 
@@ -143,6 +146,8 @@ def test_a_tiers_wheel_set_brings_what_it_declares_and_nothing_else(
     ).stdout
     answer = json.loads(shown)
     assert answer["installed"] == answer["closure"]
+    if member in ("tier_l3_edge", "tier_l4_mobile"):
+        assert [item for item in answer["installed"] if item in WITHOUT] == []
     others = [distribution(other) for other in MEMBERS if other not in needed]
     assert [item for item in answer["installed"] if item in (*others, *HEAVY)] == []
 

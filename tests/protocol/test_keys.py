@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.protocol.base import keys
-from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, UnfitLibrary
 from supervm.protocol.base.keys import ACCEPT_SET, SigningKey, check_accept_set, verify, verify_many
 
 THIRD_PARTY = Path(__file__).parents[1] / "vectors" / "third_party"
@@ -122,6 +122,57 @@ def test_another_verifier_is_found_at_start_up(monkeypatch, answer, complaint):
     monkeypatch.setattr(keys, "_open", lambda *_: answer)
     with pytest.raises(LocalProtocolError, match=complaint):
         check_accept_set()
+
+
+@pytest.fixture
+def unused_library(monkeypatch):
+    """As before the first verification of a process."""
+    monkeypatch.setattr(keys, "_open", keys._open_first)
+    return monkeypatch
+
+
+def test_the_first_verification_looks_at_the_library_and_later_ones_do_not(unused_library):
+    looked = []
+    look = keys.check_library
+    unused_library.setattr(keys, "check_library", lambda: looked.append(look()))
+    _, public, message, r, s, _ = ACCEPT_SET[0]
+    item = bytes.fromhex(public), message, bytes.fromhex(r + s)
+    assert verify_many([item] * 3) == [True] * 3
+    assert verify(*item)
+    assert len(looked) == 1
+    assert keys._open is not keys._open_first
+
+
+class OldLibrary:
+    """PyNaCl 1.3.0: no scalars, and a null output would end the process."""
+
+    PYNACL_HAS_CRYPTO_CORE_ED25519 = 1
+
+    @staticmethod
+    def crypto_sign_open(*_):
+        raise AssertionError("called although it is not safe")
+
+
+class DeafLibrary:
+    """A library that opens nothing."""
+
+    PYNACL_HAS_CRYPTO_CORE_ED25519 = 1
+    crypto_core_ed25519_scalar_mul = None
+
+    @staticmethod
+    def crypto_sign_open(*_):
+        return -1
+
+
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [(OldLibrary, r"older than 1\.0\.18.*Install PyNaCl"), (DeafLibrary, "does not open a signature that is known")],
+)
+def test_an_unfit_library_is_named_before_it_is_used(unused_library, library, words):
+    unused_library.setattr(keys, "lib", library)
+    for first in (check_accept_set, lambda: verify(bytes(32), b"", bytes(64))):
+        with pytest.raises(UnfitLibrary, match=words):
+            first()
 
 
 HONEST = SigningKey(bytes(range(32)))

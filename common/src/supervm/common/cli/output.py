@@ -6,6 +6,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from importlib.util import find_spec
 from typing import Any, TextIO, TypeVar
 
 import click
@@ -40,6 +41,11 @@ def colour_wanted(stream: TextIO | None = None) -> bool:
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
+def live_wanted(stream: TextIO | None = None) -> bool:
+    """Return whether bars and live tables are shown: where colour may be used and ``rich`` is installed."""
+    return colour_wanted(stream) and find_spec("rich") is not None
+
+
 def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     """Return `rows` as lines with aligned columns; the columns named in `right` are aligned to the right."""
     if not rows:
@@ -55,7 +61,7 @@ def columns(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list
 
 
 class Progress:
-    """A bar on a terminal, plain lines elsewhere; ``rich`` is imported only for the bar.
+    """A bar on a terminal where ``rich`` is installed, plain lines elsewhere.
 
     Args:
         title: what is going on.
@@ -72,7 +78,7 @@ class Progress:
         self._task: Any = None
 
     def __enter__(self) -> Progress:
-        if not self._quiet and colour_wanted():
+        if not self._quiet and live_wanted():
             from rich.console import Console
             from rich.progress import Progress as Bar
 

@@ -15,7 +15,7 @@ from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Final
 
-from ..errors import CommonError
+from ..errors import CommonError, InputError
 
 COMMANDS_GROUP: Final = "supervm.commands"
 """Entry points whose values are tuples of `Offer` for commands."""
@@ -63,10 +63,17 @@ class Offer:
 
         Raises:
             CommonError: the module is there but the object is not.
+            InputError: it needs a package that is not installed.
         """
         module_name, _, attribute = self.target.partition(":")
         try:
             return getattr(import_module(module_name), attribute)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.partition(".")[0] == "supervm":
+                raise
+            raise InputError(
+                f"{self.name} needs {error.name}, which is not installed here: install supervm-common[full]"
+            ) from error
         except AttributeError as error:
             raise CommonError(f"{self.name}: {module_name} has no {attribute}; the installation is damaged") from error
 

@@ -75,7 +75,7 @@ class Table(Generic[RowT]):
             field of the key comes after one that is not, or it may be None.
     """
 
-    __slots__ = ("_types", "_width", "columns", "key", "name", "row", "value")
+    __slots__ = ("_has_text", "_integers", "_types", "_width", "columns", "key", "name", "row", "value")
 
     def __init__(self, name: str, row: type[RowT]) -> None:
         self.name = name
@@ -85,6 +85,8 @@ class Table(Generic[RowT]):
         self._width = len(self.key)
         choices = [(_TYPES[column.kind], NoneType)[: 1 + column.nullable] for column in self.columns]
         self._types = frozenset(product(*choices))  # what a row may consist of
+        self._integers = [place for place, column in enumerate(self.columns) if column.kind == "int"]
+        self._has_text = any(column.kind == "text" for column in self.columns)
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -167,7 +169,14 @@ class Table(Generic[RowT]):
         """
         if type(row) is not self.row:
             raise LocalProtocolError(f"table {self.name!r} holds {self.row.__name__}, not {type(row).__name__}")
-        for column, item in zip(self.columns, msgspec.structs.astuple(row), strict=True):
+        columns = msgspec.structs.astuple(row)
+        if not self._has_text and tuple(map(type, columns)) in self._types:  # most rows: one look at all of their types
+            for place in self._integers:
+                if not INT_MIN <= (columns[place] or 0) <= INT_MAX:
+                    break
+            else:
+                return
+        for column, item in zip(self.columns, columns, strict=True):
             if type(item) is not bytes or column.kind != "bytes":
                 self._check(column, item)
 

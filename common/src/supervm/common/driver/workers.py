@@ -15,11 +15,13 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ..contract.jobs import Job, VerifySignatures
+from ..errors import InputError
 from .job_worker import run_items
 
 if TYPE_CHECKING:
@@ -140,9 +142,17 @@ class JobRunner:
         workers: worker processes; 0 does everything inline.
         on_done: told token and result of each finished work, in order within a lane.
         outstanding_max: items under way above which `room` waits.
+
+    Raises:
+        InputError: there are to be worker processes, and trio-parallel is not installed.
     """
 
     def __init__(self, workers: int, on_done: Callable[[int, list[Any]], None], *, outstanding_max: int) -> None:
+        if workers and find_spec("trio_parallel") is None:
+            raise InputError(
+                f"{workers} verification processes need trio-parallel, which is not installed here: install "
+                "supervm-common[workers], or set verify_workers = 0 to check signatures in the node's own process"
+            )
         self._workers = workers
         self._on_done = on_done
         self._outstanding_max = outstanding_max

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -87,13 +88,11 @@ def as_labelled(hardware: Hardware) -> Hardware:
 
 def measure(home: Path) -> Hardware:
     """Read this machine's hardware, a container's limits included; `home` need not exist yet."""
-    import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
-
-    memory_bytes = psutil.virtual_memory().total
+    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = _read_limit(Path("/sys/fs/cgroup/memory.max"))
     if limit:
         memory_bytes = min(memory_bytes, limit[0])
-    return Hardware(_cores(), memory_bytes, psutil.disk_usage(str(nearest_folder(home))).total, _gpus())
+    return Hardware(_cores(), memory_bytes, shutil.disk_usage(nearest_folder(home)).total, _gpus())
 
 
 def _cores() -> int:

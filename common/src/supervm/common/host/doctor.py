@@ -7,6 +7,7 @@ nothing else tells whether the folder can be written and how fast a write become
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -36,6 +37,7 @@ DISK_FREE_MIN_BYTES: Final = 200 << 20
 MEMORY_MIN_BYTES: Final = 128 << 20
 FSYNC_MIN_PER_S, FSYNC_GOOD_PER_S = 10, 200
 _FSYNC_TRIES = 20
+_MEMORY = Path("/proc/meminfo")
 _PROFILES: Final = {
     1: "supervm-tier-l1-super",
     2: "supervm-tier-l2-miner",
@@ -139,13 +141,28 @@ def check_hardware(home: Path, tier: int | None) -> Finding:
 
 def check_memory() -> Finding:
     """Some memory is free now."""
-    import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
-
-    free = psutil.virtual_memory().available
+    free = available_bytes()
+    if free is None:
+        return Finding("memory", OK, "how much is available is unknown here; psutil (supervm-common[machine]) can tell")
     found = f"{free >> 20} MiB available"
     if free < MEMORY_MIN_BYTES:
         return Finding("memory", WRONG, found, f"free at least {MEMORY_MIN_BYTES >> 20} MiB")
     return Finding("memory", OK, found)
+
+
+def available_bytes() -> int | None:
+    """Return how much memory can be had without swapping, as the system says it; None if only psutil could tell."""
+    try:
+        for line in _MEMORY.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) << 10
+    except OSError:  # no Linux
+        pass
+    try:
+        import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
+    except ImportError:
+        return None
+    return int(psutil.virtual_memory().available)
 
 
 def check_open_files() -> Finding:
@@ -208,14 +225,12 @@ def check_network(config: NodeConfig) -> list[Finding]:
 
 def check_home(home: Path) -> list[Finding]:
     """The home folder (or the nearest folder above it that exists) is writable, has room, and writes become durable."""
-    import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
-
     place = nearest_folder(home)
     if not place.is_dir():
         return [Finding("home", WRONG, f"{place} is a file", "set SUPERVM_HOME to a folder")]
     if not os.access(place, os.W_OK | os.X_OK):
         return [Finding("home", WRONG, f"{place} cannot be written", "set SUPERVM_HOME to a folder of your own")]
-    free = psutil.disk_usage(str(place)).free
+    free = shutil.disk_usage(place).free
     found = f"{home}, {free >> 20} MiB free"
     findings = [Finding("home", OK, found)]
     if free < DISK_FREE_MIN_BYTES:

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from ..host.node import Node
 
 
+_SCHEDULER_TIER_MAX: Final = 2
+"""Edges and phones keep house without APScheduler also where it is installed: it would be a tenth of their memory."""
+
+
 class ControlSocket:
     """Answers on DIR/node.sock. A node that nobody could talk to is of no use, so its failure is the node's."""
 
@@ -47,7 +51,7 @@ class Housekeeping:
             StorageFailed: upkeep found the database failed.
         """
         task_status.started()
-        await node.ready.wait()  # APScheduler takes its time to be imported, and nobody should wait for it
+        await node.ready.wait()  # what it needs takes its time to be imported, and nobody should wait for it
         from .housekeeping import HousekeepingConfig, run_housekeeping
 
         def option(name: str) -> int:
@@ -62,7 +66,12 @@ class Housekeeping:
             logs_kept=max(1, option("logs_kept")),
         )
         await run_housekeeping(
-            config, node.config.directory, store=node.store, metrics=node.metrics, reopen_log=node.reopen_log
+            config,
+            node.config.directory,
+            store=node.store,
+            metrics=node.metrics,
+            reopen_log=node.reopen_log,
+            plain=node.config.tier > _SCHEDULER_TIER_MAX,
         )
 
 

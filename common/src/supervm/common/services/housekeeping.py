@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -33,10 +33,10 @@ from ..storage.errors import StorageFailed
 from ..storage.files import replace_file, sync_data, sync_directory
 from ..storage.wal import copy_log
 from .agenda import AGENDA_FILE, Agenda
+from .plain import Job, run_jobs
 
 if TYPE_CHECKING:
     from ..storage.sql import SqlStore
-    from .scheduler import TrioScheduler
 
 BACKUP_DIRECTORY: Final = "backups"
 """Where backups are, in a node's directory: ``NNNNNN.sqlite`` and ``NNNNNN.log``."""
@@ -190,8 +190,7 @@ def rotate_log(path: Path, *, bytes_max: int, keep: int, reopen: Callable[[], ob
     return True
 
 
-def add_jobs(
-    scheduler: TrioScheduler,
+def jobs_of(
     config: HousekeepingConfig,
     directory: Path,
     *,
@@ -199,11 +198,10 @@ def add_jobs(
     metrics: Callable[[], Mapping[str, Any]] | None = None,
     reopen_log: Callable[[], object] | None = None,
     agenda: Agenda | None = None,
-) -> None:
-    """Add the jobs of a node: ``maintenance``, ``backup``, ``metrics`` and ``log``.
+) -> list[Job]:
+    """Return the jobs of a node: ``maintenance``, ``backup``, ``metrics`` and ``log``, as far as they are wanted.
 
     Args:
-        scheduler: where to.
         config: which and how often.
         directory: the node's directory.
         store: what to keep up and back up; a database other than SQLite is left to its own tools.
@@ -239,7 +237,8 @@ def add_jobs(
         return run
 
     is_sqlite = store is not None and store.sqlite_path is not None
-    for name, wanted, interval_s, job in (
+    jobs = []
+    for name, wanted, interval_s, work in (
         ("maintenance", is_sqlite, config.maintenance_interval_s, noted("maintenance", maintain)),
         ("backup", is_sqlite, config.backup_interval_s, noted("backup", backup)),
         ("metrics", metrics is not None, config.metrics_interval_s, snapshot),
@@ -247,18 +246,8 @@ def add_jobs(
     ):
         if wanted and interval_s > 0:
             wait_s = interval_s if agenda is None else agenda.wait_s(name, interval_s)
-            first = datetime.now(UTC) + timedelta(seconds=max(wait_s, min(interval_s, _START_S)))
-            # coalesce and no grace: after a pause of the machine every job runs once, none is missed
-            scheduler.add_job(
-                job,
-                "interval",
-                seconds=interval_s,
-                id=name,
-                coalesce=True,
-                misfire_grace_time=None,
-                max_instances=1,
-                next_run_time=first,
-            )
+            jobs.append(Job(name, max(wait_s, min(interval_s, _START_S)), interval_s, work))
+    return jobs
 
 
 async def run_housekeeping(
@@ -268,50 +257,40 @@ async def run_housekeeping(
     store: SqlStore | None = None,
     metrics: Callable[[], Mapping[str, Any]] | None = None,
     reopen_log: Callable[[], object] | None = None,
-    task_status: trio.TaskStatus[TrioScheduler] = trio.TASK_STATUS_IGNORED,
+    plain: bool = False,
+    task_status: trio.TaskStatus[object] = trio.TASK_STATUS_IGNORED,
 ) -> None:
-    """Run a node's housekeeping until cancelled; parameters as `add_jobs`.
+    """Run a node's housekeeping until cancelled; parameters as `jobs_of`.
 
-    When each job succeeded last is kept in `AGENDA_FILE` in the node's directory.
+    When each job succeeded last is kept in `AGENDA_FILE` in the node's directory. APScheduler knows when jobs are due;
+    where it is not installed, or with `plain`, a task for each job does. `task_status` is given the scheduler, or None.
 
     Raises:
         StorageFailed: upkeep found the database failed; the process must end.
     """
-    # here: only nodes that keep house load APScheduler
-    from apscheduler.events import EVENT_JOB_ERROR, EVENT_JOB_EXECUTED
-
-    from .scheduler import TrioScheduler
-
-    scheduler = TrioScheduler()
     agenda = Agenda(directory / AGENDA_FILE, wall_s=time.time, steady_s=steady_s)
-    intervals_s = {
-        "maintenance": config.maintenance_interval_s,
-        "backup": config.backup_interval_s,
-        "metrics": config.metrics_interval_s,
-        "log": config.log_interval_s,
-    }
-    failures: list[StorageFailed] = []
+    jobs = jobs_of(config, directory, store=store, metrics=metrics, reopen_log=reopen_log, agenda=agenda)
+    intervals_s = {job.name: job.interval_s for job in jobs}
 
-    def note(event: Any) -> None:
-        if isinstance(event.exception, StorageFailed):
-            failures.append(event.exception)
-            scheduler.shutdown()
-            return
-        wait_s = intervals_s[event.job_id]
-        if event.exception is not None:
+    def done(name: str, failure: Exception | None) -> float:
+        if isinstance(failure, StorageFailed):
+            raise failure
+        wait_s = intervals_s[name]
+        if failure is not None:
             wait_s = min(wait_s, _RETRY_S)
-            _LOGGER.error("job %s failed, next try in %g s: %s", event.job_id, wait_s, event.exception)
-        # from the end of the work on, however long it took
-        scheduler.modify_job(event.job_id, next_run_time=datetime.now(UTC) + timedelta(seconds=wait_s))
+            _LOGGER.error("job %s failed, next try in %g s: %s", name, wait_s, failure)
+        return wait_s
 
-    scheduler.add_listener(note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
-    add_jobs(scheduler, config, directory, store=store, metrics=metrics, reopen_log=reopen_log, agenda=agenda)
+    with suppress(OSError):
+        agenda.save()  # the first start counts, if nothing was ever done
     try:
-        with suppress(OSError):
-            agenda.save()  # the first start counts, if nothing was ever done
-        await scheduler.run(task_status=task_status)
+        if plain or find_spec("apscheduler") is None:
+            task_status.started(None)
+            await run_jobs(jobs, done)
+        else:
+            from .scheduler import run_scheduled  # here: only nodes that keep house load APScheduler
+
+            await run_scheduled(jobs, done, task_status)
     finally:
         with suppress(OSError):
             agenda.save()
-    if failures:
-        raise failures[0]

@@ -20,7 +20,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from traceback import format_tb
 from typing import Any, Final
@@ -32,6 +32,7 @@ from apscheduler.schedulers.base import STATE_STOPPED, BaseScheduler
 
 from ..driver.clock import steady_s
 from ..errors import CommonError
+from .plain import Done, Job
 
 LOOK_S: Final = 60.0
 """The clock is looked at as often at least."""
@@ -181,3 +182,48 @@ class TrioScheduler(BaseScheduler):  # type: ignore[misc]
     def _cancel(self) -> None:
         if self._nursery is not None:
             self._nursery.cancel_scope.cancel()
+
+
+def add_jobs(scheduler: TrioScheduler, jobs: Iterable[Job]) -> None:
+    """Add jobs to a scheduler."""
+    now = datetime.now(UTC)
+    for job in jobs:
+        # coalesce and no grace: after a pause of the machine every job runs once, none is missed
+        scheduler.add_job(
+            job.work,
+            "interval",
+            seconds=job.interval_s,
+            id=job.name,
+            coalesce=True,
+            misfire_grace_time=None,
+            max_instances=1,
+            next_run_time=now + timedelta(seconds=job.wait_s),
+        )
+
+
+async def run_scheduled(jobs: Iterable[Job], done: Done, task_status: trio.TaskStatus[object]) -> None:
+    """Do jobs whenever they are due, until cancelled: `plain.run_jobs` with APScheduler.
+
+    Args:
+        jobs: the jobs.
+        done: as there; what it raises ends everything.
+        task_status: given the scheduler once it runs.
+    """
+    scheduler = TrioScheduler()
+    failures: list[Exception] = []
+
+    def note(event: Any) -> None:
+        try:
+            wait_s = done(event.job_id, event.exception)
+        except Exception as failure:  # APScheduler would log what a listener raises, and go on
+            failures.append(failure)
+            scheduler.shutdown()
+            return
+        # from the end of the work on, however long it took
+        scheduler.modify_job(event.job_id, next_run_time=datetime.now(UTC) + timedelta(seconds=wait_s))
+
+    scheduler.add_listener(note, EVENT_JOB_ERROR | EVENT_JOB_EXECUTED)
+    add_jobs(scheduler, jobs)
+    await scheduler.run(task_status=task_status)
+    if failures:
+        raise failures[0]

@@ -1,4 +1,4 @@
-"""SQLAlchemy Core tables and statements for declared tables, for SQLite and PostgreSQL.
+"""Statements for declared tables as text, for SQLite and PostgreSQL: written here once, whoever carries them out.
 
 What differs between the two is decided here, so that both give the same rows in the same order:
 
@@ -8,29 +8,48 @@ What differs between the two is decided here, so that both give the same rows in
 * Other keys get ``WITHOUT ROWID`` only where a row is small for certain (no bytes or text in the value). With a 32-byte
   key and 60 bytes of value both write alike, with 250 bytes ``WITHOUT ROWID`` is 0.75 and with 1.5 kB 0.37 of a table
   with a separate index, because whole rows then sit in the inner pages of the tree.
+
+Names are quoted always: a column may have the name of a word of SQL.
 """
+
+# ruff: noqa: S608 - names are held to letters, digits and _ where tables are declared; values are always parameters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final
 
-import sqlalchemy as sa
-
-from supervm.common.contract.records import Key
-from supervm.common.contract.tables import AnyTable, Column
-
-if TYPE_CHECKING:
-    from sqlalchemy.dialects import postgresql, sqlite
+from supervm.common.contract.tables import AnyTable, Column, Kind
 
 META_TABLE: Final = "svm_meta"
 """Table of the store itself: names and integers."""
+CREATE_META: Final = (
+    f"CREATE TABLE IF NOT EXISTS {META_TABLE} (\n"
+    "\tname TEXT NOT NULL, \n\tvalue INTEGER NOT NULL, \n\tPRIMARY KEY (name)\n)"
+)
+"""Makes the store's own table."""
 
-_TYPES: Final[dict[str, dict[str, sa.types.TypeEngine[Any]]]] = {
-    "sqlite": {"int": sa.Integer(), "bytes": sa.LargeBinary(), "text": sa.Text()},
-    "postgresql": {"int": sa.BigInteger(), "bytes": sa.LargeBinary(), "text": sa.Text(collation="C")},
-}
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How a database wants its statements.
+
+    Attributes:
+        place: what stands for a parameter.
+        types: the type of each kind of column.
+        without_rowid: whether a table can be kept inside its key.
+    """
+
+    place: str
+    types: Mapping[Kind, str]
+    without_rowid: bool
+
+
+SQLITE: Final = Dialect("?", {"int": "INTEGER", "bytes": "BLOB", "text": "TEXT"}, without_rowid=True)
+"""SQLite, by its driver of the standard library."""
+POSTGRESQL: Final = Dialect("%s", {"int": "BIGINT", "bytes": "BYTEA", "text": 'TEXT COLLATE "C"'}, without_rowid=False)
+"""PostgreSQL, by psycopg."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,90 +58,81 @@ class TableStatements:
 
     Attributes:
         spec: its declaration.
-        table: its SQLAlchemy table.
-        upsert: insert or replace; parameters are columns by name.
-        delete: delete one row; parameters from `key_row`.
-        delete_below: delete below ``bound``.
-        get: value columns (or 1 if there are none) of one row; parameters from `key_row`.
-        rows: every row in key order.
+        dialect: what they are written in.
+        create: makes the table if it is missing.
+        upsert: insert or replace; parameters are all columns in order.
+        delete: delete one row; parameters are its key.
+        delete_below: delete below its one parameter.
+        get: value columns (or 1 if there are none) of one row; parameters are its key.
         count: the number of rows.
     """
 
     spec: AnyTable
-    table: sa.Table
-    upsert: sa.Executable
-    delete: sa.Executable
-    delete_below: sa.Executable
-    get: sa.Executable
-    rows: sa.Select[Any]
-    count: sa.Select[Any]
+    dialect: Dialect
+    create: str
+    upsert: str
+    delete: str
+    delete_below: str
+    get: str
+    count: str
 
-    def key_row(self, key: Key) -> dict[str, Any]:
-        """Return the parameters of `delete` and `get`."""
-        return {f"key_{column.name}": item for column, item in zip(self.spec.key, key, strict=True)}
+    def rows(self, *, first: int = 0, limit: bool = False) -> str:
+        """Return the query of every row in key order.
 
-    def rows_from(self, first: Key) -> sa.Select[Any]:
-        """Return `rows` from the first key that is not below `first`, which may be leading columns only."""
-        columns: Sequence[sa.Column[Any]] = [self.table.c[column.name] for column in self.spec.key[: len(first)]]
-        if len(first) == 1:
-            return self.rows.where(columns[0] >= first[0])
-        bounds = [sa.bindparam(None, item, type_=column.type) for column, item in zip(columns, first, strict=True)]
-        return self.rows.where(sa.tuple_(*columns) >= sa.tuple_(*bounds))
+        Args:
+            first: from the first key that is not below that of so many leading columns, the first parameters.
+            limit: whether there are at most as many rows as the last parameter says.
+        """
+        keys = [_quoted(column.name) for column in self.spec.key]
+        text = f"SELECT {_names(self.spec.columns)} FROM {_quoted(self.spec.name)}"
+        if first == 1:
+            text += f" WHERE {keys[0]} >= {self.dialect.place}"
+        elif first:
+            text += f" WHERE ({', '.join(keys[:first])}) >= ({', '.join([self.dialect.place] * first)})"
+        text += f" ORDER BY {', '.join(keys)}"
+        return text + f" LIMIT {self.dialect.place}" if limit else text
 
 
-def build_table(spec: AnyTable, metadata: sa.MetaData, dialect: str) -> sa.Table:
-    """Add the SQLAlchemy table of a declaration to `metadata`, for ``"sqlite"`` or ``"postgresql"``."""
-    types = _TYPES[dialect]
+def build_statements(spec: AnyTable, dialect: Dialect) -> TableStatements:
+    """Return the statements of a table."""
+    table, place = _quoted(spec.name), dialect.place
+    this_row = " AND ".join(f"{_quoted(column.name)} = {place}" for column in spec.key)
+    return TableStatements(
+        spec=spec,
+        dialect=dialect,
+        create=_create(spec, dialect),
+        upsert=f"INSERT INTO {table} ({_names(spec.columns)}) VALUES ({', '.join([place] * len(spec.columns))}) "
+        f"ON CONFLICT ({_names(spec.key)}) DO {_update(spec)}",
+        delete=f"DELETE FROM {table} WHERE {this_row}",
+        delete_below=f"DELETE FROM {table} WHERE {_quoted(spec.key[0].name)} < {place}",
+        get=f"SELECT {_names(spec.value) or '1'} FROM {table} WHERE {this_row}",
+        count=f"SELECT count(*) FROM {table}",
+    )
+
+
+def _create(spec: AnyTable, dialect: Dialect) -> str:
+    lines = [
+        f"\t{_quoted(column.name)} {dialect.types[column.kind]}{'' if column.nullable else ' NOT NULL'}, "
+        for column in spec.columns
+    ]
     small = len(spec.key) > 1 or spec.key[0].kind != "int"
     if any(column.kind != "int" for column in spec.value):
         small = False
-
-    def column(declared: Column, *, key: bool) -> sa.Column[Any]:
-        return sa.Column(
-            declared.name,
-            types[declared.kind],
-            primary_key=key,
-            nullable=declared.nullable,
-            autoincrement=False,
-        )
-
-    return sa.Table(
-        spec.name,
-        metadata,
-        *(column(declared, key=True) for declared in spec.key),
-        *(column(declared, key=False) for declared in spec.value),
-        sqlite_with_rowid=not small,
-    )
+    end = ")\n WITHOUT ROWID\n\n" if small and dialect.without_rowid else ")"
+    head = f"CREATE TABLE IF NOT EXISTS {_quoted(spec.name)} ("
+    return "\n".join([head, *lines, f"\tPRIMARY KEY ({_names(spec.key)})", end])
 
 
-def build_statements(spec: AnyTable, table: sa.Table, dialect: str) -> TableStatements:
-    """Return the statements of a table for ``"sqlite"`` or ``"postgresql"``."""
-    keys = [table.c[column.name] for column in spec.key]
-    values = [table.c[column.name] for column in spec.value]
-    this_row = sa.and_(*(key == sa.bindparam(f"key_{key.name}", type_=key.type) for key in keys))
-    return TableStatements(
-        spec=spec,
-        table=table,
-        upsert=_upsert(table, [key.name for key in keys], [value.name for value in values], dialect),
-        delete=sa.delete(table).where(this_row),
-        delete_below=sa.delete(table).where(keys[0] < sa.bindparam("bound", type_=keys[0].type)),
-        get=(sa.select(*values) if values else sa.select(sa.literal_column("1"))).select_from(table).where(this_row),
-        rows=sa.select(*keys, *values).order_by(*keys),
-        count=sa.select(sa.func.count()).select_from(table),
-    )
+def _update(spec: AnyTable) -> str:
+    if not spec.value:
+        return "NOTHING"
+    changes = [f"{name} = excluded.{name}" for name in (_quoted(column.name) for column in spec.value)]
+    return f"UPDATE SET {', '.join(changes)}"
 
 
-def _upsert(table: sa.Table, keys: list[str], values: list[str], dialect: str) -> sa.Executable:
-    # a dialect takes a quarter of SQLAlchemy's time to import, so only the one in use is
-    insert: postgresql.Insert | sqlite.Insert
-    if dialect == "postgresql":
-        from sqlalchemy.dialects import postgresql
+def _names(columns: Iterable[Column]) -> str:
+    return ", ".join(_quoted(column.name) for column in columns)
 
-        insert = postgresql.insert(table)
-    else:
-        from sqlalchemy.dialects import sqlite
 
-        insert = sqlite.insert(table)
-    if not values:
-        return insert.on_conflict_do_nothing(index_elements=keys)
-    return insert.on_conflict_do_update(index_elements=keys, set_={name: insert.excluded[name] for name in values})
+def _quoted(name: str) -> str:
+    return f'"{name}"'

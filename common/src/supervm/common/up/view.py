@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..cli.output import colour_wanted, note
+from ..cli.output import live_wanted, note
 
 STATUS_ORDER = ("queued", "R0", "R1", "R3", "R4", "refused", "expired", "cancelled")
 BAR_CELLS = 40
@@ -33,7 +33,7 @@ class Picture:
 
 
 class View:
-    """Shows pictures; ``rich`` is imported only for a terminal."""
+    """Shows pictures: a live table on a terminal where ``rich`` is installed, plain lines elsewhere."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -41,7 +41,7 @@ class View:
         self._last_line = ""
 
     def __enter__(self) -> View:
-        if not self._quiet and colour_wanted():
+        if not self._quiet and live_wanted():
             from rich.console import Console
             from rich.live import Live
 

@@ -1,13 +1,16 @@
 """BIP-39 English words: made from entropy, checked on import, turned into a seed.
 
-The `mnemonic` package is imported only where words are made or checked: paying needs no word list, and a
-phone should not hold one.
+The list of words is a file beside this module (`bip39_english.SOURCE.md` says where it is from). It is read only where
+words are made or checked: paying needs no word list, and a phone should not hold one.
+
+Entropy of E bits is followed by the first E/32 bits of its SHA-256; of these bits, eleven at a time number a word.
 """
 
 from __future__ import annotations
 
 import hashlib
 import unicodedata
+from pathlib import Path
 from typing import Final
 
 from supervm.common.errors import CommonError, InputError
@@ -17,6 +20,8 @@ WORD_COUNTS: Final = (12, 15, 18, 21, 24)
 
 _ENTROPY_BYTES = (16, 20, 24, 28, 32)
 _SEED_ROUNDS = 2048
+_LIST = Path(__file__).with_name("bip39_english.txt")
+_WORD_BITS = 11
 _BLANK_LETTERS = "\u115f\u1160"  # fillers of the Korean script, letters by their class
 
 
@@ -35,12 +40,22 @@ def words_of(entropy: bytes) -> str:
     Raises:
         CommonError: the entropy has another length.
     """
-    from mnemonic import Mnemonic
-
     if len(entropy) not in _ENTROPY_BYTES:
         raise CommonError(f"entropy has {len(entropy)} bytes; 16, 20, 24, 28 or 32 are allowed")
-    words: str = Mnemonic("english").to_mnemonic(entropy)
-    return words
+    book, number = _book(), _with_checksum(entropy)
+    count = len(entropy) * 3 // 4
+    places = [number >> _WORD_BITS * left & len(book) - 1 for left in reversed(range(count))]
+    return " ".join(book[place] for place in places)
+
+
+def _book() -> list[str]:
+    return _LIST.read_text(encoding="ascii").split()
+
+
+def _with_checksum(entropy: bytes) -> int:
+    """Return the bits of the entropy and of its checksum as a number."""
+    bits = len(entropy) // 4
+    return int.from_bytes(entropy, "big") << bits | hashlib.sha256(entropy).digest()[0] >> 8 - bits
 
 
 def split_words(text: str) -> list[str]:
@@ -79,20 +94,20 @@ def checked_words(words: str) -> str:
         InputError: the number of words, a word, or the checksum is wrong. No message repeats a word: it may
             be one letter off a secret.
     """
-    from mnemonic import Mnemonic
-
-    book = Mnemonic("english")
     split = split_words(words)
     if len(split) not in WORD_COUNTS:
         allowed = ", ".join(map(str, WORD_COUNTS))
         raise InputError(f"there are {len(split)} words; BIP-39 allows {allowed}")
-    known = set(book.wordlist)
+    known = {word: place for place, word in enumerate(_book())}
     for place, word in enumerate(split, 1):
         if not (word.isascii() and word.isalpha()):
             raise InputError(f"word {place} holds something else than the letters a to z")
         if word not in known:
             raise InputError(f"word {place} is not in the BIP-39 English list; check its spelling")
-    tidy = " ".join(split)
-    if not book.check(tidy):
+    number = 0
+    for word in split:
+        number = number << _WORD_BITS | known[word]
+    count = len(split) * 4 // 3  # bytes of entropy; a quarter of their number is the bits of the checksum
+    if number != _with_checksum((number >> count // 4).to_bytes(count, "big")):
         raise InputError("the words do not fit together: one of them is wrong, or their order is")
-    return tidy
+    return " ".join(split)

@@ -16,10 +16,9 @@ from __future__ import annotations
 import struct
 from typing import Annotated, TypeVar
 
-import cbor2
 import msgspec
 
-from . import memory
+from . import cbor, memory
 from .errors import RemoteProtocolError
 from .reading import reader_of
 
@@ -65,7 +64,7 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 def _write(value: msgspec.Struct) -> bytes:
-    return cbor2.dumps(msgspec.to_builtins(value, builtin_types=_PASS_THROUGH))
+    return cbor.dumps(msgspec.to_builtins(value, builtin_types=_PASS_THROUGH))
 
 
 def decode(kind: type[T], data: bytes, *, bytes_max: int = 4 << 20) -> T:

@@ -15,6 +15,10 @@ class LocalProtocolError(ProtocolError):
     """Our own caller asked for something the protocol does not allow."""
 
 
+class UnfitLibrary(LocalProtocolError):
+    """A library that is installed here cannot do what the protocol needs; another version of it must be installed."""
+
+
 class RemoteProtocolError(ProtocolError):
     """A peer sent something the protocol does not allow.
 

@@ -15,18 +15,21 @@ signatures; a node that votes calls it once at start-up and stops if it raises.
 
 The calls go to the library underneath `nacl.bindings` with a null output: nothing is allocated for the opened
 message and a refusal costs no exception. `crypto_sign_open` is the only single verification that PyNaCl
-exposes; with a null output it is the detached verification over ``signature || message``.
+exposes; with a null output it is the detached verification over ``signature || message``. Libraries before 1.0.18
+write to that null: the process would be gone without a word. So the first verification looks at the library first, and
+opens a known signature into memory that is there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
 
+from nacl import __version__ as pynacl_version
 from nacl._sodium import ffi, lib  # type: ignore[import-not-found,unused-ignore]  # compiled, no stubs
 from nacl.bindings import crypto_sign, crypto_sign_seed_keypair  # importing this also initialises libsodium
 
-from .errors import LocalProtocolError
+from .errors import LocalProtocolError, UnfitLibrary
 
 SEED_BYTES: Final = 32
 """Length of the secret that a key is made from."""
@@ -35,8 +38,42 @@ PUBLIC_BYTES: Final = 32
 SIGNATURE_BYTES: Final = 64
 """Length of a signature: R (32 bytes) then S (32 bytes, little-endian)."""
 
-_open = lib.crypto_sign_open
 _NULL = ffi.NULL
+
+
+def _open_first(*arguments: Any) -> int:
+    """Look at the library, once, and open what it was called for with the library's own function from then on."""
+    global _open
+    if _open is _open_first:
+        check_library()
+        _open = lib.crypto_sign_open
+    return int(_open(*arguments))
+
+
+_open: Callable[..., int] = _open_first
+
+
+def check_library() -> None:
+    """Check that the loaded libsodium can verify at all; `verify` does it by itself before its first use.
+
+    Raises:
+        UnfitLibrary: it is older than 1.0.18, or does not open a known signature.
+    """
+    # PyNaCl tells no version of the library; the multiplication of scalars came with 1.0.18
+    if not (getattr(lib, "PYNACL_HAS_CRYPTO_CORE_ED25519", 0) and hasattr(lib, "crypto_core_ed25519_scalar_mul")):
+        raise UnfitLibrary(
+            f"PyNaCl {pynacl_version} brings a libsodium older than 1.0.18, or one without all of ed25519: verifying "
+            "with it is not safe. Install PyNaCl 1.5 or later from its own wheel (1.6.2 is what is tested)"
+        )
+    _, public, message, r, s, _ = ACCEPT_SET[0]
+    signed = bytes.fromhex(r + s) + message
+    opened, size = ffi.new("unsigned char[]", len(signed)), ffi.new("unsigned long long *")
+    answer = lib.crypto_sign_open(opened, size, signed, len(signed), bytes.fromhex(public))
+    if answer != 0 or bytes(ffi.buffer(opened, len(message))) != message or size[0] != len(message):
+        raise UnfitLibrary(
+            f"the libsodium of PyNaCl {pynacl_version} does not open a signature that is known to be right: install "
+            "PyNaCl from its own wheel, not built against another libsodium"
+        )
 
 
 class SigningKey:

@@ -24,10 +24,10 @@ from functools import cache
 from struct import Struct
 from typing import Any, NamedTuple, NoReturn
 
-import cbor2
 import msgspec
 from msgspec import inspect
 
+from . import cbor
 from .errors import RemoteProtocolError
 
 Read = Callable[[bytes, int], tuple[Any, int]]
@@ -95,7 +95,7 @@ def _reader(struct: inspect.Type) -> Reader:
 
 def _head(major: int, number: int) -> bytes:
     """Return the shortest head of a major type with a number: RFC 8949 3."""
-    head = cbor2.dumps(number)
+    head = cbor.dumps(number)
     return bytes([head[0] | major]) + head[1:]
 
 
@@ -103,17 +103,17 @@ def _head_of(struct: inspect.StructType) -> bytes:
     """Return what every encoding of a type begins with: the array's head and the kind."""
     tag = struct.tag
     head = _head(_ARRAY, len(struct.fields) + (tag is not None))
-    return head if tag is None else head + cbor2.dumps(tag)
+    return head if tag is None else head + cbor.dumps(tag)
 
 
 def _bounds(kind: inspect.Type) -> tuple[int, int]:
     match kind:
         case inspect.LiteralType((value,)):
-            return (len(cbor2.dumps(value)),) * 2
+            return (len(cbor.dumps(value)),) * 2
         case inspect.BoolType():
             return 1, 1
         case inspect.IntType(gt=None, lt=None, ge=int(low), le=int(high)) if 0 <= low <= high < 2**64:
-            return len(cbor2.dumps(low)), len(cbor2.dumps(high))
+            return len(cbor.dumps(low)), len(cbor.dumps(high))
         case inspect.EnumType():
             numbers = [member.value for member in kind.cls]
             if all(isinstance(number, int) and 0 < number < _IMMEDIATE for number in numbers):
@@ -211,7 +211,7 @@ class _Source:
         """Write the reading of a value whose type has bounds; return the expression of the value."""
         match kind:
             case inspect.LiteralType(values=(value,)):
-                self._fix(cbor2.dumps(value))
+                self._fix(cbor.dumps(value))
                 return repr(value)
             case inspect.BoolType():
                 name = self._name()

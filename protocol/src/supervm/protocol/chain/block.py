@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import cbor2
-
+from ..base import cbor
 from ..base.codec import Agreed, Hash, Signature, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import hash_block_body
@@ -52,7 +51,7 @@ class Block(Agreed, tag="fullblock", frozen=True):
         return self.header.hash
 
 
-_BLOCK_HEAD = b"\x86" + cbor2.dumps(Block.__struct_config__.tag) + b"\x01"
+_BLOCK_HEAD = b"\x86" + cbor.dumps(Block.__struct_config__.tag) + b"\x01"
 _SIGNATURE_HEAD = b"\x58\x40"
 
 

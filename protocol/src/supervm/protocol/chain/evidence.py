@@ -31,9 +31,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeAlias
 
-import cbor2
 import msgspec
 
+from ..base import cbor
 from ..base.codec import Agreed, Hash, Signature, Uint16, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_justification
@@ -180,7 +180,7 @@ def bad_batch(batch: Batch, position: int) -> BadBatch:
 def _head(kind: type[Agreed]) -> bytes:
     """Return the bytes that every encoded object of this kind begins with: array head and tag."""
     members = len(msgspec.structs.fields(kind)) + 1
-    return bytes([0x80 + members]) + cbor2.dumps(kind.__struct_config__.tag)
+    return bytes([0x80 + members]) + cbor.dumps(kind.__struct_config__.tag)
 
 
 _HEADS: tuple[tuple[bytes, type[DoubleVote] | type[BadJustification] | type[BadBatch]], ...] = tuple(

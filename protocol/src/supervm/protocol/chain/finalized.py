@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-import cbor2
 import msgspec
 
+from ..base import cbor
 from ..base.codec import Agreed, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import hash_block_body, hash_justification
@@ -50,7 +50,7 @@ class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
     finalization: Certificate
 
 
-_PREFIX_HEAD = b"\x85" + cbor2.dumps(FinalizedPrefix.__struct_config__.tag)
+_PREFIX_HEAD = b"\x85" + cbor.dumps(FinalizedPrefix.__struct_config__.tag)
 
 
 def decode_finalized(data: bytes, *, bytes_max: int = 4 << 20) -> FinalizedBlocks | FinalizedPrefix:

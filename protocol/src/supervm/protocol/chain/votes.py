@@ -12,10 +12,9 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Annotated, Literal
 
-import cbor2
 import msgspec
 
-from ..base import memory
+from ..base import cbor, memory
 from ..base.codec import Agreed, Hash, Signature, Uint, Uint8
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_vote
@@ -47,7 +46,7 @@ class VoteKind(IntEnum):
 @lru_cache(maxsize=STATEMENTS_REMEMBERED)
 def statement(chain_id: bytes, kind: VoteKind, epoch: int, number: int, digest: bytes) -> bytes:
     """Return the 32 bytes that a vote of this kind signs."""
-    return hash_vote(cbor2.dumps([1, chain_id, int(kind), epoch, number, digest]))
+    return hash_vote(cbor.dumps([1, chain_id, int(kind), epoch, number, digest]))
 
 
 class Vote(Agreed, tag="vote", frozen=True):

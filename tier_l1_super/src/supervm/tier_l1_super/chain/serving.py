@@ -13,11 +13,10 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
-import cbor2
-
 from supervm.common.contract.core import PeerDown
 from supervm.common.parts.costs import ACCOUNT, RECEIPT
 from supervm.common.parts.part import Part
+from supervm.protocol.base import cbor
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -49,7 +48,7 @@ PIECES_MAX = 8
 
 _Run = tuple[int, tuple[BlockHeader, ...], Certificate]
 """Height of the first header, headers up to a finalized one, and its finalization."""
-_CERTIFICATE_HEAD = b"\x87" + cbor2.dumps(Certificate.__struct_config__.tag)
+_CERTIFICATE_HEAD = b"\x87" + cbor.dumps(Certificate.__struct_config__.tag)
 
 
 class Serving(Part):
@@ -332,7 +331,7 @@ class Serving(Part):
             self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self._head.written)
 
     def receipt(self, now_us: int, peer: bytes, transaction_id: bytes) -> None:
-        """Answer with the receipt of a transaction and its proof, or with nothing known; nor beyond its share."""
+        """Answer with the receipt of a transaction and its proof, or with nothing known; beyond its share with nothing."""
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
         proof = None if self._certified is None else self._ledger.prove_receipt(transaction_id, self._certified)

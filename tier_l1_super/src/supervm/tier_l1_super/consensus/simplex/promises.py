@@ -19,9 +19,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-import cbor2
 import msgspec
 
+from supervm.protocol.base import cbor
 from supervm.protocol.base.codec import Agreed, Hash, Uint, Uint16, decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
@@ -139,7 +139,7 @@ _KINDS: tuple[type[Promise], ...] = (
     SpanPromise,
     LogFloor,
 )
-_KIND_OF_TAG = {cbor2.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
+_KIND_OF_TAG = {cbor.dumps(kind.__struct_config__.tag): kind for kind in _KINDS}
 
 
 def encode_promise(promise: Promise) -> bytes:
