@@ -41,6 +41,8 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("protocol/base/keys.py", "TypeError"): "what pickling asks for",
     ("protocol/base/reading.py", "TypeError"): "a type that cannot be read is declared: found while it is imported",
     ("protocol/base/reading.py", "IndexError"): "what reading past the end raises; `decode` names it",
+    ("protocol/base/writing.py", "TypeError"): "a type that cannot be written is declared; `encode` takes another way",
+    ("protocol/base/writing.py", "OverflowError"): "a number that no head holds; `encode` takes another way",
     ("sim/exact/queue.py", "IndexError"): "what taking from an empty collection raises",
 }
 """(file, error of Python's own) that our code raises, and why it is none of ours.

@@ -60,6 +60,39 @@ def test_the_queue_is_a_stable_priority_queue(script: list[int | None]) -> None:
     assert [queue.pop() for _ in range(len(queue))] == [heapq.heappop(model) for _ in range(len(model))]
 
 
+AHEAD = st.one_of(st.integers(0, 3), st.integers(0, 5_000))
+
+
+@given(st.lists(st.tuples(st.lists(AHEAD, max_size=4), AHEAD, st.integers(0, 6)), max_size=40))
+def test_the_queue_gives_what_is_due_while_more_is_asked_for(script: list[tuple[list[int], int, int]]) -> None:
+    """As a world runs it: spans of time, items that ask for others when they come, and runs that stop half-way."""
+    queue: BucketQueue[tuple[int, int]] = BucketQueue()
+    model: list[tuple[int, int, int]] = []
+    count = 0
+
+    def ask(ahead: int, more: int) -> None:
+        nonlocal count
+        count += 1
+        queue.push(queue.now_us + ahead, (count, more))
+        heapq.heappush(model, (queue.now_us + ahead, count, more))
+
+    for aheads, span_us, most in script:
+        for ahead in aheads:
+            ask(ahead, ahead)
+        end_us = queue.now_us + span_us
+        for taken, (number, more) in enumerate(queue.due(end_us)):
+            assert (queue.now_us, number, more) == heapq.heappop(model)
+            assert len(queue) == len(model)
+            if more:
+                ask(more // 2, more // 3)
+            if taken == most:
+                break
+        else:
+            assert not model or model[0][0] > end_us
+            queue.advance(end_us)
+        assert queue.next_us() == (model[0][0] if model else None)
+
+
 def test_the_queue_refuses_the_past() -> None:
     """Neither an item nor the time itself goes back, and time does not pass over an item."""
     queue: BucketQueue[str] = BucketQueue()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
@@ -23,12 +24,14 @@ from supervm.sim.exact import (
     Delivered,
     Deployment,
     Event,
+    HostStarted,
     HostStopped,
     LinkDown,
     LinkUp,
     Persisted,
     Rules,
     Sent,
+    Stepped,
     lan,
 )
 
@@ -163,6 +166,21 @@ def test_nothing_leaves_before_its_write_is_durable() -> None:
     load(net)
     whole(net, 20)
     assert len(sent) == 4
+
+
+def test_an_observer_hears_the_kinds_that_it_asked_for() -> None:
+    """All that happens, or some kinds of it; steps after which nothing is to be done only if they are wanted."""
+    net = Deployment(keep_events=False)
+    heard: list[list[Any]] = [[], [], []]
+    net.world.observe(heard[0].append)
+    net.world.observe(heard[1].append, Persisted, Stepped)
+    net.world.observe(heard[2].append, Stepped, idle_steps=False)
+    net.start()
+    net.world.run(2_000_000)
+    assert {type(event) for event in heard[0]} >= {Delivered, HostStarted, LinkUp, Persisted, Sent, Stepped}
+    assert heard[1] == [event for event in heard[0] if type(event) in (Persisted, Stepped)]
+    assert heard[2] == [event for event in heard[1] if type(event) is Stepped and event.effects]
+    assert len(heard[2]) < len(heard[1])
 
 
 def test_a_full_disk_stops_the_host_and_only_the_host() -> None:

@@ -58,5 +58,6 @@ class Ground:
 
     def broadcast(self, message: Message, after: int = 0) -> None:
         """Send to every other validator of the epoch that is connected, once the write `after` (0: none) is durable."""
+        send = self.outbox.send
         for peer in self.others():
-            self.outbox.send(peer, message, after=after)
+            send(peer, message, after=after)

@@ -251,7 +251,7 @@ class ValidatorNode(Shell):
             return self.links.deadline_us
         if self._listening.is_on:  # the parts have their turn when it is over
             return earliest(self.links.deadline_us, self._listening.deadline_us)
-        return super().deadline_us
+        return self.first_deadline_us()
 
     def handle(self, now_us: int, event: Input) -> None:
         """Hand an input to whom it concerns; while the state is being swapped nothing but links and commands go on."""
@@ -260,7 +260,7 @@ class ValidatorNode(Shell):
             if adopted is not None:
                 self.advance.certified(now_us, adopted)
             return
-        super().handle(now_us, event)
+        Shell.handle(self, now_us, event)  # not super(): this is on the path of every message
         if not self._swap.is_under_way and not self._listening.is_on:
             self.consensus.look_again(now_us)
 
@@ -275,7 +275,7 @@ class ValidatorNode(Shell):
     def take(self, now_us: int, peer: bytes, message: Message) -> None:
         """Give a message to the parts that take its kind; while the node listens, to whom listens."""
         if not self._listening.is_on:
-            super().take(now_us, peer, message)
+            Shell.take(self, now_us, peer, message)
             return
         self._listening.hear(message)
         if isinstance(message, Heartbeat):

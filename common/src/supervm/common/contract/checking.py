@@ -53,9 +53,11 @@ def check_records(records: Iterable[Record], tables: Mapping[str, AnyTable], *, 
         LocalProtocolError: one does not fit; nothing of the list may be written then.
     """
     for record in records:
+        if type(record) is Put:  # nearly all of them
+            table = tables.get(record.table) or declared(tables, record.table)
+            table.check_row(record.row)
+            continue
         match record:
-            case Put(name, row):
-                declared(tables, name).check_row(row)
             case Delete(name, key):
                 declared(tables, name).check_key(key)
             case DeleteBelow(name, bound):

@@ -50,7 +50,7 @@ class Tick(msgspec.Struct, frozen=True):
     """The core's deadline has passed."""
 
 
-class Received(msgspec.Struct, frozen=True):
+class Received(msgspec.Struct, frozen=True, gc=False):
     """A message from an authenticated peer that is up."""
 
     peer: bytes
@@ -154,7 +154,7 @@ Input = Started | Tick | Received | PeerUp | PeerMoved | PeerDown | DialFailed |
 # --- effects --------------------------------------------------------------------------------------------------------
 
 
-class Send(msgspec.Struct, frozen=True):
+class Send(msgspec.Struct, frozen=True, gc=False):
     """Send a message to a peer that is up; to one that is not, it is dropped."""
 
     peer: bytes
@@ -323,6 +323,8 @@ class Outbox:
     def drain(self) -> list[Effect]:
         """Return the step's effects, the write first, and start anew."""
         effects = self._effects
+        if not effects and not self._persist_token:
+            return []
         if self._persist_token:
             effects.insert(0, Persist(self._persist_token, tuple(self._records)))
             self._records = []

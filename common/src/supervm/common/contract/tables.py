@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Generic, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -75,7 +76,7 @@ class Table(Generic[RowT]):
             field of the key comes after one that is not, or it may be None.
     """
 
-    __slots__ = ("_has_text", "_integers", "_types", "_width", "columns", "key", "name", "row", "value")
+    __slots__ = ("_bounded", "_get_key", "_types", "_width", "columns", "key", "name", "row", "value")
 
     def __init__(self, name: str, row: type[RowT]) -> None:
         self.name = name
@@ -83,10 +84,11 @@ class Table(Generic[RowT]):
         self.key, self.value = _columns(name, row)
         self.columns = self.key + self.value
         self._width = len(self.key)
+        self._get_key = attrgetter(*(column.name for column in self.key))
         choices = [(_TYPES[column.kind], NoneType)[: 1 + column.nullable] for column in self.columns]
         self._types = frozenset(product(*choices))  # what a row may consist of
-        self._integers = [place for place, column in enumerate(self.columns) if column.kind == "int"]
-        self._has_text = any(column.kind == "text" for column in self.columns)
+        # columns whose values can be wrong although their type is not; bytes never are
+        self._bounded = tuple(index for index, column in enumerate(self.columns) if column.kind != "bytes")
 
     # --- records ------------------------------------------------------------------------------------------------------
 
@@ -134,7 +136,8 @@ class Table(Generic[RowT]):
 
     def key_of(self, row: msgspec.Struct) -> Key:
         """Return the key of one of this table's rows."""
-        return msgspec.structs.astuple(row)[: self._width]
+        key: Key = self._get_key(row)
+        return key if self._width > 1 else (key,)  # type: ignore[return-value]  # of one column it is the bare value
 
     def load(self, columns: Sequence[Any]) -> RowT:
         """Return the row of what a database has in its columns.
@@ -169,16 +172,15 @@ class Table(Generic[RowT]):
         """
         if type(row) is not self.row:
             raise LocalProtocolError(f"table {self.name!r} holds {self.row.__name__}, not {type(row).__name__}")
-        columns = msgspec.structs.astuple(row)
-        if not self._has_text and tuple(map(type, columns)) in self._types:  # most rows: one look at all of their types
-            for place in self._integers:
-                if not INT_MIN <= (columns[place] or 0) <= INT_MAX:
-                    break
-            else:
-                return
-        for column, item in zip(self.columns, columns, strict=True):
-            if type(item) is not bytes or column.kind != "bytes":
-                self._check(column, item)
+        values = msgspec.structs.astuple(row)
+        if tuple(map(type, values)) in self._types:  # nearly every row, so one look instead of one per column
+            for index in self._bounded:
+                item = values[index]
+                if type(item) is not int or not INT_MIN <= item <= INT_MAX:
+                    self._check(self.columns[index], item)
+            return
+        for column, item in zip(self.columns, values, strict=True):
+            self._check(column, item)
 
     def _check(self, column: Column, item: object) -> None:
         if item is None and column.nullable:

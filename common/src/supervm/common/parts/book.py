@@ -70,15 +70,16 @@ class Book:
         self._up = up
         self._targets = [_Target(address, node_id) for node_id, address in targets]
         self._wanted: dict[bytes, _Target] = {}
-        self._changed = True
+        self.changed = True
+        """Whether `deadline_us` may be another than the last time."""
         self._dial_at_us: int | None = None  # the earliest of the targets', if they have not changed
         self._duplicate_at_us: int | None = None  # when another node with our key was last noticed
 
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        if self._changed:
-            self._changed = False
+        if self.changed:
+            self.changed = False
             dials = [target.dial_at_us for target in self._targets if target.dial_at_us is not None]
             self._dial_at_us = min(dials, default=None)
         return self._dial_at_us
@@ -98,18 +99,18 @@ class Book:
             target.address, target.backoff_us = address, BACKOFF_US_MIN
             if target.peer is None:
                 target.dial_at_us = 0
-        self._changed = True
+        self.changed = True
 
     def unwant(self, node_id: bytes) -> None:
         """Dial a node no more unless it was among the first targets; a link that is up stays until it ends."""
         target = self._wanted.pop(node_id, None)
         if target is not None:
             self._targets = [other for other in self._targets if other is not target]
-            self._changed = True
+            self.changed = True
 
     def tick(self, now_us: int) -> None:
         """Dial who is due."""
-        self._changed = True
+        self.changed = True
         for target in self._targets:
             if target.dial_at_us is not None and target.dial_at_us <= now_us:
                 expected = target.node_id or target.known
@@ -130,7 +131,7 @@ class Book:
 
     def _answered(self, peer: bytes, address: str | None) -> list[_Target]:
         """Note, and return, the targets that a peer answers."""
-        self._changed = True
+        self.changed = True
         found = [
             target
             for target in self._targets
@@ -153,7 +154,7 @@ class Book:
 
     def dial_failed(self, now_us: int, event: DialFailed) -> None:
         """Plan the next try with back-off and jitter; none is needed where a peer answered that is up already."""
-        self._changed = True
+        self.changed = True
         for target in self._targets:
             if target.address == event.address and target.peer is None:
                 target.clock = event.reason if event.code == "clock" else ""
@@ -177,7 +178,7 @@ class Book:
             self._outbox.publish(NodeKeyInUse(encode_node_id(peer), target.duplicates, DUPLICATE_TEXT))
 
     def _retry(self, target: _Target, now_us: int) -> None:
-        self._changed = True
+        self.changed = True
         target.dial_at_us = now_us + target.backoff_us // 2 + self._rng.randrange(target.backoff_us // 2 + 1)
         most_us = BACKOFF_US_MAX_DUPLICATE if target.duplicates >= DUPLICATES_NAMED else BACKOFF_US_MAX
         target.backoff_us = min(target.backoff_us * (4 if target.duplicates > 1 else 2), most_us)

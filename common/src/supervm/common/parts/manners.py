@@ -142,7 +142,8 @@ class Manners:
         self._gone: OrderedDict[bytes, _Peer] = OrderedDict()  # who comes back owes what it owed
         self._together: dict[Rank, Bucket] = {}
         self._count = dict.fromkeys(Rank, 0)
-        self._waiting: dict[bytes, None] = {}  # peers with open questions
+        self.waiting: dict[bytes, None] = {}
+        """Peers with open questions."""
         self._records: OrderedDict[bytes | str, _Record] = OrderedDict()
         self._reported: OrderedDict[tuple[bytes, str], tuple[int, int]] = OrderedDict()  # when, and how many since
         self.bans = 0
@@ -245,7 +246,7 @@ class Manners:
         if cost.cost_class == "history" and known.rank is not Rank.STRANGER:
             if known.open or bucket.is_short(now_us):
                 known.open[type(message)] = message
-                self._waiting[peer] = None
+                self.waiting[peer] = None
                 if not known.buckets["link"].charge(now_us, self._costs[Heartbeat].message):
                     self._hold(now_us, peer, known)
                 return False
@@ -260,21 +261,21 @@ class Manners:
     def deadline_us(self) -> int | None:
         """When an open question can be paid for."""
         return min(
-            (known.buckets["history"].ready_us(0) for peer in self._waiting if (known := self._peers.get(peer))),
+            (known.buckets["history"].ready_us(0) for peer in self.waiting if (known := self._peers.get(peer))),
             default=None,
         )
 
     def due(self, now_us: int) -> list[tuple[bytes, AnyMessage]]:
         """Return the open questions that can be paid for now, one of each peer, and charge them."""
         found = []
-        for peer in list(self._waiting):
+        for peer in list(self.waiting):
             known = self._peers.get(peer)
             if known is not None and known.open and not known.buckets["history"].is_short(now_us):
                 message = known.open.pop(next(iter(known.open)))
                 known.buckets["history"].charge(now_us, self._costs[type(message)].of(message))
                 found.append((peer, message))
             if known is None or not known.open:
-                del self._waiting[peer]
+                del self.waiting[peer]
         return found
 
     def spend(self, now_us: int, peer: bytes, cost_class: CostClass, units: int) -> None:

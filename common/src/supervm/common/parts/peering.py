@@ -85,6 +85,8 @@ class Peering:
         self._outbox = outbox
         self._rhythms: dict[int, _Rhythm] = {}
         self._rhythm_of: dict[bytes, _Rhythm] = {}
+        self._moved = True  # whether a beat or a silence is due at another time than when `_first_us` was computed
+        self._first_us: int | None = None
         self._counter = 0
         self.up: dict[bytes, PeerInfo] = {}
         """Peers that are up, in the order they came."""
@@ -100,10 +102,13 @@ class Peering:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        first_us = self.book.deadline_us
-        for rhythm in self._rhythms.values():
-            first_us = earliest(first_us, rhythm.beat_at_us, rhythm.silence_at_us)
-        return first_us
+        if self._moved or self.book.changed:  # computed when it changes: drivers ask after every input
+            self._moved = False
+            first_us = self.book.deadline_us
+            for rhythm in self._rhythms.values():
+                first_us = earliest(first_us, rhythm.beat_at_us, rhythm.silence_at_us)
+            self._first_us = first_us
+        return self._first_us
 
     def want(self, node_id: bytes, address: str) -> None:
         """Stay connected to a node, too; see `Book.want`."""
@@ -118,6 +123,7 @@ class Peering:
         due_us = self.deadline_us
         if due_us is None or due_us > now_us:
             return
+        self._moved = True
         self.book.tick(now_us)
         for rhythm in self._rhythms.values():
             if rhythm.beat_at_us <= now_us:
@@ -184,6 +190,7 @@ class Peering:
 
     def _pace(self, now_us: int, peer: bytes, heartbeat_us: int) -> None:
         """Greet a peer, just heard, at this pace from now on."""
+        self._moved = True
         known = self._rhythm_of.get(peer)
         if known is not None and known.heartbeat_us != heartbeat_us:
             self._leave(peer)
@@ -196,6 +203,7 @@ class Peering:
         rhythm.heard_us[peer] = now_us
 
     def _leave(self, peer: bytes) -> None:
+        self._moved = True
         rhythm = self._rhythm_of.pop(peer, None)
         if rhythm is not None:
             del rhythm.heard_us[peer]

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MethodType
 from typing import Any, ClassVar
 
 import msgspec
@@ -128,7 +129,8 @@ class Questions(Part):
     @property
     def deadline_us(self) -> int | None:
         """When the first of them can be paid for."""
-        return self._shell.manners.deadline_us
+        manners = self._shell.manners
+        return manners.deadline_us if manners.waiting else None
 
     def tick(self, now_us: int) -> None:
         """Take those that can be paid for now."""
@@ -258,7 +260,7 @@ class Shell:
             for request in part.answers:
                 if self._answerers.setdefault(request, part) is not part:
                     raise LocalProtocolError(f"two parts answer {request.__name__}")
-        self._deadlines = [part for part in self.parts if type(part).deadline_us is not Part.deadline_us]
+        self._deadlines = _getters(self.parts)
         self._started = self._hooks("started")
         self._ticks = self._hooks("tick")
         self._ups = self._hooks("peer_up")
@@ -276,11 +278,15 @@ class Shell:
     @property
     def deadline_us(self) -> int | None:
         """When the node wants a `Tick`."""
+        return self.first_deadline_us()
+
+    def first_deadline_us(self) -> int | None:
+        """Return the earliest deadline of the parts; a node may have others in `deadline_us`."""
         first_us: int | None = None
         if self._halted:
             return None
-        for part in self._deadlines:
-            at_us = part.deadline_us
+        for deadline_us in self._deadlines:
+            at_us = deadline_us()
             if at_us is not None and (first_us is None or at_us < first_us):
                 first_us = at_us
         return first_us
@@ -301,11 +307,13 @@ class Shell:
 
     def handle(self, now_us: int, event: Input) -> None:
         """Hand an input to whom it concerns."""
+        if type(event) is Received:  # nearly always
+            peer, message = event.peer, event.message
+            self.peering.heard(now_us, peer)
+            if self.manners.admit(now_us, peer, message):
+                self.take(now_us, peer, message)
+            return
         match event:
-            case Received(peer, message):
-                self.peering.heard(now_us, peer)
-                if self.manners.admit(now_us, peer, message):
-                    self.take(now_us, peer, message)
             case WorkDone(token, result):
                 for work_done in self._works:
                     if work_done(now_us, token, result):
@@ -398,6 +406,15 @@ class Shell:
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""
         return [text for part in self.parts for text in part.problems(now_us)]
+
+
+def _getters(parts: Iterable[Part]) -> list[Callable[[], int | None]]:
+    """Return what asks each of those parts that have a deadline for it.
+
+    Drivers ask after every input. A property that is called like a method costs half of one that is read.
+    """
+    kinds = [(part, type(part).deadline_us) for part in parts]
+    return [MethodType(kind.fget, part) for part, kind in kinds if kind is not Part.deadline_us]  # type: ignore[attr-defined]
 
 
 def wire_of(core: Core) -> Wire:

@@ -151,9 +151,11 @@ class MemoryStore:
 
     def _apply_tables(self, records: Sequence[Record]) -> None:
         for record in records:
+            if type(record) is Put:  # nearly all of them
+                name, row = record.table, record.row
+                self._tables[name].put(self._declared[name].key_of(row), row)
+                continue
             match record:
-                case Put(name, row):
-                    self._tables[name].put(self._declared[name].key_of(row), row)
                 case Delete(name, key):
                     self._tables[name].delete(key)
                 case DeleteBelow(name, bound):
@@ -163,7 +165,8 @@ class MemoryStore:
 
     def _apply_log(self, records: Sequence[Record]) -> None:
         for record in records:
-            if isinstance(record, Append):
-                self._log.append(record.payload)
-            elif isinstance(record, Prune):
-                self._log = list(record.keep)
+            kind = type(record)
+            if kind is Append:
+                self._log.append(record.payload)  # type: ignore[union-attr]
+            elif kind is Prune:
+                self._log = list(record.keep)  # type: ignore[union-attr]

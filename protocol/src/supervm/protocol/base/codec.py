@@ -21,6 +21,7 @@ import msgspec
 from . import cbor, memory
 from .errors import RemoteProtocolError
 from .reading import reader_of
+from .writing import STRANGE, write
 
 INT_MAX = 2**63 - 1
 """Largest integer in any agreed object; also the most money there can be (economics.md)."""
@@ -64,7 +65,10 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 def _write(value: msgspec.Struct) -> bytes:
-    return cbor.dumps(msgspec.to_builtins(value, builtin_types=_PASS_THROUGH))
+    try:
+        return write(value)
+    except STRANGE:  # no value that could be read back: the general writer decides
+        return cbor.dumps(msgspec.to_builtins(value, builtin_types=_PASS_THROUGH))
 
 
 def decode(kind: type[T], data: bytes, *, bytes_max: int = 4 << 20) -> T:

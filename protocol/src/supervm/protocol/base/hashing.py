@@ -16,7 +16,8 @@ HASH_BYTES = 32
 """Length of every digest in the protocol."""
 
 HASHES_REMEMBERED = 4_096
-"""Headers of each kind whose hash is remembered: a node asks for the same few again and again."""
+"""Headers of each kind whose hash is remembered: a node asks for the same few again and again. To find it Python hashes
+the header; its class has `cache_hash`, so that this is done once for each object, too."""
 
 ZERO_HASH = bytes(HASH_BYTES)
 """32 zero bytes: an empty tree, the head of an account that never sent, the parent of nothing."""

@@ -29,7 +29,7 @@ hash_edge_of = hasher(b"svm.edgeof")
 hash_miner_signature = hasher(b"svm.minersig")
 
 
-class BatchHeader(Agreed, tag="batch", frozen=True):
+class BatchHeader(Agreed, tag="batch", frozen=True, cache_hash=True):
     """What is voted on; its hash is the batch's digest.
 
     Attributes:

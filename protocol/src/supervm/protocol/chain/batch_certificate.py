@@ -92,7 +92,7 @@ class VoteGroup(Agreed, tag="bvotes", frozen=True):
     signatures: Signatures
 
 
-class BatchCertificate(Agreed, tag="bcert", frozen=True):
+class BatchCertificate(Agreed, tag="bcert", frozen=True, cache_hash=True):
     """Votes of quorum weight on one batch: in a block it is the reference to the batch.
 
     Attributes:

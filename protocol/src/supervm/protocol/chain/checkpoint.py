@@ -17,7 +17,7 @@ from .validators import ValidatorSet
 from .votes import Certificate, Signatures, Verify, VoteKind, check_certificate
 
 
-class CheckpointHeader(Agreed, tag="ckpt", frozen=True):
+class CheckpointHeader(Agreed, tag="ckpt", frozen=True, cache_hash=True):
     """The signed summary of the chain at `height`.
 
     Attributes:

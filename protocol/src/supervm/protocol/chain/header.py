@@ -43,7 +43,7 @@ class CheckpointRef(Agreed, tag="ckptref", frozen=True):
     hash: Hash
 
 
-class BlockHeader(Agreed, tag="block", frozen=True):
+class BlockHeader(Agreed, tag="block", frozen=True, cache_hash=True):
     """The part of a block that is hashed and voted on.
 
     Attributes:

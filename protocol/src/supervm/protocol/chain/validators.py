@@ -82,10 +82,16 @@ class ValidatorSet:
     def __len__(self) -> int:
         return len(self.members)
 
+    def __eq__(self, other: object) -> bool:
+        """Return whether it is the same set: what is remembered of a set holds for every copy of it."""
+        return self is other or (isinstance(other, ValidatorSet) and self.hash == other.hash)
+
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
     def weight_of(self, indices: Iterable[int]) -> int:
         """Return the summed weight of distinct, valid `indices`."""
-        weights = self.weights
-        return sum(weights[index] for index in indices)
+        return sum(map(self.weights.__getitem__, indices))
 
 
 def canonical_members(members: Iterable[Validator], present: ValidatorSet) -> tuple[Validator, ...]:

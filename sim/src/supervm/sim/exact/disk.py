@@ -117,9 +117,10 @@ class VirtualDisk(MemoryStore):
     def _apply_log(self, records: Sequence[Record]) -> None:
         before = len(self._log)
         super()._apply_log(records)
-        if any(isinstance(record, Prune) and record.begin for record in records):
-            self.log_lost = self.tables_old = False
-        if any(isinstance(record, Prune) for record in records):
+        prunes = [record for record in records if type(record) is Prune]
+        if prunes:
+            if any(record.begin for record in prunes):
+                self.log_lost = self.tables_old = False
             self._ends = [len(self._log)] if self._log else []
         elif len(self._log) > before:
             self._ends.append(len(self._log))

@@ -195,19 +195,24 @@ class Driver:
 
     def _hand_over(self, lane: Lane, parcel: Parcel) -> None:
         dst = lane.dst
-        try:
-            message = parcel.decoded()
-        except RemoteProtocolError as error:
-            self._links.end(lane.back, f"{error.code}: {error.reason}")
-            return
+        message = parcel.read
+        if message is None:
+            try:
+                message = parcel.decoded()
+            except RemoteProtocolError as error:
+                self._links.end(lane.back, f"{error.code}: {error.reason}")
+                return
         if type(message) is Goodbye and message.code == MOVED:
             self._links.moves.goodbye(lane)
             return
         src, now_us = lane.src, self._queue.now_us
         self.delivered += 1
         self.trace.update(_pack(now_us, src.index, dst.index, parcel.digest))
-        if self._watchers.any:
-            self._watchers.tell(Delivered(now_us, src, dst, message, parcel.frame))
+        watching = self._watchers.delivered
+        if watching:
+            event = Delivered(now_us, src, dst, message, parcel.frame)
+            for callback in watching:
+                callback(event)
         if self._cpu is None:
             self._step(dst, Received(src.node_id, message))
         else:
@@ -228,13 +233,15 @@ class Driver:
         core = host.core
         if core is None:
             return
-        now_us = self._queue.now_us
-        local_us = now_us if host.clock is None else host.clock.local_us(now_us)
+        now_us, clock, cpu = self._queue.now_us, host.clock, self._cpu
+        local_us = now_us if clock is None else clock.local_us(now_us)
         before = self._verify.calls
         effects = core.step(local_us, event)
-        if self._watchers.any:
-            self._watchers.tell(Stepped(now_us, host, local_us, event, effects, self._verify.calls - before))
-        cpu = self._cpu
+        watching = self._watchers.stepped if effects else self._watchers.idled
+        if watching:
+            stepped = Stepped(now_us, host, local_us, event, effects, self._verify.calls - before)
+            for callback in watching:
+                callback(stepped)
         if cpu is not None:
             host.busy_us = now_us + cpu.step_us + cpu.verify_us * (self._verify.calls - before)
             if effects and host.busy_us > now_us:
@@ -248,7 +255,7 @@ class Driver:
         deadline_us = core.deadline_us
         if deadline_us is None:
             host.tick_at_us = None
-        elif host.clock is not None or host.tick_at_us is None or deadline_us < host.tick_at_us:
+        elif clock is not None or host.tick_at_us is None or deadline_us < host.tick_at_us:
             self._wake_at(host, deadline_us)
 
     def _tick(self, host: Host) -> None:
@@ -342,8 +349,11 @@ class Driver:
             return
         if host.traps and self.power.trapped(host, "before-send"):
             return
-        if self._watchers.any:
-            self._watchers.tell(Sent(self._queue.now_us, host, lane.dst, message, parcel.frame))
+        watching = self._watchers.sent
+        if watching:
+            event = Sent(self._queue.now_us, host, lane.dst, message, parcel.frame)
+            for callback in watching:
+                callback(event)
         if not self._network.carry(lane, parcel) and not parcel.droppable:
             self._links.give_up(lane, "slow: too many bytes wait for the peer to read")
         if host.traps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any, get_args
 
 import msgspec
 
@@ -14,7 +15,7 @@ from supervm.protocol.wire.messages import AnyMessage
 from .host import Host
 
 
-class Stepped(msgspec.Struct, frozen=True):
+class Stepped(msgspec.Struct, frozen=True, gc=False):
     """A core took one input; the effects are not carried out yet. `checks`: signatures that it checked meanwhile."""
 
     at_us: int
@@ -25,7 +26,7 @@ class Stepped(msgspec.Struct, frozen=True):
     checks: int = 0
 
 
-class Sent(msgspec.Struct, frozen=True):
+class Sent(msgspec.Struct, frozen=True, gc=False):
     """A message has left a host: whatever happens next, it may be seen by anybody."""
 
     at_us: int
@@ -35,7 +36,7 @@ class Sent(msgspec.Struct, frozen=True):
     frame: bytes
 
 
-class Delivered(msgspec.Struct, frozen=True):
+class Delivered(msgspec.Struct, frozen=True, gc=False):
     """A message is about to be given to the receiver's core."""
 
     at_us: int
@@ -93,20 +94,37 @@ Event = Stepped | Sent | Delivered | Persisted | HostStarted | HostStopped | Lin
 class Watchers:
     """Who is told what happens.
 
+    Who makes an event looks first whether anybody wants it: most events of a run are of the kinds below, and many
+    of those interest nobody.
+
     Attributes:
-        any: whether there is anybody; who makes an event often asks first.
+        sent: who is told every `Sent`.
+        delivered: who is told every `Delivered`.
+        stepped: who is told every `Stepped` with effects.
+        idled: who is told every `Stepped` without any.
+        persisted: who is told every `Persisted`.
     """
 
-    def __init__(self) -> None:
-        self.any = False
-        self._callbacks: list[Callable[[Event], None]] = []
+    __slots__ = ("_told", "delivered", "idled", "persisted", "sent", "stepped")
 
-    def add(self, callback: Callable[[Event], None]) -> None:
-        """Have `callback` told everything from now on."""
-        self._callbacks.append(callback)
-        self.any = True
+    def __init__(self) -> None:
+        self.sent: tuple[Callable[[Any], None], ...] = ()
+        self.delivered: tuple[Callable[[Any], None], ...] = ()
+        self.stepped: tuple[Callable[[Any], None], ...] = ()
+        self.idled: tuple[Callable[[Any], None], ...] = ()
+        self.persisted: tuple[Callable[[Any], None], ...] = ()
+        self._told: dict[type[Event], tuple[Callable[[Any], None], ...]] = {}
+
+    def add(self, callback: Callable[[Any], None], kinds: Sequence[type[Event]], *, idle_steps: bool) -> None:
+        """Have `callback` told every event of these kinds from now on; see `ExactWorld.observe`."""
+        for kind in kinds or get_args(Event):
+            self._told[kind] = (*self._told.get(kind, ()), callback)
+            if kind is Stepped and idle_steps:
+                self.idled = (*self.idled, callback)
+        self.sent, self.delivered = self._told.get(Sent, ()), self._told.get(Delivered, ())
+        self.stepped, self.persisted = self._told.get(Stepped, ()), self._told.get(Persisted, ())
 
     def tell(self, event: Event) -> None:
-        """Tell everybody."""
-        for callback in self._callbacks:
+        """Tell everybody who wants an event of its kind, which need not be one of those above."""
+        for callback in self._told.get(type(event), ()):
             callback(event)

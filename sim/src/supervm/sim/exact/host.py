@@ -26,13 +26,22 @@ FRAME_OVERHEAD_BYTES = 60
 DELIVER, LATE, INPUT, TICK, WRITTEN, WAKE, EFFECTS, SHARE, CALL = range(9)
 """First field of a queue item, a flat tuple: (DELIVER or LATE, lane, parcel), (INPUT, host, life, input),
 (TICK, host, life, deadline), (WRITTEN or WAKE, host, life), (EFFECTS, host, life, effects), (SHARE, generation),
-(CALL, function)."""
+(CALL, function). The first two are the lowest, because the world's loop asks for them first, at once."""
 
 
 class Parcel:
-    """One message on its way: encoded once for all its receivers, and decoded once, by the first that gets it."""
+    """One message on its way: encoded once for all its receivers, and decoded once, by the first that gets it.
 
-    __slots__ = ("_decode", "_decoded", "digest", "droppable", "frame", "message", "size_bytes")
+    Attributes:
+        message: what the sender's core said.
+        frame: its bytes.
+        size_bytes: on the wire.
+        digest: of the frame.
+        droppable: whether it may be lost when too much waits.
+        read: what receivers read; None: nobody has done so yet (`decoded`).
+    """
+
+    __slots__ = ("_decode", "digest", "droppable", "frame", "message", "read", "size_bytes")
 
     def __init__(self, message: Message, frame: bytes, wire: Wire) -> None:
         self.message = message
@@ -41,17 +50,16 @@ class Parcel:
         self.digest = blake2b(frame, digest_size=16).digest()
         self.droppable = type(message) in wire.droppable
         self._decode = wire.decode  # the sender's, since a lane carries only what both its ends know
-        self._decoded: AnyMessage | None = None
+        self.read: AnyMessage | None = None
 
     def decoded(self) -> AnyMessage:
-        """Return what a receiver reads; messages are frozen, so all may read the same object.
+        """Read the frame; messages are frozen, so all receivers may have the same object.
 
         Raises:
             RemoteProtocolError: no receiver can read it.
         """
-        if self._decoded is None:
-            self._decoded = self._decode(self.frame)
-        return self._decoded
+        self.read = self._decode(self.frame)
+        return self.read
 
 
 class Lane:

@@ -100,8 +100,7 @@ class Power:
             host.clock.new_life()
         host.core = host.build(host.disk)
         host.wire = wire_of(host.core)
-        if self._watchers.any:
-            self._watchers.tell(HostStarted(self._queue.now_us, host))
+        self._watchers.tell(HostStarted(self._queue.now_us, host))
         self._take(host, Started())
 
     def crash(self, host: Host, reason: str, *, silent_us: int | None = None) -> None:
@@ -129,7 +128,7 @@ class Power:
 
     def tell_durable(self, host: Host, done: Sequence[tuple[int, Sequence[Record]]]) -> None:
         """Tell observers of writes that are durable from now on: (token, records)."""
-        if self._watchers.any:
+        if self._watchers.persisted:
             for token, records in done:
                 self._watchers.tell(Persisted(self._queue.now_us, host, token, records))
 
@@ -147,8 +146,7 @@ class Power:
             outcome = self._choices.fault("crash-write", host.name, self._queue.now_us, _draw_crash)
         self.tell_durable(host, host.disk.lose_power(outcome))
         self._links.host_off(host, reason, silent_us=silent_us)
-        if self._watchers.any:
-            self._watchers.tell(HostStopped(self._queue.now_us, host, reason, crashed))
+        self._watchers.tell(HostStopped(self._queue.now_us, host, reason, crashed))
 
     # --- traps --------------------------------------------------------------------------------------------------------
 

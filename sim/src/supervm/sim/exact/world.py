@@ -36,7 +36,7 @@ from .disk import DiskProfile, VirtualDisk
 from .driver import Cpu, Driver
 from .events import Event, Watchers
 from .geography import Geography, Place, lan
-from .host import CALL, DELIVER, LATE, Host, Lane
+from .host import CALL, LATE, Host, Lane
 from .links import Links
 from .network import DEAD_AFTER_US, FAIR_FROM_BYTES, Network
 from .queue import BucketQueue
@@ -161,9 +161,15 @@ class ExactWorld:
             raise SimulationError(f"no host has the node id {node_id.hex()}")
         return host
 
-    def observe(self, callback: Callable[[Event], None]) -> None:
-        """Have `callback` told everything from now on, as it happens; it must not change the world."""
-        self._watchers.add(callback)
+    def observe(self, callback: Callable[[Any], None], *kinds: type[Event], idle_steps: bool = True) -> None:
+        """Have `callback` told what happens from now on, as it happens; it must not change the world.
+
+        Args:
+            callback: told each event.
+            kinds: of events; none: all of them.
+            idle_steps: also steps after which a core wants nothing done.
+        """
+        self._watchers.add(callback, kinds, idle_steps=idle_steps)
 
     # --- hosts --------------------------------------------------------------------------------------------------------
 
@@ -352,11 +358,11 @@ class ExactWorld:
                 if until is not None and until():
                     return True
                 for item in queue.due(end_us):
-                    self.events += 1
-                    if not self.events % COLLECT_EVERY:
+                    self.events = events = self.events + 1
+                    if not events % COLLECT_EVERY:
                         gc.collect()
                     kind = item[0]
-                    if kind in (DELIVER, LATE):
+                    if kind <= LATE:  # DELIVER or LATE
                         deliver(kind, item[1], item[2])
                     elif kind == CALL:
                         item[1]()

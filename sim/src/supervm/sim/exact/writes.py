@@ -92,7 +92,7 @@ class Writes:
         kept: list[tuple[int, Send | Reply]] = []
         behind: dict[bytes, None] = {}
         for number, effect in host.gate:
-            peer = effect.peer if isinstance(effect, Send) else b""
+            peer = effect.peer if type(effect) is Send else b""
             if number <= host.durable and peer not in behind:
                 ready.append(effect)
             else:

@@ -84,36 +84,38 @@ class Recorder:
         self.answers: list[tuple[int, int, bool]] = []
         self._certified: dict[str, int] = {}
         self._last_raw = b""
-        deployment.world.observe(self._on)
+        world = deployment.world
+        world.observe(self._delivered, Delivered)
+        world.observe(self._sent, Sent)
+        world.observe(self._stepped, Stepped, idle_steps=False)
+        world.observe(self._switched, HostStopped, HostStarted)
 
     def ask(self, host: str, token: int, at_us: int) -> None:
         """Remember a balance question, so that its answer is timed."""
         self.questions[host, token] = at_us
 
-    def _on(self, event: Any) -> None:
-        kind = type(event)
-        if kind is Delivered:
-            size = len(event.frame)
-            name = type(event.message).__name__
-            row = self.kinds.get(name)
-            if row is None:
-                row = self.kinds[name] = [0, 0]
-            row[0] += 1
-            row[1] += size
-            flow = (event.sender.place.region, event.receiver.place.region)
-            self.flows[flow] = self.flows.get(flow, 0) + size
-        elif kind is Stepped:
-            if event.effects:
-                self._stepped(event)
-        elif kind is Sent:
-            if event.sender.tier == 1:
-                self.egress[event.sender.name] += len(event.frame)
-                if type(event.message) is ProposalMessage:
-                    self._proposed(event.at_us, event.message.block)
-        elif kind is HostStopped:
+    def _delivered(self, event: Delivered) -> None:
+        size = len(event.frame)
+        name = type(event.message).__name__
+        row = self.kinds.get(name)
+        if row is None:
+            row = self.kinds[name] = [0, 0]
+        row[0] += 1
+        row[1] += size
+        flow = (event.sender.place.region, event.receiver.place.region)
+        self.flows[flow] = self.flows.get(flow, 0) + size
+
+    def _sent(self, event: Sent) -> None:
+        if event.sender.tier == 1:
+            self.egress[event.sender.name] += len(event.frame)
+            if type(event.message) is ProposalMessage:
+                self._proposed(event.at_us, event.message.block)
+
+    def _switched(self, event: HostStopped | HostStarted) -> None:
+        if type(event) is HostStopped:
             self.crashes += event.crashed
             self.switches.append((event.at_us, event.host.name, f"off: {event.reason}"))
-        elif kind is HostStarted:
+        else:
             self.starts += 1
             self.switches.append((event.at_us, event.host.name, "on"))
 
@@ -153,7 +155,9 @@ class Recorder:
 
     def _persisted(self, at_us: int, name: str, effect: Persist) -> None:
         for record in effect.records:
-            row = record.row if isinstance(record, Put) else None
+            if type(record) is not Put:
+                continue
+            row = record.row
             if isinstance(row, HeaderRow):
                 seen = self.heights.setdefault(row.height, Seen())
                 if name not in seen.executed_us:

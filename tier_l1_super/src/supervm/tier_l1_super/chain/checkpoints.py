@@ -112,7 +112,7 @@ class CheckpointTally:
             height = vote.number
             if vote.epoch != self._rules.epoch or not self.height < height <= self.height + HEIGHTS_AHEAD_MAX:
                 continue
-            if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators):
+            if vote.kind is not VoteKind.CHECKPOINT or vote.signer >= len(self._rules.validators.members):
                 continue
             if vote.signer in self.bad_signers:
                 continue  # it has to go; nothing more of it is looked at

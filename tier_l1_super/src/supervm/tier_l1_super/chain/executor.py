@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Any
 
-from supervm.common.contract.core import earliest
 from supervm.common.contract.records import Append
 from supervm.common.parts.asking import Asking, next_of
 from supervm.common.parts.ledger import Applied
@@ -111,7 +110,11 @@ class Executor(Part):
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(self._repeat_at_us, self._run_at_us, self._asking.deadline_us)
+        first_us = self._asking.deadline_us
+        for at_us in (self._repeat_at_us, self._run_at_us):
+            if at_us is not None and (first_us is None or at_us < first_us):
+                first_us = at_us
+        return first_us
 
     @property
     def queued(self) -> int:

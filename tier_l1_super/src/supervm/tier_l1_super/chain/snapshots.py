@@ -5,7 +5,7 @@ The changes of validators go with them, since whoever takes a snapshot follows t
 
 from __future__ import annotations
 
-from supervm.common.contract.core import PeerDown, earliest
+from supervm.common.contract.core import PeerDown
 from supervm.common.parts.events import Snapshot, SnapshotAdopted
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.part import Part
@@ -46,7 +46,8 @@ class Snapshots(Part):
     @property
     def deadline_us(self) -> int | None:
         """When a chunk is due, one way or the other."""
-        return earliest(self._offers.deadline_us, self._taker.deadline_us)
+        first_us, other_us = self._taker.deadline_us, self._offers.deadline_us
+        return first_us if other_us is None or (first_us is not None and first_us < other_us) else other_us
 
     def tick(self, now_us: int) -> None:
         """Ask on, give on."""

@@ -49,11 +49,8 @@ class Swap:
         self._executor, self._serving, self._snapshot = executor, serving, snapshot
         self._offers, self._peering, self._outbox = offers, ground.peering, ground.outbox
         self._written: int | None = None
-
-    @property
-    def is_under_way(self) -> bool:
+        self.is_under_way = False
         """Whether the write is not durable yet; then `wait` takes every input but commands and connections."""
-        return self._written is not None
 
     def begin(self) -> None:
         """Write a finished snapshot in the place of the state, if there is one.
@@ -72,12 +69,13 @@ class Swap:
             *self._snapshot.records(),
             *([] if self._seat.amnesia else [Prune((encode(LogFloor(1, height, height, height)),))]),
         )
+        self.is_under_way = True
 
     def wait(self, now_us: int, event: Input) -> CertifiedCheckpoint | None:
         """Keep the links up; return the checkpoint of the root that the node stands at once the write is durable."""
         match event:
             case Durable(token) if self._written is not None and token >= self._written:
-                self._written = None
+                self._written, self.is_under_way = None, False
                 return self._adopt()
             case Received(peer, message):
                 self._peering.heard(now_us, peer)

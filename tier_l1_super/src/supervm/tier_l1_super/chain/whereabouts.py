@@ -91,7 +91,7 @@ class Whereabouts(Part):
     @property
     def deadline_us(self) -> int:
         """When `tick` has something to do."""
-        if self._following is not None and self._compare_at_us < self._status_at_us:
+        if self._followed.peer is not None and self._compare_at_us < self._status_at_us:
             return self._compare_at_us
         return self._status_at_us
 

@@ -17,7 +17,6 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from supervm.common.contract.core import earliest
 from supervm.common.contract.records import Append, Prune, Record
 from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
@@ -140,7 +139,10 @@ class Consensus(Part):
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(self.simplex.deadline_us, self._build_at_us if self._asked is not None else None)
+        first_us = self.simplex.deadline_us
+        if self._asked is not None and (first_us is None or self._build_at_us < first_us):
+            return self._build_at_us
+        return first_us
 
     def start(self, now_us: int) -> None:
         """Take part from here on."""
@@ -186,7 +188,10 @@ class Consensus(Part):
         """Step the instance and carry out what it asks for, until it asks for nothing more."""
         self._now_us = now_us
         simplex = self.simplex
-        pending = deque(simplex.step(now_us, event))
+        effects = simplex.step(now_us, event)
+        if not effects:
+            return  # most votes and certificates: one of many, or known
+        pending = deque(effects)
         while pending:
             effect = pending.popleft()
             follow_up: sx.Event | None = None

@@ -103,11 +103,13 @@ class Inbox(Part):
                 return
             if sender is None or not self._manners.is_up(peer):
                 return  # one bad certificate is enough
-            known += self._consensus.simplex.knows(certificate) * (1 + len(certificate.signatures))
-            self._consensus.step(now_us, sx.CertificateReceived(sender, certificate))
+            if self._consensus.simplex.knows(certificate):  # nearly always, and then the instance would do nothing
+                known += 1 + len(certificate.signatures)
+            else:
+                self._consensus.step(now_us, sx.CertificateReceived(sender, certificate))
         if known:
             # everybody passes on each certificate, and repeats many in a standstill: only reading them cost us
-            total = sum(1 + len(certificate.signatures) for certificate in certificates)
+            total = sum([1 + len(certificate.signatures) for certificate in certificates])
             self._manners.refund(peer, message, part=7 * known, of=8 * total)
 
     # --- the next epoch ---------------------------------------------------------------------------------------------

@@ -26,11 +26,8 @@ class Listening(Part):
     def __init__(self, guard: DoubleRunGuard | None, listen_us: int, begin: Callable[[int], None]) -> None:
         self._guard, self._listen_us, self._begin = guard, listen_us, begin
         self._vote_from_us: int | None = None
-
-    @property
-    def is_on(self) -> bool:
+        self.is_on = guard is not None
         """Whether the node only listens as yet."""
-        return self._guard is not None
 
     @property
     def deadline_us(self) -> int | None:
@@ -48,6 +45,7 @@ class Listening(Part):
         """Let the others begin when the time is over."""
         if self._vote_from_us is not None and self._vote_from_us <= now_us:
             self._guard = self._vote_from_us = None
+            self.is_on = False
             self._begin(now_us)
 
     def hear(self, message: Message) -> None:

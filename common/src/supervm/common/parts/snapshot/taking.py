@@ -122,7 +122,7 @@ class SnapshotTaker:
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return self._question.until_us if self.finished is None else None
+        return None if self._position is None and self._start is not None else self._question.until_us
 
     def records(self) -> list[Record]:
         """Return the write that puts the finished snapshot in the place of the state; it must come last."""

@@ -119,25 +119,25 @@ class Simplex(Voting):
             LocalProtocolError: anything before `Started`, or a vote that is not consensus's.
         """
         self._now_us = now_us
-        if isinstance(event, Started):
+        if isinstance(event, VoteReceived) and self._running and not self._sealed:  # what comes most often first
+            self._on_vote(event.from_index, event.vote)
+        elif isinstance(event, Started):
             self._start()
         elif not self._running:
             raise LocalProtocolError(f"{type(event).__name__} came before Started")
         elif self._sealed:
             self._when_sealed(event)
-        elif isinstance(event, Tick):
-            self._on_tick()
-        elif isinstance(event, VoteReceived):
-            self._on_vote(event.from_index, event.vote)
-        elif isinstance(event, ProposalReceived):
-            self._on_proposal(event.from_index, event.block)
         elif isinstance(event, CertificateReceived):
             self._on_certificate(event.from_index, event.certificate)
+        elif isinstance(event, ProposalReceived):
+            self._on_proposal(event.from_index, event.block)
+        elif isinstance(event, Tick):
+            self._on_tick()
         elif isinstance(event, Built):
             self._on_built(event)
         elif isinstance(event, BlockVerified):
             self._on_verified(event)
-        else:
+        elif isinstance(event, FinalizedChain):
             self._on_chain(event)
         effects, self._effects = self._effects, []
         return effects
@@ -217,7 +217,7 @@ class Simplex(Voting):
     def _on_vote(self, sender: int, vote: Vote) -> None:
         if vote.kind not in KINDS and vote.kind is not NULLIFY_SPAN:
             raise LocalProtocolError(f"a {vote.kind.name} vote was handed to consensus")
-        if vote.signer != sender or sender >= len(self.rules.validators):
+        if vote.signer != sender or sender >= len(self.rules.validators.members):
             self._blame(sender, f"it sent a vote of validator {vote.signer}", "bad-vote")
             return
         if vote.epoch != self.rules.epoch or sender == self.index:

@@ -23,7 +23,7 @@ from supervm.protocol.wire.fields import Message
 # --- events ----------------------------------------------------------------------------------------------------------
 
 
-class VoteReceived(msgspec.Struct, frozen=True):
+class VoteReceived(msgspec.Struct, frozen=True, gc=False):
     """A Notarize, Nullify, Finalize or span vote came over the authenticated link of validator `from_index`."""
 
     from_index: int
@@ -37,7 +37,7 @@ class ProposalReceived(msgspec.Struct, frozen=True):
     block: Block
 
 
-class CertificateReceived(msgspec.Struct, frozen=True):
+class CertificateReceived(msgspec.Struct, frozen=True, gc=False):
     """A notarization, nullification, finalization or certified span came from validator `from_index`."""
 
     from_index: int
@@ -94,7 +94,7 @@ class CompactLog(msgspec.Struct, frozen=True):
     view: int
 
 
-class Broadcast(msgspec.Struct, frozen=True):
+class Broadcast(msgspec.Struct, frozen=True, gc=False):
     """Send to every other validator, once the promise `after` is durable."""
 
     message: Message
