@@ -8,10 +8,7 @@ from chain_tools import TestChain, make_test_chain
 from supervm.common.parts.ledger import UNDO_HEIGHTS, Applied, Ledger, SupplyMismatch
 from supervm.common.parts.ledger_tables import (
     ACCOUNTS,
-    BLOCK_RECEIPTS,
-    HEADERS,
     LEDGER_TABLES,
-    RECEIPT_INDEX,
     AccountRow,
 )
 from supervm.common.storage.memory import MemoryStore
@@ -161,18 +158,3 @@ def test_receipts_are_found_before_and_after_they_are_on_disk_and_only_below_the
     for transaction in steps[-1][2]:
         assert ledger.prove_receipt(transaction.id, checkpoint) is None
     assert ledger.prove_receipt(bytes(32), checkpoint) is None
-
-
-def test_receipts_beyond_the_number_kept_are_deleted() -> None:
-    """With a bound, disk use of receipts stays bounded; state and headers stay."""
-    chain = make_test_chain()
-    steps = make_steps(chain, 20)
-    store = MemoryStore(LEDGER_TABLES)
-    ledger = Ledger(chain.chain, store, receipts_kept=5)
-    for step in steps:
-        apply(ledger, store, step)
-    heights = [row.height for row in BLOCK_RECEIPTS.rows(store)]
-    assert heights
-    assert min(heights) >= 15
-    assert {row.height for row in RECEIPT_INDEX.rows(store)} == set(heights)
-    assert HEADERS.count(store) == 20

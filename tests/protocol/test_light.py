@@ -8,6 +8,7 @@ import cbor2
 import msgspec
 import pytest
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
+from kept_history import KeptHistory
 
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -28,7 +29,6 @@ from supervm.protocol.light.client import (
 from supervm.protocol.money.execution import Receipt, execute_block
 from supervm.protocol.money.transfer import SignedTransaction
 from supervm.protocol.state.account import Account, encode_account
-from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_proof import TrieProof
@@ -45,7 +45,7 @@ class Chainlet:
         chain = self.tools.chain
         self.accounts = dict(chain.accounts)
         self.trie = QuadTrie({key: encode_account(value) for key, value in self.accounts.items()})
-        self.history = HistoryMMR()
+        self.history = KeptHistory()
         self.headers: list[CheckpointHeader] = [chain.anchor]
         self.views = [self.trie.snapshot()]
         self.receipts: list[Sequence[Receipt]] = [()]

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from kept_history import KeptHistory
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -20,6 +21,10 @@ from supervm.protocol.state.mmr import (
     MMRProof,
     check_peaks,
     decode_mmr_proof,
+    mmr_peak_positions,
+    mmr_peaks,
+    mmr_position,
+    prove_mmr,
     verify_mmr,
 )
 
@@ -30,8 +35,8 @@ def leaf(number: int) -> bytes:
     return blake2b(number.to_bytes(8, "big"), digest_size=32).digest()
 
 
-def history(size: int) -> HistoryMMR:
-    return HistoryMMR([leaf(n) for n in range(size)])
+def history(size: int) -> KeptHistory:
+    return KeptHistory([leaf(n) for n in range(size)])
 
 
 def h(person: bytes, data: bytes) -> bytes:
@@ -67,7 +72,7 @@ def refused(root: bytes, what: bytes, proof: MMRProof, *, index: int, size: int 
 
 
 def test_root_is_that_of_the_definition_at_every_size() -> None:
-    mmr, leaves = HistoryMMR(), list[bytes]()
+    mmr, leaves = KeptHistory(), list[bytes]()
     for number in range(70):
         assert mmr.size == number
         assert mmr.root == reference_root(leaves)
@@ -135,6 +140,20 @@ def test_a_node_cannot_be_shown_as_a_leaf() -> None:
         refused(mmr.root, pair, MMRProof(1, size, 0, mmr.prove(0).hashes[1:]), index=0)
 
 
+def test_nodes_are_numbered_in_the_order_in_which_they_come_to_be() -> None:
+    mmr, made = HistoryMMR(), list[tuple[int, bytes]]()
+    for number in range(100):
+        made += mmr.append(leaf(number))
+    assert [position for position, _ in made] == list(range(2 * 100 - (100).bit_count()))
+    nodes = dict(made)
+    for height in range(7):
+        for index in range(100 >> height):
+            below = range(index << height, (index + 1) << height)
+            root = reference_root([leaf(number) for number in below])
+            alone = nodes[mmr_position(height, index)]
+            assert HistoryMMR.from_peaks(len(below), [alone]).root == root
+
+
 @given(st.integers(0, 300), st.integers(0, 40))
 def test_a_range_that_knows_only_its_peaks_goes_on_with_equal_roots(start: int, more: int) -> None:
     full = history(start)
@@ -142,24 +161,9 @@ def test_a_range_that_knows_only_its_peaks_goes_on_with_equal_roots(start: int, 
     assert len(short.peaks()) == start.bit_count()
     for number in range(start, start + more):
         assert short.root == full.root
-        full.append(leaf(number))
-        short.append(leaf(number))
-        if number % 3 == 0:
-            short.compact()
+        assert full.append(leaf(number)) == short.append(leaf(number))
     assert (short.root, short.size, short.peaks()) == (full.root, full.size, full.peaks())
-
-
-def test_a_compact_range_proves_what_it_has_seen_whole_and_says_what_it_cannot() -> None:
-    mmr = history(8)
-    mmr.compact()
-    for number in range(8, 16):
-        mmr.append(leaf(number))
-    for index in range(8, 16):
-        verify_mmr(mmr.root, leaf(index), mmr.prove(index), index=index)
-    with pytest.raises(LocalProtocolError, match="no longer held"):
-        mmr.prove(3)
-    with pytest.raises(LocalProtocolError, match="no longer held"):
-        mmr.root_at(7)
+    assert len(short.peaks()) <= (start + more).bit_length()
 
 
 @given(st.integers(0, 300), st.integers(1, 40), st.data())
@@ -168,7 +172,7 @@ def test_a_range_begun_from_checked_peaks_proves_every_leaf_after_them(
 ) -> None:
     full = history(start)
     check_peaks(full.root, start, full.peaks())
-    short = HistoryMMR.from_peaks(start, full.peaks())
+    short = KeptHistory.begun_at(start, full.peaks())
     for number in range(start, start + more):
         full.append(leaf(number))
         short.append(leaf(number))
@@ -176,6 +180,37 @@ def test_a_range_begun_from_checked_peaks_proves_every_leaf_after_them(
     size = data.draw(st.integers(index + 1, start + more))
     assert short.prove(index, size) == full.prove(index, size)
     verify_mmr(full.root_at(size), leaf(index), short.prove(index, size), index=index)
+
+
+@given(st.integers(1, 300), st.data())
+def test_peaks_of_a_floor_and_what_came_after_prove_every_leaf_from_there(size: int, data: st.DataObject) -> None:
+    """What a ledger keeps when it prunes: all nodes from the floor's leaf on, and the peaks below it."""
+    full = history(size)
+    floor = data.draw(st.integers(0, size - 1))
+    kept = {at: full.nodes[at] for at in mmr_peak_positions(floor)}
+    kept |= {at: node for at, node in full.nodes.items() if at >= mmr_position(0, floor)}
+    assert mmr_peaks(size, kept.get) == full.peaks()
+    index = data.draw(st.integers(floor, size - 1))
+    under = data.draw(st.integers(index + 1, size))
+    assert prove_mmr(index, under, kept.get) == full.prove(index, under)
+    for gone in range(floor):
+        proof = prove_mmr(gone, size, kept.get)
+        assert proof is None or proof == full.prove(gone, size)
+    if floor > 1:
+        assert prove_mmr(0, size, kept.get) is None
+
+
+def test_a_proof_reads_few_nodes() -> None:
+    full = history(1_000)
+    for index in (0, 1, 511, 512, 998, 999):
+        asked: list[int] = []
+
+        def node_at(position: int, asked: list[int] = asked) -> bytes | None:
+            asked.append(position)
+            return full.nodes.get(position)
+
+        assert prove_mmr(index, 1_000, node_at) == full.prove(index)
+        assert len(asked) <= 2 * (1_000).bit_length()
 
 
 def test_peaks_of_anything_else_are_refused() -> None:
@@ -198,12 +233,11 @@ def test_misuse_is_our_own_fault() -> None:
     mmr = history(5)
     with pytest.raises(LocalProtocolError, match="32 bytes"):
         mmr.append(b"short")
-    for index, size in ((5, None), (-1, None), (3, 3), (0, 6)):
+    for index, size in ((5, 5), (-1, 5), (3, 3)):
         with pytest.raises(LocalProtocolError, match="there is no leaf"):
-            mmr.prove(index, size)
-    for wrong in (-1, 6):
-        with pytest.raises(LocalProtocolError, match="leaves"):
-            mmr.root_at(wrong)
+            prove_mmr(index, size, mmr.nodes.get)
+    assert prove_mmr(0, 6, mmr.nodes.get) is None
+    assert mmr_peaks(6, mmr.nodes.get) is None
     for size, peaks in ((3, [bytes(32)]), (1, [bytes(31)]), (-1, [bytes(32)])):
         with pytest.raises(LocalProtocolError, match="peaks"):
             HistoryMMR.from_peaks(size, peaks)
@@ -231,7 +265,7 @@ def test_the_longest_proof_is_within_the_bound() -> None:
 
 
 def test_frozen_roots_and_proof_bytes() -> None:
-    mmr = HistoryMMR()
+    mmr = KeptHistory()
     for number, case in enumerate(VECTORS):
         assert case["leaf"] == leaf(number).hex()
         mmr.append(leaf(number))

@@ -173,7 +173,7 @@ def test_an_equal_payment_that_takes_a_cancelled_ones_slot_owns_the_transaction(
     desk.release()
     desk.restart()
     desk.queue.claim(second.id, LEVEL_R0, "", NOW_US)
-    assert [payment.status for payment in desk.queue.payments.values()] == [CANCELLED, R0]
+    assert [payment.status for payment in desk.queue.every()] == [CANCELLED, R0]
 
 
 def test_what_was_released_or_is_over_cannot_be_cancelled(desk):

@@ -17,7 +17,7 @@ from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l4_mobile.errors import PaymentError
 from supervm.tier_l4_mobile.tables import TABLES
-from supervm.tier_l4_mobile.wallet.payments import CANCELLED, EXPIRED, LIVE, R4
+from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXPIRED, LIVE, R4
 
 ALICE, BOB = test_key("alice").public, test_key("bob").public
 
@@ -38,6 +38,7 @@ class QueueLife(RuleBasedStateMachine):
         self.keys: dict[str, int] = {}
         self.executed: dict[bytes, None] = {}
         self.old: list[ProvedAccount] = []
+        self.writes = 0
 
     def write(self) -> None:
         self.store.stage(self.queue.take_records())
@@ -45,8 +46,12 @@ class QueueLife(RuleBasedStateMachine):
     def durable(self) -> None:
         """Make everything durable; only now may released bytes leave, and answers be given."""
         self.write()
+        self.writes += 1
+        self.queue.wrote(self.writes)
         self.store.flush()
-        for payment in self.queue.payments.values():
+        self.queue.durable(0, self.writes)
+        assert all(payment.place != CLOSED for payment in self.queue.payments.values())
+        for payment in self.queue.every():
             self.acknowledged[payment.number] = payment.key
             if payment.key:
                 self.keys[payment.key] = payment.number
@@ -79,7 +84,7 @@ class QueueLife(RuleBasedStateMachine):
 
     @rule(place=st.integers(0, 50))
     def cancel(self, place: int) -> None:
-        payments = list(self.queue.payments.values())
+        payments = list(self.queue.every())
         if place < len(payments):
             try:
                 self.queue.cancel(payments[place])
@@ -100,7 +105,10 @@ class QueueLife(RuleBasedStateMachine):
         self.store.crash()
         self.queue = make_queue(self.network, self.store)
         for number, key in self.acknowledged.items():
-            assert self.queue.payments[number].key == key
+            known = self.queue.get(number)
+            assert known is not None
+            assert known.key == key
+            assert not key or self.queue.by_key(key) == known
 
     @rule(level=st.sampled_from([LEVEL_R0, LEVEL_R3, LEVEL_REFUSED]), place=st.integers(0, 50))
     def edge_claims(self, level: int, place: int) -> None:
@@ -161,7 +169,7 @@ class QueueLife(RuleBasedStateMachine):
 
     @invariant()
     def fates_are_true(self) -> None:
-        for payment in self.queue.payments.values():
+        for payment in self.queue.every():
             if payment.status == R4:
                 assert payment.id in self.executed
             elif payment.status in (EXPIRED, CANCELLED):

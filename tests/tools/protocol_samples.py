@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 from chain_tools import GENESIS_TIME_MS, TestChain, block_vote, make_test_chain, test_key
+from kept_history import KeptHistory
 
 from supervm.protocol.base.codec import Agreed, encode
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -24,7 +25,6 @@ from supervm.protocol.light.snapshot import SnapshotStart
 from supervm.protocol.money.execution import BlockReceipts, Receipt, execute_block
 from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.state.account import AccountLeaf, encode_account
-from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, path_sides
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_range import FIRST_KEY, prove_range
@@ -65,7 +65,7 @@ def agreed_samples() -> dict[str, Agreed]:
     )
     trie = QuadTrie({key: encode_account(account) for key, account in chain.chain.accounts.items()})
     trie.update({key: encode_account(account) for key, account in result.changes.items()})
-    history = HistoryMMR([chain.chain.anchor.hash])
+    history = KeptHistory([chain.chain.anchor.hash])
     headers = [
         CheckpointHeader(
             1,
@@ -192,7 +192,7 @@ def message_samples() -> dict[str, fields.Message]:
         link.Hello(1, 1, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
         link.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
         link.Goodbye("version", "the peer speaks versions 2 to 3"),
-        payments.Submit((blob["Transfer"], b"")),
+        payments.Submit((blob["Transaction"], b"")),
         payments.Status(
             (
                 payments.StatusItem(digest, payments.LEVEL_R1, ""),

@@ -12,15 +12,17 @@ class Head:
 
     Attributes:
         tip: height of the last finalized block. `Consensus` moves it on, `Swap` sets it.
+        floor: the lowest height whose block is kept here. `Pruning` moves it on.
         is_closing: whether this node has closed the epoch, and so votes on no batch of it (consensus.md 3.7).
             `EpochEnd` decides.
         written: token of the newest write that what is final or certified rests on.
     """
 
-    __slots__ = ("_is_closing", "_tip", "_written")
+    __slots__ = ("_floor", "_is_closing", "_tip", "_written")
 
     def __init__(self) -> None:
         self._tip = 0
+        self._floor = 1
         self._is_closing = False
         self._written = 0
 
@@ -28,6 +30,11 @@ class Head:
     def tip(self) -> int:
         """Height of the last finalized block."""
         return self._tip
+
+    @property
+    def floor(self) -> int:
+        """The lowest height whose block is kept, 1 or more."""
+        return self._floor
 
     @property
     def is_closing(self) -> bool:
@@ -47,6 +54,10 @@ class Head:
     def found(self, height: int) -> None:
         """Blocks up to a height are final on disk: at a start, or when a snapshot has taken the place of the state."""
         self._tip = height
+
+    def prune(self, floor: int) -> None:
+        """Below this height blocks are not kept."""
+        self._floor = floor
 
     def certified(self, written: int) -> None:
         """A checkpoint is certified, and this write holds it."""

@@ -42,6 +42,7 @@ from .budgets import BUDGETS
 from .chain.advance import Advance, Following
 from .chain.checkpoints import Divergence
 from .chain.executor import Executor
+from .chain.pruning import Pruning
 from .chain.serving import Serving
 from .chain.snapshots import Snapshots
 from .chain.swap import Swap
@@ -70,6 +71,7 @@ from .ground import Ground
 from .head import Head
 from .messages import Info
 from .more import MORE
+from .options import blocks_kept
 from .ranks import Ranks
 
 
@@ -109,6 +111,7 @@ class ValidatorNode(Shell):
         Whereabouts,
         EpochRequests,
         Ranks,
+        Pruning,
         Advance,
     )
 
@@ -147,9 +150,10 @@ class ValidatorNode(Shell):
             self.outbox.persist(Append(encode_promise(held)))
         self.accuser = Accuser(self.seat, self.outbox)
         ground = Ground(chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser, Head())
-        self.compose(self._parts(ground, recalled, listen_us))
+        kept = blocks_kept(values or {}, has_key=key is not None)
+        self.compose(self._parts(ground, recalled, listen_us, kept))
 
-    def _parts(self, ground: Ground, recalled: Recalled, listen_us: int) -> list[Part]:
+    def _parts(self, ground: Ground, recalled: Recalled, listen_us: int, kept: int | None) -> list[Part]:
         """Make the parts, in the order in which they tick."""
         chain, ledger, reader, epoch = self.chain, self.ledger, ground.reader, self.seat.rules.epoch
         floors = Floors(ledger, lambda: ground.head.tip, lambda: self.executor.tally.height, recalled.floor)
@@ -184,7 +188,8 @@ class ValidatorNode(Shell):
         self.whereabouts = Whereabouts(
             ground, self.executor, self.snapshot, self.consensus, self.epoch_end, lambda: self._listening.is_on
         )
-        self._swap = Swap(ground, slots, self.executor, self.serving, self.snapshot, self.offers)
+        pruning = Pruning(ground, self.executor, self.offers, kept)
+        self._swap = Swap(ground, slots, self.executor, self.serving, self.snapshot, self.offers, pruning)
         self._inbox = Inbox(ground, self.consensus, self.epoch_end, self.executor, self.whereabouts)
         intake = BatchIntake(
             ground, self.voter, self.pool, slots, self.bodies, self.executor, self.consensus, self._inbox.is_early
@@ -228,6 +233,7 @@ class ValidatorNode(Shell):
             Snapshots(ground, self.snapshot, self.offers, changes, self._swap),
             self.whereabouts,
             self._ranks,
+            pruning,
         ]
 
     def _guard(self, log: FoundLog, listen_us: int) -> DoubleRunGuard | None:

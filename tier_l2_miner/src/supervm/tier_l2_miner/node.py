@@ -99,7 +99,7 @@ class MinerNode(Shell):
             peering,
             manners,
             lambda digest: self.batcher.body(digest),
-            receipts_kept=options.receipts_kept,
+            keep_blocks=options.keep_blocks,
         )
         lines = StatusLines(outbox, peering)
         executed = Executed(replica, outbox)

@@ -31,7 +31,7 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         subscriptions_max: accounts that one connection may subscribe.
         push_interval_us: shortest time between two pushes of touched accounts.
         checkpoint_interval_us: longest time an L3 goes without the newest checkpoint, if there is a newer one.
-        receipts_kept: heights whose receipts are kept.
+        keep_blocks: heights whose headers and receipts are kept.
     """
 
     mempool_transactions_max: int = 100_000
@@ -46,7 +46,7 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     subscriptions_max: int = 100_000
     push_interval_us: int = 200_000
     checkpoint_interval_us: int = 2_000_000
-    receipts_kept: int = 10_000
+    keep_blocks: int = 10_000
 
 
 _DEFAULT: Final = MinerOptions()
@@ -106,7 +106,7 @@ SERVING_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys about proofs."""
 REPLICA_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "receipts_kept": OptionSpec(int, _DEFAULT.receipts_kept, "heights whose receipts are kept", 32, 2**62),
+    "keep_blocks": OptionSpec(int, _DEFAULT.keep_blocks, "heights whose headers and receipts are kept", 256, 2**62),
 }
 """Keys about the state."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(

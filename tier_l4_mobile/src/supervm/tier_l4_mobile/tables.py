@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from supervm.common.contract.records import Put
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.light_tables import TRUST_TABLES
 
@@ -16,7 +15,10 @@ from .wallet.payments import Payment
 
 
 class StoredPayment(TableRow, frozen=True):
-    """A payment; its fields are those of `Payment`, where some have shorter names."""
+    """A payment; its fields are those of `Payment`, where some have shorter names.
+
+    It is in the table "payments" until it has its fate, and in "finished" from then on.
+    """
 
     number: PrimaryKey[int]
     account: bytes
@@ -56,26 +58,44 @@ class ProvedRow(TableRow, frozen=True):
 
 
 class FormerIdRow(TableRow, frozen=True):
-    """A transaction id that a payment had before it was signed again, and the payment's number."""
+    """A transaction id of a finished payment, or one that a payment had before it was signed again."""
 
     tx_id: PrimaryKey[bytes]
     number: int
 
 
+class PaymentKeyRow(TableRow, frozen=True):
+    """The name that its asker gave a finished payment, and the payment's number."""
+
+    row_key: PrimaryKey[str]
+    number: int
+
+
+class TallyRow(TableRow, frozen=True):
+    """How many finished payments an account has of a status; of an empty account the last number that was given."""
+
+    account: PrimaryKey[bytes]
+    status: PrimaryKey[str]
+    count: int
+
+
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 FORMER_IDS: Final = Table("former_ids", FormerIdRow)
+FINISHED: Final = Table("finished", StoredPayment)
+PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
+TALLIES: Final = Table("tallies", TallyRow)
 
-PAYMENT_TABLES: Final = (PAYMENTS, PROVED, FORMER_IDS)
+PAYMENT_TABLES: Final = (PAYMENTS, PROVED, FORMER_IDS, FINISHED, PAYMENT_KEYS, TALLIES)
 """Tables of the queue of payments."""
 
 TABLES: Final = (*PAYMENT_TABLES, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 
-def payment_record(payment: Payment) -> Put:
-    """Return the record that writes a payment down."""
-    row = StoredPayment(
+def payment_row(payment: Payment) -> StoredPayment:
+    """Return the row of a payment."""
+    return StoredPayment(
         number=payment.number,
         account=payment.account,
         receiver=payment.to,
@@ -100,7 +120,6 @@ def payment_record(payment: Payment) -> Put:
         r4_us=payment.r4_us,
         kept=int(payment.kept),
     )
-    return PAYMENTS.put(row)
 
 
 def read_payment(row: StoredPayment) -> Payment:

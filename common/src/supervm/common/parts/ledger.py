@@ -3,8 +3,8 @@
 Theory of operation. `apply` takes the next finalized block with the bodies of its batches, executes it
 (`protocol.execution`), updates the state tree, and returns the checkpoint header that follows together with the
 records that make it durable. State lives in memory as the tree and a dict; the database holds the leaves of
-accounts that have changed since genesis, or of all accounts of the snapshot that the ledger began at, and tree and
-history are rebuilt at start (decisions.md, State in memory).
+accounts that have changed since genesis, or of all accounts of the snapshot that the ledger began at, and the tree is
+rebuilt at start (decisions.md, State in memory); the history of headers is not, whatever its age (`history`).
 State and applied height are in one write, so a crash leaves either the block before or the block after, and applying
 again gives the same bytes.
 
@@ -40,12 +40,12 @@ from supervm.protocol.light.client import receipt_proof
 from supervm.protocol.light.snapshot import SnapshotStart, decode_snapshot_start
 from supervm.protocol.money.execution import BlockReceipts, BlockResult, execute_block
 from supervm.protocol.state.account import Account, decode_account, encode_account
-from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
 from ..contract.records import Reader, Record
 from ..errors import CommonError
+from .history import History, peak_records
 from .ledger_tables import (
     ACCOUNTS,
     BLOCK_RECEIPTS,
@@ -61,8 +61,10 @@ from .ledger_tables import (
     ReceiptIndexRow,
     ReceiptsRow,
     SnapshotRow,
+    short_id,
     stored_number,
 )
+from .pruning import RECEIPTS_BYTES_MAX, LedgerPruning
 
 UNDO_HEIGHTS = 32
 """Heights whose tree is kept for proofs (consensus.md 4)."""
@@ -83,14 +85,11 @@ def adopt_records(start: SnapshotStart) -> list[Record]:
         LEDGER.put(LedgerRow("applied_height", height)),
         *(LEDGER.put(LedgerRow(f"fees_l{tier}", 0)) for tier in range(1, 5)),
         EPOCHS.put(EpochRow(start.epoch.number, encode(start.epoch), None)),
+        LEDGER.put(LedgerRow("epoch", start.epoch.number)),
         ACCOUNTS.delete_below(height),
         HEADERS.delete_below(height + 1),
+        *peak_records(height, start.peaks),
     ]
-
-
-def short_id(transaction_id: bytes) -> int:
-    """Return the first 63 bits of an id: an integer key costs a third of a 32-byte one (limits.md rule 5)."""
-    return int.from_bytes(transaction_id[:8], "big") >> 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,22 +108,31 @@ class SupplyMismatch(CommonError, LocalProtocolError):
     """
 
 
+class HistoryDamaged(CommonError, LocalProtocolError):
+    """What is stored of the chain of headers is not whole, or not that of the newest header: the node must not go on.
+
+    It is the protocol's, too: found while a node is made, it says that what was read back is damaged.
+    """
+
+
 class Ledger:
     """State of one chain.
 
     Args:
         chain: the network.
         reader: durable state to start from; an empty one starts at genesis.
-        receipts_kept: how many heights keep their receipts (None: all).
+        keep_blocks: how many heights keep their headers and receipts; None: all, or whoever has the ledger prunes.
 
     Raises:
         SupplyMismatch: the stored accounts do not sum to the supply.
+        HistoryDamaged: the stored headers or their history are not whole.
     """
 
-    def __init__(self, chain: Chain, reader: Reader, *, receipts_kept: int | None = None) -> None:
+    def __init__(self, chain: Chain, reader: Reader, *, keep_blocks: int | None = None) -> None:
         self._chain = chain
         self._reader = reader
-        self._receipts_kept = receipts_kept
+        self._keep_blocks = keep_blocks
+        self._history = History(reader)
         self._unwritten_receipts: OrderedDict[int, BlockResult] = OrderedDict()
         self._views: OrderedDict[int, TrieView] = OrderedDict()
         self.accounts: dict[bytes, Account] = {}
@@ -136,6 +144,7 @@ class Ledger:
 
         Raises:
             SupplyMismatch: the stored accounts do not sum to the supply, or are not those of the header.
+            HistoryDamaged: the stored headers or their history are not whole.
         """
         reader, chain = self._reader, self._chain
         self.accounts.clear()
@@ -145,16 +154,16 @@ class Ledger:
         """Fees split since genesis or since the snapshot that this state began with, by tier."""
         self.base_height = 0
         """Height of the snapshot that this state began with; 0 if it began with genesis."""
+        self.base_epoch = 0
+        """Number of the epoch that begins there."""
         self.header = chain.anchor
         self.block_header: BlockHeader = chain.genesis_header
-        self._history = HistoryMMR()
         base = SNAPSHOT.get(reader, "base")
         if base is not None:
             start = decode_snapshot_start(base.value)
-            self.base_height = start.height
+            self.base_height, self.base_epoch = start.height, start.epoch.number
             self.header = start.checkpoint.header
             self.block_header = start.epoch.root
-            self._history = HistoryMMR.from_peaks(start.height, start.peaks)
         stored = LEDGER.get(reader, "applied_height")
         if not self.base_height:
             self.accounts.update(chain.accounts)
@@ -163,17 +172,24 @@ class Ledger:
                 if account.since != self.base_height:
                     break  # leaves of a snapshot that is not complete
                 self.accounts[account.account] = decode_account(account.leaf)
-            for header in HEADERS.rows(reader, first=(self.base_height + 1,)):
-                self._history.append(self.header.hash)
-                self.header = decode(CheckpointHeader, header.checkpoint)
-                self.block_header = decode(BlockHeader, header.block)
+            if stored.value > self.base_height:
+                newest = HEADERS.get(reader, stored.value)
+                if newest is None:
+                    raise HistoryDamaged(f"the database says height {stored.value} is executed but lacks its header")
+                self.header = decode(CheckpointHeader, newest.checkpoint)
+                self.block_header = decode(BlockHeader, newest.block)
             a, b, c, d = (stored_number(reader, f"fees_l{tier}") for tier in range(1, 5))
             self.fees_by_tier = (a, b, c, d)
+        if not self._history.load(self.height) or self._history.root != self.header.history_root:
+            raise HistoryDamaged(f"the stored history is not the one that the header of height {self.height} names")
+        self.pruning = LedgerPruning(reader, self._history)
+        """What of old heights has left the ledger."""
         self.epoch = chain.first_epoch
         """The epoch of the next block."""
         self.proposed: ValidatorSet | None = None
         """The set that this epoch's executed blocks propose for the next one."""
-        for epoch in EPOCHS.rows(reader):  # the last row is the newest
+        epoch = EPOCHS.get(reader, stored_number(reader, "epoch"))
+        if epoch is not None:
             self.epoch = decode(EpochRecord, epoch.epoch)
             self.proposed = None if epoch.proposed is None else _read_set(epoch.proposed)
         self.rules: ChainRules = chain.rules_of(self.epoch)
@@ -229,7 +245,7 @@ class Ledger:
             )
         except LocalProtocolError as error:
             raise SupplyMismatch(str(error)) from error
-        self._history.append(self.header.hash)
+        history = self._history.append(self.header.hash)
         leaves = {key: encode_account(account) for key, account in result.changes.items()}
         if leaves:
             self._trie.update(leaves)
@@ -259,7 +275,7 @@ class Ledger:
         self.fees_by_tier = (one, two, three, four)
         if header.height % FULL_SUM_EVERY == 0:
             self.check_full_sum()
-        return Applied(self.header, result, (*self._records(block, leaves, result), *epoch_records))
+        return Applied(self.header, result, (*self._records(block, leaves, result), *history, *epoch_records))
 
     def _follow_epoch(self, block: Block) -> Iterable[Record]:
         """Note a proposed set, and go to the next epoch after a sealing block."""
@@ -271,6 +287,7 @@ class Ledger:
             self.epoch = next_epoch(block.header, self.rules, self.proposed)
             self.rules, self.proposed = self._chain.rules_of(self.epoch), None
             yield EPOCHS.put(EpochRow(self.epoch.number, encode(self.epoch), None))
+            yield LEDGER.put(LedgerRow("epoch", self.epoch.number))
 
     def epoch_record(self, number: int) -> EpochRecord | None:
         """Return an epoch that has begun, or None."""
@@ -296,23 +313,15 @@ class Ledger:
             yield BLOCK_RECEIPTS.put(ReceiptsRow(height, encode(BlockReceipts(1, result.receipts))))
             for receipt in result.receipts:
                 yield RECEIPT_INDEX.put(ReceiptIndexRow(short_id(receipt.transaction_id), height, receipt.position))
-        if self._receipts_kept is not None and height > self._receipts_kept:
-            yield from self._forget_receipts(height - self._receipts_kept)
-
-    def _forget_receipts(self, below: int) -> Iterable[Record]:
-        for row in BLOCK_RECEIPTS.rows(self._reader, limit=4):
-            if row.height >= below:
-                break
-            for receipt in decode(BlockReceipts, row.receipts, bytes_max=1 << 30).receipts:
-                yield RECEIPT_INDEX.delete(short_id(receipt.transaction_id), row.height, receipt.position)
-            yield BLOCK_RECEIPTS.delete_below(row.height + 1)
+        if self._keep_blocks is not None and self.pruning.is_due(floor := height + 1 - self._keep_blocks):
+            yield from self.pruning.slice(floor)
 
     def view(self, height: int) -> TrieView | None:
         """Return the state tree as of `height`, if it is among the last 32."""
         return self._views.get(height)
 
     def peaks(self) -> list[bytes]:
-        """Return the peaks of the history under the last applied header (`HistoryMMR.peaks`)."""
+        """Return the peaks of the history under the last applied header (`History.peaks`)."""
         return self._history.peaks()
 
     def prove_accounts(self, height: int, accounts: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
@@ -342,6 +351,8 @@ class Ledger:
                 return None
             header = decode(CheckpointHeader, row.checkpoint)
             history = self._history.prove(height, newest.height)
+            if history is None:
+                return None
         return receipt_proof(
             receipts=receipts.receipts,
             position=position,
@@ -361,7 +372,7 @@ class Ledger:
                 break
             row = BLOCK_RECEIPTS.get(self._reader, place.height)
             if row is not None:
-                receipts = decode(BlockReceipts, row.receipts, bytes_max=1 << 30)
+                receipts = decode(BlockReceipts, row.receipts, bytes_max=RECEIPTS_BYTES_MAX)
                 if receipts.receipts[place.position].transaction_id == transaction_id:
                     return place.height, receipts
         return None

@@ -37,7 +37,7 @@ from .net import TableChange, net_change
 from .statements import CREATE_META, META_TABLE, TableStatements, build_statements
 from .wal import WriteAheadLog
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Version of the tables' layout if the caller names none."""
 _SCAN_ROWS: Final = 1_000
 

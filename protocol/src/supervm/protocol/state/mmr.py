@@ -15,11 +15,14 @@ root, the root alone fixes the shape, and the shape fixes every proof. A proof i
 which it is folded: the hashes beside the way up the leaf's mountain, then the bag of all mountains to the
 right (if any), then the peaks to the left from near to far. Its length must be exactly what size and index
 say.
+
+Nodes never change and are numbered in the order in which they come to be: a leaf, then the mountains that it completes.
+A range in memory is its peaks; the rest is kept under those numbers by whoever wants to prove leaves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -56,25 +59,26 @@ class MMRProof(Agreed, tag="mmrproof", frozen=True):
 
 
 class HistoryMMR:
-    """The range itself. Holds all node hashes since it began (about 64 bytes of hash per leaf), for proofs.
+    """The range as its peaks: O(log n) memory, enough for every later root.
 
-    One that was made by `from_peaks`, or after `compact`, holds the O(log n) peaks and what was appended
-    since: enough for every later root, and for proofs of the leaves whose whole way it has seen.
+    Proofs also need nodes below the peaks. `append` returns every node that comes to be, once and for all, with its
+    position; whoever keeps them by that number can prove leaves (`prove_mmr`) and begin again (`mmr_peaks`).
+
+    Args:
+        leaves: header hashes to begin with.
     """
 
-    __slots__ = ("_first", "_levels", "_size")
+    __slots__ = ("_peaks", "_size")
 
-    def __init__(self, leaves: Sequence[bytes] = ()) -> None:
+    def __init__(self, leaves: Iterable[bytes] = ()) -> None:
         self._size = 0
-        # By height: the hashes of the perfect subtrees from the left, and the position of the first held.
-        self._levels: list[list[bytes]] = []
-        self._first: list[int] = []
+        self._peaks: list[bytes] = []  # largest and oldest first
         for leaf in leaves:
             self.append(leaf)
 
     @classmethod
     def from_peaks(cls, size: int, peaks: Sequence[bytes]) -> HistoryMMR:
-        """Return a range of `size` leaves that knows only its `peaks` (as `peaks()` gives them).
+        """Return a range of `size` leaves by its `peaks` (as `peaks()` gives them).
 
         Raises:
             LocalProtocolError: not one 32-byte peak per 1-bit of `size`.
@@ -85,14 +89,7 @@ class HistoryMMR:
                 f"got {len(peaks)}"
             )
         mmr = cls()
-        mmr._size = size
-        oldest_first = iter(peaks)
-        for height in reversed(range(size.bit_length())):
-            has_peak = size >> height & 1
-            mmr._levels.append([next(oldest_first)] if has_peak else [])
-            mmr._first.append((size >> height) - has_peak)
-        mmr._levels.reverse()
-        mmr._first.reverse()
+        mmr._size, mmr._peaks = size, list(peaks)
         return mmr
 
     @property
@@ -103,83 +100,84 @@ class HistoryMMR:
     @property
     def root(self) -> bytes:
         """The 32-byte history root; zeros if there is no leaf."""
-        return self.root_at(self._size)
+        return _root(self._size, _bag(self._peaks)) if self._size else ZERO_HASH
 
-    def append(self, leaf: bytes) -> None:
+    def append(self, leaf: bytes) -> list[tuple[int, bytes]]:
         """Add the 32-byte header hash `leaf` at position `size`.
+
+        Returns:
+            The nodes that came to be by it, each as (`mmr_position`, hash), ascending.
 
         Raises:
             LocalProtocolError: it is not 32 bytes.
         """
         if len(leaf) != HASH_BYTES:
             raise LocalProtocolError(f"a leaf of the history is a hash of 32 bytes; got {len(leaf)}")
-        node, position, height = _hash_leaf(leaf), self._size, 0
-        while True:
-            if height == len(self._levels):
-                self._levels.append([])
-                self._first.append(position)
-            level = self._levels[height]
-            level.append(node)
-            if not position & 1:
-                break
-            node = _hash_node(level[-2] + node)
-            position >>= 1
-            height += 1
+        node, position = _hash_leaf(leaf), mmr_position(0, self._size)
+        made = [(position, node)]
+        joined = self._size
+        while joined & 1:  # one mountain per trailing 1-bit
+            joined >>= 1
+            node = _hash_node(self._peaks.pop() + node)
+            position += 1
+            made.append((position, node))
+        self._peaks.append(node)
         self._size += 1
+        return made
 
     def peaks(self) -> list[bytes]:
         """Return the roots of the mountains, largest and oldest first: one per 1-bit of the size."""
-        return self._peaks_at(self._size)
+        return list(self._peaks)
 
-    def compact(self) -> None:
-        """Forget everything but the peaks, so that the range takes O(log n) memory."""
-        short = self.from_peaks(self._size, self.peaks())
-        self._levels, self._first = short._levels, short._first
 
-    def root_at(self, size: int) -> bytes:
-        """Return the root as it was when the range had `size` leaves.
+NodeAt = Callable[[int], bytes | None]
+"""Returns the node at a position (`mmr_position`), or None if it is not kept."""
 
-        Raises:
-            LocalProtocolError: `size` is not in 0..`self.size`, or its peaks are no longer held.
-        """
-        if not 0 <= size <= self._size:
-            raise LocalProtocolError(f"the history has {self._size} leaves; {size} was asked for")
-        return _root(size, _bag(self._peaks_at(size))) if size else ZERO_HASH
 
-    def prove(self, index: int, size: int | None = None) -> MMRProof:
-        """Return the proof of leaf `index` (0-based) under the root of `size` leaves (default: all).
+def mmr_position(height: int, index: int) -> int:
+    """Return the number of a node in the order in which nodes come to be, 0-based.
 
-        Raises:
-            LocalProtocolError: there is no such leaf, or its way is no longer held.
-        """
-        size = self._size if size is None else size
-        if not 0 <= index < size <= self._size:
-            raise LocalProtocolError(
-                f"there is no leaf {index} in a history of {size}, of the {self._size} that there are"
-            )
-        mountain = _mountain_height(index, size)
-        hashes = [self._node(height, index >> height ^ 1) for height in range(mountain)]
-        left = (size >> mountain + 1).bit_count()
-        peaks = self._peaks_at(size)
-        if right := peaks[left + 1 :]:
-            hashes.append(_bag(right))
-        hashes += reversed(peaks[:left])
-        return MMRProof(1, size, index, tuple(hashes))
+    Args:
+        height: 0 for leaves.
+        index: of the node among those of its height, from the left.
+    """
+    last = ((index + 1) << height) - 1  # its rightmost leaf, whose appending completes it
+    return 2 * last - last.bit_count() + height
 
-    def _peaks_at(self, size: int) -> list[bytes]:
-        return [
-            self._node(height, (size >> height) - 1)
-            for height in reversed(range(size.bit_length()))
-            if size >> height & 1
-        ]
 
-    def _node(self, height: int, position: int) -> bytes:
-        offset = position - self._first[height]
-        if offset < 0:
-            raise LocalProtocolError(
-                "this part of the history is no longer held; rebuild the range from all header hashes"
-            )
-        return self._levels[height][offset]
+def mmr_peak_positions(size: int) -> list[int]:
+    """Return where the peaks of a range of `size` leaves are, largest and oldest first."""
+    heights = [height for height in reversed(range(size.bit_length())) if size >> height & 1]
+    return [mmr_position(height, (size >> height) - 1) for height in heights]
+
+
+def mmr_peaks(size: int, node_at: NodeAt) -> list[bytes] | None:
+    """Return the peaks as they were when the range had `size` leaves, or None if one of them is not kept."""
+    peaks = [node for position in mmr_peak_positions(size) if (node := node_at(position)) is not None]
+    return peaks if len(peaks) == size.bit_count() else None
+
+
+def prove_mmr(index: int, size: int, node_at: NodeAt) -> MMRProof | None:
+    """Return the proof of leaf `index` (0-based) under the root of `size` leaves; it asks for O(log n) nodes.
+
+    None if one of them is not kept.
+
+    Raises:
+        LocalProtocolError: there is no such leaf.
+    """
+    if not 0 <= index < size:
+        raise LocalProtocolError(f"there is no leaf {index} in a history of {size}")
+    mountain = _mountain_height(index, size)
+    left = (size >> mountain + 1).bit_count()
+    peaks = mmr_peaks(size, node_at)
+    hashes = [node_at(mmr_position(height, index >> height ^ 1)) for height in range(mountain)]
+    beside = [node for node in hashes if node is not None]
+    if peaks is None or len(beside) != mountain:
+        return None
+    if right := peaks[left + 1 :]:
+        beside.append(_bag(right))
+    beside += reversed(peaks[:left])
+    return MMRProof(1, size, index, tuple(beside))
 
 
 def decode_mmr_proof(data: bytes) -> MMRProof:

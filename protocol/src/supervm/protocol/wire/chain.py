@@ -44,7 +44,10 @@ class GetBlocks(Message, tag=34, frozen=True):
 
 
 class BlocksMessage(Message, tag=35, frozen=True):
-    """Final `blocks` with the finalization of the last (`FinalizedBlocks`), or a part of them (`FinalizedPrefix`)."""
+    """Final `blocks` with the finalization of the last (`FinalizedBlocks`), or a part of them (`FinalizedPrefix`).
+
+    Empty bytes if the sender does not keep the blocks any more that were asked for.
+    """
 
     blocks: BigBlob
 

@@ -121,7 +121,7 @@ class ChainForger(Actor):
     def say(self, send: Send) -> Iterable[Effect]:
         """Replace the last block."""
         message = send.message
-        if not isinstance(message, BlocksMessage):
+        if not isinstance(message, BlocksMessage) or not message.blocks:
             return (send,)
         chain = decode_finalized(message.blocks, bytes_max=8 << 20)
         last = chain.blocks[-1]

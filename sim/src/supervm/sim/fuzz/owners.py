@@ -64,7 +64,7 @@ class Owners:
                 continue
             lost = dict.fromkeys(
                 payment.account
-                for payment in core.queue.payments.values()
+                for payment in core.queue.every()
                 if payment.status == EXPIRED and payment.released and owners.get(payment.account) is host
             )
             rows = tuple(
@@ -92,8 +92,7 @@ class Owners:
         found: list[tuple[str, Payment | None]] = []
         for name, key in self._renewed:
             core = self._deployment.host(name).core
-            payments = core.queue.payments.values() if isinstance(core, MobileNode) else ()
-            found.append((name, next((payment for payment in payments if payment.key == key), None)))
+            found.append((name, core.queue.by_key(key) if isinstance(core, MobileNode) else None))
         return found
 
     def renewed(self) -> bool:

@@ -204,7 +204,7 @@ class Run:
             core = self.deployment.host(name).core
             if not isinstance(core, MobileNode) or name in self.monitor.facts.faulty:
                 continue
-            lost = [item.number for item in core.queue.payments.values() if item.status == EXPIRED and item.released]
+            lost = [item.number for item in core.queue.every() if item.status == EXPIRED and item.released]
             if lost:
                 self.monitor.book.note("3.9.5", f"{name}: payments {lost} have expired, nobody carried them")
 

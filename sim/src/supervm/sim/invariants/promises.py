@@ -115,7 +115,7 @@ class PromiseWatch:
             facts.batch(message.batch)  # type: ignore[attr-defined]
         elif kind is CheckpointMessage or kind is AccountProofs:
             self._checkpoint(sender, message.checkpoint, honest)  # type: ignore[attr-defined]
-        elif kind is BlocksMessage:
+        elif kind is BlocksMessage and message.blocks:  # type: ignore[attr-defined]
             self._chain(sender, message.blocks, honest)  # type: ignore[attr-defined]
 
     def persisted(self, event: Persisted) -> None:

@@ -63,7 +63,7 @@ class QueueWatch:
         seen = self._seen.get(name)
         if seen is None:
             seen = self._seen[name] = _Seen()
-            for payment in core.queue.payments.values():
+            for payment in core.queue.every():
                 seen.statuses[payment.number] = payment.status
                 if payment.released:
                     seen.released[payment.number] = None
@@ -76,7 +76,9 @@ class QueueWatch:
         self._header(name, core, seen, now_ms, event)
         numbers, seen.cursor = core.queue.changes.since(seen.cursor, 1 << 30)
         for number in numbers:
-            self._payment(name, core, seen, core.queue.payments[number], now_ms)
+            changed = core.queue.get(number)
+            assert changed is not None
+            self._payment(name, core, seen, changed, now_ms)
         for account, lane in core.queue.lanes.items():
             seen.blocked_by[account] = lane.sent[0].number if lane.sent and lane.sent[0].status == REFUSED else 0
 
@@ -165,7 +167,7 @@ class QueueWatch:
         """Return whether the payment that it follows can never execute."""
         return any(
             other.id == payment.prev and other.place == CLOSED and other.status in (EXPIRED, REFUSED, CANCELLED)
-            for other in core.queue.payments.values()
+            for other in core.queue.every()
         )
 
 

@@ -14,7 +14,7 @@ from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
 from supervm.protocol.money.transfer import parse_transaction
 from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.tables import PAYMENTS, StoredPayment, read_payment
+from supervm.tier_l4_mobile.tables import FINISHED, PAYMENTS, StoredPayment, read_payment
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
@@ -54,8 +54,9 @@ class WalletWatch:
 
     def started(self, host: Host) -> None:
         """Look at what a phone finds on its disk: a write that a crash caught may be there and nobody was told."""
-        for row in PAYMENTS.rows(host.disk):
-            self._row(host.name, read_payment(row))
+        for table in (PAYMENTS, FINISHED):
+            for row in table.rows(host.disk):
+                self._row(host.name, read_payment(row))
 
     def _row(self, name: str, payment: Payment) -> None:
         if payment.released:
@@ -177,7 +178,7 @@ class WalletWatch:
 
     def _phone(self, name: str, core: MobileNode, settled: bool) -> None:
         note = self._facts.book.note
-        payments = list(core.queue.payments.values())
+        payments = list(core.queue.every())
         keys: dict[str, int] = {}
         for payment in payments:
             if payment.key and keys.setdefault(payment.key, payment.number) != payment.number:

@@ -3,6 +3,9 @@
 A follower (an L2) says once up to which height it has the chain and is then sent everything above it, in pieces that
 each end in a finalization, so that every piece proves itself.
 
+Whoever asks for blocks below the floor (`Pruning`) gets an empty `BlocksMessage`, and is a follower no more: it is to
+ask another peer, or take a snapshot.
+
 Everything that is given away is charged to who asked for it (`Manners`), by its bytes; a follower that owes is sent
 nothing until it has paid. Pieces are encoded once for all who ask for them.
 """
@@ -45,6 +48,9 @@ BODIES_BYTES_MAX = 8 << 20
 """Batch bodies in one answer: half of what a peer's outgoing queue holds, which closes the link when it is full."""
 PIECES_MAX = 8
 """Encoded pieces that are remembered."""
+
+NOT_KEPT = BlocksMessage(b"")
+"""The answer to who asks for blocks below the floor."""
 
 _Run = tuple[int, tuple[BlockHeader, ...], Certificate]
 """Height of the first header, headers up to a finalized one, and its finalization."""
@@ -166,6 +172,10 @@ class Serving(Part):
         """Send each follower its next pieces."""
         behind = False
         for peer, start in list(self._followers.items()):
+            if start < self._head.floor:
+                self.gone(peer)
+                self._outbox.send(peer, NOT_KEPT)
+                continue
             following = start
             for _ in range(PUMP_CHUNKS):
                 if following <= self.tip and not self._manners.can_afford(now_us, peer, "history"):
@@ -185,6 +195,9 @@ class Serving(Part):
 
     def blocks(self, now_us: int, peer: bytes, from_height: int) -> None:
         """Answer a peer that asks for finalized blocks from a height on; say nothing if there are none."""
+        if 0 < from_height < self._head.floor:
+            self._outbox.send(peer, NOT_KEPT)
+            return
         piece = self._piece(from_height)
         if piece is not None:
             self._outbox.send(peer, piece[0], after=self._head.written)

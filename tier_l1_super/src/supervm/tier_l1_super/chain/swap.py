@@ -22,6 +22,7 @@ from ..consensus.simplex.promises import LogFloor
 from ..ground import Ground
 from ..tables import CHECKPOINTS, CheckpointRow
 from .executor import Executor
+from .pruning import Pruning
 from .serving import Serving
 
 
@@ -33,6 +34,7 @@ class Swap:
         slots, executor, serving: what stands on the state.
         snapshot: where the new state comes from.
         offers: snapshots for others.
+        pruning: told that nothing below the snapshot is here.
     """
 
     def __init__(
@@ -43,11 +45,13 @@ class Swap:
         serving: Serving,
         snapshot: SnapshotTaker,
         offers: SnapshotOffers,
+        pruning: Pruning,
     ) -> None:
         self._ground = ground
         self._seat, self._ledger, self._slots = ground.seat, ground.ledger, slots
         self._executor, self._serving, self._snapshot = executor, serving, snapshot
         self._offers, self._peering, self._outbox = offers, ground.peering, ground.outbox
+        self._pruning = pruning
         self._written: int | None = None
         self.is_under_way = False
         """Whether the write is not durable yet; then `wait` takes every input but commands and connections."""
@@ -94,6 +98,7 @@ class Swap:
         self._executor.jump(start.checkpoint)
         self._ground.head.found(height)
         self._serving.jump()
+        self._pruning.load()
         self._snapshot.adopted(height)
         view = self._ledger.view(height)
         assert view is not None  # it is the newest height

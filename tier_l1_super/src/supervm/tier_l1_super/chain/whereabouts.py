@@ -136,6 +136,8 @@ class Whereabouts(Part):
     def receive(self, now_us: int, peer: bytes, message: BlocksMessage | ConsensusStatus) -> None:
         """Take blocks, or a peer's word for where it stands."""
         match message:
+            case BlocksMessage(b""):
+                self._not_kept(now_us, peer)
             case BlocksMessage(raw):
                 if self._consensus.chain(now_us, raw):
                     self._ground.manners.refund(peer, message)
@@ -210,6 +212,14 @@ class Whereabouts(Part):
             self._followed_us = now_us
         elif now_us - self._followed_us >= BEHIND_US:
             self._follow_now(now_us, peer)
+
+    def _not_kept(self, now_us: int, peer: bytes) -> None:
+        """A peer keeps the blocks no more that were asked of it: follow another one soon, if that was whom we follow.
+
+        Other questions go to another peer each time anyway; whoever is that far behind seeks a snapshot, too.
+        """
+        if peer == self._following:
+            self._followed.wait(now_us, 0)
 
     def executed(self) -> None:
         """A block was executed: there may be room for more, or the next epoch may be entered."""

@@ -34,8 +34,8 @@ from msgspec import structs
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.contract.records import Reader
 from supervm.common.parts.events import Snapshot, SnapshotAdopted
-from supervm.common.parts.ledger import Applied, Ledger, short_id
-from supervm.common.parts.ledger_tables import LEDGER_TABLES, RECEIPT_INDEX
+from supervm.common.parts.ledger import Applied, Ledger
+from supervm.common.parts.ledger_tables import LEDGER_TABLES, RECEIPT_INDEX, short_id
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
@@ -88,7 +88,7 @@ class Replica(Part):
         peering: who is there.
         manners: gets back what a useful piece of a snapshot has cost its sender.
         own_body: returns a batch of this miner by digest, or None.
-        receipts_kept: heights whose receipts are kept.
+        keep_blocks: heights whose headers and receipts are kept.
 
     Raises:
         SupplyMismatch: the stored state is not one this chain can have.
@@ -110,13 +110,13 @@ class Replica(Part):
         manners: Manners,
         own_body: Callable[[bytes], CertifiedBatch | None],
         *,
-        receipts_kept: int,
+        keep_blocks: int,
     ) -> None:
         self._chain = chain
         self._reader = reader
         self._outbox = outbox
         self._peering, self._manners = peering, manners
-        self.ledger = Ledger(chain, reader, receipts_kept=receipts_kept)
+        self.ledger = Ledger(chain, reader, keep_blocks=keep_blocks)
         self._tip: BlockHeader = self.ledger.block_header
         self._rules = self.ledger.rules
         self._proposed = self.ledger.proposed
@@ -242,6 +242,9 @@ class Replica(Part):
             case _ if peer != self.source and not self._validates(peer):
                 if self._peering.up[peer].tier != VALIDATOR_TIER:  # else it was followed, or validated, a moment ago
                     raise unexpected(2, message)
+            case BlocksMessage(b""):
+                if peer == self.source:
+                    self._source.has_not(now_us)
             case BlocksMessage(raw):
                 self._take_blocks(now_us, peer, raw)
             case CheckpointMessage(raw):

@@ -75,6 +75,10 @@ class Source:
         if peer is not None and self._question.is_due(now_us):
             self.follow(now_us, peer, height)
 
+    def has_not(self, now_us: int) -> None:
+        """Note that whoever is followed does not keep what is asked for: the next one is followed soon."""
+        self._question.wait(now_us, REFOLLOW_US_MIN)
+
     def heard(self, now_us: int) -> None:
         """Note that it has brought a new block."""
         self._question.wait(now_us, SILENCE_US_MAX)

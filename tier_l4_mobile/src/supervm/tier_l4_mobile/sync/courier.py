@@ -156,8 +156,8 @@ class Courier(Part):
             watch = self._watched.get(number)
             if watch is None or watch.due_us != due_us:
                 continue
-            payment = self._queue.payments[number]
-            if payment.place == CLOSED:
+            payment = self._queue.payments.get(number)
+            if payment is None or payment.place == CLOSED:
                 del self._watched[number]
             elif payment.place == AWAITING:
                 if online:

@@ -54,6 +54,7 @@ class Books(Part):
             records += self._memory.take_records()
         if records:
             self._unwritten = self._outbox.persist(*records)
+            self._queue.wrote(self._unwritten)
         return self._unwritten
 
     def answer(self, token: int, value: Any) -> None:

@@ -9,10 +9,12 @@ class Changes:
     def __init__(self) -> None:
         self._versions: dict[int, int] = {}  # in ascending order of version
         self._version = 0
+        self.began = 0
+        """The version that this run began with."""
 
     def start(self, now_us: int) -> None:
         """Count versions from `now_us` on: a cursor of an earlier run is then older than every change of this one."""
-        self._version = now_us
+        self._version = self.began = now_us
         for number in self._versions:
             self._version += 1
             self._versions[number] = self._version

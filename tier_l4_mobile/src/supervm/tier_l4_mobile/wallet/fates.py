@@ -272,6 +272,7 @@ class PaymentFates(PaymentLog):
             assert not payment.released
             if payment.id:
                 self._records.append(FORMER_IDS.put(FormerIdRow(payment.id, payment.number)))
+                self._former.setdefault(payment.number, []).append(payment.id)
             if lane.proved is not None and payment.debit > lane.available:
                 self._close(payment, REFUSED, lane.overdraft(payment.debit))
             else:

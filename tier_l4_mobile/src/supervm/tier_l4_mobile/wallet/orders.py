@@ -127,13 +127,8 @@ class Orders(Part):
 
     def _list(self, request: QueueList) -> dict[str, Any]:
         account = self._accounts.payer(request.source) if request.source else None
-        found = [
-            payment
-            for payment in self._queue.payments.values()
-            if (not request.statuses or payment.status in request.statuses)
-            and (account is None or payment.account == account)
-        ]
-        return {"payments": [self._show(payment) for payment in found[-request.limit :]], "total": len(found)}
+        found, total = self._queue.newest(request.statuses, account, request.limit)
+        return {"payments": [self._show(payment) for payment in found], "total": total}
 
     def _find(self, identity: str) -> Payment:
         payment = self._queue.find(identity)

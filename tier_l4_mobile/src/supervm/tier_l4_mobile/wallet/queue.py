@@ -80,7 +80,7 @@ class PaymentQueue(PaymentFates):
         Raises:
             PaymentError: a field is out of its bounds, or the proved balance does not cover it.
         """
-        known = self._by_key.get(key) if key else None
+        known = self.by_key(key) if key else None
         if known is not None:
             return known
         lane = self.lanes.get(account)
@@ -89,9 +89,7 @@ class PaymentQueue(PaymentFates):
         check_request(to, amount, fee, valid_until_ms, payload, key)
         if lane.proved is not None and amount + fee > lane.available:
             raise PaymentError(lane.overdraft(amount + fee))
-        payment = Payment(
-            len(self.payments) + 1, account, to, amount, fee, payload, valid_until_ms, key, now_us, kept=kept
-        )
+        payment = Payment(self.next_number, account, to, amount, fee, payload, valid_until_ms, key, now_us, kept=kept)
         self._append(lane, payment)
         self._index(payment)
         return payment
@@ -101,7 +99,7 @@ class PaymentQueue(PaymentFates):
     ) -> Payment:
         """Log a payment that was refused before it was signed, so that its `key` is never tried again."""
         payment = Payment(
-            len(self.payments) + 1,
+            self.next_number,
             account,
             to,
             amount,
@@ -115,6 +113,7 @@ class PaymentQueue(PaymentFates):
             reason=reason,
         )
         self._index(payment)
+        self._finished.ended(payment)
         self._touch(payment)
         return payment
 
