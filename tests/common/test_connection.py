@@ -19,6 +19,7 @@ from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
     FRAME_BYTES_MAX_HELLO,
+    PROTOCOL_VERSION,
     encode_message,
 )
 from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
@@ -154,13 +155,16 @@ def refused(pair: Pair, source: Connection, code: str) -> RemoteProtocolError:
     return caught.value
 
 
-def test_versions_that_do_not_meet_end_in_a_clear_error_on_both_sides() -> None:
+@pytest.mark.parametrize(("low", "high"), [(PROTOCOL_VERSION + 1, 9), (1, PROTOCOL_VERSION - 1)])
+def test_versions_that_do_not_meet_end_in_a_clear_error_on_both_sides(low: int, high: int) -> None:
     pair = Pair(4, 3)
     pair.move(pair.left)
     pair.move(pair.right)
     pair.left._session._queue.clear()
-    pair.left.send_frame(encode_message(Hello(2, 9, 4, (), NOW_US // 1000, "newer")))
-    assert "versions 2 to 9" in str(refused(pair, pair.left, "version"))
+    pair.left.send_frame(encode_message(Hello(low, high, 4, (), NOW_US // 1000, "other")))
+    said = str(refused(pair, pair.left, "version"))
+    assert f"versions {low} to {high}" in said
+    assert f"speaks {PROTOCOL_VERSION}" in said
 
 
 def test_the_first_message_has_to_be_hello() -> None:

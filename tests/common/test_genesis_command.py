@@ -9,9 +9,13 @@ from pathlib import Path
 import pytest
 
 from supervm.common.cli import main
+from supervm.common.errors import InputError
+from supervm.common.host.genesis_file import load_chain
 from supervm.protocol.base.address import encode_address, encode_node_id
+from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey, verify
-from supervm.protocol.chain.genesis import Chain, load_genesis
+from supervm.protocol.chain.allocations import read_allocations
+from supervm.protocol.chain.genesis import Chain, genesis_asset_id, load_genesis
 from supervm.protocol.state.account import pool_account
 
 KEYS = [SigningKey(bytes([number]) * 32).public for number in range(1, 16)]
@@ -75,7 +79,9 @@ def test_the_file_holds_what_the_lists_say(tmp_path: Path, capsys: pytest.Captur
     assert [validator.node_id for validator in genesis.validators] == KEYS[4:8]
     assert [validator.weight for validator in genesis.validators] == [1, 2, 3, 4]
     assert {miner.node_id: miner.payout for miner in genesis.miners} == {KEYS[9]: WALLETS[9], KEYS[8]: WALLETS[8]}
-    assert {item.account: item.amount for item in genesis.allocations} == {WALLETS[12]: 5, WALLETS[11]: 10**15}
+    data = (tmp_path / "genesis.alloc").read_bytes()
+    assert {item.account: item.amount for item in read_allocations(data, [])} == {WALLETS[12]: 5, WALLETS[11]: 10**15}
+    assert genesis.allocations == 2
     assert genesis.parameters.test_network
     assert genesis.parameters.block_interval_ms == 250
     assert genesis.parameters.fee_shares_bps == (1000, 2000, 3000, 4000)
@@ -86,7 +92,8 @@ def test_the_file_holds_what_the_lists_say(tmp_path: Path, capsys: pytest.Captur
 
     assert main(["genesis", "show", str(tmp_path / "genesis.cbor"), "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
-    assert {"file": str(tmp_path / "genesis.cbor"), **shown} == made
+    files_made = {"file": str(tmp_path / "genesis.cbor"), "allocations_file": str(tmp_path / "genesis.alloc")}
+    assert {**files_made, **shown} == made
     assert shown["validators"][0]["payout"] == account(0, test=True)
 
 
@@ -233,3 +240,60 @@ def test_what_is_no_genesis_is_refused(tmp_path: Path, capsys: pytest.CaptureFix
     path.write_bytes(data)
     assert main(["genesis", "show", str(path)]) == 2
     assert f"{path}: this is not a genesis file" in capsys.readouterr().err
+
+
+def test_assets_begin_with_genesis(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = files(tmp_path)
+    (tmp_path / "a.csv").write_text(
+        f"account,amount,asset\n{account(1)},5,\n{account(1)},7,gold\n{account(2)},8,gold\n"
+    )
+    (tmp_path / "assets.csv").write_text(f"name,issuer\ngold,{account(3)}\n")
+    assert main([*arguments, "--assets", str(tmp_path / "assets.csv"), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    gold = genesis_asset_id("gold")
+    assert made["assets"] == [{"name": "gold", "id": gold.hex(), "issuer": account(3), "supply": 15}]
+    assert (made["supply"], made["allocations"]) == (5, 3)
+    chain = load_chain(tmp_path / "genesis.cbor")
+    assert chain.first_state().holdings == {WALLETS[1]: {gold: 7}, WALLETS[2]: {gold: 8}}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("{0},5,\n{0},7,silver\n", "asset 'silver': one of svm, gold is needed"),
+        ("{0},5,gold\n{0},7,gold\n", "line 2 is about it already"),
+        ("{0},5,svm\n", "asset 'gold' has 0 in allocations"),
+        ("{0},9223372036854775807,gold\n{1},1,gold\n", "asset 'gold' has 9223372036854775808"),
+    ],
+)
+def test_wrong_allocations_of_assets_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], rows: str, said: str
+) -> None:
+    arguments = files(tmp_path)
+    (tmp_path / "a.csv").write_text("account,amount,asset\n" + rows.format(account(1), account(2)))
+    (tmp_path / "assets.csv").write_text(f"name,issuer\ngold,{account(3)}\n")
+    assert main([*arguments, "--assets", str(tmp_path / "assets.csv")]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "genesis.cbor").exists()
+
+
+def test_without_the_file_beside_it_a_genesis_has_no_first_state(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(files(tmp_path)) == 0
+    capsys.readouterr()
+    beside = tmp_path / "genesis.alloc"
+    whole = beside.read_bytes()
+    assert len(load_chain(tmp_path / "genesis.cbor").first_state().accounts) == 2
+    for damaged, said in (
+        (whole[:-1], "not a file of allocations"),
+        (whole[:-42], "there are 1; this genesis has 2"),
+        (whole[:-1] + bytes([whole[-1] ^ 1]), "the accounts sum to"),
+        (whole[:16] + whole[58:] + whole[16:58], "double or out of order"),
+    ):
+        beside.write_bytes(damaged)
+        with pytest.raises((InputError, LocalProtocolError), match=said):
+            load_chain(tmp_path / "genesis.cbor").first_state()
+    beside.unlink()
+    with pytest.raises(InputError, match=r"genesis\.alloc: the allocations of this network cannot be read"):
+        load_chain(tmp_path / "genesis.cbor").first_state()

@@ -18,6 +18,7 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.light.client import AccountAnswer, Anchor, LightClient, ValidatorChange, account_answer
+from supervm.protocol.state.leaves import NATIVE, account_leaf_id
 
 ALICE = test_key("alice").public
 replace = msgspec.structs.replace
@@ -173,13 +174,15 @@ def test_another_chains_change_is_refused() -> None:
 
 def test_an_answer_brings_the_changes_it_needs() -> None:
     chain = chain_of((0, 1, 2, 4), None, (4, 5, 6, 7))
-    pairs = chain.ledger.prove_accounts(chain.head.height, [ALICE])
+    pairs = chain.ledger.prove_leaves(chain.head.height, [account_leaf_id(ALICE)])
     assert pairs is not None
     ((_, proof),) = pairs
     newest = encode(chain.certified())
-    proved = client_of(chain).check_answer(account_answer(newest, ALICE, proof, chain.changes()), NOW_MS)
-    assert (proved.account.balance, proved.header) == (1_000_000, chain.checkpoints[-1])
+    proved = client_of(chain).check_answer(account_answer(newest, ALICE, NATIVE, proof, chain.changes()), NOW_MS)
+    assert (proved.amount, proved.header) == (1_000_000, chain.checkpoints[-1])
     first, second = chain.changes()
+    answer = decode(AccountAnswer, account_answer(newest, ALICE, NATIVE, proof, chain.changes()))
+    assert answer.changes == (first, second)
     for wrong, code in (
         ((), "unknown-set"),
         ((first,), "unknown-set"),
@@ -187,10 +190,8 @@ def test_an_answer_brings_the_changes_it_needs() -> None:
         ((second, first), "wrong-set"),
     ):
         with pytest.raises(RemoteProtocolError) as caught:
-            client_of(chain).check_answer(account_answer(newest, ALICE, proof, wrong), NOW_MS)
+            client_of(chain).check_answer(encode(replace(answer, changes=wrong)), NOW_MS)
         assert caught.value.code == code
-    answer = decode(AccountAnswer, account_answer(newest, ALICE, proof, chain.changes()))
-    assert answer.changes == (first, second)
 
 
 def test_an_anchor_above_some_changes_starts_from_its_own_set() -> None:

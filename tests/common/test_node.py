@@ -67,7 +67,7 @@ class Place:
                     validators=(Validator(1, key.public, key.public, 1, key.public),),
                     miners=(),
                     allocations=(),
-                )
+                )[0]
             )
         )
         make_key_file(self.folder / "node.key", b"\x02" * 32)

@@ -121,7 +121,7 @@ def make(tmp_path: Path) -> Callable[..., NodeConfig]:
                 validators=(Validator(1, key.public, key.public, 1, key.public),),
                 miners=(),
                 allocations=(),
-            )
+            )[0]
         )
     )
 

@@ -15,7 +15,7 @@ from supervm.common.parts.ledger_tables import (
 )
 from supervm.common.parts.pruning import SLICE_HEIGHTS, SLICE_MIN, SLICE_RECEIPTS
 from supervm.common.storage.memory import MemoryStore
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 
 KEPT = 40
 

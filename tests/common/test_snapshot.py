@@ -12,7 +12,7 @@ from snapshot_tools import EVERY, START_US, TABLES, Answer, Offering, Taking, kn
 
 from supervm.common.contract.core import Persist, Send
 from supervm.common.parts.ledger import Ledger, SupplyMismatch
-from supervm.common.parts.ledger_tables import ACCOUNTS, HEADERS, SNAPSHOT, AccountRow
+from supervm.common.parts.ledger_tables import HEADERS, LEAVES, SNAPSHOT, LeafRow
 from supervm.common.parts.snapshot import offering, taking
 from supervm.common.parts.snapshot.taking import ANSWER_US, SEEK_AGAIN_US, SnapshotTaker
 from supervm.common.parts.validator_changes import ChangeStore
@@ -23,6 +23,7 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange
 from supervm.protocol.light.snapshot import decode_snapshot_start
 from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.leaves import NATIVE, account_leaf_id
 from supervm.protocol.state.trie_range import FIRST_KEY, decode_trie_range
 from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges
@@ -52,7 +53,7 @@ def same_state(ledger: Ledger, source: Offering, height: int) -> None:
     view = source.ledger.view(height)
     assert view is not None
     assert ledger.header == source.checkpoints[height].header
-    assert {key: encode_account(account) for key, account in ledger.accounts.items()} == dict(view.items())
+    assert dict(ledger.state.leaves()) == dict(view.items())
 
 
 # --- the good case --------------------------------------------------------------------------------------------------
@@ -72,14 +73,13 @@ def test_a_snapshot_is_taken_and_blocks_follow_from_there(source: Offering) -> N
         node.store.commit(applied.records)
         assert applied.header == source.checkpoints[applied.header.height].header
     again = Ledger(CHAIN.chain, node.store)
-    assert (again.header, again.accounts, again.base_height) == (source.ledger.header, source.ledger.accounts, 24)
-    assert again.fees_by_tier == tuple(
-        now - then for now, then in zip(source.ledger.fees_by_tier, fees_at(24), strict=True)
-    )
+    assert (again.header, again.state, again.base_height) == (source.ledger.header, source.ledger.state, 24)
+    now_and_then = zip(source.ledger.fees[NATIVE], fees_at(24), strict=True)
+    assert again.fees[NATIVE] == tuple(now - then for now, then in now_and_then)
 
 
 def fees_at(height: int) -> tuple[int, int, int, int]:
-    return Offering(CHAIN, STEPS[:height]).ledger.fees_by_tier
+    return Offering(CHAIN, STEPS[:height]).ledger.fees[NATIVE]
 
 
 def test_receipts_are_proved_from_the_snapshot_on_and_are_not_here_below(source: Offering) -> None:
@@ -115,7 +115,7 @@ def test_a_second_snapshot_takes_the_place_of_the_first() -> None:
     assert node.run()
     node.adopt()
     assert node.ledger.base_height == 40
-    assert {row.since for row in ACCOUNTS.rows(node.store)} == {40}
+    assert {row.since for row in LEAVES.rows(node.store)} == {40}
     assert [row.name for row in SNAPSHOT.rows(node.store)] == ["base"]
 
 
@@ -141,7 +141,7 @@ def test_on_a_real_database_it_is_the_same(source: Offering, tmp_path: Path) -> 
         store.commit(taker.records())
         ledger.reload()
         same_state(ledger, source, 24)
-        assert ACCOUNTS.count(store) == len(ledger.accounts)
+        assert LEAVES.count(store) == len(dict(ledger.state.leaves()))
         assert HEADERS.count(store) == 0
 
 
@@ -236,7 +236,7 @@ def test_a_start_that_is_not_certified_begins_nothing(
     assert not node.run()
     assert [peer for peer, _ in node.errors] == [b"bad"]
     assert not node.taker.is_taking
-    assert [table.count(node.store) for table in (ACCOUNTS, SNAPSHOT)] == [0, 0]
+    assert [table.count(node.store) for table in (LEAVES, SNAPSHOT)] == [0, 0]
 
 
 @pytest.mark.parametrize("rest", [None, SnapshotChunk(24, FIRST_KEY, b"", b"")], ids=["silent", "not here"])
@@ -350,7 +350,7 @@ def test_a_node_that_got_the_blocks_meanwhile_drops_the_snapshot(source: Offerin
     # what was on its way to the disk when the rest was removed goes at the next start
     node.start()
     node.effects()
-    assert ACCOUNTS.count(node.store) == 0
+    assert LEAVES.count(node.store) == 0
 
 
 def test_a_peer_that_offers_what_it_does_not_serve_is_not_asked_first_for_ever(source: Offering) -> None:
@@ -377,7 +377,7 @@ def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
     node.taker.behind(START_US, FAR)
     node.run(3)
     assert node.taker.height == 16
-    assert {row.since for row in ACCOUNTS.rows(node.store)} == {16}
+    assert {row.since for row in LEAVES.rows(node.store)} == {16}
     more_chain, more_steps = many_accounts(40)
     newer = Offering(more_chain, more_steps)
     node.peers = {b"a": peer_of(newer), b"b": peer_of(newer)}
@@ -386,7 +386,7 @@ def test_a_snapshot_that_nobody_has_any_more_gives_way_to_a_newer_one() -> None:
     assert node.taker.height == 40
     node.adopt()
     same_state(node.ledger, newer, 40)
-    assert {row.since for row in ACCOUNTS.rows(node.store)} == {40}
+    assert {row.since for row in LEAVES.rows(node.store)} == {40}
 
 
 def test_with_nobody_connected_it_waits_and_goes_on(source: Offering) -> None:
@@ -529,7 +529,7 @@ def test_a_snapshot_on_disk_that_the_state_has_passed_is_removed_at_start(source
     node.start()
     assert not node.taker.is_taking
     node.effects()
-    assert {row.since for row in ACCOUNTS.rows(node.store)} == {0}
+    assert {row.since for row in LEAVES.rows(node.store)} == {0}
     assert SNAPSHOT.count(node.store) == 0
 
 
@@ -538,7 +538,7 @@ def test_leaves_that_rotted_on_disk_stop_the_node(source: Offering) -> None:
     node.taker.behind(START_US, FAR)
     assert node.run()
     node.store.commit(
-        [ACCOUNTS.put(AccountRow(24, CHAIN.account("alice"), encode_account(Account(1, 0, bytes(32), 0))))]
+        [LEAVES.put(LeafRow(24, account_leaf_id(CHAIN.account("alice")), encode_account(Account(1, 0, bytes(32), 0))))]
     )
     with pytest.raises(SupplyMismatch):
         node.adopt()

@@ -49,6 +49,8 @@ class Phones:
                 "to": row["to"],
                 "amount": row["amount"],
                 "fee": row["fee"],
+                "asset": row["asset"],
+                "fee_asset": row["fee_asset"],
                 "key": row["key"],
                 "status": "R4",
                 "reason": None,
@@ -66,7 +68,7 @@ class Phones:
         return sorted(payment["amount"] for payment in self.payments)
 
     def up(self, text: str, *, send_new: bool = False) -> PaymentRun:
-        run = PaymentRun(self.call, WALLETS, parse_payments((HEADER + text).encode(), "p.csv"), [], "_r")
+        run = PaymentRun(self.call, WALLETS, parse_payments((HEADER + text).encode(), "p.csv"), [], "_r", {})
 
         async def work() -> None:
             await run.recall(send_new=send_new)
@@ -146,13 +148,15 @@ def test_a_row_that_never_paid_is_tried_again_only_once_the_file_is_another(
             "to": "b",
             "amount": 5,
             "fee": 1,
+            "asset": "svm",
+            "fee_asset": "svm",
             "key": f"{'0' * 32}:1",
             "status": status,
             "released": released,
             "created_us": 1,
         }
     ]
-    contents = [("a", "b", 5, 1), ("b", "a", 6, 1)]
+    contents = [("a", "b", 5, 1, "svm", "svm"), ("b", "a", 6, 1, "svm", "svm")]
     assert recall(contents, "0" * 32, journal).new == [1]
     assert recall(contents, "1" * 32, journal).new == ([0, 1] if sent else [1])
 
@@ -165,6 +169,8 @@ def test_payments_that_are_no_rows_count_for_nothing() -> None:
             "to": "b",
             "amount": 5,
             "fee": 1,
+            "asset": "svm",
+            "fee_asset": "svm",
             "key": key,
             "status": "R4",
             "released": True,
@@ -172,7 +178,7 @@ def test_payments_that_are_no_rows_count_for_nothing() -> None:
         }
         for key in (None, "", "fund:bob", "pay:1f", "x" * 32 + ":1")
     ]
-    assert recall([("a", "b", 5, 1)], "0" * 32, journal).new == [0]
+    assert recall([("a", "b", 5, 1, "svm", "svm")], "0" * 32, journal).new == [0]
 
 
 ROWS = st.lists(st.sampled_from([A, B, C]), max_size=6)

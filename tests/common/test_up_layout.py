@@ -9,8 +9,13 @@ from typing import Any
 import pytest
 
 from supervm.common.errors import InputError
-from supervm.common.up.layout import NETWORK_FILE, open_network
+from supervm.common.host.genesis_file import load_chain
+from supervm.common.up.layout import GENESIS_FILE, NETWORK_FILE, Counts, open_network
+from supervm.common.up.payments import FUNDING_GRAIN
 from supervm.common.up.rows import parse_payments
+from supervm.protocol.base.address import decode_address
+from supervm.protocol.chain.genesis import genesis_asset_id
+from supervm.protocol.state.leaves import NATIVE
 
 WHOLE: dict[str, Any] = {
     "counts": {"l1": 1, "l2": 1, "l3": 1, "l4": 1},
@@ -66,3 +71,48 @@ def test_a_wrong_payments_file_is_named_with_its_line(data: bytes, said: str) ->
         parse_payments(data, "p.csv")
     assert str(caught.value).startswith("p.csv")
     assert said in str(caught.value)
+
+
+HEADER = "from,to,amount,fee,asset,fee_asset\n"
+ISSUED = "ab" * 32
+
+
+def test_assets_are_two_more_columns_that_may_be_missing() -> None:
+    file = parse_payments(
+        f"{HEADER}a,b,1,2,,\na,b,1,2,SVM,gold\na,b,1,2,{ISSUED.upper()},{'0' * 64}\n".encode(), "p.csv"
+    )
+    assert [(row.asset, row.fee_asset) for row in file.rows] == [("svm", "svm"), ("svm", "gold"), (ISSUED, "svm")]
+    assert file.assets == ["gold", ISSUED]
+    (old,) = parse_payments(b"from,to,amount,fee\na,b,1,2\n", "p.csv").rows
+    assert (old.asset, old.fee_asset) == ("svm", "svm")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("from,to,amount,fee,asset\na,b,1,1,gold\n", "line 1: the header is"),
+        (f"{HEADER}a,b,1,1\n", "line 2: 4 columns; from,to,amount,fee,asset,fee_asset"),
+        (f"{HEADER}a,b,1,1,{'x' * 33},svm\n", "is no asset"),
+        (f"{HEADER}a,b,1,1,go:ld,svm\n", "'go:ld' is no asset"),
+    ],
+)
+def test_a_wrong_asset_is_said_with_its_line(text: str, said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_payments(text.encode(), "p.csv")
+    assert said in str(caught.value)
+
+
+def test_a_new_network_begins_with_the_assets_that_its_payments_name(tmp_path: Path) -> None:
+    network = open_network(tmp_path, Counts(1, 1, 1, 1), ["alice", "bob"], ["gold", ISSUED])
+    chain = load_chain(tmp_path / GENESIS_FILE)
+    gold = genesis_asset_id("gold")
+    assert network.asset_id("gold") == gold.hex()
+    assert network.asset_id(ISSUED) == ISSUED
+    state = chain.first_state()
+    for name in ("alice", "bob"):
+        owner = decode_address(network.wallets[name].address)[0]
+        assert state.balance(owner, gold) == state.balance(owner, NATIVE) == FUNDING_GRAIN
+    again = open_network(tmp_path, None, ["alice"], ["gold"])
+    assert again.assets == network.assets
+    with pytest.raises(InputError, match="without the asset 'silver'; its assets are svm, gold"):
+        open_network(tmp_path, None, ["alice"], ["silver"])

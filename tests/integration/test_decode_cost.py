@@ -53,7 +53,7 @@ FACTOR = 4
 FACTOR_OF = {BlockReceipts: 5}
 """A block's receipts are mostly short numbers. Nobody brings them: a node reads its own from its database."""
 SPARE_BYTES = 4 << 10
-SPARE_BYTES_OF = {Batch: 64 << 10, Submit: 20 << 10, Status: 24 << 10}
+SPARE_BYTES_OF = {Batch: 80 << 10, Submit: 20 << 10, Status: 24 << 10}
 """What the factor does not cover where a type bounds the number of strings but not how short they are: the 2,000
 entries of a batch, the 512 transactions or reasons of a message may be of two bytes each, and take 52."""
 SHAPE_BYTES = 8 << 10

@@ -26,7 +26,7 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.client import ProvedAccount
 from supervm.protocol.money.fees import split_fee
-from supervm.protocol.money.transfer import SignedTransaction, sign_transfer
+from supervm.protocol.money.transaction import SignedTransaction, sign_transfer
 from supervm.protocol.state.account import POOLS
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED, GetReceipt, ReceiptAnswer, Status, Submit
 
@@ -319,7 +319,7 @@ async def check_balances(network: ProcessNetwork, books: Books) -> None:
     assert pool["treasury"] == 0
     assert sum(balance.values()) + sum(pool.values()) == network.chain.supply
     for info in infos:
-        assert (info["fees"], info["supply"]) == (books.fees, network.chain.supply)
+        assert (list(info["fees"]["svm"].values()), info["supply"]) == (books.fees, network.chain.supply)
 
 
 def check_roots(network: ProcessNetwork) -> None:

@@ -34,7 +34,7 @@ WHO = {
 ASKED_BY_NUMBER: Mapping[type[messages.Message], CostClass] = {
     messages.Submit: "transactions",
     messages.Subscribe: "accounts",
-    messages.GetAccounts: "accounts",
+    messages.GetLeaves: "accounts",
     messages.GetReceipt: "receipts",
 }
 

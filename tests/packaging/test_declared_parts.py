@@ -19,14 +19,14 @@ from supervm.common.parts.shell import Shell
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import (
-    AccountProofs,
     AnyMessage,
     BatchCertificateMessage,
     CheckpointMessage,
-    GetAccounts,
     GetBlocks,
+    GetLeaves,
     GetReceipt,
     Hello,
+    LeafProofs,
     ReceiptAnswer,
 )
 
@@ -38,12 +38,12 @@ Kinds = frozenset[type[Message]]
 UNSENT: dict[int, Kinds] = {
     1: frozenset({BatchCertificateMessage}),  # miners give theirs to every validator, again and again
     # a miner has the state itself, follows instead of asking for blocks, and never shows a checkpoint without proofs
-    2: frozenset({CheckpointMessage, GetAccounts, GetBlocks, GetReceipt}),
+    2: frozenset({CheckpointMessage, GetLeaves, GetBlocks, GetReceipt}),
 }
 """What the directions let a tier send and its nodes never do."""
 UNTAKEN: dict[int, Kinds] = {
     # a miner makes certificates itself, and asks a validator for no proofs
-    2: frozenset({AccountProofs, BatchCertificateMessage, ReceiptAnswer}),
+    2: frozenset({LeafProofs, BatchCertificateMessage, ReceiptAnswer}),
 }
 """What the directions let a tier be sent and its nodes refuse."""
 

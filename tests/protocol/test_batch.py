@@ -29,14 +29,11 @@ from supervm.protocol.chain.batch_certificate import (
 )
 from supervm.protocol.chain.validators import Validator, ValidatorSet
 from supervm.protocol.chain.votes import VoteKind, statement
-from supervm.protocol.money.fees import NO_EDGE
 from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 CHAIN = make_test_chain(4, miners=2)
-EDGE = CHAIN.account("edge")
 BATCHED = [CHAIN.transaction("alice", CHAIN.account("bob"), amount) for amount in range(1, 11)]
-EDGE_OF = bytes([0, NO_EDGE] * 5)
-BATCH = CHAIN.batch(BATCHED, edges=(EDGE,), edge_of=EDGE_OF)
+BATCH = CHAIN.batch(BATCHED)
 CERTIFICATE = CHAIN.batch_certificate(BATCH)
 MINER_KEY = CHAIN.miner_keys[0]
 replace = msgspec.structs.replace
@@ -68,10 +65,6 @@ WRONG_BATCHES: dict[str, tuple[Batch, str]] = {
     "a transaction more": (resigned(replace(BATCH, transactions=(*BATCH.transactions, b"x"))), "number or size"),
     "transactions swapped": (resigned(replace(BATCH, transactions=BATCH.transactions[::-1])), "header's root"),
     "root": (with_header(tx_root=ZERO_HASH), "header's root"),
-    "an edge for one transaction less": (resigned(replace(BATCH, edge_of=EDGE_OF[:-1])), "edge assignment"),
-    "another edge for a transaction": (resigned(replace(BATCH, edge_of=bytes(10))), "edge assignment"),
-    "edge hash": (with_header(edge_of_hash=ZERO_HASH), "edge assignment"),
-    "an edge that is not listed": (with_header(edges=()), "edge that the header does not list"),
     "another miner": (
         replace(BATCH, header=replace(BATCH.header, miner=CHAIN.miner_keys[1].public)),
         "miner's signature",
@@ -79,10 +72,6 @@ WRONG_BATCHES: dict[str, tuple[Batch, str]] = {
     "no signature": (replace(BATCH, signature=bytes(64)), "miner's signature"),
     "a changed epoch under the old signature": (
         replace(BATCH, header=replace(BATCH.header, epoch=1)),
-        "miner's signature",
-    ),
-    "a changed payout under the old signature": (
-        replace(BATCH, header=replace(BATCH.header, edges=(CHAIN.account("thief"),))),
         "miner's signature",
     ),
 }
@@ -100,13 +89,10 @@ def test_every_header_field_is_under_the_digest() -> None:
     changed = [
         replace(header, chain_id=bytes(32)),
         replace(header, epoch=1),
-        replace(header, miner=EDGE),
-        replace(header, edges=()),
-        replace(header, edges=(EDGE, EDGE)),
+        replace(header, miner=CHAIN.miner_keys[1].public),
         replace(header, count=9),
         replace(header, bytes=1),
         replace(header, tx_root=ZERO_HASH),
-        replace(header, edge_of_hash=ZERO_HASH),
     ]
     assert len({header.digest, *(other.digest for other in changed)}) == len(changed) + 1
 
@@ -306,5 +292,5 @@ def test_counting_bits_stays_cheap_when_every_vote_has_its_own_bitmap() -> None:
 
 
 def test_the_header_counts_bytes_of_exactly_these_transactions() -> None:
-    header = batch_header(CHAIN.chain_id, 0, MINER_KEY.public, (), (b"a", b"bc"), b"\xff\xff")
+    header = batch_header(CHAIN.chain_id, 0, MINER_KEY.public, (b"a", b"bc"))
     assert (header.count, header.bytes) == (2, 3)

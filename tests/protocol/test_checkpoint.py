@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from chain_tools import make_test_chain
-from protocol_samples import agreed_samples
+from protocol_samples import agreed_samples, sample_chain
 
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
@@ -90,6 +90,6 @@ def test_signatures_of_another_set_never_count() -> None:
 def test_the_frozen_sample_verifies() -> None:
     sample = agreed_samples()["CertifiedCheckpoint"]
     assert isinstance(sample, CertifiedCheckpoint)
-    chain = make_test_chain(4, {"alice": 1_000_000, "bob": 2**40}, miners=2)
+    chain = sample_chain()
     check_certified_checkpoint(sample, chain.chain_id, chain.validators, verify)
     assert sample.header.supply == 1_000_000 + 2**40

@@ -26,7 +26,7 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import verify
 from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
-from supervm.protocol.chain.batch import EDGES_MAX, BatchHeader
+from supervm.protocol.chain.batch import BatchHeader
 from supervm.protocol.chain.body import BODY_BYTES_MAX
 from supervm.protocol.chain.evidence import (
     EVIDENCE_BYTES_MAX,
@@ -43,7 +43,7 @@ from supervm.protocol.chain.evidence import (
 from supervm.protocol.chain.genesis import Chain, load_genesis
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import TRANSACTION_BYTES_MAX
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MAX
 
 replace = msgspec.structs.replace
 CHAIN = sample_chain()
@@ -260,7 +260,7 @@ SPOILT = batch_with(CHAIN, faulty_entries(CHAIN)["another's signature"])
 FALSE = bad_batch(SPOILT, 3)
 
 
-@pytest.mark.parametrize("position", range(5))
+@pytest.mark.parametrize("position", range(6))
 def test_a_batch_whose_signatures_are_fine_proves_nothing(position: int) -> None:
     assert_proves_nothing(bad_batch(BATCH, position), "signed by its sender")
 
@@ -285,7 +285,7 @@ ENTRIES: dict[str, tuple[BadBatch, str]] = {
         "not signed by its miner",
     ),
     "another length": (replace(FALSE, header=replace(FALSE.header, count=4)), "not entry 3"),
-    "other edges": (replace(FALSE, header=replace(FALSE.header, edges=(A,))), "not signed by its miner"),
+    "another size": (replace(FALSE, header=replace(FALSE.header, bytes=1)), "not signed by its miner"),
     "another chain": (bad_batch(batch_with(OTHER, faulty_entries(OTHER)["empty"]), 3), "another chain"),
     "another epoch": (bad_batch(CHAIN.batch([faulty_entries(CHAIN)["empty"]], epoch=1), 0), "about epoch 1;"),
 }
@@ -297,8 +297,8 @@ def test_an_entry_proves_nothing_unless_the_miner_signed_it(name: str) -> None:
 
 
 def test_there_is_no_evidence_of_an_entry_that_is_not_there() -> None:
-    with pytest.raises(LocalProtocolError, match="no leaf 5"):
-        bad_batch(BATCH, 5)
+    with pytest.raises(LocalProtocolError, match="no leaf 6"):
+        bad_batch(BATCH, 6)
 
 
 # --- bytes ------------------------------------------------------------------------------------------------------------
@@ -327,11 +327,10 @@ def test_other_bytes_are_no_evidence(data: bytes) -> None:
 def test_two_votes_and_a_batch_entry_are_small() -> None:
     vote = Vote(1, NOTARIZE, INT_MAX, INT_MAX, A, 255, bytes(64))
     assert len(encode(DoubleVote(1, vote, vote))) <= 280
-    edges = tuple(bytes([number]) * 32 for number in range(EDGES_MAX))
-    header = BatchHeader(1, A, INT_MAX, A, edges, BATCH_TRANSACTIONS_MAX, 1 << 20, A, B)
+    header = BatchHeader(2, A, INT_MAX, A, BATCH_TRANSACTIONS_MAX, 1 << 20, A)
     longest = BadBatch(1, header, bytes(64), 1_999, bytes(TRANSACTION_BYTES_MAX), (A,) * 11)
     assert decode(BadBatch, encode(longest)) == longest
-    assert len(encode(longest)) <= 10 << 10
+    assert len(encode(longest)) <= 2 << 10
 
 
 @pytest.mark.parametrize(("validators", "views"), [(64, 86), (255, 21)])

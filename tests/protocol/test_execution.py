@@ -13,9 +13,11 @@ from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.money.execution import STATUS_EXECUTED, STATUS_FAILED, BlockResult, can_execute, execute_block
-from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, NO_EDGE, split_fee
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, split_fee
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, FLAG_FAILED, POOL_ACCOUNTS, POOLS, Account
+from supervm.protocol.state.leaves import NATIVE
+from supervm.protocol.state.state import State
 
 NAMES = ("alice", "bob", "carol", "dave")
 KEYS = {name: test_key(name).public for name in NAMES}
@@ -24,6 +26,7 @@ TS_MS = VALID_UNTIL_MS - 1_000
 
 
 CHAIN = make_test_chain(1, {"alice": 1_000_000, "bob": 1_000_000}, miners=2)
+START = CHAIN.chain.first_state().accounts
 MINER_PAYOUTS = [CHAIN.account(f"miner-payout{index}") for index in range(2)]
 
 
@@ -32,16 +35,15 @@ def batch(
     certified: int | None = None,
     *,
     miner: int = 0,
-    edge_of: bytes | None = None,
 ) -> CertifiedBatch:
-    signed = CHAIN.batch(transactions, miner=miner, edges=EDGES, edge_of=edge_of)
+    signed = CHAIN.batch(transactions, miner=miner)
     bits = (1 << len(transactions)) - 1 if certified is None else certified
-    return CertifiedBatch(signed.header, transactions, signed.edge_of, bits)
+    return CertifiedBatch(signed.header, transactions, bits)
 
 
 def run(batches: Iterable[CertifiedBatch], accounts: dict[bytes, Account] | None = None, **options: int) -> BlockResult:
     return execute_block(
-        CHAIN.chain.accounts if accounts is None else accounts,
+        State(START if accounts is None else accounts),
         list(batches),
         ts_ms=options.get("ts_ms", TS_MS),
         payout_of_miner=CHAIN.chain.payout_of_miner,
@@ -49,17 +51,17 @@ def run(batches: Iterable[CertifiedBatch], accounts: dict[bytes, Account] | None
     )
 
 
-def chained(sender: str, *steps: tuple[str, int, int]) -> list[SignedTransaction]:
+def chained(sender: str, *steps: tuple[str, int, int], via: bytes = b"") -> list[SignedTransaction]:
     """A chain of transactions (to, amount, fee) from the sender's first slot on."""
     made: list[SignedTransaction] = []
     for to, amount, fee in steps:
         prev = made[-1].id if made else ZERO_HASH
-        made.append(CHAIN.transaction(sender, KEYS[to], amount, fee, seq=len(made), prev=prev))
+        made.append(CHAIN.transaction(sender, KEYS[to], amount, fee, seq=len(made), prev=prev, via=via))
     return made
 
 
 def applied(accounts: dict[bytes, Account], result: BlockResult) -> dict[bytes, Account]:
-    return accounts | result.changes
+    return accounts | result.change.accounts
 
 
 # --- one transaction
@@ -67,9 +69,9 @@ def applied(accounts: dict[bytes, Account], result: BlockResult) -> dict[bytes, 
 
 
 def test_a_payment_moves_amount_and_fee_and_chains_the_account() -> None:
-    (transaction,) = chained("alice", ("carol", 300, 10))
-    result = run([batch([transaction], edge_of=b"\x01")])
-    assert result.changes == dict(
+    (transaction,) = chained("alice", ("carol", 300, 10), via=EDGES[1])
+    result = run([batch([transaction])])
+    assert result.change.accounts == dict(
         sorted(
             {
                 KEYS["alice"]: Account(1_000_000 - 310, 1, transaction.id, 0),
@@ -84,46 +86,46 @@ def test_a_payment_moves_amount_and_fee_and_chains_the_account() -> None:
     (receipt,) = result.receipts
     assert (receipt.transaction_id, receipt.status, receipt.fee) == (transaction.id, STATUS_EXECUTED, 10)
     assert (receipt.next_seq, receipt.position) == (1, 0)
-    assert result.fees_by_tier == (4, 3, 2, 1)
+    assert (result.fees, result.change.holdings) == ({NATIVE: (4, 3, 2, 1)}, {})
     assert result.failed == ()
 
 
 def test_without_edge_the_part_goes_to_the_pool_of_l3() -> None:
-    result = run([batch(chained("alice", ("carol", 1, 10)), edge_of=bytes([NO_EDGE]))])
-    assert result.changes[POOLS["l3"]].balance == 2
-    assert EDGES[0] not in result.changes
+    result = run([batch(chained("alice", ("carol", 1, 10)))])
+    assert result.change.accounts[POOLS["l3"]].balance == 2
+    assert EDGES[0] not in result.change.accounts
 
 
 def test_the_part_of_an_unknown_miner_goes_to_the_treasury() -> None:
     result = execute_block(
-        CHAIN.chain.accounts,
+        State(START),
         [batch(chained("alice", ("carol", 1, 10)))],
         ts_ms=TS_MS,
         payout_of_miner={},
         fee_shares_bps=DEFAULT_SHARES_BPS,
     )
-    assert result.changes[POOLS["treasury"]].balance == 3
+    assert result.change.accounts[POOLS["treasury"]].balance == 3
 
 
 def test_a_payment_to_oneself_costs_the_fee_only() -> None:
     result = run([batch(chained("alice", ("alice", 500, 10)))])
-    assert result.changes[KEYS["alice"]].balance == 1_000_000 - 10
+    assert result.change.accounts[KEYS["alice"]].balance == 1_000_000 - 10
 
 
 def test_the_whole_balance_can_be_paid_and_the_empty_account_stays() -> None:
     (transaction,) = chained("alice", ("carol", 999_990, 10))
     result = run([batch([transaction])])
-    assert result.changes[KEYS["alice"]] == Account(0, 1, transaction.id, 0)
+    assert result.change.accounts[KEYS["alice"]] == Account(0, 1, transaction.id, 0)
 
 
 def test_an_earner_that_also_pays_is_credited_after_the_last_transaction() -> None:
     """The sender's own fee income of this block never pays for its next transaction in it."""
     accounts = {EDGES[0]: Account(15, 0, ZERO_HASH, 0)}
-    first = CHAIN.transaction("edge0", KEYS["bob"], 5, 10, seq=0, prev=ZERO_HASH)
-    second = CHAIN.transaction("edge0", KEYS["bob"], 1, 1, seq=1, prev=first.id)
-    result = run([batch([first, second], edge_of=b"\x00\x00")], accounts)
+    first = CHAIN.transaction("edge0", KEYS["bob"], 5, 10, seq=0, prev=ZERO_HASH, via=EDGES[0])
+    second = CHAIN.transaction("edge0", KEYS["bob"], 1, 1, seq=1, prev=first.id, via=EDGES[0])
+    result = run([batch([first, second])], accounts)
     assert result.failed == (second.id,)
-    assert result.changes[EDGES[0]] == Account(2, 2, second.id, FLAG_FAILED)
+    assert result.change.accounts[EDGES[0]] == Account(2, 2, second.id, FLAG_FAILED)
 
 
 def test_income_of_the_same_block_can_be_spent_in_it() -> None:
@@ -131,7 +133,7 @@ def test_income_of_the_same_block_can_be_spent_in_it() -> None:
     (spend,) = chained("carol", ("bob", 99, 1))
     result = run([batch([income, spend])])
     assert [receipt.status for receipt in result.receipts] == [STATUS_EXECUTED, STATUS_EXECUTED]
-    assert result.changes[KEYS["carol"]] == Account(0, 1, spend.id, 0)
+    assert result.change.accounts[KEYS["carol"]] == Account(0, 1, spend.id, 0)
 
 
 # --- what is skipped ------------------------------------------------------------------------------------------------
@@ -139,9 +141,9 @@ def test_income_of_the_same_block_can_be_spent_in_it() -> None:
 
 def test_nothing_to_execute_changes_nothing() -> None:
     result = run([])
-    assert (result.changes, result.receipts, result.fees_by_tier) == ({}, (), (0, 0, 0, 0))
+    assert (result.change.leaves(), result.receipts, result.fees) == ({}, (), {})
     assert result.receipts_root == ZERO_HASH
-    assert run([batch(chained("alice", ("bob", 1, 1)), certified=0)]).changes == {}
+    assert run([batch(chained("alice", ("bob", 1, 1)), certified=0)]).change.accounts == {}
 
 
 @pytest.mark.parametrize(
@@ -150,7 +152,7 @@ def test_nothing_to_execute_changes_nothing() -> None:
 )
 def test_only_the_next_slot_executes(seq: int, prev: bytes, executes: bool) -> None:
     transaction = CHAIN.transaction("alice", KEYS["bob"], 1, 1, seq=seq, prev=prev)
-    assert can_execute(transaction, CHAIN.chain.accounts[KEYS["alice"]], TS_MS) is executes
+    assert can_execute(transaction, START[KEYS["alice"]], TS_MS) is executes
     assert len(run([batch([transaction])]).receipts) == executes
 
 
@@ -159,7 +161,7 @@ def test_only_the_next_slot_executes(seq: int, prev: bytes, executes: bool) -> N
 )
 def test_the_block_time_decides_on_expiry(ts_ms: int, executes: bool) -> None:
     result = run([batch(chained("alice", ("bob", 1, 1)))], ts_ms=ts_ms)
-    assert bool(result.changes) is executes
+    assert bool(result.change.accounts) is executes
     assert len(result.receipts) == executes
 
 
@@ -185,18 +187,15 @@ def test_a_successor_before_its_predecessor_waits_for_a_later_block() -> None:
 
 
 def test_one_transaction_in_several_batches_is_one_payment_and_pays_the_first() -> None:
-    (transaction,) = chained("alice", ("carol", 5, 10))
-    copies = [
-        batch([transaction, transaction], miner=1, edge_of=b"\x01\x00"),
-        batch([transaction], miner=0, edge_of=b"\x00"),
-    ]
+    (transaction,) = chained("alice", ("carol", 5, 10), via=EDGES[1])
+    copies = [batch([transaction, transaction], miner=1), batch([transaction], miner=0)]
     result = run([*copies, *copies])
-    assert result.changes[KEYS["carol"]].balance == 5
-    assert (result.changes[MINER_PAYOUTS[1]].balance, result.changes[EDGES[1]].balance) == (3, 2)
-    assert MINER_PAYOUTS[0] not in result.changes
-    assert EDGES[0] not in result.changes
-    later = run(copies, applied(CHAIN.chain.accounts, result))
-    assert (later.changes, later.receipts) == ({}, ())
+    assert result.change.accounts[KEYS["carol"]].balance == 5
+    assert (result.change.accounts[MINER_PAYOUTS[1]].balance, result.change.accounts[EDGES[1]].balance) == (3, 2)
+    assert MINER_PAYOUTS[0] not in result.change.accounts
+    assert EDGES[0] not in result.change.accounts
+    later = run(copies, applied(START, result))
+    assert (later.change.accounts, later.receipts) == ({}, ())
 
 
 def test_of_two_transactions_for_one_slot_the_first_in_chain_order_executes() -> None:
@@ -215,15 +214,15 @@ def test_an_under_run_consumes_the_slot_takes_nothing_and_is_reported() -> None:
     assert [receipt.status for receipt in result.receipts] == [STATUS_FAILED, STATUS_EXECUTED]
     assert (result.receipts[0].fee, result.receipts[0].next_seq) == (0, 1)
     assert result.failed == (poor[0].id,)
-    assert result.changes[KEYS["alice"]] == Account(1_000_000 - 8, 2, poor[1].id, FLAG_FAILED)
-    assert result.changes[KEYS["carol"]].balance == 7
+    assert result.change.accounts[KEYS["alice"]] == Account(1_000_000 - 8, 2, poor[1].id, FLAG_FAILED)
+    assert result.change.accounts[KEYS["carol"]].balance == 7
     assert run([batch(poor)]) == result
 
 
 def test_a_sender_that_does_not_exist_fails_the_same_way() -> None:
     (transaction,) = chained("dave", ("bob", 1, 1))
     result = run([batch([transaction])])
-    assert result.changes == {KEYS["dave"]: Account(0, 1, transaction.id, FLAG_FAILED)}
+    assert result.change.accounts == {KEYS["dave"]: Account(0, 1, transaction.id, FLAG_FAILED)}
 
 
 @pytest.mark.parametrize("name", POOLS)
@@ -231,8 +230,8 @@ def test_a_pool_is_never_paid_by_a_transaction(name: str) -> None:
     transaction = CHAIN.transaction("alice", POOLS[name], 5, 1, seq=0, prev=ZERO_HASH)
     result = run([batch([transaction])])
     assert result.failed == (transaction.id,)
-    assert list(result.changes) == [KEYS["alice"]]
-    assert result.changes[KEYS["alice"]].balance == 1_000_000
+    assert list(result.change.accounts) == [KEYS["alice"]]
+    assert result.change.accounts[KEYS["alice"]].balance == 1_000_000
 
 
 def test_the_greatest_amounts_do_not_overflow() -> None:
@@ -241,7 +240,7 @@ def test_the_greatest_amounts_do_not_overflow() -> None:
     assert run([batch([huge])], accounts).failed == (huge.id,)
     most = CHAIN.transaction("alice", KEYS["bob"], 1, INT_MAX - 1, seq=0, prev=ZERO_HASH)
     result = run([batch([most])], accounts)
-    assert sum(account.balance for account in result.changes.values()) == INT_MAX
+    assert sum(account.balance for account in result.change.accounts.values()) == INT_MAX
 
 
 # --- whole blocks ---------------------------------------------------------------------------------------------------
@@ -277,6 +276,7 @@ def story(steps: list[tuple[str, str, int, int, str, int]]) -> list[CertifiedBat
             seq=seq + (how == "gap"),
             prev=prev,
             valid_until_ms=TS_MS - (how == "late"),
+            via=(*EDGES, b"")[len(seen) % 3],
         )
         if how in ("next", "again"):
             heads[sender] = (seq + 1, transaction.id)
@@ -287,7 +287,6 @@ def story(steps: list[tuple[str, str, int, int, str, int]]) -> list[CertifiedBat
             transactions,
             certified=(1 << len(transactions)) - 1 - (len(transactions) > 2) * 0b100,
             miner=index % 2,
-            edge_of=bytes((0, 1, NO_EDGE)[place % 3] for place in range(len(transactions))),
         )
         for index, transactions in enumerate(parts)
         if transactions
@@ -313,7 +312,7 @@ def reference(accounts: dict[bytes, Account], batches: list[CertifiedBatch]) -> 
             )
             to = state.get(body.to, EMPTY_ACCOUNT)
             state[body.to] = Account(to.balance + body.amount, to.next_seq, to.head, to.flags)
-            edge = POOLS["l3"] if part.edge_of[index] == NO_EDGE else EDGES[part.edge_of[index]]
+            edge = body.via or POOLS["l3"]
             miner = CHAIN.chain.payout_of_miner[part.header.miner]
             income += zip((POOLS["l1"], miner, edge, POOLS["l4"]), split_fee(body.fee), strict=True)
     for earner, grain in income:
@@ -327,14 +326,14 @@ def reference(accounts: dict[bytes, Account], batches: list[CertifiedBatch]) -> 
 @settings(max_examples=150, deadline=None)
 def test_random_blocks_conserve_money_and_follow_the_rules(steps: list[tuple[str, str, int, int, str, int]]) -> None:
     batches = story(steps)
-    before = dict(CHAIN.chain.accounts)
+    before = dict(START)
     result = run(batches, before)
-    assert before == CHAIN.chain.accounts  # the input is not changed
+    assert before == START  # the input is not changed
     after = applied(before, result)
     assert sum(account.balance for account in after.values()) == CHAIN.chain.supply
     assert all(account.balance >= 0 for account in after.values())
-    assert sum(result.fees_by_tier) == sum(receipt.fee for receipt in result.receipts)
-    assert list(result.changes) == sorted(result.changes)
+    assert sum(map(sum, result.fees.values())) == sum(receipt.fee for receipt in result.receipts)
+    assert list(result.change.accounts) == sorted(result.change.accounts)
     assert [receipt.position for receipt in result.receipts] == list(range(len(result.receipts)))
     ids = [receipt.transaction_id for receipt in result.receipts]
     assert len(dict.fromkeys(ids)) == len(ids)
@@ -354,7 +353,7 @@ def test_executing_a_block_again_skips_everything_that_executed(
 ) -> None:
     batches = story(steps)
     first = run(batches)
-    second = run(batches, applied(CHAIN.chain.accounts, first))
+    second = run(batches, applied(START, first))
     done = {receipt.transaction_id for receipt in first.receipts}
     assert done.isdisjoint(receipt.transaction_id for receipt in second.receipts)
 
@@ -365,14 +364,14 @@ def test_splitting_batches_at_their_border_over_two_blocks_executes_the_same_tra
     steps: list[tuple[str, str, int, int, str, int]],
 ) -> None:
     batches = story(steps)
-    state, receipts = dict(CHAIN.chain.accounts), []
+    state, receipts = dict(START), []
     for part in batches:
         result = run([part], state)
         state = applied(state, result)
         receipts += [(receipt.transaction_id, receipt.status, receipt.next_seq) for receipt in result.receipts]
     whole = run(batches)
     assert receipts == [(receipt.transaction_id, receipt.status, receipt.next_seq) for receipt in whole.receipts]
-    assert state == applied(CHAIN.chain.accounts, whole)
+    assert state == applied(START, whole)
 
 
 def test_pools_are_distinct_accounts() -> None:

@@ -27,8 +27,9 @@ from supervm.protocol.light.client import (
     receipt_proof,
 )
 from supervm.protocol.money.execution import Receipt, execute_block
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.leaves import NATIVE, account_leaf_id, balance_leaf_id
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, merkle_root, path_sides, sided_root
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_proof import TrieProof
@@ -43,8 +44,8 @@ class Chainlet:
     def __init__(self, **more: object) -> None:
         self.tools: TestChain = make_test_chain(4, {"alice": 1_000_000, "bob": 5, "carol": 7}, **more)
         chain = self.tools.chain
-        self.accounts = dict(chain.accounts)
-        self.trie = QuadTrie({key: encode_account(value) for key, value in self.accounts.items()})
+        self.state = chain.first_state()
+        self.trie = QuadTrie(dict(self.state.leaves()))
         self.history = KeptHistory()
         self.headers: list[CheckpointHeader] = [chain.anchor]
         self.views = [self.trie.snapshot()]
@@ -55,14 +56,14 @@ class Chainlet:
         ts_ms = last.ts_ms + 1_000 if ts_ms is None else ts_ms
         batches = [self.tools.certified(self.tools.batch(transactions))] if transactions else []
         result = execute_block(
-            self.accounts,
+            self.state,
             batches,
             ts_ms=ts_ms,
             payout_of_miner=chain.payout_of_miner,
             fee_shares_bps=chain.parameters.fee_shares_bps,
         )
-        self.accounts.update(result.changes)
-        self.trie.update({key: encode_account(value) for key, value in result.changes.items()})
+        self.state.apply(result.change)
+        self.trie.update(result.change.leaves())
         self.history.append(last.hash)
         header = CheckpointHeader(
             1,
@@ -87,11 +88,11 @@ class Chainlet:
     def certified(self, height: int = -1, signers: Sequence[int] | None = None) -> CertifiedCheckpoint:
         return self.tools.certify_checkpoint(self.headers[height], signers)
 
-    def proof(self, account: bytes, height: int = -1) -> TrieProof:
-        return self.views[height].prove(account)
+    def proof(self, account: bytes, height: int = -1, asset: bytes = NATIVE) -> TrieProof:
+        return self.views[height].prove(balance_leaf_id(account, asset))
 
-    def answer(self, account: bytes, height: int = -1) -> AccountAnswer:
-        return AccountAnswer(1, self.certified(height), account, self.proof(account, height))
+    def answer(self, account: bytes, height: int = -1, asset: bytes = NATIVE) -> AccountAnswer:
+        return AccountAnswer(2, self.certified(height), account, asset, self.proof(account, height, asset))
 
     def receipt(self, height: int, position: int, newest: int = -1) -> ReceiptProof:
         receipts, checkpoint = self.receipts[height], self.certified(newest)
@@ -123,10 +124,11 @@ def client(chain: Chainlet) -> LightClient:
 
 def test_balances_absence_and_heads_are_proved(chain, client):
     alice = client.check_answer(encode(chain.answer(ALICE)), NOW_MS)
-    assert alice.account == chain.accounts[ALICE]
-    assert (alice.exists, alice.account.next_seq, alice.header.height) == (True, 3, 3)
+    assert (alice.account, alice.asset, alice.state) == (ALICE, NATIVE, chain.state.accounts[ALICE])
+    assert (alice.exists, alice.amount, alice.header.height) == (True, chain.state.accounts[ALICE].balance, 3)
+    assert alice.state.next_seq == 3
     nobody = client.check_answer(encode(chain.answer(test_key("ghost").public)), NOW_MS)
-    assert (nobody.exists, nobody.account.balance, nobody.account.next_seq) == (False, 0, 0)
+    assert (nobody.exists, nobody.amount, nobody.state.next_seq) == (False, 0, 0)
 
 
 def test_the_anchor_itself_needs_no_certificate_and_is_the_floor(chain, client):
@@ -169,14 +171,16 @@ def with_signatures(chain: Chainlet, signatures: Sequence[tuple[int, bytes]], ac
 
 
 def forged_balance(chain: Chainlet) -> bytes:
-    return with_value(chain.answer(ALICE), encode_account(Account(10**9, 3, chain.accounts[ALICE].head, 0)))
+    return with_value(chain.answer(ALICE), encode_account(Account(10**9, 3, chain.state.accounts[ALICE].head, 0)))
 
 
 def state_root_of_the_liar(chain: Chainlet) -> bytes:
-    rich = QuadTrie({ALICE: encode_account(Account(10**9, 0, ZERO_HASH, 0)), BOB: b"x"})
+    leaf = account_leaf_id(ALICE)
+    rich = QuadTrie({leaf: encode_account(Account(10**9, 0, ZERO_HASH, 0)), account_leaf_id(BOB): b"x"})
     header = msgspec.structs.replace(chain.headers[-1], state_root=rich.root)
     honest = chain.certified()
-    return encode(AccountAnswer(1, CertifiedCheckpoint(1, header, honest.signatures), ALICE, rich.prove(ALICE)))
+    forged = CertifiedCheckpoint(1, header, honest.signatures)
+    return encode(AccountAnswer(2, forged, ALICE, NATIVE, rich.prove(leaf)))
 
 
 def too_few(chain: Chainlet) -> bytes:
@@ -222,12 +226,12 @@ def votes_for_another_height(chain: Chainlet) -> bytes:
 
 def absence_forged_from_nothing(chain: Chainlet) -> bytes:
     empty = TrieProof(1, b"", b"", b"", b"", b"")
-    return encode(AccountAnswer(1, chain.certified(), ALICE, empty))
+    return encode(AccountAnswer(2, chain.certified(), ALICE, NATIVE, empty))
 
 
 def absence_of_another(chain: Chainlet) -> bytes:
     ghost = test_key("ghost").public
-    return encode(AccountAnswer(1, chain.certified(), ALICE, chain.proof(ghost)))
+    return encode(AccountAnswer(2, chain.certified(), ALICE, NATIVE, chain.proof(ghost)))
 
 
 def absence_by_dropping_the_value(chain: Chainlet) -> bytes:
@@ -235,17 +239,17 @@ def absence_by_dropping_the_value(chain: Chainlet) -> bytes:
 
 
 def proof_of_an_older_state(chain: Chainlet) -> bytes:
-    return encode(AccountAnswer(1, chain.certified(), ALICE, chain.proof(ALICE, 1)))
+    return encode(AccountAnswer(2, chain.certified(), ALICE, NATIVE, chain.proof(ALICE, 1)))
 
 
 def proof_of_another_account(chain: Chainlet) -> bytes:
-    return encode(AccountAnswer(1, chain.certified(), ALICE, chain.proof(BOB)))
+    return encode(AccountAnswer(2, chain.certified(), ALICE, NATIVE, chain.proof(BOB)))
 
 
 def with_a_long_integer(chain: Chainlet) -> bytes:
     data = encode(chain.answer(ALICE))
-    place = data.index(b"\x66answer\x01") + 7
-    return data[:place] + b"\x18\x01" + data[place + 1 :]
+    place = data.index(b"\x66answer\x02") + 7
+    return data[:place] + b"\x18\x02" + data[place + 1 :]
 
 
 def another_chain(_chain: Chainlet) -> bytes:
@@ -263,7 +267,7 @@ def another_validator_set(chain: Chainlet) -> bytes:
     header = msgspec.structs.replace(chain.headers[-1], validators_hash=ValidatorSet(members).hash)
     message = statement(chain.tools.chain_id, VoteKind.CHECKPOINT, 0, header.height, header.hash)
     forged = CertifiedCheckpoint(1, header, tuple((index, key.sign(message)) for index, key in enumerate(keys)))
-    return encode(AccountAnswer(1, forged, ALICE, chain.proof(ALICE)))
+    return encode(AccountAnswer(2, forged, ALICE, NATIVE, chain.proof(ALICE)))
 
 
 @pytest.mark.parametrize(
@@ -298,7 +302,7 @@ def test_a_forged_answer_is_refused(chain, client, attack, code):
     with pytest.raises(RemoteProtocolError) as caught:
         client.check_answer(attack(chain), NOW_MS)
     assert code is None or caught.value.code == code
-    assert client.check_answer(encode(chain.answer(ALICE)), NOW_MS).account == chain.accounts[ALICE]
+    assert client.check_answer(encode(chain.answer(ALICE)), NOW_MS).state == chain.state.accounts[ALICE]
 
 
 @pytest.mark.parametrize("place", range(3))
@@ -389,7 +393,7 @@ def test_weights_decide_a_quorum_not_heads():
 
 def test_an_answer_is_put_together_from_its_parts(chain):
     answer = chain.answer(BOB)
-    data = account_answer(encode(answer.checkpoint), BOB, encode(answer.proof))
+    data = account_answer(encode(answer.checkpoint), BOB, NATIVE, encode(answer.proof))
     assert decode(AccountAnswer, data) == answer
 
 

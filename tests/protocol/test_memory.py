@@ -84,9 +84,9 @@ def test_what_can_change_is_not_kept() -> None:
 
 def test_equal_updates_of_equal_trees_share_one_tree() -> None:
     steps = [
-        {bytes([number]) * 32: b"value" for number in range(40)},
-        {bytes([3]) * 32: b"", bytes([90]) * 32: b"more"},
-        {bytes([3]) * 32: b"again"},
+        {bytes([number]) * 33: b"value" for number in range(40)},
+        {bytes([3]) * 33: b"", bytes([90]) * 65: b"more"},
+        {bytes([3]) * 33: b"again"},
     ]
     alone, one, other = QuadTrie(), QuadTrie(), QuadTrie()
     with remembering(Memory()):

@@ -88,3 +88,24 @@ def test_what_may_be_dropped_and_what_the_other_end_does_not_know() -> None:
 def test_a_number_stands_for_one_kind_within_its_subjects_range(subject: Subject) -> None:
     with pytest.raises(LocalProtocolError, match=f"^{subject.name}: .* has the number"):
         Wire(TALK, subject)
+
+
+class Later(Message, frozen=True, tag=231):
+    """Of a number that nobody else has."""
+
+
+@pytest.mark.parametrize(
+    ("numbers", "other"),
+    [
+        (range(225, 240), "talk1"),
+        (range(29, 232), "payments"),
+        (range(49, 232), "chain"),
+        (range(9, 232), "link"),
+        (range(59, 232), "consensus"),
+    ],
+)
+def test_the_ranges_of_two_subjects_never_meet(numbers: range, other: str) -> None:
+    """Also where the numbers are not in use: they are kept for kinds of that subject to come."""
+    with pytest.raises(LocalProtocolError, match=f"^later: its numbers, range.* meet those of {other}, "):
+        Wire(TALK, Subject("later", numbers, {Later: UP}))
+    assert Wire(TALK, Subject("later", range(230, 240), {Later: UP})).features == ("talk1", "later")

@@ -14,14 +14,17 @@ from hypothesis import strategies as st
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.state.leaves import account_leaf_id, hash_leaf_id, holding_leaf_id
 from supervm.protocol.state.trie import QuadTrie, TrieView
-from supervm.protocol.state.trie_proof import VALUE_BYTES_MAX, hash_account_key, verify
+from supervm.protocol.state.trie_proof import VALUE_BYTES_MAX, verify
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "trees.json").read_text())["trie"]
 
 
 def address(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+    """A leaf id: an account's, or of each third number a holding's."""
+    name = number.to_bytes(32, "big")
+    return account_leaf_id(name) if number % 3 else holding_leaf_id(name, name)
 
 
 def reference_root(accounts: dict[bytes, bytes]) -> bytes:
@@ -43,7 +46,7 @@ def reference_root(accounts: dict[bytes, bytes]) -> bytes:
 
     leaves = []
     for who, value in accounts.items():
-        key = h(b"svm.acctkey", who)
+        key = h(b"svm.leafkey", who)
         leaves.append((f"{int.from_bytes(key, 'big'):0256b}", h(b"q4leaf", key + h(b"q4value", value))))
     return subtree(leaves, 0)
 
@@ -60,7 +63,7 @@ def merged(accounts: dict[bytes, bytes], changes: dict[bytes, bytes]) -> dict[by
 def check(trie: QuadTrie | TrieView, accounts: dict[bytes, bytes]) -> None:
     assert trie.root == reference_root(accounts)
     assert len(trie) == len(accounts)
-    assert list(trie.items()) == sorted(accounts.items(), key=lambda item: hash_account_key(item[0]))
+    assert list(trie.items()) == sorted(accounts.items(), key=lambda item: hash_leaf_id(item[0]))
 
 
 def test_no_account_is_32_zero_bytes() -> None:
@@ -139,7 +142,7 @@ def test_a_snapshot_keeps_its_version_and_its_proofs(start: dict[bytes, bytes], 
 
 def deep_neighbours() -> list[bytes]:
     """Addresses whose keys agree in the most leading digits among the first 40,000."""
-    keys = sorted((hash_account_key(address(n)), address(n)) for n in range(40_000))
+    keys = sorted((hash_leaf_id(address(n)), address(n)) for n in range(40_000))
     pairs = sorted(
         pairwise(keys), key=lambda pair: int.from_bytes(pair[0][0], "big") ^ int.from_bytes(pair[1][0], "big")
     )
@@ -160,13 +163,13 @@ def test_keys_with_a_long_common_prefix_make_a_chain_of_nodes_and_collapse_again
 
 @pytest.mark.parametrize(
     "changes",
-    [{b"short": b"a"}, {bytes(33): b"a"}, {address(1): bytes(VALUE_BYTES_MAX + 1)}],
-    ids=["short address", "long address", "long value"],
+    [{bytes(32): b"a"}, {bytes(66): b"a"}, {address(1): bytes(VALUE_BYTES_MAX + 1)}],
+    ids=["short id", "long id", "long value"],
 )
 def test_a_bad_change_leaves_the_trie_as_it_was(changes: dict[bytes, bytes]) -> None:
     trie = QuadTrie({address(1): b"a"})
     root = trie.root
-    with pytest.raises(LocalProtocolError, match="32 and at most"):
+    with pytest.raises(LocalProtocolError, match="33 to 65 and at most"):
         trie.update({address(2): b"b"} | changes)
     assert trie.root == root
 
@@ -181,7 +184,7 @@ def test_many_accounts_and_batches() -> None:
 
 def test_frozen_roots_and_proof_bytes() -> None:
     for case in VECTORS:
-        accounts = {bytes.fromhex(who): bytes.fromhex(value) for who, value in case["accounts"].items()}
+        accounts = {bytes.fromhex(who): bytes.fromhex(value) for who, value in case["leaves"].items()}
         trie = QuadTrie(accounts)
         assert trie.root.hex() == case["root"]
         for who, proof in case["proofs"].items():

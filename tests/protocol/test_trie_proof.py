@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
+from supervm.protocol.state.leaves import account_leaf_id, hash_leaf_id, holding_leaf_id
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_proof import (
     DEPTH_MAX,
@@ -20,7 +21,6 @@ from supervm.protocol.state.trie_proof import (
     common_digits,
     decode_trie_proof,
     digit_at,
-    hash_account_key,
     hash_leaf,
     hash_node,
     hash_value,
@@ -31,7 +31,9 @@ from supervm.protocol.state.trie_proof import (
 
 
 def address(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+    """A leaf id: an account's, or of each third number a holding's."""
+    name = number.to_bytes(32, "big")
+    return account_leaf_id(name) if number % 3 else holding_leaf_id(name, name)
 
 
 PRESENT = {address(n): b"value %d" % n for n in range(40)}
@@ -100,11 +102,11 @@ def test_absence_cannot_be_forged_by_leaving_out_the_leaf_or_naming_another() ->
     victim = address(3)
     proof = TRIE.prove(victim)
     refused(TRIE.root, victim, change(proof, value=b""))
-    key, value_hash = hash_account_key(victim), hash_value(PRESENT[victim])
+    key, value_hash = hash_leaf_id(victim), hash_value(PRESENT[victim])
     refused(TRIE.root, victim, change(proof, value=b"", other_key=key, other_value_hash=value_hash))
     for other in PRESENT:
         if other != victim:
-            leaf = {"other_key": hash_account_key(other), "other_value_hash": hash_value(PRESENT[other])}
+            leaf = {"other_key": hash_leaf_id(other), "other_value_hash": hash_value(PRESENT[other])}
             refused(TRIE.root, victim, change(proof, value=b"", **leaf))
             refused(TRIE.root, victim, change(TRIE.prove(other), value=b"", **leaf))
 
@@ -157,7 +159,7 @@ def tree_with(key: bytes, *, depth: int, child: bytes, sibling: bytes) -> bytes:
 def test_a_mask_may_not_list_a_child_that_is_not_there() -> None:
     """The same root could otherwise be reached with a zero hash written out."""
     who = address(1)
-    key = hash_account_key(who)
+    key = hash_leaf_id(who)
     root = tree_with(key, depth=1, child=hash_leaf(key + hash_value(b"v")), sibling=bytes(32))
     forged = TrieProof(1, b"v", b"", b"", bytes([1 << (digit_at(key, 0) ^ 1)]), bytes(32))
     refused(root, who, forged)
@@ -166,14 +168,14 @@ def test_a_mask_may_not_list_a_child_that_is_not_there() -> None:
 @pytest.mark.parametrize("end", [b"v", b""], ids=["leaf", "nothing"])
 def test_a_node_without_any_other_child_does_not_exist(end: bytes) -> None:
     who = address(1)
-    key = hash_account_key(who)
+    key = hash_leaf_id(who)
     root = tree_with(key, depth=2, child=hash_leaf(key + hash_value(end)) if end else bytes(32), sibling=b"")
     refused(root, who, TrieProof(1, end, b"", b"", b"\x00\x00", b""))
 
 
 def test_another_leaf_must_lie_on_the_path() -> None:
     who, stranger = address(1), address(2)
-    key, other = hash_account_key(who), hash_account_key(stranger)
+    key, other = hash_leaf_id(who), hash_leaf_id(stranger)
     assert common_digits(key, other) < 4
     root = tree_with(key, depth=4, child=hash_leaf(other + hash_value(b"v")), sibling=b"s" * 32)
     mask = bytes([0, 0, 0, 1 << (digit_at(key, 3) ^ 1)])
@@ -182,7 +184,7 @@ def test_another_leaf_must_lie_on_the_path() -> None:
 
 def test_the_deepest_and_widest_proof_there_can_be_is_within_the_bound() -> None:
     who = address(1)
-    key = hash_account_key(who)
+    key = hash_leaf_id(who)
     masks = bytes(15 ^ (1 << digit_at(key, level)) for level in range(DEPTH_MAX))
     current, value = hash_leaf(key + hash_value(bytes(VALUE_BYTES_MAX))), bytes(VALUE_BYTES_MAX)
     for level in range(DEPTH_MAX - 1, -1, -1):

@@ -15,11 +15,11 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.state.account import ACCOUNT_BYTES_MIN
+from supervm.protocol.state.leaves import account_leaf_id, hash_leaf_id, holding_leaf_id
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_proof import (
     VALUE_BYTES_MAX,
     digit_at,
-    hash_account_key,
     hash_leaf,
     hash_node,
     hash_value,
@@ -40,7 +40,9 @@ LAST_KEY = b"\xff" * 32
 
 
 def address(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+    """A leaf id: an account's, or of each third number a holding's."""
+    name = number.to_bytes(32, "big")
+    return account_leaf_id(name) if number % 3 else holding_leaf_id(name, name)
 
 
 def after(key: bytes) -> bytes:
@@ -53,7 +55,7 @@ def trie_of(count: int) -> QuadTrie:
 
 TRIE = trie_of(40)
 LEAVES = list(TRIE.items())
-KEYS = [hash_account_key(who) for who, _ in LEAVES]
+KEYS = [hash_leaf_id(who) for who, _ in LEAVES]
 MIDDLE = prove_range(TRIE.snapshot(), KEYS[11], leaves_max=9)
 
 
@@ -78,10 +80,10 @@ def test_a_run_is_the_next_leaves_and_says_whether_more_come(
 ) -> None:
     trie = QuadTrie(accounts)
     proof = decode_trie_range(encode(prove_range(trie.snapshot(), first_key, leaves_max=count)))
-    due = [item for item in trie.items() if hash_account_key(item[0]) >= first_key]
+    due = [item for item in trie.items() if hash_leaf_id(item[0]) >= first_key]
     assert list(proof.leaves) == due[:count]
     following = verify_range(trie.root, first_key, proof)
-    assert following == (after(hash_account_key(due[count - 1][0])) if len(due) > count else None)
+    assert following == (after(hash_leaf_id(due[count - 1][0])) if len(due) > count else None)
 
 
 @given(MAPS, st.integers(1, 30))
@@ -109,7 +111,7 @@ def test_what_is_left_out_added_or_changed_is_refused(
         for instead in ([(who, value + b"x")], [leaves[place]] * 2):
             refused(trie.root, first_key, change(proof, leaves=(*leaves[:place], *instead, *leaves[place + 1 :])))
     stranger = data.draw(st.integers(201, 400).map(address))
-    more = sorted([*leaves, (stranger, b"x")], key=lambda leaf: hash_account_key(leaf[0]))
+    more = sorted([*leaves, (stranger, b"x")], key=lambda leaf: hash_leaf_id(leaf[0]))
     refused(trie.root, first_key, change(proof, leaves=tuple(more)))
     refused(
         trie.root,
@@ -126,7 +128,7 @@ def test_a_run_cannot_pass_for_one_from_elsewhere_unless_it_is_the_same(
 ) -> None:
     trie = QuadTrie(accounts)
     proof = prove_range(trie.snapshot(), given_, leaves_max=count)
-    due = [item for item in trie.items() if hash_account_key(item[0]) >= asked]
+    due = [item for item in trie.items() if hash_leaf_id(item[0]) >= asked]
     try:
         following = verify_range(trie.root, asked, proof)
     except RemoteProtocolError:
@@ -199,7 +201,7 @@ def test_no_account_and_one_account() -> None:
     assert prove_range(empty, KEYS[3]) == TrieRange(1, (), b"", b"", b"", b"", b"", b"")
     assert verify_range(ZERO_HASH, KEYS[3], prove_range(empty, KEYS[3])) is None
     one = trie_of(1)
-    key = hash_account_key(address(0))
+    key = hash_leaf_id(address(0))
     for first_key, count in ((FIRST_KEY, 1), (key, 1), (after(key), 0), (LAST_KEY, 0)):
         proof = prove_range(one.snapshot(), first_key)
         assert len(proof.leaves) == count
@@ -231,8 +233,8 @@ def test_every_fault_of_form_is_refused(fields: dict[str, object]) -> None:
 
 def test_a_marked_child_may_not_be_a_zero_hash() -> None:
     """The same root could otherwise be reached with nothing written out as something."""
-    who = next(address(n) for n in range(100) if digit_at(hash_account_key(address(n)), 0) == 1)
-    key = hash_account_key(who)
+    who = next(address(n) for n in range(100) if digit_at(hash_leaf_id(address(n)), 0) == 1)
+    key = hash_leaf_id(who)
     leaf = hash_leaf(key + hash_value(b"v"))
     root = hash_node(ZERO_HASH + leaf + ZERO_HASH + ZERO_HASH)
     refused(root, key, TrieRange(1, ((who, b"v"),), b"", b"", b"\x01", ZERO_HASH, b"\x00", b""))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_samples import message_samples
 
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.money.transfer import TRANSACTION_BYTES_MAX
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MAX
 from supervm.protocol.wire import chain, consensus, fields, link, messages, payments
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
@@ -101,7 +101,7 @@ def test_another_number_of_fields_is_refused(message: fields.Message) -> None:
         assert refused(msgpack.packb(other)), other
 
 
-@pytest.mark.parametrize("number", [0, 4, 9, 19, 29, 38, 49, 55, 255, 2**32, -1, 1.0, "1", b"\x01", None, True, [1]])
+@pytest.mark.parametrize("number", [0, 4, 9, 18, 23, 40, 49, 55, 255, 2**32, -1, 1.0, "1", b"\x01", None, True, [1]])
 def test_unknown_numbers_are_refused(number: object) -> None:
     assert refused(msgpack.packb([number, 1, 1, 1, [], 0, ""]))
 
@@ -131,9 +131,16 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("Subscribe", 1, [bytes(33)]),
     ("Subscribe", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
     ("Unsubscribe", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
-    ("GetAccounts", 1, [bytes(32)] * (fields.FORWARD_MAX + 1)),
-    ("AccountProofs", 1, bytes((1 << 20) + 1)),
-    ("AccountProofs", 2, [[bytes(32), b"", b""]]),
+    ("GetLeaves", 1, [bytes(33)] * (fields.FORWARD_MAX + 1)),
+    ("GetLeaves", 1, [bytes(32)]),
+    ("GetLeaves", 1, [bytes(66)]),
+    ("LeafProofs", 1, bytes((1 << 20) + 1)),
+    ("LeafProofs", 2, [[bytes(33), b"", b""]]),
+    ("LeafProofs", 2, [[bytes(32), b""]]),
+    ("FeeTerms", 1, bytes(33)),
+    ("FeeTerms", 2, [[bytes(33), 1]]),
+    ("FeeTerms", 2, [[b"", 0]]),
+    ("FeeTerms", 2, [[b"", 1]] * (payments.FEE_ASSETS_MAX + 1)),
     ("GetReceipt", 1, bytes(31)),
     ("BatchMessage", 1, bytes((4 << 20) + 1)),
     ("GetBatches", 1, [bytes(32)] * 65),
@@ -259,13 +266,13 @@ def test_messages_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("low", "high", "agreed"), [(1, 1, True), (0, 9, True), (2, 9, False), (0, 0, False), (2, 1, False)]
+    ("low", "high", "agreed"), [(2, 2, True), (0, 9, True), (3, 9, False), (0, 1, False), (3, 2, False)]
 )
 def test_version_negotiation(low: int, high: int, agreed: bool) -> None:
     if agreed:
         assert agree_on_version(low, high) == PROTOCOL_VERSION
     else:
-        with pytest.raises(RemoteProtocolError, match="this node speaks 1") as caught:
+        with pytest.raises(RemoteProtocolError, match="this node speaks 2") as caught:
             agree_on_version(low, high)
         assert (caught.value.code, caught.value.penalty) == ("version", 0)
 

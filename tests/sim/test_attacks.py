@@ -93,7 +93,7 @@ def run(attack: Attack, *, off: str = "") -> Played:
         actors={attack.who: attack.actor} if attack.actor else {},
         late_twins={attack.who: Late(attack.late_us)} if attack.late_us else {},
         keep_events=True,
-        parameters=Parameters(1, test_network=True, view_timeout_ms=100, epoch_ms=attack.epoch_ms),
+        parameters=Parameters(2, test_network=True, view_timeout_ms=100, epoch_ms=attack.epoch_ms),
     )
     monitor = Monitor(net)
     monitor.costs.suspects[attack.who] = None

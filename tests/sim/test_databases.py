@@ -16,7 +16,7 @@ from supervm.sim.scenario.schema import read_scenario
 from supervm.tier_l1_super.consensus import host as consensus
 from supervm.tier_l1_super.events import DatabaseOlderThanLog
 
-TIMES = Parameters(1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250)
+TIMES = Parameters(2, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250)
 
 
 def restored(monkeypatch: pytest.MonkeyPatch, *, blocks: int, parameters: Parameters = TIMES) -> tuple[Any, Monitor]:

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.wire.payments import Submit
 from supervm.sim.exact import GENESIS_MS, GRANT, Deployment
 from supervm.tier_l4_mobile.messages import Balance, PaymentRow
@@ -20,7 +20,7 @@ def check_books(net: Deployment) -> None:
     payments = net.payments()
     fees = sum(item["fee"] for item in payments if item["status"] == "R4")
     for info in infos:
-        assert sum(info["fees"]) == fees
+        assert sum(info["fees"]["svm"].values()) == fees
         assert info["supply"] == net.chain.supply
     by_height = {info["height"]: info["state_root"] for info in infos}
     for info in infos:

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 
 from supervm.common.contract.records import Append, Put
 from supervm.common.contract.tables import AnyTable, TableRow
-from supervm.common.parts.ledger_tables import ACCOUNTS, BLOCK_RECEIPTS, HEADERS, AccountRow, HeaderRow, ReceiptsRow
+from supervm.common.parts.ledger_tables import BLOCK_RECEIPTS, HEADERS, LEAVES, HeaderRow, LeafRow, ReceiptsRow
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
@@ -115,10 +115,10 @@ def rows(host: str, table: AnyTable, change: Change, nth: int = 1) -> Tamper:
 def leaf(**changes: Any) -> Change:
     """Change fields of an account's leaf; a callable gets the old value."""
 
-    def change(row: AccountRow) -> AccountRow:
-        account = decode_account(row.leaf)
+    def change(row: LeafRow) -> LeafRow:
+        account = decode_account(row.value)
         new = {name: new(getattr(account, name)) if callable(new) else new for name, new in changes.items()}
-        return replace(row, leaf=encode_account(account._replace(**new)))
+        return replace(row, value=encode_account(account._replace(**new)))
 
     return change
 
@@ -184,7 +184,7 @@ def no_batches(event: Any) -> Any:
     )
 
 
-ACCOUNTS_OF_GENESIS = 6
+LEAVES_OF_GENESIS = 6
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,9 @@ ACCOUNTS_OF_GENESIS = 6
         ("S7", lambda: rows("l1-1", HEADERS, header(state_root=bytes(32)), 3)),
         ("S7", lambda: rows("l2-0", HEADERS, header(receipts_root=bytes([1]) * 32), 4)),
         ("C1", lambda: rows("l1-0", HEADERS, header(supply=1), 1)),
-        ("C2", lambda: rows("l1-2", ACCOUNTS, leaf(balance=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
-        ("C3", lambda: rows("l2-1", ACCOUNTS, leaf(balance=lambda old: old - 1), ACCOUNTS_OF_GENESIS + 2)),
-        ("S11", lambda: rows("l1-3", ACCOUNTS, leaf(next_seq=lambda old: old + 1), ACCOUNTS_OF_GENESIS + 1)),
+        ("C2", lambda: rows("l1-2", LEAVES, leaf(balance=lambda old: old + 1), LEAVES_OF_GENESIS + 1)),
+        ("C3", lambda: rows("l2-1", LEAVES, leaf(balance=lambda old: old - 1), LEAVES_OF_GENESIS + 2)),
+        ("S11", lambda: rows("l1-3", LEAVES, leaf(next_seq=lambda old: old + 1), LEAVES_OF_GENESIS + 1)),
         ("S12", lambda: rows("l1-0", BLOCK_RECEIPTS, twice)),
         ("C5", lambda: rows("l1-0", BLOCK_RECEIPTS, false_receipt)),
         ("S8", lambda: rows("l1-1", CHECKPOINTS, other_header, 2)),

@@ -21,7 +21,8 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.evidence import double_vote
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.light.forks import checkpoint_fork
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
+from supervm.protocol.state.leaves import account_leaf_id
 from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, CheckpointMessage
@@ -112,8 +113,8 @@ def two_epochs_from_two_blocks(scene: Scene) -> None:
 def batch_of(scene: Scene, raw: bytes) -> Batch:
     """A miner's batch of one transaction."""
     miner = scene.deployment.l2[0]
-    made = batch_header(scene.chain.chain_id, 0, miner.public, (), (raw,), b"\xff")
-    return Batch(1, made, miner.sign(miner_statement(made.digest)), (raw,), b"\xff")
+    made = batch_header(scene.chain.chain_id, 0, miner.public, (raw,))
+    return Batch(2, made, miner.sign(miner_statement(made.digest)), (raw,))
 
 
 def batch_scene(scene: Scene, *, signers: tuple[int, ...], two_of_one: bool) -> None:
@@ -158,7 +159,7 @@ def bits_without_record(scene: Scene) -> None:
 
 
 def two_transactions_of_a_phone(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_record
+    from supervm.tier_l4_mobile.tables import PAYMENTS, payment_row
     from supervm.tier_l4_mobile.wallet.payments import Payment
 
     for amount in (1, 2):
@@ -173,17 +174,17 @@ def two_transactions_of_a_phone(scene: Scene) -> None:
             valid_until_ms=1 << 50,
         ).raw
         payment = Payment(amount, b"a", b"b", amount, 1, b"", 0, "", 0, raw=raw, released=True)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (PAYMENTS.put(payment_row(payment)),)))
         scene.sent("l4-0", Submit((raw,)), "l3-0")
 
 
 def two_fates(scene: Scene) -> None:
-    from supervm.tier_l4_mobile.tables import payment_record
+    from supervm.tier_l4_mobile.tables import PAYMENTS, payment_row
     from supervm.tier_l4_mobile.wallet.payments import CLOSED, Payment
 
     for status in ("expired", "R4"):
         payment = Payment(1, b"a", b"b", 1, 1, b"", 0, "", 0, place=CLOSED, status=status)
-        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (payment_record(payment),)))
+        scene.monitor._on(Persisted(1, scene.deployment.host("l4-0"), 1, (PAYMENTS.put(payment_row(payment)),)))
 
 
 def false_balance(scene: Scene) -> None:
@@ -368,7 +369,7 @@ def test_a_proposal_with_a_proof_is_quiet() -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 5, 8, 13, 100])
 def test_roots_by_the_text_are_those_of_the_shipped_trees(count: int) -> None:
     """The second opinion on state and history roots agrees with what nodes compute."""
-    leaves = {hash_transaction(bytes([place])): bytes([place, 1]) for place in range(count)}
+    hashes = [hash_transaction(bytes([place])) for place in range(count)]
+    leaves = {account_leaf_id(made): bytes([place, 1]) for place, made in enumerate(hashes)}
     assert rebuilt_root(leaves) == QuadTrie(leaves).root
-    hashes = list(leaves)
     assert history_root(hashes) == HistoryMMR(hashes).root

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from supervm.common.contract.core import PeerDown, PeerUp
-from supervm.common.parts.ledger_tables import ACCOUNTS
+from supervm.common.parts.ledger_tables import LEAVES
 from supervm.common.parts.snapshot import offering, taking
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.genesis import Parameters
@@ -20,7 +20,7 @@ from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 
-PARAMETERS = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=4_000)
+PARAMETERS = Parameters(2, test_network=True, view_timeout_ms=200, epoch_ms=4_000)
 """Epochs of some ten blocks."""
 
 
@@ -137,7 +137,7 @@ def test_restarts_while_a_snapshot_is_taken_and_after_end_at_the_same_state() ->
     net.world.run(10_000_000)
     assert validator(net, 0).ledger.base_height > base
     assert validator(net, 0).ledger.header.state_root == validator(net, 1).ledger.header.state_root
-    since = {row.since for row in ACCOUNTS.rows(net.world.hosts[away[0]].disk)}
+    since = {row.since for row in LEAVES.rows(net.world.hosts[away[0]].disk)}
     assert since == {validator(net, 0).ledger.base_height}
 
 
@@ -178,7 +178,7 @@ def test_no_promise_is_broken_by_a_snapshot_wherever_the_power_fails(boundary: s
     load(3, "c")
     net.world.run(5_000_000)
     assert net.settle(60) == {"R4": paid}
-    net.world.run(5_000_000)
+    net.world.run(10_000_000)  # a question that is lost is asked again after five seconds
     for node_id in away:
         core = net.world.hosts[node_id].core
         assert isinstance(core, ValidatorNode | MinerNode)

@@ -16,7 +16,7 @@ def _stored(epoch: int, digest: bytes) -> tuple[Put, ...]:
 
 def test_a_body_whose_block_is_not_durable_yet_stays() -> None:
     """Fuzzing, seed 25: the epoch ended in the step that executed the block, and a late miner never got the body."""
-    executed, loose = (batch_header(bytes(32), 0, bytes(32), (), (raw,), b"\xff") for raw in (b"one", b"two"))
+    executed, loose = (batch_header(bytes(32), 0, bytes(32), (raw,)) for raw in (b"one", b"two"))
     store, outbox = MemoryStore(TABLES), Outbox()
     bodies = Bodies(store, outbox)
     store.commit([record for header in (executed, loose) for record in _stored(header.epoch, header.digest)])
@@ -29,7 +29,7 @@ def test_a_body_whose_block_is_not_durable_yet_stays() -> None:
 
 
 def test_a_body_that_came_again_after_its_block_stays_also_after_a_restart() -> None:
-    header = batch_header(bytes(32), 0, bytes(32), (), (b"one",), b"\xff")
+    header = batch_header(bytes(32), 0, bytes(32), (b"one",))
     store, outbox = MemoryStore(TABLES), Outbox()
     Bodies(store, outbox).executed((header,))
     store.commit([record for effect in outbox.drain() if isinstance(effect, Persist) for record in effect.records])

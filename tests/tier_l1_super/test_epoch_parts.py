@@ -584,7 +584,7 @@ class Served:
         seat = seat_of(chain, epoch=0)
         ground = ground_of(chain, seat, ledger, self.store, self.outbox)
         self.head = ground.head
-        self.part = Serving(ground, Pool({}, seat), lambda digest: (None, 0))
+        self.part = Serving(ground, Pool(ledger.state, seat), lambda digest: (None, 0))
 
     def committed(
         self, blocks: tuple[Block, ...], finalization: Certificate, now_us: int, tail: tuple[Block, ...] = ()
@@ -709,6 +709,21 @@ def test_a_run_that_one_late_finalization_made_final_is_served_in_pieces(
             store.reopen()
             node = Bench(chain, 1, store, now_us=node.now_us)
     assert (node.hung_up, node.halted) == ({}, "")
+
+
+def test_a_piece_that_is_longer_than_a_message_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asked would have to hang up on it; without an answer it takes a snapshot when there is one."""
+    chain = EpochChain(4)
+    for _ in range(3):
+        chain.add()
+    served = Served(chain)
+    served.committed(tuple(chain.blocks), chain.finalized(chain.blocks).finalization, 0)
+    piece = served.part._piece(1)
+    assert piece is not None
+    for size, fits in ((len(piece[0].blocks), True), (len(piece[0].blocks) - 1, False)):
+        monkeypatch.setattr(serving, "PIECE_BYTES_MAX", size)
+        served.part._pieces.clear()
+        assert (served.part._piece(1) == piece) == fits
 
 
 def test_the_longest_run_that_can_be_served_fits_into_a_message() -> None:

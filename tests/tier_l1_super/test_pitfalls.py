@@ -535,7 +535,7 @@ def test_p9_a_standing_cluster_says_the_same_in_its_last_minute_as_in_its_first(
 
 def test_p10_only_a_finalization_brings_the_time_outs_down() -> None:
     """TON 4.2 calls it a bug: a window of views without a skip reset the back-off although nothing became final."""
-    times = Parameters(1, view_timeout_ms=400, view_timeout_ms_max=60_000)
+    times = Parameters(2, view_timeout_ms=400, view_timeout_ms_max=60_000)
     assert [timeout_us(times, since) // 1000 for since in (1, 3, 4, 5, 6)] == [400, 400, 600, 900, 1350]
     assert timeout_us(times, 10**9) == 60_000_000
     solo = Solo()

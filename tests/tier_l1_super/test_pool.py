@@ -21,8 +21,8 @@ def seat_of(chain: TestChain) -> Seat:
 
 
 def new_pool(chain: TestChain) -> tuple[Pool, dict[bytes, Account]]:
-    accounts = dict(chain.chain.accounts)
-    return Pool(accounts, seat_of(chain)), accounts
+    state = chain.chain.first_state()
+    return Pool(state, seat_of(chain)), state.accounts
 
 
 def batches(chain: TestChain, count: int) -> list[Batch]:

@@ -9,16 +9,17 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain
 
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.money.transfer import SignedTransaction
-from supervm.protocol.state.account import POOLS, Account
+from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.state.account import POOLS
+from supervm.protocol.state.state import State
 from supervm.tier_l1_super.batches.slots import EXPIRY_SLACK, Slots
 
 A, B = b"a" * 32, b"b" * 32
 DAY_MS = 86_400_000
 
 
-def new_slots(chain: TestChain, accounts: dict[bytes, Account] | None = None) -> Slots:
-    slots = Slots(dict(chain.chain.accounts) if accounts is None else accounts, chain.chain.parameters)
+def new_slots(chain: TestChain, state: State | None = None) -> Slots:
+    slots = Slots(chain.chain.first_state() if state is None else state, chain.chain.parameters)
     slots.executed_ts_ms = GENESIS_TIME_MS
     return slots
 
@@ -76,8 +77,8 @@ def test_execution_frees_slots_and_another_transaction_kills_the_lane() -> None:
     """What was executed leaves the lane; if another took the slot, everything behind it is dead."""
     for own in (True, False):
         chain = make_test_chain()
-        accounts = dict(chain.chain.accounts)
-        slots = new_slots(chain, accounts)
+        state = chain.chain.first_state()
+        accounts, slots = state.accounts, new_slots(chain, state)
         transactions = lane(chain, 3)
         for transaction in transactions:
             slots.vote(transaction, A)
@@ -128,14 +129,15 @@ def test_a_restart_finds_the_lane_in_whatever_order_records_are_read() -> None:
 def test_a_restart_forgets_what_is_executed_or_expired() -> None:
     """Only what leads on from the executed state at the executed time is taken back."""
     chain = make_test_chain()
-    accounts = dict(chain.chain.accounts)
+    state = chain.chain.first_state()
+    accounts = state.accounts
     done, short, behind = (
         chain.transaction("alice", chain.account("bob"), valid_until_ms=GENESIS_TIME_MS + ms)
         for ms in (90_000, 9_000, 90_000)
     )
     fresh = chain.transaction("alice", chain.account("bob"), seq=1, prev=done.id, amount=5)
     accounts[done.body.sender] = accounts[done.body.sender]._replace(next_seq=1, head=done.id)
-    slots = new_slots(chain, accounts)
+    slots = new_slots(chain, state)
     slots.executed_ts_ms = GENESIS_TIME_MS + 9_001
     slots.restore([(done, A), (short, A), (behind, A), (fresh, B)])
     assert slots.anchored == {B: 1}
@@ -144,8 +146,8 @@ def test_a_restart_forgets_what_is_executed_or_expired() -> None:
 def test_executed_entries_do_not_pile_up_until_they_expire() -> None:
     """Memory follows what is promised now, not what was promised within the days of a validity."""
     chain = make_test_chain(allocations={"alice": 10**12})
-    accounts = dict(chain.chain.accounts)
-    slots = new_slots(chain, accounts)
+    state = chain.chain.first_state()
+    accounts, slots = state.accounts, new_slots(chain, state)
     sender = chain.account("alice")
     template = chain.transaction("alice", chain.account("bob"))
     head = ZERO_HASH

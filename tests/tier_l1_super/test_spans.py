@@ -339,7 +339,7 @@ def never_leads(cluster: sim.Cluster, silent: bool) -> None:
 def test_a_chain_that_stood_for_hundreds_of_views_goes_on(crashes: bool) -> None:
     """No leader proposes for long; then all do. What each holds meanwhile stays small, also over restarts."""
     cluster = sim.Cluster(
-        4, seed=3, times=sim.Parameters(1, view_timeout_ms=20, view_timeout_ms_max=20, block_interval_ms=10)
+        4, seed=3, times=sim.Parameters(2, view_timeout_ms=20, view_timeout_ms_max=20, block_interval_ms=10)
     )
     cluster.run(300_000)
     before = max(len(node.chain) for node in cluster.nodes)

@@ -14,6 +14,7 @@ from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.allocations import Allocation
 from supervm.protocol.chain.batch import Batch, batch_header, check_batch, miner_statement
 from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
@@ -28,17 +29,19 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import BlockBody
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import FinalizedBlocks
-from supervm.protocol.chain.genesis import Allocation, Chain, Miner, make_genesis
+from supervm.protocol.chain.genesis import Chain, Miner, genesis_asset_id, make_genesis
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef, Justification
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.chain.votes import VoteKind, make_certificate, statement
-from supervm.protocol.money.transfer import parse_transaction, sign_transfer
+from supervm.protocol.money.transaction import parse_transaction, sign_issue, sign_transfer
 from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l2_miner.tables import TABLES
 
 FUNDS = 10**9
+GOLD = 1_000
+"""What the first two wallets have of the asset that genesis has."""
 GENESIS_MS = 1_000_000
 BLOCK_MS = 500
 
@@ -55,31 +58,35 @@ class Net:
         self.node_ids = [key(2, i).public for i in range(4)]
         self.miner_key, self.rival_key = key(3, 0), key(3, 1)
         self.wallets = [key(4, i) for i in range(6)]
-        self.edge_key, self.payout = key(5, 0), key(5, 1).public
-        self.edge = self.edge_key.public
-        self.chain = Chain(
-            make_genesis(
-                name="test",
-                time_ms=GENESIS_MS,
-                validators=tuple(
-                    Validator(1, k.public, n, 1, key(6, i).public)
-                    for i, (k, n) in enumerate(zip(self.validator_keys, self.node_ids, strict=True))
-                ),
-                miners=(
-                    Miner(1, self.miner_key.public, key(7, 0).public),
-                    Miner(1, self.rival_key.public, key(7, 1).public),
-                ),
-                allocations=tuple(Allocation(1, w.public, FUNDS) for w in self.wallets),
+        self.edge = key(5, 0).public
+        self.gold = genesis_asset_id("gold")
+        genesis, allocations = make_genesis(
+            name="test",
+            time_ms=GENESIS_MS,
+            validators=tuple(
+                Validator(1, k.public, n, 1, key(6, i).public)
+                for i, (k, n) in enumerate(zip(self.validator_keys, self.node_ids, strict=True))
             ),
-            verify,
+            miners=(
+                Miner(1, self.miner_key.public, key(7, 0).public),
+                Miner(1, self.rival_key.public, key(7, 1).public),
+            ),
+            allocations=[
+                *(Allocation(w.public, FUNDS) for w in self.wallets),
+                *(Allocation(w.public, GOLD, self.gold) for w in self.wallets[:2]),
+            ],
+            assets=[("gold", self.wallets[0].public)],
         )
+        self.chain = Chain(genesis, verify, lambda: allocations)
         self.id = self.chain.chain_id
         self.ledger = Ledger(self.chain, MemoryStore(LEDGER_TABLES))
         self.blocks: list[FinalizedBlocks] = []
         self.checkpoints: list[CertifiedCheckpoint] = []
         self.bodies: dict[bytes, Batch] = {}
 
-    def pay(self, wallet: int, seq: int, prev: bytes = ZERO_HASH, *, amount=10, fee=10, valid_ms=3_600_000, to=None):
+    def pay(
+        self, wallet: int, seq: int, prev: bytes = ZERO_HASH, *, amount=10, fee=10, valid_ms=3_600_000, to=None, **how
+    ):
         return sign_transfer(
             self.wallets[wallet],
             chain_id=self.id,
@@ -89,6 +96,18 @@ class Net:
             amount=amount,
             fee=fee,
             valid_until_ms=self.ledger.header.ts_ms + valid_ms,
+            **how,
+        )
+
+    def issue(self, wallet: int, seq: int, prev: bytes = ZERO_HASH, *, supply=1_000, fee=10):
+        return sign_issue(
+            self.wallets[wallet],
+            chain_id=self.id,
+            seq=seq,
+            prev=prev,
+            supply=supply,
+            fee=fee,
+            valid_until_ms=self.ledger.header.ts_ms + 3_600_000,
         )
 
     def chain_of(self, wallet: int, count: int, **how):
@@ -105,8 +124,8 @@ class Net:
 
     def rival_batch(self, transactions) -> Batch:
         raw = tuple(t.raw for t in transactions)
-        header = batch_header(self.id, 0, self.rival_key.public, (), raw, b"\xff" * len(raw))
-        batch = Batch(1, header, self.rival_key.sign(miner_statement(header.digest)), raw, b"\xff" * len(raw))
+        header = batch_header(self.id, 0, self.rival_key.public, raw)
+        batch = Batch(2, header, self.rival_key.sign(miner_statement(header.digest)), raw)
         self.bodies[header.digest] = batch
         return batch
 
@@ -154,7 +173,7 @@ class Net:
             held = self.bodies[ref.digest]
             transactions = tuple(parse_transaction(raw, self.id) for raw in held.transactions)
             bits = certified_bits(ref, self.chain.validators)
-            batches.append(CertifiedBatch(ref.header, transactions, held.edge_of, bits))
+            batches.append(CertifiedBatch(ref.header, transactions, bits))
         self.ledger.apply(block, batches)
         finalized = FinalizedBlocks(1, (block,), self.certificate(VoteKind.FINALIZE, height, header.hash))
         self.blocks.append(finalized)
@@ -239,4 +258,4 @@ def bench(net: Net) -> Bench:
 @pytest.fixture
 def kit() -> SimpleNamespace:
     """The classes themselves, for tests that need their own."""
-    return SimpleNamespace(Net=Net, Bench=Bench, key=key, FUNDS=FUNDS)
+    return SimpleNamespace(Net=Net, Bench=Bench, key=key, FUNDS=FUNDS, GOLD=GOLD)

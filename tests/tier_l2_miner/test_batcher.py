@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from supervm.common.parts.events import PeerFault
-from supervm.protocol.base.codec import decode, encode
+from supervm.protocol.base.codec import decode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
@@ -13,10 +13,8 @@ from supervm.protocol.chain.batch_certificate import (
     certified_bits,
     check_batch_certificate,
 )
-from supervm.protocol.chain.edge import sign_edge_record
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
-from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, EdgeRegistration, Status, Submit
-from supervm.tier_l2_miner.mempool.edges import REGISTER_US_MIN
+from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, Status, Submit
 
 
 def submit(bench, *transactions, peer=None):
@@ -64,41 +62,6 @@ def test_a_full_batch_does_not_wait(net, kit):
     assert [len(b.transactions) for b in bench.batches()] == [3, 3]
     bench.wait(50_000)
     assert [len(b.transactions) for b in bench.batches()] == [1]
-
-
-def test_the_edge_that_brought_a_transaction_is_named_by_its_payout(bench):
-    record = sign_edge_record(bench.net.edge_key, bench.net.id, bench.net.payout, 1)
-    bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
-    bench.up(b"p" * 32, 4)
-    submit(bench, bench.net.pay(0, 0, fee=2))
-    submit(bench, bench.net.pay(1, 0, fee=1), peer=b"p" * 32)
-    bench.wait(50_000)
-    (batch,) = bench.batches()
-    assert (batch.header.edges, batch.edge_of) == ((bench.net.payout,), bytes([0, 255]))
-
-
-def test_an_older_edge_record_does_not_replace_a_newer_one(bench):
-    for payout, counter in ((bench.net.payout, 2), (b"o" * 32, 1)):
-        record = sign_edge_record(bench.net.edge_key, bench.net.id, payout, counter)
-        bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
-        bench.wait(1_000_000)
-    submit(bench, bench.net.pay(0, 0))
-    bench.wait(50_000)
-    assert bench.batches()[0].header.edges == (bench.net.payout,)
-
-
-def test_an_edge_cannot_have_a_signature_checked_with_every_message(bench):
-    payouts = (bench.net.payout, b"o" * 32, b"q" * 32)
-    for counter, payout in enumerate(payouts):
-        record = sign_edge_record(bench.net.edge_key, bench.net.id, payout, counter)
-        bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
-        bench.wait(REGISTER_US_MIN // 2)
-    submit(bench, bench.net.pay(0, 0))
-    bench.wait(50_000)
-    assert bench.batches()[0].header.edges == (payouts[2],)
-    record = sign_edge_record(bench.net.edge_key, bench.net.id, payouts[0], 9)
-    bench.receive(bench.net.edge, EdgeRegistration(encode(record)))
-    assert bench.core.edges.payout_of(bench.net.edge) == payouts[2]
 
 
 @pytest.fixture

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+import itertools
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mempool_tools import CHAIN_ID, DAY_MS, KEYS, Pool, chain_of, issue, transaction
 
+from supervm.common.parts.fee_policy import FeePolicy
+from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.chain.genesis import Parameters
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.state.account import POOLS, Account
+from supervm.protocol.state.leaves import NATIVE
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l2_miner.mempool.mempool import (
     BUSY,
@@ -26,62 +29,10 @@ from supervm.tier_l2_miner.mempool.mempool import (
     SLOT_USED,
     TOO_LONG,
     WINDOW,
-    Mempool,
 )
-from supervm.tier_l2_miner.mempool.offers import AGED_US, BACKOFF_US_MAX
-from supervm.tier_l2_miner.options import MinerOptions
+from supervm.tier_l2_miner.mempool.offers import AGED_US, BACKOFF_US_MAX, fee_rank
 
-CHAIN_ID = bytes(range(32))
-KEYS = [SigningKey(bytes([9, i]) + bytes(30)) for i in range(4)]
-DAY_MS = 86_400_000
-
-
-def transaction(who=0, seq=0, prev=ZERO_HASH, *, amount=10, fee=1, valid=DAY_MS, to=None):
-    return sign_transfer(
-        KEYS[who],
-        chain_id=CHAIN_ID,
-        seq=seq,
-        prev=prev,
-        to=to or bytes(32),
-        amount=amount,
-        fee=fee,
-        valid_until_ms=valid,
-    )
-
-
-def chain_of(who, count, **how):
-    out, prev = [], ZERO_HASH
-    for seq in range(count):
-        out.append(transaction(who, seq, prev, **how))
-        prev = out[-1].id
-    return out
-
-
-class Pool:
-    def __init__(self, balance=1_000, **options):
-        self.accounts = {key.public: Account(balance, 0, ZERO_HASH, 0) for key in KEYS}
-        self.known: set[bytes] = set()
-        self.news: list[tuple[bytes, int, str]] = []
-        self.pool = Mempool(
-            SimpleNamespace(accounts=self.accounts, ts_ms=0),
-            Parameters(1),
-            MinerOptions(**options),
-            lambda peers, identity, level, reason: self.news.append((identity, level, reason)),
-            self.known.__contains__,
-        )
-
-    def add(self, *transactions, now=0):
-        return [self.pool.add(now, item, (b"peer",), None) for item in transactions]
-
-    def take(self, now=0, count=2_000):
-        return [entry.transaction for entry in self.pool.take(now, count, 1 << 22)]
-
-    def execute(self, *transactions, now=0, ts_ms=0):
-        for item in transactions:
-            before = self.accounts[item.body.sender]
-            self.accounts[item.body.sender] = Account(before.balance - item.debit, item.body.seq + 1, item.id, 0)
-        self.known.update(item.id for item in transactions)
-        self.pool.executed(now, dict.fromkeys(item.body.sender for item in transactions), ts_ms)
+GOLD = b"gold" * 8
 
 
 def test_a_senders_transactions_leave_in_order_of_seq_even_if_they_came_in_reverse():
@@ -95,6 +46,102 @@ def test_across_senders_the_higher_fee_goes_first_then_the_earlier_arrival():
     low, high, high_later = transaction(0, fee=1), transaction(1, fee=9), transaction(2, fee=9)
     pool.add(low, high, high_later)
     assert pool.take() == [high, high_later, low]
+
+
+def test_fees_in_different_assets_are_compared_in_multiples_of_the_least_one_taken():
+    pool = Pool(fees=FeePolicy({NATIVE: 1_000, GOLD: 5}))
+    for who in range(4):
+        pool.give(who, 100, GOLD)
+        pool.give(who, 1_000_000)
+    twice, most, least, equal = (
+        transaction(0, fee=2_000),
+        transaction(1, fee=11, fee_asset=GOLD),  # 2.2 times
+        transaction(2, fee=1_999),
+        transaction(3, fee=10, fee_asset=GOLD),
+    )
+    pool.add(twice, most, least, equal)
+    assert pool.take() == [most, twice, equal, least]
+
+
+@given(st.lists(st.tuples(st.integers(1, INT_MAX), st.integers(1, INT_MAX)), min_size=2, max_size=8))
+def test_the_rank_of_a_fee_is_exact_within_an_asset_and_within_a_step_across(fees):
+    for (fee, least), (other, other_least) in itertools.pairwise(fees):
+        assert (fee_rank(fee, least) > fee_rank(other, least)) == (fee > other)
+        higher = fee * other_least - other * least
+        if fee_rank(fee, least) != fee_rank(other, other_least):
+            assert (fee_rank(fee, least) > fee_rank(other, other_least)) == (higher > 0)
+        else:
+            assert abs(higher) << 63 < least * other_least
+
+
+def test_a_fee_that_is_not_taken_is_refused_with_what_would_be():
+    pool = Pool(fees=FeePolicy({GOLD: 5}))
+    pool.give(0, 100, GOLD)
+    low, other, good = (
+        transaction(fee=4, fee_asset=GOLD),
+        transaction(fee=1_000),
+        transaction(fee=5, fee_asset=GOLD),
+    )
+    assert pool.add(low, other, good) == [False, False, True]
+    reason = f"fee-not-taken: takes at least 5 of {GOLD.hex()}"
+    assert pool.news == [(low.id, LEVEL_REFUSED, reason), (other.id, LEVEL_REFUSED, reason)]
+
+
+def test_money_of_one_asset_that_is_missing_holds_up_its_senders_chain_and_nothing_else():
+    pool = Pool(fees=FeePolicy({NATIVE: 1, GOLD: 1}))
+    pool.give(0, 25, GOLD)
+    pool.give(1, 25, GOLD)
+    first = transaction(0, asset=GOLD, amount=20)
+    short = transaction(0, 1, first.id, asset=GOLD, amount=6)  # has 5 left
+    behind = transaction(0, 2, short.id)  # could be paid, were it its turn
+    other = chain_of(1, 2, asset=GOLD, amount=12)
+    pool.add(first, short, behind, *other, transaction(2))
+    assert sorted(item.id for item in pool.take()) == sorted(item.id for item in (first, *other, transaction(2)))
+    pool.give(0, 1, GOLD)
+    pool.pool.executed(1, [KEYS[0].public], 0)
+    assert pool.take(now=1) == [short, behind]
+    assert pool.news == []
+
+
+def test_a_fee_in_another_asset_is_summed_with_what_the_chain_takes_of_it():
+    pool = Pool(fees=FeePolicy({NATIVE: 1, GOLD: 1}))
+    pool.give(0, 25, GOLD)
+    chain = [transaction(0, amount=990, fee=5, fee_asset=GOLD)]
+    chain.append(transaction(0, 1, chain[0].id, asset=GOLD, amount=15, fee=5, fee_asset=GOLD))
+    chain.append(transaction(0, 2, chain[1].id, amount=1, fee=1, fee_asset=GOLD))  # 26 of gold
+    pool.add(*chain)
+    assert pool.take() == chain[:2]
+    pool.pool.wake(FUNDS_US_MAX)
+    assert pool.news == [(chain[2].id, LEVEL_REFUSED, OVERDRAFT)]
+    pool.execute(*chain[:2])
+    assert pool.pool._lanes == {}
+
+
+def test_an_account_that_has_nothing_but_another_asset_pays_with_it():
+    pool = Pool(fees=FeePolicy({GOLD: 1}))
+    del pool.state.accounts[KEYS[0].public]
+    pool.give(0, 12, GOLD)
+    item = transaction(asset=GOLD, amount=10, fee_asset=GOLD)
+    assert pool.add(item) == [True]
+    assert pool.take() == [item]
+
+
+def test_what_an_issue_makes_can_be_sent_when_the_issue_is_executed():
+    pool, made = Pool(), issue()
+    sent = transaction(0, 1, made.id, asset=made.id, amount=100)
+    pool.add(made, sent)
+    assert pool.take() == [made]
+    pool.execute(made)
+    assert pool.take() == [sent]
+
+
+def test_after_a_snapshot_every_senders_lane_is_looked_at():
+    pool, chain = Pool(balance=0), chain_of(0, 1)
+    pool.add(*chain, *chain_of(1, 1))
+    pool.give(0, 11)
+    pool.give(1, 11)
+    pool.pool.executed(1, None, 0)
+    assert pool.take(now=1) == [*chain, *chain_of(1, 1)]
 
 
 def test_what_has_waited_two_seconds_goes_before_any_fee():
@@ -157,7 +204,7 @@ def test_queued_debits_count_and_missing_money_is_waited_for_a_moment():
 def test_money_that_arrives_in_time_lets_a_parked_transaction_go():
     pool, item = Pool(balance=0), transaction(0)
     pool.add(item)
-    pool.accounts[item.body.sender] = Account(11, 0, ZERO_HASH, 0)
+    pool.state.accounts[item.body.sender] = Account(11, 0, ZERO_HASH, 0)
     pool.pool.executed(1, [item.body.sender], 0)
     assert pool.take(now=1) == [item]
 
@@ -244,9 +291,9 @@ def test_a_full_mempool_of_what_can_run_is_busy_before_any_signature_is_checked(
 def test_money_that_comes_lets_a_parked_sender_keep_its_place():
     pool = Pool(balance=0, mempool_transactions_max=16)
     pool.add(*chain_of(0, 3)[1:], *chain_of(1, 3)[1:])
-    pool.accounts[KEYS[0].public] = Account(1_000, 0, ZERO_HASH, 0)
+    pool.state.accounts[KEYS[0].public] = Account(1_000, 0, ZERO_HASH, 0)
     pool.pool.executed(1, [KEYS[0].public], 0)
-    pool.accounts[KEYS[2].public] = Account(1_000, 0, ZERO_HASH, 0)
+    pool.state.accounts[KEYS[2].public] = Account(1_000, 0, ZERO_HASH, 0)
     assert pool.add(*chain_of(2, 3)[1:]) == [True, True]
     assert {identity for identity, _, _ in pool.news} == {item.id for item in chain_of(1, 3)[1:]}
 
@@ -336,8 +383,12 @@ STEPS = st.lists(
 @settings(max_examples=150, deadline=None)
 @given(STEPS)
 def test_any_history_keeps_order_bounds_and_one_fate_per_transaction(steps):
-    pool = Pool(balance=60, mempool_transactions_max=12)
-    chains = [chain_of(who, 8, fee=who + 1, valid=5_000 * (who + 2)) for who in range(4)]
+    pool = Pool(balance=60, fees=FeePolicy({NATIVE: 1, GOLD: 2}), mempool_transactions_max=12)
+    chains = []
+    for who in range(4):  # every mix of what is moved and what pays the fee
+        pool.give(who, 45, GOLD)
+        asset, fee_asset = (NATIVE, GOLD)[who % 2], (NATIVE, GOLD)[who // 2]
+        chains.append(chain_of(who, 8, fee=who + 1, valid=5_000 * (who + 2), asset=asset, fee_asset=fee_asset))
     out, now, ts_ms, attempts = [], 0, 0, 0
     for action, who, which in steps:
         now += 10_000
@@ -361,11 +412,11 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transaction(steps):
             pool.pool.certified(out[:which])
             del out[:which]
         elif action in ("execute", "rival"):
-            account = pool.accounts[KEYS[who].public]
+            account = pool.state.accounts[KEYS[who].public]
             item = chains[who][account.next_seq] if account.next_seq < 8 else None
             if item is None or item.body.prev != account.head or action == "rival":
                 item = transaction(who, account.next_seq, account.head, amount=1)
-            if account.balance >= item.debit:
+            if pool.affords(item):
                 pool.execute(item, now=now, ts_ms=ts_ms)
         elif action == "tick":
             now += 1_000_000 * which
@@ -381,10 +432,15 @@ def test_any_history_keeps_order_bounds_and_one_fate_per_transaction(steps):
         assert mempool._parking.count == len(parked) <= 3
         assert mempool._parking.size == sum(len(entry.transaction.raw) for entry in parked)
         for sender, lane in mempool._lanes.items():
-            account = pool.accounts[sender]
+            account = pool.state.accounts[sender]
             assert lane.chain or lane.parked
             assert lane.base == account.next_seq
-            assert lane.debit == sum(entry.transaction.debit for entry in lane.chain) <= account.balance
+            owed: dict[bytes, int] = {}
+            for entry in lane.chain:
+                for asset, amount in entry.transaction.debits:
+                    owed[asset] = owed.get(asset, 0) + amount
+            assert lane.owed == owed
+            assert all(amount <= pool.state.balance(sender, asset) for asset, amount in owed.items())
             head = account.head
             for position, entry in enumerate(lane.chain):
                 assert (entry.transaction.body.seq, entry.transaction.body.prev) == (lane.base + position, head)

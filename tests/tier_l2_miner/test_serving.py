@@ -7,23 +7,27 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from supervm.common.contract.core import Tick
 from supervm.common.parts.events import ForkEvidence
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import Anchor, LightClient, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
-from supervm.protocol.money.transfer import transaction_id
+from supervm.protocol.money.transaction import transaction_id
+from supervm.protocol.state.leaves import HOLDING, account_leaf_id, asset_leaf_id, holding_leaf_id, parse_leaf_id
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BlocksMessage, CheckpointMessage
+from supervm.protocol.wire.directions import REQUESTS
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import (
+    LEVEL_R3,
     LEVEL_REFUSED,
-    AccountProofs,
-    EdgeRegistration,
+    FeeTerms,
     ForkMessage,
-    GetAccounts,
+    GetLeaves,
     GetReceipt,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     Submit,
@@ -32,7 +36,7 @@ from supervm.protocol.wire.payments import (
 )
 from supervm.tier_l2_miner.mempool.intake import BAD_SIGNATURE, WRONG_CHAIN
 from supervm.tier_l2_miner.mempool.mempool import BUSY, CONFLICT
-from supervm.tier_l2_miner.messages import NewestAnchor
+from supervm.tier_l2_miner.messages import Info, NewestAnchor
 
 CLIENT = b"c" * 32
 """Another edge: nobody else is a miner's client."""
@@ -53,15 +57,20 @@ class Phone:
         self.light = LightClient(anchor_of(bench.net.chain), verify)
 
     def read(self, peer=CLIENT):
-        """Verify every account proof sent to `peer`: (height, account, balance or None) in order."""
+        """Verify every proof sent to `peer`: (height, account or (account, asset), amount or None) in order."""
         out = []
-        for message in self.bench.take(AccountProofs, peer):
+        for message in self.bench.take(LeafProofs, peer):
             header = self.light.accept_checkpoint(message.checkpoint, 10**9)
             if not message.proofs:
                 out.append((header.height, None, None))
-            for account, proof in message.proofs:
-                proved = self.light.prove_account(header, account, proof)
-                out.append((header.height, account, proved.account.balance if proved.exists else None))
+            for leaf_id, proof in message.proofs:
+                kind, account, asset = parse_leaf_id(leaf_id)
+                if kind == HOLDING:
+                    amount = self.light.prove_holding(header, account, asset, proof)
+                    out.append((header.height, (account, asset), amount or None))
+                else:
+                    proved = self.light.prove_account(header, account, proof)
+                    out.append((header.height, account, proved.account.balance if proved.exists else None))
         return out
 
 
@@ -73,9 +82,9 @@ def phone(bench):
 
 def test_accounts_are_proved_under_the_newest_certified_checkpoint(bench, phone, kit):
     known, unknown = bench.net.wallets[0].public, b"u" * 32
-    bench.receive(CLIENT, GetAccounts((known, unknown)))
+    bench.receive(CLIENT, GetLeaves((account_leaf_id(known), account_leaf_id(unknown))))
     assert phone.read() == [(1, known, kit.FUNDS), (1, unknown, None)]
-    bench.receive(CLIENT, GetAccounts(()))
+    bench.receive(CLIENT, GetLeaves(()))
     assert phone.read() == [(1, None, None)]
 
 
@@ -86,19 +95,19 @@ def test_nothing_is_served_above_what_is_certified(bench, phone, kit):
     bench.catch_up(checkpoint=False)
     bench.receive(bench.source, BatchMessage(encode(batch)))
     assert bench.core.replica.ledger.height == 2
-    bench.receive(CLIENT, GetAccounts((account,)))
+    bench.receive(CLIENT, GetLeaves((account_leaf_id(account),)))
     assert phone.read() == [(1, account, kit.FUNDS)]
 
 
 def test_a_subscription_is_answered_at_once_and_pushed_when_a_certified_block_touches_it(bench, phone, kit):
-    payee, other = bench.net.wallets[5].public, bench.net.wallets[1].public
+    payee, other = bench.net.wallets[5].public, bench.net.wallets[2].public
     bench.receive(CLIENT, Subscribe((payee, other)))
     assert phone.read() == [(1, payee, kit.FUNDS), (1, other, kit.FUNDS)]
     execute(bench, bench.net.pay(0, 0, amount=7))
     bench.wait(200_000)
     assert phone.read() == [(2, payee, kit.FUNDS + 7)]
     bench.receive(CLIENT, Unsubscribe((payee,)))
-    execute(bench, bench.net.pay(1, 0, amount=7))
+    execute(bench, bench.net.pay(2, 0, amount=7))
     bench.wait(200_000)
     assert phone.read() == [(3, other, kit.FUNDS - 17)]
     bench.down(CLIENT)
@@ -122,6 +131,148 @@ def test_an_edge_gets_the_newest_checkpoint_every_two_seconds_unasked(bench):
     assert phone.read(bench.net.edge) == []
     bench.wait(1)
     assert phone.read(bench.net.edge) == [(3, None, None)]
+
+
+def test_a_subscription_tells_what_an_account_holds_and_every_holding_that_comes_or_goes(bench, phone, kit):
+    """Nobody names the asset: income in one that was never held before is told, and a holding that is spent is, too."""
+    net = bench.net
+    rich, poor = net.wallets[1].public, net.wallets[3].public
+    bench.receive(CLIENT, Subscribe((rich, poor)))
+    assert phone.read() == [(1, rich, kit.FUNDS), (1, (rich, net.gold), kit.GOLD), (1, poor, kit.FUNDS)]
+    execute(bench, net.pay(1, 0, to=poor, amount=kit.GOLD, asset=net.gold, fee=10))
+    bench.wait(200_000)
+    # what was spent is gone, and proved absent; the account of the payee itself was not touched
+    told = {rich: kit.FUNDS - 10, (poor, net.gold): kit.GOLD, (rich, net.gold): None}
+    assert {leaf: (height, amount) for height, leaf, amount in phone.read()} == {
+        leaf: (2, amount) for leaf, amount in told.items()
+    }
+    bench.receive(CLIENT, Unsubscribe((rich, poor)))
+    bench.receive(CLIENT, Subscribe((rich, poor)))
+    assert phone.read() == [(2, rich, kit.FUNDS - 10), (2, poor, kit.FUNDS), (2, (poor, net.gold), kit.GOLD)]
+
+
+def test_what_a_block_touched_before_the_subscription_is_told_when_it_is_certified(bench, phone, kit):
+    payee = bench.net.wallets[3].public
+    batch = bench.net.rival_batch([bench.net.pay(0, 0, to=payee, amount=5, asset=bench.net.gold)])
+    bench.net.block(bench.net.certify_batch(batch))
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    bench.receive(CLIENT, Subscribe((payee,)))
+    assert phone.read() == [(1, payee, kit.FUNDS), (1, (payee, bench.net.gold), None)]
+    bench.receive(bench.source, CheckpointMessage(encode(bench.net.checkpoints[-1])))
+    bench.wait(200_000)
+    assert phone.read() == [(2, (payee, bench.net.gold), 5)]
+
+
+def test_when_another_state_takes_the_place_of_this_one_what_is_subscribed_is_told_anew(bench, phone, kit):
+    rich = bench.net.wallets[1].public
+    bench.receive(CLIENT, Subscribe((rich,)))
+    phone.read()
+    bench.core.replica._is_swapped = True  # as after the write of a snapshot
+    bench.step(Tick())
+    bench.wait(200_000)
+    assert phone.read() == [(1, rich, kit.FUNDS), (1, (rich, bench.net.gold), kit.GOLD)]
+
+
+def test_holdings_are_proved_present_or_absent_and_what_is_no_leaf_is_a_fault(bench, phone, kit):
+    rich, poor, gold = bench.net.wallets[0].public, bench.net.wallets[3].public, bench.net.gold
+    bench.receive(CLIENT, GetLeaves((holding_leaf_id(rich, gold), holding_leaf_id(poor, gold))))
+    assert phone.read() == [(1, (rich, gold), kit.GOLD), (1, (poor, gold), None)]
+    bench.receive(CLIENT, GetLeaves((asset_leaf_id(gold), asset_leaf_id(bytes(32)))))
+    (answer,) = bench.take(LeafProofs, CLIENT)
+    header = phone.light.accept_checkpoint(answer.checkpoint, 10**9)
+    proved = [phone.light.prove_asset(header, leaf_id[1:], proof) for leaf_id, proof in answer.proofs]
+    assert proved == [(rich, 2 * kit.GOLD), None]
+    bench.receive(CLIENT, GetLeaves((b"\x04" + bytes(32),)))
+    assert (phone.read(), bench.events[-1].code) == ([], "bad-leaf")
+
+
+def test_every_edge_is_told_which_fees_are_taken(net, kit):
+    """At once, also on a connection that takes the place of another, and nobody but edges."""
+    bench = kit.Bench(net, fees=f"{net.gold.hex()}:5,svm:1000")
+    for _ in range(2):
+        bench.up(net.edge, 3)
+        assert bench.take(FeeTerms) == [FeeTerms(b"", ((b"", 1_000), (net.gold, 5)))]
+    bench.up(CLIENT, 4)
+    bench.up(net.node_ids[0], 1)
+    assert bench.take(FeeTerms) == []
+
+
+@pytest.mark.parametrize("fee_asset", [b"", b"?" * 32], ids=["too low", "another asset"])
+def test_a_fee_that_is_not_taken_is_refused_before_its_signature_is_looked_at(net, kit, fee_asset):
+    bench = kit.Bench(net, fees=f"{net.gold.hex()}:5,svm:1000")
+    bench.start()
+    bench.work_at_once = False
+    transaction = net.pay(0, 0, fee=999, fee_asset=fee_asset)
+    bench.receive(net.edge, Submit((transaction.raw,)))
+    ((item,),) = [message.items for message in bench.take(Status, net.edge)]
+    assert (item.transaction_id, item.level) == (transaction.id, LEVEL_REFUSED)
+    assert item.reason == f"fee-not-taken: takes at least 1000 of svm or 5 of {net.gold.hex()}"
+    assert list(bench.works) == []
+    for taken in (net.pay(0, 0, fee=1_000), net.pay(1, 0, fee=5, fee_asset=net.gold)):
+        bench.receive(net.edge, Submit((taken.raw,)))
+    assert len(bench.works) == 2
+
+
+def test_what_was_executed_is_r3_though_its_fee_is_not_taken_here(net, kit):
+    bench = kit.Bench(net, fees="svm:1000")
+    bench.start()
+    transaction = net.pay(0, 0, fee=1)
+    execute(bench, transaction)
+    bench.receive(net.edge, Submit((transaction.raw,)))
+    assert [i.level for m in bench.take(Status, net.edge) for i in m.items] == [LEVEL_R3]
+
+
+def test_a_kind_of_transaction_that_is_not_known_here_is_refused_by_name(bench):
+    raw = bench.net.pay(0, 0).raw
+    bench.receive(bench.net.edge, Submit((raw[:1] + b"\x09" + raw[2:],)))
+    ((item,),) = [message.items for message in bench.take(Status, bench.net.edge)]
+    assert item.level == LEVEL_REFUSED
+    assert item.reason.startswith("a transaction of kind 9, which is reserved for objects, is not known here")
+
+
+@pytest.mark.parametrize("raw", [b"", b"\x00", b"\xff" * 70])
+def test_garbage_at_a_busy_miner_is_refused_like_anything_else(net, kit, raw):
+    bench = kit.Bench(net)
+    bench.up(net.edge, 3)
+    bench.receive(net.edge, Submit((raw,)))
+    assert [i.reason for m in bench.take(Status, net.edge) for i in m.items] == [BUSY]
+
+
+def test_an_issue_and_a_transfer_of_what_it_makes_go_through_one_after_the_other(bench, phone, kit):
+    """The transfer waits until the issue is executed; another sender's transactions do not."""
+    net = bench.net
+    issued = net.issue(0, 0, supply=100)
+    sent = net.pay(0, 1, issued.id, asset=issued.id, amount=30)
+    bench.receive(net.edge, Submit((sent.raw, issued.raw, net.pay(2, 0).raw)))
+    bench.wait(50_000)
+    (batch,) = bench.batches()
+    assert {issued.raw, net.pay(2, 0).raw} == set(batch.transactions)
+    net.block(net.certify_batch(batch))
+    bench.catch_up()
+    bench.wait(50_000)
+    (batch,) = bench.batches()
+    assert batch.transactions == (sent.raw,)
+    net.block(net.certify_batch(batch))
+    bench.catch_up()
+    payee = net.wallets[5].public
+    bench.receive(CLIENT, GetLeaves((holding_leaf_id(payee, issued.id), asset_leaf_id(issued.id))))
+    (answer,) = bench.take(LeafProofs, CLIENT)
+    header = phone.light.accept_checkpoint(answer.checkpoint, 10**9)
+    (_, held), (_, made) = answer.proofs
+    assert phone.light.prove_holding(header, payee, issued.id, held) == 30
+    assert phone.light.prove_asset(header, issued.id, made) == (net.wallets[0].public, 100)
+
+
+def test_the_owner_is_told_the_fees_of_every_asset(bench):
+    net = bench.net
+    assert bench.call(Info())["fees"] == {"svm": {"l1": 0, "l2": 0, "l3": 0, "l4": 0}}
+    execute(bench, net.pay(0, 0, fee=10, fee_asset=net.gold, via=net.edge), net.pay(2, 0, fee=100))
+    assert bench.call(Info())["fees"] == {
+        "svm": {"l1": 40, "l2": 30, "l3": 20, "l4": 10},
+        net.gold.hex(): {"l1": 4, "l2": 3, "l3": 2, "l4": 1},
+    }
+    assert bench.core.replica.balance(net.edge, net.gold) == 2
 
 
 def test_many_accounts_are_split_over_frames(bench, phone):
@@ -226,10 +377,9 @@ WILD = st.one_of(
     st.builds(BatchCertificateMessage, BLOB),
     st.builds(BlocksMessage, BLOB),
     st.builds(CheckpointMessage, BLOB),
-    st.builds(EdgeRegistration, BLOB),
     st.builds(GetReceipt, st.binary(min_size=32, max_size=32)),
     st.builds(lambda a: Unsubscribe(tuple(a)), st.lists(st.binary(min_size=32, max_size=32), max_size=3)),
-    st.builds(AccountProofs, BLOB, st.just(())),
+    st.builds(LeafProofs, BLOB, st.just(())),
 )
 
 
@@ -238,11 +388,13 @@ WILD = st.one_of(
 def test_garbage_from_anyone_changes_nothing_and_never_raises(bench, messages: list[tuple[bool, AnyMessage]]):
     before = bench.core.replica.ledger.header
     for from_validator, message in messages:
+        if from_validator and type(message) in REQUESTS:
+            continue  # no link carries it, so nobody could be answered
         bench.receive(bench.source if from_validator else bench.net.edge, message)
     assert bench.core.replica.ledger.header == before
     assert len(bench.core.mempool) == 0
     assert bench.halted == ""
-    bench.receive(b"nobody is up" + bytes(20), GetAccounts(()))
+    bench.receive(b"nobody is up" + bytes(20), GetLeaves(()))
 
 
 def test_bytes_around_real_objects_are_refused_too(bench):

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.protocol.chain.checkpoint import CheckpointHeader
-from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.tier_l3_edge.proofs.cache import ENTRY_OVERHEAD_BYTES, CachedProof, ProofCache, SharedCheckpoint
 
 Z = bytes(32)
@@ -18,7 +17,7 @@ def shared(height: int, size: int = 500) -> SharedCheckpoint:
 
 
 def entry(checkpoint: SharedCheckpoint, size: int = 100) -> CachedProof:
-    return CachedProof(checkpoint, bytes(size), EMPTY_ACCOUNT, False)
+    return CachedProof(checkpoint, bytes(size), None)
 
 
 def key(number: int) -> bytes:

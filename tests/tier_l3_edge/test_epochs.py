@@ -19,18 +19,20 @@ from supervm.protocol.chain.validators import ValidatorList
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.light.client import LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
+from supervm.protocol.state.leaves import account_leaf_id
 from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.payments import (
     CHANGES_MAX,
-    AccountProofs,
     ForkMessage,
-    GetAccounts,
+    GetLeaves,
     GetValidatorChanges,
+    LeafProofs,
     Subscribe,
     ValidatorChanges,
 )
 
 ALICE = test_key("alice").public
+ALICE_LEAF = account_leaf_id(ALICE)
 replace = msgspec.structs.replace
 
 
@@ -48,10 +50,10 @@ class EpochWorld:
         self.epochs.end_epoch(self.epochs.members(*nodes))
         self.epochs.add()
 
-    def proofs(self) -> AccountProofs:
-        pairs = self.epochs.ledger.prove_accounts(self.epochs.head.height, [ALICE])
+    def proofs(self) -> LeafProofs:
+        pairs = self.epochs.ledger.prove_leaves(self.epochs.head.height, [ALICE_LEAF])
         assert pairs is not None
-        return AccountProofs(encode(self.epochs.certified()), tuple(pairs))
+        return LeafProofs(encode(self.epochs.certified()), tuple(pairs))
 
     def changes(self) -> tuple[bytes, ...]:
         return tuple(encode(change) for change in self.epochs.changes())
@@ -68,13 +70,13 @@ def test_an_unknown_set_makes_it_ask_and_then_believe(world: EpochWorld, make: A
     world.change_to(0, 1, 2, 4)
     world.change_to(4, 5, 6, 7)
     driver.receive(miner, world.proofs())
-    assert driver.take(AccountProofs, world.phone) == []
+    assert driver.take(LeafProofs, world.phone) == []
     assert driver.take(GetValidatorChanges, miner) == [GetValidatorChanges(0)]
     driver.receive(miner, ValidatorChanges(world.changes()))
     # clients hear of each step before anything that only the new set has signed
     assert driver.take(ValidatorChanges, world.phone) == [ValidatorChanges((raw,)) for raw in world.changes()]
     driver.receive(miner, world.proofs())
-    (message,) = driver.take(AccountProofs, world.phone)
+    (message,) = driver.take(LeafProofs, world.phone)
     client = LightClient(anchor_of(world.chain), verify)
     for change in world.epochs.changes():
         client.follow(change, driver.now_us // 1000)
@@ -114,9 +116,9 @@ def test_changes_survive_a_restart(world: EpochWorld, make: Any) -> None:
     again = make(store=driver.store)
     again.receive(world.phone, GetValidatorChanges(0))
     assert again.take(ValidatorChanges, world.phone) == [ValidatorChanges(world.changes())]
-    again.receive(world.phone, GetAccounts((ALICE,)))
+    again.receive(world.phone, GetLeaves((ALICE_LEAF,)))
     again.receive(miner, world.proofs())
-    assert len(again.take(AccountProofs, world.phone)) == 1
+    assert len(again.take(LeafProofs, world.phone)) == 1
     assert again.take(GetValidatorChanges, miner) == []
 
 
@@ -190,10 +192,10 @@ def test_a_rival_in_the_stale_branch_stops_belief_serving_and_is_passed_on(world
     assert info["trust"]["believing"] is False
     assert "contradict themselves" in info["trust"]["reason"]
     driver.receive(one, world.proofs())
-    driver.receive(world.phone, GetAccounts(()))
-    driver.receive(world.phone, GetAccounts((ALICE,)))
+    driver.receive(world.phone, GetLeaves(()))
+    driver.receive(world.phone, GetLeaves((ALICE_LEAF,)))
     driver.wait(10_000_000)
-    assert driver.take(AccountProofs, world.phone) == []
+    assert driver.take(LeafProofs, world.phone) == []
     assert driver.hung_up == {}
     again = make(store=driver.store)
     assert again.core.info(again.now_us)["trust"]["believing"] is False
@@ -222,11 +224,11 @@ def test_past_the_trusting_period_an_edge_believes_and_serves_nothing(world: Epo
     world.epochs.add()
     driver.receive(world.phone, Subscribe((ALICE,)))
     driver.receive(miner, world.proofs())
-    assert len(driver.take(AccountProofs, world.phone)) == 1
+    assert len(driver.take(LeafProofs, world.phone)) == 1
     driver.now_us += 21 * 86_400_000_000
-    driver.receive(world.phone, GetAccounts((ALICE,)))
+    driver.receive(world.phone, GetLeaves((ALICE_LEAF,)))
     driver.receive(miner, world.proofs())
-    assert driver.take(AccountProofs, world.phone) == []
+    assert driver.take(LeafProofs, world.phone) == []
     assert "a newer anchor is needed" in driver.core.info(driver.now_us)["trust"]["reason"]
     assert miner not in driver.hung_up
 

@@ -7,11 +7,20 @@ from typing import Any, get_args
 import pytest
 
 from supervm.common.contract.core import Command, PeerUp
+from supervm.common.parts.fee_policy import FEES_OPTION, read_policy
 from supervm.common.text.options import defaults
 from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.directions import ACCEPTS
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Status, Submit, Subscribe, ValidatorChanges
+from supervm.protocol.wire.payments import (
+    FeeTerms,
+    LeafProofs,
+    ReceiptAnswer,
+    Status,
+    Submit,
+    Subscribe,
+    ValidatorChanges,
+)
 from supervm.tier_l3_edge.messages import Info, Request, Statistics
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import OPTIONS, EdgeOptions
@@ -33,11 +42,14 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     )
     assert set(EdgeNode.declared_requests()) == {Info, Statistics} == set(get_args(Request))
     values, options = defaults(OPTIONS), EdgeOptions()
+    assert options.fees == read_policy(str(FEES_OPTION.default))
     assert list(OPTIONS) == list(EdgeNode.declared_options())
     assert values == {
         "cache_bytes_max": options.cache_bytes_max,
         "store_max": options.store_max,
         "subscriptions_max": options.subscriptions_max,
+        "fees": FEES_OPTION.default,
+        "carry_unpaid": options.carry_unpaid,
         "anchor": "",
         **{f"{kind}_per_s": rate.per_s for kind, rate in options.rates.items()},
         **{f"{kind}_burst": rate.burst for kind, rate in options.rates.items()},
@@ -48,10 +60,11 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     "message",
     [
         Status(()),
-        AccountProofs(b"", ()),
+        LeafProofs(b"", ()),
         CheckpointMessage(b""),
         ReceiptAnswer(bytes(32), b""),
         ValidatorChanges(()),
+        FeeTerms(b"", ()),
     ],
 )
 def test_what_only_a_miner_may_say_costs_anybody_else_the_link(world: Any, make: Any, message: Message) -> None:

@@ -5,30 +5,36 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import LightClient, anchor_of
 from supervm.protocol.state.account import Account
+from supervm.protocol.state.leaves import account_leaf_id, parse_leaf_id
 from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.link import Heartbeat
-from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer, Subscribe, Unsubscribe
+from supervm.protocol.wire.payments import GetLeaves, GetReceipt, LeafProofs, ReceiptAnswer, Subscribe, Unsubscribe
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.proofs.questions import TRIES_MAX
 
 NOBODY = bytes([66]) * 32
+NOBODY_LEAF = account_leaf_id(NOBODY)
 PHONE_2 = bytes([2]) * 32
 
 
 def asked(driver: Any, miner: bytes, kind: type[Any]) -> list[bytes]:
-    return [account for message in driver.take(kind, miner) for account in message.accounts]
+    return [key for message in driver.take(kind, miner) for key in astuple(message)[0]]
 
 
-def proved(world: Any, message: AccountProofs, now_us: int) -> dict[bytes, tuple[int, bool]]:
-    """Check a message as a phone does."""
+def proved(world: Any, message: LeafProofs, now_us: int) -> dict[bytes, tuple[int, bool]]:
+    """Check a message about accounts as a phone does."""
     client = LightClient(anchor_of(world.chain), verify)
     header = client.accept_checkpoint(message.checkpoint, now_us // 1000)
-    answers = {account: client.prove_account(header, account, proof) for account, proof in message.proofs}
+    answers = {}
+    for leaf_id, proof in message.proofs:
+        account = parse_leaf_id(leaf_id).account
+        answers[account] = client.prove_account(header, account, proof)
     return {account: (answer.account.balance, answer.exists) for account, answer in answers.items()}
 
 
@@ -51,28 +57,29 @@ def test_a_pushed_proof_reaches_every_watcher_verified(world: Any, make: Any) ->
     driver.receive(world.phone, Subscribe((account, NOBODY)))
     driver.receive(PHONE_2, Subscribe((account,)))
     driver.receive(world.miners[0], world.proofs(1, driver.now_us, account, NOBODY))
-    (first,), (second,) = driver.take(AccountProofs, world.phone), driver.take(AccountProofs, PHONE_2)
+    (first,), (second,) = driver.take(LeafProofs, world.phone), driver.take(LeafProofs, PHONE_2)
     assert proved(world, first, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
     assert proved(world, second, driver.now_us) == {account: (10_000, True)}
 
 
 def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: Any, make: Any) -> None:
     driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
-    driver.receive(world.phone, GetAccounts((account, NOBODY)))
-    assert asked(driver, miner, GetAccounts) == [account, NOBODY]
+    leaf_id = account_leaf_id(account)
+    driver.receive(world.phone, GetLeaves((leaf_id, NOBODY_LEAF)))
+    assert asked(driver, miner, GetLeaves) == [leaf_id, NOBODY_LEAF]
     driver.receive(miner, world.proofs(1, driver.now_us, account, NOBODY))
-    assert len(driver.take(AccountProofs, world.phone)) == 1
+    assert len(driver.take(LeafProofs, world.phone)) == 1
     driver.up(PHONE_2, 4)
     driver.now_us += 30_000_000
-    driver.receive(PHONE_2, GetAccounts((account, NOBODY)))
-    (answer,) = driver.take(AccountProofs, PHONE_2)
+    driver.receive(PHONE_2, GetLeaves((leaf_id, NOBODY_LEAF)))
+    (answer,) = driver.take(LeafProofs, PHONE_2)
     assert proved(world, answer, driver.now_us) == {account: (10_000, True), NOBODY: (0, False)}
-    assert asked(driver, miner, GetAccounts) == []
+    assert asked(driver, miner, GetLeaves) == []
     driver.now_us += 1_000
     driver.up(bytes(32), 4)
-    driver.receive(bytes(32), GetAccounts((account,)))
-    assert driver.take(AccountProofs, bytes(32)) == []
-    assert asked(driver, miner, GetAccounts) == [account]
+    driver.receive(bytes(32), GetLeaves((leaf_id,)))
+    assert driver.take(LeafProofs, bytes(32)) == []
+    assert asked(driver, miner, GetLeaves) == [leaf_id]
     cache = driver.core.standing.statistics()["cache"]
     assert (cache["hits"], cache["misses"], cache["entries"]) == (2, 3, 2)
 
@@ -80,57 +87,61 @@ def test_a_question_is_answered_from_the_cache_while_the_header_is_young(world: 
 def test_one_question_is_in_flight_per_account_whoever_asks(world: Any, make: Any) -> None:
     driver, miner = make(miners=1), world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
-    driver.receive(PHONE_2, GetAccounts((NOBODY, NOBODY)))
-    assert asked(driver, miner, GetAccounts) == [NOBODY]
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
+    driver.receive(PHONE_2, GetLeaves((NOBODY_LEAF, NOBODY_LEAF)))
+    assert asked(driver, miner, GetLeaves) == [NOBODY_LEAF]
     driver.receive(miner, world.proofs(1, driver.now_us, NOBODY))
-    assert len(driver.take(AccountProofs, world.phone)) == len(driver.take(AccountProofs, PHONE_2)) == 1
+    assert len(driver.take(LeafProofs, world.phone)) == len(driver.take(LeafProofs, PHONE_2)) == 1
 
 
 def test_nothing_is_sent_below_a_height_that_was_sent(world: Any, make: Any) -> None:
     """A light client refuses what is below the highest header it has seen, so it would be no answer."""
     driver, miner, account = make(miners=1), world.miners[0], world.senders[0].public
+    leaf_id = account_leaf_id(account)
     driver.up(PHONE_2, 4)
-    driver.receive(PHONE_2, GetAccounts((account,)))
+    driver.receive(PHONE_2, GetLeaves((leaf_id,)))
     driver.receive(miner, world.proofs(1, driver.now_us, account))
     driver.receive(world.phone, Subscribe((NOBODY,)))
     driver.receive(miner, world.proofs(2, driver.now_us + 1_000, NOBODY))
-    driver.take(AccountProofs, world.phone)
-    driver.take(GetAccounts, miner)
-    driver.receive(world.phone, GetAccounts((account,)))  # cached, but under height 1
-    assert driver.take(AccountProofs, world.phone) == []
-    assert asked(driver, miner, GetAccounts) == [account]
+    driver.take(LeafProofs, world.phone)
+    driver.take(GetLeaves, miner)
+    driver.receive(world.phone, GetLeaves((leaf_id,)))  # cached, but under height 1
+    assert driver.take(LeafProofs, world.phone) == []
+    assert asked(driver, miner, GetLeaves) == [leaf_id]
 
 
 def test_who_asks_again_for_what_it_was_sent_gets_a_fresh_one_too(world: Any, make: Any) -> None:
     driver, miner = make(miners=1), world.miners[0]
     driver.up(PHONE_2, 4)
-    driver.receive(PHONE_2, GetAccounts((NOBODY,)))
+    driver.receive(PHONE_2, GetLeaves((NOBODY_LEAF,)))
     driver.receive(miner, world.proofs(1, driver.now_us, NOBODY))
-    driver.take(GetAccounts, miner)
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
-    assert asked(driver, miner, GetAccounts) == []
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
-    assert asked(driver, miner, GetAccounts) == [NOBODY]
-    assert len(driver.take(AccountProofs, world.phone)) == 2
+    driver.take(GetLeaves, miner)
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
+    assert asked(driver, miner, GetLeaves) == []
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
+    assert asked(driver, miner, GetLeaves) == [NOBODY_LEAF]
+    assert len(driver.take(LeafProofs, world.phone)) == 2
 
 
-def lies(world: Any, now_us: int) -> dict[str, AccountProofs]:
+def lies(world: Any, now_us: int) -> dict[str, LeafProofs]:
     """Return messages about the first sender that a miner may make up."""
     account, other = world.senders[0].public, world.senders[1].public
     good = world.proofs(1, now_us, account)
-    absent = encode(world.trie.prove(NOBODY))
+    leaf_id = account_leaf_id(account)
+    absent = encode(world.trie.prove(NOBODY_LEAF))
     two = world.checkpoint(1, now_us, signers=2)
     world.set_account(account, Account(10**6, 0, bytes(32), 0))
     forged = world.proofs(1, now_us, account).proofs
-    world.set_account(account, world.chain.accounts[account])
+    world.set_account(account, world.chain.first_state().accounts[account])
     return {
-        "a balance that is not under the root": AccountProofs(good.checkpoint, forged),
-        "absence of an account that is there": AccountProofs(good.checkpoint, ((account, absent),)),
-        "another account's proof": AccountProofs(good.checkpoint, ((account, encode(world.trie.prove(other))),)),
-        "a checkpoint below the quorum": AccountProofs(two, good.proofs),
-        "garbage for a checkpoint": AccountProofs(b"\x80", good.proofs),
-        "garbage for a proof": AccountProofs(good.checkpoint, ((account, b"\x80"),)),
+        "a balance that is not under the root": LeafProofs(good.checkpoint, forged),
+        "absence of an account that is there": LeafProofs(good.checkpoint, ((leaf_id, absent),)),
+        "another account's proof": LeafProofs(
+            good.checkpoint, ((leaf_id, encode(world.trie.prove(account_leaf_id(other)))),)
+        ),
+        "a checkpoint below the quorum": LeafProofs(two, good.proofs),
+        "garbage for a checkpoint": LeafProofs(b"\x80", good.proofs),
+        "garbage for a proof": LeafProofs(good.checkpoint, ((leaf_id, b"\x80"),)),
     }
 
 
@@ -153,11 +164,11 @@ def test_a_lying_miner_is_hung_up_and_its_lie_goes_nowhere(world: Any, make: Any
     message = lies(world, driver.now_us)[lie]
     driver.receive(liar, message)
     assert list(driver.hung_up) == [liar]
-    assert driver.take(AccountProofs, world.phone) == []
+    assert driver.take(LeafProofs, world.phone) == []
     assert asked(driver, honest, Subscribe) == [account]  # the other one is the source now
     driver.up(liar, 2)
     driver.receive(honest, world.proofs(1, driver.now_us, account))
-    assert len(driver.take(AccountProofs, world.phone)) == 1
+    assert len(driver.take(LeafProofs, world.phone)) == 1
 
 
 def test_a_proof_nobody_asked_for_does_not_fill_the_cache(world: Any, make: Any) -> None:
@@ -188,13 +199,13 @@ def test_an_answer_of_a_miner_one_block_behind_is_verified_and_used(world: Any, 
     driver = make()
     behind = world.proofs(4, driver.now_us - 1_000, NOBODY)
     driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(5, driver.now_us)))
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
     driver.receive(world.miners[1], behind)
-    (answer,) = driver.take(AccountProofs, world.phone)
+    (answer,) = driver.take(LeafProofs, world.phone)
     assert proved(world, answer, driver.now_us) == {NOBODY: (0, False)}
     assert driver.core.info(driver.now_us)["height"] == 5
-    driver.receive(world.phone, GetAccounts((world.payee,)))
-    driver.receive(world.miners[1], AccountProofs(world.checkpoint(3, driver.now_us - 2_000, signers=2), ()))
+    driver.receive(world.phone, GetLeaves((account_leaf_id(world.payee),)))
+    driver.receive(world.miners[1], LeafProofs(world.checkpoint(3, driver.now_us - 2_000, signers=2), ()))
     assert list(driver.hung_up) == [world.miners[1]]
 
 
@@ -229,20 +240,20 @@ def test_while_the_chain_stands_still_the_source_changes_ever_more_rarely(world:
 
 def test_a_question_goes_to_another_miner_when_it_is_not_answered(world: Any, make: Any) -> None:
     driver = make()
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
-    first = next(miner for miner in world.miners if driver.take(GetAccounts, miner))
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
+    first = next(miner for miner in world.miners if driver.take(GetLeaves, miner))
     second = next(miner for miner in world.miners if miner != first)
     driver.wait(3_000_000)
-    assert asked(driver, second, GetAccounts) == [NOBODY]
+    assert asked(driver, second, GetLeaves) == [NOBODY_LEAF]
     driver.down(second)
-    assert asked(driver, first, GetAccounts) == [NOBODY]
+    assert asked(driver, first, GetLeaves) == [NOBODY_LEAF]
 
 
 def test_a_question_without_miners_waits_for_one(world: Any, make: Any) -> None:
     driver = make(miners=0)
-    driver.receive(world.phone, GetAccounts((NOBODY,)))
+    driver.receive(world.phone, GetLeaves((NOBODY_LEAF,)))
     driver.up(world.miners[0], 2)
-    assert asked(driver, world.miners[0], GetAccounts) == [NOBODY]
+    assert asked(driver, world.miners[0], GetLeaves) == [NOBODY_LEAF]
 
 
 def test_receipts_are_passed_on_to_all_who_asked(world: Any, make: Any) -> None:
@@ -272,9 +283,9 @@ def test_subscribers_get_newer_checkpoints_now_and_then(world: Any, make: Any) -
     for height in range(1, 9):
         driver.receive(miner, CheckpointMessage(world.checkpoint(height, driver.now_us)))
         driver.wait(1_000_000)
-    (bare,) = driver.take(AccountProofs, world.phone)
+    (bare,) = driver.take(LeafProofs, world.phone)
     assert bare.proofs == ()
-    assert driver.take(AccountProofs, PHONE_2) == []
+    assert driver.take(LeafProofs, PHONE_2) == []
 
 
 def test_subscriptions_of_one_peer_are_bounded(world: Any, make: Any) -> None:
@@ -289,8 +300,8 @@ def test_subscriptions_of_one_peer_are_bounded(world: Any, make: Any) -> None:
 
 def test_a_question_about_no_account_asks_for_the_newest_checkpoint(world: Any, make: Any) -> None:
     driver = make(miners=1)
-    driver.receive(world.phone, GetAccounts(()))
-    assert driver.take(AccountProofs, world.phone) == []
+    driver.receive(world.phone, GetLeaves(()))
+    assert driver.take(LeafProofs, world.phone) == []
     driver.receive(world.miners[0], CheckpointMessage(world.checkpoint(1, driver.now_us)))
-    driver.receive(world.phone, GetAccounts(()))
-    assert driver.take(AccountProofs, world.phone) == [AccountProofs(world.checkpoint(1, driver.now_us), ())]
+    driver.receive(world.phone, GetLeaves(()))
+    assert driver.take(LeafProofs, world.phone) == [LeafProofs(world.checkpoint(1, driver.now_us), ())]

@@ -11,14 +11,12 @@ from supervm.common.contract.core import Command
 from supervm.common.parts.buckets import Rate
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.base.keys import verify
-from supervm.protocol.chain.edge import read_edge_record
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.state.account import Account
 from supervm.protocol.wire.chain import GetBlocks
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.link import Heartbeat
-from supervm.protocol.wire.payments import EdgeRegistration, Status, StatusItem, Submit, Subscribe
+from supervm.protocol.wire.payments import Status, StatusItem, Submit, Subscribe
 from supervm.tier_l3_edge.errors import EdgeError
 from supervm.tier_l3_edge.messages import Request, Statistics
 from supervm.tier_l3_edge.options import DEFAULT_RATES, EdgeOptions
@@ -281,7 +279,6 @@ def test_a_miner_that_genesis_does_not_name_is_only_a_client(world: Any, make: A
     driver.up(stranger, 2)
     driver.receive(world.phone, submit(transaction))
     assert driver.take(Submit, stranger) == []
-    assert driver.take(EdgeRegistration, stranger) == []
 
 
 def test_load_decides_where_a_new_sender_goes(world: Any, make: Any) -> None:
@@ -291,14 +288,6 @@ def test_load_decides_where_a_new_sender_goes(world: Any, make: Any) -> None:
     for sender in range(4):
         driver.receive(world.phone, submit(world.transaction(sender)))
     assert len(forwarded(driver, world.miners[1])) == 4
-
-
-def test_every_miner_is_told_where_the_edge_is_paid(world: Any, make: Any) -> None:
-    driver = make(miners=0)
-    driver.up(world.miners[0], 2)
-    (message,) = driver.take(EdgeRegistration, world.miners[0])
-    record = read_edge_record(message.record, world.chain.chain_id, world.edge.public, verify)
-    assert record.counter == world.start_us
 
 
 def test_what_is_refused_here_says_why(world: Any, make: Any) -> None:
@@ -368,7 +357,7 @@ def test_a_fresh_proof_refuses_what_can_never_execute(world: Any, make: Any) -> 
     assert driver.statuses(world.phone) == [
         (used.id, R3, ""),
         (rival.id, REFUSED, "slot used: another transaction of the sender has this number"),
-        (too_much.id, REFUSED, "overdraft: amount and fee are 51, the balance 50"),
+        (too_much.id, REFUSED, "overdraft: 51 of svm would be spent, the balance is 50"),
     ]
     driver.now_us += 10_000_000  # nothing new for long: the proof says no longer what is
     driver.receive(world.phone, submit(too_much))

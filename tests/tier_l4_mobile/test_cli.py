@@ -17,9 +17,9 @@ import pytest
 import trio
 from chain_tools import TestChain, make_test_chain, test_key
 from click.testing import CliRunner
-from mobile_tools import Network
+from mobile_tools import PAYOUT, TERMS, Network
 
-from supervm.common.contract.core import Effect, Input, Outbox, Received
+from supervm.common.contract.core import Effect, Input, Outbox, PeerUp, Received
 from supervm.common.driver import Driver, Identity
 from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
@@ -33,10 +33,12 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.base.derivation import account_seed
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import SigningKey, verify
-from supervm.protocol.chain.genesis import Allocation, Chain, Parameters, make_genesis
+from supervm.protocol.chain.allocations import Allocation
+from supervm.protocol.chain.genesis import Chain, Parameters, genesis_asset_id, make_genesis
 from supervm.protocol.wire.payments import LEVEL_R0, Status, StatusItem, Submit
 from supervm.tier_l4_mobile.cli.access import NoOwner, ask_offline
 from supervm.tier_l4_mobile.cli.balance import balance
+from supervm.tier_l4_mobile.cli.issue import issue
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
 from supervm.tier_l4_mobile.cli.run import l4
@@ -50,20 +52,22 @@ FAST = Stretching(passes=1, memory_bytes=8 << 10)
 OWN = SigningKey(account_seed(bip39_seed(WORDS), 0)).public
 BOB = encode_address(test_key("bob").public, test=True)
 EDGE_KEY = test_key("edge")
+GOLD = genesis_asset_id("gold")
 
 
 def rich_network(name: str = "test") -> Network:
     """Return a network, a minute old, on which the wallet's first account has money."""
     known = make_test_chain(4)
-    genesis = make_genesis(
+    genesis, ordered = make_genesis(
         name=name,
         time_ms=time.time_ns() // 1_000_000 - 60_000,
         validators=known.chain.genesis.validators,
         miners=known.chain.genesis.miners,
-        allocations=(Allocation(1, OWN, 1_000_000),),
-        parameters=Parameters(1, test_network=True),
+        allocations=(Allocation(OWN, 1_000_000), Allocation(OWN, 500, GOLD)),
+        assets=[("gold", test_key("mint").public)],
+        parameters=Parameters(2, test_network=True),
     )
-    tools = TestChain(Chain(genesis, verify), known.validator_keys, known.node_keys, known.miner_keys)
+    tools = TestChain(Chain(genesis, verify, lambda: ordered), known.validator_keys, known.node_keys, known.miner_keys)
     return Network(tools=tools)
 
 
@@ -77,15 +81,18 @@ class EdgeCore:
         self.outbox = Outbox()
 
     def step(self, now_us: int, event: Input) -> list[Effect]:
+        if isinstance(event, PeerUp):
+            self.outbox.send(event.peer, TERMS)
         if isinstance(event, Received):
+            ts_ms = max(now_us // 1000, self.network.ledger.header.ts_ms + 1)  # two blocks of one time are a fork
             if isinstance(event.message, Submit):
                 raws = event.message.transactions
-                self.network.seal(raws, ts_ms=now_us // 1000)
+                self.network.seal(raws, ts_ms=ts_ms)
                 ids = [self.network.parse(raw).id for raw in raws]
                 self.outbox.send(event.peer, Status(tuple(StatusItem(i, LEVEL_R0, "") for i in ids)))
                 self.outbox.send(event.peer, self.network.proofs([OWN]))
             else:
-                self.network.seal(ts_ms=now_us // 1000)
+                self.network.seal(ts_ms=ts_ms)
                 for answer in self.network.answer(event.message):
                     self.outbox.send(event.peer, answer)
         return self.outbox.drain()
@@ -225,6 +232,64 @@ def test_an_overdraft_is_refused_with_exit_status_one(online_folder):
     status, paid = run(pay, "--dir", online_folder, "--to", BOB, "--amount", 10**9, "--fee", 1)
     assert (status, paid["status"]) == (1, "refused")
     assert "overdraft" in paid["reason"]
+
+
+def test_an_asset_is_paid_issued_listed_and_its_balance_verified(online_folder, tmp_path):
+    args = ("--dir", online_folder, "--to", BOB, "--amount", 20, "--asset", GOLD.hex(), "--fee", 1)
+    status, paid = run(pay, *args)
+    assert (status, len(paid["id"])) == (0, 64)
+    status, made = run(issue, "--dir", online_folder, "--supply", 77, "--fee", 2, "--name", "tin")
+    assert (status, made["asset"], made["supply"]) == (0, made["id"], 77)
+    [first, second] = run(queue, "--dir", online_folder)[1]["payments"]
+    assert (first["kind"], first["asset"], first["fee_asset"]) == ("transfer", GOLD.hex(), "svm")
+    assert (second["kind"], second["asset"], second["amount"]) == ("issue", made["asset"], 77)
+    status, all_ = run(balance, "--dir", online_folder)
+    assert (status, all_["asset"], all_["balance"]) == (0, "svm", 1_000_000 - 3)
+    held = {item["asset"]: item["balance"] for item in all_["holdings"]}
+    assert held == {GOLD.hex(): 480, made["asset"]: 77}
+    answer = tmp_path / "gold.answer"
+    status, one = run(balance, "--dir", online_folder, "--asset", GOLD.hex(), "--answer", answer)
+    assert (status, one["asset"], one["balance"], "holdings" in one) == (0, GOLD.hex(), 480, False)
+    status, checked = run(verify_command, answer, "--anchor", online_folder / "genesis.cbor")
+    assert (status, checked["asset"], checked["balance"], checked["next_seq"]) == (0, GOLD.hex(), 480, None)
+    text = CliRunner().invoke(
+        verify_command, [str(answer), "--anchor", str(online_folder / "genesis.cbor")], standalone_mode=False
+    )
+    assert f"has 480 of {GOLD.hex()} at height" in text.stdout
+    assert run(balance, "--dir", online_folder, "--asset", "ab" * 32)[1]["balance"] == 0
+
+
+def test_a_fee_that_the_edge_does_not_take_has_exit_status_one_also_offline(online_folder):
+    run(balance, "--dir", online_folder)
+    args = ("--dir", online_folder, "--fee", 1, "--fee-asset", GOLD.hex())
+    for command in (
+        (pay, *args, "--to", BOB, "--amount", 5),
+        (pay, *args, "--to", BOB, "--amount", 5, "--offline"),
+        (issue, *args, "--supply", 5, "--offline"),
+    ):
+        status, value = run(*command)
+        assert (status, value["status"]) == (1, "refused")
+        assert value["reason"].startswith("fee-not-taken")
+        assert "takes at least 1 of svm" in value["reason"]
+    assert run(queue, "--dir", online_folder)[1]["total"] == 0
+
+
+def test_what_is_queued_offline_names_the_edge_that_was_used_last(online_folder, network):
+    run(balance, "--dir", online_folder)
+    status, paid = run(pay, "--dir", online_folder, "--to", BOB, "--amount", 5, "--fee", 1_000, "--offline")
+    assert (status, len(paid["id"])) == (0, 64)
+    run(queue, "--dir", online_folder, "flush")
+    receipt = network.ledger.prove_receipt(bytes.fromhex(paid["id"]), network.checkpoint)
+    assert receipt is not None, "it left as it was signed"
+    assert network.ledger.state.accounts[PAYOUT].balance > 0
+
+
+@pytest.mark.parametrize("option", ["--asset", "--fee-asset"])
+def test_what_is_no_asset_is_wrong_input(folder, option):
+    with pytest.raises(LocalProtocolError, match="is no asset"):
+        run(pay, "--dir", folder, "--to", BOB, "--amount", 1, "--fee", 1, option, "gold")
+    with pytest.raises(LocalProtocolError, match="is no asset"):
+        run(balance, "--dir", folder, "--asset", "gold")
 
 
 @pytest.mark.parametrize(

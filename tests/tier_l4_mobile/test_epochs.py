@@ -11,7 +11,7 @@ from epoch_tools import EpochChain
 from mobile_tools import SECOND_US, Phone
 from trust_tools import forged
 
-from supervm.common.contract.core import PeerDown, PeerUp, Received
+from supervm.common.contract.core import PeerDown, Received
 from supervm.common.parts.events import ForkEvidence, NothingBelieved, StoredTrustIgnored
 from supervm.common.parts.light_tables import CERTIFIED
 from supervm.common.parts.validator_changes import CHANGES
@@ -21,11 +21,12 @@ from supervm.protocol.base.keys import verify
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.light.client import Anchor, LightClient, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import CheckpointFork, check_fork, checkpoint_fork
+from supervm.protocol.state.leaves import account_leaf_id
 from supervm.protocol.wire.payments import (
-    AccountProofs,
     ForkMessage,
-    GetAccounts,
+    GetLeaves,
     GetValidatorChanges,
+    LeafProofs,
     Subscribe,
     ValidatorChanges,
 )
@@ -33,6 +34,7 @@ from supervm.tier_l4_mobile.messages import Balance, Info, NewestAnchor, Pay, Pa
 
 EDGE = b"\xe1" * 32
 ALICE = test_key("alice").public
+ALICE_LEAF = account_leaf_id(ALICE)
 
 
 class Net:
@@ -53,10 +55,10 @@ class Net:
         self.epochs.end_epoch(self.epochs.members(*nodes))
         self.epochs.add()
 
-    def proofs(self) -> AccountProofs:
-        pairs = self.epochs.ledger.prove_accounts(self.epochs.head.height, [ALICE])
+    def proofs(self) -> LeafProofs:
+        pairs = self.epochs.ledger.prove_leaves(self.epochs.head.height, [ALICE_LEAF])
         assert pairs is not None
-        return AccountProofs(encode(self.epochs.certified()), tuple(pairs))
+        return LeafProofs(encode(self.epochs.certified()), tuple(pairs))
 
     def changes(self) -> ValidatorChanges:
         return ValidatorChanges(tuple(encode(change) for change in self.epochs.changes()))
@@ -70,7 +72,7 @@ def net() -> Net:
 @pytest.fixture
 def phone(net: Net) -> Phone:
     made = Phone(net)  # type: ignore[arg-type]
-    made.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    made.connect(EDGE)
     assert len(made.take(Subscribe)) == 1
     return made
 
@@ -86,7 +88,7 @@ def test_an_unknown_set_makes_it_ask_follow_and_ask_again(net: Net, phone: Phone
     get(phone, net.proofs())
     assert phone.take(GetValidatorChanges) == [GetValidatorChanges(0)]
     get(phone, net.changes())
-    assert phone.take(GetAccounts) == [GetAccounts((ALICE,))]
+    assert phone.take(GetLeaves) == [GetLeaves((ALICE_LEAF,))]
     get(phone, net.proofs())
     assert phone.core.client.header == net.epochs.checkpoints[-1]
     assert phone.core.queue.lanes[ALICE].proved is not None
@@ -127,7 +129,7 @@ def test_changes_and_what_was_believed_survive_a_restart(net: Net, phone: Phone)
     get(phone, net.proofs())
     phone.crash()
     assert phone.core.client.validators.hash == net.epochs.rules.validators.hash
-    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    phone.connect(EDGE)
     phone.sent.clear()
     get(phone, net.proofs())
     assert phone.take(GetValidatorChanges) == []
@@ -158,7 +160,7 @@ def test_an_answer_proves_itself_from_genesis_on(net: Net, phone: Phone) -> None
     answer = bytes.fromhex(phone.replies[token].value["answer_hex"])
     client = LightClient(anchor_of(net.chain), verify)
     proved = client.check_answer(answer, GENESIS_TIME_MS + 10_000)
-    assert (proved.account.balance, client.changes) == (1_000_000, net.epochs.changes())
+    assert (proved.amount, client.changes) == (1_000_000, net.epochs.changes())
     assert proved.header.height == net.epochs.head.height
 
 
@@ -171,7 +173,7 @@ BOB = encode_address(test_key("bob").public, test=False)
 @pytest.fixture
 def two(net: Net, phone: Phone) -> Phone:
     """A phone with a second edge."""
-    phone.step(PeerUp(OTHER, 3, (), 0, "127.0.0.1:9001"))
+    phone.connect(OTHER, "127.0.0.1:9001")
     phone.sent.clear()
     return phone
 
@@ -195,9 +197,9 @@ def shown(phone: Phone) -> dict[str, Any]:
 def test_a_second_edge_is_asked_before_a_change_is_followed(net: Net, two: Phone) -> None:
     net.change_to(4, 5, 6, 7)
     hear(two, EDGE, net.changes())
-    assert [(peer, message) for peer, message in two.sent if type(message) in (GetValidatorChanges, GetAccounts)] == [
+    assert [(peer, message) for peer, message in two.sent if type(message) in (GetValidatorChanges, GetLeaves)] == [
         (OTHER, GetValidatorChanges(0)),
-        (OTHER, GetAccounts(())),
+        (OTHER, GetLeaves(())),
     ]
     assert two.core.client.changes == []
     hear(two, OTHER, net.changes())
@@ -217,7 +219,7 @@ def test_a_second_edge_that_does_not_help_costs_three_seconds(net: Net, two: Pho
     assert two.core.client.changes == []
     two.wait(1)
     assert two.core.client.changes == net.epochs.changes()
-    assert two.take(GetAccounts)[-1] == GetAccounts((ALICE,))
+    assert two.take(GetLeaves)[-1] == GetLeaves((ALICE_LEAF,))
 
 
 def test_an_invented_change_asks_nobody_and_ends_its_link(net: Net, two: Phone) -> None:
@@ -265,7 +267,7 @@ def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_
     net.epochs.add()
     net.epochs.add()
     rival = forged(net.epochs, net.epochs.checkpoints[1], 0, state_root=b"x" * 32)
-    get(phone, AccountProofs(encode(rival), ()))
+    get(phone, LeafProofs(encode(rival), ()))
     for _ in range(2):
         after = phone.call(ShowPayment(paid.label))
         assert (after["status"], after["proof_verified"]) == ("R4", False)
@@ -281,11 +283,11 @@ def test_a_fork_ends_paid_holds_payments_and_outlives_a_restart_until_an_anchor_
         assert phone.submitted() == []
         assert phone.hung_up == {}
         phone.crash()
-        phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+        phone.connect(EDGE)
         assert len(phone.take(ForkMessage)) == 1
     anchor = Anchor(1, net.epochs.checkpoints[-1], ValidatorList(1, net.epochs.rules.validators.members))
     phone.crash(anchor=anchor)
-    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    phone.connect(EDGE)
     net.epochs.add()
     get(phone, net.proofs())
     assert phone.call(ShowPayment(paid.label))["proof_verified"]
@@ -326,7 +328,7 @@ def test_a_phone_gives_the_anchor_that_another_one_starts_from(net: Net, phone: 
     anchor = decode(Anchor, bytes.fromhex(given["anchor_hex"]))
     assert (given["height"], anchor.header) == (net.epochs.head.height, net.epochs.checkpoints[-1])
     fresh = Phone(net, anchor=anchor)  # type: ignore[arg-type]
-    fresh.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    fresh.connect(EDGE)
     net.epochs.add()
     get(fresh, net.proofs())
     assert fresh.core.queue.lanes[ALICE].proved is not None

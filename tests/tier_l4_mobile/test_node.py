@@ -14,6 +14,7 @@ from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.light.client import LightClient, anchor_of
+from supervm.protocol.state.leaves import NATIVE, account_leaf_id
 from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
@@ -22,9 +23,9 @@ from supervm.protocol.wire.payments import (
     LEVEL_R0,
     LEVEL_R1,
     LEVEL_REFUSED,
-    AccountProofs,
-    GetAccounts,
+    GetLeaves,
     GetReceipt,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     StatusItem,
@@ -48,6 +49,7 @@ from supervm.tier_l4_mobile.messages import (
 
 EDGE, OTHER = b"\xe1" * 32, b"\xe2" * 32
 ALICE, BOB = test_key("alice").public, test_key("bob").public
+ALICE_LEAF = account_leaf_id(ALICE)
 BOB_ADDRESS = encode_address(BOB, test=False)
 
 
@@ -56,7 +58,7 @@ def row(amount: int = 10, **more: object) -> PaymentRow:
 
 
 def edge_up(phone: Phone, edge: bytes = EDGE) -> None:
-    phone.step(PeerUp(edge, 3, (), 0, f"127.0.0.1:{9000 if edge == EDGE else 9001}"))
+    phone.connect(edge, f"127.0.0.1:{9000 if edge == EDGE else 9001}")
 
 
 def serve(phone: Phone, edge: bytes = EDGE) -> None:
@@ -279,26 +281,26 @@ def test_an_unanswered_subscription_is_asked_again():
     edge_up(phone)
     assert [type(m) for m in phone.take()] == [Subscribe]
     phone.wait(3 * SECOND_US)
-    assert GetAccounts((ALICE,)) in phone.take()
+    assert GetLeaves((ALICE_LEAF,)) in phone.take()
 
 
-def forged_balance(network: Network) -> AccountProofs:
+def forged_balance(network: Network) -> LeafProofs:
     honest = network.proofs([ALICE])
     proof = decode(TrieProof, honest.proofs[0][1])
     richer = bytearray(proof.value)
     richer[len(richer) // 2] ^= 1
     fake = TrieProof(1, bytes(richer), proof.other_key, proof.other_value_hash, proof.masks, proof.siblings)
-    return AccountProofs(honest.checkpoint, ((ALICE, encode(fake)),))
+    return LeafProofs(honest.checkpoint, ((ALICE_LEAF, encode(fake)),))
 
 
-def too_few_signers(network: Network) -> AccountProofs:
+def too_few_signers(network: Network) -> LeafProofs:
     weak = network.tools.certify_checkpoint(network.ledger.header, signers=(0, 1))
-    return AccountProofs(encode(weak), network.proofs([ALICE]).proofs)
+    return LeafProofs(encode(weak), network.proofs([ALICE]).proofs)
 
 
-def proof_of_another(network: Network) -> AccountProofs:
+def proof_of_another(network: Network) -> LeafProofs:
     honest = network.proofs([BOB])
-    return AccountProofs(honest.checkpoint, ((ALICE, honest.proofs[0][1]),))
+    return LeafProofs(honest.checkpoint, ((ALICE_LEAF, honest.proofs[0][1]),))
 
 
 @pytest.mark.parametrize(
@@ -307,8 +309,9 @@ def proof_of_another(network: Network) -> AccountProofs:
         forged_balance,
         too_few_signers,
         proof_of_another,
-        lambda n: AccountProofs(b"\x80", ()),
-        lambda n: AccountProofs(n.proofs([ALICE]).checkpoint, ((ALICE, b""),)),
+        lambda n: LeafProofs(b"\x80", ()),
+        lambda n: LeafProofs(n.proofs([ALICE]).checkpoint, ((ALICE_LEAF, b""),)),
+        lambda n: LeafProofs(n.proofs([ALICE]).checkpoint, ((b"\x04" + ALICE, b""),)),
     ],
 )
 def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
@@ -370,7 +373,7 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
     assert status(phone, payment) == "queued"
     phone.network.seal(ts_ms=phone.now_us // 1000 + 2_500)
     phone.wait(3 * SECOND_US)
-    assert GetAccounts((ALICE,)) in phone.take()
+    assert GetLeaves((ALICE_LEAF,)) in phone.take()
     prove(phone)
     shown = phone.call(ShowPayment(payment["id"]))
     assert (shown["status"], shown["proof_verified"]) == ("refused", False)
@@ -417,7 +420,7 @@ def test_a_payment_past_its_validity_is_asked_about_until_a_proof_expires_it():
     tell(phone, payment["id"], LEVEL_EXPIRED)
     assert status(phone, payment) == "queued"
     phone.wait(6 * SECOND_US)
-    assert GetAccounts((ALICE,)) in phone.take()
+    assert GetLeaves((ALICE_LEAF,)) in phone.take()
     phone.network.seal(ts_ms=phone.now_us // 1000)
     phone.wait(2 * SECOND_US)
     serve(phone)
@@ -437,7 +440,7 @@ def test_after_a_failure_the_fate_is_what_the_receipt_says():
     phone = online()
     payment = phone.call(Pay(row()))
     [raw] = phone.submitted()
-    accounts = phone.network.ledger.accounts
+    accounts = phone.network.ledger.state.accounts
     accounts[ALICE] = accounts[ALICE]._replace(balance=0)
     phone.network.seal([raw])
     prove(phone)
@@ -464,7 +467,7 @@ def test_a_balance_of_anyone_is_proved_and_its_answer_stands_alone():
     assert value["age_s"] == 10.0
     client = LightClient(anchor_of(phone.network.chain), verify)
     proved = client.check_answer(bytes.fromhex(value["answer_hex"]), GENESIS_TIME_MS)
-    assert proved.account.balance == 1_000_000
+    assert (proved.account, proved.asset, proved.amount) == (BOB, NATIVE, 1_000_000)
 
 
 def test_an_account_that_never_was_is_proved_absent():
@@ -496,6 +499,7 @@ def test_without_an_edge_a_balance_is_the_last_proof_or_nothing():
     assert phone.call(Balance())["balance"] == 1_000_000
     assert phone.call(Balance(BOB_ADDRESS)) | {"reason": ""} == {
         "address": BOB_ADDRESS,
+        "asset": "svm",
         "balance": None,
         "height": None,
         "age_s": None,
@@ -586,7 +590,7 @@ def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkey
     budget = Budget({"link": Rate(5_000, 100_000), "answers": Rate(1, 1_000)})
     monkeypatch.setattr(mobile_node, "BUDGETS", dict(mobile_node.BUDGETS) | {Rank.NAMED: budget})
     phone = Phone(Network())
-    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    phone.connect(EDGE)
     holds = []
     for _ in range(20):
         phone.network.seal()

@@ -8,7 +8,7 @@ from mobile_tools import Network, make_queue
 
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.money.transfer import parse_transaction, sign_transfer
+from supervm.protocol.money.transaction import parse_transaction, sign_transfer
 from supervm.protocol.state.account import POOLS
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 from supervm.tier_l4_mobile.errors import PaymentError
@@ -345,7 +345,7 @@ def test_slots_below_a_foreign_head_wait_for_their_receipts(desk):
 def test_once_a_transaction_has_failed_only_receipts_tell(desk):
     payment = desk.pay(10)
     desk.release()
-    desk.network.ledger.accounts[ALICE] = desk.network.ledger.accounts[ALICE]._replace(balance=0)
+    desk.network.ledger.state.accounts[ALICE] = desk.network.ledger.state.accounts[ALICE]._replace(balance=0)
     desk.network.seal([payment.raw])
     desk.prove()
     assert payment.status == QUEUED

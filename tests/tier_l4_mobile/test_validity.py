@@ -6,10 +6,10 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from mobile_tools import SECOND_US, START_US, Network, Phone
 
-from supervm.common.contract.core import PeerUp, Received
+from supervm.common.contract.core import Received
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.wire.link import Heartbeat
-from supervm.protocol.wire.payments import GetAccounts, Submit
+from supervm.protocol.wire.payments import GetLeaves, Submit
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, ShowPayment
 from supervm.tier_l4_mobile.wallet.validity import MARGIN_MS, is_timely, validity_ms_allowed
 
@@ -23,7 +23,7 @@ WEEK_MS = 7 * DAY_MS  # what the chain of these tests allows
 def online(now_us: int = START_US) -> Phone:
     phone = Phone(Network())
     phone.now_us = now_us
-    phone.step(PeerUp(EDGE, 3, (), 0, "127.0.0.1:9000"))
+    phone.connect(EDGE)
     serve(phone)
     return phone
 
@@ -112,7 +112,7 @@ def test_a_phone_whose_clock_is_days_ahead_lets_nothing_go_and_asks_slowly() -> 
     for _ in range(60):
         phone.wait(SECOND_US)
         assert not any(isinstance(message, Submit) for _, message in phone.sent)
-        asked += len(phone.take(GetAccounts))
+        asked += len(phone.take(GetLeaves))
         prove(phone)  # pushed by the edge once a second
     assert 10 <= asked <= 30
     shown = phone.call(ShowPayment(payment["id"]))

@@ -19,6 +19,7 @@ from hashlib import blake2b
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_block_body, hash_justification
 from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.allocations import Allocation
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
 from supervm.protocol.chain.batch_certificate import (
     BatchCertificate,
@@ -34,13 +35,13 @@ from supervm.protocol.chain.body import BlockBody, OwnSignatures
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.chain.controls import progress_after
 from supervm.protocol.chain.evidence import BlockEvidence
-from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.chain.genesis import Chain, Miner, Parameters, genesis_asset_id, make_genesis
 from supervm.protocol.chain.header import BlockHeader, ChainRules, CheckpointRef, Justification
 from supervm.protocol.chain.set_change import SetChange
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, make_certificate, statement
-from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, sign_transfer
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction, sign_issue, sign_transfer
+from supervm.protocol.state.leaves import NATIVE
 
 GENESIS_TIME_MS = 1_700_000_000_000
 """Time of every test genesis."""
@@ -118,8 +119,7 @@ class TestChain:
         """Return the account id of `name`."""
         return test_key(name).public
 
-    # --- transactions and batches
-    # ---------------------------------------------------------------------------------------
+    # --- transactions and batches ------------------------------------------------------------------------------------
 
     def transaction(
         self,
@@ -131,9 +131,12 @@ class TestChain:
         seq: int | None = None,
         prev: bytes | None = None,
         valid_until_ms: int = VALID_UNTIL_MS,
+        asset: bytes = NATIVE,
+        fee_asset: bytes = NATIVE,
+        via: bytes = b"",
         payload: bytes = b"",
     ) -> SignedTransaction:
-        """Sign a transaction; without `seq` and `prev` it follows the last one that was signed here for `sender`."""
+        """Sign a transfer; without `seq` and `prev` it follows the last one that was signed here for `sender`."""
         key = test_key(sender)
         next_seq, head = self.heads.get(key.public, (0, ZERO_HASH))
         signed = sign_transfer(
@@ -145,10 +148,33 @@ class TestChain:
             amount=amount,
             fee=fee,
             valid_until_ms=valid_until_ms,
+            asset=asset,
+            fee_asset=fee_asset,
+            via=via,
             payload=payload,
         )
         if seq is None and prev is None:
             self.heads[key.public] = (next_seq + 1, signed.id)
+        return signed
+
+    def issue(
+        self, sender: str, supply: int, fee: int = 1, *, fee_asset: bytes = NATIVE, payload: bytes = b""
+    ) -> SignedTransaction:
+        """Sign an issue that follows what was signed here for `sender`; the asset's id is its id."""
+        key = test_key(sender)
+        next_seq, head = self.heads.get(key.public, (0, ZERO_HASH))
+        signed = sign_issue(
+            key,
+            chain_id=self.chain_id,
+            seq=next_seq,
+            prev=head,
+            supply=supply,
+            fee=fee,
+            valid_until_ms=VALID_UNTIL_MS,
+            fee_asset=fee_asset,
+            payload=payload,
+        )
+        self.heads[key.public] = (next_seq + 1, signed.id)
         return signed
 
     def batch(
@@ -156,16 +182,13 @@ class TestChain:
         transactions: Sequence[SignedTransaction],
         *,
         miner: int = 0,
-        edges: tuple[bytes, ...] = (),
-        edge_of: bytes | None = None,
         epoch: int = 0,
     ) -> Batch:
-        """Build and sign a batch of the miner with index `miner`; without `edge_of` no edge brought anything."""
+        """Build and sign a batch of the miner with index `miner`."""
         raws = tuple(transaction.raw for transaction in transactions)
-        edge_of = bytes([NO_EDGE]) * len(raws) if edge_of is None else edge_of
         key = self.miner_keys[miner]
-        header = batch_header(self.chain_id, epoch, key.public, edges, raws, edge_of)
-        return Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
+        header = batch_header(self.chain_id, epoch, key.public, raws)
+        return Batch(2, header, key.sign(miner_statement(header.digest)), raws)
 
     def batch_vote(self, batch: Batch, signer: int, bits: int | None = None) -> BatchVote:
         """Return a validator's vote on a batch, for all its transactions unless `bits` says which."""
@@ -194,7 +217,7 @@ class TestChain:
         if certificate is not None:
             bits = certified_bits(certificate, self.validators)
         transactions = [parse_transaction(raw, self.chain_id) for raw in batch.transactions]
-        return CertifiedBatch(batch.header, transactions, batch.edge_of, bits)
+        return CertifiedBatch(batch.header, transactions, bits)
 
     # --- votes and certificates --------------------------------------------------------------------------------------
 
@@ -321,19 +344,21 @@ def make_test_chain(
     *,
     weights: Sequence[int] | None = None,
     miners: int = 1,
+    assets: Mapping[str, Mapping[str, int]] | None = None,
     parameters: Parameters | None = None,
 ) -> TestChain:
     """Return a chain whose keys all follow from names, so that equal arguments give equal bytes.
 
     Validator i has the vote key of ``validator{i}``, the node key of ``validator-node{i}`` and is paid to the account
-    of ``validator-payout{i}``; miner i likewise (``miner{i}``, ``miner-payout{i}``). `allocations` maps names to grain.
+    of ``validator-payout{i}``; miner i likewise (``miner{i}``, ``miner-payout{i}``). `allocations` maps names to grain,
+    `assets` names of assets to such maps; the issuer of asset X is ``issuer-X`` and its id `genesis_asset_id("X")`.
     """
     vote_keys = tuple(test_key(f"validator{index}") for index in range(validators))
     node_keys = tuple(test_key(f"validator-node{index}") for index in range(validators))
     miner_keys = tuple(test_key(f"miner{index}") for index in range(miners))
     weights = [1] * validators if weights is None else weights
     funds = {"alice": 1_000_000, "bob": 1_000_000} if allocations is None else allocations
-    genesis = make_genesis(
+    genesis, ordered = make_genesis(
         name="test",
         time_ms=GENESIS_TIME_MS,
         validators=tuple(
@@ -349,7 +374,15 @@ def make_test_chain(
         miners=tuple(
             Miner(1, key.public, test_key(f"miner-payout{index}").public) for index, key in enumerate(miner_keys)
         ),
-        allocations=tuple(Allocation(1, test_key(name).public, amount) for name, amount in funds.items()),
+        allocations=[
+            *(Allocation(test_key(name).public, amount) for name, amount in funds.items()),
+            *(
+                Allocation(test_key(name).public, amount, genesis_asset_id(asset))
+                for asset, held in (assets or {}).items()
+                for name, amount in held.items()
+            ),
+        ],
+        assets=[(asset, test_key(f"issuer-{asset}").public) for asset in assets or {}],
         parameters=parameters,
     )
-    return TestChain(Chain(genesis, verify), vote_keys, node_keys, miner_keys)
+    return TestChain(Chain(genesis, verify, lambda: ordered), vote_keys, node_keys, miner_keys)

@@ -56,7 +56,7 @@ class EpochChain:
 
     def __init__(self, members: int = 4, *, weights: Sequence[int] | None = None, epoch_ms: int = EPOCH_MS) -> None:
         self.tools: TestChain = make_test_chain(
-            members, weights=weights, parameters=Parameters(1, epoch_ms=epoch_ms, block_interval_ms=100)
+            members, weights=weights, parameters=Parameters(2, epoch_ms=epoch_ms, block_interval_ms=100)
         )
         self.chain = self.tools.chain
         self.ledger = Ledger(self.chain, MemoryStore(LEDGER_TABLES))

@@ -18,7 +18,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
 from supervm.protocol.chain.header import BlockHeader, Justification
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT
 A, B = b"a" * 32, b"b" * 32

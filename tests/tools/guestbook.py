@@ -22,6 +22,7 @@ from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.wire.fields import Message, Text
+from supervm.protocol.wire.payments import FeeTerms
 from supervm.protocol.wire.subject import Subject
 
 # --- what travels -----------------------------------------------------------------------------------------------------
@@ -121,6 +122,7 @@ class Sign(msgspec.Struct, frozen=True, tag="sign", tag_field="request", forbid_
 class Pen(Part):
     """The edges that have a guestbook, and what is written into it."""
 
+    takes = frozenset({FeeTerms})
     sends = frozenset({Note})
     answers = (Sign,)
     subjects = (GUESTBOOK,)
@@ -137,6 +139,9 @@ class Pen(Part):
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget who has gone."""
         self._edges.pop(event.peer, None)
+
+    def receive(self, now_us: int, peer: bytes, message: FeeTerms) -> None:
+        """Every edge says what it takes; a note costs nothing."""
 
     def command(self, now_us: int, token: int, request: Sign) -> None:
         """Send the note."""

@@ -120,6 +120,8 @@ class Nodes:
         assert ask("genesis", "show", genesis)["chain_id"] == shown["chain_id"]
         for name in made:
             (self.folder(name) / "genesis.cbor").write_bytes(genesis.read_bytes())
+            if name == "miner" or name.startswith("one"):
+                (self.folder(name) / "genesis.alloc").write_bytes(genesis.with_suffix(".alloc").read_bytes())
 
     def _config(self, name: str) -> dict[str, str]:
         """The text keys of a configuration, as a person would read them."""

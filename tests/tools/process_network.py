@@ -176,7 +176,7 @@ class ProcessNetwork:
         """Rows (from, to, amount, fee) as `supervm up` sends and follows them."""
         text = "".join(f"{','.join(map(str, row))}\n" for row in [tuple(HEADER), *rows])
         file = parse_payments(text.encode(), "rows")
-        return PaymentRun(call or self.call, self.layout.wallets, file, [], self.layout.reserve)
+        return PaymentRun(call or self.call, self.layout.wallets, file, [], self.layout.reserve, self.layout.assets)
 
     def key(self, name: str) -> SigningKey:
         """The signing key of a name's account."""

@@ -13,18 +13,18 @@ from supervm.protocol.base.codec import Agreed, encode
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.checkpoint import CheckpointHeader
-from supervm.protocol.chain.edge import sign_edge_record
 from supervm.protocol.chain.epoch import next_epoch
 from supervm.protocol.chain.evidence import BadJustification, bad_batch, double_vote
 from supervm.protocol.chain.finalized import FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.genesis import genesis_asset_id
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.chain.votes import VoteKind
 from supervm.protocol.light.client import AccountAnswer, ReceiptProof, ValidatorChange, anchor_of
 from supervm.protocol.light.forks import checkpoint_fork
 from supervm.protocol.light.snapshot import SnapshotStart
 from supervm.protocol.money.execution import BlockReceipts, Receipt, execute_block
-from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.state.account import AccountLeaf, encode_account
+from supervm.protocol.state.account import AccountLeaf
+from supervm.protocol.state.leaves import AssetLeaf, HoldingLeaf, account_leaf_id, asset_leaf_id, holding_leaf_id
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, path_sides
 from supervm.protocol.state.trie import QuadTrie
 from supervm.protocol.state.trie_range import FIRST_KEY, prove_range
@@ -32,39 +32,41 @@ from supervm.protocol.wire import chain, consensus, fields, link, payments
 
 
 def sample_chain() -> TestChain:
-    """Return the chain of all samples: four validators, two miners, two funded accounts."""
-    return make_test_chain(4, {"alice": 1_000_000, "bob": 2**40}, miners=2)
+    """Return the chain of all samples: four validators, two miners, two funded accounts, an asset besides."""
+    return make_test_chain(4, {"alice": 1_000_000, "bob": 2**40}, miners=2, assets={"gold": {"bob": 2**33}})
 
 
 def sample_batch(chain: TestChain) -> Batch:
-    """Return a batch of five transactions of which an edge brought the first, the third and the fourth."""
-    carol, edge = chain.account("carol"), chain.account("edge-payout")
+    """Return a batch of six transactions in two assets, of which three name an edge and one issues a third asset."""
+    carol, edge, gold = chain.account("carol"), chain.account("edge-payout"), genesis_asset_id("gold")
     transactions = [
-        chain.transaction("alice", carol, 300, 7),
+        chain.transaction("alice", carol, 300, 7, via=edge),
         chain.transaction("alice", carol, 1, 1, payload=b"invoice 42"),
-        chain.transaction("bob", chain.account("alice"), 2**33, 1_000),
-        chain.transaction("bob", chain.account("bob"), 5, 3, payload=bytes(range(256))),
-        chain.transaction("bob", carol, 24, 24),
+        chain.transaction("bob", chain.account("alice"), 2**32, 1_000, asset=gold, via=edge),
+        chain.transaction("bob", chain.account("bob"), 5, 3, fee_asset=gold, via=edge, payload=bytes(range(256))),
+        chain.transaction("bob", carol, 24, 24, asset=gold, fee_asset=gold),
+        chain.issue("alice", 21_000_000, 2, payload=b"SILVER"),
     ]
-    return chain.batch(transactions, edges=(edge,), edge_of=bytes([0, NO_EDGE, 0, 0, NO_EDGE]))
+    return chain.batch(transactions)
 
 
 def agreed_samples() -> dict[str, Agreed]:
     """Return one instance of every agreed type of `supervm.protocol`, by type name."""
     chain = sample_chain()
     batch = sample_batch(chain)
-    certificate = chain.batch_certificate(batch, {0: 0b11111, 1: 0b01111, 2: 0b01111, 3: 0b11011})
+    certificate = chain.batch_certificate(batch, {0: 0b111111, 1: 0b101111, 2: 0b101111, 3: 0b111011})
     first = chain.block(chain.genesis_header, view=1, refs=[certificate], ts_ms=GENESIS_TIME_MS + 500)
     executed = chain.certified(batch, certificate)
+    state = chain.chain.first_state()
     result = execute_block(
-        chain.chain.accounts,
+        state,
         [executed],
         ts_ms=first.header.ts_ms,
         payout_of_miner=chain.chain.payout_of_miner,
         fee_shares_bps=chain.chain.parameters.fee_shares_bps,
     )
-    trie = QuadTrie({key: encode_account(account) for key, account in chain.chain.accounts.items()})
-    trie.update({key: encode_account(account) for key, account in result.changes.items()})
+    trie = QuadTrie(dict(state.leaves()))
+    trie.update(result.change.leaves())
     history = KeptHistory([chain.chain.anchor.hash])
     headers = [
         CheckpointHeader(
@@ -107,17 +109,18 @@ def agreed_samples() -> dict[str, Agreed]:
         receipts_root=ZERO_HASH,
         history_root=history.root,
     )
-    alice = chain.account("alice")
+    alice, gold, silver = chain.account("alice"), genesis_asset_id("gold"), executed.transactions[5].id
     receipts = [encode(receipt) for receipt in result.receipts]
     samples: list[Agreed] = [
-        executed.transactions[1].body,
+        executed.transactions[3].body,
+        executed.transactions[5].body,
         chain.validators.members[2],
         ValidatorList(1, chain.validators.members),
         chain.vote(2, VoteKind.NULLIFY, 9),
         chain.finalization(second.header),
         batch.header,
         batch,
-        chain.batch_vote(batch, 3, 0b11011),
+        chain.batch_vote(batch, 3, 0b111011),
         certificate.votes[0],
         certificate,
         second.header.last_checkpoint,
@@ -133,15 +136,16 @@ def agreed_samples() -> dict[str, Agreed]:
         headers[0],
         checkpoint,
         chain.chain.genesis.miners[0],
-        chain.chain.genesis.allocations[0],
+        chain.chain.genesis.assets[0],
         chain.chain.parameters,
         chain.chain.genesis,
-        AccountLeaf(1, *result.changes[alice]),
+        AccountLeaf(1, *result.change.accounts[alice]),
+        HoldingLeaf(1, result.change.holdings[alice, silver]),
+        AssetLeaf(1, *result.change.assets[silver]),
         Receipt(1, executed.transactions[0].id, 1, 7, 1, 0),
         BlockReceipts(1, result.receipts),
-        sign_edge_record(test_key("edge-node"), chain.chain_id, chain.account("edge-payout"), 3),
         anchor_of(chain.chain),
-        AccountAnswer(1, checkpoint, alice, trie.prove(alice)),
+        AccountAnswer(2, checkpoint, alice, gold, trie.prove(holding_leaf_id(alice, gold))),
         ValidatorChange(
             1,
             chain.certify_checkpoint(msgspec.structs.replace(newest, next_validators_hash=following.hash)),
@@ -160,7 +164,7 @@ def agreed_samples() -> dict[str, Agreed]:
             chain.certify_checkpoint(newest, (0, 1, 2)),
             chain.certify_checkpoint(msgspec.structs.replace(newest, state_root=ZERO_HASH), (1, 2, 3)),
         ),
-        trie.prove(chain.account("nobody")),
+        trie.prove(account_leaf_id(chain.account("nobody"))),
         prove_range(trie.snapshot(), FIRST_KEY, leaves_max=2),
         history.prove(0),
         double_vote(chain.vote(1, VoteKind.NULLIFY, 5), chain.vote(1, VoteKind.FINALIZE, 5, first.hash)),
@@ -189,10 +193,10 @@ def message_samples() -> dict[str, fields.Message]:
     digest = bytes(range(32))
     vote = agreed["BatchVote"]
     samples: list[fields.Message] = [
-        link.Hello(1, 1, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
+        link.Hello(2, 2, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
         link.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
-        link.Goodbye("version", "the peer speaks versions 2 to 3"),
-        payments.Submit((blob["Transaction"], b"")),
+        link.Goodbye("version", "the peer speaks versions 3 to 4"),
+        payments.Submit((blob["Transfer"], b"")),
         payments.Status(
             (
                 payments.StatusItem(digest, payments.LEVEL_R1, ""),
@@ -201,14 +205,14 @@ def message_samples() -> dict[str, fields.Message]:
         ),
         payments.Subscribe(keys),
         payments.Unsubscribe(()),
-        payments.GetAccounts(keys[:1]),
-        payments.AccountProofs(blob["CertifiedCheckpoint"], ((keys[0], blob["TrieProof"]),)),
+        payments.GetLeaves((account_leaf_id(keys[0]), holding_leaf_id(*keys), asset_leaf_id(keys[1]))),
+        payments.LeafProofs(blob["CertifiedCheckpoint"], ((holding_leaf_id(*keys), blob["TrieProof"]),)),
         payments.GetReceipt(digest),
         payments.ReceiptAnswer(digest, blob["ReceiptProof"]),
         payments.GetValidatorChanges(65_536),
         payments.ValidatorChanges((blob["ValidatorChange"],)),
         payments.ForkMessage(blob["CheckpointFork"]),
-        payments.EdgeRegistration(blob["EdgeRecord"]),
+        payments.FeeTerms(keys[0], ((b"", 1_000), (keys[1], 5))),
         chain.BatchMessage(blob["Batch"]),
         chain.BatchVoteMessage(vote),  # type: ignore[arg-type]
         chain.BatchCertificateMessage(blob["BatchCertificate"]),

@@ -17,10 +17,11 @@ from supervm.common.link.connection import Connection, LocalNode
 from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.light.client import LightClient, ProvedAccount, anchor_of
+from supervm.protocol.state.leaves import account_leaf_id
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.link import Goodbye
-from supervm.protocol.wire.payments import AccountProofs, GetAccounts
+from supervm.protocol.wire.payments import GetLeaves, LeafProofs
 
 FRAME_BYTES_MAX = 16 << 20
 """What this side allows itself: more than any node takes."""
@@ -148,11 +149,12 @@ class RawClient:
         """Ask an edge for accounts; return what its proofs prove to this client."""
         proved: dict[bytes, ProvedAccount] = {}
         missing = list(keys)
-        await self.send(GetAccounts(tuple(missing)))
+        await self.send(GetLeaves(tuple(map(account_leaf_id, missing))))
         while missing:
-            answer: AccountProofs = await self.next(lambda message: isinstance(message, AccountProofs))
+            answer: LeafProofs = await self.next(lambda message: isinstance(message, LeafProofs))
             header = self.light.accept_checkpoint(answer.checkpoint, now_us() // 1000)
-            for account, proof in answer.proofs:
+            for leaf_id, proof in answer.proofs:
+                account = leaf_id[1:]
                 proved[account] = self.light.prove_account(header, account, proof)
             missing = [account for account in missing if account not in proved]
         return proved

@@ -37,7 +37,7 @@ from supervm.tier_l1_super.consensus.simplex.promises import (
 
 CHAIN_ID = bytes([7]) * 32
 N, X, F, S = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.NULLIFY_SPAN
-TIMES = Parameters(1, view_timeout_ms=100, view_timeout_ms_max=2_000, block_interval_ms=50)
+TIMES = Parameters(2, view_timeout_ms=100, view_timeout_ms_max=2_000, block_interval_ms=50)
 EMPTY = BlockBody(1, (), ())
 START_US = 1_000_000_000
 GENESIS = genesis_block_header(CHAIN_ID, START_US // 1000, ZERO_HASH)

@@ -25,7 +25,7 @@ from supervm.protocol.chain.controls import progress_after
 from supervm.protocol.chain.epoch import next_epoch
 from supervm.protocol.chain.set_change import proposed_set
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.wire.chain import GetSnapshot, SnapshotChunk
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.payments import GetValidatorChanges, ValidatorChanges

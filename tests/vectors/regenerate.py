@@ -1,6 +1,8 @@
-"""Write protocol.json (bytes and digests of every agreed type and message), evidence.json and ranges.json.
+"""Write protocol.json (bytes and digests of every agreed type and message), evidence.json, ranges.json, trees.json.
 
     python tests/vectors/regenerate.py
+
+Of trees.json only the tries are written anew: its lists and histories stay as they are.
 
 The files are the network's promise that two releases read and write the same bytes, accuse the same nodes (evidence)
 and prove the same runs of the state (ranges). A change in them means that nodes of the old and the new release
@@ -20,8 +22,11 @@ sys.path.insert(0, str(HERE.parent / "tools"))
 from evidence_samples import evidence_vectors  # noqa: E402  # the line above makes it importable
 from protocol_vectors import protocol_vectors  # noqa: E402
 from range_vectors import range_vectors  # noqa: E402
+from tree_vectors import trie_vectors  # noqa: E402
 
 if __name__ == "__main__":
     (HERE / "protocol.json").write_text(json.dumps(protocol_vectors(), indent=1) + "\n")
     (HERE / "evidence.json").write_text(json.dumps(evidence_vectors(), indent=1) + "\n")
     (HERE / "ranges.json").write_text(json.dumps(range_vectors(), indent=1) + "\n")
+    trees = json.loads((HERE / "trees.json").read_text())
+    (HERE / "trees.json").write_text(json.dumps(trees | {"trie": trie_vectors()}, indent=1) + "\n")

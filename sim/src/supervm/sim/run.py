@@ -291,9 +291,10 @@ def _deploy(
         l3=l3,
         l4=l4,
         accounts=scenario.workload.accounts,
+        assets=scenario.workload.assets,
         seed=seed,
         parameters=Parameters(
-            1,
+            2,
             test_network=True,
             view_timeout_ms=scenario.view_timeout_ms,
             block_interval_ms=scenario.block_interval_ms,

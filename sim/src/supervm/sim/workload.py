@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from supervm.protocol.state.leaves import NATIVE_NAME
 from supervm.tier_l4_mobile.messages import Balance, PayMany, PaymentRow
 
 from .draws import exponential
@@ -68,6 +69,9 @@ class Work:
         if host.core is None:
             self.skipped += 1
             return
+        asset = fee_asset = NATIVE_NAME
+        if plan.assets:
+            asset, fee_asset = (stream.pick(self._deployment.asset_names) for _ in range(2))
         row = PaymentRow(
             to=self._deployment.address(phone, account),
             amount=amount,
@@ -75,6 +79,8 @@ class Work:
             source=self._deployment.address(own, source),
             key=f"scenario:{self.asked}",
             validity_ms=plan.validity_us // 1000,
+            asset=asset,
+            fee_asset=fee_asset,
         )
         self.asked += 1
         self._world.command(host.node_id, PayMany(rows=(row,)))

@@ -8,7 +8,8 @@ import msgspec
 class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_unknown_fields=True):
     """Where the node stands.
 
-    Answer: `InfoHead`, then ``"certified_height"``, ``"finalized_height"``, view, epoch and seat, roots, fees, supply.
+    Answer: `InfoHead`, then ``"certified_height"``, ``"finalized_height"``, view, epoch and seat, roots, ``"supply"``
+    of the native asset, and ``"fees"``: asset, ``"svm"`` or its id, -> ``"l1"`` to ``"l4"`` -> what it was given.
     """
 
 

@@ -158,8 +158,8 @@ class ValidatorNode(Shell):
         chain, ledger, reader, epoch = self.chain, self.ledger, ground.reader, self.seat.rules.epoch
         floors = Floors(ledger, lambda: ground.head.tip, lambda: self.executor.tally.height, recalled.floor)
         log = FoundLog(recalled.promises, floors)
-        self.slots = slots = Slots(ledger.accounts, chain.parameters, executed_ts_ms=ledger.block_header.ts_ms)
-        self.pool = Pool(ledger.accounts, self.seat)
+        self.slots = slots = Slots(ledger.state, chain.parameters, executed_ts_ms=ledger.block_header.ts_ms)
+        self.pool = Pool(ledger.state, self.seat)
         self.voter = BatchVoter(ground, slots, self.pool, log.of_kind(BatchPromise), floors.news)
         self.bodies = Bodies(reader, self.outbox)
         self.executor = Executor(ground, self.pool, slots, self.bodies, log.of_kind(CheckpointPromise))

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from supervm.common.contract.core import PeerUp
 from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
+from supervm.common.parts.fee_policy import read_policy
 from supervm.common.parts.ledger import SupplyMismatch
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.shell import Clock, Questions, Shell
@@ -25,7 +26,6 @@ from supervm.protocol.chain.genesis import Chain
 from .budgets import budgets
 from .errors import Diverged, MinerError
 from .mempool.batcher import Batcher
-from .mempool.edges import Edges
 from .mempool.intake import Intake
 from .mempool.lines import StatusLines
 from .mempool.mempool import Mempool
@@ -54,10 +54,11 @@ class MinerNode(Shell):
 
     Raises:
         MinerError: the node is not a miner of this genesis.
+        LocalProtocolError: the option `fees` is no list of fees.
         SupplyMismatch: the stored state is not one this chain can have.
     """
 
-    PARTS = (Replica, Executed, Epochs, Forks, Edges, Intake, Mempool, Batcher, Serving, Standing, StatusLines)
+    PARTS = (Replica, Executed, Epochs, Forks, Intake, Mempool, Batcher, Serving, Standing, StatusLines)
     TIER = 2
     INFO = Info
     MORE = MORE
@@ -103,10 +104,10 @@ class MinerNode(Shell):
         )
         lines = StatusLines(outbox, peering)
         executed = Executed(replica, outbox)
-        self.mempool = Mempool(replica, chain.parameters, options, lines.tell, executed.knows)
+        fees = read_policy(options.fees)
+        self.mempool = Mempool(replica, chain.parameters, options, fees, lines.tell, executed.knows)
         self.batcher = Batcher(chain, replica, key, self.mempool, options, outbox, peering, manners)
-        self.edges = Edges(chain)
-        intake = Intake(chain, self.mempool, options, outbox, lines, peering, manners, self.edges)
+        intake = Intake(chain, self.mempool, options, outbox, lines, peering, manners)
         self.serving = Serving(replica, options, outbox, manners)
         self.compose(
             (
@@ -116,7 +117,6 @@ class MinerNode(Shell):
                 executed,
                 Epochs(replica, self.serving, manners, outbox, self._rerank),
                 Forks(chain, reader, outbox, replica.changes, peering),
-                self.edges,
                 intake,
                 self.mempool,
                 self.batcher,

@@ -8,6 +8,9 @@ from typing import Final
 import msgspec
 
 from supervm.common.contract.options import OptionSpec, OptionValue, one_table
+from supervm.common.errors import InputError
+from supervm.common.parts.fee_policy import FEES_OPTION, read_policy
+from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 
 from .more import MORE
@@ -17,9 +20,9 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Bounds and delays of one miner; times in microseconds, rates per second.
 
     Attributes:
+        fees: the fees that are taken, as `fee_policy.read_policy` reads them; others are refused.
         mempool_transactions_max: transactions held at once, whatever their state; more are refused as "busy". A quarter
-        of
-            this and of the bytes is for those that cannot be batched yet.
+            of this and of the bytes is for those that cannot be batched yet.
         mempool_bytes_max: their canonical bytes together.
         batch_transactions_max: transactions per batch, 1 .. 2,000.
         batch_wait_us: how long the first waiting transaction waits for company.
@@ -27,13 +30,14 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         unverified_max: transactions handed to signature verification and not yet answered.
         submit_rate_edge: transactions per second that one L3 may submit; its burst is twice that.
         submit_rate_other: the same for every other peer.
-        query_rate: accounts per second that one peer may ask for.
+        query_rate: proofs of leaves per second that one peer may ask for.
         subscriptions_max: accounts that one connection may subscribe.
         push_interval_us: shortest time between two pushes of touched accounts.
         checkpoint_interval_us: longest time an L3 goes without the newest checkpoint, if there is a newer one.
         keep_blocks: heights whose headers and receipts are kept.
     """
 
+    fees: str = str(FEES_OPTION.default)
     mempool_transactions_max: int = 100_000
     mempool_bytes_max: int = 64 << 20
     batch_transactions_max: int = BATCH_TRANSACTIONS_MAX
@@ -52,6 +56,7 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 _DEFAULT: Final = MinerOptions()
 
 MEMPOOL_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "fees": FEES_OPTION,
     "mempool_transactions_max": OptionSpec(
         int,
         _DEFAULT.mempool_transactions_max,
@@ -63,7 +68,7 @@ MEMPOOL_OPTIONS: Final[Mapping[str, OptionSpec]] = {
         int, _DEFAULT.mempool_bytes_max, "bytes of transactions held at once", 1 << 16, 1 << 34
     ),
 }
-"""Keys about what waits."""
+"""Keys about what is taken, and what waits."""
 BATCH_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "batch_transactions_max": OptionSpec(
         int, _DEFAULT.batch_transactions_max, "transactions per batch", 1, BATCH_TRANSACTIONS_MAX
@@ -89,7 +94,9 @@ INTAKE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys about what comes in."""
 SERVING_OPTIONS: Final[Mapping[str, OptionSpec]] = {
-    "query_rate": OptionSpec(int, _DEFAULT.query_rate, "account proofs per second that one peer may ask for", 1, 10**6),
+    "query_rate": OptionSpec(
+        int, _DEFAULT.query_rate, "proofs of leaves per second that one peer may ask for", 1, 10**6
+    ),
     "subscriptions_max": OptionSpec(
         int, _DEFAULT.subscriptions_max, "accounts that one connection may subscribe", 1, 10**7
     ),
@@ -116,6 +123,15 @@ OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
 
 
 def miner_options(values: Mapping[str, OptionValue]) -> MinerOptions:
-    """Return the bounds that a configuration table names; the others keep their defaults."""
+    """Return the bounds that a configuration table names; the others keep their defaults.
+
+    Raises:
+        InputError: the fees are no list of fees.
+    """
     bounds = MinerOptions.__struct_fields__
-    return msgspec.convert({name: value for name, value in values.items() if name in bounds}, MinerOptions)
+    options = msgspec.convert({name: value for name, value in values.items() if name in bounds}, MinerOptions)
+    try:
+        read_policy(options.fees)
+    except LocalProtocolError as error:
+        raise InputError(f"table [l2], key {error}") from error
+    return options

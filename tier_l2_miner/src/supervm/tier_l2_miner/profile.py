@@ -14,6 +14,7 @@ def build(context: NodeContext) -> MinerNode:
     """Make the core of the node that `context` describes.
 
     Raises:
+        InputError: the option `fees` is no list of fees.
         MinerError: the node is not a miner of this genesis.
         SupplyMismatch: the stored state is not one this chain can have.
     """

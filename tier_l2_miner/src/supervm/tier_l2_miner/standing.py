@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.chain_clock import age_ms
@@ -17,6 +17,8 @@ from supervm.protocol.light.client import Anchor
 from .mempool.mempool import Mempool
 from .messages import NewestAnchor
 from .replica.replica import Replica
+
+_TIERS: Final = ("l1", "l2", "l3", "l4")
 
 
 class Standing(Part):
@@ -73,6 +75,6 @@ class Standing(Part):
             "checkpoint_age_ms": None if certified is None else age_ms(certified.header.ts_ms, now_us),
             "blocks_waiting": replica.queued_blocks,
             "peers_by_tier": {f"l{tier}": tiers.count(tier) for tier in range(1, 5)},
-            "fees": dict(zip(("l1", "l2", "l3", "l4"), ledger.fees_by_tier, strict=True)),
+            "fees": ledger.fees_shown(),
             "supply": self._chain.supply,
         }

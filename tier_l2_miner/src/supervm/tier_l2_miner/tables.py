@@ -2,7 +2,7 @@
 
 The mempool and open batches are not stored. An L2 promises nothing when it takes a transaction - R0 is the edge's,
 which keeps the transaction on disk and submits it again - and whatever a lost batch held is batched again (consensus.md
-3.9.5). Edge registrations come again with every connection, over a link that only that edge can open.
+3.9.5).
 """
 
 from __future__ import annotations

@@ -4,26 +4,44 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from supervm.common.host.config import NodeConfig
+from supervm.common.errors import InputError
+from supervm.common.host.config import CONFIG_FILE, NodeConfig
 from supervm.common.parts.buckets import Rate
+from supervm.common.parts.fee_policy import read_policy
 from supervm.common.text.options import defaults
+from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.light.client import Anchor
 
 from .options import DEFAULT_RATES, OPTIONS, EdgeOptions
 
 
 def edge_options(config: NodeConfig, anchor: Anchor | None = None) -> EdgeOptions:
-    """Return what a checked configuration sets, with the anchor that its file holds."""
+    """Return what a checked configuration sets, with the anchor that its file holds.
+
+    Raises:
+        InputError: the list of fees cannot be read, or the edge is to carry only what pays it and has no `payout`.
+    """
     values = {**defaults(OPTIONS), **config.tier_options}
 
     def number(name: str) -> int:
         return int(values[name])
 
+    try:
+        fees = read_policy(str(values["fees"]))
+    except LocalProtocolError as error:
+        raise InputError(f"{config.directory / CONFIG_FILE}: [l3] {error}") from error
+    if not values["carry_unpaid"] and config.payout is None:
+        raise InputError(
+            f"{config.directory / CONFIG_FILE}: [l3] carry_unpaid: false is not allowed without `payout`, the account "
+            "that payments are to name in `via`"
+        )
     return EdgeOptions(
         cache_bytes_max=number("cache_bytes_max"),
         store_max=number("store_max"),
         subscriptions_max=number("subscriptions_max"),
         rates={kind: Rate(number(f"{kind}_per_s"), number(f"{kind}_burst")) for kind in DEFAULT_RATES},
+        fees=fees,
+        carry_unpaid=bool(values["carry_unpaid"]),
         anchor=anchor,
     )
 

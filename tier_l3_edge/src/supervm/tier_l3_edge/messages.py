@@ -12,8 +12,8 @@ class EdgeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 class Info(EdgeRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
-    Answer: `InfoHead`, then ``"age_s"`` (of the newest header), ``"miners"``, ``"pending"``, ``"proofs_cached"`` and
-    ``"trust"`` (`LightMemory.info`).
+    Answer: `InfoHead`, then ``"age_s"`` (of the newest header), ``"miners"``, ``"pending"``, ``"proofs_cached"``,
+    ``"takes"`` (asset -> least fee) and ``"trust"`` (`LightMemory.info`).
     """
 
 

@@ -33,9 +33,10 @@ from .more import MORE
 from .options import EdgeOptions
 from .proofs.proofs import Proofs
 from .proofs.receipts import Receipts
-from .relay.registration import Registration
+from .relay.fees import Fees
 from .relay.relay import Relay
 from .relay.routes import Routes
+from .relay.terms import Terms
 from .standing import Standing
 from .trust.changes import Changes
 from .trust.trust import Trust
@@ -46,8 +47,8 @@ class EdgeNode(Shell):
 
     Args:
         chain: the network.
-        key: the node key; it signs the registration with the miners.
-        payout: account that the edge's share of fees is paid to; None: the edge registers nothing and earns nothing.
+        key: the node key.
+        payout: account that the edge's share of fees is paid to, told to clients; None: the edge earns nothing.
         reader: durable state to start from, with the tables of `declared_tables`.
         targets: (node id or None, ``host:port``) of the miners to stay connected to.
         rng: jitter of dials and draws between equal miners.
@@ -57,6 +58,7 @@ class EdgeNode(Shell):
 
     Attributes:
         routes: the miners.
+        fees: which are taken.
         trust: what is believed.
         proofs: what is known of accounts.
         store: transactions that wait for their fate.
@@ -65,7 +67,7 @@ class EdgeNode(Shell):
         standing: what the edge says of itself.
     """
 
-    PARTS = (Standing, Relay, Registration, Routes, Proofs, Receipts, Changes, Store, Intake, News, Trust)
+    PARTS = (Standing, Relay, Routes, Terms, Proofs, Receipts, Changes, Store, Intake, News, Trust)
     TIER = 3
     INFO = Info
     MORE = MORE
@@ -97,11 +99,20 @@ class EdgeNode(Shell):
         memory = LightMemory(chain, reader, outbox, verify, anchor=options.anchor)
         news = News(outbox)
         self.routes = routes = Routes(chain.payout_of_miner, self.peering.loads, rng)
+        self.fees = fees = Fees(
+            options.fees,
+            routes,
+            payout=payout,
+            carry_unpaid=options.carry_unpaid,
+            test_network=chain.parameters.test_network,
+        )
         self.trust = trust = Trust(outbox, self.peering, routes, memory)
         self.proofs = proofs = Proofs(outbox, manners, routes, trust, self.clock, options)
         self.store = store = Store(outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
-        self.relay = relay = Relay(outbox, news, routes, store)
-        self.intake = intake = Intake(outbox, news, relay, proofs, routes, manners, self.blame, chain_id=chain.chain_id)
+        self.relay = relay = Relay(outbox, news, routes, fees, store)
+        self.intake = intake = Intake(
+            outbox, news, relay, proofs, routes, fees, manners, self.blame, chain_id=chain.chain_id
+        )
         self.standing = Standing(outbox, self.peering, routes, store, relay, intake, proofs)
         self.compose(
             [
@@ -109,8 +120,10 @@ class EdgeNode(Shell):
                 self.standing,  # before the links: their heartbeats tell of it
                 self.links,
                 relay,  # before the routes: a miner that goes is still one of them here
-                Registration(outbox, routes, key, chain_id=chain.chain_id, payout=payout),
                 routes,
+                Terms(
+                    outbox, self.peering, manners, routes, fees, relay
+                ),  # after the routes: a miner that went is gone
                 proofs,
                 Receipts(outbox, manners, routes, proofs),
                 Changes(outbox, manners, routes, trust, proofs),

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
 from supervm.common.parts.buckets import Rate
+from supervm.common.parts.fee_policy import ANY_FEE, FEES_OPTION, FeePolicy
 
 from .more import MORE
 
@@ -36,6 +37,8 @@ class EdgeOptions:
         store_max: transactions that wait for their fate; one peer may fill half of it.
         subscriptions_max: accounts that one connection may subscribe.
         rates: what one peer may ask, by message class.
+        fees: the fees that are taken, as far as a miner takes them, too.
+        carry_unpaid: whether transactions are carried whose `via` is not the account that this edge is paid to.
         anchor: what to trust from instead of genesis.
     """
 
@@ -43,6 +46,8 @@ class EdgeOptions:
     store_max: int = 65_536
     subscriptions_max: int = 4_096
     rates: Mapping[CostClass, Rate] = field(default_factory=lambda: DEFAULT_RATES)
+    fees: FeePolicy = ANY_FEE
+    carry_unpaid: bool = True
     anchor: Anchor | None = None
 
 
@@ -59,7 +64,11 @@ def _rate_options(kind: CostClass) -> dict[str, OptionSpec]:
 
 PROOF_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "cache_bytes_max": OptionSpec(
-        int, _DEFAULT.cache_bytes_max, "bytes of account proofs that are kept", 1 << 16, 1 << 40
+        int,
+        _DEFAULT.cache_bytes_max,
+        "bytes of proofs of accounts, holdings and assets that are kept",
+        1 << 16,
+        1 << 40,
     ),
     "subscriptions_max": OptionSpec(
         int, _DEFAULT.subscriptions_max, "accounts that one connection may subscribe", 1, 100_000
@@ -69,6 +78,13 @@ PROOF_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 """Keys about account proofs."""
 RECEIPT_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("receipts")
 """Keys about receipts."""
+TERMS_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "fees": FEES_OPTION,
+    "carry_unpaid": OptionSpec(
+        bool, _DEFAULT.carry_unpaid, "whether payments are carried that name another account than `payout` in `via`"
+    ),
+}
+"""Keys about what is carried."""
 STORE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "store_max": OptionSpec(
         int, _DEFAULT.store_max, "transactions that wait for their fate; one peer may fill half", 2, 10**7
@@ -80,6 +96,6 @@ TRANSACTION_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transactio
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSACTION_OPTIONS, TRUST_OPTIONS, more=MORE
+    TERMS_OPTIONS, PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSACTION_OPTIONS, TRUST_OPTIONS, more=MORE
 )
 """Keys of the table ``[l3]`` of a node's configuration."""

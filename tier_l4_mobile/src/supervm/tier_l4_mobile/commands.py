@@ -8,6 +8,7 @@ COMMANDS = (
     Offer("l4", "Run a light client: wallet, offline queue, proofs.", "supervm.tier_l4_mobile.cli.run:l4"),
     Offer("wallet", "Make, import or show a wallet.", "supervm.tier_l4_mobile.cli.wallet:wallet"),
     Offer("pay", "Pay somebody.", "supervm.tier_l4_mobile.cli.pay:pay"),
+    Offer("issue", "Issue a new asset.", "supervm.tier_l4_mobile.cli.issue:issue"),
     Offer("queue", "List, flush or cancel payments on their way.", "supervm.tier_l4_mobile.cli.queue:queue"),
     Offer("balance", "Show a balance, proved.", "supervm.tier_l4_mobile.cli.balance:balance"),
     Offer("verify", "Check a light client's answer offline.", "supervm.tier_l4_mobile.cli.verify:verify"),

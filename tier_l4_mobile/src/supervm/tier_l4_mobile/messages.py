@@ -1,7 +1,8 @@
 """What the owner of an L4 may ask of it over the control socket, and what is answered.
 
 `to` and `source` are texts: an address; `source` may also be an account's name from the configuration, or empty for the
-wallet's first account. Amounts are grain. Answers are JSON-able; a payment is shown as `payments.Payment.show` says.
+wallet's first account. Assets are ``svm`` (or empty) for the native one, else 64 hex digits. Amounts are grain, or the
+smallest units of the asset that is named. Answers are JSON-able; a payment is shown as `payments.Payment.show` says.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ from typing import Annotated, Any
 
 import msgspec
 
+from supervm.protocol.state.leaves import NATIVE_NAME
+
 from .wallet.payments import KEY_CHARS_MAX
 
 ROWS_MAX = 20_000
@@ -17,6 +20,9 @@ ROWS_MAX = 20_000
 
 Name = Annotated[str, msgspec.Meta(max_length=128)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
+
+ALL_ASSETS = "all"
+"""What `Balance` takes as its asset to mean everything that an account has."""
 
 
 class MobileRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="request"):
@@ -28,8 +34,10 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 
     Attributes:
         to: the receiver's address.
-        amount: grain.
-        fee: grain.
+        amount: of the asset.
+        fee: of the asset of the fee.
+        asset: what is moved.
+        fee_asset: what the fee is paid in.
         source: who pays.
         key: the asker's own name for it; the same key never makes a second payment.
         validity_ms: how long it may execute, from now on; None for the node's default.
@@ -39,6 +47,8 @@ class PaymentRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     to: Name
     amount: int
     fee: int
+    asset: Name = NATIVE_NAME
+    fee_asset: Name = NATIVE_NAME
     source: Name = ""
     key: Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)] = ""
     validity_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -49,6 +59,39 @@ class Pay(MobileRequest, frozen=True, tag="pay"):
     """Queue one payment. Answer: the payment; `offline` keeps it on this device until a `Flush`."""
 
     row: PaymentRow
+    offline: bool = False
+
+
+class IssueRow(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A new asset; the fields are those of a `PaymentRow`.
+
+    Attributes:
+        supply: all there will ever be of it, for the issuing account.
+        fee: of the asset of the fee.
+        fee_asset: what the fee is paid in.
+        source: who issues it.
+        key: the asker's own name for it; the same key never makes a second issue.
+        validity_ms: how long it may execute, from now on; None for the node's default.
+        payload_hex: up to 256 bytes as hex, for example what people are to call it.
+    """
+
+    supply: int
+    fee: int
+    fee_asset: Name = NATIVE_NAME
+    source: Name = ""
+    key: Annotated[str, msgspec.Meta(max_length=KEY_CHARS_MAX)] = ""
+    validity_ms: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    payload_hex: Annotated[str, msgspec.Meta(max_length=512)] = ""
+
+
+class Issue(MobileRequest, frozen=True, tag="issue"):
+    """Queue the issue of a new asset. Answer: the payment; its `asset` is the new asset's id.
+
+    An issue that has not left this device may have to be signed again, and then the asset has another id. `offline`
+    keeps it on this device until a `Flush`.
+    """
+
+    row: IssueRow
     offline: bool = False
 
 
@@ -91,14 +134,19 @@ class ShowPayment(MobileRequest, frozen=True, tag="payment"):
 class Balance(MobileRequest, frozen=True, tag="balance"):
     """Ask for a proved balance; `address` empty: the wallet's first account, else an address or an account's name.
 
-    Answer: ``{"address", "balance", "height", "age_s", "proof_verified", "exists", "next_seq", "reason"}`` and, with
-    `answer`, ``"answer_hex"``: the self-contained proof that ``supervm verify`` reads. Without an edge it is the last
-    proof of an own account, `proof_verified` only while that is young enough; `balance` is null if there is none.
-    `age_s` is null for what is dated ahead of this machine's clock.
+    Answer: ``{"address", "asset", "balance", "height", "age_s", "proof_verified", "exists", "next_seq", "reason"}``
+    and, with `answer`, ``"answer_hex"``: the self-contained proof that ``supervm verify`` reads. Without an edge it is
+    the last proof of an own account, `proof_verified` only while that is young enough; `balance` is null if there is
+    none. `age_s` is null for what is dated ahead of this machine's clock, and `next_seq` for other assets than the
+    native one.
+
+    With `ALL_ASSETS` it is the native balance and, in addition, ``"holdings": [{"asset", "balance", "height"}, ...]``
+    as the edge told them: each of them is proved, and nothing proves that there are no others.
     """
 
     address: Name = ""
     answer: bool = False
+    asset: Name = NATIVE_NAME
 
 
 class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
@@ -111,7 +159,8 @@ class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
 class Info(MobileRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
-    Answer: `InfoHead`, then payments by status, ``"edge"``, ``"trust"`` (`LightMemory.info`) and accounts.
+    Answer: `InfoHead`, then payments by status, ``"edge"``, ``"terms"`` (``{"payout", "fees"}`` of the edge that
+    payments are signed for), ``"trust"`` (`LightMemory.info`) and accounts.
     """
 
 
@@ -122,7 +171,9 @@ class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
     """
 
 
-Request = Pay | PayMany | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info | NewestAnchor
+Request = (
+    Pay | PayMany | Issue | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info | NewestAnchor
+)
 """Every request; told apart by the field ``request``."""
 
 

@@ -34,6 +34,7 @@ from .options import VALIDITY_MS
 from .sync.courier import Courier
 from .sync.followers import SetFollower
 from .sync.sync import Sync
+from .sync.terms import EdgeTerms
 from .sync.trust import Trust
 from .sync.uplink import Uplink
 from .wallet.accounts import Accounts
@@ -78,7 +79,7 @@ class MobileNode(Shell):
         uplink: the edges.
     """
 
-    PARTS = (PaymentQueue, Accounts, Orders, Uplink, Courier, Sync, SetFollower, Trust, Books)
+    PARTS = (PaymentQueue, Accounts, Orders, Uplink, EdgeTerms, Courier, Sync, SetFollower, Trust, Books)
     TIER = 4
     INFO = Info
     MORE = MORE
@@ -118,14 +119,16 @@ class MobileNode(Shell):
         books = Books(self.outbox, self.queue, memory)
         trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
-        courier = Courier(self.outbox, self.queue, trust, self.uplink, sync, books)
-        self.uplink.users = (courier.edge_changed, sync.edge_changed)
+        terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
+        courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books)
+        self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
         self.compose(
             (
                 self.links,
                 Clock(self.clock, trust.newest),
                 self.queue,
                 self.uplink,
+                terms,
                 trust,
                 courier,
                 sync,

@@ -43,6 +43,10 @@ class StoredPayment(TableRow, frozen=True):
     r3_us: int
     r4_us: int
     kept: int
+    kind: int
+    asset: bytes
+    fee_asset: bytes
+    via: bytes
 
 
 class ProvedRow(TableRow, frozen=True):
@@ -55,6 +59,25 @@ class ProvedRow(TableRow, frozen=True):
     flags: int
     height: int
     ts_ms: int
+
+
+class HoldingRow(TableRow, frozen=True):
+    """What an own account has of an asset, as last proved; the fields are those of `Holding`."""
+
+    account: PrimaryKey[bytes]
+    asset: PrimaryKey[bytes]
+    amount: int
+    spent: int
+    height: int
+    ts_ms: int
+
+
+class TermsRow(TableRow, frozen=True):
+    """What an edge said that it takes: `terms` is its `FeeTerms`. The edge with the highest turn was in use last."""
+
+    edge: PrimaryKey[bytes]
+    terms: bytes
+    turn: int
 
 
 class FormerIdRow(TableRow, frozen=True):
@@ -81,15 +104,17 @@ class TallyRow(TableRow, frozen=True):
 
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
+HOLDINGS: Final = Table("holdings", HoldingRow)
 FORMER_IDS: Final = Table("former_ids", FormerIdRow)
+EDGE_TERMS: Final = Table("edge_terms", TermsRow)
 FINISHED: Final = Table("finished", StoredPayment)
 PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
 TALLIES: Final = Table("tallies", TallyRow)
 
-PAYMENT_TABLES: Final = (PAYMENTS, PROVED, FORMER_IDS, FINISHED, PAYMENT_KEYS, TALLIES)
+PAYMENT_TABLES: Final = (PAYMENTS, PROVED, HOLDINGS, FORMER_IDS, FINISHED, PAYMENT_KEYS, TALLIES)
 """Tables of the queue of payments."""
 
-TABLES: Final = (*PAYMENT_TABLES, *TRUST_TABLES)
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 
@@ -119,6 +144,10 @@ def payment_row(payment: Payment) -> StoredPayment:
         r3_us=payment.r3_us,
         r4_us=payment.r4_us,
         kept=int(payment.kept),
+        kind=payment.kind,
+        asset=payment.asset,
+        fee_asset=payment.fee_asset,
+        via=payment.via,
     )
 
 
@@ -148,4 +177,8 @@ def read_payment(row: StoredPayment) -> Payment:
         r3_us=row.r3_us,
         r4_us=row.r4_us,
         kept=bool(row.kept),
+        kind=row.kind,
+        asset=row.asset,
+        fee_asset=row.fee_asset,
+        via=row.via,
     )

@@ -7,7 +7,7 @@ import msgspec
 
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.money.transfer import parse_transaction, sign_transfer
+from supervm.protocol.money.transaction import parse_transaction, sign_transfer
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.link import Heartbeat

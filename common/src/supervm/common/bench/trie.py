@@ -11,8 +11,8 @@ from hashlib import blake2b
 
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.state.account import Account, encode_account
+from supervm.protocol.state.leaves import account_leaf_id, hash_leaf_id
 from supervm.protocol.state.trie import QuadTrie
-from supervm.protocol.state.trie_proof import hash_account_key
 
 from .measure import BenchOptions, Row, interleaved, rate_row
 
@@ -25,7 +25,7 @@ def run(options: BenchOptions) -> list[Row]:
     options.progress(f"building a tree of {accounts} accounts")
     trie = QuadTrie()
     for first in range(0, accounts, _BUILD_CHUNK):
-        trie.update({_address(number): _leaf(number) for number in range(first, first + _BUILD_CHUNK)})
+        trie.update({_leaf_id(number): _leaf(number) for number in range(first, first + _BUILD_CHUNK)})
     gc.collect()
     gc.freeze()  # a million small objects that stay: the collector need not walk them in every round
     try:
@@ -39,23 +39,23 @@ def run(options: BenchOptions) -> list[Row]:
 
 
 def _batch(options: BenchOptions, trie: QuadTrie, accounts: int, batch: int) -> Row:
-    addresses = [_address(number * (accounts // batch)) for number in range(batch)]
+    leaf_ids = [_leaf_id(number * (accounts // batch)) for number in range(batch)]
     leaf = _leaf(7)
-    hashes = _node_hashes(trie, addresses)
+    hashes = _node_hashes(trie, leaf_ids)
     turn = 0
 
     def ours() -> int:
         nonlocal turn
         turn += 1
         changed = encode_account(Account(turn, 1, ZERO_HASH, 0))
-        trie.update(dict.fromkeys(addresses, changed))
+        trie.update(dict.fromkeys(leaf_ids, changed))
         return batch
 
     def limit() -> int:
         copy = blake2b(digest_size=32, person=b"svm.bench").copy
         node = bytes(128)
-        for address in addresses:
-            for data in (address, leaf, node[:64]):
+        for leaf_id in leaf_ids:
+            for data in (leaf_id, leaf, node[:64]):
                 state = copy()
                 state.update(data)
                 state.digest()
@@ -69,18 +69,18 @@ def _batch(options: BenchOptions, trie: QuadTrie, accounts: int, batch: int) -> 
     return rate_row(f"trie.update{batch}.of{accounts}", "accounts/s", rates["ours"], rates["limit"])
 
 
-def _node_hashes(trie: QuadTrie, addresses: list[bytes]) -> int:
-    """Return how many distinct inner nodes lie above the leaves of `addresses`."""
+def _node_hashes(trie: QuadTrie, leaf_ids: list[bytes]) -> int:
+    """Return how many distinct inner nodes lie above the leaves of `leaf_ids`."""
     prefixes = set()
-    for address in addresses:
-        digits = int.from_bytes(hash_account_key(address), "big")
-        for depth in range(len(trie.prove(address).masks)):
+    for leaf_id in leaf_ids:
+        digits = int.from_bytes(hash_leaf_id(leaf_id), "big")
+        for depth in range(len(trie.prove(leaf_id).masks)):
             prefixes.add((depth, digits >> (256 - 2 * depth)))
     return len(prefixes)
 
 
-def _address(number: int) -> bytes:
-    return number.to_bytes(32, "big")
+def _leaf_id(number: int) -> bytes:
+    return account_leaf_id(number.to_bytes(32, "big"))
 
 
 def _leaf(number: int) -> bytes:

@@ -36,6 +36,7 @@ COMMAND_HOMES: Final = {
     **PROFILES,
     "wallet": PROFILES["l4"],
     "pay": PROFILES["l4"],
+    "issue": PROFILES["l4"],
     "queue": PROFILES["l4"],
     "balance": PROFILES["l4"],
     "verify": PROFILES["l4"],

@@ -85,7 +85,7 @@ def _signatures(received: Message) -> int:
 
 
 def _proof_bytes(received: Message) -> int:
-    answer = cast(payments.AccountProofs, received)
+    answer = cast(payments.LeafProofs, received)
     return len(answer.checkpoint) + sum(len(proof) for _, proof in answer.proofs)
 
 
@@ -101,14 +101,14 @@ COSTS: Final[Mapping[type[Message], Cost]] = {
     payments.Status: _items("answers", 10, 10, "items"),
     payments.Subscribe: _items("link", 10, 2, "accounts"),  # like all accounts asked for, granted one by one
     payments.Unsubscribe: _items("accounts", 10, 4, "accounts"),
-    payments.GetAccounts: _items("link", 10, 2, "accounts"),
-    payments.AccountProofs: Cost("answers", 50, kib=150, size=_proof_bytes),
+    payments.GetLeaves: _items("link", 10, 2, "leaves"),
+    payments.LeafProofs: Cost("answers", 50, kib=150, size=_proof_bytes),
     payments.GetReceipt: Cost("link", 10),
     payments.ReceiptAnswer: _bytes("answers", 50, 150, "proof"),
-    payments.EdgeRegistration: _bytes("link", 200, 100, "record"),
     payments.GetValidatorChanges: Cost("history", 200),
     payments.ValidatorChanges: Cost("answers", 50, kib=600, size=_change_bytes),
     payments.ForkMessage: _bytes("link", 300, 300, "fork"),  # two certificates; a bad one ends the link
+    payments.FeeTerms: _items("link", 50, 1, "fees"),
     chain.BatchMessage: _bytes("batches", 100, 220, "batch"),
     chain.BatchVoteMessage: Cost("batches", 10 + SIGNATURE),
     chain.BatchCertificateMessage: _bytes("batches", 50, 600, "certificate"),

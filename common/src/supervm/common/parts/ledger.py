@@ -2,9 +2,9 @@
 
 Theory of operation. `apply` takes the next finalized block with the bodies of its batches, executes it
 (`protocol.execution`), updates the state tree, and returns the checkpoint header that follows together with the
-records that make it durable. State lives in memory as the tree and a dict; the database holds the leaves of
-accounts that have changed since genesis, or of all accounts of the snapshot that the ledger began at, and the tree is
-rebuilt at start (decisions.md, State in memory); the history of headers is not, whatever its age (`history`).
+records that make it durable. State lives in memory as the tree and as maps; the database holds the leaves that have
+changed since genesis, or all leaves of the snapshot that the ledger began at, and the tree is rebuilt at start
+(decisions.md, State in memory); the history of headers is not, whatever its age (`history`).
 State and applied height are in one write, so a crash leaves either the block before or the block after, and applying
 again gives the same bytes.
 
@@ -14,7 +14,7 @@ epoch's. Epochs and a set proposed for the next one are records like the rest an
 The last 32 heights keep a view of the tree (an immutable root node each), so that proofs can be served under the newest
 *certified* height although execution runs ahead of certification.
 
-A ledger begins at genesis or at a snapshot (consensus.md 2.8). Accounts are stored under the height they have been kept
+A ledger begins at genesis or at a snapshot (consensus.md 2.8). Leaves are stored under the height they have been kept
 since, 0 or that of the snapshot, so the rows of the next state lie beside those of the present one while they come in,
 and `adopt_records` puts the new base in their place in one write of a few rows. Below its base a ledger has no history:
 receipts from there are not proved by it.
@@ -25,9 +25,11 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from heapq import nsmallest
+from operator import add
 
 from supervm.protocol.base.codec import decode, encode
-from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.block import Block
@@ -38,25 +40,28 @@ from supervm.protocol.chain.header import BlockHeader, ChainRules
 from supervm.protocol.chain.validators import ValidatorList, ValidatorSet
 from supervm.protocol.light.client import receipt_proof
 from supervm.protocol.light.snapshot import SnapshotStart, decode_snapshot_start
-from supervm.protocol.money.execution import BlockReceipts, BlockResult, execute_block
-from supervm.protocol.state.account import Account, decode_account, encode_account
+from supervm.protocol.money.execution import BlockReceipts, BlockResult, FeesByTier, execute_block
+from supervm.protocol.state.leaves import NATIVE, account_leaf_id, holding_leaf_id, write_asset
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path
+from supervm.protocol.state.state import State
 from supervm.protocol.state.trie import QuadTrie, TrieView
 
 from ..contract.records import Reader, Record
 from ..errors import CommonError
 from .history import History, peak_records
 from .ledger_tables import (
-    ACCOUNTS,
     BLOCK_RECEIPTS,
     EPOCHS,
+    FEES,
     HEADERS,
+    LEAVES,
     LEDGER,
     RECEIPT_INDEX,
     SNAPSHOT,
-    AccountRow,
     EpochRow,
+    FeesRow,
     HeaderRow,
+    LeafRow,
     LedgerRow,
     ReceiptIndexRow,
     ReceiptsRow,
@@ -70,6 +75,11 @@ UNDO_HEIGHTS = 32
 """Heights whose tree is kept for proofs (consensus.md 4)."""
 FULL_SUM_EVERY = 1_000
 """Blocks between full sums of all balances (decisions.md, State in memory)."""
+HOLDINGS_TOLD_MAX = 64
+"""Assets of an account that are told unasked: anybody can send an account a thousand of them."""
+FEES_SHOWN_MAX = 64
+"""Assets besides the native one whose fees are shown: anybody can issue a thousand."""
+_TIERS = ("l1", "l2", "l3", "l4")
 
 
 def adopt_records(start: SnapshotStart) -> list[Record]:
@@ -83,10 +93,10 @@ def adopt_records(start: SnapshotStart) -> list[Record]:
         SNAPSHOT.put(SnapshotRow("base", encode(start))),
         LEDGER.put(LedgerRow("base_height", height)),
         LEDGER.put(LedgerRow("applied_height", height)),
-        *(LEDGER.put(LedgerRow(f"fees_l{tier}", 0)) for tier in range(1, 5)),
         EPOCHS.put(EpochRow(start.epoch.number, encode(start.epoch), None)),
         LEDGER.put(LedgerRow("epoch", start.epoch.number)),
-        ACCOUNTS.delete_below(height),
+        FEES.delete_below(height),
+        LEAVES.delete_below(height),
         HEADERS.delete_below(height + 1),
         *peak_records(height, start.peaks),
     ]
@@ -135,8 +145,8 @@ class Ledger:
         self._history = History(reader)
         self._unwritten_receipts: OrderedDict[int, BlockResult] = OrderedDict()
         self._views: OrderedDict[int, TrieView] = OrderedDict()
-        self.accounts: dict[bytes, Account] = {}
-        """The state; the same dict for as long as the ledger lives."""
+        self.state = State()
+        """The state; the same object for as long as the ledger lives."""
         self.reload()
 
     def reload(self) -> None:
@@ -147,11 +157,10 @@ class Ledger:
             HistoryDamaged: the stored headers or their history are not whole.
         """
         reader, chain = self._reader, self._chain
-        self.accounts.clear()
         self._views.clear()
         self._unwritten_receipts.clear()
-        self.fees_by_tier = (0, 0, 0, 0)
-        """Fees split since genesis or since the snapshot that this state began with, by tier."""
+        self.fees: dict[bytes, FeesByTier] = {}
+        """Fees split since genesis or since the snapshot that this state began with: asset -> by tier."""
         self.base_height = 0
         """Height of the snapshot that this state began with; 0 if it began with genesis."""
         self.base_epoch = 0
@@ -165,21 +174,20 @@ class Ledger:
             self.header = start.checkpoint.header
             self.block_header = start.epoch.root
         stored = LEDGER.get(reader, "applied_height")
-        if not self.base_height:
-            self.accounts.update(chain.accounts)
+        self.state.begin_as(State() if self.base_height else chain.first_state())
         if stored is not None:
-            for account in ACCOUNTS.rows(reader, first=(self.base_height,)):
-                if account.since != self.base_height:
+            for leaf in LEAVES.rows(reader, first=(self.base_height,)):
+                if leaf.since != self.base_height:
                     break  # leaves of a snapshot that is not complete
-                self.accounts[account.account] = decode_account(account.leaf)
+                self._take_leaf(leaf)
             if stored.value > self.base_height:
                 newest = HEADERS.get(reader, stored.value)
                 if newest is None:
                     raise HistoryDamaged(f"the database says height {stored.value} is executed but lacks its header")
                 self.header = decode(CheckpointHeader, newest.checkpoint)
                 self.block_header = decode(BlockHeader, newest.block)
-            a, b, c, d = (stored_number(reader, f"fees_l{tier}") for tier in range(1, 5))
-            self.fees_by_tier = (a, b, c, d)
+            for fees in FEES.rows(reader, first=(self.base_height,)):
+                self.fees[fees.asset] = (fees.l1, fees.l2, fees.l3, fees.l4)
         if not self._history.load(self.height) or self._history.root != self.header.history_root:
             raise HistoryDamaged(f"the stored history is not the one that the header of height {self.height} names")
         self.pruning = LedgerPruning(reader, self._history)
@@ -194,15 +202,20 @@ class Ledger:
             self.proposed = None if epoch.proposed is None else _read_set(epoch.proposed)
         self.rules: ChainRules = chain.rules_of(self.epoch)
         """The rules of the next block."""
-        self._trie = QuadTrie()
-        self._trie.update({key: encode_account(account) for key, account in self.accounts.items()})
+        self._trie = QuadTrie(dict(self.state.leaves()))
         self._views[self.height] = self._trie.snapshot()
         if self._trie.root != self.header.state_root:
             raise SupplyMismatch(
-                f"the stored accounts hash to {self._trie.root.hex()}, but the header of height {self.height} says "
+                f"the stored state hashes to {self._trie.root.hex()}, but the header of height {self.height} says "
                 f"{self.header.state_root.hex()}"
             )
         self.check_full_sum()
+
+    def _take_leaf(self, leaf: LeafRow) -> None:
+        try:
+            self.state.put_leaf(leaf.leaf_id, leaf.value)
+        except RemoteProtocolError as error:
+            raise SupplyMismatch(f"a stored leaf, {leaf.leaf_id.hex()[:80]}, is damaged: {error.reason}") from error
 
     @property
     def height(self) -> int:
@@ -210,16 +223,14 @@ class Ledger:
         return self.header.height
 
     def check_full_sum(self) -> None:
-        """Sum all balances and compare with the supply.
+        """Sum all balances of every asset and compare with its supply.
 
         Raises:
             SupplyMismatch: they differ.
         """
-        total = sum(account.balance for account in self.accounts.values())
-        if total != self.header.supply:
-            raise SupplyMismatch(
-                f"the accounts sum to {total} grain at height {self.height}; the supply is {self.header.supply}"
-            )
+        problem = self.state.supply_problem(self.header.supply)
+        if problem is not None:
+            raise SupplyMismatch(f"height {self.height}: {problem}")
 
     def apply(self, block: Block, batches: Sequence[CertifiedBatch]) -> Applied:
         """Execute the next finalized block; its batches are given in reference order.
@@ -237,7 +248,7 @@ class Ledger:
             )
         try:
             result = execute_block(
-                self.accounts,
+                self.state,
                 batches,
                 ts_ms=header.ts_ms,
                 payout_of_miner=self._chain.payout_of_miner,
@@ -246,10 +257,10 @@ class Ledger:
         except LocalProtocolError as error:
             raise SupplyMismatch(str(error)) from error
         history = self._history.append(self.header.hash)
-        leaves = {key: encode_account(account) for key, account in result.changes.items()}
+        leaves = result.change.leaves()
         if leaves:
             self._trie.update(leaves)
-            self.accounts.update(result.changes)
+            self.state.apply(result.change)
         previous, rules = self.header, self.rules
         epoch_records = tuple(self._follow_epoch(block))
         self.header = CheckpointHeader(
@@ -271,8 +282,9 @@ class Ledger:
         self._views[header.height] = self._trie.snapshot()
         while len(self._views) > UNDO_HEIGHTS:
             self._views.popitem(last=False)
-        one, two, three, four = (sum(pair) for pair in zip(self.fees_by_tier, result.fees_by_tier, strict=True))
-        self.fees_by_tier = (one, two, three, four)
+        for asset, given in result.fees.items():
+            one, two, three, four = map(add, self.fees.get(asset, (0, 0, 0, 0)), given)
+            self.fees[asset] = (one, two, three, four)
         if header.height % FULL_SUM_EVERY == 0:
             self.check_full_sum()
         return Applied(self.header, result, (*self._records(block, leaves, result), *history, *epoch_records))
@@ -300,13 +312,17 @@ class Ledger:
 
     def _records(self, block: Block, leaves: Mapping[bytes, bytes], result: BlockResult) -> Iterable[Record]:
         height = block.header.height
-        for account, leaf in leaves.items():
-            yield ACCOUNTS.put(AccountRow(self.base_height, account, leaf))
+        for leaf_id, value in leaves.items():
+            # a leaf of genesis that is gone must stay gone; any other is in the database alone
+            if value or not self.base_height:
+                yield LEAVES.put(LeafRow(self.base_height, leaf_id, value))
+            else:
+                yield LEAVES.delete(self.base_height, leaf_id)
         yield HEADERS.put(HeaderRow(height, encode(self.header), encode(block.header)))
         yield LEDGER.put(LedgerRow("applied_height", height))
         if result.receipts:
-            for tier, fee in enumerate(self.fees_by_tier, start=1):
-                yield LEDGER.put(LedgerRow(f"fees_l{tier}", fee))
+            for asset in result.fees:
+                yield FEES.put(FeesRow(self.base_height, asset, *self.fees[asset]))
             self._unwritten_receipts[height] = result
             while len(self._unwritten_receipts) > UNDO_HEIGHTS:
                 self._unwritten_receipts.popitem(last=False)
@@ -324,12 +340,23 @@ class Ledger:
         """Return the peaks of the history under the last applied header (`History.peaks`)."""
         return self._history.peaks()
 
-    def prove_accounts(self, height: int, accounts: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
-        """Return (account, `TrieProof` bytes) pairs under `height`, or None if that height is no longer kept."""
+    def prove_leaves(self, height: int, leaf_ids: Iterable[bytes]) -> list[tuple[bytes, bytes]] | None:
+        """Return (leaf id, `TrieProof` bytes) pairs under `height`, or None if that height is no longer kept."""
         view = self._views.get(height)
         if view is None:
             return None
-        return [(account, encode(view.prove(account))) for account in accounts]
+        return [(leaf_id, encode(view.prove(leaf_id))) for leaf_id in leaf_ids]
+
+    def leaf_ids_of(self, account: bytes) -> list[bytes]:
+        """Return the ids of the leaves that say what an account has now: its own, then at most `HOLDINGS_TOLD_MAX`."""
+        held = nsmallest(HOLDINGS_TOLD_MAX, self.state.holdings.get(account, ()))
+        return [account_leaf_id(account), *(holding_leaf_id(account, asset) for asset in held)]
+
+    def fees_shown(self) -> dict[str, dict[str, int]]:
+        """Return asset -> tier -> what it was given, by names: native first, then `FEES_SHOWN_MAX` at most."""
+        given = {NATIVE: self.fees.get(NATIVE, (0, 0, 0, 0))}
+        given.update((asset, self.fees[asset]) for asset in nsmallest(FEES_SHOWN_MAX, filter(None, self.fees)))
+        return {write_asset(asset): dict(zip(_TIERS, tiers, strict=True)) for asset, tiers in given.items()}
 
     def prove_receipt(self, transaction_id: bytes, checkpoint: CertifiedCheckpoint) -> bytes | None:
         """Return the `ReceiptProof` bytes of an executed transaction under a certified checkpoint, or None.

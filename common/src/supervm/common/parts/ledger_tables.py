@@ -8,12 +8,15 @@ from ..contract.records import Reader
 from ..contract.tables import PrimaryKey, Table, TableRow
 
 
-class AccountRow(TableRow, frozen=True):
-    """The leaf of an account, kept since the base that a state began with: height 0, or that of a snapshot."""
+class LeafRow(TableRow, frozen=True):
+    """A leaf of the state by its id, kept since the base that the state began with: height 0, or that of a snapshot.
+
+    An empty value says that a leaf of the first state is gone.
+    """
 
     since: PrimaryKey[int]
-    account: PrimaryKey[bytes]
-    leaf: bytes
+    leaf_id: PrimaryKey[bytes]
+    value: bytes
 
 
 class HeaderRow(TableRow, frozen=True):
@@ -47,10 +50,21 @@ class ReceiptIndexRow(TableRow, frozen=True):
 
 
 class LedgerRow(TableRow, frozen=True):
-    """A number by its name: ``applied_height``, ``base_height`` and other heights, fees ``fees_l1`` to ``fees_l4``."""
+    """A number by its name: ``applied_height``, ``base_height`` and other heights."""
 
     name: PrimaryKey[str]
     value: int
+
+
+class FeesRow(TableRow, frozen=True):
+    """What the tiers were given of an asset's fees since the base that the state began with."""
+
+    since: PrimaryKey[int]
+    asset: PrimaryKey[bytes]
+    l1: int
+    l2: int
+    l3: int
+    l4: int
 
 
 class EpochRow(TableRow, frozen=True):
@@ -68,16 +82,17 @@ class SnapshotRow(TableRow, frozen=True):
     value: bytes
 
 
-ACCOUNTS: Final = Table("accounts", AccountRow)
+LEAVES: Final = Table("leaves", LeafRow)
 HEADERS: Final = Table("headers", HeaderRow)
 HISTORY: Final = Table("history", HistoryRow)
 BLOCK_RECEIPTS: Final = Table("receipts", ReceiptsRow)
 RECEIPT_INDEX: Final = Table("receipt_index", ReceiptIndexRow)
 LEDGER: Final = Table("ledger", LedgerRow)
+FEES: Final = Table("fees", FeesRow)
 EPOCHS: Final = Table("epochs", EpochRow)
 SNAPSHOT: Final = Table("snapshot", SnapshotRow)
 
-LEDGER_TABLES: Final = (ACCOUNTS, HEADERS, HISTORY, BLOCK_RECEIPTS, RECEIPT_INDEX, LEDGER, EPOCHS, SNAPSHOT)
+LEDGER_TABLES: Final = (LEAVES, HEADERS, HISTORY, BLOCK_RECEIPTS, RECEIPT_INDEX, LEDGER, FEES, EPOCHS, SNAPSHOT)
 """Tables a node with a ledger adds to its own."""
 
 

@@ -37,8 +37,10 @@ class CsvRow:
         return value
 
 
-def read_csv(path: Path, header: Sequence[str]) -> Iterator[CsvRow]:
+def read_csv(path: Path, header: Sequence[str], *, optional: Sequence[str] = ()) -> Iterator[CsvRow]:
     """Yield the rows of a CSV file whose first line must be `header`; empty lines and ``#`` lines are skipped.
+
+    The columns of `optional` may come after it, all or none: without them a row has no such values.
 
     Raises:
         InputError: the file cannot be read as UTF-8 text, the header is another, or a row has too few or many values.
@@ -53,9 +55,12 @@ def read_csv(path: Path, header: Sequence[str]) -> Iterator[CsvRow]:
         except csv.Error as error:
             raise InputError(f"{path}, line {number}: this is not a line of a CSV file: {error}") from None
         if not seen_header:
-            if values != list(header):
+            if values == [*header, *optional]:
+                header = values
+            elif values != list(header):
+                more = f", or that with {','.join(optional)} after it" if optional else ""
                 raise InputError(
-                    f"{path}, line {number}: the header is {quoted(line, 100)}; it must be {','.join(header)}"
+                    f"{path}, line {number}: the header is {quoted(line, 100)}; it must be {','.join(header)}{more}"
                 )
             seen_header = True
             continue

@@ -3,8 +3,8 @@
 Theory of operation. Every row is journalled by a phone under a name, the hash of the file and the number of the row
 (decisions.md, `up`). A file that was edited has another hash, so the names alone would send all its rows again. Before
 anything is sent the phones are therefore asked for what they hold, and a row counts as sent if a payment with its
-payer, payee, amount and fee is there that no other row of the file stands for: a file may hold equal rows, and each is
-one payment. So rows may be added, put elsewhere or taken out, and what was sent is never sent again.
+payer, payee, amounts and assets is there that no other row of the file stands for: a file may hold equal rows, and each
+is one payment. So rows may be added, put elsewhere or taken out, and what was sent is never sent again.
 
 A row that was *changed* looks like one that vanished and one that is new, and nobody can tell whether the new one is
 meant to come on top. So where a file still holds rows that were sent, others of the same file are gone, and there are
@@ -18,11 +18,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from supervm.protocol.state.leaves import NATIVE_NAME
+
 _ROW_NAME = re.compile(r"([0-9a-f]{32}):[1-9][0-9]*")
 _SHOWN_MAX = 10
 
-Content = tuple[str, str, int, int]
-"""What a row says: address of the payer, of the payee, amount, fee."""
+Content = tuple[str, str, int, int, str, str]
+"""What a row says: address of the payer, of the payee, amount, fee, asset, asset of the fee; both ``svm`` or an id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,9 @@ def recall(contents: Sequence[Content], digest: str, journal: Sequence[Mapping[s
 
 
 def _content(payment: Mapping[str, Any]) -> Content:
-    return (payment["from"], payment["to"], payment["amount"], payment["fee"])
+    names = ("from", "to", "amount", "fee", "asset", "fee_asset")
+    source, to, amount, fee, asset, fee_asset = (payment[name] for name in names)
+    return (source, to, amount, fee, asset, fee_asset)
 
 
 def _may_have_paid(payment: Mapping[str, Any]) -> bool:
@@ -93,7 +97,8 @@ def doubts(recalled: Recalled, contents: Sequence[Content], name_of: Mapping[str
     def shown(rows: Sequence[tuple[str, Content]]) -> str:
         texts = [
             f"{where}{name_of.get(source, source)},{name_of.get(to, to)},{amount},{fee}"
-            for where, (source, to, amount, fee) in rows[:_SHOWN_MAX]
+            + ("" if (asset, fee_asset) == (NATIVE_NAME, NATIVE_NAME) else f",{asset},{fee_asset}")
+            for where, (source, to, amount, fee, asset, fee_asset) in rows[:_SHOWN_MAX]
         ]
         return "; ".join(texts) + (f"; and {len(rows) - _SHOWN_MAX} more" if len(rows) > _SHOWN_MAX else "")
 

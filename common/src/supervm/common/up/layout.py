@@ -4,6 +4,7 @@
 
     DIR/network.json     counts, wallets (name -> phone, account number, address), node ids and ports
     DIR/genesis.cbor     the network
+    DIR/genesis.alloc    who owns what in it at the start
     DIR/passphrase       random, mode 0600: unlocks the phones' wallets
     DIR/l1-0/ ...        one folder per node: config.toml, keys, database, node.sock, node.out
 
@@ -18,7 +19,7 @@ import os
 import secrets
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from supervm.common.cli.registry import tier_options
 from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
 from supervm.common.host.config_writer import write_config
+from supervm.common.host.genesis_file import allocations_path
 from supervm.common.host.keyfile import (
     NODE_KEY_FILE,
     VALIDATOR_KEY_FILE,
@@ -37,11 +39,14 @@ from supervm.common.wallet import WALLET_FILE, create_wallet, unlock_wallet
 from supervm.protocol.base.address import decode_address, encode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SEED_BYTES
-from supervm.protocol.chain.genesis import Allocation, Miner, Parameters, make_genesis
+from supervm.protocol.chain.allocations import Allocation, write_allocations
+from supervm.protocol.chain.genesis import Miner, Parameters, genesis_asset_id, make_genesis
 from supervm.protocol.chain.validators import Validator
+from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME
 
 from .payments import FUNDING_GRAIN, Wallet
 from .processes import NodeProcess
+from .rows import is_asset_id
 
 NETWORK_FILE = "network.json"
 GENESIS_FILE = "genesis.cbor"
@@ -88,6 +93,11 @@ class Network:
     genesis_names: list[str]
     fresh: bool
     nodes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    assets: dict[str, str] = field(default_factory=dict)  # what genesis calls an asset -> its id in hexadecimal
+
+    def asset_id(self, asset: str) -> str:
+        """Return an asset of the payments file as phones take it: ``svm``, or its id."""
+        return self.assets.get(asset, asset)
 
     @property
     def reserve(self) -> str:
@@ -101,23 +111,24 @@ class Network:
         ]
 
 
-def open_network(directory: Path, counts: Counts | None, names: Sequence[str]) -> Network:
+def open_network(directory: Path, counts: Counts | None, names: Sequence[str], assets: Sequence[str] = ()) -> Network:
     """Make the network in an empty folder, or take the one that is there and add accounts for new names.
 
     Args:
         directory: exists.
         counts: what was asked for; None takes what is there, or the defaults.
         names: every name the payments use.
+        assets: every asset that they use beside the native one.
 
     Raises:
-        InputError: the folder holds a network of other size, or something else.
+        InputError: the folder holds a network of other size, one without such an asset, or something else.
     """
     if (directory / NETWORK_FILE).exists():
-        return _reopen(directory, counts, names)
+        return _reopen(directory, counts, names, assets)
     others = [item.name for item in directory.iterdir() if item.name != "lock"]
     if others:
         raise InputError(f"{directory} holds {others[0]} but no network; give an empty or new folder")
-    return _create(directory, counts or Counts(), names)
+    return _create(directory, counts or Counts(), names, assets)
 
 
 def _deal(names: Iterable[str], accounts: dict[str, list[str]]) -> list[str]:
@@ -131,7 +142,7 @@ def _deal(names: Iterable[str], accounts: dict[str, list[str]]) -> list[str]:
     return fresh
 
 
-def _create(directory: Path, counts: Counts, names: Sequence[str]) -> Network:
+def _create(directory: Path, counts: Counts, names: Sequence[str], assets: Sequence[str]) -> Network:
     passphrase = secrets.token_urlsafe(24)
     create_private_file(directory / PASSPHRASE_FILE, passphrase.encode() + b"\n")
     node_keys, validator_keys = {}, {}
@@ -151,20 +162,11 @@ def _create(directory: Path, counts: Counts, names: Sequence[str]) -> Network:
         create_wallet(directory / phone / WALLET_FILE, passphrase, words=None, entropy=secrets.token_bytes(32))
     wallets = _wallets(directory, accounts, passphrase, {})
     account_of = {name: decode_address(wallet.address)[0] for name, wallet in wallets.items()}
-    genesis = make_genesis(
-        name="supervm up",
-        time_ms=time.time_ns() // 1_000_000,
-        validators=tuple(
-            Validator(1, validator_keys[name], node_keys[name], 1, account_of[f"_{name}"]) for name in counts.names(1)
-        ),
-        miners=tuple(Miner(1, node_keys[name], account_of[f"_{name}"]) for name in counts.names(2)),
-        allocations=(
-            Allocation(1, account_of[RESERVE], RESERVE_GRAIN),
-            *(Allocation(1, account_of[name], FUNDING_GRAIN) for name in names),
-        ),
-        parameters=Parameters(1, test_network=True, view_timeout_ms=VIEW_TIMEOUT_MS),
+    validators = tuple(
+        Validator(1, validator_keys[name], node_keys[name], 1, account_of[f"_{name}"]) for name in counts.names(1)
     )
-    create_private_file(directory / GENESIS_FILE, encode(genesis))
+    miners = tuple(Miner(1, node_keys[name], account_of[f"_{name}"]) for name in counts.names(2))
+    ids = _write_genesis(directory / GENESIS_FILE, validators, miners, account_of, names, assets)
     ports = iter(_free_ports(counts.l1 + counts.l2 + counts.l3))
     nodes = {
         name: {"tier": tier, "node_id": node_keys[name].hex(), "port": next(ports) if tier < 4 else None}
@@ -172,18 +174,47 @@ def _create(directory: Path, counts: Counts, names: Sequence[str]) -> Network:
         for name in counts.names(tier)
     }
     network = Network(directory, counts, wallets, accounts, list(names), fresh=True, nodes=nodes)
+    network.assets = {asset: made.hex() for asset, made in ids.items()}
     for name in nodes:
-        _write_node(network, name, account_of)
+        _write_node(network, name, account_of, assets)
     _save(network)
     return network
 
 
-def _reopen(directory: Path, counts: Counts | None, names: Sequence[str]) -> Network:
+def _write_genesis(
+    path: Path,
+    validators: tuple[Validator, ...],
+    miners: tuple[Miner, ...],
+    account_of: Mapping[str, bytes],
+    names: Sequence[str],
+    assets: Sequence[str],
+) -> dict[str, bytes]:
+    """Write a genesis in which the reserve and every name own every asset; return the ids of those it names."""
+    ids = {asset: genesis_asset_id(asset) for asset in assets if not is_asset_id(asset)}
+    genesis, allocations = make_genesis(
+        name="supervm up",
+        time_ms=time.time_ns() // 1_000_000,
+        validators=validators,
+        miners=miners,
+        allocations=(
+            Allocation(account_of[owner], amount, asset)
+            for asset in (NATIVE, *ids.values())
+            for owner, amount in ((RESERVE, RESERVE_GRAIN), *((name, FUNDING_GRAIN) for name in names))
+        ),
+        assets=[(asset, account_of[RESERVE]) for asset in ids],
+        parameters=Parameters(2, test_network=True, view_timeout_ms=VIEW_TIMEOUT_MS),
+    )
+    create_private_file(path, encode(genesis))
+    create_private_file(allocations_path(path), write_allocations(allocations, [item.asset for item in genesis.assets]))
+    return ids
+
+
+def _reopen(directory: Path, counts: Counts | None, names: Sequence[str], assets: Sequence[str]) -> Network:
     try:
         stored = json.loads((directory / NETWORK_FILE).read_text())
         found = Counts(**stored["counts"])
         nodes, accounts, known = stored["nodes"], stored["accounts"], stored["wallets"]
-        genesis_names = stored["genesis_names"]
+        genesis_names, ids = stored["genesis_names"], dict(stored.get("assets", {}))
         _check_stored(found, nodes, accounts)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{directory / NETWORK_FILE} cannot be read: {error!r:.200}") from error
@@ -192,12 +223,13 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str]) -> Net
             f"{directory} holds a network of --l1 {found.l1} --l2 {found.l2} --l3 {found.l3} --l4 {found.l4}; "
             "give the same numbers or none"
         )
+    _check_assets(directory, ids, assets)
     fresh = _deal(names, accounts)
     wallets = {name: Wallet(*item) for name, item in known.items()}
     if fresh:
         passphrase = (directory / PASSPHRASE_FILE).read_text().strip()
         wallets = _wallets(directory, accounts, passphrase, wallets)
-    network = Network(directory, found, wallets, accounts, genesis_names, fresh=False, nodes=nodes)
+    network = Network(directory, found, wallets, accounts, genesis_names, fresh=False, nodes=nodes, assets=ids)
     taken = [node["port"] for node in nodes.values() if node["port"] is not None]
     if not all(_is_free(port) for port in taken):
         ports = iter(_free_ports(len(taken)))
@@ -207,9 +239,19 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str]) -> Net
     account_of = {name: decode_address(wallet.address)[0] for name, wallet in wallets.items()}
     for name in nodes:
         (directory / name / CONFIG_FILE).unlink(missing_ok=True)
-        _write_node(network, name, account_of)
+        _write_node(network, name, account_of, assets)
     _save(network)
     return network
+
+
+def _check_assets(directory: Path, ids: Mapping[str, str], assets: Sequence[str]) -> None:
+    """Raise `InputError` if the payments name an asset that the network does not have."""
+    unknown = [asset for asset in assets if asset not in ids and not is_asset_id(asset)]
+    if unknown:
+        raise InputError(
+            f"{directory} holds a network without the asset {unknown[0]!r}; its assets are "
+            f"{', '.join([NATIVE_NAME, *ids])}. Issue one with `supervm issue` and write its id, or give a new folder"
+        )
 
 
 def _check_stored(counts: Counts, nodes: dict[str, dict[str, Any]], accounts: dict[str, list[str]]) -> None:
@@ -235,8 +277,8 @@ def _wallets(
     return wallets
 
 
-def _write_node(network: Network, name: str, account_of: dict[str, bytes]) -> None:
-    """Write a node's configuration, and a phone's names."""
+def _write_node(network: Network, name: str, account_of: dict[str, bytes], assets: Sequence[str]) -> None:
+    """Write a node's configuration, and a phone's names; miners and edges take fees in all assets that are used."""
     directory, counts = network.directory, network.counts
     tier = network.nodes[name]["tier"]
     index = int(name.split("-")[1])
@@ -254,6 +296,8 @@ def _write_node(network: Network, name: str, account_of: dict[str, bytes]) -> No
         options = {"accounts": max(1, len(names)), "names": NAMES_FILE}
     else:
         peers = counts.names(tier - 1)
+        taken = dict.fromkeys((NATIVE_NAME, *map(network.asset_id, (*network.assets, *assets))))
+        options = {"fees": ",".join(f"{asset}:1" for asset in taken)}
     node = network.nodes[name]
     config = NodeConfig(
         tier=tier,
@@ -276,6 +320,7 @@ def _save(network: Network) -> None:
     document = {
         "counts": {"l1": counts.l1, "l2": counts.l2, "l3": counts.l3, "l4": counts.l4},
         "genesis_names": network.genesis_names,
+        "assets": network.assets,
         "accounts": network.accounts,
         "wallets": {name: [wallet.node, wallet.address] for name, wallet in network.wallets.items()},
         "nodes": network.nodes,

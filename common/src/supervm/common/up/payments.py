@@ -15,6 +15,7 @@ from typing import Any
 import trio
 
 from supervm.common.errors import CommonError, InputError
+from supervm.protocol.state.leaves import NATIVE_NAME
 
 from .history import doubts, recall
 from .rows import PaymentsFile, Row
@@ -74,6 +75,8 @@ class Followed:
             "to": self.row.to,
             "amount": self.row.amount,
             "fee": self.row.fee,
+            "asset": self.row.asset,
+            "fee_asset": self.row.fee_asset,
             "status": self.status,
             "reason": shown.get("reason"),
             "proof_verified": bool(shown.get("proof_verified", False)),
@@ -92,16 +95,24 @@ class PaymentRun:
         file: the rows.
         unfunded: names whose account has no money at genesis.
         reserve: name of the wallet that funds them.
+        asset_ids: what genesis calls an asset -> its id.
     """
 
     def __init__(
-        self, call: Call, wallets: Mapping[str, Wallet], file: PaymentsFile, unfunded: Sequence[str], reserve: str
+        self,
+        call: Call,
+        wallets: Mapping[str, Wallet],
+        file: PaymentsFile,
+        unfunded: Sequence[str],
+        reserve: str,
+        asset_ids: Mapping[str, str],
     ) -> None:
         self._call = call
         self._wallets = wallets
         self._unfunded = list(unfunded)
         self._reserve = reserve
         self._digest = file.digest
+        self._asset_ids = asset_ids
         self.payments = [Followed(row, f"{file.digest}:{row.number}") for row in file.rows]
         self._by_key = {item.key: item for item in self.payments}
         self._cursors: dict[str, int] = {}
@@ -148,7 +159,14 @@ class PaymentRun:
         journal.sort(key=lambda shown: (shown["created_us"], shown["number"]))
         addresses = {name: wallet.address for name, wallet in self._wallets.items()}
         contents = [
-            (addresses[item.row.source], addresses[item.row.to], item.row.amount, item.row.fee)
+            (
+                addresses[item.row.source],
+                addresses[item.row.to],
+                item.row.amount,
+                item.row.fee,
+                self._asset_id(item.row.asset),
+                self._asset_id(item.row.fee_asset),
+            )
             for item in self.payments
         ]
         recalled = recall(contents, self._digest, journal)
@@ -159,7 +177,11 @@ class PaymentRun:
         self._by_key = {item.key: item for item in self.payments}
         return len(self.payments) - len(recalled.new)
 
+    def _asset_id(self, asset: str) -> str:
+        return self._asset_ids.get(asset, asset)
+
     async def _fund(self) -> None:
+        """Give new names of a network that is there what names get at genesis; the native asset comes last."""
         reserve = self._wallets[self._reserve]
         rows = [
             {
@@ -167,9 +189,11 @@ class PaymentRun:
                 "amount": FUNDING_GRAIN,
                 "fee": FUNDING_FEE_GRAIN,
                 "source": self._reserve,
-                "key": f"fund:{name}",
+                "key": f"fund:{name}" if asset == NATIVE_NAME else f"fund:{name}:{asset}",
+                "asset": asset,
             }
             for name in self._unfunded
+            for asset in (*self._asset_ids.values(), NATIVE_NAME)
         ]
         if not rows:
             return
@@ -192,6 +216,8 @@ class PaymentRun:
                     "fee": item.row.fee,
                     "source": item.row.source,
                     "key": item.key,
+                    "asset": self._asset_id(item.row.asset),
+                    "fee_asset": self._asset_id(item.row.fee_asset),
                 }
                 for item in mine[start : start + CHUNK_ROWS]
             ]

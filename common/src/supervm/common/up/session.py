@@ -20,6 +20,7 @@ from supervm.common.cli.registry import COMMANDS_GROUP, PROFILES, offers
 from supervm.common.errors import CommonError, InputError
 from supervm.common.host.genesis_clock import genesis_problem
 from supervm.common.storage.lock import DirectoryLock
+from supervm.protocol.state.leaves import NATIVE_NAME
 
 from ..services.client import call
 from ..services.lines import NoOwner
@@ -69,7 +70,7 @@ def run_up(options: UpOptions) -> tuple[dict[str, Any], bool]:
     check_profiles()
     file = read_payments(options.payments)
     with _folder(options.directory) as directory, DirectoryLock(directory):
-        network = open_network(directory, options.counts, file.names)
+        network = open_network(directory, options.counts, file.names, file.assets)
         with View(quiet=options.quiet) as view:
             return trio.run(_Session(network, file, options, view).run)
 
@@ -100,8 +101,14 @@ class _Session:
         self._names = file.names
         genesis = dict.fromkeys(network.genesis_names)
         self._run = PaymentRun(
-            self._call, network.wallets, file, [name for name in file.names if name not in genesis], network.reserve
+            self._call,
+            network.wallets,
+            file,
+            [name for name in file.names if name not in genesis],
+            network.reserve,
+            network.assets,
         )
+        self._assets = file.assets
         self._started = time.monotonic()
         self._interrupted = False
         self._finished = False
@@ -247,19 +254,20 @@ class _Session:
                 return
             await trio.sleep(pause)
 
-    async def _balance(self, name: str, height: int) -> Mapping[str, Any]:
-        """Ask a name's phone for its balance at `height` or later, so that every payment proved by then is in it.
+    async def _balance(self, name: str, asset: str, height: int) -> Mapping[str, Any]:
+        """Ask a name's phone for its balance of an asset at `height` or later, with all that is proved by then.
 
         The edge of the payee may be a checkpoint behind that of the payer. An edge first answers from its cache; asked
         again, it asks its miner.
         """
         wallet = self._network.wallets[name]
         answer: Mapping[str, Any] = {"proof_verified": False}
+        request = {"request": "balance", "address": wallet.address, "asset": self._network.asset_id(asset)}
         with trio.move_on_after(FRESH_TIMEOUT_S):
             for pause_s in itertools.chain((0.0, 0.0), itertools.repeat(0.1)):
                 await trio.sleep(pause_s)
                 try:
-                    answer = await self._call(wallet.node, {"request": "balance", "address": wallet.address})
+                    answer = await self._call(wallet.node, request)
                 except NodeLost:
                     break
                 if answer["proof_verified"] and answer["height"] >= height:
@@ -273,27 +281,35 @@ class _Session:
         if not validators:
             raise CommonError("no validator answers; see node.out in the node folders under --dir")
         info = max(validators, key=lambda info: int(info["certified_height"]))
-        balances: dict[str, int] = {}
-        unproved: list[str] = []
+        balances: dict[tuple[str, str], int] = {}
+        unproved: dict[str, None] = {}
         limiter = trio.CapacityLimiter(8)
 
-        async def prove(name: str) -> None:
+        async def prove(name: str, asset: str) -> None:
             async with limiter:
-                answer = await self._balance(name, int(info["certified_height"]))
+                answer = await self._balance(name, asset, int(info["certified_height"]))
             if answer["proof_verified"]:
-                balances[name] = answer["balance"]
+                balances[asset, name] = answer["balance"]
             else:
-                unproved.append(name)
+                unproved[name] = None
 
         async with trio.open_nursery() as nursery:
             for name in self._names:
-                nursery.start_soon(prove, name)
-        l1, l2, l3, l4 = info["fees"]
+                for asset in (NATIVE_NAME, *self._assets):
+                    nursery.start_soon(prove, name, asset)
+
+        def held(asset: str) -> dict[str, int]:
+            return {name: balances[asset, name] for name in self._names if (asset, name) in balances}
+
+        def fees(asset: str) -> dict[str, int]:
+            parts = info["fees"].get(self._network.asset_id(asset), dict.fromkeys(("l1", "l2", "l3", "l4"), 0))
+            return {**parts, "treasury": 0, "total": sum(parts.values())}
+
         document = {
             "network": self._network.counts.document(),
             "payments": [item.document() for item in self._run.payments],
-            "balances": {name: balances[name] for name in self._names if name in balances},
-            "fees": {"l1": l1, "l2": l2, "l3": l3, "l4": l4, "treasury": 0, "total": l1 + l2 + l3 + l4},
+            "balances": held(NATIVE_NAME),
+            "fees": fees(NATIVE_NAME),
             "supply": info["supply"],
             "checkpoint": {
                 "height": info["certified_height"],
@@ -301,6 +317,11 @@ class _Session:
                 "signers": info["signers"],
             },
         }
+        if self._assets:
+            document["assets"] = {
+                asset: {"id": self._network.asset_id(asset), "balances": held(asset), "fees": fees(asset)}
+                for asset in self._assets
+            }
         if unproved:
             document["unproved"] = sorted(unproved)
         if self._problems:

@@ -8,7 +8,7 @@ so one value has one byte string and garbage cannot hide in it.
 Bytes that come from anybody cost what their length says. What is longer than the type can be is refused unread, and
 the rest is read by the type's own reader (`reading`), which builds nothing but the fields of the type. Reading costs at
 most 4 times the bytes in memory and 30 ms per MiB, whatever the bytes are; only receipts, which a node reads from its
-own database, take up to 4.5 times, and a batch's entries of a few bytes 64 KiB more.
+own database, take up to 4.5 times, and a batch's entries of a few bytes 80 KiB more.
 """
 
 from __future__ import annotations

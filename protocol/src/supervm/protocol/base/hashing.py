@@ -42,7 +42,7 @@ def hasher(person: bytes) -> Callable[[bytes], bytes]:
     return digest
 
 
-hash_transaction = hasher(b"svm.transfer")
+hash_transaction = hasher(b"svm.tx")
 """Transaction id: over the canonical bytes without the signature (decisions.md, Transactions)."""
 hash_batch = hasher(b"svm.batch")
 """Batch digest: over the batch header."""

@@ -1,8 +1,8 @@
 """Batches of transactions, as miners make them (consensus.md 3.1).
 
-A batch's digest is the hash of its header, and the header commits to everything that fees depend on: the transactions,
-the miner, the edges and which edge brought which transaction. No leader and no rival can rewrite who is paid. Votes and
-certificates are in `batch_certificate`.
+A batch's digest is the hash of its header, and the header commits to everything that fees depend on: the miner and the
+transactions, each of which names the edge that is paid. No leader and no rival can rewrite who is paid, and no miner
+can put itself in an edge's place. Votes and certificates are in `batch_certificate`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,13 @@ from ..base.codec import Agreed, Hash, Key, Signature, Uint, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import HASHES_REMEMBERED, hash_batch, hasher
 from ..base.limits import BATCH_TRANSACTIONS_MAX
-from ..money.fees import NO_EDGE
-from ..money.transfer import TRANSACTION_BYTES_MAX
+from ..money.transaction import TRANSACTION_BYTES_MAX
 from ..state.receipts import TRANSACTIONS, merkle_root
 from .votes import Verify
 
 BATCH_BYTES_MAX = 4 << 20
 """decisions.md, Numbers."""
-EDGES_MAX = 255
 
-hash_edge_of = hasher(b"svm.edgeof")
 hash_miner_signature = hasher(b"svm.minersig")
 
 
@@ -33,26 +30,22 @@ class BatchHeader(Agreed, tag="batch", frozen=True, cache_hash=True):
     """What is voted on; its hash is the batch's digest.
 
     Attributes:
-        version: layout, 1.
+        version: layout, 2.
         chain_id: the network.
         epoch: whose validators vote on the batch; no block of another epoch may carry it.
         miner: node id of the L2 that made and signed the batch and earns the L2 part of its fees.
-        edges: accounts that the edges in the batch's `edge_of` are paid to.
         count: number of transactions.
         bytes: length of all transactions together, as canonical signed bytes.
         tx_root: root of the Merkle tree of the transactions in their order (`receipts.TRANSACTIONS`).
-        edge_of_hash: hash of the batch's `edge_of`.
     """
 
-    version: Literal[1]
+    version: Literal[2]
     chain_id: Hash
     epoch: Uint
     miner: Key
-    edges: Annotated[tuple[Key, ...], msgspec.Meta(max_length=EDGES_MAX)]
     count: Annotated[int, msgspec.Meta(ge=1, le=BATCH_TRANSACTIONS_MAX)]
     bytes: Annotated[int, msgspec.Meta(ge=1, le=BATCH_BYTES_MAX)]
     tx_root: Hash
-    edge_of_hash: Hash
 
     @property
     def digest(self) -> Hash:
@@ -72,18 +65,16 @@ class Batch(Agreed, tag="batchbody", frozen=True):
     """A header with what it commits to, and the miner's signature.
 
     Attributes:
-        version: layout, 1.
-        header: commits to the transactions and their edges.
+        version: layout, 2.
+        header: commits to the transactions.
         signature: the miner's, by its node key over `miner_statement` of the header's digest.
         transactions: canonical signed bytes of each; their order is that of every vote's bits.
-        edge_of: one byte per transaction: the index in the header's `edges` of the edge that brought it, or `NO_EDGE`.
     """
 
-    version: Literal[1]
+    version: Literal[2]
     header: BatchHeader
     signature: Signature
     transactions: Annotated[tuple[RawTransaction, ...], msgspec.Meta(min_length=1, max_length=BATCH_TRANSACTIONS_MAX)]
-    edge_of: Annotated[bytes, msgspec.Meta(max_length=BATCH_TRANSACTIONS_MAX)]
 
 
 def miner_statement(digest: bytes) -> bytes:
@@ -91,20 +82,16 @@ def miner_statement(digest: bytes) -> bytes:
     return hash_miner_signature(digest)
 
 
-def batch_header(
-    chain_id: bytes, epoch: int, miner: bytes, edges: tuple[bytes, ...], transactions: tuple[bytes, ...], edge_of: bytes
-) -> BatchHeader:
+def batch_header(chain_id: bytes, epoch: int, miner: bytes, transactions: tuple[bytes, ...]) -> BatchHeader:
     """Build the header that commits to these transactions, in this order."""
     return BatchHeader(
-        1,
+        2,
         chain_id,
         epoch,
         miner,
-        edges,
         len(transactions),
         sum(map(len, transactions)),
         merkle_root(transactions, TRANSACTIONS),
-        hash_edge_of(edge_of),
     )
 
 
@@ -122,10 +109,6 @@ def check_batch(batch: Batch, chain_id: bytes, verify: Verify) -> bytes:
         problem = "it belongs to another chain"
     elif len(batch.transactions) != header.count or sum(map(len, batch.transactions)) != header.bytes:
         problem = "the number or size of its transactions is not what the header says"
-    elif len(batch.edge_of) != header.count or hash_edge_of(batch.edge_of) != header.edge_of_hash:
-        problem = "its edge assignment is not what the header says"
-    elif any(edge != NO_EDGE and edge >= len(header.edges) for edge in dict.fromkeys(batch.edge_of)):
-        problem = "a transaction names an edge that the header does not list"
     elif merkle_root(batch.transactions, TRANSACTIONS) != header.tx_root:
         problem = "its transactions do not hash to the header's root"
     if problem is None:

@@ -19,7 +19,7 @@ from ..base.codec import Agreed, Hash, Signature, Uint, Uint8, Uint16
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import hash_batch_vote
 from ..base.limits import BATCH_TRANSACTIONS_MAX
-from ..money.transfer import SignedTransaction
+from ..money.transaction import SignedTransaction
 from .batch import BatchHeader
 from .validators import VALIDATORS_MAX, ValidatorSet
 from .votes import Signatures, Verify, VoteKind, check_signers, statement
@@ -194,9 +194,8 @@ def make_batch_certificate(header: BatchHeader, votes: dict[int, tuple[bytes, by
 
 @dataclass(frozen=True, slots=True)
 class CertifiedBatch:
-    """A batch as a block references it: header, parsed transactions, their edges, and the certified bits."""
+    """A batch as a block references it: header, parsed transactions, and the certified bits."""
 
     header: BatchHeader
     transactions: Sequence[SignedTransaction]
-    edge_of: bytes
     certified: int

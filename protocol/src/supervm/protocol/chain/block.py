@@ -18,7 +18,7 @@ from .batch_certificate import certified_bits, check_batch_certificate
 from .body import BODY_BYTES_MAX, EMPTY_BODY, BlockBody
 from .controls import check_control_signatures, check_controls, progress_after
 from .evidence import check_evidence
-from .header import BlockHeader, ChainRules, Justification, check_justification
+from .header import JUSTIFICATION_BYTES_MAX, BlockHeader, ChainRules, Justification, check_justification
 from .validators import ValidatorSet
 from .votes import VoteKind, check_certificate
 
@@ -26,6 +26,8 @@ CHECKPOINT_LAG_MAX = 16
 """K of consensus.md 2.4: beyond this lag of certified checkpoints, blocks must carry no batches."""
 HEADER_BYTES_MAX = 1_024
 """More than any header takes: 5 hashes, 4 bit masks of 255 validators and some integers."""
+BLOCK_BYTES_MAX = HEADER_BYTES_MAX + JUSTIFICATION_BYTES_MAX + BODY_BYTES_MAX
+"""More than any valid block takes."""
 
 
 class Block(Agreed, tag="fullblock", frozen=True):

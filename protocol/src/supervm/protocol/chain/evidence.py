@@ -38,7 +38,7 @@ from ..base.codec import Agreed, Hash, Signature, Uint16, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_justification
 from ..base.limits import BATCH_TRANSACTIONS_MAX
-from ..money.transfer import parse_transaction
+from ..money.transaction import parse_transaction
 from ..state.receipts import TRANSACTIONS, merkle_path, verify_merkle_path
 from .batch import Batch, BatchHeader, RawTransaction, miner_statement
 from .header import BlockHeader, ChainRules, Justification, check_justification
@@ -47,7 +47,7 @@ from .votes import Vote, VoteKind
 
 EVIDENCE_BYTES_MAX = 1 << 18
 """Largest encoded evidence: 256 KiB, a quarter of a block's body. Two votes take at most 280 bytes and a
-batch's entry at most 10 KiB. A justification is as long as the gap that it covers: 256 KiB hold 86 skipped views or
+batch's entry at most 2 KiB. A justification is as long as the gap that it covers: 256 KiB hold 86 skipped views or
 spans of 64 validators, or 21 of 255. A longer bad one is refused by every validator like any other, but is no
 evidence."""
 

@@ -30,8 +30,10 @@ class FinalizedBlocks(Agreed, tag="finblocks", frozen=True):
     finalization: Certificate
 
 
+PIECE_BYTES_MAX = 4 << 20
+"""Longest encoded piece of the chain; one valid block always fits, with the finalization that proves it."""
 HEADERS_MAX = 6_000
-"""Most headers in a `FinalizedPrefix`: with a piece of blocks they fit into a message of 4 MiB."""
+"""Most headers in a `FinalizedPrefix`: with blocks of 1 MiB they fit into a piece, with the longest block 800 do."""
 
 
 class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
@@ -53,7 +55,7 @@ class FinalizedPrefix(Agreed, tag="finprefix", frozen=True):
 _PREFIX_HEAD = b"\x85" + cbor.dumps(FinalizedPrefix.__struct_config__.tag)
 
 
-def decode_finalized(data: bytes, *, bytes_max: int = 4 << 20) -> FinalizedBlocks | FinalizedPrefix:
+def decode_finalized(data: bytes, *, bytes_max: int = PIECE_BYTES_MAX) -> FinalizedBlocks | FinalizedPrefix:
     """Read a piece of the finalized chain; `check_finalized_chain` checks it.
 
     Raises:

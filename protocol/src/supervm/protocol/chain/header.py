@@ -26,7 +26,10 @@ SKIPS_MAX = 256
 """Most certificates of skipped views that a justification carries: 190 spans and single views prove any gap, and some
 views may be without their span yet."""
 SKIP_SIGNATURES_MAX = 40_000
-"""Most signatures in them, of 69 bytes: beside a body of 1 MiB they fit into a message of 4 MiB."""
+"""Most signatures in them: 255 validators that all sign prove a gap of 10**12 views with fewer. A rule of validity,
+since a block that is valid must fit into the messages that it travels in, also beside what proves that it is final."""
+JUSTIFICATION_BYTES_MAX = 2_800_000
+"""More than any valid justification takes: its signatures of 69 bytes, 62 for each certificate, the parent's own."""
 
 
 class CheckpointRef(Agreed, tag="ckptref", frozen=True):
@@ -194,6 +197,11 @@ def check_justification(header: BlockHeader, just: Justification, parent: BlockH
 
 def _check_skips(header: BlockHeader, nullifications: Sequence[Certificate], view: int) -> None:
     """Check that these name every view from `view` up to the header's, in order, but not whether they are genuine."""
+    signatures = sum(len(nullification.signatures) for nullification in nullifications)
+    if signatures > SKIP_SIGNATURES_MAX:
+        raise RemoteProtocolError(
+            f"the nullifications have {signatures} signatures; at most {SKIP_SIGNATURES_MAX} are allowed"
+        )
     for nullification in nullifications:
         first = last = nullification.number
         if nullification.kind is VoteKind.NULLIFY_SPAN:

@@ -19,12 +19,24 @@ from typing import Annotated, Literal
 import msgspec
 
 from ..base.codec import Agreed, Hash, Key, Uint, decode, encode
-from ..base.errors import RemoteProtocolError
+from ..base.errors import LocalProtocolError, RemoteProtocolError
+from ..base.hashing import HASH_BYTES
 from ..chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from ..chain.genesis import TRUSTING_PERIOD_MS
 from ..chain.votes import Verify
 from ..money.execution import RECEIPTS_MAX, Receipt
 from ..state.account import EMPTY_ACCOUNT, Account, decode_account
+from ..state.leaves import (
+    Asset,
+    AssetId,
+    account_leaf_id,
+    asset_leaf_id,
+    balance_leaf_id,
+    check_asset,
+    decode_asset,
+    decode_holding,
+    holding_leaf_id,
+)
 from ..state.mmr import MMRProof, verify_mmr
 from ..state.receipts import RECEIPTS, path_sides, sided_root
 from ..state.trie_proof import TrieProof, decode_trie_proof, verify
@@ -33,7 +45,7 @@ from .trust import CLOCK_DRIFT_MS_MAX, Anchor, Trust, ValidatorChange, anchor_of
 MAX_AGE_MS = 30_000
 """Default age up to which a header's balance is called current."""
 ANSWER_BYTES_MAX = 64 << 20
-"""Longest self-contained answer: a change of 64 validators takes about 12 kB."""
+"""Longest self-contained answer: a change of 64 validators takes 13 kB, one of 255 at most 49 kB."""
 RECEIPT_PATH_MAX = (RECEIPTS_MAX - 1).bit_length()
 """Longest path to a receipts root: a block has at most `RECEIPTS_MAX` receipts."""
 ANSWER_CHANGES_MAX = 1 << 17
@@ -41,19 +53,22 @@ ANSWER_CHANGES_MAX = 1 << 17
 
 
 class AccountAnswer(Agreed, tag="answer", frozen=True):
-    """A self-contained answer about one account, as `supervm balance --answer` writes and `supervm verify` reads.
+    """A self-contained answer about one balance, as `supervm balance --answer` writes and `supervm verify` reads.
 
     Attributes:
-        version: layout, 1.
-        checkpoint: under whose state root the account is proved.
-        account: the account's id.
-        proof: of its leaf, or that there is none.
-        changes: the changes of validators from the prover's anchor on, oldest first.
+        version: layout, 2.
+        checkpoint: under whose state root the balance is proved.
+        account: whose it is.
+        asset: of which asset; the native one is in the account's own leaf.
+        proof: of that leaf, or that there is none.
+        changes: changes of validators that lead from the prover's anchor to the set of the checkpoint, oldest first;
+            the fewest that do (`fewest_changes`).
     """
 
-    version: Literal[1]
+    version: Literal[2]
     checkpoint: CertifiedCheckpoint
     account: Key
+    asset: AssetId
     proof: TrieProof
     changes: Annotated[tuple[ValidatorChange, ...], msgspec.Meta(max_length=ANSWER_CHANGES_MAX)] = ()
 
@@ -88,6 +103,27 @@ class ProvedAccount:
 
     account: Account
     exists: bool
+    header: CheckpointHeader
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedBalance:
+    """What an account has of one asset, proved, and under which header.
+
+    Attributes:
+        account: whose it is.
+        asset: its id.
+        amount: of the asset's smallest unit; 0 if there is no such leaf.
+        exists: whether there is a leaf that says it.
+        state: the account itself for the native asset, else None.
+        header: under which it is proved.
+    """
+
+    account: bytes
+    asset: bytes
+    amount: int
+    exists: bool
+    state: Account | None
     header: CheckpointHeader
 
 
@@ -132,15 +168,43 @@ class LightClient(Trust):
         Raises:
             RemoteProtocolError: the proof is malformed or proves something else.
         """
-        return self._prove(header, account, decode_trie_proof(proof))
-
-    def _prove(self, header: CheckpointHeader, account: bytes, proof: TrieProof) -> ProvedAccount:
-        value = verify(header.state_root, account, proof)
+        value = verify(header.state_root, account_leaf_id(account), decode_trie_proof(proof))
         if value is None:
             return ProvedAccount(EMPTY_ACCOUNT, False, header)
         return ProvedAccount(decode_account(value), True, header)
 
-    def check_answer(self, data: bytes, now_ms: int) -> ProvedAccount:
+    def prove_holding(self, header: CheckpointHeader, account: bytes, asset: bytes, proof: bytes) -> int:
+        """Check a `TrieProof` of what an account holds of an asset that is not the native one; return the amount.
+
+        Raises:
+            LocalProtocolError: the id is not one of 32 bytes; a proof of absence for it would say nothing.
+            RemoteProtocolError: the proof is malformed or proves something else.
+        """
+        _check_issued(asset)
+        value = verify(header.state_root, holding_leaf_id(account, asset), decode_trie_proof(proof))
+        return 0 if value is None else decode_holding(value)
+
+    def prove_asset(self, header: CheckpointHeader, asset: bytes, proof: bytes) -> Asset | None:
+        """Check a `TrieProof` of an asset's own leaf; return None where it proves that there is no such asset.
+
+        Raises:
+            LocalProtocolError: the id is not one of 32 bytes; a proof of absence for it would say nothing.
+            RemoteProtocolError: the proof is malformed or proves something else.
+        """
+        _check_issued(asset)
+        value = verify(header.state_root, asset_leaf_id(asset), decode_trie_proof(proof))
+        return None if value is None else decode_asset(value)
+
+    def _prove_balance(self, header: CheckpointHeader, account: bytes, asset: bytes, proof: TrieProof) -> ProvedBalance:
+        check_asset(asset)
+        value = verify(header.state_root, balance_leaf_id(account, asset), proof)
+        if asset:
+            amount = 0 if value is None else decode_holding(value)
+            return ProvedBalance(account, asset, amount, value is not None, None, header)
+        state = EMPTY_ACCOUNT if value is None else decode_account(value)
+        return ProvedBalance(account, asset, state.balance, value is not None, state, header)
+
+    def check_answer(self, data: bytes, now_ms: int) -> ProvedBalance:
         """Check a self-contained `AccountAnswer`, its freshness included.
 
         Raises:
@@ -151,7 +215,7 @@ class LightClient(Trust):
             self.follow(change, now_ms)
         header = self.accept_checkpoint(encode(answer.checkpoint), now_ms)
         self.check_fresh(header, now_ms)
-        return self._prove(header, answer.account, answer.proof)
+        return self._prove_balance(header, answer.account, answer.asset, answer.proof)
 
     def check_receipt(self, data: bytes, transaction_id: bytes, now_ms: int) -> Receipt:
         """Check a `ReceiptProof` for the transaction and return its receipt.
@@ -189,11 +253,54 @@ class LightClient(Trust):
         return answer.receipt
 
 
-def account_answer(checkpoint: bytes, account: bytes, proof: bytes, changes: Sequence[ValidatorChange] = ()) -> bytes:
-    """Put a checkpoint and a proof, both as bytes, into the bytes of an `AccountAnswer`."""
-    return encode(
-        AccountAnswer(1, decode(CertifiedCheckpoint, checkpoint), account, decode(TrieProof, proof), tuple(changes))
-    )
+def _check_issued(asset: bytes) -> None:
+    if len(asset) != HASH_BYTES:
+        raise LocalProtocolError(f"an asset with leaves of its own has an id of {HASH_BYTES} bytes, not {len(asset)}")
+
+
+def account_answer(
+    checkpoint: bytes, account: bytes, asset: bytes, proof: bytes, changes: Sequence[ValidatorChange] = ()
+) -> bytes:
+    """Put a checkpoint and a proof, both as bytes, into the bytes of an `AccountAnswer`.
+
+    Args:
+        checkpoint: a `CertifiedCheckpoint`.
+        account: whose balance is answered.
+        asset: of which asset.
+        proof: a `TrieProof` of the leaf that says it.
+        changes: all changes of validators from the anchor on, oldest first.
+
+    Raises:
+        LocalProtocolError: so many sets have validated since the anchor that nobody would read the answer.
+    """
+    known = decode(CertifiedCheckpoint, checkpoint)
+    steps = fewest_changes(changes)
+    data = encode(AccountAnswer(2, known, account, asset, decode(TrieProof, proof), steps))
+    if len(data) > ANSWER_BYTES_MAX:
+        raise LocalProtocolError(
+            f"the answer would have {len(data)} bytes for {len(steps)} changes of validators; at most "
+            f"{ANSWER_BYTES_MAX} are allowed - begin at a newer anchor"
+        )
+    return data
+
+
+def fewest_changes(changes: Sequence[ValidatorChange]) -> tuple[ValidatorChange, ...]:
+    """Return the changes that lead from the first set to the last one past every set once at most.
+
+    A set that validates, hands over and comes back has signed several hand-overs. Whoever trusts it may follow the
+    last of them, so of the history A, B, A, C the step from A to C is enough: what an answer takes grows with the
+    number of sets that there have been, not with the number of epochs.
+
+    Args:
+        changes: each of the set that the one before hands over to, oldest first.
+    """
+    last_by = {change.checkpoint.header.validators_hash: change for change in changes}
+    steps: list[ValidatorChange] = []
+    trusted = changes[0].checkpoint.header.validators_hash if changes else b""
+    while changes and trusted != changes[-1].checkpoint.header.next_validators_hash:
+        steps.append(last_by[trusted])
+        trusted = steps[-1].checkpoint.header.next_validators_hash
+    return tuple(steps)
 
 
 def receipt_proof(
@@ -228,9 +335,11 @@ __all__ = [
     "Anchor",
     "LightClient",
     "ProvedAccount",
+    "ProvedBalance",
     "ReceiptProof",
     "ValidatorChange",
     "account_answer",
     "anchor_of",
+    "fewest_changes",
     "receipt_proof",
 ]

@@ -246,6 +246,14 @@ class Trust:
         """Return the trusted set that speaks at this height."""
         for validators, sealing in self._former:
             if header.height <= sealing.height:
+                if header.chain_id == self.chain_id and header.validators_hash != validators.hash:
+                    # of A, B, A, C a client may have been led from A to C at once: B's word is no lie, but unproved
+                    raise RemoteProtocolError(
+                        f"checkpoint {header.height} is of other validators than those that are known to have "
+                        "certified that height",
+                        penalty=0,
+                        code="wrong-set",
+                    )
                 return validators
         if header.chain_id == self.chain_id and (
             header.validators_hash != self.validators.hash or self._lacks_changes_below(header.height)

@@ -1,1 +1,1 @@
-"""Transactions, fees and what executing them does to accounts."""
+"""Transactions, fees and what executing them does to the state."""

@@ -17,9 +17,6 @@ BPS_WHOLE = 10_000
 DEFAULT_SHARES_BPS = (4_000, 3_000, 2_000, 1_000)
 """L1, L2, L3, L4 (economics.md 1)."""
 
-NO_EDGE = 255
-"""A batch's `edge_of` value of a transaction that no edge brought: that share goes to a pool."""
-
 
 def check_shares(shares_bps: Sequence[int]) -> None:
     """Raise `LocalProtocolError` unless there are four shares >= 0 that sum to 10,000 bps."""

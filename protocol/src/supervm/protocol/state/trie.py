@@ -1,11 +1,11 @@
-"""The state as a quad trie: one root for a map from address to value, whatever the order of its history.
+"""The state as a quad trie: one root for a map from leaf id to value, whatever the order of its history.
 
 Theory of operation (consensus.md 4, "Quad trie"; limits.md rule 6). The shape is described in
 `trie_proof`. In CPython the cost of a Merkle trie is its objects, not its hashes, so a node is a plain
 tuple and nothing else:
 
 * branch: ``(hash, child0, child1, child2, child3)``;
-* leaf: ``(hash, address, value)``, whose key is hashed again in the few places that need it;
+* leaf: ``(hash, leaf id, value)``, whose key is hashed again in the few places that need it;
 * nothing: ``(32 zero bytes,)``, one shared object, so that every child has its hash at index 0 without a
   test.
 
@@ -36,8 +36,8 @@ from typing import Any
 from ..base import memory
 from ..base.errors import LocalProtocolError
 from ..base.hashing import HASH_BYTES, ZERO_HASH
+from .leaves import LEAF_ID_BYTES_MAX, LEAF_ID_BYTES_MIN, hash_leaf_id
 from .trie_proof import (
-    KEY_DOMAIN,
     LEAF_DOMAIN,
     NODE_DOMAIN,
     VALUE_BYTES_MAX,
@@ -45,7 +45,6 @@ from .trie_proof import (
     TrieProof,
     common_digits,
     digit_at,
-    hash_account_key,
     hash_value,
 )
 
@@ -64,32 +63,32 @@ class TrieView:
     _count: int
 
     def __repr__(self) -> str:
-        return f"TrieView(root={self.root.hex()}, accounts={self._count})"
+        return f"TrieView(root={self.root.hex()}, leaves={self._count})"
 
     @property
     def root(self) -> bytes:
-        """The 32-byte state root; zeros if there is no account."""
+        """The 32-byte state root; zeros if there is no leaf."""
         root: bytes = self._node[0]
         return root
 
     def __len__(self) -> int:
         return self._count
 
-    def get(self, address: bytes) -> bytes | None:
-        """Return the value of `address`, or None if it has none."""
-        key = hash_account_key(address)
+    def get(self, leaf_id: bytes) -> bytes | None:
+        """Return the value of `leaf_id`, or None if it has none."""
+        key = hash_leaf_id(leaf_id)
         node, depth = self._node, 0
         while len(node) == _BRANCH:
             node = node[digit_at(key, depth) + 1]
             depth += 1
-        if len(node) == _LEAF and node[1] == address:
+        if len(node) == _LEAF and node[1] == leaf_id:
             value: bytes = node[2]
             return value
         return None
 
-    def prove(self, address: bytes) -> TrieProof:
-        """Return the proof of the value of `address`, or of its absence, under this version's root."""
-        key = hash_account_key(address)
+    def prove(self, leaf_id: bytes) -> TrieProof:
+        """Return the proof of the value of `leaf_id`, or of its absence, under this version's root."""
+        key = hash_leaf_id(leaf_id)
         node, depth = self._node, 0
         masks, siblings = bytearray(), bytearray()
         while len(node) == _BRANCH:
@@ -105,14 +104,14 @@ class TrieView:
             depth += 1
         value = other_key = other_value_hash = b""
         if len(node) == _LEAF:
-            if node[1] == address:
+            if node[1] == leaf_id:
                 value = node[2]
             else:
-                other_key, other_value_hash = hash_account_key(node[1]), hash_value(node[2])
+                other_key, other_value_hash = hash_leaf_id(node[1]), hash_value(node[2])
         return TrieProof(1, value, other_key, other_value_hash, bytes(masks), bytes(siblings))
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (address, value) of every account, in the order of the accounts' trie keys."""
+        """Yield (leaf id, value) of every leaf, in the order of their trie keys."""
         stack = [self._node]
         while stack:
             node = stack.pop()
@@ -145,22 +144,22 @@ class QuadTrie:
 
     @property
     def root(self) -> bytes:
-        """The 32-byte state root; zeros if there is no account."""
+        """The 32-byte state root; zeros if there is no leaf."""
         return self._view.root
 
     def __len__(self) -> int:
         return len(self._view)
 
-    def get(self, address: bytes) -> bytes | None:
-        """Return the value of `address`, or None if it has none."""
-        return self._view.get(address)
+    def get(self, leaf_id: bytes) -> bytes | None:
+        """Return the value of `leaf_id`, or None if it has none."""
+        return self._view.get(leaf_id)
 
-    def prove(self, address: bytes) -> TrieProof:
-        """Return the proof of the value of `address`, or of its absence, under the current root."""
-        return self._view.prove(address)
+    def prove(self, leaf_id: bytes) -> TrieProof:
+        """Return the proof of the value of `leaf_id`, or of its absence, under the current root."""
+        return self._view.prove(leaf_id)
 
     def items(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (address, value) of every account of the version that is current now, by trie key."""
+        """Yield (leaf id, value) of every leaf of the version that is current now, by trie key."""
         return self._view.items()
 
     def snapshot(self) -> TrieView:
@@ -178,12 +177,12 @@ class QuadTrie:
         self._view = undo.before
 
     def update(self, changes: Mapping[bytes, bytes]) -> Undo:
-        """Set the value of each address (32 bytes) in `changes`; an empty value removes the address.
+        """Set the value of each leaf id in `changes`; an empty value removes the leaf.
 
         All or nothing: on an error the trie is as before. Setting equal values gives an equal root.
 
         Raises:
-            LocalProtocolError: an address that is not 32 bytes, or a value above `VALUE_BYTES_MAX`.
+            LocalProtocolError: an id that no leaf can have by its length, or a value above `VALUE_BYTES_MAX`.
         """
         before = self._view
         known = memory.active
@@ -202,14 +201,14 @@ class QuadTrie:
 
 
 def _apply(root: _Node, changes: Mapping[bytes, bytes]) -> tuple[_Node, int]:
-    """Return the root after `changes`, and by how many accounts it grew."""
+    """Return the root after `changes`, and by how many leaves it grew."""
     batch, removes = _sorted_batch(changes)
     copy_leaf = blake2b(digest_size=HASH_BYTES, person=LEAF_DOMAIN).copy
     copy_value = blake2b(digest_size=HASH_BYTES, person=VALUE_DOMAIN).copy
     close = _close_and_collapse if removes else _close
     path: list[list[Any]] = [[0, root]]
     growth = previous = 0
-    for key, address, value in batch:
+    for key, leaf_id, value in batch:
         number = int.from_bytes(key, "big")
         # Keep the holder (index 0 of the path) and the nodes at depths 0..shared (index depth + 1).
         keep = (256 - (number ^ previous).bit_length() >> 1) + 2
@@ -232,7 +231,7 @@ def _apply(root: _Node, changes: Mapping[bytes, bytes]) -> tuple[_Node, int]:
             slot = (key[index] >> shift & 3) + 1
             child = node[slot]
             depth += 1
-        present = len(child) == 3 and child[1] == address
+        present = len(child) == 3 and child[1] == leaf_id
         if not value:
             if present:
                 node[slot] = _EMPTY
@@ -243,7 +242,7 @@ def _apply(root: _Node, changes: Mapping[bytes, bytes]) -> tuple[_Node, int]:
         digest = state.digest()
         state = copy_leaf()
         state.update(key + digest)
-        leaf = (state.digest(), address, value)
+        leaf = (state.digest(), leaf_id, value)
         if present:
             node[slot] = leaf
             continue
@@ -251,8 +250,8 @@ def _apply(root: _Node, changes: Mapping[bytes, bytes]) -> tuple[_Node, int]:
         if child is _EMPTY:
             node[slot] = leaf
             continue
-        # Another account's leaf: open nodes down to the first digit in which the two keys differ.
-        other = hash_account_key(child[1])
+        # Another leaf: open nodes down to the first digit in which the two keys differ.
+        other = hash_leaf_id(child[1])
         shared = common_digits(other, key)
         for level in range(depth, shared + 1):
             path.append([slot, _EMPTY, _EMPTY, _EMPTY, _EMPTY])
@@ -264,19 +263,16 @@ def _apply(root: _Node, changes: Mapping[bytes, bytes]) -> tuple[_Node, int]:
 
 
 def _sorted_batch(changes: Mapping[bytes, bytes]) -> tuple[list[tuple[bytes, bytes, bytes]], bool]:
-    """Return (key, address, value) by key, and whether any of them removes its address."""
-    copy = blake2b(digest_size=HASH_BYTES, person=KEY_DOMAIN).copy
+    """Return (key, leaf id, value) by key, and whether any of them removes its leaf."""
     batch: list[tuple[bytes, bytes, bytes]] = []
     removes = False
-    for address, value in changes.items():
-        if len(address) != 32 or len(value) > VALUE_BYTES_MAX:
+    for leaf_id, value in changes.items():
+        if not LEAF_ID_BYTES_MIN <= len(leaf_id) <= LEAF_ID_BYTES_MAX or len(value) > VALUE_BYTES_MAX:
             raise LocalProtocolError(
-                f"address {address.hex()} has {len(address)} bytes and its value {len(value)}; "
-                f"32 and at most {VALUE_BYTES_MAX} are allowed"
+                f"leaf id {leaf_id[:80].hex()} has {len(leaf_id)} bytes and its value {len(value)}; "
+                f"{LEAF_ID_BYTES_MIN} to {LEAF_ID_BYTES_MAX} and at most {VALUE_BYTES_MAX} are allowed"
             )
-        state = copy()
-        state.update(address)
-        batch.append((state.digest(), address, value))
+        batch.append((hash_leaf_id(leaf_id), leaf_id, value))
         if not value:
             removes = True
     batch.sort()
@@ -298,7 +294,7 @@ def _close(path: list[list[Any]], keep: int) -> None:
 
 
 def _close_and_collapse(path: list[list[Any]], keep: int) -> None:
-    """As `_close`, in a batch that removes accounts: a node left with one leaf becomes that leaf."""
+    """As `_close`, in a batch that removes leaves: a node left with one leaf becomes that leaf."""
     while len(path) > keep:
         node = path[-1]
         children = [child for child in node[1:] if child is not _EMPTY]

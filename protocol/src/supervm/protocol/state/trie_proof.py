@@ -1,26 +1,26 @@
-"""Proofs that an account has a value under a state root, or that it has none.
+"""Proofs that a leaf has a value under a state root, or that it has none.
 
-Theory of operation (consensus.md 4, "Quad trie"). The state is a radix-4 Merkle trie. An
-account's key is the hash of its address; reading the key two bits at a time, most significant first, gives
+Theory of operation (consensus.md 4, "Quad trie"). The state is a radix-4 Merkle trie. A
+leaf's key is the hash of its id (`leaves`); reading the key two bits at a time, most significant first, gives
 a path of up to 128 digits 0..3. A node has four children, one per digit; a missing child is 32 zero bytes;
-a subtree that holds one account is that account's leaf, at whatever depth that makes it unique. Hence each
+a subtree that holds one leaf is that leaf, at whatever depth that makes it unique. Hence each
 key's path from the root ends, after `depth` nodes, in exactly one of three things:
 
 * the key's own leaf: an inclusion proof, which carries the value;
 * nothing: an absence proof with no leaf;
-* the leaf of another account whose key starts with the same digits: an absence proof that carries that
-  leaf's key and value hash.
+* another leaf, whose key starts with the same digits: an absence proof that carries its
+  key and value hash.
 
 Above the end, the proof lists per level what stands beside the path. `masks` has one byte per level from
 the root down: bit d (value ``1 << d``) says that child d is there. The path's own bit is always 0 and so
 are bits 4..7. `siblings` is those children's hashes, 32 bytes each, from the root down and by digit within
 a level.
 
-One proof per tree and address. Domains keep leaf, node and nothing apart, so the end and all siblings are
+One proof per tree and leaf id. Domains keep leaf, node and nothing apart, so the end and all siblings are
 fixed by the root. What could still be written in two ways is refused: a zero hash listed as present, an own
 bit or a high bit in a mask, hashes left over or missing, both a value and a leaf, a last node with no other
-child (one account alone is its leaf and nothing alone is not a node), another leaf that is the account's
-own or leaves the path.
+child (one leaf alone is no node, nor is nothing), another leaf that is the very one
+or leaves the path.
 """
 
 from __future__ import annotations
@@ -32,16 +32,14 @@ import msgspec
 from ..base.codec import Agreed, decode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import HASH_BYTES, ZERO_HASH, hasher
+from .leaves import hash_leaf_id
 
-KEY_DOMAIN = b"svm.acctkey"
 VALUE_DOMAIN = b"q4value"
 LEAF_DOMAIN = b"q4leaf"
 NODE_DOMAIN = b"q4node"
 
-hash_account_key = hasher(KEY_DOMAIN)
-"""The trie key of a 32-byte address."""
 hash_value = hasher(VALUE_DOMAIN)
-"""What a leaf commits to: the hash of the account's value bytes."""
+"""What a leaf commits to: the hash of the leaf's value bytes."""
 hash_leaf = hasher(LEAF_DOMAIN)
 """A leaf, over key and value hash (64 bytes)."""
 hash_node = hasher(NODE_DOMAIN)
@@ -50,7 +48,7 @@ hash_node = hasher(NODE_DOMAIN)
 DEPTH_MAX = 128
 """Most levels a path can have: 256 key bits, two per level."""
 VALUE_BYTES_MAX = 2_048
-"""Longest value an account may have, so that every account can be proved within `PROOF_BYTES_MAX`."""
+"""Longest value of a leaf, so that every leaf can be proved within `PROOF_BYTES_MAX`."""
 PROOF_BYTES_MAX = 16_384
 """Longest encoded proof: 128 levels with three siblings each, the masks, the longest value and CBOR heads."""
 
@@ -58,12 +56,12 @@ _OWN_SHIFTS = (6, 4, 2, 0)
 
 
 class TrieProof(Agreed, tag="proof", frozen=True):
-    """Where the path of one address ends under one root, and everything beside that path.
+    """Where the path of one leaf id ends under one root, and everything beside that path.
 
     Attributes:
         version: layout of this proof, 1.
-        value: the account's value bytes for inclusion; empty for absence.
-        other_key: trie key of the other account's leaf that the path ends in; empty unless it ends in one.
+        value: the leaf's value bytes for inclusion; empty for absence.
+        other_key: trie key of the other leaf that the path ends in; empty unless it ends in one.
         other_value_hash: value hash of that leaf; empty unless there is one.
         masks: one byte per level from the root down; bit d: child d beside the path is listed.
         siblings: the listed children's hashes, 32 bytes each, from the root down and by digit.
@@ -99,43 +97,43 @@ def decode_trie_proof(data: bytes) -> TrieProof:
         raise _bad(error.reason) from error
 
 
-def verify(root: bytes, address: bytes, proof: TrieProof) -> bytes | None:
-    """Return the value of `address` under `root`, or None where the proof shows that it has none.
+def verify(root: bytes, leaf_id: bytes, proof: TrieProof) -> bytes | None:
+    """Return the value of `leaf_id` under `root`, or None where the proof shows that it has none.
 
     Args:
         root: the state root of a checkpoint that the caller already trusts.
-        address: the 32-byte address that was asked for; never one that came with the answer.
+        leaf_id: the id that was asked for; never one that came with the answer.
         proof: the proof, decoded.
 
     Raises:
         RemoteProtocolError: code ``bad-proof``: it does not lead to `root`, or is not the canonical one.
     """
-    key = hash_account_key(address)
+    key = hash_leaf_id(leaf_id)
     if _root_of(key, proof) != root:
         raise _bad("the proof does not lead to the state root")
     return proof.value or None
 
 
-def verify_inclusion(root: bytes, address: bytes, proof: TrieProof) -> bytes:
-    """Return the value that `address` has under `root`.
+def verify_inclusion(root: bytes, leaf_id: bytes, proof: TrieProof) -> bytes:
+    """Return the value that `leaf_id` has under `root`.
 
     Raises:
         RemoteProtocolError: code ``bad-proof``: as for `verify`, or it is a proof of absence.
     """
-    value = verify(root, address, proof)
+    value = verify(root, leaf_id, proof)
     if value is None:
-        raise _bad("the proof shows that the account is absent where one of inclusion was asked for")
+        raise _bad("the proof shows that the leaf is absent where one of inclusion was asked for")
     return value
 
 
-def verify_absence(root: bytes, address: bytes, proof: TrieProof) -> None:
-    """Return if `address` has no value under `root`.
+def verify_absence(root: bytes, leaf_id: bytes, proof: TrieProof) -> None:
+    """Return if `leaf_id` has no value under `root`.
 
     Raises:
         RemoteProtocolError: code ``bad-proof``: as for `verify`, or it is a proof of inclusion.
     """
-    if verify(root, address, proof) is not None:
-        raise _bad("the proof shows that the account is present where one of absence was asked for")
+    if verify(root, leaf_id, proof) is not None:
+        raise _bad("the proof shows that the leaf is present where one of absence was asked for")
 
 
 def _bad(reason: str) -> RemoteProtocolError:
@@ -147,18 +145,18 @@ def _end_of_path(key: bytes, proof: TrieProof) -> bytes:
     value, other_key, other_value_hash = proof.value, proof.other_key, proof.other_value_hash
     if value:
         if other_key or other_value_hash:
-            raise _bad("the proof has both a value and another account's leaf; exactly one end is allowed")
+            raise _bad("the proof has both a value and another leaf; exactly one end is allowed")
         if len(value) > VALUE_BYTES_MAX:
             raise _bad(f"the value has {len(value)} bytes; at most {VALUE_BYTES_MAX} are allowed")
         return hash_leaf(key + hash_value(value))
     if not other_key and not other_value_hash:
         return ZERO_HASH
     if len(other_key) != HASH_BYTES or len(other_value_hash) != HASH_BYTES:
-        raise _bad("another account's leaf has a key and a value hash of 32 bytes each, or neither")
+        raise _bad("another leaf has a key and a value hash of 32 bytes each, or neither")
     if other_key == key:
-        raise _bad("the other account's leaf has the very key whose absence it should show")
+        raise _bad("the other leaf has the very key whose absence it should show")
     if common_digits(other_key, key) < len(proof.masks):
-        raise _bad("the other account's leaf is not on the path of the address")
+        raise _bad("the other leaf is not on the path of the leaf id")
     return hash_leaf(other_key + other_value_hash)
 
 

@@ -1,11 +1,11 @@
 """Proofs that a list of leaves is a whole run of the state: nothing left out, nothing added (consensus.md 2.8).
 
 Theory of operation. Leaves have an order, that of their trie keys. A run begins at a key `first_key`, which need not be
-an account's, and holds the next leaves from there on, without a gap. What the run does not hold lies left of
+a leaf's, and holds the next leaves from there on, without a gap. What the run does not hold lies left of
 `first_key` or right of the last leaf, and hangs off two paths from the root:
 
-* the left path, that of `first_key`, down to where it ends: in nothing, in a leaf of the run, or in the leaf of an
-  account whose key is below `first_key` but starts with the same digits (``before_*``). Beside it, on the side of the
+* the left path, that of `first_key`, down to where it ends: in nothing, in a leaf of the run, or in a leaf
+  whose key is below `first_key` but starts with the same digits (``before_*``). Beside it, on the side of the
   smaller digits, hang the subtrees before the run.
 * the right path, that of the last leaf's key, down to that leaf. Beside it, on the side of the greater digits, hang
   the subtrees after the run. A run without leaves has no right path: then nothing at all comes after `first_key`.
@@ -29,12 +29,13 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from ..base.codec import Agreed, Key, decode
+from ..base.codec import Agreed, decode
 from ..base.errors import LocalProtocolError, RemoteProtocolError
 from ..base.hashing import HASH_BYTES, ZERO_HASH
-from .account import ACCOUNT_BYTES_MIN
+from ..base.reading import bytes_bounds
+from .leaves import HoldingLeaf, LeafId, hash_leaf_id
 from .trie import TrieView
-from .trie_proof import DEPTH_MAX, VALUE_BYTES_MAX, digit_at, hash_account_key, hash_leaf, hash_node, hash_value
+from .trie_proof import DEPTH_MAX, VALUE_BYTES_MAX, digit_at, hash_leaf, hash_node, hash_value
 
 RANGE_BYTES_MAX = 1 << 20
 """Longest encoded run with its proof."""
@@ -44,14 +45,16 @@ PROOF_ROOM_BYTES = 32 << 10
 """More than the two paths of any run take: 128 levels with three hashes each, twice, masks and CBOR heads."""
 RANGE_BYTES_MIN = PROOF_ROOM_BYTES + 4_096
 """Smallest bound for `prove_range`: at least one leaf of any size fits."""
-_LEAF_OVERHEAD_BYTES = 32 + 1 + 2 + 3
-"""An address, and the CBOR heads of a leaf, its address and its value."""
+_LEAF_OVERHEAD_BYTES = 1 + 2 + 3
+"""The CBOR heads of a leaf, its id and its value."""
 
 FIRST_KEY = bytes(HASH_BYTES)
 """The position before all leaves."""
 
-Leaf = tuple[Key, Annotated[bytes, msgspec.Meta(min_length=ACCOUNT_BYTES_MIN, max_length=VALUE_BYTES_MAX)]]
-"""Address and value of one account."""
+Leaf = tuple[
+    LeafId, Annotated[bytes, msgspec.Meta(min_length=bytes_bounds(HoldingLeaf)[0], max_length=VALUE_BYTES_MAX)]
+]
+"""Id and value of one leaf; a holding has the shortest."""
 _Masks = Annotated[bytes, msgspec.Meta(max_length=DEPTH_MAX)]
 _Siblings = Annotated[bytes, msgspec.Meta(max_length=3 * DEPTH_MAX * HASH_BYTES)]
 _HashOrNothing = Annotated[bytes, msgspec.Meta(max_length=HASH_BYTES)]
@@ -62,7 +65,7 @@ class TrieRange(Agreed, tag="range", frozen=True):
 
     Attributes:
         version: layout, 1.
-        leaves: address and value of each account.
+        leaves: id and value of each.
         before_key: trie key of the leaf below `first_key` in which the left path ends; empty unless it does.
         before_value_hash: value hash of that leaf; empty unless there is one.
         left_masks: per level of the left path, the children with smaller digits.
@@ -127,7 +130,7 @@ def prove_range(
         node = node[own + 1]
     before_key = before_value_hash = b""
     if len(node) == 3:
-        key = hash_account_key(node[1])
+        key = hash_leaf_id(node[1])
         if key < first_key:
             before_key, before_value_hash = key, hash_value(node[2])
         else:
@@ -135,13 +138,13 @@ def prove_range(
     leaves: list[tuple[bytes, bytes]] = []
     left_bytes = bytes_max - PROOF_ROOM_BYTES
     for leaf in _leaves(after):
-        left_bytes -= len(leaf[1]) + _LEAF_OVERHEAD_BYTES
+        left_bytes -= len(leaf[0]) + len(leaf[1]) + _LEAF_OVERHEAD_BYTES
         if len(leaves) == leaves_max or left_bytes < 0:
             break
         leaves.append(leaf)
     right_masks, right_siblings = bytearray(), bytearray()
     if leaves:
-        last_key = hash_account_key(leaves[-1][0])
+        last_key = hash_leaf_id(leaves[-1][0])
         node = view._node
         while len(node) == 5:
             own = digit_at(last_key, len(right_masks))
@@ -198,7 +201,7 @@ def verify_range(root: bytes, first_key: bytes, proof: TrieRange) -> bytes | Non
     """
     if len(first_key) != HASH_BYTES:
         raise LocalProtocolError(f"a position among the leaves is 32 bytes; got {len(first_key)}")
-    keys = [hash_account_key(address) for address, _ in proof.leaves]
+    keys = [hash_leaf_id(leaf_id) for leaf_id, _ in proof.leaves]
     if keys and keys[0] < first_key:
         raise _bad("the first leaf comes before the position that was asked for")
     if any(key >= following for key, following in pairwise(keys)):
@@ -236,7 +239,7 @@ class _Rebuilt:
         self.root, _ = self._build(0, 0, len(keys), self._left, self._right)
 
     def _build(self, depth: int, start: int, end: int, left: _Edge | None, right: _Edge | None) -> tuple[bytes, int]:
-        """Return the hash of a subtree, and how many accounts it shows: 2 stands for two or more.
+        """Return the hash of a subtree, and how many leaves it shows: 2 stands for two or more.
 
         Args:
             depth: levels above it.
@@ -263,7 +266,7 @@ class _Rebuilt:
             if edge is not None:
                 for digit, child in edge.hashes[depth].items():
                     children[digit] = child
-                    shows = 2  # a hash may stand for any number of accounts: only the root can tell
+                    shows = 2  # a hash may stand for any number of leaves: only the root can tell
         for digit in range(low, high + 1):
             stop = end if digit == 3 else self._split(depth, digit, start, end)
             children[digit], more = self._build(
@@ -272,7 +275,7 @@ class _Rebuilt:
             shows += more
             start = stop
         if shows < 2:
-            raise _bad(f"a node at level {depth} has a single account; such a node does not exist")
+            raise _bad(f"a node at level {depth} has a single leaf; such a node does not exist")
         return hash_node(b"".join(children)), 2
 
     def _split(self, depth: int, digit: int, start: int, end: int) -> int:

@@ -34,12 +34,12 @@ from .link import (
     Heartbeat,
 )
 from .payments import (
-    AccountProofs,
-    EdgeRegistration,
+    FeeTerms,
     ForkMessage,
-    GetAccounts,
+    GetLeaves,
     GetReceipt,
     GetValidatorChanges,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     Submit,
@@ -54,10 +54,10 @@ ANY_LINK: Final[Kinds] = frozenset({Heartbeat, Goodbye})
 """Kinds that travel on every link, both ways; `Hello` is the connection's own and never comes again."""
 
 REQUESTS: Final[Kinds] = frozenset(
-    {Submit, Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges, ForkMessage}
+    {Submit, Subscribe, Unsubscribe, GetLeaves, GetReceipt, GetValidatorChanges, ForkMessage}
 )
 ANSWERS: Final[Kinds] = frozenset(
-    {Status, AccountProofs, ReceiptAnswer, CheckpointMessage, ValidatorChanges, ForkMessage}
+    {Status, LeafProofs, ReceiptAnswer, CheckpointMessage, ValidatorChanges, ForkMessage, FeeTerms}
 )
 _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
     {
@@ -67,7 +67,7 @@ _MINER_TO_VALIDATOR: Final[Kinds] = frozenset(
         GetBlocks,
         Follow,
         GetSnapshot,
-        GetAccounts,
+        GetLeaves,
         GetReceipt,
         GetValidatorChanges,
     }
@@ -80,7 +80,7 @@ _VALIDATOR_TO_MINER: Final[Kinds] = frozenset(
         GetBatches,
         BlocksMessage,
         CheckpointMessage,
-        AccountProofs,
+        LeafProofs,
         ReceiptAnswer,
         SnapshotChunk,
         ValidatorChanges,
@@ -112,7 +112,7 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
     (4, 3): REQUESTS | ANY_LINK,
     (3, 0): ANSWERS | ANY_LINK,
     (3, 4): ANSWERS | ANY_LINK,
-    (3, 2): REQUESTS | ANY_LINK | {EdgeRegistration},
+    (3, 2): REQUESTS | ANY_LINK,
     (2, 3): ANSWERS | ANY_LINK,
     (2, 1): _MINER_TO_VALIDATOR | ANY_LINK,
     (1, 2): _VALIDATOR_TO_MINER | ANY_LINK,
@@ -120,9 +120,7 @@ ACCEPTS: Final[Mapping[tuple[int, int], Kinds]] = {
 }
 """(sender's tier, receiver's tier) -> kinds; a pair that is missing may only say `ANY_LINK`."""
 
-DESPITE_CLOCK: Final[Kinds] = (
-    ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetAccounts, GetReceipt, GetValidatorChanges}
-)
+DESPITE_CLOCK: Final[Kinds] = ANSWERS | ANY_LINK | {Subscribe, Unsubscribe, GetLeaves, GetReceipt, GetValidatorChanges}
 """Kinds that still travel between an L4 and its edge when their clocks are too far apart (network.md 3): news and
 proofs, never a transaction, whose validity the sender would get wrong."""
 

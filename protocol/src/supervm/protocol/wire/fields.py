@@ -6,7 +6,7 @@ from typing import Annotated
 
 import msgspec
 
-from ..money.transfer import TRANSACTION_BYTES_MAX
+from ..money.transaction import TRANSACTION_BYTES_MAX
 
 RawTransaction = Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
@@ -16,7 +16,7 @@ Blob = Annotated[bytes, msgspec.Meta(max_length=1 << 20)]
 BigBlob = Annotated[bytes, msgspec.Meta(max_length=4 << 20)]
 
 FORWARD_MAX = 512
-"""Most transactions, statuses or accounts in one message."""
+"""Most transactions, statuses, accounts or leaves in one message."""
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

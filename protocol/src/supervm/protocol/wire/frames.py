@@ -18,7 +18,7 @@ FRAME_BYTES_MAX_CORE = (4 << 20) + (1 << 16)
 """Longest frame on links between L1 and L2: a batch of 4 MiB in its envelope."""
 FRAME_BYTES_MAX_HELLO = 4096
 """Longest frame before the peer has said Hello."""
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 """Highest and only version of this release."""
 
 _encoder = msgspec.msgpack.Encoder()

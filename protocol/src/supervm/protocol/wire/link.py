@@ -13,7 +13,10 @@ TAGS = range(1, 10)
 
 
 class Hello(Message, tag=1, frozen=True):
-    """First message in both directions.
+    """First message in both directions, frozen for all versions at these six fields.
+
+    Two versions must read each other's Hello to refuse each other by name. What comes later is a word in `features`;
+    each side says its own, and neither sends what the other does not name.
 
     Attributes:
         version_min: lowest version of this protocol that the sender speaks.

@@ -35,12 +35,12 @@ from .link import (
     Hello,
 )
 from .payments import (
-    AccountProofs,
-    EdgeRegistration,
+    FeeTerms,
     ForkMessage,
-    GetAccounts,
+    GetLeaves,
     GetReceipt,
     GetValidatorChanges,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     Submit,
@@ -57,14 +57,14 @@ AnyMessage = (
     | Status
     | Subscribe
     | Unsubscribe
-    | GetAccounts
-    | AccountProofs
+    | GetLeaves
+    | LeafProofs
     | GetReceipt
     | ReceiptAnswer
-    | EdgeRegistration
     | GetValidatorChanges
     | ValidatorChanges
     | ForkMessage
+    | FeeTerms
     | BatchMessage
     | BatchVoteMessage
     | BatchCertificateMessage

@@ -6,14 +6,19 @@ from typing import Annotated
 
 import msgspec
 
-from ..base.codec import Hash, Key, Uint
+from ..base.codec import Hash, Key, Positive, Uint
 from ..light.forks import FORK_BYTES_MAX
+from ..state.leaves import AssetId, LeafId
 from .fields import FORWARD_MAX, Blob, Message, RawTransaction, Text
 
 TAGS = range(10, 30)
+"""18 is not in use; in version 1 it was an edge's registration."""
 
 CHANGES_MAX = 16
 """Most changes of validators in one answer; the asker goes on from the last."""
+
+FEE_ASSETS_MAX = 64
+"""Most assets that one node takes fees in."""
 
 LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED, LEVEL_EXPIRED = 0, 1, 3, 10, 11
 """Levels of `StatusItem`; R4 is never told, it is proved."""
@@ -30,7 +35,7 @@ class StatusItem(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fi
 
     Attributes:
         transaction_id: the transaction's.
-        level: one of the `LEVEL_...` below.
+        level: one of the `LEVEL_...` above.
         reason: why it is refused or has expired, or empty; ``busy`` at the front means that a later try may do better.
     """
 
@@ -48,6 +53,7 @@ class Status(Message, tag=11, frozen=True):
 class Subscribe(Message, tag=12, frozen=True):
     """Ask to be sent checkpoints with proofs of these `accounts`, now and whenever a block touches them.
 
+    What an account holds of other assets comes with it: at first what the sender knows of, then what a block changes.
     A subscription adds to those of the connection and ends with it.
     """
 
@@ -60,25 +66,25 @@ class Unsubscribe(Message, tag=13, frozen=True):
     accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
-class GetAccounts(Message, tag=14, frozen=True):
-    """Ask once for proofs of `accounts`; a request never names a height (decisions.md).
+class GetLeaves(Message, tag=14, frozen=True):
+    """Ask once for proofs of these `leaves` of the state, by id; a request never names a height (decisions.md).
 
     Without any, an L3 answers with its newest checkpoint alone.
     """
 
-    accounts: Annotated[tuple[Key, ...], msgspec.Meta(max_length=FORWARD_MAX)]
+    leaves: Annotated[tuple[LeafId, ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
-class AccountProofs(Message, tag=15, frozen=True):
-    """What accounts are proved to be.
+class LeafProofs(Message, tag=15, frozen=True):
+    """What leaves of the state are proved to be.
 
     Attributes:
         checkpoint: a `CertifiedCheckpoint`.
-        proofs: (account, `TrieProof` under its state root) of each; with none the checkpoint is the news.
+        proofs: (leaf id, `TrieProof` under its state root) of each; with none the checkpoint is the news.
     """
 
     checkpoint: Blob
-    proofs: Annotated[tuple[tuple[Key, Blob], ...], msgspec.Meta(max_length=FORWARD_MAX)]
+    proofs: Annotated[tuple[tuple[LeafId, Blob], ...], msgspec.Meta(max_length=FORWARD_MAX)]
 
 
 class GetReceipt(Message, tag=16, frozen=True):
@@ -92,12 +98,6 @@ class ReceiptAnswer(Message, tag=17, frozen=True):
 
     transaction_id: Hash
     proof: Blob
-
-
-class EdgeRegistration(Message, tag=18, frozen=True):
-    """An edge tells its miner where its share is paid: `record` is a signed `edge.EdgeRecord`."""
-
-    record: Blob
 
 
 class GetValidatorChanges(Message, tag=19, frozen=True):
@@ -116,3 +116,15 @@ class ForkMessage(Message, tag=21, frozen=True):
     """Two certified checkpoints that no one chain contains (`fork`: a `forks.CheckpointFork`), so that others stop."""
 
     fork: Annotated[bytes, msgspec.Meta(max_length=FORK_BYTES_MAX)]
+
+
+class FeeTerms(Message, tag=22, frozen=True):
+    """What the sender takes for its work, said after Hello and whenever it changes; the last one holds.
+
+    Attributes:
+        payout: account that an edge's share is paid to, for `via` of transactions; empty of a miner.
+        fees: (asset, least fee in it) of every asset that fees are taken in, ascending by asset.
+    """
+
+    payout: Annotated[bytes, msgspec.Meta(max_length=32)]
+    fees: Annotated[tuple[tuple[AssetId, Positive], ...], msgspec.Meta(max_length=FEE_ASSETS_MAX)]

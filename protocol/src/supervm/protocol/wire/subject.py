@@ -17,6 +17,7 @@ from typing import Any, get_args
 import msgspec
 
 from ..base.errors import LocalProtocolError
+from . import chain, consensus, link, payments
 from .directions import ACCEPTS, ANY_LINK, Kinds
 from .fields import Message
 from .frames import UNREADABLE, unreadable
@@ -54,7 +55,8 @@ class Wire:
         droppable: kinds that a full queue may drop.
 
     Raises:
-        LocalProtocolError: a number stands for two kinds, or is outside its subject's range.
+        LocalProtocolError: a number stands for two kinds, or is outside its subject's range; or the ranges of two
+            subjects meet, those of this release included.
     """
 
     def __init__(self, *subjects: Subject) -> None:
@@ -75,6 +77,7 @@ class Wire:
                 for direction in sorted(directions):
                     accepts[direction] = accepts.get(direction, ANY_LINK) | {kind}
             union = reduce(or_, subject.directions, union)
+        _check_ranges(subjects)
         self._accepts = accepts
         self._decoder: msgspec.msgpack.Decoder[Any] = msgspec.msgpack.Decoder(union)
         self._subjects = subjects
@@ -101,6 +104,19 @@ class Wire:
             return self._decoder.decode(frame)
         except UNREADABLE as error:  # no call in between: this is on the path of every frame
             raise unreadable(frame, error) from error
+
+
+def _check_ranges(subjects: Collection[Subject]) -> None:
+    """Check that no number belongs to two subjects, whether it is in use or kept for a kind to come."""
+    ranges = [(module.__name__.rpartition(".")[2], module.TAGS) for module in (link, payments, chain, consensus)]
+    for subject in subjects:
+        for name, numbers in ranges:
+            if subject.numbers.start < numbers.stop and numbers.start < subject.numbers.stop:
+                raise LocalProtocolError(
+                    f"{subject.name}: its numbers, {subject.numbers}, meet those of {name}, {numbers}; each subject "
+                    "has a range of its own"
+                )
+        ranges.append((subject.name, subject.numbers))
 
 
 STANDARD = Wire()

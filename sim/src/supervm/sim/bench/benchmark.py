@@ -96,7 +96,7 @@ def _bare(pending: int, events: int, other: Rate | None, rounds: int) -> Row:
 
 def _network(name: str, measured: Measured, bare: float) -> list[Row]:
     """Return the rate, the time before it, and for each purpose the us of a message's time and its samples."""
-    parts = measured.spent.per_message_us(measured.wall_s, measured.messages)
+    parts = measured.spent.per_message_us(measured.cpu_s, measured.messages)
     return [
         Row(name, short(measured.rate), "messages/s", bare, short(measured.rate / bare), 1),
         Row(f"{name}.start", short(measured.start_s), "s", None, None, 1),

@@ -87,10 +87,10 @@ class Spent:
             signal.setitimer(signal.ITIMER_PROF, 0)
             signal.signal(signal.SIGPROF, before)
 
-    def per_message_us(self, wall_s: float, messages: int) -> dict[str, float]:
+    def per_message_us(self, cpu_s: float, messages: int) -> dict[str, float]:
         """Return what of a message's time each purpose takes, in us; zeros if there are no samples."""
         total = self.samples.total()
-        each_us = wall_s * 1e6 / messages / total if total else 0.0
+        each_us = cpu_s * 1e6 / messages / total if total else 0.0
         return {purpose: self.samples[purpose] * each_us for purpose in PURPOSES}
 
     def _sample(self, _: int, frame: FrameType | None) -> None:

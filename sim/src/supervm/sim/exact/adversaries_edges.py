@@ -15,15 +15,15 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.validators import Validator, ValidatorList, ValidatorSet
 from supervm.protocol.light.client import ReceiptProof, ValidatorChange
 from supervm.protocol.money.execution import STATUS_EXECUTED, Receipt
-from supervm.protocol.money.transfer import transaction_id
+from supervm.protocol.money.transaction import transaction_id
 from supervm.protocol.state.mmr import MMRProof
 from supervm.protocol.state.receipts import RECEIPTS, merkle_root, path_sides
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_REFUSED,
-    AccountProofs,
     GetReceipt,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     StatusItem,
@@ -47,7 +47,7 @@ class ReceiptForger(Actor):
     def hear(self, event: Input) -> Input | None:
         """Note the newest checkpoint and a genuine receipt."""
         if isinstance(event, Received):
-            if isinstance(event.message, AccountProofs):
+            if isinstance(event.message, LeafProofs):
                 self._checkpoint = _checkpoint_of(event.message) or self._checkpoint
             elif isinstance(event.message, ReceiptAnswer) and event.message.proof:
                 self._genuine = event.message.proof
@@ -129,7 +129,7 @@ class ReceiptSwapper(ReceiptForger):
         return [Send(peer, GetReceipt(self._name)) for peer, tier in self.up.items() if tier == 2]
 
 
-def _checkpoint_of(message: AccountProofs) -> CertifiedCheckpoint | None:
+def _checkpoint_of(message: LeafProofs) -> CertifiedCheckpoint | None:
     """Return the checkpoint of a message; None if it holds none, as others lie, too."""
     try:
         return decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20)
@@ -178,7 +178,7 @@ class SwappingEdge(Actor):
     def say(self, send: Send) -> Iterable[Effect]:
         """Swap proofs of one message; one that stands alone gets that of an earlier message under its checkpoint."""
         message = send.message
-        if not isinstance(message, AccountProofs) or not message.proofs:
+        if not isinstance(message, LeafProofs) or not message.proofs:
             return (send,)
         if len(message.proofs) == 1:
             ((account, proof),) = message.proofs
@@ -186,13 +186,13 @@ class SwappingEdge(Actor):
             if last is None or last[1] == account:
                 return (send,)
             self.acted += 1
-            return (Send(send.peer, AccountProofs(last[0], ((account, last[2]),)), send.after),)
+            return (Send(send.peer, LeafProofs(last[0], ((account, last[2]),)), send.after),)
         self.acted += 1
         proofs = [proof for _, proof in message.proofs]
         swapped = tuple(
             (account, proof) for (account, _), proof in zip(message.proofs, proofs[1:] + proofs[:1], strict=True)
         )
-        return (Send(send.peer, AccountProofs(message.checkpoint, swapped), send.after),)
+        return (Send(send.peer, LeafProofs(message.checkpoint, swapped), send.after),)
 
 
 class ChangeForger(Actor):
@@ -203,7 +203,7 @@ class ChangeForger(Actor):
 
     def hear(self, event: Input) -> Input | None:
         """Note the newest checkpoint."""
-        if isinstance(event, Received) and isinstance(event.message, AccountProofs):
+        if isinstance(event, Received) and isinstance(event.message, LeafProofs):
             self._checkpoint = _checkpoint_of(event.message) or self._checkpoint
         return event
 
@@ -228,7 +228,7 @@ class ChangeForger(Actor):
 
 
 class TwoFacedMiner(Actor):
-    """Gives each batch to half of the validators with transactions or edges that are not those its header names."""
+    """Gives each batch to half of the validators with transactions that are not those its header names."""
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Change what odd validators get."""
@@ -237,9 +237,6 @@ class TwoFacedMiner(Actor):
             return (send,)
         batch = decode(Batch, send.message.batch, bytes_max=8 << 20)
         self.acted += 1
-        if batch.header.digest[0] % 2 and len(batch.header.edges):
-            edge_of = bytes(255 if edge != 255 else 0 for edge in batch.edge_of)
-            return (Send(send.peer, BatchMessage(encode(replace(batch, edge_of=edge_of))), send.after),)
         transactions = (
             (*batch.transactions[1:], batch.transactions[0]) if len(batch.transactions) > 1 else self._other(batch)
         )
@@ -265,11 +262,11 @@ class BackwardEdge(Actor):
     def say(self, send: Send) -> Iterable[Effect]:
         """Go back, account by account."""
         message = send.message
-        if not isinstance(message, AccountProofs):
+        if not isinstance(message, LeafProofs):
             return (send,)
         sends = []
         for account, proof in message.proofs:
             checkpoint, first = self._first.setdefault(account, (message.checkpoint, proof))
             self.acted += checkpoint != message.checkpoint
-            sends.append(Send(send.peer, AccountProofs(checkpoint, ((account, first),)), send.after))
+            sends.append(Send(send.peer, LeafProofs(checkpoint, ((account, first),)), send.after))
         return sends

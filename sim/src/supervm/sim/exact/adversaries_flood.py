@@ -19,7 +19,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.header import Justification
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.wire.chain import (
     BatchCertificateMessage,
     BatchMessage,
@@ -164,13 +164,9 @@ class DiskFillingMiner(Flooder):
                     payload=bytes(200),
                 ).raw
             )
-        edges = (self._seq.to_bytes(32, "big"),)
-        edge_of = bytes(len(transactions))
-        header = batch_header(
-            self.chain.chain_id, self.rules.epoch, self.context.key.public, edges, tuple(transactions), edge_of
-        )
+        header = batch_header(self.chain.chain_id, self.rules.epoch, self.context.key.public, tuple(transactions))
         signature = self.context.key.sign(miner_statement(header.digest))
-        return BatchMessage(encode(Batch(1, header, signature, tuple(transactions), edge_of)))
+        return BatchMessage(encode(Batch(2, header, signature, tuple(transactions))))
 
 
 @named("early-filler", 1)

@@ -15,10 +15,10 @@ from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import decode_finalized
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.wire.chain import BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.consensus import ProposalMessage
-from supervm.protocol.wire.payments import AccountProofs, Submit
+from supervm.protocol.wire.payments import LeafProofs, Submit
 
 from .actor import Actor
 from .adversaries_l1 import Voter
@@ -72,9 +72,9 @@ class HeaderForger(Actor):
         message = send.message
         if self.number_of(send.peer) is not None or send.peer in self.chain.payout_of_miner:
             return (send,)
-        if isinstance(message, AccountProofs):
+        if isinstance(message, LeafProofs):
             forged = self._forged(message.checkpoint)
-            return (Send(send.peer, AccountProofs(forged, ()), send.after),)
+            return (Send(send.peer, LeafProofs(forged, ()), send.after),)
         if isinstance(message, CheckpointMessage):
             return (Send(send.peer, CheckpointMessage(self._forged(message.checkpoint)), send.after),)
         return (send,)

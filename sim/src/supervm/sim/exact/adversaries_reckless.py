@@ -13,13 +13,12 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch import Batch, BatchHeader, batch_header, miner_statement
 from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bytes, make_batch_certificate
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.state.account import decode_account, encode_account
 from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
 from supervm.protocol.wire.consensus import CertificateMessage, VoteMessage
-from supervm.protocol.wire.payments import AccountProofs, Submit
+from supervm.protocol.wire.payments import LeafProofs, Submit
 
 from .actor import Actor, ActorContext
 from .twins import VIEW_KINDS
@@ -148,11 +147,10 @@ class RecklessMiner(Actor):
 
     def _batch(self, raws: tuple[bytes, ...]) -> Iterable[Effect]:
         chain, key = self.chain, self.context.key
-        edge_of = bytes([NO_EDGE]) * len(raws)
-        header = batch_header(chain.chain_id, self.rules.epoch, key.public, (), raws, edge_of)
+        header = batch_header(chain.chain_id, self.rules.epoch, key.public, raws)
         self._batches[header.digest] = header
         self.acted += 1
-        batch = Batch(1, header, key.sign(miner_statement(header.digest)), raws, edge_of)
+        batch = Batch(2, header, key.sign(miner_statement(header.digest)), raws)
         return self.to_all(BatchMessage(encode(batch)))
 
     def _vote(self, vote: BatchVote) -> Iterable[Effect]:
@@ -206,11 +204,11 @@ class FalseBalanceEdge(Actor):
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Replace the value of every proof."""
-        if not isinstance(send.message, AccountProofs):
+        if not isinstance(send.message, LeafProofs):
             return (send,)
         self.acted += 1
         proofs = tuple((account, self._false(proof)) for account, proof in send.message.proofs)
-        return (Send(send.peer, AccountProofs(send.message.checkpoint, proofs), send.after),)
+        return (Send(send.peer, LeafProofs(send.message.checkpoint, proofs), send.after),)
 
     def _false(self, raw: bytes) -> bytes:
         proof = decode(TrieProof, raw)

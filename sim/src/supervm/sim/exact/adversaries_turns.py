@@ -15,7 +15,7 @@ from supervm.protocol.chain.body import EMPTY_BODY
 from supervm.protocol.chain.evidence import DoubleVote
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.money.transfer import sign_transfer
+from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
 from supervm.protocol.wire.payments import Submit
 from supervm.tier_l1_super.node import ValidatorNode

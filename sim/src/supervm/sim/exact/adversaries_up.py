@@ -10,14 +10,14 @@ from supervm.common.contract.core import Effect, Input, PeerUp, Received, Send
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import ZERO_HASH, hash_transaction
 from supervm.protocol.chain.batch import Batch, batch_header, miner_statement
-from supervm.protocol.money.transfer import sign_transfer, transaction_id
+from supervm.protocol.money.transaction import sign_transfer, transaction_id
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, CheckpointMessage
 from supervm.protocol.wire.payments import (
     LEVEL_R0,
     LEVEL_R3,
-    AccountProofs,
-    GetAccounts,
+    GetLeaves,
     GetReceipt,
+    LeafProofs,
     ReceiptAnswer,
     Status,
     StatusItem,
@@ -47,13 +47,10 @@ class BatchForger(Actor):
         return (send,)
 
     def signed(self, batch: Batch, transactions: tuple[bytes, ...]) -> BatchMessage:
-        """Return a batch like `batch` with other transactions, brought by the same edges as far as they go."""
-        edge_of = (batch.edge_of * len(transactions))[: len(transactions)]
-        header = batch_header(
-            self.chain.chain_id, batch.header.epoch, self.context.key.public, batch.header.edges, transactions, edge_of
-        )
+        """Return a batch like `batch` with other transactions."""
+        header = batch_header(self.chain.chain_id, batch.header.epoch, self.context.key.public, transactions)
         signature = self.context.key.sign(miner_statement(header.digest))
-        return BatchMessage(encode(Batch(1, header, signature, transactions, edge_of)))
+        return BatchMessage(encode(Batch(2, header, signature, transactions)))
 
 
 @named("batch-withholder", 2)
@@ -136,7 +133,7 @@ class LyingMiner(Claimer):
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Damage proofs for edges."""
-        if isinstance(send.message, AccountProofs) and self.number_of(send.peer) is None:
+        if isinstance(send.message, LeafProofs) and self.number_of(send.peer) is None:
             self.acted += 1
             return (Send(send.peer, forged(send.message), send.after),)
         return (send,)
@@ -146,16 +143,16 @@ class LyingMiner(Claimer):
 class StaleMiner(Actor):
     """Serves edges the first checkpoint and proofs that it ever gave them."""
 
-    _first: dict[bytes, AccountProofs] | None = None
+    _first: dict[bytes, LeafProofs] | None = None
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Replay."""
         message = send.message
-        if self.number_of(send.peer) is not None or not isinstance(message, AccountProofs | CheckpointMessage):
+        if self.number_of(send.peer) is not None or not isinstance(message, LeafProofs | CheckpointMessage):
             return (send,)
         if self._first is None:
             self._first = {}
-        if isinstance(message, AccountProofs):
+        if isinstance(message, LeafProofs):
             first = self._first.setdefault(send.peer, message)
             if first is not message:
                 self.acted += 1
@@ -180,7 +177,7 @@ class ForgingEdge(Actor):
     def say(self, send: Send) -> Iterable[Effect]:
         """Damage what cannot be checked by trust alone."""
         message = send.message
-        if isinstance(message, AccountProofs):
+        if isinstance(message, LeafProofs):
             self.acted += 1
             return (Send(send.peer, forged(message), send.after),)
         if isinstance(message, ReceiptAnswer):
@@ -257,7 +254,7 @@ class FloodingPhone(Actor):
             account = word * 4
             sends += [
                 Send(edge, Submit((word * 20, self._unsigned(account)))),
-                Send(edge, GetAccounts((account,) * 64)),
+                Send(edge, GetLeaves((account,) * 64)),
                 Send(edge, Subscribe((account,))),
                 Send(edge, GetReceipt(hash_transaction(word))),
             ]
@@ -308,8 +305,8 @@ class BrokenChainPhone(Actor):
         return [Send(edge, Submit((raw,))) for edge in edges for raw in raws]
 
 
-def forged(message: AccountProofs) -> AccountProofs:
+def forged(message: LeafProofs) -> LeafProofs:
     """Return the message with damaged proofs, or with a damaged checkpoint if it has none."""
     if message.proofs:
-        return AccountProofs(message.checkpoint, tuple((key, damaged(proof)) for key, proof in message.proofs))
-    return AccountProofs(damaged(message.checkpoint), ())
+        return LeafProofs(message.checkpoint, tuple((key, damaged(proof)) for key, proof in message.proofs))
+    return LeafProofs(damaged(message.checkpoint), ())

@@ -127,7 +127,8 @@ class Links:
         link = self._make(host, peer, wrong=wrong)
         link.back.offset_ms, link.forth.offset_ms, link.forth.address = -ahead_ms, ahead_ms, address
         self._network.open(link)
-        link.back.last_us = now_us + delay_us
+        # what the answerer's core says at once comes behind the Hello by which the dialler's learns that it is up
+        link.back.last_us = now_us + delay_us + 1
         if old is None:
             self.moves.up(link.back)
         else:

@@ -17,16 +17,21 @@ from typing import Any, Final
 
 from supervm.common.contract.core import Core
 from supervm.common.contract.tables import AnyTable
+from supervm.common.parts.fee_policy import read_policy
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.chain.genesis import Allocation, Chain, Genesis, Miner, Parameters, make_genesis
+from supervm.protocol.chain.allocations import Allocation
+from supervm.protocol.chain.genesis import Chain, Genesis, Miner, Parameters, genesis_asset_id, make_genesis
 from supervm.protocol.chain.validators import Validator
+from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES
 from supervm.tier_l2_miner.node import MinerNode
+from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l2_miner.tables import TABLES as MINER_TABLES
 from supervm.tier_l3_edge.node import EdgeNode
+from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow, QueueList
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import TABLES as MOBILE_TABLES
@@ -68,6 +73,7 @@ class Deployment:
         l3: how many edges.
         l4: how many phones.
         accounts: funded accounts of each phone.
+        assets: assets beside the native one; every account has as much of each, and every node takes fees in all.
         seed: root of every random decision, also of the cores' jitter.
         parameters: of the genesis; None: a test network with a view time-out of 200 ms.
         members: how many of the L1 nodes, the first ones, validate from genesis on; None: all.
@@ -99,6 +105,7 @@ class Deployment:
         l3: int = 2,
         l4: int = 2,
         accounts: int = 3,
+        assets: int = 0,
         seed: int = 1,
         parameters: Parameters | None = None,
         members: int | None = None,
@@ -134,19 +141,10 @@ class Deployment:
         funded = [item.public for wallet in self.wallets for item in wallet]
         for phone, other in same_wallet:
             self.wallets[other] = self.wallets[phone]
-        self.genesis: Genesis = make_genesis(
-            name="exact",
-            time_ms=GENESIS_MS,
-            validators=tuple(
-                self.member(index, 1 if weights is None else weights[index])
-                for index in range(l1 if members is None else members)
-            ),
-            miners=tuple(Miner(1, node.public, self.payouts[2][index].public) for index, node in enumerate(self.l2)),
-            allocations=tuple(Allocation(1, account, GRANT) for account in funded),
-            parameters=parameters or Parameters(1, test_network=True, view_timeout_ms=200),
-        )
+        count = l1 if members is None else members
+        self.genesis, allocations = self._make_genesis(count, weights, funded, assets, parameters)
         self.verify: RealVerify = RealVerify() if real_crypto else MemoVerify()
-        self.chain = Chain(self.genesis, self.verify)
+        self.chain = Chain(self.genesis, self.verify, lambda: allocations)
         self.actors: dict[str, ActorSpec] = {}
         for name, actor in (actors or {}).items():
             self.actors[name] = _actor(name, actor)
@@ -234,6 +232,29 @@ class Deployment:
                     place=self._places[name],
                     disk=self._disk,
                 )
+
+    def _make_genesis(
+        self,
+        members: int,
+        weights: Sequence[int] | None,
+        funded: Sequence[bytes],
+        assets: int,
+        parameters: Parameters | None,
+    ) -> tuple[Genesis, tuple[Allocation, ...]]:
+        called = [f"asset-{number}" for number in range(assets)]
+        ids = [genesis_asset_id(name) for name in called]
+        self.asset_names = (NATIVE_NAME, *(asset.hex() for asset in ids))
+        """Every asset of genesis, as phones take it."""
+        self._fees = ",".join(f"{name}:1" for name in self.asset_names)
+        return make_genesis(
+            name="exact",
+            time_ms=GENESIS_MS,
+            validators=tuple(self.member(index, 1 if weights is None else weights[index]) for index in range(members)),
+            miners=tuple(Miner(1, node.public, self.payouts[2][index].public) for index, node in enumerate(self.l2)),
+            allocations=[Allocation(account, GRANT, asset) for account in funded for asset in (NATIVE, *ids)],
+            assets=[(name, self.payouts[2][0].public) for name in called],
+            parameters=parameters or Parameters(2, test_network=True, view_timeout_ms=200),
+        )
 
     def _builder(
         self, name: str, index: int, make: Callable[[int, VirtualDisk], Core]
@@ -336,6 +357,7 @@ class Deployment:
             reader=disk,
             targets=self.targets(2, index),
             rng=self._rng(2, index),
+            options=MinerOptions(fees=self._fees),
         )
 
     def _edge(self, index: int, disk: VirtualDisk) -> Core:
@@ -347,6 +369,7 @@ class Deployment:
             targets=self.targets(3, index),
             rng=self._rng(3, index),
             verify=self.verify,
+            options=EdgeOptions(fees=read_policy(self._fees)),
         )
 
     def _phone(self, index: int, disk: VirtualDisk) -> Core:

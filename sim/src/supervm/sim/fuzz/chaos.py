@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 
+from supervm.protocol.state.leaves import NATIVE_NAME
 from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
@@ -270,7 +271,7 @@ class Chaos:
                 continue
             self._monitor.mark_faulty(host.name, "its memory lied")
             self._rotten[host.name] = None
-            accounts = (core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger).accounts
+            accounts = (core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger).state.accounts
             name = sorted(accounts)[value % len(accounts)]
             accounts[name] = accounts[name]._replace(balance=accounts[name].balance + 1)
 
@@ -334,6 +335,9 @@ class Chaos:
             if self._rows >= KEEP_PAYMENTS:
                 break
             self._rows += 1
+            asset = fee_asset = NATIVE_NAME
+            if self._config.assets:
+                asset, fee_asset = (stream.pick(self._deployment.asset_names) for _ in range(2))
             rows.append(
                 PaymentRow(
                     to=self._deployment.address(stream.below(self._config.l4), stream.below(self._config.accounts)),
@@ -342,6 +346,8 @@ class Chaos:
                     source=self._deployment.address(phone, stream.below(self._config.accounts)),
                     key=f"f{number}.{row}",
                     validity_ms=self._config.validity_ms or stream.pick((2_500, 5_000, 12_000, 25_000, 40_000)),
+                    asset=asset,
+                    fee_asset=fee_asset,
                 )
             )
         if not rows:

@@ -17,7 +17,7 @@ from supervm.protocol.chain.genesis import Parameters
 from ..exact import ACTORS, Choices
 from .classes import CLASSES, DRAWN, check_classes
 
-EPOCH_MS: Final = Parameters(1).epoch_ms
+EPOCH_MS: Final = Parameters(2).epoch_ms
 """Epochs of this length do not end within a run."""
 CARRIED_MS_MIN: Final = 15_000
 """Validity of payments that outlives all faults by enough."""
@@ -31,6 +31,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Attributes:
         l1, l2, l3, l4: nodes per tier.
         accounts: funded accounts per phone.
+        assets: assets beside the native one, of which every account has some.
         candidates: further L1 nodes, which may become validators.
         weights: of the validators.
         epoch_ms: of the genesis.
@@ -88,6 +89,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     validity_ms: int = 0
     stay_miners: bool = False
     compact_every: int = 256
+    assets: int = 0
 
 
 def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
@@ -133,6 +135,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "compact_every": stream.pick((8, 8, 256)),
         "window": stream.pick((4, 1_024, 1_024, 1_024)),
     }
+    drawn["assets"] = Choices(seed).stream("swarm/assets").pick((0, 0, 1, 2))
     if Choices(seed).stream("swarm/database").chance_ppm(250_000):
         drawn["classes"] += ("database-only",)
     actors: list[str] = []

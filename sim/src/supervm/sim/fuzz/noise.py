@@ -52,7 +52,7 @@ class Noise:
         self._kept: dict[type[Message], list[Message]] = {kind: [] for kind in MESSAGES}
         self._seen = 0
         self._last: Message | None = None
-        self._names = [*deployment.chain.validators.node_ids, *deployment.chain.accounts]
+        self._names = [*deployment.chain.validators.node_ids, *deployment.chain.first_state().accounts]
         self.said = 0
         self._world.observe(self._on)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from supervm.protocol.state.leaves import NATIVE
 from supervm.tier_l4_mobile.messages import Balance, PayMany, PaymentRow
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.wallet.payments import EXPIRED, FATES, R4, Payment
@@ -86,7 +87,7 @@ class Owners:
 
     def _is_free(self, core: MobileNode, account: bytes) -> bool:
         lane = core.queue.lanes[account]
-        return lane.first is None and lane.available >= 2
+        return lane.first is None and lane.available(NATIVE) >= 2
 
     def _payments(self) -> list[tuple[str, Payment | None]]:
         found: list[tuple[str, Payment | None]] = []

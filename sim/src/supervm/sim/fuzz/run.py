@@ -103,9 +103,10 @@ class Run:
             l3=config.l3,
             l4=config.l4,
             accounts=config.accounts,
+            assets=config.assets,
             seed=seed,
             parameters=Parameters(
-                1,
+                2,
                 test_network=True,
                 view_timeout_ms=config.view_timeout_ms,
                 view_timeout_ms_max=config.view_timeout_ms_max,

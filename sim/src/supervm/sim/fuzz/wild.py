@@ -15,9 +15,9 @@ import msgspec
 from msgspec import inspect
 
 from supervm.protocol.base.codec import INT_MAX, Agreed, encode
-from supervm.protocol.chain import batch, batch_certificate, block, checkpoint, edge, finalized, votes
+from supervm.protocol.chain import batch, batch_certificate, block, checkpoint, finalized, votes
 from supervm.protocol.light import client as light
-from supervm.protocol.money import transfer
+from supervm.protocol.money import issue, transfer
 from supervm.protocol.state import trie_proof
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.messages import AnyMessage
@@ -35,10 +35,10 @@ AGREED: tuple[type[Agreed], ...] = (
     finalized.FinalizedBlocks,
     checkpoint.CertifiedCheckpoint,
     checkpoint.CheckpointHeader,
-    edge.EdgeRecord,
     light.ReceiptProof,
     light.AccountAnswer,
     transfer.Transfer,
+    issue.Issue,
     trie_proof.TrieProof,
     votes.Vote,
     votes.Certificate,

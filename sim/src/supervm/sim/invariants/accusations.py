@@ -14,7 +14,7 @@ from supervm.protocol.base.hashing import hash_justification
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.votes import Vote, VoteKind
-from supervm.protocol.money.transfer import parse_transaction
+from supervm.protocol.money.transaction import parse_transaction
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.protocol.wire.consensus import ProposalMessage, VoteMessage
 from supervm.tier_l1_super.node import ValidatorNode

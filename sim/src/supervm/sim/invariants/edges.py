@@ -5,9 +5,9 @@ from __future__ import annotations
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
-from supervm.protocol.money.transfer import parse_transaction
+from supervm.protocol.money.transaction import parse_transaction
 from supervm.protocol.state.trie_proof import decode_trie_proof, verify
-from supervm.protocol.wire.payments import LEVEL_R0, AccountProofs, Status
+from supervm.protocol.wire.payments import LEVEL_R0, LeafProofs, Status
 from supervm.tier_l3_edge.tables import PENDING
 
 from ..exact import Host, Sent
@@ -32,7 +32,7 @@ class EdgeWatch:
             ids = [item.transaction_id for item in message.items if item.level == LEVEL_R0]
             if ids:
                 self._acknowledged(event.sender, ids)
-        elif type(message) is AccountProofs:
+        elif type(message) is LeafProofs:
             self._passed_on(event.sender, message)
 
     def _acknowledged(self, host: Host, ids: list[bytes]) -> None:
@@ -53,7 +53,7 @@ class EdgeWatch:
             elif not held[name]:
                 self._facts.book.note("R0", f"{host.name} acknowledges {name.hex()[:16]}, which nobody signed")
 
-    def _passed_on(self, host: Host, message: AccountProofs) -> None:
+    def _passed_on(self, host: Host, message: LeafProofs) -> None:
         try:
             checkpoint = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=BYTES_MAX)
             root = checkpoint.header.state_root

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
-from supervm.common.contract.records import Put
+from supervm.common.contract.records import Delete, Put, Record
 from supervm.common.parts.ledger import Ledger
-from supervm.common.parts.ledger_tables import HEADERS, AccountRow, HeaderRow, LedgerRow, ReceiptsRow, stored_number
+from supervm.common.parts.ledger_tables import (
+    HEADERS,
+    LEAVES,
+    HeaderRow,
+    LeafRow,
+    LedgerRow,
+    ReceiptsRow,
+    stored_number,
+)
 from supervm.common.storage.memory import MemoryStore
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import ProtocolError
@@ -15,6 +24,16 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.money.execution import STATUS_EXECUTED, BlockReceipts
 from supervm.protocol.state.account import Account, decode_account, encode_account
+from supervm.protocol.state.leaves import (
+    ACCOUNT,
+    HOLDING,
+    Asset,
+    decode_asset,
+    decode_holding,
+    encode_asset,
+    encode_holding,
+    parse_leaf_id,
+)
 from supervm.protocol.state.receipts import RECEIPTS, merkle_root
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l1_super.tables import BLOCKS, TABLES, BatchRow, BlockRow, CheckpointRow
@@ -23,7 +42,7 @@ from supervm.tier_l2_miner.node import MinerNode
 from ..exact import Host, Persisted
 from .facts import BYTES_MAX, Facts
 from .finality import Finality
-from .reference import Outcome, Reference
+from .reference import Outcome, Reference, Value, nothing_of
 from .roots import history_root, rebuilt_root
 
 LAG_STOP = 3
@@ -69,13 +88,11 @@ class ExecutionWatch:
         leaves: dict[bytes, bytes] = {}
         last: _Written | None = None
         for record in event.records:
+            self._leaf(host.name, record, leaves)
             if type(record) is not Put:
                 continue
             row = record.row
-            if isinstance(row, AccountRow):
-                if row.since == self._base.get(host.name, 0):  # others are leaves of a snapshot on its way in
-                    leaves[row.account] = row.leaf
-            elif isinstance(row, LedgerRow) and row.name == "base_height":
+            if isinstance(row, LedgerRow) and row.name == "base_height":
                 self._base[host.name] = row.value
             elif isinstance(row, HeaderRow) and honest:
                 last = _Written(host.name, row.height, row.checkpoint, leaves, None)
@@ -94,6 +111,15 @@ class ExecutionWatch:
                 self._checkpoint(host, row.height, row.checkpoint)
         if self._pending:
             self._compare()
+
+    def _leaf(self, name: str, record: Record, leaves: dict[bytes, bytes]) -> None:
+        """Note a leaf that a host has written, or removed; those of a snapshot on its way in are not its state yet."""
+        base = self._base.get(name, 0)
+        if type(record) is Put and isinstance(record.row, LeafRow):
+            if record.row.since == base:
+                leaves[record.row.leaf_id] = record.row.value
+        elif type(record) is Delete and record.table == LEAVES.name and record.key[0] == base:
+            leaves[cast(bytes, record.key[1])] = b""
 
     def started(self, host: Host) -> None:
         """Look at what a host finds on its disk beyond what it was told is durable: the tables of a torn write."""
@@ -153,29 +179,37 @@ class ExecutionWatch:
         note, reference = self._facts.book.note, self.reference
         where = f"{written.host}, height {written.height}"
         before = written.height - 1
-        got = {account: decode_account(leaf) for account, leaf in written.leaves.items()}
-        changed = {account: state for account, state in got.items() if state != reference.account_at(account, before)}
-        delta = sum(state.balance - reference.account_at(account, before).balance for account, state in changed.items())
-        if delta:
-            note("C2", f"{where}: the block changes the supply by {delta} grain")
-        if any(state.balance < 0 for state in got.values()):
+        got = {leaf_id: _read(leaf_id, leaf) for leaf_id, leaf in written.leaves.items()}
+        changed = {leaf_id: value for leaf_id, value in got.items() if value != reference.value_at(leaf_id, before)}
+        deltas: dict[bytes, int] = {}
+        for leaf_id, value in changed.items():
+            asset = parse_leaf_id(leaf_id).asset
+            delta = _amount(value) - _amount(reference.value_at(leaf_id, before))
+            deltas[asset] = deltas.get(asset, 0) + delta
+        for asset, delta in deltas.items():
+            if delta:
+                note("C2", f"{where}: the block changes the supply of {asset.hex()[:16] or 'svm'} by {delta}")
+        if any(_amount(value) < 0 for value in got.values() if not isinstance(value, Asset)):
             note("C4", f"{where}: a balance is negative")
-        if changed != outcome.changes:
+        # what a block puts back as it was is no change: a holding that is spent whole and earned again
+        wanted = {
+            leaf_id: value for leaf_id, value in outcome.changes.items() if value != reference.value_at(leaf_id, before)
+        }
+        if changed != wanted:
             self._differs(where, before, changed, outcome)
         if written.receipts is not None or outcome.executed:
             self._receipts(where, written.header, written.receipts, outcome)
 
-    def _differs(self, where: str, before: int, changed: dict[bytes, Account], outcome: Outcome) -> None:
+    def _differs(self, where: str, before: int, changed: dict[bytes, Value], outcome: Outcome) -> None:
         note = self._facts.book.note
-        for account in sorted({**changed, **outcome.changes}):
-            ours, theirs = outcome.changes.get(account), changed.get(account)
+        for leaf_id in sorted({**changed, **outcome.changes}):
+            earlier = self.reference.value_at(leaf_id, before)
+            ours, theirs = outcome.changes.get(leaf_id, earlier), changed.get(leaf_id, earlier)
             if ours == theirs:
                 continue
-            earlier = self.reference.account_at(account, before)
-            ours, theirs = ours or earlier, theirs or earlier
-            same_slot = (ours.next_seq, ours.head) == (theirs.next_seq, theirs.head)
+            same_slot = not isinstance(ours, Account) or not isinstance(theirs, Account) or ours[1:3] == theirs[1:3]
             rule = "C3" if same_slot else "S11"
-            note(rule, f"{where}: account {account.hex()[:16]} has {_show(theirs)}, by the rules {_show(ours)}")
+            note(rule, f"{where}: leaf {leaf_id.hex()[:18]} has {_show(theirs)}, by the rules {_show(ours)}")
 
     def _receipts(self, where: str, written_header: bytes, raw: bytes | None, outcome: Outcome) -> None:
         receipts = () if raw is None else decode(BlockReceipts, raw, bytes_max=BYTES_MAX).receipts
@@ -188,7 +222,7 @@ class ExecutionWatch:
         header = self._facts.checkpoint_header(written_header)
         if merkle_root([encode(receipt) for receipt in receipts], RECEIPTS) != header.receipts_root:
             self._facts.book.note("C5", f"{where}: its header does not commit to its receipts")
-        if sum(receipt.fee for receipt in receipts) != sum(outcome.fees):
+        if sum(receipt.fee for receipt in receipts) != outcome.fees:
             self._facts.book.note("C5", f"{where}: its receipts' fees do not sum to what was paid")
         for receipt in receipts:
             if (receipt.status != STATUS_EXECUTED) != (receipt.transaction_id in outcome.failed):
@@ -204,9 +238,9 @@ class ExecutionWatch:
             core = host.core
             if isinstance(core, ValidatorNode | MinerNode):
                 ledger = core.ledger if isinstance(core, ValidatorNode) else core.replica.ledger
-                total = sum(account.balance for account in ledger.accounts.values())
-                if total != self.reference.supply:
-                    facts.book.note("C1", f"{host.name}: its accounts sum to {total} grain")
+                problem = ledger.state.supply_problem(self.reference.supply)
+                if problem is not None:
+                    facts.book.note("C1", f"{host.name}: {problem}")
         self._roots()
         chains = [host for host in hosts if host.tier == 1 and stored_number(host.disk, "base_height") == 0]
         if chains:
@@ -219,9 +253,9 @@ class ExecutionWatch:
         if raw is None or any(before not in facts.headers for before in range(height)):
             return
         header = facts.checkpoint_header(raw)
-        leaves = {account: encode_account(state) for account, state in self.reference.accounts.items()}
+        leaves = {leaf_id: _written(value) for leaf_id, value in self.reference.values.items() if value}
         if rebuilt_root(leaves) != header.state_root:
-            facts.book.note("S7", f"height {height}: the header does not commit to the state of every account")
+            facts.book.note("S7", f"height {height}: the header does not commit to every leaf")
         before = [facts.checkpoint_header(facts.headers[place]).hash for place in range(height)]
         if history_root(before) != header.history_root:
             facts.book.note("S7", f"height {height}: the header does not commit to the headers before it")
@@ -267,9 +301,7 @@ class ExecutionWatch:
                 if seen is None:
                     return done
                 batches.append(
-                    CertifiedBatch(
-                        ref.header, seen.transactions, seen.edge_of, certified_bits(ref, ledger.rules.validators)
-                    )
+                    CertifiedBatch(ref.header, seen.transactions, certified_bits(ref, ledger.rules.validators))
                 )
             try:
                 applied = ledger.apply(block, batches)
@@ -284,5 +316,31 @@ class ExecutionWatch:
         return done
 
 
-def _show(account: Account) -> str:
+def _read(leaf_id: bytes, value: bytes) -> Value:
+    """Return what the bytes of a leaf say; empty ones say that there is none."""
+    if not value:
+        return nothing_of(leaf_id)
+    kind = leaf_id[0]
+    return (
+        decode_account(value) if kind == ACCOUNT else decode_holding(value) if kind == HOLDING else decode_asset(value)
+    )
+
+
+def _written(value: Value) -> bytes:
+    """Return the bytes of a leaf that is there."""
+    if isinstance(value, Account):
+        return encode_account(value)
+    return encode_asset(value) if isinstance(value, Asset) else encode_holding(value or 0)
+
+
+def _amount(value: Value) -> int:
+    """Return what a leaf adds to the sum of its asset: an asset's own leaf takes its supply away, so that all is 0."""
+    if isinstance(value, Account):
+        return value.balance
+    return -value.supply if isinstance(value, Asset) else value or 0
+
+
+def _show(account: Value) -> str:
+    if not isinstance(account, Account):
+        return str(account)
     return f"balance {account.balance}, next {account.next_seq}, head {account.head.hex()[:8]}"

@@ -9,12 +9,12 @@ from __future__ import annotations
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.chain.batch import Batch, hash_edge_of
+from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.chain.spans import span_of
 from supervm.protocol.chain.votes import Certificate, VoteKind, statement
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction
 from supervm.protocol.state.receipts import TRANSACTIONS, merkle_root
 
 from ..exact import Deployment, Host
@@ -25,14 +25,12 @@ BYTES_MAX = 16 << 20
 
 
 class SeenBatch:
-    """A batch body: its transactions, and which edge brought each."""
+    """A batch body: its miner and its transactions."""
 
-    __slots__ = ("edge_of", "edges", "miner", "transactions")
+    __slots__ = ("miner", "transactions")
 
     def __init__(self, batch: Batch, chain_id: bytes) -> None:
         self.miner = batch.header.miner
-        self.edges = batch.header.edges
-        self.edge_of = batch.edge_of
         self.transactions: tuple[SignedTransaction, ...] = tuple(
             parse_transaction(raw, chain_id) for raw in batch.transactions
         )
@@ -131,11 +129,7 @@ class Facts:
                 seen = SeenBatch(batch, self.chain_id)
             except RemoteProtocolError:
                 return None  # a faulty miner's; nobody can vote on it either
-            header = batch.header
-            if (merkle_root(batch.transactions, TRANSACTIONS), hash_edge_of(batch.edge_of)) != (
-                header.tx_root,
-                header.edge_of_hash,
-            ):
+            if merkle_root(batch.transactions, TRANSACTIONS) != batch.header.tx_root:
                 return None  # not the body of its header
             digest = self._digests[raw] = batch.header.digest
             self.batches.setdefault(digest, seen)

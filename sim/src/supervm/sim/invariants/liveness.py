@@ -15,7 +15,6 @@ from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import HeaderRow
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.state.trie import TrieView
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.tier_l1_super.node import ValidatorNode
@@ -268,7 +267,7 @@ class LivenessWatch:
                     continue
                 for position, transaction in enumerate(batch.transactions):
                     body = transaction.body
-                    account = self._reference.accounts.get(body.sender, EMPTY_ACCOUNT)
+                    account = self._reference.account_at(body.sender, self._reference.height)
                     if (
                         held.bits >> position & 1
                         and body.valid_until_ms >= facts.executed_ts_ms + 1_000

@@ -21,12 +21,12 @@ from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.finalized import decode_finalized
 from supervm.protocol.chain.spans import Span, span_of
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage, BlocksMessage, CheckpointMessage
 from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.payments import AccountProofs
+from supervm.protocol.wire.payments import LeafProofs
 from supervm.tier_l1_super.consensus.simplex.promises import (
     BatchPromise,
     CheckpointPromise,
@@ -113,7 +113,7 @@ class PromiseWatch:
             self._batch_vote(sender, message.vote, honest)  # type: ignore[attr-defined]
         elif kind is BatchMessage:
             facts.batch(message.batch)  # type: ignore[attr-defined]
-        elif kind is CheckpointMessage or kind is AccountProofs:
+        elif kind is CheckpointMessage or kind is LeafProofs:
             self._checkpoint(sender, message.checkpoint, honest)  # type: ignore[attr-defined]
         elif kind is BlocksMessage and message.blocks:  # type: ignore[attr-defined]
             self._chain(sender, message.blocks, honest)  # type: ignore[attr-defined]
@@ -154,7 +154,7 @@ class PromiseWatch:
             if positions >> position & 1
         }
         for (said_epoch, sender, seq, prev), (transaction, _) in witness.slots.items():
-            account = core.ledger.accounts.get(sender, EMPTY_ACCOUNT)
+            account = core.ledger.state.accounts.get(sender, EMPTY_ACCOUNT)
             if (
                 said_epoch == epoch
                 and (seq, prev) == (account.next_seq, account.head)

@@ -14,7 +14,8 @@ from typing import Any
 from supervm.common.contract.core import Received
 from supervm.common.parts.light_tables import CERTIFIED
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.wire.payments import LEVEL_REFUSED, AccountProofs, Status
+from supervm.protocol.state.leaves import write_asset
+from supervm.protocol.wire.payments import LEVEL_REFUSED, LeafProofs, Status
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.wallet.lane import Lane
 from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXPIRED, REFUSED, Payment
@@ -88,7 +89,7 @@ class QueueWatch:
         header, given = core.client.header, event.input
         if header.height < seen.height:
             self._facts.book.note("S15", f"{name} goes back from height {seen.height} to {header.height}")
-        elif header.height > seen.height and type(given) is Received and type(given.message) is AccountProofs:
+        elif header.height > seen.height and type(given) is Received and type(given.message) is LeafProofs:
             ahead_ms = header.ts_ms - now_ms
             if ahead_ms > CLOCK_DRIFT_MS_MAX:
                 self._facts.book.note("S15", f"{name} accepts a header that is {ahead_ms} ms ahead of its clock")
@@ -140,8 +141,15 @@ class QueueWatch:
         first = lane.sent[0] if lane.sent else None
         if first is not None and first.status == REFUSED and seen.blocked_by.get(lane.account) == first.number:
             return "behind one that is refused"
-        spent = sum(item.amount + item.fee for item in lane.sent)
-        return f"with {spent} grain in all, {lane.proved.balance} are proved" if spent > lane.proved.balance else ""
+        spent: dict[bytes, int] = {}
+        for item in lane.sent:
+            for asset, amount in item.debits:
+                spent[asset] = spent.get(asset, 0) + amount
+        for asset, amount in spent.items():
+            proved = lane.balance(asset) or 0
+            if amount > proved:
+                return f"with {amount} of {write_asset(asset)[:16]} in all, {proved} are proved"
+        return ""
 
     def _refused(self, seen: _Seen, lane: Lane, payment: Payment) -> str:
         said_ms = seen.refused_ms.get(payment.id)

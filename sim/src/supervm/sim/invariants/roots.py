@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH, hasher
 
-_key, _value = hasher(b"svm.acctkey"), hasher(b"q4value")
+_key, _value = hasher(b"svm.leafkey"), hasher(b"q4value")
 _leaf, _node = hasher(b"q4leaf"), hasher(b"q4node")
 _mmr_leaf, _mmr_node, _mmr_bag, _mmr_root = (
     hasher(b"svm.mmrleaf"),
@@ -17,10 +17,10 @@ _mmr_leaf, _mmr_node, _mmr_bag, _mmr_root = (
 
 
 def rebuilt_root(leaves: Mapping[bytes, bytes]) -> bytes:
-    """Return the root of the quad trie of these values by address."""
+    """Return the root of the quad trie of these values by leaf id."""
     entries = []
-    for address, value in leaves.items():
-        key = _key(address)
+    for leaf_id, value in leaves.items():
+        key = _key(leaf_id)
         entries.append((key, _leaf(key + _value(value))))
     return _subtree(entries, 0)
 

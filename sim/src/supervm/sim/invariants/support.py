@@ -12,8 +12,11 @@ from __future__ import annotations
 
 from supervm.common.contract.core import Send
 from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bits
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.money.transfer import Transfer
 from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+from supervm.protocol.state.leaves import write_asset
+from supervm.protocol.state.state import State
 from supervm.protocol.wire.chain import BatchVoteMessage
 from supervm.tier_l1_super.consensus.simplex.promises import BatchPromise, decode_promise
 from supervm.tier_l1_super.node import ValidatorNode
@@ -116,8 +119,8 @@ class SupportWatch:
             supported = bool(bits >> position & 1)
             if supported and transaction.id in held.ids:
                 continue  # a promise is repeated
-            account = core.ledger.accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
-            reason = self._reason(held, transaction, account, ts_ms)
+            account = core.ledger.state.accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
+            reason = self._reason(held, transaction, account, core.ledger.state, ts_ms)
             where = f"transaction {transaction.id.hex()[:16]} (sequence number {transaction.body.seq})"
             if supported and reason:
                 self._facts.book.note("3.2", f"{name} supports {where}: {reason}")
@@ -126,7 +129,7 @@ class SupportWatch:
             if supported:
                 held.add(transaction)
 
-    def _reason(self, held: _Held, transaction: SignedTransaction, account: Account, ts_ms: int) -> str:
+    def _reason(self, held: _Held, transaction: SignedTransaction, account: Account, state: State, ts_ms: int) -> str:
         """Return why a transaction gets no bit, empty if it gets one."""
         parameters, body = self._facts.chain.parameters, transaction.body
         chain = held.chain(body.sender, account, ts_ms)
@@ -140,7 +143,15 @@ class SupportWatch:
         left_ms = body.valid_until_ms - ts_ms
         if not parameters.validity_ms_min <= left_ms <= parameters.validity_ms_max:
             return f"it is valid for {left_ms} ms more"
-        if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
+        if (isinstance(body, Transfer) and body.to in POOL_ACCOUNTS) or body.sender in POOL_ACCOUNTS:
             return "it is of or for a pool"
-        debits = sum(item.body.amount + item.body.fee for item in chain) + body.amount + body.fee
-        return f"{debits} grain are promised of {account.balance}" if debits > account.balance else ""
+        promised: dict[bytes, int] = {}
+        for item in (*chain, transaction):
+            promised[item.body.fee_asset] = promised.get(item.body.fee_asset, 0) + item.body.fee
+            if isinstance(item.body, Transfer):
+                promised[item.body.asset] = promised.get(item.body.asset, 0) + item.body.amount
+        for asset, debits in promised.items():
+            balance = state.balance(body.sender, asset)
+            if debits > balance:
+                return f"{debits} of {write_asset(asset)[:16]} are promised of {balance}"
+        return ""

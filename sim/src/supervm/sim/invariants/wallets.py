@@ -11,10 +11,12 @@ from supervm.protocol.base.address import decode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.trust import CLOCK_DRIFT_MS_MAX
-from supervm.protocol.money.transfer import parse_transaction
-from supervm.protocol.wire.payments import AccountProofs, ReceiptAnswer, Submit, ValidatorChanges
+from supervm.protocol.money.transaction import parse_transaction
+from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME, read_asset, write_asset
+from supervm.protocol.wire.payments import LeafProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
 from supervm.tier_l4_mobile.tables import FINISHED, PAYMENTS, StoredPayment, read_payment
+from supervm.tier_l4_mobile.wallet.lane import Holding
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
 from ..exact import Host, Persisted, Sent, Stepped
@@ -39,7 +41,7 @@ class WalletWatch:
         self.fates: dict[tuple[str, int], tuple[str, str]] = {}
         self._believed: dict[str, Any] = {}
         self._headers: list[tuple[str, CheckpointHeader]] = []
-        self._balances: list[tuple[str, bytes, int, int, int]] = []
+        self._balances: list[tuple[str, bytes, bytes, int, int, int | None]] = []
         self._receipts: list[tuple[str, bytes, str]] = []
         self.acknowledged: dict[tuple[str, str], None] = {}
         """(phone, key) of payments that a phone has told its owner it holds."""
@@ -101,7 +103,7 @@ class WalletWatch:
         if not isinstance(core, MobileNode):
             return
         given = event.input
-        if type(given) is Received and type(given.message) in (AccountProofs, ReceiptAnswer, ValidatorChanges):
+        if type(given) is Received and type(given.message) in (LeafProofs, ReceiptAnswer, ValidatorChanges):
             header = core.client.header
             believed = self._believed.get(host.name)
             if believed is not header:
@@ -113,7 +115,13 @@ class WalletWatch:
                 key = f"{host.name}/{account.hex()}"
                 if proved is not None and self._believed.get(key) is not proved:
                     self._believed[key] = proved
-                    self._balances.append((host.name, account, proved.height, proved.balance, proved.next_seq))
+                    self._balances.append((host.name, account, NATIVE, proved.height, proved.balance, proved.next_seq))
+                for asset, holding in lane.holdings.items():
+                    key = f"{host.name}/{account.hex()}/{asset.hex()}"
+                    before = self._believed.get(key)
+                    if not isinstance(before, Holding) or before.height != holding.height:
+                        self._believed[key] = holding
+                        self._balances.append((host.name, account, asset, holding.height, holding.amount, None))
             self.judge()
         for effect in event.effects:
             if type(effect) is Reply and isinstance(effect.value, dict) and effect.value.get("proof_verified"):
@@ -132,7 +140,8 @@ class WalletWatch:
             return
         self._queues.told(host, value, local_us)
         account, _ = decode_address(str(value["address"]))
-        self._balances.append((host.name, account, value["height"], value["balance"], value["next_seq"]))
+        asset = read_asset(str(value.get("asset", NATIVE_NAME)))
+        self._balances.append((host.name, account, asset, value["height"], value["balance"], value["next_seq"]))
 
     def judge(self) -> None:
         """Compare what phones believe with what is known by now."""
@@ -146,16 +155,17 @@ class WalletWatch:
                 facts.book.note("S15", f"{name} accepted a header of height {header.height} that is not the chain's")
         balances, self._balances = self._balances, []
         for item in balances:
-            name, account, height, balance, next_seq = item
+            name, account, asset, height, balance, next_seq = item
             if height > reference.height:
                 self._balances.append(item)
                 continue
-            true = reference.account_at(account, height)
-            if (true.balance, true.next_seq) != (balance, next_seq):
+            true = reference.balance_at(account, asset, height)
+            true_seq = None if next_seq is None else reference.account_at(account, height).next_seq
+            if (true, true_seq) != (balance, next_seq):
                 facts.book.note(
                     "S15",
-                    f"{name} believes that {account.hex()[:16]} has {balance} grain and {next_seq} transactions at "
-                    f"height {height}; it has {true.balance} and {true.next_seq}",
+                    f"{name} believes that {account.hex()[:16]} has {balance} of {write_asset(asset)[:16]}, {next_seq} "
+                    f"transactions at height {height}; it has {true} and {true_seq}",
                 )
 
     # --- the end ------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any
 
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money import execution as execution_module
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import Debits, SignedTransaction
 from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 from supervm.tier_l1_super.batches.slots import Slots
 from supervm.tier_l1_super.batches.voting import BatchVoter
@@ -39,7 +39,7 @@ DEEP_CASES = {
 }
 """What the longer lane explores as well, up to its bound."""
 
-_vote, _expire = Slots.vote, Slots._expire
+_vote, _covers, _expire = Slots.vote, Slots._covers, Slots._expire
 
 
 def _vote_in_spite_of(reason: str) -> Any:
@@ -50,12 +50,10 @@ def _vote_in_spite_of(reason: str) -> Any:
     return vote
 
 
-def _vote_without_reserve(self: Slots, transaction: SignedTransaction, batch: bytes) -> str | None:
+def _cover_without_reserve(self: Slots, sender: bytes, lane: Any, debits: Debits) -> bool:
     """Compare the balance with this transaction alone, not with what is promised before it."""
-    lane = self._lanes.get(transaction.body.sender)
-    if lane is not None:
-        lane.debit = 0
-    return _vote(self, transaction, batch)
+    del lane
+    return _covers(self, sender, None, debits)
 
 
 def _never_expire(self: Slots) -> None:
@@ -77,7 +75,7 @@ def _restore_in_order(self: Slots, promised: Iterable[tuple[SignedTransaction, b
     """Take each promise only if it extends what is there: right only if they are read in the order they were made."""
     for transaction, batch in promised:
         body = transaction.body
-        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        account = self._state.accounts.get(body.sender, EMPTY_ACCOUNT)
         lane = self._lanes.get(body.sender)
         entries = lane.entries if lane is not None else []
         place = (account.next_seq + len(entries), entries[-1].transaction_id if entries else account.head)
@@ -171,7 +169,7 @@ FAULTS = (
     Fault(
         "reserve",
         "money promised before is spoken for (3.2, solvency lemma)",
-        ((Slots, "vote", _vote_without_reserve),),
+        ((Slots, "_covers", _cover_without_reserve),),
         "money",
         "S13",
     ),

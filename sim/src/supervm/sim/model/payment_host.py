@@ -26,8 +26,9 @@ from supervm.protocol.chain.batch_certificate import CertifiedBatch, bitmap_bits
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.validators import ValidatorSet
 from supervm.protocol.money.execution import BlockResult, execute_block
-from supervm.protocol.money.transfer import SignedTransaction
-from supervm.protocol.state.account import Account
+from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.protocol.state.state import State
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 from supervm.tier_l1_super.batches.pool import Pool
 from supervm.tier_l1_super.batches.slots import Slots, _Lane
@@ -97,13 +98,11 @@ class Restart:
     compacted: bool
 
 
-def apply_block(chain: Chain, accounts: dict[bytes, Account], block: ModelBlock) -> BlockResult:
-    """Execute a block by the shipped rules; `accounts` is not changed."""
-    batches = [
-        CertifiedBatch(item.header, item.transactions, item.batch.edge_of, certified) for item, certified in block.refs
-    ]
+def apply_block(chain: Chain, state: State, block: ModelBlock) -> BlockResult:
+    """Execute a block by the shipped rules; `state` is not changed."""
+    batches = [CertifiedBatch(item.header, item.transactions, certified) for item, certified in block.refs]
     return execute_block(
-        accounts,
+        state,
         batches,
         ts_ms=block.ts_ms,
         payout_of_miner=chain.payout_of_miner,
@@ -161,17 +160,17 @@ class Voter:
 
     def _start(self) -> None:
         chain = self.chain
-        self.accounts = dict(chain.accounts)
+        self.state = chain.first_state()
         ts_ms = chain.genesis.time_ms
         for block in self.disk.executed:
-            self.accounts.update(apply_block(chain, self.accounts, block).changes)
+            self.state.apply(apply_block(chain, self.state, block).change)
             ts_ms = block.ts_ms
         self.height = len(self.disk.executed)
-        self.slots = Slots(self.accounts, chain.parameters)
+        self.slots = Slots(self.state, chain.parameters)
         self.slots.executed_ts_ms = ts_ms
         key = cast(SigningKey, ModelKey(chain.validators.keys[INDEX]))
         seat = Seat(chain.validators.node_ids[INDEX], key, chain.rules, amnesia=False)
-        self.pool = Pool(self.accounts, seat)
+        self.pool = Pool(self.state, seat)
         self.outbox = Outbox()
         promises = [decode_promise(payload) for payload in self.disk.payloads]
         ground = Ground(  # a voter looks at neither ledger nor peers
@@ -217,14 +216,13 @@ class Voter:
         before = {}
         for item, _ in block.refs:
             for transaction in item.transactions:
-                account = self.accounts.get(transaction.body.sender)
-                if account is not None:
-                    before[transaction.body.sender] = (account.next_seq, account.head)
-        result = apply_block(self.chain, self.accounts, block)
-        self.accounts.update(result.changes)
+                account = self.state.accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
+                before[transaction.body.sender] = (account.next_seq, account.head)
+        result = apply_block(self.chain, self.state, block)
+        self.state.apply(result.change)
         self.height += 1
         self.unwritten.append(block)
-        self.slots.executed(result.changes, before, block.ts_ms)
+        self.slots.executed(result.change.accounts, before, block.ts_ms)
         self.voter.forget(self.pool.forget_dead(block.ts_ms, (), self.slots.anchored))
 
     def _carry_out(self) -> None:
@@ -275,13 +273,14 @@ def voter_mirror() -> Mirror:
     executed blocks, parsed bodies from their digests), tokens, and the empty outbox.
     """
     return Mirror(
-        mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox),
+        mutable=(Voter, Disk, Slots, _Lane, Pool, BatchVoter, Outbox, State),
         shared=(Accuser, Chain, Head, Manners, Seat, ValidatorSet),
         view={Disk: _disk_view, Pool: lambda pool: frozenset(pool.bodies)},
         omit=(
             "Voter.chain",
             "Voter.outbox",
-            "Slots._accounts",
+            "Slots._state",
+            "Pool._state",
             "Slots._parameters",
             "BatchVoter._chain",
             "BatchVoter._floor_news",

@@ -24,11 +24,11 @@ from itertools import pairwise
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.allocations import Allocation
 from supervm.protocol.chain.batch import Batch, batch_header
-from supervm.protocol.chain.genesis import Allocation, Chain, Miner, Parameters, make_genesis
+from supervm.protocol.chain.genesis import Chain, Miner, Parameters, make_genesis
 from supervm.protocol.chain.validators import Validator
-from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransaction, sign_transfer
+from supervm.protocol.money.transaction import SignedTransaction, sign_transfer
 from supervm.protocol.state.account import FLAG_FAILED, Account
 
 from .automaton import Automaton, Moves
@@ -86,23 +86,22 @@ def model_chain() -> Chain:
         Validator(1, key.public, SigningKey(bytes([100 + index]) * 32).public, 1, PAYOUT)
         for index, key in enumerate(KEYS)
     )
-    genesis = make_genesis(
+    genesis, allocations = make_genesis(
         name="model",
         time_ms=1_000,
         validators=validators,
         miners=(Miner(1, MINER, PAYOUT),),
-        allocations=(Allocation(1, SENDER.public, FUNDS),),
-        parameters=Parameters(1),
+        allocations=(Allocation(SENDER.public, FUNDS),),
+        parameters=Parameters(2),
     )
-    return Chain(genesis, lambda _key, _message, _signature: True)
+    return Chain(genesis, lambda _key, _message, _signature: True, lambda: allocations)
 
 
 def model_batch(chain: Chain, name: str, *transactions: SignedTransaction) -> ModelBatch:
     """Return a batch of the model's miner."""
     raw = tuple(transaction.raw for transaction in transactions)
-    edge_of = bytes([NO_EDGE]) * len(raw)
-    header = batch_header(chain.chain_id, 0, MINER, (), raw, edge_of)
-    return ModelBatch(name, Batch(1, header, bytes(64), raw, edge_of), header.digest, transactions)
+    header = batch_header(chain.chain_id, 0, MINER, raw)
+    return ModelBatch(name, Batch(2, header, bytes(64), raw), header.digest, transactions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +197,7 @@ class PaymentModel:
                         )
         for voter in voters:
             host = self.automaton.part(voter)
-            if host.accounts != ledger.accounts[host.height]:
+            if host.state.accounts != ledger.accounts[host.height]:
                 return f"S7: a validator at height {host.height} has other accounts than the chain"
             if not self._is_usable(voter, number):
                 return "freeze: all validities are over and a validator still refuses a new transaction"
@@ -283,24 +282,24 @@ class PaymentModel:
         return known
 
     def _replay(self, blocks: tuple[ModelBlock, ...]) -> _Ledger:
-        accounts = [dict(self.chain.accounts)]
+        state = self.chain.first_state()
+        accounts = [dict(state.accounts)]
         times_ms = [self.chain.genesis.time_ms]
         executed: list[tuple[SignedTransaction, int]] = []
         wrong = None
         for block in blocks:
-            after = dict(accounts[-1])
             try:
-                result = apply_block(self.chain, after, block)
+                result = apply_block(self.chain, state, block)
             except LocalProtocolError as error:
                 wrong = wrong or f"C2: {error}"
                 result = None
             if result is not None:
-                after.update(result.changes)
+                state.apply(result.change)
                 transactions = {item.id: item for batch, _ in block.refs for item in batch.transactions}
                 executed.extend((transactions[receipt.transaction_id], block.ts_ms) for receipt in result.receipts)
                 if result.failed:
                     wrong = wrong or "S13: a certified transaction finds too little money"
-            accounts.append(after)
+            accounts.append(dict(state.accounts))
             times_ms.append(block.ts_ms)
         return _Ledger(tuple(accounts), tuple(times_ms), wrong or _history(executed) or self._money(accounts[-1]))
 
@@ -319,7 +318,7 @@ class PaymentModel:
             for height, block in enumerate((*self._chains[number], ModelBlock(END_MS, ()))):
                 if height >= self.automaton.part(voter).height:
                     local = self.automaton.after(local, Execute(height, block))
-            account = self.automaton.part(local).accounts[SENDER.public]
+            account = self.automaton.part(local).state.accounts[SENDER.public]
             probe = self._probe(account.next_seq, account.head, account.balance)
             local = self.automaton.after(local, Offered(probe))
             host = self.automaton.part(local)

@@ -41,7 +41,7 @@ from .mirror import Mirror, ModelError
 
 PATIENCE_US = 1 << 40
 """Longer than any time-out: one tick later, every timer of the core has fired."""
-PARAMETERS = Parameters(1, clock_drift_ms=1 << 30)
+PARAMETERS = Parameters(2, clock_drift_ms=1 << 30)
 EMPTY = BlockBody(1, (), ())
 
 

@@ -16,6 +16,8 @@ from typing import Any
 
 from supervm.common.parts.events import ForkEvidence
 from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.money.execution import FeesByTier
+from supervm.protocol.state.leaves import NATIVE
 from supervm.tier_l1_super import events as l1
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
 from supervm.tier_l1_super.node import ValidatorNode
@@ -270,14 +272,14 @@ class Collector:
         self._summary["height_max"] = max(heights, default=0)
         self._summary["height_spread"] = max(heights, default=0) - min(heights, default=0)
         self._summary["supply_errors"] = sum(core.ledger.header.supply != chain.supply for core in cores)
-        fees: dict[int, tuple[int, int, int, int]] = {}
+        fees: dict[int, dict[bytes, FeesByTier]] = {}
         wrong = 0
         for core in cores:
             if core.ledger.base_height:
                 continue  # it began with a snapshot and counts from there
-            wrong += fees.setdefault(core.ledger.height, core.ledger.fees_by_tier) != core.ledger.fees_by_tier
+            wrong += fees.setdefault(core.ledger.height, core.ledger.fees) != core.ledger.fees
         self._summary["fee_errors"] = wrong
-        newest = fees[max(fees)] if fees else (0, 0, 0, 0)
+        newest = (fees[max(fees)] if fees else {}).get(NATIVE, (0, 0, 0, 0))
         self._details["fees"] = {**{f"l{tier}": fee for tier, fee in enumerate(newest, 1)}, "total": sum(newest)}
         self._summary["fees"] = sum(newest)
         self._summary["observers"] = sum(core.seat.amnesia for core in cores)

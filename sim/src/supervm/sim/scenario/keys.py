@@ -131,6 +131,7 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "fee_max": Key("int", 100, "grain", 1, 10**12),
         "senders": Key("texts", ("l4",), "the phones that pay and ask"),
         "accounts": Key("int", 1, "accounts of each phone, each with 10^12 grain", 1, 100),
+        "assets": Key("int", 0, "assets beside the native one, of which each account has 10^12", 0, 16),
         "start_s": Key("seconds", 0, "when payments begin", 0, 366 * DAY_S),
         "stop_s": Key("seconds", 0, "when they end; 0: half way, so that the last can finish", 0, 366 * DAY_S),
         "validity_s": Key("seconds", 345_600_000_000, "how long a payment may take to execute", 5, 7 * DAY_S),

@@ -95,6 +95,7 @@ class Workload:
         amount_min, amount_max, fee_min, fee_max: grain, drawn evenly.
         senders: which phones are asked; a selector.
         accounts: accounts of each phone.
+        assets: assets beside the native one; with some, a payment moves any of them and pays its fee in any.
         start_us, stop_us: when asking begins and ends.
         validity_us: how long a payment may take to execute.
     """
@@ -108,6 +109,7 @@ class Workload:
     fee_max: int
     senders: tuple[str, ...]
     accounts: int
+    assets: int
     start_us: int
     stop_us: int
     validity_us: int

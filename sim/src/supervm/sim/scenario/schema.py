@@ -180,6 +180,7 @@ class _Reader:
                 fee_max=work["fee_max"],
                 senders=work["senders"],
                 accounts=work["accounts"],
+                assets=work["assets"],
                 start_us=work["start_s"],
                 stop_us=work["stop_s"] or duration_us // 2,
                 validity_us=work["validity_s"],

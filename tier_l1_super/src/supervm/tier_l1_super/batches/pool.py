@@ -7,7 +7,7 @@ chosen before it. Without the body that cannot be told, so such a certificate wa
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 
 from supervm.protocol.base.codec import encode
@@ -15,8 +15,9 @@ from supervm.protocol.base.limits import REFS_MAX
 from supervm.protocol.chain.batch import Batch
 from supervm.protocol.chain.batch_certificate import BatchCertificate, CertifiedBatch, certified_bits
 from supervm.protocol.chain.body import BODY_BYTES_MAX
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
-from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction
+from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.protocol.state.state import State
 
 from ..consensus.seat import Seat
 
@@ -55,12 +56,12 @@ class Pool:
     """Certificates that are not executed yet and the bodies they need.
 
     Args:
-        accounts: the executed state (the ledger's own dict).
+        state: the executed state, the ledger's own.
         seat: the epoch.
     """
 
-    def __init__(self, accounts: Mapping[bytes, Account], seat: Seat) -> None:
-        self._accounts = accounts
+    def __init__(self, state: State, seat: Seat) -> None:
+        self._state = state
         self._seat = seat
         self.bodies: dict[bytes, Body] = {}
         """Bodies of batches that hold a live promise or may be executed soon, by digest; all are on disk, too."""
@@ -104,7 +105,7 @@ class Pool:
         if body is None:
             return None
         bits = certified_bits(certificate, self._seat.rules.validators)
-        return CertifiedBatch(certificate.header, body.transactions, body.batch.edge_of, bits)
+        return CertifiedBatch(certificate.header, body.transactions, bits)
 
     def select(
         self, ancestors: Sequence[Sequence[BatchCertificate]], ts_ms: int, *, taken_bytes: int = 0
@@ -157,7 +158,7 @@ class Pool:
 
     def _replay(self, transactions: Sequence[SignedTransaction], bits: int, ts_ms: int, overlay: Overlay) -> int:
         executed = 0
-        accounts = self._accounts
+        accounts = self._state.accounts
         for index, transaction in enumerate(transactions):
             if not bits >> index & 1:
                 continue
@@ -199,7 +200,7 @@ class Pool:
         for index, transaction in enumerate(transactions):
             if bits >> index & 1:
                 item = transaction.body
-                account = self._accounts.get(item.sender, EMPTY_ACCOUNT)
+                account = self._state.accounts.get(item.sender, EMPTY_ACCOUNT)
                 if item.seq >= account.next_seq and item.valid_until_ms >= ts_ms:
                     return True
         return False

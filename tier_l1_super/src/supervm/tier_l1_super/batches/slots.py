@@ -4,8 +4,10 @@ Theory of operation. A slot is (sender, seq, prev). A bit of 1 in a batch vote p
 this transaction, in this epoch*. `Slots` keeps, for each sender, the promised transactions as a chain that starts at
 the sender's executed state - entry 0 fills `next_seq` on `head`, each further entry names its predecessor's id. A
 transaction gets its bit if it is already in the chain, or if it extends it, its validity is neither too short nor too
-long, and the executed balance covers every debit up to and including it. Income that is not executed yet does not count
-(T3).
+long, and in each asset that it takes from the sender the executed balance covers every debit up to and including it.
+Income that is not executed yet does not count (T3). Each asset has books of its own: what one lacks refuses the
+transactions that need it, and those behind them, since the chain is one; the sender's earlier ones and those of others
+go on.
 
 Entries leave in two ways only, both functions of the finalized chain (T11): their slot is executed, or the executed
 time has passed their validity (3.9.3); either kills the entries behind them that no longer connect. So among the
@@ -24,8 +26,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from supervm.protocol.chain.genesis import Parameters
-from supervm.protocol.money.transfer import SignedTransaction
-from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+from supervm.protocol.money.transaction import Debits, SignedTransaction
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS
+from supervm.protocol.state.state import State
 
 EXPIRY_SLACK = 4_096
 """Entries that are gone and may still stand in the heap of validities, beyond as many as are alive."""
@@ -33,10 +37,10 @@ EXPIRY_SLACK = 4_096
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A promised transaction: its id, what it takes from the sender, until when it is valid, and where."""
+    """A promised transaction: its id, what it takes from the sender by asset, until when it is valid, and where."""
 
     transaction_id: bytes
-    debit: int
+    debits: Debits
     valid_until_ms: int
     batch: bytes
 
@@ -44,20 +48,20 @@ class Entry:
 @dataclass(slots=True)
 class _Lane:
     entries: list[Entry] = field(default_factory=list)  # entry i fills seq = executed next_seq + i
-    debit: int = 0
+    debits: dict[bytes, int] = field(default_factory=dict)  # asset -> what all entries take of it, without zeros
 
 
 class Slots:
     """Promises of one validator.
 
     Args:
-        accounts: the executed state; read at every vote, so it may be the ledger's own dict.
+        state: the executed state, the ledger's own; read at every vote.
         parameters: window and validity bounds of the chain.
         executed_ts_ms: time of the last executed block.
     """
 
-    def __init__(self, accounts: Mapping[bytes, Account], parameters: Parameters, *, executed_ts_ms: int = 0) -> None:
-        self._accounts = accounts
+    def __init__(self, state: State, parameters: Parameters, *, executed_ts_ms: int = 0) -> None:
+        self._state = state
         self._parameters = parameters
         self._lanes: dict[bytes, _Lane] = {}
         self._expiry: list[tuple[int, bytes]] = []  # heap of (valid_until_ms, sender); may name entries that are gone
@@ -82,7 +86,7 @@ class Slots:
             batch: digest of the batch that is voted on.
         """
         body = transaction.body
-        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        account = self._state.accounts.get(body.sender, EMPTY_ACCOUNT)
         if body.seq < account.next_seq:
             return "used"
         position = body.seq - account.next_seq
@@ -102,13 +106,19 @@ class Slots:
             return "expired"
         if remaining_ms > self._parameters.validity_ms_max:
             return "valid for too long"
-        if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
+        if body.sender in POOL_ACCOUNTS or (isinstance(body, Transfer) and body.to in POOL_ACCOUNTS):
             return "pools neither send nor receive transactions"
-        promised = lane.debit if lane is not None else 0
-        if account.balance - promised < transaction.debit:
+        if not self._covers(body.sender, lane, transaction.debits):
             return "overdraft"
         self._append(transaction, batch)
         return None
+
+    def _covers(self, sender: bytes, lane: _Lane | None, debits: Debits) -> bool:
+        for asset, amount in debits:
+            promised = 0 if lane is None else lane.debits.get(asset, 0)
+            if self._state.balance(sender, asset) - promised < amount:
+                return False
+        return True
 
     def restore(self, promised: Iterable[tuple[SignedTransaction, bytes]]) -> None:
         """Take back what was promised before a restart: transactions with their batches' digests, in any order.
@@ -122,7 +132,7 @@ class Slots:
             if body.valid_until_ms >= self.executed_ts_ms:
                 by_slot.setdefault(body.sender, {}).setdefault((body.seq, body.prev), (transaction, batch))
         for sender, slots in by_slot.items():
-            account = self._accounts.get(sender, EMPTY_ACCOUNT)
+            account = self._state.accounts.get(sender, EMPTY_ACCOUNT)
             found = slots.get((account.next_seq, account.head))
             while found is not None:
                 transaction, batch = found
@@ -140,7 +150,7 @@ class Slots:
         """Follow an executed block.
 
         Args:
-            changes: accounts that the block changed.
+            changes: accounts whose own leaf the block changed; whoever sent is among them.
             before: their (next_seq, head) before the block, for those that sent; others may be missing.
             ts_ms: the block's time.
         """
@@ -149,7 +159,7 @@ class Slots:
             lane = self._lanes.get(sender)
             if lane is None or sender not in before:
                 continue
-            account = self._accounts[sender]
+            account = self._state.accounts[sender]
             consumed = account.next_seq - before[sender][0]
             if not consumed:
                 continue
@@ -163,8 +173,10 @@ class Slots:
     def _append(self, transaction: SignedTransaction, batch: bytes) -> None:
         body = transaction.body
         lane = self._lanes.setdefault(body.sender, _Lane())
-        lane.entries.append(Entry(transaction.id, transaction.debit, body.valid_until_ms, batch))
-        lane.debit += transaction.debit
+        debits = transaction.debits
+        lane.entries.append(Entry(transaction.id, debits, body.valid_until_ms, batch))
+        for asset, amount in debits:
+            lane.debits[asset] = lane.debits.get(asset, 0) + amount
         self._count += 1
         self.anchored[batch] = self.anchored.get(batch, 0) + 1
         heapq.heappush(self._expiry, (body.valid_until_ms, body.sender))
@@ -177,7 +189,12 @@ class Slots:
 
     def _remove(self, sender: bytes, lane: _Lane, first: int, end: int) -> None:
         for entry in lane.entries[first:end]:
-            lane.debit -= entry.debit
+            for asset, amount in entry.debits:
+                promised = lane.debits[asset] - amount
+                if promised:
+                    lane.debits[asset] = promised
+                else:
+                    del lane.debits[asset]
             self._count -= 1
             left = self.anchored[entry.batch] - 1
             if left:

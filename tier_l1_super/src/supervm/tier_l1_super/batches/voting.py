@@ -20,7 +20,7 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import BatchVote, batch_vote_statement, bitmap_bits, bitmap_bytes
 from supervm.protocol.chain.evidence import bad_batch
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction, signature_items
 from supervm.protocol.wire.chain import BatchMessage, BatchVoteMessage
 
 from ..consensus.simplex.promises import BatchPromise, encode_promise

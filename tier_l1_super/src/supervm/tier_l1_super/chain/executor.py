@@ -25,6 +25,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, check_certified_checkpoint
 from supervm.protocol.chain.evidence import double_vote
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind, statement
+from supervm.protocol.state.account import EMPTY_ACCOUNT
 from supervm.protocol.wire.chain import CheckpointMessage, GetBatches
 from supervm.protocol.wire.consensus import VoteMessage
 
@@ -212,19 +213,20 @@ class Executor(Part):
 
     def _execute(self, block: Block, now_us: int) -> None:
         batches = [batch for ref in block.body.refs if (batch := self._pool.certified(ref)) is not None]
+        accounts = self._ledger.state.accounts
         before = {}
         for batch in batches:
             for transaction in batch.transactions:
                 sender = transaction.body.sender
-                account = self._ledger.accounts.get(sender)
-                if account is not None:
-                    before[sender] = (account.next_seq, account.head)
+                # whoever has other assets alone sends without an account leaf
+                account = accounts.get(sender, EMPTY_ACCOUNT)
+                before[sender] = (account.next_seq, account.head)
         applied = self._ledger.apply(block, batches)
         self._outbox.persist(*applied.records)
         self._bodies.executed(ref.header for ref in block.body.refs)
         for failed in applied.result.failed:
             self._outbox.publish(Solvency(failed.hex(), applied.header.height))
-        self._slots.executed(applied.result.changes, before, block.header.ts_ms)
+        self._slots.executed(applied.result.change.accounts, before, block.header.ts_ms)
         self._vote(now_us)
         for listener in self._on_executed:
             listener(now_us, applied)
@@ -403,5 +405,5 @@ class Executor(Part):
             "certified_state_root": certified_header.state_root.hex(),
             "signers": 0 if certified is None else len(certified.signatures),
             "supply": header.supply,
-            "fees": list(self._ledger.fees_by_tier),
+            "fees": self._ledger.fees_shown(),
         }

@@ -23,12 +23,13 @@ from supervm.protocol.base import cbor
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
-from supervm.protocol.chain.finalized import HEADERS_MAX, FinalizedBlocks, FinalizedPrefix
+from supervm.protocol.chain.finalized import HEADERS_MAX, PIECE_BYTES_MAX, FinalizedBlocks, FinalizedPrefix
 from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate
+from supervm.protocol.state.leaves import parse_leaf_id
 from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches, GetBlocks
 from supervm.protocol.wire.consensus import GetBlock, ProposalMessage
-from supervm.protocol.wire.payments import AccountProofs, GetAccounts, GetReceipt, ReceiptAnswer
+from supervm.protocol.wire.payments import GetLeaves, GetReceipt, LeafProofs, ReceiptAnswer
 
 from ..batches.pool import Pool
 from ..ground import Ground
@@ -66,8 +67,8 @@ class Serving(Part):
         proposed: returns a block that is not final here by its hash, and the write that it waits for.
     """
 
-    takes = frozenset({Follow, GetAccounts, GetBatches, GetBlock, GetBlocks, GetReceipt})
-    sends = frozenset({AccountProofs, BatchMessage, BlocksMessage, CheckpointMessage, ProposalMessage, ReceiptAnswer})
+    takes = frozenset({Follow, GetLeaves, GetBatches, GetBlock, GetBlocks, GetReceipt})
+    sends = frozenset({LeafProofs, BatchMessage, BlocksMessage, CheckpointMessage, ProposalMessage, ReceiptAnswer})
 
     def __init__(self, ground: Ground, pool: Pool, proposed: Callable[[bytes], tuple[Block | None, int]]) -> None:
         self._outbox, self._reader, self._ledger, self._pool = ground.outbox, ground.reader, ground.ledger, pool
@@ -130,7 +131,7 @@ class Serving(Part):
             self._outbox.send(peer, CheckpointMessage(self._checkpoint), after=self._head.written)
 
     def receive(
-        self, now_us: int, peer: bytes, message: Follow | GetAccounts | GetBatches | GetBlock | GetBlocks | GetReceipt
+        self, now_us: int, peer: bytes, message: Follow | GetLeaves | GetBatches | GetBlock | GetBlocks | GetReceipt
     ) -> None:
         """Answer a question; the peer pays for the answer."""
         match message:
@@ -142,8 +143,8 @@ class Serving(Part):
                 self.batches(now_us, peer, message)
             case Follow(height):
                 self.follow(peer, height, now_us)
-            case GetAccounts():
-                self.accounts(now_us, peer, message)
+            case GetLeaves():
+                self.leaves(now_us, peer, message)
             case GetReceipt(transaction_id):
                 self.receipt(now_us, peer, transaction_id)
 
@@ -212,7 +213,10 @@ class Serving(Part):
         chunk = self.chunk(from_height)
         if chunk is None:
             return None
-        piece = BlocksMessage(encode(chunk[0]))
+        data = encode(chunk[0])
+        if len(data) > PIECE_BYTES_MAX or len(getattr(chunk[0], "headers", ())) > HEADERS_MAX:
+            return None  # a huge block below a long run of headers: a snapshot leads past it
+        piece = BlocksMessage(data)
         self._pieces[from_height] = (self.tip, piece, chunk[1])
         self._pieces.move_to_end(from_height)
         if len(self._pieces) > PIECES_MAX:
@@ -333,18 +337,24 @@ class Serving(Part):
         row = BATCHES.get(self._reader, digest)
         return None if row is None else row.batch
 
-    def accounts(self, now_us: int, peer: bytes, message: GetAccounts) -> None:
-        """Answer with proofs under the newest certified checkpoint, of as many accounts as the peer may have."""
+    def leaves(self, now_us: int, peer: bytes, message: GetLeaves) -> None:
+        """Answer with proofs under the newest certified checkpoint, of as many leaves as the peer may have.
+
+        Raises:
+            RemoteProtocolError: one of them is no leaf of the state; none is answered then.
+        """
+        leaf_ids = tuple(dict.fromkeys(message.leaves))
+        for leaf_id in leaf_ids:
+            parse_leaf_id(leaf_id)
         if self._certified is None:
             return
-        accounts = tuple(dict.fromkeys(message.accounts))
-        granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
-        proofs = self._ledger.prove_accounts(self._certified.header.height, accounts[:granted]) if granted else None
+        granted = self._manners.take(now_us, peer, "accounts", len(leaf_ids), each=ACCOUNT)
+        proofs = self._ledger.prove_leaves(self._certified.header.height, leaf_ids[:granted]) if granted else None
         if proofs is not None:
-            self._outbox.send(peer, AccountProofs(self._checkpoint, tuple(proofs)), after=self._head.written)
+            self._outbox.send(peer, LeafProofs(self._checkpoint, tuple(proofs)), after=self._head.written)
 
     def receipt(self, now_us: int, peer: bytes, transaction_id: bytes) -> None:
-        """Answer with the receipt of a transaction and its proof, or with nothing known; beyond its share with nothing."""
+        """Answer with the receipt of a transaction and its proof, or with nothing known; nor beyond its share."""
         if not self._manners.take(now_us, peer, "receipts", 1, each=RECEIPT):
             return
         proof = None if self._certified is None else self._ledger.prove_receipt(transaction_id, self._certified)

@@ -196,12 +196,8 @@ class Consensus(Part):
             effect = pending.popleft()
             follow_up: sx.Event | None = None
             match effect:
-                case sx.PersistPromise() if self._seat.index is None:
-                    pass  # a node without a seat keeps no log: it promises nothing
                 case sx.PersistPromise(token, payload):
-                    self._tokens[token] = self.promise_written = self._outbox.persist(Append(payload))
-                    if len(self._tokens) > 4 * COMPACT_EVERY:
-                        del self._tokens[next(iter(self._tokens))]
+                    self._keep(token, payload)
                 case sx.CompactLog(view) if self._seat.index is None:
                     simplex.prune(view)
                 case sx.CompactLog(view):
@@ -241,6 +237,14 @@ class Consensus(Part):
                 follow_up = self._verify(self._unverified)
             if follow_up is not None:
                 pending.extend(simplex.step(now_us, follow_up))
+
+    def _keep(self, token: int, payload: bytes) -> None:
+        """Write a promise; a node without a seat keeps no log, since it promises nothing."""
+        if self._seat.index is None:
+            return
+        self._tokens[token] = self.promise_written = self._outbox.persist(Append(payload))
+        if len(self._tokens) > 4 * COMPACT_EVERY:
+            del self._tokens[next(iter(self._tokens))]
 
     def _blame(self, peer: bytes, error: RemoteProtocolError) -> None:
         self._ground.manners.blame(self._now_us, peer, error)

@@ -28,7 +28,7 @@ from supervm.common.parts.shell import unexpected
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.chain.batch import BATCH_BYTES_MAX, EDGES_MAX, Batch, BatchHeader, batch_header, miner_statement
+from supervm.protocol.chain.batch import BATCH_BYTES_MAX, Batch, BatchHeader, batch_header, miner_statement
 from supervm.protocol.chain.batch_certificate import (
     BatchVote,
     CertifiedBatch,
@@ -37,8 +37,7 @@ from supervm.protocol.chain.batch_certificate import (
     make_batch_certificate,
 )
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.money.fees import NO_EDGE
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage, GetBatches
 
 from .. import events as said
@@ -66,7 +65,6 @@ class HeldBatch:
     digest: bytes
     header: BatchHeader
     transactions: tuple[SignedTransaction, ...]
-    edge_of: bytes
     message: BatchMessage
     entries: list[Entry]
     repeat_at_us: int
@@ -174,7 +172,7 @@ class Batcher(Part):
     def body(self, digest: bytes) -> CertifiedBatch | None:
         """Return a batch of ours for execution, with no bit certified yet."""
         held = self.held.get(digest)
-        return None if held is None else CertifiedBatch(held.header, held.transactions, held.edge_of, 0)
+        return None if held is None else CertifiedBatch(held.header, held.transactions, 0)
 
     # --- cutting ------------------------------------------------------------------------------------------------
 
@@ -199,24 +197,12 @@ class Batcher(Part):
             self._make(now_us, entries)
 
     def _make(self, now_us: int, entries: list[Entry]) -> None:
-        index_of: dict[bytes, int] = {}
-        edge_of = bytearray()
-        for entry in entries:
-            edge = entry.edge
-            if edge is None or (edge not in index_of and len(index_of) >= EDGES_MAX):
-                edge_of.append(NO_EDGE)
-            else:
-                edge_of.append(index_of.setdefault(edge, len(index_of)))
         transactions = tuple(entry.transaction for entry in entries)
         raw = tuple(transaction.raw for transaction in transactions)
-        assigned = bytes(edge_of)
-        header = batch_header(self._chain.chain_id, self._rules.epoch, self._key.public, tuple(index_of), raw, assigned)
+        header = batch_header(self._chain.chain_id, self._rules.epoch, self._key.public, raw)
         digest = header.digest
-        batch = Batch(1, header, self._key.sign(miner_statement(digest)), raw, assigned)
-        message = BatchMessage(encode(batch))
-        self.held[digest] = HeldBatch(
-            digest, header, transactions, assigned, message, list(entries), now_us + REPEAT_US_MIN
-        )
+        message = BatchMessage(encode(Batch(2, header, self._key.sign(miner_statement(digest)), raw)))
+        self.held[digest] = HeldBatch(digest, header, transactions, message, list(entries), now_us + REPEAT_US_MIN)
         for _, node_id in self._validators_up:
             self._outbox.send(node_id, message)
         self._outbox.publish(said.Batch(digest.hex(), len(raw), header.bytes))

@@ -1,7 +1,8 @@
-"""From `Submit` to mempool: form, repetition, share and signature (architecture.md 3, network.md 7).
+"""From `Submit` to mempool: form, repetition, share, fee and signature (architecture.md 3, network.md 7).
 
-Cheap checks come first. Signatures are checked in chunks outside the core, one lane per peer, so that the transactions
-of one sender that came over one link reach the mempool in the order they were sent.
+Cheap checks come first; a fee that is not taken is among them, and every edge is told on connecting which are.
+Signatures are checked in chunks outside the core, one lane per peer, so that the transactions of one sender that came
+over one link reach the mempool in the order they were sent.
 
 A transaction under verification is told apart by its *bytes*: its id does not cover the signature, so by id a copy
 with a bad signature could push the honest one out.
@@ -13,18 +14,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, PeerUp
 from supervm.common.parts.costs import TRANSACTION
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.common.parts.peering import Peering
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items, transaction_id
-from supervm.protocol.wire.payments import LEVEL_REFUSED, Submit
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction, signature_items, transaction_id
+from supervm.protocol.wire.payments import LEVEL_REFUSED, FeeTerms, Submit
 
 from ..options import INTAKE_OPTIONS, MinerOptions
-from .edges import Edges
+from ..replica.serving import EDGE_TIER
 from .lines import StatusLines
 from .mempool import BUSY, Mempool
 
@@ -32,6 +33,9 @@ VERIFY_CHUNK = 256
 """Signatures per piece of work (limits.md, Rules 1)."""
 BAD_SIGNATURE = "bad signature"
 WRONG_CHAIN = "signed for another chain"
+_NAMED = {"wrong-chain": WRONG_CHAIN, "unknown-kind": ""}
+"""Faults of form that a wallet or edge of another network or release makes in good faith: it is told, by this reason or
+by the fault's own."""
 BAD_SIGNATURE_PENALTY = 20
 """For a chunk of transactions with any bad signature: an honest L3 or phone checks before it submits."""
 
@@ -39,7 +43,6 @@ BAD_SIGNATURE_PENALTY = 20
 @dataclass(frozen=True, slots=True)
 class _Job:
     peer: bytes
-    edge: bytes | None
     transactions: Sequence[SignedTransaction]
 
 
@@ -54,10 +57,10 @@ class Intake(Part):
         lines: where refusals go.
         peering: who is there.
         manners: how many transactions a peer may submit, and what bad ones cost it.
-        edges: where edges are paid.
     """
 
     takes = frozenset({Submit})
+    sends = frozenset({FeeTerms})
     options = INTAKE_OPTIONS
 
     def __init__(
@@ -69,16 +72,19 @@ class Intake(Part):
         lines: StatusLines,
         peering: Peering,
         manners: Manners,
-        edges: Edges,
     ) -> None:
         self._chain_id = chain.chain_id
         self._mempool = mempool
         self._unverified_max = options.unverified_max
         self._outbox, self._lines = outbox, lines
         self._peering, self._manners = peering, manners
-        self._edges = edges
         self._jobs: dict[int, _Job] = {}
         self._verifying: dict[bytes, tuple[bytes, ...]] = {}  # raw bytes -> peers that sent them meanwhile
+
+    def peer_up(self, now_us: int, event: PeerUp) -> None:
+        """Tell an edge which fees are taken; they stay as they are for as long as the node runs."""
+        if event.tier == EDGE_TIER:
+            self._outbox.send(event.peer, self._mempool.fees.terms())
 
     def receive(self, now_us: int, peer: bytes, message: Submit) -> None:
         """Take transactions: answer what is decided already, hand the rest to verification.
@@ -86,7 +92,7 @@ class Intake(Part):
         While this node does not know the state well enough to judge, all are refused as busy.
 
         Raises:
-            RemoteProtocolError: some were malformed or for another chain; the others were taken.
+            RemoteProtocolError: some were malformed, of an unknown kind or for another chain; the others were taken.
         """
         raws = message.transactions
         room = max(0, self._unverified_max - len(self._verifying))
@@ -107,17 +113,17 @@ class Intake(Part):
                 transaction = parse_transaction(raw, self._chain_id)
             except RemoteProtocolError as error:
                 problem = error
-                if error.code == "wrong-chain":
-                    self._lines.tell((peer,), transaction_id(raw), LEVEL_REFUSED, WRONG_CHAIN)
+                if error.code in _NAMED:
+                    reason = _NAMED[error.code] or error.reason
+                    self._lines.tell((peer,), transaction_id(raw), LEVEL_REFUSED, reason)
                 continue
             if not self._mempool.join(transaction.id, peer) and not self._mempool.decided(transaction, (peer,)):
                 self._verifying[raw] = (peer,)
                 fresh.append(transaction)
-        edge = self._edges.payout_of(peer)
         for start in range(0, len(fresh), VERIFY_CHUNK):
             chunk = fresh[start : start + VERIFY_CHUNK]
             token = self._outbox.verify(peer, signature_items(chunk))
-            self._jobs[token] = _Job(peer, edge, chunk)
+            self._jobs[token] = _Job(peer, chunk)
         if problem is not None:
             raise problem
 
@@ -134,7 +140,7 @@ class Intake(Part):
                 self._lines.tell(peers, transaction.id, LEVEL_REFUSED, BAD_SIGNATURE)
                 continue
             if transaction.id not in self._mempool:
-                self._mempool.add(now_us, transaction, peers, job.edge)
+                self._mempool.add(now_us, transaction, peers)
                 continue
             for peer in peers:
                 self._mempool.join(transaction.id, peer)

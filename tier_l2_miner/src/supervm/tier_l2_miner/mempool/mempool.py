@@ -2,13 +2,13 @@
 
 Theory of operation. For each sender a *lane* mirrors its account: `chain` holds the transactions that fill the next
 free slots one after another (entry i fills ``base + i``, each names its predecessor's id), `parked` those that cannot
-be placed yet - an unknown predecessor, or money that this replica has not seen arrive. A parked transaction that is
-still unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT in an open batch, then CERTIFIED,
-and leaves when its slot is executed or the executed time passes its validity. Only a lane's first QUEUED entry is
-offered to the batcher, so a sender's transactions are batched in order of seq; between lanes the higher fee goes first,
-then the earlier arrival, but whatever has waited for two seconds goes before everything else (decisions.md,
-Transactions). What is parked may never run, so it has a share of the room only and gives way to what can run now
-(`parking`).
+be placed yet - an unknown predecessor, or money of some asset that this replica has not seen arrive. A parked
+transaction that is still unplaced when its time is up is refused. A chain entry is QUEUED, then IN_FLIGHT in an open
+batch, then CERTIFIED, and leaves when its slot is executed or the executed time passes its validity. Only a lane's
+first QUEUED entry is offered to the batcher, so a sender's transactions are batched in order of seq; between lanes the
+higher fee goes first (`offers` says how fees in different assets compare), then the earlier arrival, but whatever has
+waited for two seconds goes before everything else (decisions.md, Transactions). What is parked may never run, so it has
+a share of the room only and gives way to what can run now (`parking`).
 
 Everything here is this miner's view. A refusal binds nobody: the sender may go to another miner.
 """
@@ -17,18 +17,20 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
+from supervm.common.parts.fee_policy import FeePolicy
 from supervm.common.parts.part import Part
 from supervm.protocol.chain.genesis import Parameters
-from supervm.protocol.money.transfer import SignedTransaction
-from supervm.protocol.state.account import EMPTY_ACCOUNT, POOL_ACCOUNTS, Account
+from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import POOL_ACCOUNTS, Account
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from ..options import MEMPOOL_OPTIONS, MinerOptions
 from ..replica.advance import State
-from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact
+from .lane import Lane, lacks_money
+from .offers import BACKOFF_US_MAX, CERTIFIED, DONE, IN_FLIGHT, PARKED, QUEUED, Entry, Heap, Offers, compact, fee_rank
 from .parking import PARKED_SHARE, Parking
 
 PREDECESSOR_US_MAX = 5_000_000
@@ -52,16 +54,6 @@ Tell = Callable[[Iterable[bytes], bytes, int, str], None]
 """(peers, transaction id, level, reason): news for those who submitted a transaction."""
 
 
-@dataclass(slots=True, eq=False)
-class _Lane:
-    base: int
-    chain: list[Entry] = field(default_factory=list)
-    parked: dict[int, Entry] = field(default_factory=dict)
-    debit: int = 0
-    is_poor: bool = False  # its account does not cover the first parked transaction
-    cursor: int = 0  # first QUEUED entry of the chain, or its length
-
-
 class Mempool(Part):
     """The waiting transactions of one miner.
 
@@ -69,6 +61,7 @@ class Mempool(Part):
         state: executed state of the replica; read live, and followed at the end of every step.
         parameters: window and validity bounds of the chain.
         options: bounds.
+        fees: which fees are taken.
         tell: where news of transactions goes.
         was_executed: whether a transaction id whose slot is used is known to have been executed.
     """
@@ -80,17 +73,19 @@ class Mempool(Part):
         state: State,
         parameters: Parameters,
         options: MinerOptions,
+        fees: FeePolicy,
         tell: Tell,
         was_executed: Callable[[bytes], bool],
     ) -> None:
         self._state = state
-        self._accounts = state.accounts
         self._parameters = parameters
         self._options = options
+        self.fees = fees
+        """Which fees are taken."""
         self._tell = tell
         self._was_executed = was_executed
         self._entries: dict[bytes, Entry] = {}
-        self._lanes: dict[bytes, _Lane] = {}
+        self._lanes: dict[bytes, Lane] = {}
         self._bytes = 0
         self._order = 0
         self.offers = Offers(self._is_next)
@@ -172,7 +167,7 @@ class Mempool(Part):
         self._tell(peers, transaction.id, *verdict)
         return True
 
-    def add(self, now_us: int, transaction: SignedTransaction, peers: tuple[bytes, ...], edge: bytes | None) -> bool:
+    def add(self, now_us: int, transaction: SignedTransaction, peers: tuple[bytes, ...]) -> bool:
         """Take a transaction whose signature has been checked; what becomes of it goes to `peers`.
 
         Returns:
@@ -183,7 +178,7 @@ class Mempool(Part):
         body = transaction.body
         lane = self._lanes.get(body.sender)
         if lane is None:
-            lane = self._lanes[body.sender] = _Lane(self._accounts.get(body.sender, EMPTY_ACCOUNT).next_seq)
+            lane = self._lanes[body.sender] = Lane(self._state.account(body.sender).next_seq)
         if body.seq < lane.base + len(lane.chain) or body.seq in lane.parked:
             self._tell(peers, transaction.id, LEVEL_REFUSED, CONFLICT)
             return False
@@ -193,7 +188,8 @@ class Mempool(Part):
             return False
         lane = self._lanes.setdefault(body.sender, lane)  # its last parked transaction may have given way
         self._order += 1
-        entry = Entry(transaction, edge, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
+        rank = fee_rank(body.fee, self.fees.least[body.fee_asset])
+        entry = Entry(transaction, rank, peers, self._order, now_us, waits_for=PREDECESSOR_UNKNOWN)
         self._entries[transaction.id] = entry
         self._bytes += len(transaction.raw)
         lane.is_poor = self._is_poor(lane, transaction)
@@ -211,13 +207,16 @@ class Mempool(Part):
         One that expires sooner than validators accept is held all the same: they may have voted on it before.
         """
         body = transaction.body
-        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        account = self._state.account(body.sender)
         if body.seq < account.next_seq:
             if transaction.id == account.head or self._was_executed(transaction.id):
                 return LEVEL_R3, ""
             return LEVEL_REFUSED, SLOT_USED
-        if body.to in POOL_ACCOUNTS or body.sender in POOL_ACCOUNTS:
+        if body.sender in POOL_ACCOUNTS or (isinstance(body, Transfer) and body.to in POOL_ACCOUNTS):
             return LEVEL_REFUSED, POOL
+        refusal = self.fees.refusal(body)
+        if refusal is not None:
+            return LEVEL_REFUSED, refusal
         if body.seq - account.next_seq >= self._parameters.window:
             return LEVEL_REFUSED, WINDOW
         remaining_ms = body.valid_until_ms - self.executed_ts_ms
@@ -233,14 +232,13 @@ class Mempool(Part):
         options = self._options
         return len(self._entries) >= options.mempool_transactions_max or self._bytes + size > options.mempool_bytes_max
 
-    def _is_poor(self, lane: _Lane | None, transaction: SignedTransaction) -> bool:
-        balance = self._accounts.get(transaction.body.sender, EMPTY_ACCOUNT).balance
-        return balance - (lane.debit if lane is not None else 0) < transaction.debit
+    def _is_poor(self, lane: Lane | None, transaction: SignedTransaction) -> bool:
+        return lacks_money(lane, transaction, self._state.balance)
 
-    def _runs(self, lane: _Lane | None, transaction: SignedTransaction) -> bool:
+    def _runs(self, lane: Lane | None, transaction: SignedTransaction) -> bool:
         """Return whether a transaction can be batched now: it is its sender's next, and the money is there."""
         body = transaction.body
-        account = self._accounts.get(body.sender, EMPTY_ACCOUNT)
+        account = self._state.account(body.sender)
         chain = lane.chain if lane is not None else []
         follows = (
             (body.seq, body.prev) == (chain[-1].transaction.body.seq + 1, chain[-1].transaction.id)
@@ -276,11 +274,11 @@ class Mempool(Part):
             self._forget_if_empty(victim)
         return True
 
-    def _park(self, sender: bytes, lane: _Lane, entry: Entry) -> None:
+    def _park(self, sender: bytes, lane: Lane, entry: Entry) -> None:
         lane.parked[entry.transaction.body.seq] = entry
         self._parking.change(sender, len(lane.parked), len(entry.transaction.raw), is_poor=lane.is_poor)
 
-    def _unpark(self, sender: bytes, lane: _Lane, seq: int) -> Entry:
+    def _unpark(self, sender: bytes, lane: Lane, seq: int) -> Entry:
         entry = lane.parked.pop(seq)
         self._parking.change(sender, len(lane.parked), -len(entry.transaction.raw), is_poor=lane.is_poor)
         return entry
@@ -292,9 +290,9 @@ class Mempool(Part):
 
     # --- order --------------------------------------------------------------------------------------------------
 
-    def _place(self, now_us: int, sender: bytes, lane: _Lane) -> None:
+    def _place(self, now_us: int, sender: bytes, lane: Lane) -> None:
         """Move parked transactions onto the chain for as long as they fit."""
-        account = self._accounts.get(sender, EMPTY_ACCOUNT)
+        account = self._state.account(sender)
         chain, parked = lane.chain, lane.parked
         offered = lane.cursor < len(chain)
         while parked:
@@ -305,12 +303,11 @@ class Mempool(Part):
             if transaction.body.prev != (chain[-1].transaction.id if chain else account.head):
                 self._drop(self._unpark(sender, lane, transaction.body.seq), LEVEL_REFUSED, CONFLICT)
                 break
-            if account.balance - lane.debit < transaction.debit:
+            if self._is_poor(lane, transaction):
                 entry.waits_for = OVERDRAFT
                 break
             lane.is_poor = False
-            chain.append(self._unpark(sender, lane, transaction.body.seq))
-            lane.debit += transaction.debit
+            lane.take_on(self._unpark(sender, lane, transaction.body.seq))
             entry.state = QUEUED
             entry.due_us = now_us
             self.queued += 1
@@ -320,7 +317,7 @@ class Mempool(Part):
 
     # --- out to batches -----------------------------------------------------------------------------------------
 
-    def _offer(self, now_us: int, lane: _Lane) -> None:
+    def _offer(self, now_us: int, lane: Lane) -> None:
         if lane.cursor < len(lane.chain):
             self.offers.add(now_us, lane.chain[lane.cursor])
 
@@ -356,7 +353,7 @@ class Mempool(Part):
             entry.state = IN_FLIGHT
             self.queued -= 1
             lane = self._lanes[entry.transaction.body.sender]
-            self._advance(lane)
+            lane.advance()
             self._offer(now_us, lane)
         if self.offers.best(now_us) is None:
             self.offers.waiting_since_us = None
@@ -365,12 +362,6 @@ class Mempool(Part):
         compact(self._patience, items_max, lambda entry: entry.state == PARKED)
         compact(self._expiry, items_max, lambda entry: entry.state != DONE)
         return taken
-
-    def _advance(self, lane: _Lane) -> None:
-        chain, cursor = lane.chain, lane.cursor
-        while cursor < len(chain) and chain[cursor].state != QUEUED:
-            cursor += 1
-        lane.cursor = cursor
 
     def certified(self, entries: Sequence[Entry]) -> None:
         """Note that validators of quorum weight support these transactions (R1)."""
@@ -395,7 +386,7 @@ class Mempool(Part):
         self._queue_again(now_us, waiting)
 
     def _queue_again(self, now_us: int, entries: Sequence[Entry]) -> None:
-        lanes: dict[bytes, _Lane] = {}
+        lanes: dict[bytes, Lane] = {}
         for entry in entries:
             body = entry.transaction.body
             entry.state = QUEUED
@@ -407,13 +398,19 @@ class Mempool(Part):
 
     # --- out for good -------------------------------------------------------------------------------------------
 
-    def executed(self, now_us: int, changed: Iterable[bytes], ts_ms: int) -> None:
-        """Follow an executed block: `changed` accounts differ from before, and the chain's time is `ts_ms`."""
+    def executed(self, now_us: int, changed: Iterable[bytes] | None, ts_ms: int) -> None:
+        """Follow an executed block.
+
+        Args:
+            now_us: the time now.
+            changed: accounts that differ from before; None: any may.
+            ts_ms: the chain's time.
+        """
         self.executed_ts_ms = ts_ms
-        for sender in changed:
+        for sender in tuple(self._lanes) if changed is None else changed:
             lane = self._lanes.get(sender)
             if lane is not None:
-                self._consume(sender, lane, self._accounts[sender])
+                self._consume(sender, lane, self._state.account(sender))
                 self._place(now_us, sender, lane)
                 if lane.parked:  # money came or went
                     lane.is_poor = self._is_poor(lane, lane.parked[min(lane.parked)].transaction)
@@ -423,7 +420,7 @@ class Mempool(Part):
             if entry.state != DONE:
                 self._expire(now_us, entry)
 
-    def _consume(self, sender: bytes, lane: _Lane, account: Account) -> None:
+    def _consume(self, sender: bytes, lane: Lane, account: Account) -> None:
         consumed = account.next_seq - lane.base
         if consumed <= 0:
             return
@@ -432,13 +429,13 @@ class Mempool(Part):
         ours = consumed <= len(chain) and chain[consumed - 1].transaction.id == account.head
         for entry in chain[:consumed]:
             # the head names its predecessors by hash, so if it is ours then so are all before it
-            lane.debit -= entry.transaction.debit
+            lane.release(entry.transaction)
             self._finish(entry, account, sure=ours)
         del chain[:consumed]
         if chain and not ours:
             self._cut(lane, 0, PREDECESSOR_DEAD)
         lane.cursor = max(0, lane.cursor - consumed)
-        self._advance(lane)
+        lane.advance()
         for seq in [seq for seq in lane.parked if seq < lane.base]:
             self._finish(self._unpark(sender, lane, seq), account, sure=False)
 
@@ -459,7 +456,7 @@ class Mempool(Part):
             position = body.seq - lane.base
             self._cut(lane, position + 1, PREDECESSOR_DEAD)
             lane.chain.pop()
-            lane.debit -= entry.transaction.debit
+            lane.release(entry.transaction)
             self._drop(entry, LEVEL_EXPIRED, "")
             lane.cursor = min(lane.cursor, position)
         if not lane.chain and not lane.parked:
@@ -467,9 +464,9 @@ class Mempool(Part):
         else:
             self._place(now_us, body.sender, lane)
 
-    def _cut(self, lane: _Lane, position: int, reason: str) -> None:
+    def _cut(self, lane: Lane, position: int, reason: str) -> None:
         for entry in lane.chain[position:]:
-            lane.debit -= entry.transaction.debit
+            lane.release(entry.transaction)
             self._drop(entry, LEVEL_REFUSED, reason)
         del lane.chain[position:]
         lane.cursor = min(lane.cursor, position)

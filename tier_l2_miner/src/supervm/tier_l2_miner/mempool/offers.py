@@ -4,6 +4,10 @@ A transaction is offered when it is its sender's next to be batched. Offers are 
 arrival; but whatever arrived two seconds ago goes before everything else (decisions.md, Transactions). One that has
 gone back to the mempool without quorum is offered again after its back-off. Offers are kept in heaps with lazy
 deletion: an item counts only while its entry is still its sender's next.
+
+Fees in two assets have no common unit, and consensus knows no price. What a miner has said of it is the least fee that
+it takes in each asset: it has declared those to be worth the same to it. So a fee is measured in multiples of the least
+one of its asset (`fee_rank`). Within one asset this is the order of the amounts.
 """
 
 from __future__ import annotations
@@ -12,15 +16,27 @@ import heapq
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.base.codec import INT_MAX
+from supervm.protocol.money.transaction import SignedTransaction
 
 AGED_US = 2_000_000
 """Waiting time after which fees no longer matter."""
 BACKOFF_US_MIN, BACKOFF_US_MAX = 50_000, 2_000_000
 """Delay before a transaction without quorum is batched again (consensus.md 3.9.5)."""
 
+_RANK_BITS = INT_MAX.bit_length()
+
 PARKED, QUEUED, IN_FLIGHT, CERTIFIED, DONE = range(5)
 """States of an `Entry`."""
+
+
+def fee_rank(fee: int, least: int) -> int:
+    """Return how high a fee is: the multiple of the least one taken in its asset, in steps of 2^-63.
+
+    The steps are fine enough that two different fees in one asset never have the same rank, and two in different assets
+    only if the multiples differ by less than a step.
+    """
+    return (fee << _RANK_BITS) // least
 
 
 @dataclass(slots=True, eq=False)
@@ -29,7 +45,7 @@ class Entry:
 
     Attributes:
         transaction: what was submitted.
-        edge: account that its edge is paid to, None without an edge.
+        rank: how high its fee is (`fee_rank`).
         submitters: peers that are told what becomes of it.
         order: counts arrivals.
         arrived_us: when it arrived.
@@ -40,7 +56,7 @@ class Entry:
     """
 
     transaction: SignedTransaction
-    edge: bytes | None
+    rank: int
     submitters: tuple[bytes, ...]
     order: int
     arrived_us: int
@@ -87,7 +103,7 @@ class Offers:
         if entry.due_us > now_us:
             heapq.heappush(self._later, (entry.due_us, entry.order, entry))
             return
-        heapq.heappush(self._by_fee, (-entry.transaction.body.fee, entry.order, entry))
+        heapq.heappush(self._by_fee, (-entry.rank, entry.order, entry))
         heapq.heappush(self._by_age, (entry.arrived_us, entry.order, entry))
         if self.waiting_since_us is None:
             self.waiting_since_us = now_us

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,19 +16,21 @@ class Advance:
 
     Attributes:
         blocks: what was executed; none if a snapshot has taken the place of the state.
-        changed: accounts that may be others than before.
+        changed: accounts that may be others than before, in what they hold of any asset, too; None: any may be.
     """
 
     blocks: Sequence[Applied]
-    changed: Iterable[bytes]
+    changed: Collection[bytes] | None
 
 
 class State(Protocol):
     """The executed state, as the mempool reads it."""
 
-    @property
-    def accounts(self) -> Mapping[bytes, Account]:
-        """The accounts; the same mapping for as long as the node lives."""
+    def account(self, key: bytes) -> Account:
+        """Return an account; an empty one if it is not there."""
+
+    def balance(self, account: bytes, asset: bytes) -> int:
+        """Return how much of an asset an account has."""
 
     @property
     def ts_ms(self) -> int:

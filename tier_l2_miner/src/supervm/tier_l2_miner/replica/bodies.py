@@ -15,7 +15,7 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.chain.batch import Batch, check_batch
 from supervm.protocol.chain.batch_certificate import CertifiedBatch
 from supervm.protocol.chain.genesis import Chain
-from supervm.protocol.money.transfer import parse_transaction
+from supervm.protocol.money.transaction import parse_transaction
 
 FETCH_RETRY_US = 500_000
 """A body that has not come by then is asked for elsewhere."""
@@ -99,7 +99,7 @@ class Bodies:
         transactions = tuple(parse_transaction(item, self._chain.chain_id) for item in batch.transactions)
         del self._wanted[digest]
         self._asking.close(digest)
-        self._keep(digest, CertifiedBatch(batch.header, transactions, batch.edge_of, 0))
+        self._keep(digest, CertifiedBatch(batch.header, transactions, 0))
         return True
 
     def forget(self) -> None:

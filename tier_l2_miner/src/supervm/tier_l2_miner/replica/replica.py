@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import islice
 from typing import Any
@@ -50,7 +50,7 @@ from supervm.protocol.chain.finalized import check_finalized_chain, committed_pa
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import BlockHeader, ChainRules
 from supervm.protocol.chain.validators import ValidatorSet
-from supervm.protocol.state.account import Account
+from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
 from supervm.protocol.wire.chain import (
     BatchMessage,
     BlocksMessage,
@@ -155,10 +155,13 @@ class Replica(Part):
         """The L1 that is followed."""
         return self._source.peer
 
-    @property
-    def accounts(self) -> Mapping[bytes, Account]:
-        """The executed accounts; the same mapping for as long as the node lives."""
-        return self.ledger.accounts
+    def account(self, key: bytes) -> Account:
+        """Return an executed account; an empty one if it is not there."""
+        return self.ledger.state.accounts.get(key, EMPTY_ACCOUNT)
+
+    def balance(self, account: bytes, asset: bytes) -> int:
+        """Return how much of an asset an account has, as executed."""
+        return self.ledger.state.balance(account, asset)
 
     @property
     def ts_ms(self) -> int:
@@ -355,9 +358,11 @@ class Replica(Part):
         blocks = self._pump(now_us)
         changed: dict[bytes, None] = {}
         for applied in blocks:
-            changed.update(dict.fromkeys(applied.result.changes))
+            change = applied.result.change
+            changed.update(dict.fromkeys(change.accounts))
+            changed.update(dict.fromkeys(account for account, _ in change.holdings))
         if self._is_swapped:
-            self.advance = Advance(blocks, self.ledger.accounts)
+            self.advance = Advance(blocks, None)
         else:
             self.advance = Advance(blocks, changed) if blocks else None
         self._is_swapped = False

@@ -1,12 +1,13 @@
 """Quick-verify: what an edge checks before it accepts a transaction (architecture.md 3).
 
-Cheap checks come first: form and chain, then accounts nobody may use, then what the proof cache knows, then the peer's
-rate and the room left, and the signature last. Signatures are checked at most `CHECK_MAX` in one step, one peer after
-the other, so that no peer's flood keeps the others waiting.
+Cheap checks come first: form and chain, then accounts nobody may use, then what the proof cache knows, then the fee,
+then the peer's rate and the room left, and the signature last. Signatures are checked at most `CHECK_MAX` in one step,
+one peer after the other, so that no peer's flood keeps the others waiting.
 
 A refusal by the cache must be right, because a phone may take it for its payment's fate. So only a proof that is
 current is used, and only for what it shows for certain: the slot was filled by another transaction, or the sender does
-not own what it spends. A slot further back could have been filled by this very transaction; that is the miner's to say.
+not own what it spends of an asset. A slot further back could have been filled by this very transaction; that is the
+miner's to say. The fee is looked at after that, so that what was executed under other terms is not refused for them.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction, signature_items, transaction_id
-from supervm.protocol.state.account import POOL_ACCOUNTS
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction, signature_items, transaction_id
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import POOL_ACCOUNTS, Account
+from supervm.protocol.state.leaves import write_asset
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R3, Submit
 
 from ..options import TRANSACTION_OPTIONS
 from ..proofs.proofs import Proofs
+from ..relay.fees import Fees
 from ..relay.relay import Relay
 from ..relay.routes import Routes
 from .news import BUSY, CLOCK, News
@@ -51,6 +55,7 @@ class Intake(Part):
         relay: where good transactions go, and how many it has room for.
         proofs: what is known of accounts.
         routes: who is no client.
+        fees: which are taken.
         manners: how many transactions a peer may submit.
         blame: told of faults that show after the message.
         chain_id: the network.
@@ -66,6 +71,7 @@ class Intake(Part):
         relay: Relay,
         proofs: Proofs,
         routes: Routes,
+        fees: Fees,
         manners: Manners,
         blame: Blame,
         *,
@@ -76,6 +82,7 @@ class Intake(Part):
         self._relay = relay
         self._proofs = proofs
         self._routes = routes
+        self._fees = fees
         self._manners = manners
         self._blame = blame
         self._chain_id = chain_id
@@ -127,30 +134,20 @@ class Intake(Part):
 
     def _look_at(self, now_us: int, peer: bytes, transaction: SignedTransaction) -> None:
         body = transaction.body
-        if body.sender in POOL_ACCOUNTS or body.to in POOL_ACCOUNTS:
-            raise RemoteProtocolError("a pool of the protocol neither pays nor is paid", code="pool")
-        if transaction.debit > INT_MAX:
-            raise RemoteProtocolError("amount and fee sum to more money than there is", code="overdraft")
+        _check(transaction)
         if self._relay.known(now_us, peer, transaction.id):
             return
         if self._proofs.newest_header.ts_ms > body.valid_until_ms:
             self._news.tell(peer, transaction.id, LEVEL_EXPIRED, "its validity has passed")
             return
-        known = self._proofs.current(now_us, body.sender)
-        if known is not None:
-            if known.head == transaction.id:
-                self._news.tell(peer, transaction.id, LEVEL_R3)
-                return
-            if known.next_seq == body.seq + 1:
-                self._refuse(peer, transaction.id, "slot used: another transaction of the sender has this number")
-                return
-            if known.next_seq == body.seq and known.balance < transaction.debit:
-                self._refuse(
-                    peer,
-                    transaction.id,
-                    f"overdraft: amount and fee are {transaction.debit}, the balance {known.balance}",
-                )
-                return
+        known = self._proofs.current.account(now_us, body.sender)
+        if known is not None and known.head == transaction.id:
+            self._news.tell(peer, transaction.id, LEVEL_R3)
+            return
+        reason = (None if known is None else self._misfit(now_us, transaction, known)) or self._fees.refusal(body)
+        if reason is not None:
+            self._refuse(peer, transaction.id, reason)
+            return
         waiting = self._waiting.get(peer)
         queued = 0 if waiting is None else len(waiting)
         if self._relay.room(peer) <= queued or self._waiting_count >= UNCHECKED_MAX:
@@ -160,6 +157,18 @@ class Intake(Part):
             waiting = self._waiting[peer] = deque()
         waiting.append(transaction)
         self._waiting_count += 1
+
+    def _misfit(self, now_us: int, transaction: SignedTransaction, known: Account) -> str | None:
+        """Return why a transaction can never be executed, seen from what is certain of its sender; None if it may."""
+        body = transaction.body
+        if known.next_seq == body.seq + 1:
+            return "slot used: another transaction of the sender has this number"
+        if known.next_seq == body.seq:
+            for asset, debit in transaction.debits:
+                owned = self._proofs.current.holding(now_us, body.sender, asset) if asset else known.balance
+                if owned is not None and owned < debit:
+                    return f"overdraft: {debit} of {write_asset(asset)} would be spent, the balance is {owned}"
+        return None
 
     def work_done(self, now_us: int, token: int, result: Iterable[bool]) -> bool:
         """Take the answer of a signature check."""
@@ -199,3 +208,12 @@ class Intake(Part):
         word = reason.partition(":")[0]
         self.refused[word] = self.refused.get(word, 0) + 1
         self._news.refuse(peer, identity, reason)
+
+
+def _check(transaction: SignedTransaction) -> None:
+    """Raise `RemoteProtocolError` for what no state of the chain allows."""
+    body = transaction.body
+    if body.sender in POOL_ACCOUNTS or (isinstance(body, Transfer) and body.to in POOL_ACCOUNTS):
+        raise RemoteProtocolError("a pool of the protocol neither pays nor is paid", code="pool")
+    if any(debit > INT_MAX for _, debit in transaction.debits):
+        raise RemoteProtocolError("amount and fee sum to more money than there is", code="overdraft")

@@ -14,7 +14,7 @@ from supervm.common.contract.core import Outbox
 from supervm.common.contract.records import Reader
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import ProtocolError
-from supervm.protocol.money.transfer import SignedTransaction, parse_transaction
+from supervm.protocol.money.transaction import SignedTransaction, parse_transaction
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_R0, LEVEL_R3, LEVEL_REFUSED
 
 from ..errors import EdgeError
@@ -42,6 +42,7 @@ class Entry:
         interested: peers to tell, in the order they asked.
         miner: where it is out, or None while it is ready.
         asked: miners it was ever forwarded to.
+        declined: miners that refused it for its fee.
         sent_us: when it was forwarded last.
         retry_us: when it is forwarded again.
         timer_us: when its timer fires; 0 if it has none.
@@ -58,6 +59,7 @@ class Entry:
     interested: list[bytes] = field(default_factory=list)
     miner: bytes | None = None
     asked: list[bytes] = field(default_factory=list)
+    declined: list[bytes] = field(default_factory=list)
     sent_us: int = 0
     retry_us: int = 0
     timer_us: int = 0

@@ -1,4 +1,4 @@
-"""The cache of account proofs: least recently used first out, bounded in bytes, counting what it does.
+"""The cache of proofs by leaf id: least recently used first out, bounded in bytes, counting what it does.
 
 Theory of operation. Entries are raw proof bytes with the certified checkpoint they were proved under, so that an
 answer is put together without touching the tree or a signature again. All proofs under one checkpoint share one
@@ -8,10 +8,12 @@ whose entries are taken out and put back on use (limits.md rule 8). What an entr
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.state.account import Account
+from supervm.protocol.state.leaves import Asset
 
 ENTRY_OVERHEAD_BYTES = 400
 """What CPython needs for one entry besides the proof's bytes: objects, key and dict slot (measured, rounded up)."""
@@ -27,12 +29,22 @@ class SharedCheckpoint:
 
 @dataclass(frozen=True, slots=True)
 class CachedProof:
-    """A verified proof of one account, present or absent, and what it proves."""
+    """A verified proof of one leaf, present or absent.
+
+    Attributes:
+        checkpoint: under which it is proved.
+        proof: the `TrieProof` bytes.
+        leaf: what it proves: an account, what is held of an asset, or an asset; None: there is no such leaf.
+    """
 
     checkpoint: SharedCheckpoint
     proof: bytes
-    account: Account
-    exists: bool
+    leaf: Account | int | Asset | None
+
+    @property
+    def height(self) -> int:
+        """Height of the header that it is proved under."""
+        return self.checkpoint.header.height
 
     @property
     def size_bytes(self) -> int:
@@ -41,10 +53,11 @@ class CachedProof:
 
 
 class ProofCache:
-    """Proofs by account.
+    """Proofs by leaf id.
 
     Args:
         bytes_max: bound of `bytes_used`; an entry that does not fit alone is not kept.
+        evicted: told of each leaf whose proof is pushed out by others.
 
     Attributes:
         bytes_max: as given.
@@ -54,8 +67,9 @@ class ProofCache:
         evictions: entries pushed out by others.
     """
 
-    def __init__(self, bytes_max: int) -> None:
+    def __init__(self, bytes_max: int, evicted: Callable[[bytes], None] = lambda leaf_id: None) -> None:
         self.bytes_max = bytes_max
+        self._evicted = evicted
         self._entries: dict[bytes, CachedProof] = {}
         self._users: dict[int, int] = {}  # id of a shared checkpoint -> entries under it
         self.bytes_used = 0
@@ -77,19 +91,19 @@ class ProofCache:
             "bytes_max": self.bytes_max,
         }
 
-    def get(self, account: bytes, *, oldest_ms: int = 0, lowest: int = 0) -> CachedProof | None:
-        """Return the account's proof and count a hit, or count a miss.
+    def get(self, leaf_id: bytes, *, oldest_ms: int = 0, lowest: int = 0) -> CachedProof | None:
+        """Return the leaf's proof and count a hit, or count a miss.
 
         Args:
-            account: whose proof.
+            leaf_id: of which leaf.
             oldest_ms: least time of the proof's header, in ms.
             lowest: least height of the proof's header.
         """
-        entry = self._entries.pop(account, None)
+        entry = self._entries.pop(leaf_id, None)
         if entry is None:
             self.misses += 1
             return None
-        self._entries[account] = entry
+        self._entries[leaf_id] = entry
         header = entry.checkpoint.header
         if header.ts_ms < oldest_ms or header.height < lowest:
             self.misses += 1
@@ -97,28 +111,30 @@ class ProofCache:
         self.hits += 1
         return entry
 
-    def peek(self, account: bytes) -> CachedProof | None:
-        """Return the account's proof without counting or touching the order."""
-        return self._entries.get(account)
+    def peek(self, leaf_id: bytes) -> CachedProof | None:
+        """Return the leaf's proof without counting or touching the order."""
+        return self._entries.get(leaf_id)
 
-    def put(self, account: bytes, entry: CachedProof) -> bool:
+    def put(self, leaf_id: bytes, entry: CachedProof) -> bool:
         """Keep a verified proof unless a higher one is there; return whether it was kept."""
-        old = self._entries.get(account)
-        if old is not None and old.checkpoint.header.height > entry.checkpoint.header.height:
+        old = self._entries.get(leaf_id)
+        if old is not None and old.height > entry.height:
             return False
         if entry.size_bytes + len(entry.checkpoint.data) > self.bytes_max:
             return False
-        self.drop(account)
-        self._entries[account] = entry
+        self.drop(leaf_id)
+        self._entries[leaf_id] = entry
         self._count(entry, 1)
         while self.bytes_used > self.bytes_max:
-            self.drop(next(iter(self._entries)))
+            oldest = next(iter(self._entries))
+            self.drop(oldest)
             self.evictions += 1
+            self._evicted(oldest)
         return True
 
-    def drop(self, account: bytes) -> None:
-        """Forget an account's proof."""
-        entry = self._entries.pop(account, None)
+    def drop(self, leaf_id: bytes) -> None:
+        """Forget a leaf's proof."""
+        entry = self._entries.pop(leaf_id, None)
         if entry is not None:
             self._count(entry, -1)
 

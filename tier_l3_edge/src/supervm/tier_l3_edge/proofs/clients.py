@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from supervm.common.contract.core import Outbox
 from supervm.protocol.wire.fields import FORWARD_MAX, Message
-from supervm.protocol.wire.payments import AccountProofs
+from supervm.protocol.wire.payments import LeafProofs
 
 from .cache import CachedProof, SharedCheckpoint
 
@@ -27,13 +27,13 @@ class Client:
     """What is known of one client connection.
 
     Attributes:
-        accounts: what it subscribes.
-        served: account -> when it was last answered from the cache.
+        accounts: account that it subscribes -> how many proofs of the account's holdings it has yet to pay for.
+        served: leaf id -> when it was last answered from the cache.
         floor: highest height that it was sent.
         out: what this step sends it.
     """
 
-    accounts: dict[bytes, None] = field(default_factory=dict)
+    accounts: dict[bytes, int] = field(default_factory=dict)
     served: dict[bytes, int] = field(default_factory=dict)
     floor: int = 0
     out: dict[bytes, CachedProof] = field(default_factory=dict)
@@ -74,19 +74,19 @@ class Clients:
         for peer in self._clients:
             self._outbox.send(peer, message)
 
-    def give(self, peer: bytes, account: bytes, entry: CachedProof) -> None:
+    def give(self, peer: bytes, leaf_id: bytes, entry: CachedProof) -> None:
         """Send a proof to a client, if it is still there, when the step ends."""
         client = self._clients.get(peer)
         if client is not None:
-            client.out[account] = entry
+            client.out[leaf_id] = entry
             self._answered[peer] = None
 
-    def serve(self, now_us: int, peer: bytes, client: Client, account: bytes, entry: CachedProof) -> bool:
+    def serve(self, now_us: int, peer: bytes, client: Client, leaf_id: bytes, entry: CachedProof) -> bool:
         """Answer from the cache; return whether the same answer was given a moment ago and did not help."""
-        client.out[account] = entry
+        client.out[leaf_id] = entry
         self._answered[peer] = None
-        before_us = client.served.pop(account, None)
-        client.served[account] = now_us
+        before_us = client.served.pop(leaf_id, None)
+        client.served[leaf_id] = now_us
         if len(client.served) > FORWARD_MAX:
             del client.served[next(iter(client.served))]
         return before_us is not None and now_us - before_us <= AGAIN_US
@@ -96,7 +96,7 @@ class Clients:
         for peer, client in self._clients.items():
             if client.accounts and client.floor < newest.header.height:
                 client.floor = newest.header.height
-                self._outbox.send(peer, AccountProofs(newest.data, ()))
+                self._outbox.send(peer, LeafProofs(newest.data, ()))
 
     def flush(self) -> None:
         """Send this step's answers."""
@@ -109,19 +109,19 @@ class Clients:
     def _send_out(self, peer: bytes, client: Client) -> None:
         """Send a client's answers, one checkpoint after the other, lowest first and none below what it has seen."""
         by_checkpoint: dict[bytes, list[tuple[bytes, bytes]]] = {}
-        entries = sorted(client.out.items(), key=lambda item: item[1].checkpoint.header.height)
+        entries = sorted(client.out.items(), key=lambda item: item[1].height)
         client.out = {}
-        for account, entry in entries:
-            if entry.checkpoint.header.height >= client.floor:
-                client.floor = entry.checkpoint.header.height
-                by_checkpoint.setdefault(entry.checkpoint.data, []).append((account, entry.proof))
+        for leaf_id, entry in entries:
+            if entry.height >= client.floor:
+                client.floor = entry.height
+                by_checkpoint.setdefault(entry.checkpoint.data, []).append((leaf_id, entry.proof))
         for data, proofs in by_checkpoint.items():
             part: list[tuple[bytes, bytes]] = []
             size = 0
-            for account, proof in proofs:
+            for leaf_id, proof in proofs:
                 if len(part) == FORWARD_MAX or size + len(proof) > ANSWER_BYTES_MAX:
-                    self._outbox.send(peer, AccountProofs(data, tuple(part)))
+                    self._outbox.send(peer, LeafProofs(data, tuple(part)))
                     part, size = [], 0
-                part.append((account, proof))
+                part.append((leaf_id, proof))
                 size += len(proof)
-            self._outbox.send(peer, AccountProofs(data, tuple(part)))
+            self._outbox.send(peer, LeafProofs(data, tuple(part)))

@@ -1,4 +1,4 @@
-"""Checkpoints that this edge has verified, shared by everything it caches and sends.
+"""Checkpoints that this edge has verified, shared by everything it caches and sends, and the proofs under them.
 
 The light client accepts only what is not below the highest height it has seen. An edge hears from several miners, and
 one that is a block behind is not lying: its checkpoints are verified too and serve until they are too old, only they
@@ -11,8 +11,9 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
 from supervm.protocol.light.client import LightClient
+from supervm.protocol.state.leaves import ACCOUNT, HOLDING, LeafName
 
-from .cache import SharedCheckpoint
+from .cache import CachedProof, SharedCheckpoint
 
 RECENT_MAX = 64
 """Verified checkpoints that are remembered."""
@@ -53,6 +54,20 @@ class Headers:
         if self.newest is None or shared.header.height > self.newest.header.height:
             self.newest = shared
         return shared
+
+    def prove(self, shared: SharedCheckpoint, name: LeafName, proof: bytes) -> CachedProof:
+        """Return what a proof says of a leaf under a checkpoint that was accepted.
+
+        Raises:
+            RemoteProtocolError: it is malformed or proves something else.
+        """
+        header, light = shared.header, self._light
+        if name.kind == ACCOUNT:
+            proved = light.prove_account(header, name.account, proof)
+            return CachedProof(shared, proof, proved.account if proved.exists else None)
+        if name.kind == HOLDING:  # a holding of nothing is no leaf
+            return CachedProof(shared, proof, light.prove_holding(header, name.account, name.asset, proof) or None)
+        return CachedProof(shared, proof, light.prove_asset(header, name.asset, proof))
 
     def _check(self, data: bytes, now_ms: int) -> CheckpointHeader:
         try:

@@ -1,13 +1,14 @@
-"""Account proofs for attached clients: subscriptions, questions, and the push of what changed.
+"""Proofs of leaves for attached clients: subscriptions, questions, and the push of what changed.
 
-Theory of operation. The edge subscribes the union of its clients' accounts at one miner (`source`). Every proof that
-arrives is verified here before it is cached or passed on (consensus.md 5): a miner can be slow or stale, never
-believed. Watchers are sent a proof when it arrives; a question is answered from the cache while the proof's own header
-is at most `max_age` old, else from a miner, with one question in flight per account whoever asks. Absence is proved and
-cached like presence.
+Theory of operation. The edge subscribes the union of its clients' accounts at one miner (`source`), and learns of each
+account's holdings from it (`watched`). Every proof that arrives is verified here before it is cached or passed on
+(consensus.md 5): a miner can be slow or stale, never believed. Watchers are sent a proof when it arrives; a question is
+answered from the cache while the proof's own header is at most `max_age` old, else from a miner, with one question in
+flight per leaf whoever asks. Absence is proved and cached like presence.
 
-Everything is bounded: accounts per peer and in all, questions, askers. What is lost when a bound is reached is a
-question, which the client asks again.
+Everything is bounded: accounts per peer and in all, holdings told of each, questions, askers. What is lost when a bound
+is reached is a question, which the client asks again. A client pays for each proof that it asks for, and for those of
+holdings that a subscription brings it at first; what a block touches later costs it nothing, as others can do that.
 """
 
 from __future__ import annotations
@@ -23,28 +24,26 @@ from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint, CheckpointHeader
-from supervm.protocol.state.account import Account
+from supervm.protocol.state.leaves import HOLDING, LeafName, account_leaf_id, parse_leaf_id
 from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.payments import AccountProofs, GetAccounts, Subscribe, Unsubscribe, ValidatorChanges
+from supervm.protocol.wire.payments import GetLeaves, LeafProofs, Subscribe, Unsubscribe, ValidatorChanges
 
 from ..options import PROOF_OPTIONS, EdgeOptions
 from ..relay.routes import Routes
 from ..trust.trust import Trust
-from .cache import CachedProof, ProofCache, SharedCheckpoint
+from .cache import CachedProof, SharedCheckpoint
 from .clients import Clients
+from .current import Current
 from .headers import Headers
 from .questions import Questions
-from .source import Source, send_accounts
+from .source import Source, send_in_parts
+from .watched import HOLDINGS_MAX, Watch
 
 WATCHED_MAX = 100_000
 """Most accounts that all peers together subscribe."""
 BARE_US = 5_000_000
 """Time between checkpoints without proofs to a client that subscribes something."""
-CURRENT_MS_MAX = 2_000
-"""Age up to which a header says what is, and not what was, of an account that is not subscribed."""
-SOURCE_MS_MAX = 5_000
-"""The same for a subscribed one: its source pushes every change, so only the source's own lag counts."""
 
 
 class Proofs(Part):
@@ -61,11 +60,12 @@ class Proofs(Part):
     Attributes:
         cache: the proofs that are kept.
         source: the miner that pushes the clients' accounts.
+        current: what is certain of accounts.
     """
 
-    takes = frozenset({Subscribe, Unsubscribe, GetAccounts, AccountProofs, CheckpointMessage})
+    takes = frozenset({Subscribe, Unsubscribe, GetLeaves, LeafProofs, CheckpointMessage})
     # a client may be sent a bare checkpoint as a message of its own, too; this release sends it as no account's proofs
-    sends = frozenset({Subscribe, Unsubscribe, GetAccounts, AccountProofs, CheckpointMessage})
+    sends = frozenset({Subscribe, Unsubscribe, GetLeaves, LeafProofs, CheckpointMessage})
     options = PROOF_OPTIONS
 
     def __init__(
@@ -80,11 +80,12 @@ class Proofs(Part):
         self._headers = Headers(trust.light)
         self._subscriptions_max = options.subscriptions_max
         self._clients = Clients(outbox)
-        self._watchers: dict[bytes, dict[bytes, None]] = {}
+        self._watch = Watch(options.cache_bytes_max)
         self._questions = Questions(routes, self._ask)
         self._bare_us = 0
-        self.cache = ProofCache(options.cache_bytes_max)
-        self.source = Source(outbox, routes, self._watchers)
+        self.cache = self._watch.cache
+        self.source = Source(outbox, routes, self._watch)
+        self.current = Current(self._watch, self.source, self._headers)
 
     # --- what the edge itself knows ----------------------------------------------------------------------------------
 
@@ -96,18 +97,7 @@ class Proofs(Part):
     @property
     def watched(self) -> int:
         """How many accounts are subscribed."""
-        return len(self._watchers)
-
-    def current(self, now_us: int, account: bytes) -> Account | None:
-        """Return an account's state if it is proved and certainly not outdated by more than moments."""
-        entry = self.cache.peek(account)
-        if entry is None:
-            return None
-        now_ms = now_us // 1000
-        if now_ms - entry.checkpoint.header.ts_ms <= CURRENT_MS_MAX:
-            return entry.account
-        is_pushed = account in self._watchers and self.source.miner is not None
-        return entry.account if is_pushed and now_ms - self.newest_header.ts_ms <= SOURCE_MS_MAX else None
+        return len(self._watch)
 
     def info(self, now_us: int) -> Mapping[str, Any]:
         """Return how much is cached."""
@@ -116,22 +106,28 @@ class Proofs(Part):
     def receive(self, now_us: int, peer: bytes, message: Message) -> None:
         """Take a miner's proofs or a client's questions."""
         match message:
-            case AccountProofs() | CheckpointMessage():
+            case LeafProofs() | CheckpointMessage():
                 self._routes.check_miner(peer, message)
                 self._from_miner(now_us, peer, message)
             case Unsubscribe(accounts):
                 self._routes.check_client(peer, message)
                 self._unsubscribe(peer, accounts)
-            case Subscribe(accounts) | GetAccounts(accounts):
+            case Subscribe(accounts):
                 self._routes.check_client(peer, message)
-                granted = self._manners.take(now_us, peer, "accounts", len(accounts), each=ACCOUNT)
-                answer = self._subscribe if isinstance(message, Subscribe) else self._get
-                answer(now_us, peer, accounts[:granted])
+                self._subscribe(now_us, peer, accounts[: self._grant(now_us, peer, len(accounts))])
+            case GetLeaves(leaf_ids):
+                self._routes.check_client(peer, message)
+                for leaf_id in leaf_ids:
+                    parse_leaf_id(leaf_id)
+                self._get(now_us, peer, leaf_ids[: self._grant(now_us, peer, len(leaf_ids))])
 
     # --- from clients ------------------------------------------------------------------------------------------------
 
+    def _grant(self, now_us: int, peer: bytes, count: int) -> int:
+        return self._manners.take(now_us, peer, "accounts", count, each=ACCOUNT)
+
     def _subscribe(self, now_us: int, peer: bytes, accounts: Iterable[bytes]) -> None:
-        """Send `peer` proofs of `accounts` now and whenever they change.
+        """Send `peer` proofs of `accounts` and of what they hold, now and whenever they change.
 
         Raises:
             RemoteProtocolError: it subscribes more than is allowed.
@@ -140,26 +136,28 @@ class Proofs(Part):
         fresh: list[bytes] = []
         known: list[bytes] = []
         for account in accounts:
-            watchers = self._watchers.get(account)
             if account not in client.accounts:
                 if len(client.accounts) >= self._subscriptions_max or (
-                    watchers is None and len(self._watchers) >= WATCHED_MAX
+                    self._watch.get(account) is None and len(self._watch) >= WATCHED_MAX
                 ):
                     raise RemoteProtocolError(
                         f"more than {self._subscriptions_max} subscribed accounts, or the edge is full",
                         penalty=100,
                         code="too-many",
                     )
-                client.accounts[account] = None
-            if watchers is None:
-                watchers = self._watchers[account] = {}
-                fresh.append(account)
-            else:
-                known.append(account)
-            watchers[peer] = None
-        self.source.add(now_us, fresh)
+                client.accounts[account] = HOLDINGS_MAX
+            (fresh if self._watch.add(now_us, peer, account) else known).append(account)
+        self.source.add(now_us, fresh + self._watch.thin(now_us, known))
         if known:
-            self._get(now_us, peer, known)
+            self._get(now_us, peer, [leaf_id for account in known for leaf_id in self._told(now_us, peer, account)])
+
+    def _told(self, now_us: int, peer: bytes, account: bytes) -> list[bytes]:
+        """Return the leaves that a client is told of an account that is watched: as many holdings as it can pay for."""
+        client, watched = self._clients.meet(peer), self._watch.get(account)
+        holdings = [] if watched is None else list(watched.holdings)
+        granted = self._grant(now_us, peer, len(holdings))
+        client.accounts[account] = max(0, client.accounts[account] - granted)
+        return [account_leaf_id(account), *holdings[len(holdings) - granted :]]
 
     def _unsubscribe(self, peer: bytes, accounts: Iterable[bytes]) -> None:
         """End subscriptions of `peer`; the last one for an account ends the edge's own."""
@@ -171,33 +169,30 @@ class Proofs(Part):
             if account not in client.accounts:
                 continue
             del client.accounts[account]
-            watchers = self._watchers[account]
-            del watchers[peer]
-            if not watchers:
-                del self._watchers[account]
+            if self._watch.end(peer, account):
                 gone.append(account)
         self.source.end(gone)
 
-    def _get(self, now_us: int, peer: bytes, accounts: Sequence[bytes]) -> None:
-        """Answer `peer` from the cache, or ask a miner; no accounts ask for the newest checkpoint alone."""
+    def _get(self, now_us: int, peer: bytes, leaf_ids: Sequence[bytes]) -> None:
+        """Answer `peer` from the cache, or ask a miner; no leaves ask for the newest checkpoint alone."""
         if not self._light.is_trusting(now_us // 1000):
             return  # nobody knows whether what is cached is the network's
         client = self._clients.meet(peer)
         newest = self._headers.newest
-        if not accounts and newest is not None and newest.header.height >= client.floor:
+        if not leaf_ids and newest is not None and newest.header.height >= client.floor:
             client.floor = newest.header.height
-            self._outbox.send(peer, AccountProofs(newest.data, ()))
+            self._outbox.send(peer, LeafProofs(newest.data, ()))
         oldest_ms = max(0, now_us // 1000 - self._light.max_age_ms)
-        for account in accounts:
-            entry = self.cache.get(account, oldest_ms=oldest_ms, lowest=client.floor)
-            if entry is None or self._clients.serve(now_us, peer, client, account, entry):
-                self._questions.ask(now_us, peer, account, first=self.source.miner)
+        for leaf_id in leaf_ids:
+            entry = self.cache.get(leaf_id, oldest_ms=oldest_ms, lowest=client.floor)
+            if entry is None or self._clients.serve(now_us, peer, client, leaf_id, entry):
+                self._questions.ask(now_us, peer, leaf_id, first=self.source.miner)
 
     # --- from miners -------------------------------------------------------------------------------------------------
 
-    def _from_miner(self, now_us: int, miner: bytes, message: AccountProofs | CheckpointMessage) -> None:
+    def _from_miner(self, now_us: int, miner: bytes, message: LeafProofs | CheckpointMessage) -> None:
         try:
-            if isinstance(message, AccountProofs):
+            if isinstance(message, LeafProofs):
                 self._proofs(now_us, miner, message)
             else:
                 self._checkpoint(now_us, miner, message.checkpoint)
@@ -233,7 +228,7 @@ class Proofs(Part):
             self.source.news(now_us, miner)
         return shared
 
-    def _proofs(self, now_us: int, miner: bytes, message: AccountProofs) -> None:
+    def _proofs(self, now_us: int, miner: bytes, message: LeafProofs) -> None:
         """Verify proofs, keep them and pass them to whom they concern.
 
         Raises:
@@ -242,17 +237,27 @@ class Proofs(Part):
         shared = self._checkpoint(now_us, miner, message.checkpoint)
         if shared is None:
             return
-        for account, proof in message.proofs:
-            watchers = self._watchers.get(account)
-            if watchers is None and account not in self._questions:
+        for leaf_id, proof in message.proofs:
+            name = parse_leaf_id(leaf_id)
+            watched, is_asked = self._watch.get(name.account), leaf_id in self._questions
+            if watched is None and not is_asked:
                 continue  # nobody asked: a miner must not fill the cache
-            proved = self._light.prove_account(shared.header, account, proof)
-            entry = CachedProof(shared, proof, proved.account, proved.exists)
-            self.cache.put(account, entry)
-            for peer in self._questions.answered(account):
-                self._clients.give(peer, account, entry)
-            for peer in watchers or ():
-                self._clients.give(peer, account, entry)
+            entry = self._headers.prove(shared, name, proof)
+            self._watch.shown(leaf_id, name, entry, is_asked=is_asked)
+            for peer in self._questions.answered(leaf_id):
+                self._clients.give(peer, leaf_id, entry)
+            for peer in () if watched is None else watched.peers:
+                self._push(now_us, peer, leaf_id, name, entry)
+
+    def _push(self, now_us: int, peer: bytes, leaf_id: bytes, name: LeafName, entry: CachedProof) -> None:
+        """Send a client a leaf of an account that it subscribes; the first holdings are its own to pay for."""
+        client = self._clients.get(peer)
+        if client is None:
+            return
+        if name.kind == HOLDING and client.accounts[name.account]:
+            client.accounts[name.account] -= 1
+            self._manners.spend(now_us, peer, "accounts", ACCOUNT)
+        self._clients.give(peer, leaf_id, entry)
 
     def validators_changed(self, change: ValidatorChanges) -> None:
         """The validators are others now: tell the clients, and ask for the proofs that may have been refused before."""
@@ -297,8 +302,9 @@ class Proofs(Part):
 
     def settle(self, now_us: int) -> None:
         """Send this step's questions and answers."""
+        self._watch.start(now_us)
         self._questions.flush()
         self._clients.flush()
 
-    def _ask(self, miner: bytes, accounts: list[bytes]) -> None:
-        send_accounts(self._outbox, miner, accounts, GetAccounts)
+    def _ask(self, miner: bytes, leaf_ids: list[bytes]) -> None:
+        send_in_parts(self._outbox, miner, leaf_ids, GetLeaves)

@@ -19,7 +19,7 @@ ASKERS_MAX = 64
 
 
 class Questions:
-    """Questions of one kind, by the 32 bytes they are about.
+    """Questions of one kind, by the id that they are about: of a leaf, or a transaction's.
 
     Args:
         routes: the miners.

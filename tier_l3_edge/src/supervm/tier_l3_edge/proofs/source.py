@@ -5,14 +5,15 @@ It is left when it is down, when it gives no news for 3 s while there is another
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
-from supervm.common.contract.core import Outbox
+from supervm.common.contract.core import Outbox, earliest
 from supervm.common.parts.asking import Question
 from supervm.protocol.wire.fields import FORWARD_MAX
-from supervm.protocol.wire.payments import GetAccounts, Subscribe, Unsubscribe
+from supervm.protocol.wire.payments import GetLeaves, Subscribe, Unsubscribe
 
 from ..relay.routes import NEWS_US_MAX, Routes
+from .watched import Watch
 
 PATIENCE_US_MAX = 60_000_000
 """A source without news is left after 3 s, doubling to this while nothing helps."""
@@ -24,10 +25,10 @@ class Source:
     Args:
         outbox: where subscriptions go.
         routes: the miners.
-        watched: the accounts that clients subscribe; read whenever a source is chosen.
+        watched: the accounts that clients subscribe; read whenever a source is chosen, and told what is asked.
     """
 
-    def __init__(self, outbox: Outbox, routes: Routes, watched: Collection[bytes]) -> None:
+    def __init__(self, outbox: Outbox, routes: Routes, watched: Watch) -> None:
         self._outbox = outbox
         self._routes = routes
         self._watched = watched
@@ -41,28 +42,30 @@ class Source:
 
     @property
     def deadline_us(self) -> int | None:
-        """When it is left, if nothing comes of it."""
-        return self._question.until_us if self._can_move() else None
+        """When it is left if nothing comes of it, or asked for what it has not shown."""
+        return earliest(self._question.until_us if self._can_move() else None, self._watched.deadline_us)
 
     def _can_move(self) -> bool:
         return self.miner is not None and len(self._routes.up) > 1 and bool(self._watched)
 
     def add(self, now_us: int, accounts: Sequence[bytes]) -> None:
-        """Subscribe accounts that nobody watched before; choose a source if there is none."""
+        """Subscribe accounts that nobody watched before, or that are thin; choose a source if there is none."""
         if self.miner is None:
             self.choose(now_us)
         elif accounts:
-            send_accounts(self._outbox, self.miner, accounts, Subscribe)
+            self._watched.doubt(accounts)
+            send_in_parts(self._outbox, self.miner, accounts, Subscribe)
 
     def end(self, accounts: Sequence[bytes]) -> None:
         """End the subscription of accounts that nobody watches any more."""
         if self.miner is not None:
-            send_accounts(self._outbox, self.miner, accounts, Unsubscribe)
+            send_in_parts(self._outbox, self.miner, accounts, Unsubscribe)
 
     def again(self) -> None:
         """Ask for the proofs of everything once more."""
         if self.miner is not None:
-            send_accounts(self._outbox, self.miner, list(self._watched), Subscribe)
+            self._watched.doubt(self._watched)
+            send_in_parts(self._outbox, self.miner, list(self._watched), Subscribe)
 
     def news(self, now_us: int, miner: bytes) -> None:
         """A miner showed a checkpoint that is none of the past."""
@@ -76,13 +79,19 @@ class Source:
             self._question.close()
             self.choose(now_us)
 
+    def ask(self, leaf_ids: Sequence[bytes]) -> None:
+        """Ask for leaves by id that its answer to a subscription did not have."""
+        if self.miner is not None:
+            send_in_parts(self._outbox, self.miner, leaf_ids, GetLeaves)
+
     def tick(self, now_us: int) -> None:
-        """Leave a silent source."""
+        """Leave a silent source, and ask for what its answers do not have."""
         if self._can_move() and self._question.is_due(now_us):
             assert self.miner is not None, "there is one to leave"
             # perhaps the chain itself stands still: then the others are as silent, and moving must not repeat fast
             self._patience_us = min(2 * self._patience_us, PATIENCE_US_MAX)
             self.choose(now_us, but=(self.miner,))
+        self.ask(self._watched.due(now_us))
 
     def choose(self, now_us: int, *, but: tuple[bytes, ...] = ()) -> None:
         """Subscribe everything at the best miner outside `but`, if there is one, and nothing at the one before."""
@@ -96,12 +105,12 @@ class Source:
         self.again()
 
 
-def send_accounts(
+def send_in_parts(
     outbox: Outbox,
     miner: bytes,
-    accounts: Sequence[bytes],
-    kind: type[Subscribe] | type[Unsubscribe] | type[GetAccounts],
+    keys: Sequence[bytes],
+    kind: type[Subscribe] | type[Unsubscribe] | type[GetLeaves],
 ) -> None:
-    """Send a miner accounts, in as many messages as it takes."""
-    for start in range(0, len(accounts), FORWARD_MAX):
-        outbox.send(miner, kind(tuple(accounts[start : start + FORWARD_MAX])))
+    """Send a miner accounts, or ids of leaves, in as many messages as it takes."""
+    for start in range(0, len(keys), FORWARD_MAX):
+        outbox.send(miner, kind(tuple(keys[start : start + FORWARD_MAX])))

@@ -12,6 +12,11 @@ transactions while it talks about others, or when it refuses one for a reason an
 sender's entries are ready again, in slot order, at the next best miner. "busy" is never passed on: where no other
 miner is left, the entry is submitted again later.
 
+A transaction goes only to miners that take its fee (`fees`); a sender whose transactions no one miner takes all has
+them at several, and each waits there for those before it. What no miner takes that is up, since one has gone or says
+other terms than when the entry was accepted, lies apart, in nobody's way: it is ready again when a miner says that it
+takes it, and is refused with the reason after `UNTAKEN_US`.
+
 What is out is submitted again every 3 s, doubling to 30 s without news: a miner that restarted has forgotten it.
 How much is out unanswered at one miner is bounded, so a backlog drains at the miner's pace and not in one gulp.
 
@@ -26,8 +31,9 @@ from collections.abc import Iterable
 from itertools import islice
 
 from supervm.common.contract.core import Outbox, PeerDown, PeerUp
+from supervm.common.parts.fee_policy import CODE
 from supervm.common.parts.part import Part
-from supervm.protocol.money.transfer import SignedTransaction
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
@@ -42,19 +48,22 @@ from supervm.protocol.wire.payments import (
 
 from ..intake.news import BUSY, News
 from ..intake.store import Entry, Store
+from .fees import Fees
+from .pins import Pins
 from .routes import Routes
 
 RETRY_US_MIN, RETRY_US_MAX = 3_000_000, 30_000_000
 """Time between submissions of one transaction to its miner, doubling without news (consensus.md 3.9.5)."""
 UNANSWERED_MAX = 4 * FORWARD_MAX
 """Most transactions that may be out at one miner without a word about them."""
-PINS_MAX = 65_536
 SCAN_MAX = 4 * UNANSWERED_MAX
 """Most ready transactions looked at in one step."""
 BUSY_US_MIN = 250_000
 """Shortest time before a miner that was busy is asked again; doubles each time, up to 30 s."""
 ANOTHER_MINER = (BUSY, "predecessor unknown")
 """Beginnings of refusals that another miner need not share."""
+UNTAKEN_US = 30_000_000
+"""How long a transaction whose fee no miner takes waits for one that does."""
 
 
 class Relay(Part):
@@ -66,22 +75,25 @@ class Relay(Part):
         outbox: where effects go.
         news: where clients are told.
         routes: the miners.
+        fees: what is taken, for the reason of a refusal.
         store: accepted transactions; what it holds at start is forwarded again.
     """
 
     takes = frozenset({Status})
     sends = frozenset({Submit})
 
-    def __init__(self, outbox: Outbox, news: News, routes: Routes, store: Store) -> None:
+    def __init__(self, outbox: Outbox, news: News, routes: Routes, fees: Fees, store: Store) -> None:
         self._outbox = outbox
         self._news = news
         self._routes = routes
+        self._fees = fees
         self._store = store
         self._by_token: dict[int, list[Entry]] = {}
         self._ready: dict[bytes, Entry] = {}
+        self._untaken: dict[bytes, Entry] = {}  # durable, and no miner that is up takes the fee
         self._out: dict[bytes, dict[bytes, Entry]] = {}  # miner -> entries out there
         self._unanswered: dict[bytes, int] = {}  # miner -> of those, without a word
-        self._pins: dict[bytes, bytes] = {}  # sender -> miner, least recently used first
+        self._pins = Pins(routes, store)
         self._timers: list[tuple[int, int]] = []  # (when, number); stale ones are skipped
         self.failovers = 0
         """Times a miner was left with transactions outstanding."""
@@ -95,7 +107,7 @@ class Relay(Part):
     @property
     def waiting(self) -> int:
         """How many durable transactions are not out at any miner."""
-        return len(self._ready)
+        return len(self._ready) + len(self._untaken)
 
     def out_at(self, miner: bytes) -> int:
         """Return how many transactions are out at `miner`."""
@@ -155,8 +167,7 @@ class Relay(Part):
         moved = list(self._out.get(miner, {}).values())
         if moved:
             self.failovers += 1
-        for sender in [sender for sender, pin in self._pins.items() if pin == miner]:
-            del self._pins[sender]
+        self._pins.leave(miner)
         self._make_ready(moved)
 
     def _status(self, now_us: int, miner: bytes, items: Iterable[StatusItem]) -> None:
@@ -182,7 +193,7 @@ class Relay(Part):
                     entry.level = LEVEL_R1
                     self._tell(entry, LEVEL_R1, "")
             elif item.level in (LEVEL_REFUSED, LEVEL_EXPIRED) and entry.miner == miner:
-                if item.level == LEVEL_REFUSED and self._try_another(now_us, entry, item.reason):
+                if item.level == LEVEL_REFUSED and self._goes_elsewhere(now_us, entry, miner, item.reason):
                     continue
                 self._end(now_us, entry, item.level, item.reason)
 
@@ -191,15 +202,39 @@ class Relay(Part):
         if not self._try_another(now_us, entry, BUSY):
             self._schedule(entry, now_us + min(BUSY_US_MIN << min(entry.tries, 8), RETRY_US_MAX))
 
+    def _goes_elsewhere(self, now_us: int, entry: Entry, miner: bytes, reason: str) -> bool:
+        """Take what `miner` refuses to another one that need not refuse it, if there is one."""
+        if reason.startswith(CODE):
+            return self._try_another_fee(now_us, entry, miner)
+        return self._try_another(now_us, entry, reason)
+
     def _try_another(self, now_us: int, entry: Entry, reason: str) -> bool:
         if entry.moved or not reason.startswith(ANOTHER_MINER):
             return False
-        other = self._routes.best(now_us, but=entry.asked, silent=False)
+        other = self._pins.choose(now_us, entry, but=entry.asked, silent=False)
         if other is None:
             return False
         entry.moved = True
         self._move_sender(entry.transaction.body.sender, other)
         return True
+
+    def _try_another_fee(self, now_us: int, entry: Entry, miner: bytes) -> bool:
+        """Take an entry that `miner` refuses for its fee, and its successors, to one that takes it."""
+        entry.declined.append(miner)
+        other = self._pins.choose(now_us, entry)
+        if other is None:
+            return False
+        body = entry.transaction.body
+        self._move_sender(body.sender, other, body.seq)
+        return True
+
+    def fees_changed(self, miner: bytes) -> int:
+        """A miner says what it takes: what it takes that nobody took is ready; return how many were looked at."""
+        looked_at = len(self._untaken)
+        taken = [entry for entry in self._untaken.values() if self._pins.accepts(miner, entry)]
+        if taken:
+            self._make_ready(taken)
+        return looked_at
 
     # --- forwarding --------------------------------------------------------------------------------------------------
 
@@ -211,22 +246,35 @@ class Relay(Part):
             if entry is None or entry.timer_us != when_us:
                 continue
             entry.timer_us = 0
-            if entry.miner is None:
+            is_untaken = entry.transaction.id in self._untaken
+            if entry.miner is None and not is_untaken:
                 continue
             if entry.retry_us > now_us:
                 self._schedule(entry, entry.retry_us)
                 continue
+            if is_untaken:
+                self._untaken_so_long(now_us, entry)
+                continue
+            assert entry.miner is not None, "it is out"
             if self._left(now_us, entry, entry.miner):
                 continue
             self._take_back(entry)
             self._ready[entry.transaction.id] = entry
+
+    def _untaken_so_long(self, now_us: int, entry: Entry) -> None:
+        """Refuse what no miner takes; while none is up, nobody knows that."""
+        if not self._routes.up or self._pins.is_accepted(entry):
+            self._make_ready([entry])
+            return
+        reason = self._fees.refusal(entry.transaction.body) or f"{CODE}: no miner that is up takes it"
+        self._end(now_us, entry, LEVEL_REFUSED, reason)
 
     def _left(self, now_us: int, entry: Entry, miner: bytes) -> bool:
         """Leave a miner that is silent, or that answers others but not this sender, if there is a better one."""
         silent = self._routes.is_silent(now_us, miner)
         if not silent and entry.tries < 2:
             return False
-        other = self._routes.best(now_us, but=(miner,), silent=False)
+        other = self._pins.choose(now_us, entry, but=(miner,), silent=False)
         if other is None:
             return False
         if silent:
@@ -240,18 +288,7 @@ class Relay(Part):
         """Send ready transactions to their miners, each sender's in slot order, as far as the miners have room."""
         if not self._ready or not self._routes.up:
             return
-        bundles: dict[bytes, list[Entry]] = {}
-        room = {miner: UNANSWERED_MAX - self._unanswered.get(miner, 0) for miner in self._routes.up}
-        free = sum(count > 0 for count in room.values())
-        for entry in islice(self._ready.values(), SCAN_MAX):
-            if not free:
-                break
-            miner = self._pin(now_us, entry.transaction.body.sender)
-            if room[miner] > 0:
-                room[miner] -= 1
-                free -= room[miner] == 0
-                bundles.setdefault(miner, []).append(entry)
-        for miner, entries in bundles.items():
+        for miner, entries in self._bundles(now_us).items():
             senders = dict.fromkeys(entry.transaction.body.sender for entry in entries)
             rank = {sender: place for place, sender in enumerate(senders)}
             entries.sort(key=lambda entry: (rank[entry.transaction.body.sender], entry.transaction.body.seq))
@@ -260,6 +297,27 @@ class Relay(Part):
                 self._outbox.send(miner, Submit(tuple(entry.transaction.raw for entry in part)))
             for entry in entries:
                 self._sent(now_us, entry, miner)
+
+    def _bundles(self, now_us: int) -> dict[bytes, list[Entry]]:
+        """Return what goes to which miner now, and lay aside what none takes."""
+        bundles: dict[bytes, list[Entry]] = {}
+        untaken: list[Entry] = []
+        room = {miner: UNANSWERED_MAX - self._unanswered.get(miner, 0) for miner in self._routes.up}
+        free = sum(count > 0 for count in room.values())
+        for entry in islice(self._ready.values(), SCAN_MAX):
+            if not free:
+                break
+            miner = self._pins.miner_of(now_us, entry)
+            if miner is None:
+                untaken.append(entry)
+            elif room[miner] > 0:
+                room[miner] -= 1
+                free -= room[miner] == 0
+                bundles.setdefault(miner, []).append(entry)
+        for entry in untaken:
+            self._untaken[entry.transaction.id] = self._ready.pop(entry.transaction.id)
+            self._schedule(entry, now_us + UNTAKEN_US)
+        return bundles
 
     def _sent(self, now_us: int, entry: Entry, miner: bytes) -> None:
         del self._ready[entry.transaction.id]
@@ -276,26 +334,18 @@ class Relay(Part):
         entry.tries += 1
         self._schedule(entry, now_us + min(RETRY_US_MIN << min(entry.tries - 1, 8), RETRY_US_MAX))
 
-    def _pin(self, now_us: int, sender: bytes) -> bytes:
-        miner = self._pins.pop(sender, None)
-        if miner is None or miner not in self._routes.up:
-            miner = self._routes.best(now_us)
-            assert miner is not None, "a miner is up"
-        self._pins[sender] = miner
-        if len(self._pins) > PINS_MAX:
-            del self._pins[next(iter(self._pins))]
-        return miner
-
-    def _move_sender(self, sender: bytes, miner: bytes) -> None:
-        self._pins.pop(sender, None)
-        self._pins[sender] = miner
-        self._make_ready([entry for entry in self._store.of_sender(sender) if not entry.token])
+    def _move_sender(self, sender: bytes, miner: bytes, first_seq: int = 0) -> None:
+        """Pin a sender to a miner, and take its entries from `first_seq` on there."""
+        self._pins.pin(sender, miner)
+        entries = self._store.of_sender(sender)
+        self._make_ready([entry for entry in entries if not entry.token and entry.transaction.body.seq >= first_seq])
 
     def _make_ready(self, entries: list[Entry]) -> None:
         """Take entries back from their miners, and put all that is ready into the order it arrived in, by sender."""
         for entry in entries:
             self._take_back(entry)
             entry.tries = 0
+            self._untaken.pop(entry.transaction.id, None)
             self._ready[entry.transaction.id] = entry
         first: dict[bytes, int] = {}
         for entry in self._ready.values():
@@ -328,6 +378,7 @@ class Relay(Part):
     def _end(self, now_us: int, entry: Entry, level: int, reason: str) -> None:
         self._take_back(entry)
         self._ready.pop(entry.transaction.id, None)
+        self._untaken.pop(entry.transaction.id, None)
         self._store.end(now_us, entry, level)
         self._tell(entry, level, reason)
 

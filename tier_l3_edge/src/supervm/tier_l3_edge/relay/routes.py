@@ -1,4 +1,4 @@
-"""Which miner is best: up, giving news, least loaded, quickest to answer (architecture.md 3).
+"""Which miner is best: up, taking the fee, giving news, least loaded, quickest to answer (architecture.md 3).
 
 Only miners that genesis names count: whoever else says it is an L2 could take payments in and let them lie. A miner
 that owes an answer and has given no news for 3 s is *silent* (consensus.md 3.9.5): for 10 s, or until it speaks, it is
@@ -9,14 +9,16 @@ edges do not all pick the one miner that was a hair better.
 from __future__ import annotations
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from supervm.common.contract.core import PeerDown, PeerUp
+from supervm.common.parts.fee_policy import FeePolicy
 from supervm.common.parts.part import Part
 from supervm.common.parts.shell import unexpected
 from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.money.transaction import Kind
 from supervm.protocol.wire.fields import Message
 
 NEWS_US_MAX = 3_000_000
@@ -35,11 +37,20 @@ class Route:
         news_us: when it last said something about transactions or checkpoints, or came up.
         latency_us: smoothed time from a submission to the first word about it; 0 before the first.
         silent_until_us: until when it is passed over; 0 if it is not.
+        fees: what it takes; None: it has not said yet.
     """
 
     news_us: int
     latency_us: int = 0
     silent_until_us: int = 0
+    fees: FeePolicy | None = None
+
+    def accepts_fee(self, body: Kind) -> bool:
+        """Return whether it takes a transaction's fee; who has not said may."""
+        if self.fees is None:
+            return True
+        least = self.fees.least.get(body.fee_asset)
+        return least is not None and body.fee >= least
 
 
 class Routes(Part):
@@ -57,6 +68,8 @@ class Routes(Part):
         self._rng = rng
         self._lies: dict[bytes, int] = {}
         self.up: dict[bytes, Route] = {}
+        self.fees_version = 0
+        """Counts the changes of what those that are up take."""
 
     def is_miner(self, peer: bytes, tier: int) -> bool:
         """Return whether a peer that says it is of `tier` is a miner of this network."""
@@ -87,15 +100,27 @@ class Routes(Part):
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note a miner that came up."""
         if self.is_miner(event.peer, event.tier):
-            self.up[event.peer] = Route(now_us)
+            before = self.up.get(event.peer)  # another connection of a miner that was there: it says its fees anew
+            self.up[event.peer] = Route(now_us, fees=None if before is None else before.fees)
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Forget a miner that went down."""
-        self.up.pop(event.peer, None)
+        if self.up.pop(event.peer, None) is not None:
+            self.fees_version += 1
 
     def info(self, now_us: int) -> Mapping[str, Any]:
         """Return who is up."""
         return {"miners": [encode_node_id(peer) for peer in self.up]}
+
+    def says_fees(self, peer: bytes, fees: FeePolicy) -> None:
+        """A miner that is up said what it takes from now on."""
+        self.up[peer].fees = fees
+        self.fees_version += 1
+
+    def accepts_fee(self, peer: bytes, body: Kind) -> bool:
+        """Return whether a miner is up and takes a transaction's fee."""
+        route = self.up.get(peer)
+        return route is not None and route.accepts_fee(body)
 
     def news(self, now_us: int, peer: bytes) -> None:
         """A miner said something that matters."""
@@ -134,17 +159,27 @@ class Routes(Part):
         route = self.up.get(peer)
         return route is not None and route.silent_until_us > now_us
 
-    def best(self, now_us: int, *, but: Collection[bytes] = (), silent: bool = True) -> bytes | None:
-        """Return the best miner outside `but`, or None; silent ones come last, or not at all if `silent` is False."""
+    def best(
+        self, now_us: int, *, but: Collection[bytes] = (), silent: bool = True, bodies: Sequence[Kind] = ()
+    ) -> bytes | None:
+        """Return the best miner, or None.
+
+        Args:
+            now_us: the time now.
+            but: those that are not meant.
+            silent: whether silent ones come last; else they do not come at all.
+            bodies: transactions whose fees it takes; those that have not said what they take come after those that do.
+        """
         choice: bytes | None = None
-        best = (0, True, 0, 0, 0)
+        best = (0, True, True, 0, 0, 0)
         for peer, route in self.up.items():
             is_silent = route.silent_until_us > now_us
-            if peer in but or (is_silent and not silent):
+            if peer in but or (is_silent and not silent) or not all(map(route.accepts_fee, bodies)):
                 continue
             rank = (
                 self._lies.get(peer, 0),
                 is_silent,
+                bool(bodies) and route.fees is None,
                 self._loads.get(peer, 0) // LOAD_STEP_PERCENT,
                 route.latency_us // LATENCY_STEP_US,
                 self._rng.getrandbits(32),

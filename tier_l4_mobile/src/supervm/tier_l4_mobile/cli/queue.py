@@ -69,13 +69,15 @@ def list_(
             payment["id"],
             payment["status"],
             str(payment["amount"]),
+            payment["asset"] or "",
             str(payment["fee"]),
-            payment["to"],
+            payment["fee_asset"],
+            payment["to"] if payment["kind"] == "transfer" else payment["kind"],
             payment["reason"] or "",
         )
         for payment in answer["payments"]
     ]
-    emit(answer, as_json=as_json, lines=[*columns(rows, right=(2, 3)), f"{len(rows)} of {answer['total']} payments"])
+    emit(answer, as_json=as_json, lines=[*columns(rows, right=(2, 4)), f"{len(rows)} of {answer['total']} payments"])
 
 
 @queue.command(epilog="Example: supervm queue --dir phone flush")

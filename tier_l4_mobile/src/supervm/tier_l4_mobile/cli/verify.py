@@ -15,7 +15,10 @@ from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.keys import verify as verify_signature
 from supervm.protocol.chain.genesis import TRUSTING_PERIOD_MS, Chain, load_genesis
-from supervm.protocol.light.client import ANSWER_BYTES_MAX, MAX_AGE_MS, AccountAnswer, Anchor, LightClient, anchor_of
+from supervm.protocol.light.client import MAX_AGE_MS, Anchor, LightClient, anchor_of
+from supervm.protocol.state.leaves import write_asset
+
+from ..wallet.payments import in_words
 
 _FILE_BYTES_MAX = 64 << 20
 
@@ -50,6 +53,8 @@ def verify(
 ) -> int:
     """Check the file ANSWER, offline; exit status 1 and the reason when it proves nothing.
 
+    An answer says what an account has of one asset.
+
     Validators answer for what they signed for the trusting period. An anchor that is older proves nothing any more:
     take a newer one from somebody you trust.
     """
@@ -61,7 +66,6 @@ def verify(
     try:
         client = LightClient(anchor, verify_signature, max_age_ms=max_age_s * 1000, trusting_period_ms=period_ms)
         proved = client.check_answer(data, now_ms)
-        account = decode(AccountAnswer, data, bytes_max=ANSWER_BYTES_MAX).account
     except RemoteProtocolError as error:
         emit(
             {"valid": False, "reason": error.reason, "code": error.code},
@@ -73,10 +77,11 @@ def verify(
     document = {
         "valid": True,
         "reason": None,
-        "account": account.hex(),
-        "address": None if test_network is None else encode_address(account, test=test_network),
-        "balance": proved.account.balance,
-        "next_seq": proved.account.next_seq,
+        "account": proved.account.hex(),
+        "address": None if test_network is None else encode_address(proved.account, test=test_network),
+        "asset": write_asset(proved.asset),
+        "balance": proved.amount,
+        "next_seq": None if proved.state is None else proved.state.next_seq,
         "exists": proved.exists,
         "height": proved.header.height,
         "age_s": age_s,
@@ -86,7 +91,10 @@ def verify(
     emit(
         document,
         as_json=as_json,
-        lines=[f"valid: {name} has {proved.account.balance} grain at height {proved.header.height}, {age_s:.1f} s old"],
+        lines=[
+            f"valid: {name} has {in_words(proved.amount, proved.asset)} at height {proved.header.height}, "
+            f"{age_s:.1f} s old"
+        ],
     )
     return 0
 

@@ -21,6 +21,7 @@ from ..wallet.books import Books
 from ..wallet.payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment
 from ..wallet.queue import PaymentQueue
 from .sync import Sync
+from .terms import EdgeTerms
 from .trust import Trust
 from .uplink import Uplink
 
@@ -51,6 +52,7 @@ class Courier(Part):
         queue: the payments.
         trust: while nothing is believed, nothing new is released.
         uplink: the edge.
+        terms: what the edge takes; nothing new is released before that is known.
         sync: asks for the proofs that must settle a payment.
         books: what is submitted rests on rows that it writes.
     """
@@ -60,12 +62,20 @@ class Courier(Part):
     answers = (Flush,)
 
     def __init__(
-        self, outbox: Outbox, queue: PaymentQueue, trust: Trust, uplink: Uplink, sync: Sync, books: Books
+        self,
+        outbox: Outbox,
+        queue: PaymentQueue,
+        trust: Trust,
+        uplink: Uplink,
+        terms: EdgeTerms,
+        sync: Sync,
+        books: Books,
     ) -> None:
         self._outbox = outbox
         self._queue = queue
         self._trust = trust
         self._uplink = uplink
+        self._terms = terms
         self._sync = sync
         self._books = books
         self._timers: list[tuple[int, int]] = []
@@ -122,7 +132,7 @@ class Courier(Part):
     def settle(self, now_us: int) -> None:
         """Release what may go, and submit what is outgoing behind the write that it rests on."""
         edge = self._uplink.active
-        if edge is not None and self._trust.believes(now_us):
+        if edge is not None and self._terms.is_settled and self._trust.believes(now_us):
             self._release(now_us)
         after = self._books.write(now_us)
         if edge is not None:
@@ -147,6 +157,11 @@ class Courier(Part):
                     watch.sent_us = now_us
                     self._questions[payment.account] = None
                 self._set(payment.number, watch, watch.sent_us + RETRY_US)
+            declined = self._queue.take_declined()
+            if declined:
+                self._uplink.prefer(self._terms.takers(declined))
+            for payment in declined:
+                self._set(payment.number, self._watched.setdefault(payment.number, _Watch(0)), now_us + RETRY_US)
 
     def tick(self, now_us: int) -> None:
         """Act on what is due; complain of an edge that leaves payments without news or without progress."""

@@ -19,7 +19,7 @@ from supervm.common.parts.part import Part
 from supervm.common.parts.validator_following import read_changes
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.light.client import ValidatorChange
-from supervm.protocol.wire.payments import GetAccounts, GetValidatorChanges, ValidatorChanges
+from supervm.protocol.wire.payments import GetLeaves, GetValidatorChanges, ValidatorChanges
 
 from .sync import Sync
 from .trust import Trust
@@ -51,7 +51,7 @@ class SetFollower(Part):
     """
 
     takes = frozenset({ValidatorChanges})
-    sends = frozenset({GetValidatorChanges, GetAccounts})
+    sends = frozenset({GetValidatorChanges, GetLeaves})
 
     def __init__(
         self,
@@ -103,7 +103,7 @@ class SetFollower(Part):
             self._memory.client.check_change(news[0], now_us // 1000)
             self._waiting = _Waiting(edge, changes, now_us + SECOND_US)
             self._memory.follower.ask(others[0])
-            self._outbox.send(others[0], GetAccounts(()))
+            self._outbox.send(others[0], GetLeaves(()))
             return False
         return self._follow(edge, changes, now_us)
 

@@ -21,7 +21,7 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.payments import AccountProofs, ForkMessage, GetValidatorChanges
+from supervm.protocol.wire.payments import ForkMessage, GetValidatorChanges, LeafProofs
 
 from ..messages import NewestAnchor
 from ..options import TRUST_OPTIONS
@@ -108,7 +108,7 @@ class Trust(Part):
                 return True
             case "fork" | "expired":
                 return True  # nobody's fault, and told once in `settle`
-            case "future" if isinstance(message, AccountProofs):
+            case "future" if isinstance(message, LeafProofs):
                 # which of the two times is wrong nobody here knows; such a link stays (network.md 3)
                 header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
                 self._clock.look(now_us, header.height, header.ts_ms)

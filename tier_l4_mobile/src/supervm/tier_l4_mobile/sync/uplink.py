@@ -47,6 +47,7 @@ class Uplink(Part):
         self.users: tuple[Callable[[int], None], ...] = ()
         """Called with the time, in this order, when another edge is in use."""
         self._is_silent = self._has_refused = False
+        self._takers: Sequence[bytes] = ()
         self._distrust: dict[bytes, int] = {}
         self._left_us: dict[bytes, int] = {}
 
@@ -57,8 +58,13 @@ class Uplink(Part):
     def settle(self, now_us: int) -> None:
         """Leave an edge that is gone, gives no news or refuses."""
         edges = self.edges()
-        is_new = (self._has_refused and self._leave(edges, now_us)) or (self._is_silent and self._rotate(edges, now_us))
-        self._is_silent = self._has_refused = False
+        takers = [edge for edge in edges if edge in self._takers]
+        is_new = (
+            (self._has_refused and self._leave(edges, now_us, "the one before refused a payment"))
+            or (bool(takers) and self._leave(takers, now_us, "the one before does not take the fee of a payment"))
+            or (self._is_silent and self._rotate(edges, now_us))
+        )
+        self._is_silent, self._has_refused, self._takers = False, False, ()
         if (is_new or self._choose(edges, now_us)) and self.active is not None:
             for edge_changed in self.users:
                 edge_changed(now_us)
@@ -82,8 +88,8 @@ class Uplink(Part):
         self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before gave no news"))
         return True
 
-    def _leave(self, edges: Sequence[bytes], now_us: int) -> bool:
-        """Take another edge, because the active one refuses what may be executed; return whether there is one.
+    def _leave(self, edges: Sequence[bytes], now_us: int, reason: str) -> bool:
+        """Take one of `edges`, because the active one refuses what may be executed; return whether there is one.
 
         All in flight goes to the new edge, so each edge is left in this way once in `LEFT_US`: where all of them
         refuse, the payment waits.
@@ -96,7 +102,7 @@ class Uplink(Part):
             return False
         self.active = min(others, key=lambda edge: self._distrust.get(edge, 0))
         self.news_us = now_us
-        self._outbox.publish(EdgeChanged(encode_node_id(self.active), "the one before refused a payment"))
+        self._outbox.publish(EdgeChanged(encode_node_id(self.active), reason))
         return True
 
     # --- what other parts have to say of edges ------------------------------------------------------------------------
@@ -113,6 +119,10 @@ class Uplink(Part):
     def refused(self, edge: bytes) -> None:
         """Say that an edge refuses a payment that may run; if it is the active one, another is taken likewise."""
         self._has_refused |= edge == self.active
+
+    def prefer(self, edges: Sequence[bytes]) -> None:
+        """Say that payments wait for one of `edges`, because the active one does not take their fees."""
+        self._takers = edges
 
     def report(self, height: int) -> None:
         """Let heartbeats say that this height is the newest that was proved."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from supervm.common.parts.part import Part
 from supervm.protocol.base.address import decode_address, encode_address
+from supervm.protocol.state.leaves import NATIVE, write_asset
 
 from ..errors import PaymentError
 from ..options import ACCOUNT_OPTIONS
@@ -84,9 +85,19 @@ class Accounts(Part):
                     "address": self.address(account),
                     "proved": lane.proved is not None,
                     "balance": lane.proved.balance if lane.proved else None,
-                    "available": lane.available if lane.proved else None,
+                    "available": lane.available(NATIVE) if lane.proved else None,
                     "height": lane.proved.height if lane.proved else None,
-                    "open": len(lane.sent) + len(lane.held),
+                    "holdings": [
+                        {
+                            "asset": write_asset(asset),
+                            "balance": holding.amount,
+                            "available": lane.available(asset),
+                            "height": holding.height,
+                        }
+                        for asset, holding in sorted(lane.holdings.items())
+                        if holding.amount
+                    ],
+                    "open": len(lane.sent) + len(lane.held) + len(lane.unsigned),
                 }
                 for account, lane in self._lanes.items()
             ],

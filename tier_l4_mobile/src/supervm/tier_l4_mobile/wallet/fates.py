@@ -5,7 +5,8 @@ changes what is shown, never which slots are used. What is proved - an account's
 header, or a receipt - decides every fate but `cancelled` and a refusal. A payment that loses its slot without ever
 having left is signed again at the end of its account's chain.
 
-Before an account is proved for the first time its payments wait unsigned; the first proof signs them in order.
+Before an account is proved for the first time its payments wait unsigned; the first proof signs them in order. The same
+goes for a payment in an asset of which nothing is proved yet: `holdings` says what a proof is needed of.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from supervm.common.contract.records import Reader
+from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount
-from supervm.protocol.money.transfer import sign_transfer
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
 from ..tables import FORMER_IDS, PROVED, FormerIdRow, ProvedRow
+from .holdings import Holdings
 from .lane import Doubt, Lane, Proved
 from .log import PaymentLog
 from .payments import (
@@ -36,6 +39,8 @@ from .payments import (
     Payment,
     printable,
 )
+from .signing import sign_payment
+from .terms import UNKNOWN_TERMS, Terms
 
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
 _DEAD = "a payment before it can no longer execute, so this one never can"
@@ -62,6 +67,10 @@ class PaymentFates(PaymentLog):
         """Transaction id -> payment whose receipt must tell its fate."""
         self.pending: dict[bytes, None] = {}
         """Accounts whose next payment may be ready to be released, in order."""
+        self.holdings = Holdings(self.lanes, reader, lambda record: self._records.append(record))
+        """What is proved of other assets than the native one, and what a proof is needed of."""
+        self.terms: Terms = UNKNOWN_TERMS
+        """Of the edge that payments are signed for."""
         self._new_awaiting: list[Payment] = []
         self._load(reader)
 
@@ -82,6 +91,7 @@ class PaymentFates(PaymentLog):
             # by slot; rows that wait unsigned come last, in the order they were asked for
             for payment in sorted(chain, key=lambda item: (not item.raw, item.seq, item.number)):
                 lane.append(payment)
+                self.holdings.want(lane, payment.debits)
             self.pending[account] = None
 
     # --- what is heard -----------------------------------------------------------------------------------------------
@@ -141,8 +151,11 @@ class PaymentFates(PaymentLog):
             row = ProvedRow(account, new.balance, new.next_seq, new.head, new.flags, new.height, new.ts_ms)
             self._records.append(PROVED.put(row))
         if old is None:
+            self.holdings.forget(lane, new.height)
             self._replace(lane, lane.cut(0), _TAKEN)
         else:
+            if lane.first is None and new.next_seq != old.next_seq:
+                self.holdings.forget(lane, new.height)
             self._consume(lane, new, now_us)
             self._settle_doubt(lane, new)
             if lane.expires_ms is not None and lane.expires_ms < new.ts_ms:
@@ -150,6 +163,18 @@ class PaymentFates(PaymentLog):
         if lane.held:
             self.pending[account] = None
         return True
+
+    def prove_holding(self, account: bytes, asset: bytes, amount: int, header: CheckpointHeader) -> bool:
+        """Take a checked proof of what an own account has of an asset; return whether it was newer than what was known.
+
+        Payments that waited for it are signed, or refused if it is not enough.
+        """
+        lane = self.lanes[account]
+        known = lane.holdings.get(asset)
+        if not self.holdings.take(lane, asset, amount, header):
+            return False
+        self._sign_again(lane, lane.take_signable())
+        return known is None or known.height < header.height
 
     def receipt(self, transaction_id: bytes, *, executed: bool, now_us: int) -> Payment | None:
         """Take a checked receipt; return the payment whose fate it told."""
@@ -180,6 +205,7 @@ class PaymentFates(PaymentLog):
             # The proved head names its predecessor, and so on: the whole chain up to it was executed.
             for _ in range(passed):
                 payment = lane.pop_first()
+                self.holdings.spend(lane, payment.debits, proved.height)
                 if proved.may_have_failed:
                     self._await_receipt(payment)
                 else:
@@ -187,6 +213,7 @@ class PaymentFates(PaymentLog):
             return
         # Another device used slots of this account. The slot below the head is certainly not ours; what lies below it
         # may be, and only a receipt can tell.
+        self.holdings.forget(lane, proved.height)
         dead: list[Payment] = []
         for payment in lane.cut(0):
             if payment.released and payment.seq < proved.next_seq - 1:
@@ -209,10 +236,10 @@ class PaymentFates(PaymentLog):
             self._touch(payment)
 
     def _expire(self, lane: Lane, proved: Proved) -> None:
-        chain = [*lane.sent, *lane.held]
-        place = next((i for i, item in enumerate(chain) if item.valid_until_ms < proved.ts_ms), None)
+        every = lane.all
+        place = next((i for i, item in enumerate(every) if item.valid_until_ms < proved.ts_ms), None)
         if place is None:
-            lane.expires_ms = min((item.valid_until_ms for item in chain), default=None)
+            lane.expires_ms = min((item.valid_until_ms for item in every), default=None)
         else:
             self._replace(lane, lane.cut(place), _DEAD)
 
@@ -247,21 +274,15 @@ class PaymentFates(PaymentLog):
     # --- signing and writing -----------------------------------------------------------------------------------------
 
     def _append(self, lane: Lane, payment: Payment) -> None:
-        if lane.proved is not None:
-            seq, prev = lane.slot
-            signed = sign_transfer(
-                self._keys[lane.account],
-                chain_id=self._chain_id,
-                seq=seq,
-                prev=prev,
-                to=payment.to,
-                amount=payment.amount,
-                fee=payment.fee,
-                valid_until_ms=payment.valid_until_ms,
-                payload=payment.payload,
-            )
-            payment.seq, payment.prev, payment.id, payment.raw = seq, prev, signed.id, signed.raw
+        if lane.knows(payment.debits):
+            payment.seq, payment.prev = lane.slot
+            payment.via = self.terms.payout
+            signed = sign_payment(self._keys[lane.account], self._chain_id, payment)
+            payment.id, payment.raw = signed.id, signed.raw
             self._by_id[signed.id] = payment
+        else:
+            payment.seq, payment.prev, payment.via, payment.id, payment.raw = 0, ZERO_HASH, b"", b"", b""
+            self.holdings.want(lane, payment.debits)
         lane.append(payment)
         self.pending[lane.account] = None
         self._touch(payment)
@@ -270,16 +291,18 @@ class PaymentFates(PaymentLog):
         """Put payments that were never released at the end of the chain, each signed for its new slot."""
         for payment in payments:
             assert not payment.released
+            problem = lane.overdraft(payment.debits)
             if payment.id:
                 self._records.append(FORMER_IDS.put(FormerIdRow(payment.id, payment.number)))
                 self._former.setdefault(payment.number, []).append(payment.id)
-            if lane.proved is not None and payment.debit > lane.available:
-                self._close(payment, REFUSED, lane.overdraft(payment.debit))
+            else:  # an edge that comes later is another matter: see `release`
+                problem = problem or self.terms.refusal(payment.fee_asset, payment.fee)
+            if problem:
+                self._close(payment, REFUSED, problem)
             else:
                 self._append(lane, payment)
 
     def open_payments(self) -> Iterator[Payment]:
-        """Yield the payments that hold a slot, account by account in slot order."""
+        """Yield the payments that are not over, account by account in slot order."""
         for lane in self.lanes.values():
-            yield from lane.sent
-            yield from lane.held
+            yield from lane.all

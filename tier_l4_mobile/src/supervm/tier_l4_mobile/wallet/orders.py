@@ -7,9 +7,11 @@ from typing import Any
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.money.kinds import ISSUE, TRANSFER
+from supervm.protocol.state.leaves import NATIVE, read_asset
 
 from ..errors import PaymentError
-from ..messages import Cancel, Pay, PayMany, PaymentRow, PaymentsSince, QueueList, ShowPayment
+from ..messages import Cancel, Issue, IssueRow, Pay, PayMany, PaymentRow, PaymentsSince, QueueList, ShowPayment
 from ..options import PAYMENT_OPTIONS
 from ..sync.courier import Courier
 from ..sync.trust import Trust
@@ -19,7 +21,7 @@ from .payments import CLOSED, R4, Payment, check_logged, printable
 from .queue import PaymentQueue
 from .validity import Validity
 
-Order = Pay | PayMany | Cancel | ShowPayment | QueueList | PaymentsSince
+Order = Pay | PayMany | Issue | Cancel | ShowPayment | QueueList | PaymentsSince
 """The requests that are about payments."""
 
 
@@ -36,7 +38,7 @@ class Orders(Part):
         validity: how long payments are valid.
     """
 
-    answers = (Pay, PayMany, QueueList, Cancel, ShowPayment, PaymentsSince)
+    answers = (Pay, PayMany, Issue, QueueList, Cancel, ShowPayment, PaymentsSince)
     options = PAYMENT_OPTIONS
 
     def __init__(
@@ -72,6 +74,8 @@ class Orders(Part):
         match request:
             case Pay(row, offline):
                 return self._show(self._pay(now_us, row, kept=offline))
+            case Issue(row, offline):
+                return self._show(self._pay(now_us, row, kept=offline))
             case PayMany(rows):
                 return {"payments": [self._pay_or_log(now_us, row) for row in rows]}
             case PaymentsSince(cursor, limit):
@@ -86,7 +90,7 @@ class Orders(Part):
                 self._queue.cancel(payment)
                 return self._show(payment)
 
-    def _pay(self, now_us: int, row: PaymentRow, *, kept: bool = False) -> Payment:
+    def _pay(self, now_us: int, row: PaymentRow | IssueRow, *, kept: bool = False) -> Payment:
         known = self._queue.by_key(row.key) if row.key else None
         if known is not None:
             return known
@@ -95,16 +99,25 @@ class Orders(Part):
             payload = bytes.fromhex(row.payload_hex)
         except ValueError:
             raise PaymentError(f"the payload {row.payload_hex!r:.40} is not hex") from None
+        to = payer = self._accounts.payer(row.source)
+        if isinstance(row, IssueRow):
+            kind, amount, asset = ISSUE, row.supply, NATIVE
+        else:
+            kind, amount, asset = TRANSFER, row.amount, read_asset(row.asset)
+            to = self._accounts.receiver(row.to)
         payment = self._queue.add(
             now_us,
-            self._accounts.payer(row.source),
-            self._accounts.receiver(row.to),
-            amount=row.amount,
+            payer,
+            to,
+            amount=amount,
             fee=row.fee,
             valid_until_ms=valid_until_ms,
             payload=payload,
             key=row.key,
             kept=kept,
+            kind=kind,
+            asset=asset,
+            fee_asset=read_asset(row.fee_asset),
         )
         self._courier.watch(payment)
         return payment
@@ -119,7 +132,15 @@ class Orders(Part):
             source, receiver = self._accounts.payer(row.source), self._accounts.receiver(row.to)
             return self._show(
                 self._queue.add_refused(
-                    now_us, source, receiver, amount=row.amount, fee=row.fee, reason=reason, key=row.key
+                    now_us,
+                    source,
+                    receiver,
+                    amount=row.amount,
+                    fee=row.fee,
+                    reason=reason,
+                    key=row.key,
+                    asset=read_asset(row.asset),
+                    fee_asset=read_asset(row.fee_asset),
                 )
             )
         except (PaymentError, LocalProtocolError):  # not even who pays whom is known: there is no row to log

@@ -8,8 +8,11 @@ from typing import Any
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH
+from supervm.protocol.money.kinds import ISSUE, TRANSFER
+from supervm.protocol.money.transaction import Debits
 from supervm.protocol.money.transfer import PAYLOAD_BYTES_MAX
 from supervm.protocol.state.account import POOL_ACCOUNTS
+from supervm.protocol.state.leaves import NATIVE, write_asset
 
 from ..errors import PaymentError
 
@@ -29,6 +32,9 @@ EXECUTED, FAILED = "executed", "failed"
 CLOSED, LIVE, AWAITING = 0, 1, 2
 """Place of a payment: out of the queue; in its account's chain; its slot is used and its receipt must tell by what."""
 
+KIND_NAMES = {TRANSFER: "transfer", ISSUE: "issue"}
+"""What each kind of payment is called where it is shown."""
+
 KEY_CHARS_MAX = 128
 """Longest name an asker may give a payment."""
 
@@ -40,9 +46,9 @@ class Payment:
     Attributes:
         number: 1, 2, ... in the order of asking; the payment's name on this phone, whatever happens to its transaction.
         account: the payer.
-        to: the receiver.
-        amount: grain, >= 1.
-        fee: grain, >= 1.
+        to: the receiver; of an issue the payer itself, who gets the supply.
+        amount: of `asset`, >= 1; of an issue the supply.
+        fee: of `fee_asset`, >= 1.
         payload: up to 256 bytes.
         valid_until_ms: chain time after which it can no longer execute.
         key: the asker's own name for it, or empty; the same name never makes a second payment.
@@ -55,6 +61,10 @@ class Payment:
         result: `EXECUTED`, `FAILED` or empty.
         r0_us, r1_us, r3_us, r4_us: when it was first seen at each level or above; 0 for never.
         kept: its owner wants it to stay on this device for now, and so what comes after it.
+        kind: `TRANSFER` or `ISSUE`.
+        asset: what is moved; of an issue nothing is, and the new asset is named by `id`.
+        fee_asset: what the fee is paid in.
+        via: account of the edge that its transaction names for the edge's share of the fee; empty for none.
     """
 
     number: int
@@ -80,11 +90,26 @@ class Payment:
     r3_us: int = 0
     r4_us: int = 0
     kept: bool = False
+    kind: int = TRANSFER
+    asset: bytes = NATIVE
+    fee_asset: bytes = NATIVE
+    via: bytes = b""
 
     @property
-    def debit(self) -> int:
-        """Grain that it takes from the payer."""
-        return self.amount + self.fee
+    def debits(self) -> Debits:
+        """What it takes from the payer, by asset (`transaction.debits_of`)."""
+        if self.kind == ISSUE:
+            return ((self.fee_asset, self.fee),)
+        if self.asset == self.fee_asset:
+            return ((self.asset, self.amount + self.fee),)
+        return ((self.asset, self.amount), (self.fee_asset, self.fee))
+
+    @property
+    def asset_text(self) -> str | None:
+        """The asset that `amount` is of, as text; None for an issue that is not signed, which has no id yet."""
+        if self.kind == ISSUE:
+            return self.id.hex() or None
+        return write_asset(self.asset)
 
     @property
     def label(self) -> str:
@@ -98,7 +123,10 @@ class Payment:
             "id": self.label,
             "from": encode_address(self.account, test=test_network),
             "to": encode_address(self.to, test=test_network),
+            "kind": KIND_NAMES[self.kind],
+            "asset": self.asset_text,
             "amount": self.amount,
+            "fee_asset": write_asset(self.fee_asset),
             "fee": self.fee,
             "status": self.status,
             "reason": self.reason or None,
@@ -133,23 +161,30 @@ class Payment:
                 self.r4_us = self.r4_us or now_us
 
 
-def check_request(to: bytes, amount: int, fee: int, valid_until_ms: int, payload: bytes, key: str) -> None:
+def in_words(amount: int, asset: bytes) -> str:
+    """Return an amount for people: grain of the native asset, else units of the one that is named."""
+    return f"{amount} of {asset.hex()}" if asset else f"{amount} grain"
+
+
+def check_request(payment: Payment) -> None:
     """Check the bounds of what is asked for, so that signing it cannot fail.
 
     Raises:
         PaymentError: what is out of bounds, and what is allowed.
     """
-    for name, value in (("amount", amount), ("fee", fee)):
+    is_issue, key = payment.kind == ISSUE, payment.key
+    for name, value in (("supply" if is_issue else "amount", payment.amount), ("fee", payment.fee)):
         if not 1 <= value <= INT_MAX:
-            raise PaymentError(f"the {name} is {value} grain; 1 to {INT_MAX} are allowed")
-    if amount + fee > INT_MAX:
-        raise PaymentError(f"amount and fee are {amount + fee} grain together; at most {INT_MAX} are allowed")
-    if len(payload) > PAYLOAD_BYTES_MAX:
-        raise PaymentError(f"the payload has {len(payload)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed")
-    if len(to) != HASH_BYTES or to in POOL_ACCOUNTS:
+            raise PaymentError(f"the {name} is {value}; 1 to {INT_MAX} are allowed")
+    for asset, debit in payment.debits:
+        if debit > INT_MAX:
+            raise PaymentError(f"amount and fee are {in_words(debit, asset)} together; at most {INT_MAX} are allowed")
+    if len(payment.payload) > PAYLOAD_BYTES_MAX:
+        raise PaymentError(f"the payload has {len(payment.payload)} bytes; at most {PAYLOAD_BYTES_MAX} are allowed")
+    if not is_issue and (len(payment.to) != HASH_BYTES or payment.to in POOL_ACCOUNTS):
         raise PaymentError("the receiver is not an account that can be paid")
-    if not 0 <= valid_until_ms <= INT_MAX:
-        raise PaymentError(f"the validity {valid_until_ms} is not a time in ms")
+    if not 0 <= payment.valid_until_ms <= INT_MAX:
+        raise PaymentError(f"the validity {payment.valid_until_ms} is not a time in ms")
     if len(key) > KEY_CHARS_MAX or printable(key) != key:
         raise PaymentError(f"the key {key!r:.150} is not allowed: at most {KEY_CHARS_MAX} printable characters are")
 
@@ -161,7 +196,7 @@ def check_logged(amount: int, fee: int, key: str) -> None:
         PaymentError: it does not.
     """
     if not (abs(amount) <= INT_MAX and abs(fee) <= INT_MAX):
-        raise PaymentError(f"amount and fee are at most {INT_MAX} grain")
+        raise PaymentError(f"amount and fee are at most {INT_MAX}")
     if printable(key) != key:
         raise PaymentError("the key holds characters that cannot be printed")
 

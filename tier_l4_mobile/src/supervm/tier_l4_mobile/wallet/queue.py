@@ -21,6 +21,8 @@ from collections.abc import Mapping
 from supervm.common.contract.records import Reader
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.money.kinds import TRANSFER
+from supervm.protocol.state.leaves import NATIVE
 
 from ..errors import PaymentError
 from .fates import PaymentFates
@@ -31,6 +33,7 @@ _UNTIMELY = (
     "it waits for a proof of the network's time that is near enough to its validity; if that stays so, this device's "
     "clock is ahead"
 )
+_DECLINED = "it waits for an edge that takes its fee: "
 
 
 class PaymentQueue(PaymentFates):
@@ -57,6 +60,7 @@ class PaymentQueue(PaymentFates):
         self._window = window
         self._validity_ms_max = validity_ms_max
         self._untimely: list[Payment] = []
+        self._declined: list[Payment] = []
 
     # --- what is asked for -------------------------------------------------------------------------------------------
 
@@ -72,13 +76,18 @@ class PaymentQueue(PaymentFates):
         payload: bytes = b"",
         key: str = "",
         kept: bool = False,
+        kind: int = TRANSFER,
+        asset: bytes = NATIVE,
+        fee_asset: bytes = NATIVE,
     ) -> Payment:
         """Queue a payment: allocate its slot, sign, and mark its row to be written.
 
-        A `key` that was used before returns the payment that it made.
+        A `key` that was used before returns the payment that it made. Of an issue `amount` is the supply, and `to` is
+        not looked at.
 
         Raises:
-            PaymentError: a field is out of its bounds, or the proved balance does not cover it.
+            PaymentError: a field is out of its bounds, the proved balances do not cover it, or the edge that it would
+                be signed for does not take its fee.
         """
         known = self.by_key(key) if key else None
         if known is not None:
@@ -86,16 +95,41 @@ class PaymentQueue(PaymentFates):
         lane = self.lanes.get(account)
         if lane is None:
             raise PaymentError(f"account {account.hex()} is not in this wallet")
-        check_request(to, amount, fee, valid_until_ms, payload, key)
-        if lane.proved is not None and amount + fee > lane.available:
-            raise PaymentError(lane.overdraft(amount + fee))
-        payment = Payment(self.next_number, account, to, amount, fee, payload, valid_until_ms, key, now_us, kept=kept)
+        payment = Payment(
+            self.next_number,
+            account,
+            to,
+            amount,
+            fee,
+            payload,
+            valid_until_ms,
+            key,
+            now_us,
+            kept=kept,
+            kind=kind,
+            asset=asset,
+            fee_asset=fee_asset,
+        )
+        check_request(payment)
+        problem = self.terms.refusal(fee_asset, fee) or lane.overdraft(payment.debits)
+        if problem:
+            raise PaymentError(problem)
         self._append(lane, payment)
         self._index(payment)
         return payment
 
     def add_refused(
-        self, now_us: int, account: bytes, to: bytes, *, amount: int, fee: int, reason: str, key: str
+        self,
+        now_us: int,
+        account: bytes,
+        to: bytes,
+        *,
+        amount: int,
+        fee: int,
+        reason: str,
+        key: str,
+        asset: bytes = NATIVE,
+        fee_asset: bytes = NATIVE,
     ) -> Payment:
         """Log a payment that was refused before it was signed, so that its `key` is never tried again."""
         payment = Payment(
@@ -111,6 +145,8 @@ class PaymentQueue(PaymentFates):
             place=CLOSED,
             status=REFUSED,
             reason=reason,
+            asset=asset,
+            fee_asset=fee_asset,
         )
         self._index(payment)
         self._finished.ended(payment)
@@ -131,7 +167,7 @@ class PaymentQueue(PaymentFates):
                 "cancelled"
             )
         lane = self.lanes[payment.account]
-        place = len(lane.sent) + next(i for i, item in enumerate(lane.held) if item is payment)
+        place = next(i for i, item in enumerate(lane.all) if item is payment)
         _, *after = lane.cut(place)
         self._close(payment, CANCELLED, "cancelled before its release")
         self._sign_again(lane, after)
@@ -139,7 +175,7 @@ class PaymentQueue(PaymentFates):
     def let_go(self) -> None:
         """Let the payments go that were kept on this device."""
         for lane in self.lanes.values():
-            for payment in lane.held:
+            for payment in (*lane.held, *lane.unsigned):
                 if payment.kept:
                     payment.kept = False
                     self._touch(payment)
@@ -152,7 +188,9 @@ class PaymentQueue(PaymentFates):
         """Mark up to `count_max` payments as released, in slot order per account; they may leave once that is durable.
 
         A payment past its validity is left for a proof to expire, and one that chain time is not near enough for yet
-        (`validity.is_timely`) for a newer proof; `take_untimely` tells which.
+        (`validity.is_timely`) for a newer proof; `take_untimely` tells which. One whose fee the edge in use does not
+        take waits for another edge; `take_declined` tells which. One that names another edge than that is signed
+        again first, and so is what comes after it.
         """
         released: list[Payment] = []
         for account in list(self.pending):
@@ -166,14 +204,12 @@ class PaymentQueue(PaymentFates):
                     or payment.kept
                 ):
                     break
-                if not is_timely(payment.valid_until_ms, lane.proved.ts_ms, self._validity_ms_max):
-                    if payment.reason != _UNTIMELY:
-                        payment.reason = _UNTIMELY
-                        self._touch(payment, write=False)
-                    self._untimely.append(payment)
+                if self._must_wait(payment, lane.proved.ts_ms):
                     break
-                if payment.reason == _UNTIMELY:
-                    payment.reason = ""
+                if self.terms.fees is not None and payment.via != self.terms.payout:
+                    self._sign_again(lane, lane.cut(len(lane.sent)))
+                    continue
+                payment.reason = ""
                 lane.sent.append(lane.held.popleft())
                 payment.released = True
                 self._touch(payment)
@@ -183,7 +219,26 @@ class PaymentQueue(PaymentFates):
             del self.pending[account]  # comes back with the next payment or proof of the account
         return released
 
+    def _must_wait(self, payment: Payment, proved_ms: int) -> bool:
+        """Return whether a payment that is next has to wait, and say for what."""
+        if not is_timely(payment.valid_until_ms, proved_ms, self._validity_ms_max):
+            reason, waiting = _UNTIMELY, self._untimely
+        elif refusal := self.terms.refusal(payment.fee_asset, payment.fee):
+            reason, waiting = _DECLINED + refusal, self._declined
+        else:
+            return False
+        waiting.append(payment)
+        if payment.reason != reason:
+            payment.reason = reason
+            self._touch(payment, write=False)
+        return True
+
     def take_untimely(self) -> list[Payment]:
         """Return and forget the payments that a newer proof of chain time is needed for."""
         found, self._untimely = self._untimely, []
+        return found
+
+    def take_declined(self) -> list[Payment]:
+        """Return and forget the payments that wait for an edge that takes their fee."""
+        found, self._declined = self._declined, []
         return found

@@ -8,7 +8,7 @@ the answer, which is checked against the validators followed so far, and must be
 state root when it comes. A peer that sends a bad one is blamed and not asked again; one that has it no longer, is
 silent or goes away is passed over; when nobody is left, the node seeks anew.
 
-On disk, the leaves are rows of the ledger's table of accounts under the snapshot's height, beside those of the present
+On disk, the leaves are rows of the ledger's table of leaves under the snapshot's height, beside those of the present
 state, and two rows of the table "snapshot" tell the start and the position after the stored leaves. A chunk's leaves
 and the new position are one write, so after a crash at any moment the stored leaves are exactly those before the stored
 position, and the node goes on from there. When all are stored the host writes `records`, in which the base of the state
@@ -33,7 +33,7 @@ from ...contract.records import Reader, Record
 from ..asking import Question, after
 from ..events import Snapshot
 from ..ledger import adopt_records
-from ..ledger_tables import ACCOUNTS, SNAPSHOT, AccountRow, SnapshotRow, stored_number
+from ..ledger_tables import LEAVES, SNAPSHOT, LeafRow, SnapshotRow, stored_number
 from ..validator_changes import ChangeStore
 from ..validator_following import ValidatorFollower, read_changes
 
@@ -210,7 +210,7 @@ class SnapshotTaker:
             )
         run = decode_trie_range(message.leaves)
         following = verify_range(start.state_root, message.first_key, run)
-        records += [ACCOUNTS.put(AccountRow(start.height, account, leaf)) for account, leaf in run.leaves]
+        records += [LEAVES.put(LeafRow(start.height, leaf_id, value)) for leaf_id, value in run.leaves]
         records.append(SNAPSHOT.put(SnapshotRow(_POSITION, _COMPLETE if following is None else following)))
         self._outbox.persist(*records)
         if self._start is None:
@@ -299,6 +299,6 @@ class SnapshotTaker:
             SNAPSHOT.delete(name) for name in (_START, _POSITION) if SNAPSHOT.get(self._reader, name) is not None
         ]
         above = stored_number(self._reader, "base_height") + 1
-        leaves = ACCOUNTS.rows(self._reader, first=(above,))
-        records.extend(ACCOUNTS.delete(row.since, row.account) for row in leaves)
+        leaves = LEAVES.rows(self._reader, first=(above,))
+        records.extend(LEAVES.delete(row.since, row.leaf_id) for row in leaves)
         return records

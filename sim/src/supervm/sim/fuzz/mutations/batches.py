@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
 from supervm.protocol.chain import block as block_rules
 from supervm.protocol.money import execution
-from supervm.protocol.money.transfer import SignedTransaction
-from supervm.protocol.state.account import EMPTY_ACCOUNT
+from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.money.transfer import Transfer
+from supervm.protocol.state.account import EMPTY_ACCOUNT, Account
+from supervm.protocol.state.leaves import NATIVE
+from supervm.protocol.state.state import State
 from supervm.tier_l1_super.batches import intake as batch_intake
 from supervm.tier_l1_super.batches import pool, slots, voting
 from supervm.tier_l1_super.chain import executor
@@ -65,7 +68,7 @@ def _unless(reason: str | None, ignored: str) -> str | None:
 
 
 def _any_prev(self: Any, transaction: SignedTransaction) -> SignedTransaction:
-    account = self._accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
+    account = self._state.accounts.get(transaction.body.sender, EMPTY_ACCOUNT)
     lane = self._lanes.get(transaction.body.sender)
     held = lane.entries if lane is not None else []
     position = transaction.body.seq - account.next_seq
@@ -140,7 +143,7 @@ def _overdraft(patcher: Patcher) -> None:
 
 @mutation(
     "batch-match",
-    "a batch is the one that its header names: transactions, edges (3.1)",
+    "a batch is the one that its header names (3.1)",
     on=("bad-miner",),
     actors=("two-faced-miner",),
     l2=2,
@@ -148,7 +151,7 @@ def _overdraft(patcher: Patcher) -> None:
     pay_ppm=350_000,
 )
 def _match(patcher: Patcher) -> None:
-    reasons = ("transactions", "edge", "not what the header says", "root")
+    reasons = ("transactions", "not what the header says", "root")
     patcher.forgive(voting, "check_batch", *reasons)
     patcher.forgive(executor, "check_batch", *reasons)
 
@@ -202,11 +205,9 @@ mutation(
     l2=2,
 )
 def _pending(patcher: Patcher) -> None:
-    def append(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> None:
-        original(self, transaction, batch)
-        self._lanes[transaction.body.sender].debit = 0
-
-    patcher.wrap(slots.Slots, "_append", append)
+    patcher.wrap(
+        slots.Slots, "_covers", lambda original, self, sender, lane, debits: original(self, sender, None, debits)
+    )
 
 
 @mutation(
@@ -220,10 +221,12 @@ def _pending(patcher: Patcher) -> None:
 def _fee_reserved(patcher: Patcher) -> None:
     def append(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> None:
         original(self, transaction, batch)
-        lane = self._lanes[transaction.body.sender]
-        lane.debit -= transaction.body.fee
+        body = transaction.body
+        lane = self._lanes[body.sender]
+        lane.debits[body.fee_asset] -= body.fee
         entry = lane.entries[-1]
-        lane.entries[-1] = slots.Entry(entry.transaction_id, transaction.body.amount, entry.valid_until_ms, entry.batch)
+        debits = tuple((asset, amount - body.fee * (asset == body.fee_asset)) for asset, amount in entry.debits)
+        lane.entries[-1] = slots.Entry(entry.transaction_id, debits, entry.valid_until_ms, entry.batch)
 
     patcher.wrap(slots.Slots, "_append", append)
 
@@ -239,17 +242,17 @@ def _fee_reserved(patcher: Patcher) -> None:
 )
 def _income(patcher: Patcher) -> None:
     def vote(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> str | None:
-        sender = transaction.body.sender
-        income = sum(amount for to, amount in incomes.get(id(self), ()) if to == sender)
-        true = self._accounts
-        account = true.get(sender, EMPTY_ACCOUNT)
-        self._accounts = ChainMap({sender: account._replace(balance=account.balance + income)}, true)
+        body, true = transaction.body, self._state
+        income = sum(amount for to, amount in incomes.get(id(self), ()) if to == body.sender)
+        account = true.accounts.get(body.sender, EMPTY_ACCOUNT)
+        richer = ChainMap({body.sender: account._replace(balance=account.balance + income)}, true.accounts)
+        self._state = State(cast(dict[bytes, Account], richer), true.holdings, true.assets)
         try:
             reason: str | None = original(self, transaction, batch)
         finally:
-            self._accounts = true
-        if reason is None:
-            incomes.setdefault(id(self), []).append((transaction.body.to, transaction.body.amount))
+            self._state = true
+        if reason is None and isinstance(body, Transfer) and body.asset == NATIVE:
+            incomes.setdefault(id(self), []).append((body.to, body.amount))
         return reason
 
     incomes: dict[int, list[tuple[bytes, int]]] = {}
@@ -268,7 +271,7 @@ def _income(patcher: Patcher) -> None:
 )
 def _dead_promises(patcher: Patcher) -> None:
     def remove(original: Any, self: Any, sender: bytes, lane: Any, first: int, end: int) -> None:
-        account = self._accounts.get(sender, EMPTY_ACCOUNT)
+        account = self._state.accounts.get(sender, EMPTY_ACCOUNT)
         lost = first == 0 and end == len(lane.entries) > 1 and lane.entries[-1].transaction_id != account.head
         alive = lane.entries[-1].valid_until_ms >= self.executed_ts_ms
         original(self, sender, lane, first, end - 1 if lost and alive else end)

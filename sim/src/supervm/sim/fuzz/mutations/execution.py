@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from supervm.common.parts import ledger
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.money import execution, fees
+from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.state.mmr import HistoryMMR
 from supervm.protocol.state.trie import QuadTrie
 from supervm.tier_l1_super.chain import checkpoints
@@ -35,17 +38,13 @@ def _fee_split(patcher: Patcher) -> None:
     patcher.wrap(execution, "split_fee", split)
 
 
-class _AnyEdge:
-    def __eq__(self, other: object) -> bool:
-        return True
-
-    def __hash__(self) -> int:
-        return 0
-
-
-@mutation("fee-edge", "the edge that the batch names is paid (3.5, economics.md 1)")
+@mutation("fee-edge", "the edge that the transaction names is paid (3.5, economics.md 1)")
 def _fee_edge(patcher: Patcher) -> None:
-    patcher.set(execution, "NO_EDGE", _AnyEdge())
+    def execute(original: Any, self: Any, transaction: SignedTransaction, *rest: Any) -> None:
+        body = msgspec.structs.replace(transaction.body, via=b"")
+        original(self, SignedTransaction(body, transaction.raw, transaction.id), *rest)
+
+    patcher.wrap(execution._Books, "execute", execute)
 
 
 @mutation("fee-miner", "the miner that signed the batch is paid (3.5, economics.md 1)")
@@ -53,9 +52,7 @@ def _fee_miner(patcher: Patcher) -> None:
     patcher.wrap(
         ledger,
         "execute_block",
-        lambda original, accounts, batches, **options: original(
-            accounts, batches, **{**options, "payout_of_miner": {}}
-        ),
+        lambda original, state, batches, **options: original(state, batches, **{**options, "payout_of_miner": {}}),
     )
 
 

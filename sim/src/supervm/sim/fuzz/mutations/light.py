@@ -10,7 +10,6 @@ from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.light import client as light
 from supervm.protocol.light import trust
-from supervm.protocol.state.account import decode_account
 from supervm.tier_l1_super.chain import executor
 
 from .switch import Patcher, mutation, nothing
@@ -36,12 +35,11 @@ def _checkpoint(patcher: Patcher) -> None:
     l3=2,
 )
 def _proof(patcher: Patcher) -> None:
-    def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
-        if not proof.value:
-            return original(self, header, account, proof)
-        return light.ProvedAccount(decode_account(proof.value), True, header)
-
-    patcher.wrap(light.LightClient, "_prove", prove)
+    patcher.wrap(
+        light,
+        "verify",
+        lambda original, root, leaf_id, proof: proof.value or original(root, leaf_id, proof),
+    )
 
 
 @mutation(
@@ -53,13 +51,13 @@ def _proof(patcher: Patcher) -> None:
     accounts=3,
 )
 def _proof_account(patcher: Patcher) -> None:
-    def prove(original: Any, self: Any, header: Any, account: bytes, proof: Any) -> Any:
+    def verify(original: Any, root: bytes, leaf_id: bytes, proof: Any) -> Any:
         try:
-            return original(self, header, account, proof)
+            return original(root, leaf_id, proof)
         except RemoteProtocolError:
-            return light.ProvedAccount(decode_account(proof.value), True, header) if proof.value else None
+            return proof.value or None
 
-    patcher.wrap(light.LightClient, "_prove", prove)
+    patcher.wrap(light, "verify", verify)
 
 
 @mutation(

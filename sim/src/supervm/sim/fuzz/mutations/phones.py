@@ -57,7 +57,7 @@ def _released_row(patcher: Patcher) -> None:
     accounts=1,
 )
 def _overdraft(patcher: Patcher) -> None:
-    patcher.set(lane.Lane, "available", property(lambda self: 1 << 60))
+    patcher.set(lane.Lane, "available", lambda self, asset: 1 << 60)
 
 
 @mutation(

@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 from unittest.mock import patch
 
-from supervm.protocol.light import trust
-from supervm.protocol.light.client import LightClient, ProvedAccount
-from supervm.protocol.state.account import EMPTY_ACCOUNT, decode_account
+from supervm.protocol.light import client, trust
 from supervm.tier_l2_miner.mempool import batcher, mempool
 from supervm.tier_l2_miner.replica import replica, source
 from supervm.tier_l3_edge.intake import intake, news
@@ -53,12 +51,8 @@ def _signed(patcher: Patcher) -> None:
     l2=2,
 )
 def _edge_proofs(patcher: Patcher) -> None:
-    def believe(self: Any, header: Any, account: bytes, proof: Any) -> ProvedAccount:
-        account_ = decode_account(proof.value) if proof.value else EMPTY_ACCOUNT
-        return ProvedAccount(account_, bool(proof.value), header)
-
     def take(original: Any, self: Any, *arguments: Any) -> Any:
-        with patch.object(LightClient, "_prove", believe):
+        with patch.object(client, "verify", lambda root, leaf_id, proof: proof.value or None):
             return original(self, *arguments)
 
     patcher.wrap(proofs.Proofs, "_proofs", take)
