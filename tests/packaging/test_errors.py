@@ -43,6 +43,9 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("protocol/base/reading.py", "IndexError"): "what reading past the end raises; `decode` names it",
     ("protocol/base/writing.py", "TypeError"): "a type that cannot be written is declared; `encode` takes another way",
     ("protocol/base/writing.py", "OverflowError"): "a number that no head holds; `encode` takes another way",
+    ("protocol/state/plain_tree.py", "ValueError"): "what the tree in C raises, too; `trie` names leaf and bounds",
+    ("protocol/state/tree_state.py", "KeyError"): "what a mapping raises",
+    ("protocol/state/tree_state.py", "TypeError"): "what a mapping raises that items cannot be removed from",
     ("sim/exact/queue.py", "IndexError"): "what taking from an empty collection raises",
 }
 """(file, error of Python's own) that our code raises, and why it is none of ours.

@@ -93,7 +93,7 @@ def test_equal_updates_of_equal_trees_share_one_tree() -> None:
         for changes in steps:
             undo = one.update(changes)
             other.update(dict(changes))
-            assert one._view._node is other._view._node
+            assert one._view._tree is other._view._tree
             assert len(one) == len(other)
         with pytest.raises(LocalProtocolError):
             one.update({b"short": b"value"})

@@ -9,6 +9,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from both_trees import each_tree  # noqa: F401 - every test, over both trees
 from hypothesis import given
 from hypothesis import strategies as st
 

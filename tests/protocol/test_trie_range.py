@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from both_trees import each_tree  # noqa: F401 - every test, over both trees
 from hypothesis import given
 from hypothesis import strategies as st
 from range_vectors import range_vectors

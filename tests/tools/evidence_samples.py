@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace as changed
 from typing import Any
 
 from chain_tools import TestChain, block_vote, make_test_chain
@@ -55,10 +54,10 @@ def faulty_entries(chain: TestChain) -> dict[str, SignedTransaction]:
     elsewhere = make_test_chain(4, {"alice": 7}).transaction("alice", chain.account("bob"))
     other = chain.transaction("alice", chain.account("bob"), 2, seq=0, prev=bytes(32))
     return {
-        "another's signature": changed(good, raw=good.raw[:-64] + other.raw[-64:]),
+        "another's signature": replace(good, raw=good.raw[:-64] + other.raw[-64:]),
         "other chain": elsewhere,
-        "unreadable": changed(good, raw=good.raw[:-1]),
-        "empty": changed(good, raw=b""),
+        "unreadable": replace(good, raw=good.raw[:-1]),
+        "empty": replace(good, raw=b""),
     }
 
 

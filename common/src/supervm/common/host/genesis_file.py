@@ -12,6 +12,7 @@ from typing import Final
 
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.keys import check_accept_set, verify
+from supervm.protocol.base.verdicts import Verdicts
 from supervm.protocol.chain.allocations import Allocation, read_allocations
 from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, Chain, Genesis, load_genesis
 
@@ -41,7 +42,7 @@ def load_chain(path: Path) -> Chain:
         raise InputError(f"{path}: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: the genesis file cannot be read: {error.strerror}") from error
-    return Chain(genesis, verify, lambda: load_allocations(path, genesis))
+    return Chain(genesis, Verdicts(verify), lambda: load_allocations(path, genesis))
 
 
 def load_allocations(path: Path, genesis: Genesis) -> Iterator[Allocation]:

@@ -2,7 +2,7 @@
 
 Theory of operation. `apply` takes the next finalized block with the bodies of its batches, executes it
 (`protocol.execution`), updates the state tree, and returns the checkpoint header that follows together with the
-records that make it durable. State lives in memory as the tree and as maps; the database holds the leaves that have
+records that make it durable. State lives in memory as the tree (`TreeState`); the database holds the leaves that have
 changed since genesis, or all leaves of the snapshot that the ledger began at, and the tree is rebuilt at start
 (decisions.md, State in memory); the history of headers is not, whatever its age (`history`).
 State and applied height are in one write, so a crash leaves either the block before or the block after, and applying
@@ -11,8 +11,8 @@ again gives the same bytes.
 It also knows the epoch: `rules` are those of the next block to be applied, so after a sealing block they are the next
 epoch's. Epochs and a set proposed for the next one are records like the rest and are written with the block.
 
-The last 32 heights keep a view of the tree (an immutable root node each), so that proofs can be served under the newest
-*certified* height although execution runs ahead of certification.
+The last 32 heights keep a view of the tree (each shares with the others what no block between has changed), so that
+proofs can be served under the newest *certified* height although execution runs ahead of certification.
 
 A ledger begins at genesis or at a snapshot (consensus.md 2.8). Leaves are stored under the height they have been kept
 since, 0 or that of the snapshot, so the rows of the next state lie beside those of the present one while they come in,
@@ -23,7 +23,7 @@ receipts from there are not proved by it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
 from operator import add
@@ -43,8 +43,8 @@ from supervm.protocol.light.snapshot import SnapshotStart, decode_snapshot_start
 from supervm.protocol.money.execution import BlockReceipts, BlockResult, FeesByTier, execute_block
 from supervm.protocol.state.leaves import NATIVE, account_leaf_id, holding_leaf_id, write_asset
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path
-from supervm.protocol.state.state import State
-from supervm.protocol.state.trie import QuadTrie, TrieView
+from supervm.protocol.state.tree_state import TreeState
+from supervm.protocol.state.trie import TrieView
 
 from ..contract.records import Reader, Record
 from ..errors import CommonError
@@ -145,7 +145,7 @@ class Ledger:
         self._history = History(reader)
         self._unwritten_receipts: OrderedDict[int, BlockResult] = OrderedDict()
         self._views: OrderedDict[int, TrieView] = OrderedDict()
-        self.state = State()
+        self.state = TreeState()
         """The state; the same object for as long as the ledger lives."""
         self.reload()
 
@@ -174,12 +174,8 @@ class Ledger:
             self.header = start.checkpoint.header
             self.block_header = start.epoch.root
         stored = LEDGER.get(reader, "applied_height")
-        self.state.begin_as(State() if self.base_height else chain.first_state())
+        self._load(stored is not None)
         if stored is not None:
-            for leaf in LEAVES.rows(reader, first=(self.base_height,)):
-                if leaf.since != self.base_height:
-                    break  # leaves of a snapshot that is not complete
-                self._take_leaf(leaf)
             if stored.value > self.base_height:
                 newest = HEADERS.get(reader, stored.value)
                 if newest is None:
@@ -202,20 +198,33 @@ class Ledger:
             self.proposed = None if epoch.proposed is None else _read_set(epoch.proposed)
         self.rules: ChainRules = chain.rules_of(self.epoch)
         """The rules of the next block."""
-        self._trie = QuadTrie(dict(self.state.leaves()))
-        self._views[self.height] = self._trie.snapshot()
-        if self._trie.root != self.header.state_root:
+        self._views[self.height] = self.state.view()
+        if self.state.root != self.header.state_root:
             raise SupplyMismatch(
-                f"the stored state hashes to {self._trie.root.hex()}, but the header of height {self.height} says "
+                f"the stored state hashes to {self.state.root.hex()}, but the header of height {self.height} says "
                 f"{self.header.state_root.hex()}"
             )
         self.check_full_sum()
 
-    def _take_leaf(self, leaf: LeafRow) -> None:
+    def _load(self, stored: bool) -> None:
+        """Build the state from the first one, unless it began with a snapshot, and the stored leaves: one pass."""
+        leaf_id = b""
+
+        def leaves() -> Iterator[tuple[bytes, bytes]]:
+            nonlocal leaf_id
+            if not self.base_height:
+                yield from self._chain.first_leaves()
+            if stored:
+                for leaf in LEAVES.rows(self._reader, first=(self.base_height,)):
+                    if leaf.since != self.base_height:
+                        break  # leaves of a snapshot that is not complete
+                    leaf_id = leaf.leaf_id
+                    yield leaf_id, leaf.value
+
         try:
-            self.state.put_leaf(leaf.leaf_id, leaf.value)
+            self.state.load(leaves())
         except RemoteProtocolError as error:
-            raise SupplyMismatch(f"a stored leaf, {leaf.leaf_id.hex()[:80]}, is damaged: {error.reason}") from error
+            raise SupplyMismatch(f"a stored leaf, {leaf_id.hex()[:80]}, is damaged: {error.reason}") from error
 
     @property
     def height(self) -> int:
@@ -259,8 +268,7 @@ class Ledger:
         history = self._history.append(self.header.hash)
         leaves = result.change.leaves()
         if leaves:
-            self._trie.update(leaves)
-            self.state.apply(result.change)
+            self.state.take(result.change, leaves)
         previous, rules = self.header, self.rules
         epoch_records = tuple(self._follow_epoch(block))
         self.header = CheckpointHeader(
@@ -271,7 +279,7 @@ class Ledger:
             block.hash,
             previous.hash,
             header.ts_ms,
-            self._trie.root,
+            self.state.root,
             result.receipts_root,
             self._history.root,
             rules.validators.hash,
@@ -279,7 +287,7 @@ class Ledger:
             self._chain.supply,
         )
         self.block_header = header
-        self._views[header.height] = self._trie.snapshot()
+        self._views[header.height] = self.state.view()
         while len(self._views) > UNDO_HEIGHTS:
             self._views.popitem(last=False)
         for asset, given in result.fees.items():

@@ -71,6 +71,17 @@ def _write(value: msgspec.Struct) -> bytes:
         return cbor.dumps(msgspec.to_builtins(value, builtin_types=_PASS_THROUGH))
 
 
+def write_uint(number: int) -> bytes:
+    """Return the canonical CBOR of an unsigned integer below 2**64, for writers that put bytes together themselves."""
+    if number < 24:
+        return number.to_bytes(1, "big")
+    if number < 1 << 16:
+        return (0x1800 | number).to_bytes(2, "big") if number < 256 else (0x190000 | number).to_bytes(3, "big")
+    if number < 1 << 32:
+        return b"\x1a" + number.to_bytes(4, "big")
+    return b"\x1b" + number.to_bytes(8, "big")
+
+
 def decode(kind: type[T], data: bytes, *, bytes_max: int = 4 << 20) -> T:
     """Read an object of type `kind` from exactly `data`.
 

@@ -148,7 +148,7 @@ class _Source:
 
     def __init__(self, struct: inspect.StructType) -> None:
         self._struct = struct
-        self._names: dict[str, Any] = {"kind": struct.cls, "fail": _fail, "number": _number, "text": _text}
+        self._names: dict[str, Any] = {"kind": struct.cls, "fail": _fail, "number": _number, "text": _text, "u64": _U64}
         self._lines = ["def read(data, at):"]
         self._depth = 1
         self._place = struct.cls.__name__  # what is read, for people
@@ -202,9 +202,17 @@ class _Source:
         name = self._name()
         first = f"data[at] - {major}" if major else "data[at]"
         self._put(f"{name} = {first}")
+        wanted = self._wanted(what)
         self._put(f"if {low} <= {name} < {min(high + 1, _IMMEDIATE)}: at += 1")
-        self._put("else:")
-        self._put(f"{_INDENT}{name}, at = number(data, at, {name}, {low}, {high}) or {self._wanted(what)}")
+        # the two lengths that are met most are read without a call: amounts and times, and lengths of hashes
+        for head, size, least, most in ((24, 1, 24, 0xFF), (27, 8, 1 << 32, 2**64 - 1)):
+            least, most = max(least, low), min(most, high)
+            if least <= most:
+                self._put(f"elif {name} == {head}:")
+                self._put(f"{_INDENT}{name} = {'data[at + 1]' if size == 1 else 'u64(data, at + 1)[0]'}")
+                self._put(f"{_INDENT}if not {least} <= {name} <= {most}: {wanted}")
+                self._put(f"{_INDENT}at += {1 + size}")
+        self._put(f"else: {name}, at = number(data, at, {name}, {low}, {high}) or {wanted}")
         return name
 
     def _value(self, kind: inspect.Type) -> str:

@@ -7,21 +7,30 @@ genesis alone, and can check any account against the root.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from typing import Annotated, Literal
 
 import msgspec
 
-from ..base.codec import INT_MAX, Agreed, Hash, Key, Positive, Uint, Uint16, decode, encode
+from ..base.codec import INT_MAX, Agreed, Hash, Key, Positive, Uint, Uint16, decode, encode, write_uint
 from ..base.errors import LocalProtocolError, RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_genesis, hasher
 from ..base.keys import key_problem
 from ..money.fees import DEFAULT_SHARES_BPS, check_shares
-from ..state.account import POOL_ACCOUNTS, Account
-from ..state.leaves import NATIVE, NATIVE_NAME, Asset
+from ..state.account import ACCOUNT_HEAD, EMPTY_ACCOUNT, POOL_ACCOUNTS, Account, encode_account
+from ..state.leaves import (
+    NATIVE,
+    NATIVE_NAME,
+    Asset,
+    account_leaf_id,
+    asset_leaf_id,
+    encode_asset,
+    encode_holding,
+    holding_leaf_id,
+)
 from ..state.mmr import HistoryMMR
-from ..state.state import State
+from ..state.state import State, sums_problem
 from ..state.trie import QuadTrie
 from .allocations import Allocation
 from .checkpoint import CheckpointHeader
@@ -209,7 +218,7 @@ def make_genesis(
         ZERO_HASH,
         parameters or Parameters(2),
     )
-    trie = QuadTrie(dict(first_state(genesis, ordered).leaves()))
+    trie = QuadTrie.of(first_leaves(genesis, ordered))
     genesis = msgspec.structs.replace(genesis, state_root=trie.root)
     check_genesis(genesis)
     return genesis, ordered
@@ -227,26 +236,53 @@ def first_state(genesis: Genesis, allocations: Iterable[Allocation]) -> State:
     """
     state = State()
     state.assets.update({item.asset: Asset(item.issuer, item.supply) for item in genesis.assets})
-    count, before = 0, (b"", b"")
-    for account, amount, asset in allocations:
-        place = (account, asset)
-        if place <= before:
-            raise LocalProtocolError(f"allocations: entry {count} is double or out of order")
-        if asset and asset not in state.assets:
-            raise LocalProtocolError(
-                f"allocations: entry {count} is of asset {asset.hex()}, which genesis does not have"
-            )
+    for account, amount, asset in _checked(genesis, allocations):
         if asset:
             state.holdings.setdefault(account, {})[asset] = amount
         else:
             state.accounts[account] = Account(amount, 0, ZERO_HASH, 0)
-        count, before = count + 1, place
+    return state
+
+
+def first_leaves(genesis: Genesis, allocations: Iterable[Allocation]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield (leaf id, value) of the state that a network starts with, one by one: there may be millions.
+
+    Raises:
+        LocalProtocolError: as for `first_state`; some of it only after the last leaf.
+    """
+    for item in genesis.assets:
+        yield asset_leaf_id(item.asset), encode_asset(Asset(item.issuer, item.supply))
+    for account, amount, asset in _checked(genesis, allocations):
+        if asset:
+            yield holding_leaf_id(account, asset), encode_holding(amount)
+        else:
+            yield account_leaf_id(account), ACCOUNT_HEAD + write_uint(amount) + _NEVER_SENT
+
+
+_NEVER_SENT = encode_account(EMPTY_ACCOUNT)[len(ACCOUNT_HEAD) + 1 :]  # what follows the balance in such a leaf
+
+
+def _checked(genesis: Genesis, allocations: Iterable[Allocation]) -> Iterator[Allocation]:
+    """Yield allocations after a look at each, and after the last one at all of them."""
+    wanted = {NATIVE: genesis.supply, **{item.asset: item.supply for item in genesis.assets}}
+    totals = dict.fromkeys(wanted, 0)
+    count, before_account, before_asset = 0, b"", b""
+    for item in allocations:
+        account, amount, asset = item
+        if account <= before_account and (account < before_account or asset <= before_asset):
+            raise LocalProtocolError(f"allocations: entry {count} is double or out of order")
+        if asset not in totals:
+            raise LocalProtocolError(
+                f"allocations: entry {count} is of asset {asset.hex()}, which genesis does not have"
+            )
+        totals[asset] += amount
+        count, before_account, before_asset = count + 1, account, asset
+        yield item
     if count != genesis.allocations:
         raise LocalProtocolError(f"allocations: there are {count}; this genesis has {genesis.allocations}")
-    problem = state.supply_problem(genesis.supply)
+    problem = sums_problem(totals, wanted)
     if problem is not None:
         raise LocalProtocolError(f"allocations: {problem}")
-    return state
 
 
 def check_genesis(genesis: Genesis) -> None:
@@ -379,9 +415,20 @@ class Chain:
         Raises:
             LocalProtocolError: there are no allocations here, or they are not those of this network.
         """
+        return first_state(self.genesis, self._entries())
+
+    def first_leaves(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the leaves of the state at height 0, one by one.
+
+        Raises:
+            LocalProtocolError: as for `first_state`; some of it only after the last leaf.
+        """
+        return first_leaves(self.genesis, self._entries())
+
+    def _entries(self) -> Iterable[Allocation]:
         if self._allocations is None:
             raise LocalProtocolError("the allocations of this network are not at hand: a file beside genesis has them")
-        return first_state(self.genesis, self._allocations())
+        return self._allocations()
 
     def rules_of(self, record: EpochRecord) -> ChainRules:
         """Return the rules of any epoch of this chain."""

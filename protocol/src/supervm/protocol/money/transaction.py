@@ -16,8 +16,9 @@ it, so no miner can put another one there; an edge that is not named may decline
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from ..base.codec import decode, encode
 from ..base.errors import RemoteProtocolError
@@ -40,12 +41,14 @@ _SIGNATURE_ITEM_BYTES = 66  # two bytes of CBOR head and 64 of signature
 _HEAD_OF_VERSION_1 = b"\x8c\x68transfer\x01"
 _ARRAY, _IMMEDIATE = 4, 24  # major type of CBOR; numbers below 24 take one byte
 
+_HEADS_UNSIGNED = [bytes([(byte - 1) & 0xFF]) for byte in range(256)]  # of arrays, by those with the signature
+_NAME_BYTES = (0, HASH_BYTES)  # lengths of what names an asset or an account, or none
+
 Debits = tuple[tuple[bytes, int], ...]
 """(asset, what leaves the sender of it), each asset once."""
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(msgspec.Struct, frozen=True, gc=False):
     """A parsed transaction with its canonical bytes and its id, so that neither is computed twice."""
 
     body: Kind
@@ -69,7 +72,7 @@ def debits_of(body: Kind) -> Debits:
 
 def transaction_id(raw: bytes) -> bytes:
     """Return the id of the transaction whose canonical signed bytes are `raw`; of any other bytes, some hash."""
-    head = bytes([(byte - 1) & 0xFF for byte in raw[:1]])
+    head = _HEADS_UNSIGNED[raw[0]] if raw else b""
     return hash_transaction(head + raw[1:-_SIGNATURE_ITEM_BYTES])
 
 
@@ -86,12 +89,13 @@ def parse_transaction(raw: bytes, chain_id: bytes) -> SignedTransaction:
     body: Kind = decode(kind, raw, bytes_max=TRANSACTION_BYTES_MAX)
     if body.chain_id != chain_id:
         raise RemoteProtocolError("the transaction is signed for another chain", code="wrong-chain")
-    check_asset(body.fee_asset)
-    if isinstance(body, Transfer):
+    if len(body.fee_asset) not in _NAME_BYTES:
+        check_asset(body.fee_asset)
+    if isinstance(body, Transfer) and len(body.asset) not in _NAME_BYTES:
         check_asset(body.asset)
-    if len(body.via) not in (0, HASH_BYTES):
+    if len(body.via) not in _NAME_BYTES:
         raise RemoteProtocolError(f"via is an account of 32 bytes, or empty; this one has {len(body.via)}")
-    return SignedTransaction(body, raw, transaction_id(raw))
+    return SignedTransaction(body, raw, hash_transaction(_HEADS_UNSIGNED[raw[0]] + raw[1:-_SIGNATURE_ITEM_BYTES]))
 
 
 def _unknown(raw: bytes) -> RemoteProtocolError:

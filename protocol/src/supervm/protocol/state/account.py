@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from ..base import memory
-from ..base.codec import Agreed, Hash, Uint, Uint8, decode, encode
+from ..base.codec import Agreed, Hash, Uint, Uint8, decode, encode, write_uint
 from ..base.hashing import ZERO_HASH, hash_pool
 from ..base.reading import bytes_bounds
 
@@ -55,16 +55,27 @@ ACCOUNT_BYTES_MIN, ACCOUNT_BYTES_MAX = bytes_bounds(AccountLeaf)
 """Shortest and longest leaf value."""
 
 
+ACCOUNT_HEAD: Final = encode(AccountLeaf(1, 0, 0, ZERO_HASH, 0))[:-37]
+"""What every leaf value begins with; the balance follows."""
+_HEAD_OF_HASH = b"\x58\x20"
+
+
 def encode_account(account: Account) -> bytes:
     """Return the leaf value of `account`."""
     known = memory.active
     if known is None:
-        return encode(AccountLeaf(1, *account))
+        return _write(account)
     leaf = known.leaves.get(account)
     if leaf is None:
-        leaf = encode(AccountLeaf(1, *account))
+        leaf = _write(account)
         known.leaves.put(account, leaf, 1)
     return leaf
+
+
+def _write(account: Account) -> bytes:
+    # as `encode` of an `AccountLeaf`, in a tenth of its time: every payment changes some accounts
+    balance, next_seq, head, flags = account
+    return ACCOUNT_HEAD + write_uint(balance) + write_uint(next_seq) + _HEAD_OF_HASH + head + write_uint(flags)
 
 
 def decode_account(value: bytes) -> Account:

@@ -6,7 +6,7 @@ becomes the other.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass, field
 
 from .account import EMPTY_ACCOUNT, Account, decode_account, encode_account
@@ -14,6 +14,7 @@ from .leaves import (
     ACCOUNT,
     HOLDING,
     NATIVE,
+    NATIVE_NAME,
     Asset,
     account_leaf_id,
     asset_leaf_id,
@@ -63,13 +64,9 @@ class State:
         assets: asset id -> asset, without the native one.
     """
 
-    accounts: dict[bytes, Account] = field(default_factory=dict)
+    accounts: MutableMapping[bytes, Account] = field(default_factory=dict)
     holdings: dict[bytes, Holdings] = field(default_factory=dict)
     assets: dict[bytes, Asset] = field(default_factory=dict)
-
-    def begin_as(self, other: State) -> None:
-        """Take another state's place; the other one is not used any more."""
-        self.accounts, self.holdings, self.assets = other.accounts, other.holdings, other.assets
 
     def balance(self, account: bytes, asset: bytes) -> int:
         """Return how much of an asset an account has; 0 if there is no such account or asset."""
@@ -121,7 +118,9 @@ class State:
 
     def totals(self) -> dict[bytes, int]:
         """Return what all accounts have together, by asset; the native one is there always."""
-        totals = {NATIVE: sum(account.balance for account in self.accounts.values())}
+        return self._add_holdings({NATIVE: sum(account.balance for account in self.accounts.values())})
+
+    def _add_holdings(self, totals: dict[bytes, int]) -> dict[bytes, int]:
         for held in self.holdings.values():
             for asset, amount in held.items():
                 totals[asset] = totals.get(asset, 0) + amount
@@ -133,13 +132,17 @@ class State:
         Args:
             supply: grain that there must be of the native asset; of each other one its leaf says it.
         """
-        totals = self.totals()
         wanted = {NATIVE: supply, **{asset: made.supply for asset, made in self.assets.items()}}
-        for asset in sorted({**wanted, **totals}):
-            if totals.get(asset, 0) != wanted.get(asset, 0):
-                name = asset.hex()[:16] or "svm"
-                return f"the accounts sum to {totals.get(asset, 0)} of {name}; the supply is {wanted.get(asset, 0)}"
-        return None
+        return sums_problem(self.totals(), wanted)
+
+
+def sums_problem(totals: Mapping[bytes, int], wanted: Mapping[bytes, int]) -> str | None:
+    """Return which sum by asset is not what it should be, None if all are."""
+    for asset in sorted({**wanted, **totals}):
+        if totals.get(asset, 0) != wanted.get(asset, 0):
+            name = asset.hex()[:16] or NATIVE_NAME
+            return f"the accounts sum to {totals.get(asset, 0)} of {name}; the supply is {wanted.get(asset, 0)}"
+    return None
 
 
 def state_of(leaves: Iterable[tuple[bytes, bytes]]) -> State:

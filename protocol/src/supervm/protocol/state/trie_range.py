@@ -22,10 +22,9 @@ refused.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -120,66 +119,25 @@ def prove_range(
             f"a run has 1 to {RANGE_LEAVES_MAX} leaves and {RANGE_BYTES_MIN} to {RANGE_BYTES_MAX} bytes; "
             f"asked for were {leaves_max} and {bytes_max}"
         )
-    node: Any = view._node
-    masks, siblings = bytearray(), bytearray()
-    after: list[Any] = []  # subtrees that come after the left path, the next one last
-    while len(node) == 5:
-        own = digit_at(first_key, len(masks))
-        masks.append(_hang(node[1 : own + 1], 0, siblings))
-        after += node[: own + 1 : -1]
-        node = node[own + 1]
+    left_masks, left_siblings, end = view.beside(first_key, -1)
     before_key = before_value_hash = b""
-    if len(node) == 3:
-        key = hash_leaf_id(node[1])
+    if end is not None:
+        key = hash_leaf_id(end[0])
         if key < first_key:
-            before_key, before_value_hash = key, hash_value(node[2])
-        else:
-            after.append(node)
+            before_key, before_value_hash = key, hash_value(end[1])
     leaves: list[tuple[bytes, bytes]] = []
     left_bytes = bytes_max - PROOF_ROOM_BYTES
-    for leaf in _leaves(after):
+    for leaf in view.leaves_from(first_key):
         left_bytes -= len(leaf[0]) + len(leaf[1]) + _LEAF_OVERHEAD_BYTES
         if len(leaves) == leaves_max or left_bytes < 0:
             break
         leaves.append(leaf)
-    right_masks, right_siblings = bytearray(), bytearray()
+    right_masks = right_siblings = b""
     if leaves:
-        last_key = hash_leaf_id(leaves[-1][0])
-        node = view._node
-        while len(node) == 5:
-            own = digit_at(last_key, len(right_masks))
-            right_masks.append(_hang(node[own + 2 :], own + 1, right_siblings))
-            node = node[own + 1]
+        right_masks, right_siblings, _ = view.beside(hash_leaf_id(leaves[-1][0]), 1)
     return TrieRange(
-        1,
-        tuple(leaves),
-        before_key,
-        before_value_hash,
-        bytes(masks),
-        bytes(siblings),
-        bytes(right_masks),
-        bytes(right_siblings),
+        1, tuple(leaves), before_key, before_value_hash, left_masks, left_siblings, right_masks, right_siblings
     )
-
-
-def _hang(children: Sequence[Any], first_digit: int, siblings: bytearray) -> int:
-    """Add the hashes of those `children` that are there to `siblings` and return their mask."""
-    mask = 0
-    for digit, child in enumerate(children, start=first_digit):
-        if len(child) > 1:
-            mask |= 1 << digit
-            siblings += child[0]
-    return mask
-
-
-def _leaves(stack: list[Any]) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the leaves of the subtrees in `stack`, the last subtree first."""
-    while stack:
-        node = stack.pop()
-        if len(node) == 5:
-            stack += node[:0:-1]
-        elif len(node) == 3:
-            yield node[1], node[2]
 
 
 # --- verifying ------------------------------------------------------------------------------------------------------
