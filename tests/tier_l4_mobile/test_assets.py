@@ -503,10 +503,10 @@ def test_a_false_proof_of_a_holding_costs_the_edge_its_link():
 
 def test_a_database_of_protocol_version_1_is_refused_by_the_name_of_its_table(tmp_path):
     """Its payments are another network's: a genesis of version 1 is refused, too, so there is nothing to take over."""
-    url = f"sqlite:///{tmp_path / 'node.sqlite'}"
-    SqlStore(url, (Table("payments", OldPayment),)).close()
+    path = tmp_path / "node.sqlite"
+    SqlStore(path, (Table("payments", OldPayment),)).close()
     with pytest.raises(InputError, match=r"the table payments of .* has the columns number, account") as error:
-        SqlStore(url, TABLES)
+        SqlStore(path, TABLES)
     assert "kind, asset, fee_asset, via" in str(error.value)
 
 
