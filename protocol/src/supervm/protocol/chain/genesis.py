@@ -105,7 +105,7 @@ class Parameters(Agreed, tag="params", frozen=True):
         view_timeout_ms_max: what d grows to at most while nothing is finalized.
         block_interval_ms: how long a leader that has nothing to put into a block waits before it proposes an empty one
             while something is under way that further blocks finish.
-        idle_interval_ms: the same while nothing at all is under way: the beat of an idle chain.
+        idle_interval_ms: the same while nothing is under way: the beat of an idle chain. No node looks at it yet.
         clock_drift_ms: how far a block's time may be ahead of a voter's clock; the voter waits until it is no more.
         window: how many slots from its `next_seq` on a sender may have under way.
         validity_ms_min: least time from the last executed block to a transaction's end for validators to support it.
