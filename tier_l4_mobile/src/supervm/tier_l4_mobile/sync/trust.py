@@ -108,6 +108,8 @@ class Trust(Part):
                 return True
             case "fork" | "expired":
                 return True  # nobody's fault, and told once in `settle`
+            case "stale":
+                return True  # an edge that has just started again is behind; it may be, and nobody can act on it
             case "future" if isinstance(message, LeafProofs):
                 # which of the two times is wrong nobody here knows; such a link stays (network.md 3)
                 header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
