@@ -22,6 +22,7 @@ from supervm.common.link.connection import LocalNode
 from supervm.common.parts.peering import Peering
 from supervm.common.storage.sql import SqlStore
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN
 from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import Status, StatusItem, Submit
 
@@ -45,7 +46,7 @@ TABLES = (STANDING, APPLIED)
 
 
 def payload(number: int) -> bytes:
-    return number.to_bytes(8, "big") + bytes([number % 251]) * (number % 50)
+    return number.to_bytes(8, "big") + bytes([number % 251]) * (TRANSACTION_BYTES_MIN + number % 50)
 
 
 def ack(count: int) -> Status:

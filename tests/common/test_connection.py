@@ -11,6 +11,7 @@ from supervm.common.link.connection import CLOCK_OFFSET_MS_MAX, Connection, Loca
 from supervm.protocol.base.codec import Uint
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN
 from supervm.protocol.wire.chain import BatchMessage
 from supervm.protocol.wire.consensus import VoteMessage
 from supervm.protocol.wire.directions import ACCEPTS, ANY_LINK, DESPITE_CLOCK, accepted_kinds
@@ -30,6 +31,7 @@ from supervm.protocol.wire.subject import STANDARD, Subject, Wire
 DIALLER, ANSWERER = SigningKey(b"\x01" * 32), SigningKey(b"\x02" * 32)
 NOW_US = 1_000_000_000
 BEAT = Heartbeat(1, 2, 3, 4)
+SUBMIT = Submit((bytes(TRANSACTION_BYTES_MIN),))
 
 
 class Own(Message, frozen=True, tag=210):
@@ -87,7 +89,7 @@ def test_both_sides_are_up_after_one_hello_each_and_know_each_other() -> None:
     assert (left.peer_id, right.peer_id) == (ANSWERER.public, DIALLER.public)
     assert left.peer_hello is not None
     assert (left.peer_hello.features, left.peer_hello.agent) == (("cache",), "edge/1")
-    assert pair.send(left, BEAT, Submit((b"x",))) == [BEAT, Submit((b"x",))]
+    assert pair.send(left, BEAT, SUBMIT) == [BEAT, SUBMIT]
     assert pair.send(right, BEAT, Status(())) == [BEAT, Status(())]
 
 
@@ -215,9 +217,9 @@ def test_with_an_l4_a_wrong_clock_leaves_news_and_proofs_and_drops_transactions_
     pair = Pair(4, 3, ahead_ms=60_000).shake()
     assert pair.left.clock_wrong
     assert pair.right.clock_wrong
-    assert not pair.left.may_send(Submit((b"x",)))
+    assert not pair.left.may_send(SUBMIT)
     assert pair.left.left_out == 1
-    assert pair.send(pair.left, Submit((b"x",)), BEAT) == [BEAT]  # a peer that sends it all the same loses only that
+    assert pair.send(pair.left, SUBMIT, BEAT) == [BEAT]  # a peer that sends it all the same loses only that
     assert pair.right.left_out == 1
     assert pair.right.may_send(Status(()))
     assert pair.send(pair.right, Status(())) == [Status(())]

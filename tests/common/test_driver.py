@@ -81,7 +81,7 @@ async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: 
     (up,) = phone.core.of(c.PeerUp)
     assert up == c.PeerUp(edge.id, 3, (), up.clock_offset_ms, edge.address, "127.0.0.1")
     assert edge.core.of(c.PeerUp)[0].address is None
-    phone.do(lambda outbox: [outbox.send(edge.id, Submit((bytes([n]),))) for n in range(100)])
+    phone.do(lambda outbox: [outbox.send(edge.id, Submit((bytes([n]) * 200,))) for n in range(100)])
     await edge.core.until(lambda: len(edge.core.of(c.Received)) == 100)
     assert [event.message.transactions[0][0] for event in edge.core.of(c.Received)] == list(range(100))
     await edge.driver.stop()
@@ -541,7 +541,7 @@ async def test_frames_that_break_the_rules_end_only_their_own_connection(nursery
         await raw.until_closed()
     assert raw.connection.parting is None
     await stream.aclose()
-    phone.do(lambda outbox: outbox.send(edge.id, Submit((b"still here",))))
+    phone.do(lambda outbox: outbox.send(edge.id, Submit((b"still here" * 20,))))
     await edge.core.until(lambda: edge.core.of(c.Received))
     nursery.cancel_scope.cancel()
 
@@ -571,7 +571,7 @@ async def test_a_thousand_silent_connections_are_bounded_and_closed_and_honest_p
                     assert await stream.receive_some(1) == b""
                 await stream.aclose()
             assert edge.driver.metrics()["unauthenticated"] == 0
-            phone.do(lambda outbox: outbox.send(edge.id, Submit((b"hello",))))
+            phone.do(lambda outbox: outbox.send(edge.id, Submit((b"hello" * 40,))))
             await edge.core.until(lambda: edge.core.of(c.Received))
             nursery.cancel_scope.cancel()
     finally:

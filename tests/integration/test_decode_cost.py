@@ -39,7 +39,7 @@ from supervm.protocol.state.trie_proof import PROOF_BYTES_MAX, TrieProof
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX, decode_message
 from supervm.protocol.wire.messages import AnyMessage
-from supervm.protocol.wire.payments import Status, Submit
+from supervm.protocol.wire.payments import Status
 
 T = TypeVar("T")
 KINDS = sorted(
@@ -53,7 +53,7 @@ FACTOR = 4
 FACTOR_OF = {BlockReceipts: 5}
 """A block's receipts are mostly short numbers. Nobody brings them: a node reads its own from its database."""
 SPARE_BYTES = 4 << 10
-SPARE_BYTES_OF = {Batch: 80 << 10, Submit: 20 << 10, Status: 24 << 10}
+SPARE_BYTES_OF: dict[type, int] = {Status: 24 << 10}
 """What the factor does not cover where a type bounds the number of strings but not how short they are: the 2,000
 entries of a batch, the 512 transactions or reasons of a message may be of two bytes each, and take 52."""
 SHAPE_BYTES = 8 << 10
@@ -252,8 +252,6 @@ def test_time_per_byte_is_bounded(style: str) -> None:
     ):
         for kind in kinds:
             data = written.of(kind, CRAMMED_BYTES)
-            # a batch's entries of three bytes cost by their number: 2,000 of them take less than half a millisecond
-            allowed = (3 if kind is Batch else 2) * MIB_MS
-            if len(data) >= 4_096 and (taken := mib_ms(read(kind), data)) > allowed:
+            if len(data) >= 4_096 and (taken := mib_ms(read(kind), data)) > 2 * MIB_MS:
                 slow[kind.__name__] = taken
     assert not slow

@@ -286,8 +286,8 @@ ENTRIES: dict[str, tuple[BadBatch, str]] = {
     ),
     "another length": (replace(FALSE, header=replace(FALSE.header, count=4)), "not entry 3"),
     "another size": (replace(FALSE, header=replace(FALSE.header, bytes=1)), "not signed by its miner"),
-    "another chain": (bad_batch(batch_with(OTHER, faulty_entries(OTHER)["empty"]), 3), "another chain"),
-    "another epoch": (bad_batch(CHAIN.batch([faulty_entries(CHAIN)["empty"]], epoch=1), 0), "about epoch 1;"),
+    "another chain": (bad_batch(batch_with(OTHER, faulty_entries(OTHER)["zeros"]), 3), "another chain"),
+    "another epoch": (bad_batch(CHAIN.batch([faulty_entries(CHAIN)["zeros"]], epoch=1), 0), "about epoch 1;"),
 }
 
 

@@ -22,6 +22,7 @@ from supervm.protocol.money.kinds import ISSUE, RESERVED, TRANSFER, reserved_for
 from supervm.protocol.money.transaction import (
     KINDS,
     TRANSACTION_BYTES_MAX,
+    TRANSACTION_BYTES_MIN,
     SignedTransaction,
     debits_of,
     parse_transaction,
@@ -264,13 +265,14 @@ def test_an_id_of_zeros_is_an_asset_that_nobody_has_and_not_the_native_one() -> 
     assert sign_transfer(ALICE, **TRANSFER_FIELDS, asset=bytes(32)).debits == ((bytes(32), 5), (NATIVE, 1))
 
 
-def test_the_largest_of_each_kind_is_within_the_bound() -> None:
+def test_the_largest_and_the_shortest_of_all_kinds_are_within_the_bounds() -> None:
     ids = {"fee_asset": GOLD, "via": EDGE, "payload": bytes(PAYLOAD_BYTES_MAX)}
     numbers = dict.fromkeys(("seq", "fee", "valid_until_ms"), INT_MAX)
     transfer = sign_transfer(ALICE, **TRANSFER_FIELDS | numbers | ids | {"asset": SILVER, "amount": INT_MAX})
     issue = sign_issue(ALICE, **ISSUE_FIELDS | numbers | ids | {"supply": INT_MAX})
     assert len(transfer.raw) == bytes_bounds(Transfer)[1] == 602 <= TRANSACTION_BYTES_MAX
     assert len(issue.raw) == bytes_bounds(Issue)[1] <= TRANSACTION_BYTES_MAX
+    assert min(bytes_bounds(kind)[0] for kind in KINDS.values()) == 178 >= TRANSACTION_BYTES_MIN
 
 
 @EACH

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from protocol_samples import message_samples
 
 from supervm.protocol.base.errors import RemoteProtocolError
-from supervm.protocol.money.transaction import TRANSACTION_BYTES_MAX
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MAX, TRANSACTION_BYTES_MIN
 from supervm.protocol.wire import chain, consensus, fields, link, messages, payments
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
@@ -121,7 +121,8 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("Goodbye", 1, "x" * 33),
     ("Goodbye", 2, "x" * 257),
     ("Submit", 1, [bytes(TRANSACTION_BYTES_MAX + 1)]),
-    ("Submit", 1, [b""] * (fields.FORWARD_MAX + 1)),
+    ("Submit", 1, [bytes(TRANSACTION_BYTES_MIN - 1)]),
+    ("Submit", 1, [bytes(TRANSACTION_BYTES_MIN)] * (fields.FORWARD_MAX + 1)),
     ("Submit", 1, ["text"]),
     ("Submit", 1, b""),
     ("Status", 1, [[bytes(32), 21, ""]]),

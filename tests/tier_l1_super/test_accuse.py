@@ -142,7 +142,7 @@ def test_a_block_that_is_bad_in_another_way_is_no_evidence() -> None:
     assert rejections(effects) == ["bad-block"]
 
 
-@pytest.mark.parametrize("fault", ["another's signature", "other chain", "unreadable", "empty"])
+@pytest.mark.parametrize("fault", ["another's signature", "other chain", "unreadable", "zeros"])
 def test_a_batch_that_its_miner_must_not_have_signed(fault: str) -> None:
     solo = Solo()
     miner = solo.chain.miner_keys[1].public

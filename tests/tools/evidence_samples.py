@@ -17,7 +17,7 @@ from supervm.protocol.chain.block import Block
 from supervm.protocol.chain.evidence import BadJustification, Culprit, Evidence, bad_batch, double_vote
 from supervm.protocol.chain.header import BlockHeader, Justification
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.money.transaction import SignedTransaction
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN, SignedTransaction
 
 NOTARIZE, NULLIFY, FINALIZE, CHECKPOINT = VoteKind.NOTARIZE, VoteKind.NULLIFY, VoteKind.FINALIZE, VoteKind.CHECKPOINT
 A, B = b"a" * 32, b"b" * 32
@@ -57,7 +57,7 @@ def faulty_entries(chain: TestChain) -> dict[str, SignedTransaction]:
         "another's signature": replace(good, raw=good.raw[:-64] + other.raw[-64:]),
         "other chain": elsewhere,
         "unreadable": replace(good, raw=good.raw[:-1]),
-        "empty": replace(good, raw=b""),
+        "zeros": replace(good, raw=bytes(TRANSACTION_BYTES_MIN)),
     }
 
 

@@ -23,6 +23,7 @@ from supervm.protocol.light.client import AccountAnswer, ReceiptProof, Validator
 from supervm.protocol.light.forks import checkpoint_fork
 from supervm.protocol.light.snapshot import SnapshotStart
 from supervm.protocol.money.execution import BlockReceipts, Receipt, execute_block
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN
 from supervm.protocol.state.account import AccountLeaf
 from supervm.protocol.state.leaves import AssetLeaf, HoldingLeaf, account_leaf_id, asset_leaf_id, holding_leaf_id
 from supervm.protocol.state.receipts import RECEIPTS, merkle_path, path_sides
@@ -196,7 +197,7 @@ def message_samples() -> dict[str, fields.Message]:
         link.Hello(2, 2, 3, ("receipts", "größe"), GENESIS_TIME_MS, "supervm/1"),
         link.Heartbeat(70_000, 100, GENESIS_TIME_MS, 0),
         link.Goodbye("version", "the peer speaks versions 3 to 4"),
-        payments.Submit((blob["Transfer"], b"")),
+        payments.Submit((blob["Transfer"], bytes(TRANSACTION_BYTES_MIN))),
         payments.Status(
             (
                 payments.StatusItem(digest, payments.LEVEL_R1, ""),

@@ -16,7 +16,7 @@ from ..base.codec import Agreed, Hash, Key, Signature, Uint, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import HASHES_REMEMBERED, hash_batch, hasher
 from ..base.limits import BATCH_TRANSACTIONS_MAX
-from ..money.transaction import TRANSACTION_BYTES_MAX
+from ..money.transaction import RawTransaction
 from ..state.receipts import TRANSACTIONS, merkle_root
 from .votes import Verify
 
@@ -56,9 +56,6 @@ class BatchHeader(Agreed, tag="batch", frozen=True, cache_hash=True):
 @lru_cache(maxsize=HASHES_REMEMBERED)
 def _batch_digest(header: BatchHeader) -> bytes:
     return hash_batch(encode(header))
-
-
-RawTransaction = Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
 
 
 class Batch(Agreed, tag="batchbody", frozen=True):

@@ -23,7 +23,8 @@ registered is not asked here: it is a question about the state, for whoever puni
 
 E7 covers entries that cannot be read or belong to another chain, too: a miner signs for the whole list, it has the same
 bytes that a checker has, and reading them is a pure function of the format that the version in the batch header fixes.
-An entry that nobody can read has no valid sender's signature either.
+An entry that nobody can read has no valid sender's signature either. Only one that is too short or too long to be any
+transaction proves nothing: no validator can read such a batch, let alone vote for it.
 """
 
 from __future__ import annotations
@@ -38,9 +39,9 @@ from ..base.codec import Agreed, Hash, Signature, Uint16, decode, encode
 from ..base.errors import RemoteProtocolError
 from ..base.hashing import ZERO_HASH, hash_justification
 from ..base.limits import BATCH_TRANSACTIONS_MAX
-from ..money.transaction import parse_transaction
+from ..money.transaction import RawTransaction, parse_transaction
 from ..state.receipts import TRANSACTIONS, merkle_path, verify_merkle_path
-from .batch import Batch, BatchHeader, RawTransaction, miner_statement
+from .batch import Batch, BatchHeader, miner_statement
 from .header import BlockHeader, ChainRules, Justification, check_justification
 from .spans import span_of
 from .votes import Vote, VoteKind

@@ -16,7 +16,7 @@ it, so no miner can put another one there; an edge that is not named may decline
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -31,6 +31,12 @@ from .transfer import Transfer
 
 TRANSACTION_BYTES_MAX: Final = 640
 """Upper bound of the canonical bytes of every kind; the longest transfer takes 602."""
+TRANSACTION_BYTES_MIN: Final = 168
+"""Lower bound of the same, by what every kind has: three of 34 bytes (the chain, the sender, the transaction before)
+and a signature of 66. The shortest in use takes 178. A list of entries cannot hold more of them than its bytes pay for:
+what reading costs goes by bytes, and an entry costs a reader 52 bytes however short it is."""
+RawTransaction = Annotated[bytes, msgspec.Meta(min_length=TRANSACTION_BYTES_MIN, max_length=TRANSACTION_BYTES_MAX)]
+"""A field that carries canonical signed bytes, which nobody has read yet."""
 
 Kind = Transfer | Issue
 """Every kind of transaction there is."""

@@ -6,9 +6,6 @@ from typing import Annotated
 
 import msgspec
 
-from ..money.transaction import TRANSACTION_BYTES_MAX
-
-RawTransaction = Annotated[bytes, msgspec.Meta(max_length=TRANSACTION_BYTES_MAX)]
 Text = Annotated[str, msgspec.Meta(max_length=256)]
 Word = Annotated[str, msgspec.Meta(max_length=32)]
 Blob = Annotated[bytes, msgspec.Meta(max_length=1 << 20)]

@@ -8,8 +8,9 @@ import msgspec
 
 from ..base.codec import Hash, Key, Positive, Uint
 from ..light.forks import FORK_BYTES_MAX
+from ..money.transaction import RawTransaction
 from ..state.leaves import AssetId, LeafId
-from .fields import FORWARD_MAX, Blob, Message, RawTransaction, Text
+from .fields import FORWARD_MAX, Blob, Message, Text
 
 TAGS = range(10, 30)
 """18 is not in use; in version 1 it was an edge's registration."""
