@@ -7,7 +7,7 @@ import random
 import pytest
 
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.money.transaction import sign_transfer
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN, sign_transfer
 from supervm.protocol.wire.payments import Submit
 from supervm.sim.exact import GENESIS_MS, GRANT, Deployment
 from supervm.tier_l4_mobile.messages import Balance, PaymentRow
@@ -164,7 +164,7 @@ def test_overdraft_wrong_chain_and_replay_change_nothing() -> None:
         return sign_transfer(sender, **fields).raw  # type: ignore[arg-type]
 
     good = signed(chain_id=bytes(32))
-    hostile = [good, signed(amount=2 * GRANT), signed(seq=900), signed(valid_until_ms=1), b"\x00" * 100, b""]
+    hostile = [good, signed(amount=2 * GRANT), signed(seq=900), signed(valid_until_ms=1), bytes(TRANSACTION_BYTES_MIN)]
     broken = bytearray(signed())
     broken[-1] ^= 1
     hostile.append(bytes(broken))

@@ -246,14 +246,14 @@ class FloodingPhone(Actor):
     every_us = 50_000
 
     def now_and_then(self) -> Iterable[Effect]:
-        """Send rubbish, some of it well-formed."""
+        """Send rubbish of a length that an edge reads, some of it well-formed."""
         sends: list[Effect] = []
         for edge in self.edges():
             self.acted += 1
             word = self.context.stream.word().to_bytes(8, "big")
             account = word * 4
             sends += [
-                Send(edge, Submit((word * 20, self._unsigned(account)))),
+                Send(edge, Submit((word * 25, self._unsigned(account)))),
                 Send(edge, GetLeaves((account,) * 64)),
                 Send(edge, Subscribe((account,))),
                 Send(edge, GetReceipt(hash_transaction(word))),
