@@ -36,7 +36,6 @@ SHARED = ROOT / "common" / "src" / "supervm" / "common" / "parts"
 Kinds = frozenset[type[Message]]
 
 UNSENT: dict[int, Kinds] = {
-    1: frozenset({BatchCertificateMessage}),  # miners give theirs to every validator, again and again
     # a miner has the state itself, follows instead of asking for blocks, and never shows a checkpoint without proofs
     2: frozenset({CheckpointMessage, GetLeaves, GetBlocks, GetReceipt}),
 }

@@ -16,7 +16,9 @@ from supervm.sim.scenario.schema import read_scenario
 from supervm.tier_l1_super.consensus import host as consensus
 from supervm.tier_l1_super.events import DatabaseOlderThanLog
 
-TIMES = Parameters(2, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250)
+TIMES = Parameters(
+    2, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250, idle_interval_ms=250
+)
 
 
 def restored(monkeypatch: pytest.MonkeyPatch, *, blocks: int, parameters: Parameters = TIMES) -> tuple[Any, Monitor]:
@@ -57,7 +59,13 @@ def test_a_database_below_the_floor_makes_an_observer_that_catches_up(monkeypatc
 
 def test_it_votes_again_in_the_next_provable_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
     parameters = Parameters(
-        1, test_network=True, view_timeout_ms=100, view_timeout_ms_max=500, block_interval_ms=250, epoch_ms=2_000
+        1,
+        test_network=True,
+        view_timeout_ms=100,
+        view_timeout_ms_max=500,
+        block_interval_ms=250,
+        idle_interval_ms=250,
+        epoch_ms=2_000,
     )
     net, monitor = restored(monkeypatch, blocks=4, parameters=parameters)
     host = net.host("l1-0")

@@ -15,7 +15,9 @@ from supervm.sim.exact import BOUNDARIES, Deployment
 from supervm.tier_l1_super.messages import Approve, Info
 from supervm.tier_l2_miner.messages import Info as MinerInfo
 
-SHORT = Parameters(2, test_network=True, view_timeout_ms=200, block_interval_ms=100, epoch_ms=2_000)
+SHORT = Parameters(
+    2, test_network=True, view_timeout_ms=200, block_interval_ms=100, idle_interval_ms=100, epoch_ms=2_000
+)
 
 
 def network(l1: int, members: int, **more: Any) -> Deployment:

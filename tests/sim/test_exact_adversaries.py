@@ -60,7 +60,7 @@ COMPANIONS = {"body-withholder": {"l2-0": "batch-withholder"}}
 """Actors that only matter beside another one."""
 HUNG_UP = ("vote-repeater", "early-filler")
 """Actors that are hung up on for longer each time: their own core follows when they may come back."""
-EPOCHS = Parameters(2, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+EPOCHS = Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500, epoch_ms=2_000)
 """Parameters of a network with short epochs."""
 
 

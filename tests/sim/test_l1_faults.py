@@ -168,7 +168,7 @@ def test_memory_of_promises_follows_what_is_open() -> None:
 
 def test_a_lost_record_of_closing_an_epoch_is_made_up_for() -> None:
     """The block that closes the epoch is on disk, the record of it is not: whoever closes again votes on no batch."""
-    parameters = Parameters(2, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+    parameters = Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500, epoch_ms=2_000)
     net = Deployment(l2=1, l3=1, l4=1, parameters=parameters, keep_events=False)
     net.start(500_000)
     host = net.host("l1-0")
@@ -191,7 +191,7 @@ def test_a_lost_record_of_closing_an_epoch_is_made_up_for() -> None:
 
 def test_who_follows_from_far_behind_does_not_wait_at_the_end_of_each_epoch() -> None:
     """A node without a seat that was off for epochs with payments is at the tip within two seconds of its start."""
-    parameters = Parameters(2, test_network=True, view_timeout_ms=200, epoch_ms=2_000)
+    parameters = Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500, epoch_ms=2_000)
     net = Deployment(l1=5, members=4, l4=1, parameters=parameters, keep_events=False)
     net.start(1_000_000)
     follower = net.l1[4].public

@@ -1043,6 +1043,6 @@ def test_an_observer_leaves_whom_it_follows_only_if_that_one_stays_behind() -> N
         bench.now_us += 400_000
         bench.get(followed if height % 2 else other, bench.finalized(height, height))  # type: ignore[arg-type]
     assert bench.taken(Follow) == []
-    bench.now_us += 2_000_000
+    bench.now_us += 12_000_000  # the beat of an idle chain, and two seconds
     bench.get(other, bench.finalized(7, 7))
     assert bench.taken(Follow, other) == [Follow(7)]

@@ -17,6 +17,15 @@ from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, B
 from supervm.protocol.wire.payments import LEVEL_R1, LEVEL_R3, Status, Submit
 
 
+@pytest.fixture
+def bench(net, kit):
+    """A miner whose first waiting transaction waits 50 ms, and whose batches need no time between them."""
+    made = kit.Bench(net, batch_wait_us=50_000, batch_interval_us=0)
+    made.start()
+    made.sent.clear()
+    return made
+
+
 def submit(bench, *transactions, peer=None):
     bench.receive(peer or bench.net.edge, Submit(tuple(t.raw for t in transactions)))
 
@@ -54,8 +63,30 @@ def test_a_batch_waits_fifty_ms_for_company_and_goes_to_every_validator(bench):
     assert batch.transactions == (first.raw, second.raw)
 
 
+def test_a_lone_payment_goes_at_once_and_a_stream_of_them_four_times_a_second(net, kit):
+    bench = kit.Bench(net)
+    bench.start()
+    bench.take(BatchMessage)
+    made = []
+    *stream, last = net.chain_of(0, 13)
+    for transaction in stream:  # one each 50 ms
+        submit(bench, transaction)
+        bench.wait(50_000)
+        made.append(sum(len(batch.transactions) for batch in bench.batches()))
+    assert made == [1, 0, 0, 0, 0, 5, 0, 0, 0, 0, 5, 0]
+    bench.wait(250_000)
+    assert [len(batch.transactions) for batch in bench.batches()] == [1]
+    bench.wait(300_000)
+    bench.batches()  # the first is repeated by now
+    submit(bench, last)
+    bench.wait(19_999)
+    assert bench.batches() == []
+    bench.wait(1)
+    assert [len(batch.transactions) for batch in bench.batches()] == [1]
+
+
 def test_a_full_batch_does_not_wait(net, kit):
-    bench = kit.Bench(net, batch_transactions_max=3)
+    bench = kit.Bench(net, batch_transactions_max=3, batch_wait_us=50_000, batch_interval_us=0)
     bench.start()
     bench.take(BatchMessage)
     submit(bench, *net.chain_of(0, 7))
@@ -199,7 +230,7 @@ def test_a_certificate_is_repeated_every_second_until_its_transactions_are_execu
 
 
 def test_unexecuted_batches_hold_new_ones_back_but_not_what_has_grown_old(net, kit):
-    bench = kit.Bench(net, batches_open_max=2)
+    bench = kit.Bench(net, batches_open_max=2, batch_wait_us=50_000, batch_interval_us=0)
     bench.start()
     bench.batches()
     for wallet in range(4):

@@ -9,7 +9,14 @@ from supervm.common.parts.events import PeerFault
 from supervm.protocol.base.codec import encode
 from supervm.protocol.chain.finalized import FinalizedBlocks
 from supervm.protocol.chain.votes import VoteKind
-from supervm.protocol.wire.chain import BatchMessage, BlocksMessage, CheckpointMessage, Follow, GetBatches
+from supervm.protocol.wire.chain import (
+    BatchMessage,
+    BatchVoteMessage,
+    BlocksMessage,
+    CheckpointMessage,
+    Follow,
+    GetBatches,
+)
 from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
 from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, Bodies
 
@@ -54,13 +61,27 @@ def test_what_is_no_l1_tells_nothing_of_the_chain(net, kit):
     assert bench.events[-1].code == "direction"
 
 
-def test_a_silent_validator_is_replaced_after_three_seconds(bench):
+def test_a_silent_validator_is_replaced_after_the_beat_and_three_seconds(bench):
     first = bench.source
-    bench.wait(2_999_999)
+    bench.wait(12_999_999)
     assert bench.source == first
     bench.wait(1)
     assert bench.source != first
     assert [(p, m) for p, m in bench.sent if isinstance(m, Follow)] == [(bench.source, Follow(1))]
+
+
+def test_a_silent_validator_is_replaced_after_three_seconds_while_a_batch_waits_for_a_block(bench):
+    first = bench.source
+    bench.receive(bench.net.edge, Submit((bench.net.pay(0, 0).raw,)))
+    bench.wait(250_000)
+    (batch,) = bench.batches()
+    digest, count = batch.header.digest, batch.header.count
+    for signer in range(3):
+        bench.receive(bench.net.node_ids[signer], BatchVoteMessage(bench.net.vote(digest, count, 1, signer)))
+    bench.wait(2_999_999)
+    assert bench.source == first
+    bench.wait(1)
+    assert bench.source != first
 
 
 def test_a_validator_that_leaves_is_replaced_at_once(bench):

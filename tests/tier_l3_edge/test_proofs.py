@@ -216,7 +216,9 @@ def test_a_source_that_goes_down_or_silent_is_replaced(world: Any, make: Any) ->
     second = next(miner for miner in world.miners if miner != first)
     driver.receive(first, CheckpointMessage(world.checkpoint(1, driver.now_us)))
     driver.receive(first, Heartbeat(1, 0, 0, 0))
-    driver.wait(3_000_000)
+    driver.wait(12_999_999)  # the beat of an idle chain, and three seconds
+    assert asked(driver, first, Unsubscribe) == []
+    driver.wait(1)
     assert asked(driver, first, Unsubscribe) == asked(driver, second, Subscribe) == [NOBODY]
     driver.down(second)
     assert asked(driver, first, Subscribe) == [NOBODY]

@@ -72,6 +72,7 @@ class Solo:
         finalized: tuple[BlockHeader, Certificate | None] = (sim.GENESIS, None),
         rules: ChainRules = RULES,
         shuns: Callable[[int], bool] | None = None,
+        is_busy: Callable[[], bool] | None = None,
     ) -> None:
         self.core = Simplex(
             rules=rules,
@@ -81,6 +82,7 @@ class Solo:
             finalized=finalized,
             promises=promises or [],
             shuns=shuns,
+            is_busy=is_busy,
         )
         self.now_us = now_us
         self.all: list[fx.Effect] = []

@@ -298,6 +298,7 @@ def _deploy(
             test_network=True,
             view_timeout_ms=scenario.view_timeout_ms,
             block_interval_ms=scenario.block_interval_ms,
+            idle_interval_ms=scenario.idle_interval_ms,
             epoch_ms=scenario.epoch_us // 1_000,
         ),
         regions=region_of or None,

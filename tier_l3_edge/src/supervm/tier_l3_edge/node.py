@@ -107,7 +107,8 @@ class EdgeNode(Shell):
             test_network=chain.parameters.test_network,
         )
         self.trust = trust = Trust(outbox, self.peering, routes, memory)
-        self.proofs = proofs = Proofs(outbox, manners, routes, trust, self.clock, options)
+        idle_us = chain.parameters.idle_interval_ms * 1000
+        self.proofs = proofs = Proofs(outbox, manners, routes, trust, self.clock, options, idle_us)
         self.store = store = Store(outbox, reader, chain_id=chain.chain_id, store_max=options.store_max)
         self.relay = relay = Relay(outbox, news, routes, fees, store)
         self.intake = intake = Intake(

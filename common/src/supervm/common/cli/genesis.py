@@ -49,7 +49,7 @@ PARAMETERS = {
     "block_interval_ms": OptionSpec(
         int, 500, "longest time between blocks while something is under way, ms", 1, 600_000
     ),
-    "idle_interval_ms": OptionSpec(int, 10_000, "of an idle chain, ms; no node looks at it yet", 1, 3_600_000),
+    "idle_interval_ms": OptionSpec(int, 10_000, "between two blocks of an idle chain, ms", 1, 3_600_000),
     "clock_drift_ms": OptionSpec(int, 2_000, "how far a block's time may be ahead of a clock, ms", 0, 600_000),
     "window": OptionSpec(int, 1_024, "slots of one sender that may be under way", 1, 1 << 20),
     "validity_ms_min": OptionSpec(int, 5_000, "shortest validity of a transaction, ms", 0, 365 * _DAY_MS),

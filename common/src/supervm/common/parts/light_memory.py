@@ -18,7 +18,7 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
-from supervm.protocol.light.client import Anchor, LightClient, anchor_of
+from supervm.protocol.light.client import Anchor, LightClient, anchor_of, max_age_ms_of
 from supervm.protocol.light.forks import FORK_BYTES_MAX, CheckpointFork, contradiction
 from supervm.protocol.wire.payments import ForkMessage, ValidatorChanges
 
@@ -56,7 +56,12 @@ class LightMemory:
         self.changes = ChangeStore(reader, outbox)
         """The changes of validators, for whoever asks."""
         start, is_new = self._start(chain, reader, anchor)
-        self.client = LightClient(start, verify, trusting_period_ms=chain.parameters.trusting_period_ms)
+        self.client = LightClient(
+            start,
+            verify,
+            max_age_ms=max_age_ms_of(chain.parameters.idle_interval_ms),
+            trusting_period_ms=chain.parameters.trusting_period_ms,
+        )
         """Verifies; its `fork` and `doubt` say whether anything is believed."""
         self.follower = ValidatorFollower(self.client, self.changes, outbox)
         """Leads the client from one set of validators to the next."""

@@ -101,11 +101,12 @@ class Parameters(Agreed, tag="params", frozen=True):
         test_network: whether addresses are written as those of a test network (``tsvm1...``); no rule depends on it.
         fee_shares_bps: parts of a fee for L1, L2, L3 and L4 in basis points; they sum to 10,000.
         view_timeout_ms: the time d of a view: a validator gives a view up that has no proposal after 2 d, or has not
-            ended after 3 d, `block_interval_ms` on top of either.
+            ended after 3 d, `block_interval_ms` on top of either; both count from when a block is wanted.
         view_timeout_ms_max: what d grows to at most while nothing is finalized.
         block_interval_ms: how long a leader that has nothing to put into a block waits before it proposes an empty one
             while something is under way that further blocks finish.
-        idle_interval_ms: the same while nothing is under way: the beat of an idle chain. No node looks at it yet.
+        idle_interval_ms: how long after the last notarization it does so while nothing is under way: the beat of an
+            idle chain. A balance is called current for three of these, at least 30 s.
         clock_drift_ms: how far a block's time may be ahead of a voter's clock; the voter waits until it is no more.
         window: how many slots from its `next_seq` on a sender may have under way.
         validity_ms_min: least time from the last executed block to a transaction's end for validators to support it.

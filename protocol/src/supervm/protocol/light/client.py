@@ -52,6 +52,11 @@ ANSWER_CHANGES_MAX = 1 << 17
 """More changes of validators than `ANSWER_BYTES_MAX` holds of the shortest ones."""
 
 
+def max_age_ms_of(idle_interval_ms: int) -> int:
+    """Return the age up to which a balance is called current: the default, or three beats if those are slower."""
+    return max(MAX_AGE_MS, 3 * idle_interval_ms)
+
+
 class AccountAnswer(Agreed, tag="answer", frozen=True):
     """A self-contained answer about one balance, as `supervm balance --answer` writes and `supervm verify` reads.
 
@@ -341,5 +346,6 @@ __all__ = [
     "account_answer",
     "anchor_of",
     "fewest_changes",
+    "max_age_ms_of",
     "receipt_proof",
 ]

@@ -75,7 +75,8 @@ class Deployment:
         accounts: funded accounts of each phone.
         assets: assets beside the native one; every account has as much of each, and every node takes fees in all.
         seed: root of every random decision, also of the cores' jitter.
-        parameters: of the genesis; None: a test network with a view time-out of 200 ms.
+        parameters: of the genesis; None: a test network with a view time-out of 200 ms and two blocks a second, idle or
+            not.
         members: how many of the L1 nodes, the first ones, validate from genesis on; None: all.
         weights: voting weight of each validator; None: 1 each.
         regions: None: everybody in one LAN; ``"spread"``: in turn over the eight regions; or name -> region.
@@ -253,7 +254,7 @@ class Deployment:
             miners=tuple(Miner(1, node.public, self.payouts[2][index].public) for index, node in enumerate(self.l2)),
             allocations=[Allocation(account, GRANT, asset) for account in funded for asset in (NATIVE, *ids)],
             assets=[(name, self.payouts[2][0].public) for name in called],
-            parameters=parameters or Parameters(2, test_network=True, view_timeout_ms=200),
+            parameters=parameters or Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500),
         )
 
     def _builder(

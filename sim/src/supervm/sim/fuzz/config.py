@@ -37,7 +37,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         epoch_ms: of the genesis.
         spread: eight regions instead of one LAN.
         delay_us: one-way delay in the LAN.
-        view_timeout_ms, view_timeout_ms_max, block_interval_ms, validity_ms_min: of the genesis.
+        view_timeout_ms, view_timeout_ms_max, block_interval_ms, idle_interval_ms, validity_ms_min: of the genesis.
         chaos_ms: how long faults happen.
         tick_ms: how often each class of faults is asked.
         classes: those that are on.
@@ -70,6 +70,7 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     view_timeout_ms: int = 200
     view_timeout_ms_max: int = 2_000
     block_interval_ms: int = 500
+    idle_interval_ms: int = 500
     validity_ms_min: int = 1_000
     chaos_ms: int = 8_000
     tick_ms: int = 250
@@ -136,6 +137,7 @@ def draw_config(seed: int, knobs: Mapping[str, Any] | None = None) -> Config:
         "window": stream.pick((4, 1_024, 1_024, 1_024)),
     }
     drawn["assets"] = Choices(seed).stream("swarm/assets").pick((0, 0, 1, 2))
+    drawn["idle_interval_ms"] = Choices(seed).stream("swarm/idle").pick((500, 500, 2_000, 10_000))
     if Choices(seed).stream("swarm/database").chance_ppm(250_000):
         drawn["classes"] += ("database-only",)
     actors: list[str] = []

@@ -111,6 +111,7 @@ class Run:
                 view_timeout_ms=config.view_timeout_ms,
                 view_timeout_ms_max=config.view_timeout_ms_max,
                 block_interval_ms=config.block_interval_ms,
+                idle_interval_ms=config.idle_interval_ms,
                 validity_ms_min=config.validity_ms_min,
                 epoch_ms=config.epoch_ms,
                 window=config.window,
@@ -131,7 +132,8 @@ class Run:
         self.monitor = Monitor(self.deployment)
         if config.epoch_ms < EPOCH_MS:
             # closing, sealing and certifying take a few views, and the calm time may begin in the middle of a bad one
-            self.monitor.liveness.epoch_ms_max = config.epoch_ms + 12 * config.view_timeout_ms_max + 30_000
+            slack_ms = 12 * config.view_timeout_ms_max + config.idle_interval_ms + 30_000
+            self.monitor.liveness.epoch_ms_max = config.epoch_ms + slack_ms
         self.reached = ReachedWatch(self.deployment, self.monitor)
         self.chaos = Chaos(config, self.choices, self.deployment, self.monitor, faulty=self.deployment.tampered)
         self._began_us = self.world.now_us

@@ -141,7 +141,8 @@ class LivenessWatch:
         self._calm_us = self._facts.world.now_us
         self._core = dict.fromkeys(core)
         parameters = self._facts.chain.parameters
-        self._grace_us = 1_000 * (6 * parameters.view_timeout_ms_max + parameters.block_interval_ms) + 25_000_000
+        pause_ms = max(parameters.block_interval_ms, parameters.idle_interval_ms)
+        self._grace_us = 1_000 * (6 * parameters.view_timeout_ms_max + pause_ms) + 25_000_000
         self._start_top = self._top()
 
     def _top(self) -> int:
@@ -174,7 +175,8 @@ class LivenessWatch:
     def _progress(self, calm_us: int) -> None:
         now_us = self._facts.world.now_us
         parameters = self._facts.chain.parameters
-        cap_us = 1_000 * (3 * parameters.view_timeout_ms_max + parameters.block_interval_ms) + 3_000_000
+        pause_ms = parameters.block_interval_ms + parameters.idle_interval_ms
+        cap_us = 1_000 * (3 * parameters.view_timeout_ms_max + pause_ms) + 3_000_000
         late = now_us - calm_us > self._grace_us
         newest = (0, 0)
         for name in self._core:

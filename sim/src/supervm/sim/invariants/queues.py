@@ -23,8 +23,8 @@ from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXPIRED, R
 from ..exact import Host, Stepped
 from .facts import Facts
 
-MAX_AGE_MS = 30_000
-"""Age up to which a balance may be called current."""
+AGE_MS_MAX = 30_000
+"""Age up to which a balance may be called current, on a chain whose beat is not slower than a third of this."""
 
 
 @dataclass
@@ -106,7 +106,7 @@ class QueueWatch:
         raw = self._facts.headers.get(height)
         if raw is not None:
             age_ms = local_us // 1000 - self._facts.checkpoint_header(raw).ts_ms
-            if age_ms > MAX_AGE_MS:
+            if age_ms > max(AGE_MS_MAX, 3 * self._facts.chain.parameters.idle_interval_ms):
                 self._facts.book.note("S15", f"{host.name} calls a balance current that is {age_ms} ms old")
 
     # --- the queue ----------------------------------------------------------------------------------------------------

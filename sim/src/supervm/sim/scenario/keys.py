@@ -106,7 +106,8 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "duration_s": Key("seconds", None, "simulated seconds after the network has come up", 1, 366 * DAY_S),
         "settle_s": Key("seconds", 3_000_000, "seconds for connections to come up before the run begins", 0, 600),
         "view_timeout_ms": Key("int", 400, "chain parameter: how long a leader may take at first", 10, 60_000),
-        "block_interval_ms": Key("int", 500, "chain parameter: gap between empty blocks", 10, 60_000),
+        "block_interval_ms": Key("int", 500, "chain parameter: gap between blocks of a busy chain", 10, 60_000),
+        "idle_interval_ms": Key("int", 10_000, "chain parameter: the beat of an idle chain", 10, 3_600_000),
         "epoch_s": Key("seconds", 3_600_000_000, "chain parameter: time until an epoch is closed", 1, 366 * DAY_S),
     },
     "topology": {

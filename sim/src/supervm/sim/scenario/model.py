@@ -215,7 +215,7 @@ class Scenario:
         text: the file's text with what ``--set`` changed appended, for the report.
         engine: ``exact``.
         duration_us: simulated time after the network came up, which takes `settle_us`.
-        view_timeout_ms, block_interval_ms, epoch_us: parameters of the simulated chain.
+        view_timeout_ms, block_interval_ms, idle_interval_ms, epoch_us: parameters of the simulated chain.
         topology, hardware, tiers, workload, faults, changes, adversaries, sweep, expect: its tables.
         sample_us: time between two samples of heights and views.
         report_title: heading of the report.
@@ -231,6 +231,7 @@ class Scenario:
     settle_us: int
     view_timeout_ms: int
     block_interval_ms: int
+    idle_interval_ms: int
     epoch_us: int
     topology: Topology
     hardware: Hardware

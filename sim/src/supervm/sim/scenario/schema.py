@@ -160,6 +160,7 @@ class _Reader:
             settle_us=head["settle_s"],
             view_timeout_ms=head["view_timeout_ms"],
             block_interval_ms=head["block_interval_ms"],
+            idle_interval_ms=head["idle_interval_ms"],
             epoch_us=head["epoch_s"],
             topology=Topology(topology["regions"], topology["placement"], topology["jitter"]),
             hardware=Hardware(

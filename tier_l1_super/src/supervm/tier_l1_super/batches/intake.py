@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from supervm.common.parts.part import Part
-from supervm.protocol.base.codec import decode
+from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.hashing import hasher
 from supervm.protocol.chain.batch_certificate import BatchCertificate, certified_bits, check_batch_certificate
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
@@ -22,6 +22,8 @@ from .slots import Slots
 from .voting import BatchVoter
 
 SEEN_CERTIFICATES_MAX = 4_096
+PASS_ON_TIMES = 2
+"""How many view time-outs D0 a certificate may wait before it is shown to whoever leads then, at doubling intervals."""
 _hash_seen = hasher(b"svm.seen")
 
 
@@ -40,7 +42,7 @@ class BatchIntake(Part):
     """
 
     takes = frozenset({BatchCertificateMessage, BatchMessage})
-    sends = frozenset({BatchVoteMessage})
+    sends = frozenset({BatchCertificateMessage, BatchVoteMessage})
     tables = (BATCHES, LOOSE, SPENT)
     events = (Conflict,)
 
@@ -55,10 +57,35 @@ class BatchIntake(Part):
         consensus: Consensus,
         is_early: Callable[[bytes, BatchMessage], bool],
     ) -> None:
-        self._seat, self._manners = ground.seat, ground.manners
+        self._seat, self._manners, self._outbox = ground.seat, ground.manners, ground.outbox
         self._voter, self._pool, self._slots, self._bodies = voter, pool, slots, bodies
         self._executor, self._consensus, self._is_early = executor, consensus, is_early
         self._seen: dict[bytes, None] = {}
+        self._ground = ground
+        self._pass_on_us = PASS_ON_TIMES * 1000 * ground.chain.parameters.view_timeout_ms
+        self._waiting: dict[bytes, tuple[int, int]] = {}  # certificate's digest -> (when to pass it on, pause), us
+        self._pass_on_at_us: int | None = None  # the first of these times, or earlier
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When a certificate may have to be passed on."""
+        return self._pass_on_at_us
+
+    def tick(self, now_us: int) -> None:
+        """Show the leader what has waited for long: its miner may reach this validator alone."""
+        if self._pass_on_at_us is None or now_us < self._pass_on_at_us:
+            return
+        leader = self._seat.rules.leader(self._consensus.simplex.view)
+        peer = None if leader == self._seat.index else self._ground.peer_of(leader)
+        for digest, (at_us, pause_us) in list(self._waiting.items()):
+            held = self._pool.held.get(digest)
+            if held is None or self._bodies.is_spent(held.certificate.header):
+                del self._waiting[digest]
+            elif at_us <= now_us:
+                self._waiting[digest] = now_us + 2 * pause_us, 2 * pause_us
+                if peer is not None:
+                    self._outbox.send(peer, BatchCertificateMessage(encode(held.certificate)))
+        self._pass_on_at_us = min((at_us for at_us, _ in self._waiting.values()), default=None)
 
     def receive(self, now_us: int, peer: bytes, message: BatchCertificateMessage | BatchMessage) -> None:
         """Take a batch or a certificate."""
@@ -109,5 +136,8 @@ class BatchIntake(Part):
             del self._seen[next(iter(self._seen))]
         if certified_bits(certificate, rules.validators) and self._pool.add_certificate(certificate, now_us):
             self._manners.refund(peer, message)
+            self._waiting[certificate.digest] = now_us + self._pass_on_us, self._pass_on_us
+            if self._pass_on_at_us is None:
+                self._pass_on_at_us = now_us + self._pass_on_us
             self._executor.want((certificate,), now_us)
             self._consensus.build(now_us)

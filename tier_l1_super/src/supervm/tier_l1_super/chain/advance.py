@@ -111,6 +111,7 @@ class Advance(Part):
         # found while our own vote was counted; in the next epoch their indices mean others
         everything.executor.blame_bad_signers(now_us)
         everything.whereabouts.executed()
+        everything.consensus.executed()
         self._outbox.publish(Executed(header.height, len(applied.result.receipts), header.state_root.hex()))
 
     def certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:

@@ -83,6 +83,7 @@ class Executor(Part):
         self._fetch_round = 0
         self._run_at_us: int | None = None
         self._repeat_at_us: int | None = None
+        self._certified_at_us = 0
         self._vote_written = 0  # token of the last W4 write: repeated votes wait for it, too
         self.root = self._stored_root()
         """The certified checkpoint that the epoch rests on, None in the first."""
@@ -272,14 +273,14 @@ class Executor(Part):
         index = rules.validators.index_of_node.get(peer)
         if any(vote.signer != index for vote in listed):
             raise RemoteProtocolError("a checkpoint vote must come from its signer", penalty=50, code="bad-vote")
-        newest = self.tally.certified
+        newest, is_repeat = self.tally.certified, now_us - self._certified_at_us >= REPEAT_US // 2
         for checkpoint in self.tally.add(listed):
             self._certified(now_us, checkpoint)
         for first, second in self.tally.take_evidence():
             self._ground.accuser.accuse(double_vote(first, second))
         if newest is not None and listed and all(vote.number <= newest.header.height for vote in listed):
             repeated = max(vote.number for vote in listed)
-            if repeated < newest.header.height - 1:
+            if is_repeat or repeated < newest.header.height - 1:  # on an idle chain nothing newer would tell it
                 self._outbox.send(peer, CheckpointMessage(encode(newest)), after=self._vote_written)
         self.blame_bad_signers(now_us)
 
@@ -329,7 +330,7 @@ class Executor(Part):
         self.tally = CheckpointTally(self._seat, checkpoint)
 
     def _certified(self, now_us: int, checkpoint: CertifiedCheckpoint) -> None:
-        height = checkpoint.header.height
+        height, self._certified_at_us = checkpoint.header.height, now_us
         self._outbox.persist(
             CHECKPOINTS.put(CheckpointRow(height, encode(checkpoint))),
             LEDGER.put(LedgerRow("certified_height", height)),

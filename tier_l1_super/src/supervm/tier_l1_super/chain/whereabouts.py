@@ -6,9 +6,9 @@ seen to be in an epoch that is over is told where we are, at most once a second,
 it for those who have executed its block.
 
 Outside of the set nobody sends a node what becomes final, so it follows a validator, and the next one after that when
-it brings nothing for four seconds. Twice a second it asks another one, too, and follows that one instead if it knows
-more: the first may be behind itself, because the others do not talk to it. A member follows in the same way if nobody
-else of its set is connected: all others may have handed over and left.
+it brings nothing for the beat of an idle chain and four seconds. Twice a second it asks another one, too, and follows
+that one instead if it knows more: the first may be behind itself, because the others do not talk to it. A member
+follows in the same way if nobody else of its set is connected: all others may have handed over and left.
 """
 
 from __future__ import annotations
@@ -39,10 +39,11 @@ REMIND_US = 1_000_000
 COMPARE_US = 500_000
 """Time between two questions to others than the one that is followed."""
 BEHIND_US = 2_000_000
-"""A followed validator is left for another that knows more only if it has brought nothing new for this long: whoever
-was followed once goes on sending, and a lead of some milliseconds changes from block to block."""
+"""A followed validator is left for another that knows more only if it has brought nothing new for this long, and the
+beat of an idle chain: whoever was followed once goes on sending, and a lead of some milliseconds changes from block to
+block."""
 FOLLOW_SILENCE_US = 4_000_000
-"""A followed validator that brings no block for this long is replaced by another."""
+"""A followed validator that brings no block for this long, and the beat of an idle chain, is replaced by another."""
 
 
 class Whereabouts(Part):
@@ -75,6 +76,8 @@ class Whereabouts(Part):
         self._executor, self._snapshot = executor, snapshot
         self._consensus, self._epoch_end = consensus, epoch_end
         self._is_listening = is_listening
+        idle_us = ground.chain.parameters.idle_interval_ms * 1000
+        self._silence_us, self._behind_us = FOLLOW_SILENCE_US + idle_us, BEHIND_US + idle_us
         self._turn = 0
         self._held_back = False  # finalized blocks were not asked for because too many wait for execution
         self._standings: dict[bytes, Standing] = {}  # of the epoch's validators, said since our start
@@ -207,10 +210,10 @@ class Whereabouts(Part):
         if self._following is None:
             self.ask_anyone()
             return
-        self._followed.wait(now_us, FOLLOW_SILENCE_US)
+        self._followed.wait(now_us, self._silence_us)
         if peer == self._following:
             self._followed_us = now_us
-        elif now_us - self._followed_us >= BEHIND_US:
+        elif now_us - self._followed_us >= self._behind_us:
             self._follow_now(now_us, peer)
 
     def _not_kept(self, now_us: int, peer: bytes) -> None:
@@ -250,6 +253,6 @@ class Whereabouts(Part):
             self._follow_now(now_us, peer)
 
     def _follow_now(self, now_us: int, peer: bytes) -> None:
-        self._followed.ask(now_us, peer, FOLLOW_SILENCE_US)
+        self._followed.ask(now_us, peer, self._silence_us)
         self._followed_us = now_us
         self._outbox.send(peer, Follow(self._ground.head.tip))

@@ -4,6 +4,10 @@ Theory of operation. `step` gives the instance one event and carries out what it
 left, so that one step of the node - and one write - covers everything that an input causes. A vote or proposal leaves
 when the record that promises it is durable; finalized blocks are written before they are executed.
 
+A leader proposes what there is at once, but a block with batches soon after another one only if it is large: what a
+block costs is the same for one payment and a thousand. With nothing to put into a block it waits for the block interval
+while something is under way (`work`), or else for the beat of an idle chain.
+
 An epoch ends here when the sealing block is committed (`Simplex` then only helps laggards) and its checkpoint is
 certified; `enter_epoch` starts the next instance on that block with an empty log: no promise of an epoch that is over
 can be broken any more, because this node never votes in it again.
@@ -25,7 +29,7 @@ from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.batch_certificate import BatchCertificate
 from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block, glance
-from supervm.protocol.chain.body import BlockBody
+from supervm.protocol.chain.body import EMPTY_BODY, BlockBody
 from supervm.protocol.chain.evidence import bad_justification, double_vote
 from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain, decode_finalized
 from supervm.protocol.chain.header import BlockHeader, CheckpointRef
@@ -45,7 +49,12 @@ from .recall import FoundLog
 from .simplex import Simplex
 from .simplex import effects as sx
 from .simplex.promises import encode_promise
+from .work import Work, has_content
 
+SPACING_PERCENT = 30
+"""Least pause after a block with batches before the next one with batches, in per cent of the block interval."""
+FULL_TRANSACTIONS = 1_000
+"""Transactions that are worth a block without that pause."""
 COMPACT_EVERY = 256
 """Blocks between compactions of the write-ahead log."""
 LAG_BLOCKS_MAX = 64
@@ -94,7 +103,9 @@ class Consensus(Part):
         self.promise_written = 0
         """Token of the newest write with a consensus promise."""
         self._asked: sx.AskBuild | None = None
-        self._build_at_us = 0
+        self._asked_us = self._build_at_us = 0
+        self._work = Work(ground, pool, executor, epoch_end)
+        self._looks = False  # something was executed in this step: there may be more to put into a block
         self._bans = 0
         self._unverified: sx.AskVerify | None = None  # waits for an ancestor: there is no verdict "absent" (P7)
         finalized, tail = self._stored_tip()
@@ -109,6 +120,7 @@ class Consensus(Part):
             promises=log.promises,
             blocks=tail,
             shuns=self._shuns,
+            is_busy=self._is_busy,
         )
 
     def _stored_tip(self) -> tuple[tuple[BlockHeader, Certificate | None], tuple[Block, ...]]:
@@ -155,6 +167,16 @@ class Consensus(Part):
             self.step(now_us, sx.Tick())
         self.build(now_us)
 
+    def executed(self) -> None:
+        """A block was executed in this step: see at its end whether there is something to put into a block."""
+        self._looks = True
+
+    def settle(self, now_us: int) -> None:
+        """See whether what was executed in this step asks for another block."""
+        if self._looks:
+            self._looks = False
+            self.build(now_us)
+
     def look_again(self, now_us: int) -> None:
         """Give the view up if its leader has been hung up on since the last time."""
         if self._bans != self._ground.manners.bans:
@@ -167,6 +189,7 @@ class Consensus(Part):
     def enter_epoch(self, now_us: int) -> None:
         """Start the instance of the seat's new epoch."""
         self._asked, self._unverified = None, None
+        self._work.enter_epoch()
         self._tokens = {}
         if self._seat.index is not None or not self._seat.amnesia:
             # a node that had lost its log votes again from here on, so it begins a new one
@@ -179,6 +202,7 @@ class Consensus(Part):
             parameters=self._chain.parameters,
             finalized=(self.root, None),
             shuns=self._shuns,
+            is_busy=self._is_busy,
         )
         self.start(now_us)
 
@@ -209,8 +233,7 @@ class Consensus(Part):
                     if peer is not None:
                         self._outbox.send(peer, message, after=self._tokens.get(after, 0))
                 case sx.AskBuild():
-                    self._asked = effect
-                    self._build_at_us = now_us + self._chain.parameters.block_interval_ms * 1000
+                    self._asked, self._asked_us = effect, now_us
                     follow_up = self._content()
                 case sx.AskVerify():
                     follow_up = self._verify(effect)
@@ -277,11 +300,13 @@ class Consensus(Part):
             return sx.BlockVerified(block.hash, ok=False)
         for ref in block.body.refs:
             self._pool.add_certificate(ref, self._now_us)
+        self._work.proposed(block.header.view, block.body)
         self._executor.want(block.body.refs, self._now_us)
         return sx.BlockVerified(block.hash, ok=True)
 
     def _commit(self, blocks: tuple[Block, ...], finalization: Certificate, tail: tuple[Block, ...]) -> None:
         last = blocks[-1].header
+        self._work.committed(blocks)
         rows = [BlockRow(block.header.height, encode(block), None) for block in blocks[:-1]]
         records: list[Record] = [BLOCKS.put(row) for row in rows]
         if tail:  # the finalization is a descendant's: kept together they prove the sealing block to others
@@ -363,26 +388,32 @@ class Consensus(Part):
     # --- building -----------------------------------------------------------------------------------------------------
 
     def build(self, now_us: int) -> None:
-        """Propose if this node leads and there is content, or the block interval is over."""
+        """Propose if this node leads and it is time; on an idle chain, say so if there is something to do now."""
         self._now_us = now_us
         if self._asked is not None:
             built = self._content()
             if built is not None:
                 self.step(now_us, built)
+        if self.simplex.is_waiting(now_us) and self._is_busy():
+            self.step(now_us, sx.BlockWanted())
+
+    def _is_busy(self) -> bool:
+        simplex = self.simplex
+        return self._work.is_busy(self._now_us, simplex.final.view, simplex.committed)
 
     def _content(self) -> sx.Event | None:
-        """Answer `AskBuild` if there is content, or if the block interval is over; None means: not yet."""
+        """Answer `AskBuild` if it is time; None means: not yet, and `_build_at_us` says when to look again."""
         asked = self._asked
         if asked is None:
             return None
-        parent, is_due = asked.parent, self._now_us >= self._build_at_us
+        parent = asked.parent
         rules = self._seat.rules
         ts_ms = max(self._now_us // 1000, parent.ts_ms + 1)
         if rules.is_sealed(parent):
-            if not is_due:
+            if self._is_early(self._asked_us + self._chain.parameters.block_interval_ms * 1000):
                 return None
             self._asked = None
-            return sx.Built(asked.view, BlockBody(1, (), ()), ts_ms, parent.last_checkpoint)
+            return sx.Built(asked.view, EMPTY_BODY, ts_ms, parent.last_checkpoint)
         reference, certificates = self._newest_checkpoint(parent)
         closes, changes, ready = self._epoch_end.content(parent)
         body = BlockBody(1, (), certificates, closes, changes, ready, self._accuser.content(parent))
@@ -392,10 +423,30 @@ class Consensus(Part):
             if ancestors is not None:
                 refs = self._pool.select(ancestors, ts_ms, taken_bytes=len(encode(body)))
         body = replace(body, refs=refs or ())
-        if not refs and not is_due and not self._epoch_end.is_urgent(parent, body):
+        if self._is_early(self._due_us(parent, body)):
             return None
         self._asked = None
+        self._work.proposed(asked.view, body)
         return sx.Built(asked.view, body, ts_ms, reference)
+
+    def _is_early(self, due_us: int) -> bool:
+        """Return whether it is too early for a block that is due then; it is looked at again at that time."""
+        self._build_at_us = due_us
+        return self._now_us < due_us
+
+    def _due_us(self, parent: BlockHeader, body: BlockBody) -> int:
+        """Return when a block on `parent` with this body is due."""
+        interval_us = self._chain.parameters.block_interval_ms * 1000
+        if body.refs:
+            is_soon = self._work.batches_view == self._seat.rules.view_of(parent)
+            if is_soon and sum(ref.header.count for ref in body.refs) < FULL_TRANSACTIONS:
+                return self._asked_us + interval_us * SPACING_PERCENT // 100
+            return self._asked_us
+        if self._epoch_end.is_urgent(parent, body):
+            return self._asked_us
+        if has_content(body) or self._is_busy():
+            return self._asked_us + interval_us
+        return max(self.simplex.beat_us, self._asked_us + interval_us)
 
     def _newest_checkpoint(self, parent: BlockHeader) -> tuple[CheckpointRef, tuple[Certificate, ...]]:
         """Return the newest certified checkpoint that a block on `parent` may name, with its certificate if it is new.

@@ -1,7 +1,9 @@
 """Batches, their votes and their certificates (consensus.md 3.1, 3.2, 3.9.5).
 
-Theory of operation. A batch is cut when there is a full one or the first waiting transaction has waited 50 ms, signed
-with the node key and sent to every validator. It is OPEN until it is closed: when every transaction has quorum, or
+Theory of operation. A batch is cut when there is a full one, or when the first waiting transaction has waited 20 ms and
+the last batch is 250 ms old: what a batch costs - votes, a certificate, a place in a block - is the same for one
+payment and a thousand, so a lone payment goes at once and a stream of them in four batches a second. It is signed with
+the node key and sent to every validator. It is OPEN until it is closed: when every transaction has quorum, or
 every validator has voted, or 50 ms after the votes reach quorum weight. Votes are verified together at that moment, not
 before, because a vote that does not change the outcome is not worth a signature check. Closing splits the batch: what
 has quorum is CERTIFIED and its certificate goes to all validators; the rest goes back to the mempool with a back-off. A
@@ -113,6 +115,7 @@ class Batcher(Part):
         self._outbox = outbox
         self._peering, self._manners = peering, manners
         self._validators_up: list[tuple[int, bytes]] = []
+        self._cut_us = -options.batch_interval_us  # when the last batch was cut
         self.held: dict[bytes, HeldBatch] = {}
         """Batches that may still be voted on or executed, by digest, oldest first."""
 
@@ -124,7 +127,7 @@ class Batcher(Part):
         waiting = self._mempool.offers.waiting_since_us
         if waiting is not None and self._validators_up:
             if len(self.held) < self._options.batches_open_max:
-                times.append(waiting + self._options.batch_wait_us)
+                times.append(self._due_us(waiting))
             elif len(self.held) < OPEN_FACTOR_MAX * self._options.batches_open_max:
                 oldest_us = self._mempool.offers.oldest_us
                 if oldest_us is not None:
@@ -166,6 +169,7 @@ class Batcher(Part):
         """Go on in the next epoch: what is not executed is batched again, for validators vote on it anew."""
         self._rules = self._replica.voting_rules
         held, self.held = self.held, {}
+        self._cut_us = now_us - self._options.batch_interval_us
         self._look_around()
         self._mempool.void(now_us, [entry for batch in held.values() for entry in batch.entries])
 
@@ -180,11 +184,8 @@ class Batcher(Part):
         """Make the batches that are due."""
         mempool, options = self._mempool, self._options
         while mempool.offers.waiting_since_us is not None and self._validators_up:
-            is_due = (
-                mempool.queued >= options.batch_transactions_max
-                or mempool.offers.waiting_since_us + options.batch_wait_us <= now_us
-            )
-            if not is_due:
+            is_full = mempool.queued >= options.batch_transactions_max
+            if not is_full and now_us < self._due_us(mempool.offers.waiting_since_us):
                 return
             if len(self.held) >= options.batches_open_max:
                 oldest_us = mempool.offers.oldest_us
@@ -196,7 +197,12 @@ class Batcher(Part):
                 return
             self._make(now_us, entries)
 
+    def _due_us(self, waiting_since_us: int) -> int:
+        """Return when a batch that is not full is cut if its first transaction waits since then."""
+        return max(waiting_since_us + self._options.batch_wait_us, self._cut_us + self._options.batch_interval_us)
+
     def _make(self, now_us: int, entries: list[Entry]) -> None:
+        self._cut_us = now_us
         transactions = tuple(entry.transaction for entry in entries)
         raw = tuple(transaction.raw for transaction in transactions)
         header = batch_header(self._chain.chain_id, self._rules.epoch, self._key.public, raw)
@@ -279,6 +285,7 @@ class Batcher(Part):
         held.repeat_at_us = now_us + REPEAT_US_MIN
         for _, node_id in self._validators_up:
             self._outbox.send(node_id, held.certificate)
+        self._replica.expect_block(now_us)
 
     # --- time and execution -------------------------------------------------------------------------------------
 
@@ -286,6 +293,8 @@ class Batcher(Part):
         """Follow what was executed and the epoch; then close, repeat and cut what is due."""
         if self._replica.advance is not None:
             self._let_go()
+            if any(held.certificate is not None for held in self.held.values()):
+                self._replica.expect_block(now_us)
         if self._replica.voting_rules.epoch != self._rules.epoch:
             self._enter_epoch(now_us)
         self._repeat(now_us)

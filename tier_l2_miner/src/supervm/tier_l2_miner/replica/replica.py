@@ -133,7 +133,7 @@ class Replica(Part):
         )
         self._followed_snapshot = False  # the source was told to begin above the snapshot that is being taken
         self._swap: int | None = None  # write that adopts a snapshot
-        self._source = Source(peering, rng, outbox)
+        self._source = Source(peering, rng, outbox, chain.parameters.idle_interval_ms * 1000)
         self._chosen_epoch = self._rules.epoch  # whose validators the source is one of
         self._may_pump = False
         self._is_swapped = False  # in this step
@@ -286,6 +286,10 @@ class Replica(Part):
         self.snapshot.reached(self._tip.height)
         self._source.heard(now_us)
         self._may_pump = True
+
+    def expect_block(self, now_us: int) -> None:
+        """Note that a batch waits for a block: whoever is followed must bring one soon, on an idle chain as well."""
+        self._source.expect(now_us)
 
     def _follow_epoch(self, blocks: Sequence[Block]) -> None:
         for block in blocks:

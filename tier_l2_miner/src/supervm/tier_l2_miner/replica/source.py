@@ -1,8 +1,8 @@
 """Whom a replica follows: one L1 that sends every finalized block and checkpoint above the tip.
 
-A validator that brings no new block for three seconds is replaced by the next one. Without any validator that the
-replica knows, every L1 that is there will do: all whom it knew may have handed over while it was off, and what an L1
-sends of the chain proves itself.
+A validator that brings no new block for three seconds is replaced by the next one; while the miner waits for nothing,
+it has the beat of an idle chain as well. Without any validator that the replica knows, every L1 that is there will do:
+all whom it knew may have handed over while it was off, and what an L1 sends of the chain proves itself.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from supervm.protocol.wire.chain import Follow
 
 VALIDATOR_TIER: Final = 1
 SILENCE_US_MAX = 3_000_000
-"""Without a new block for this long another validator is followed."""
+"""Without a new block for this long while one is wanted another validator is followed."""
 REFOLLOW_US_MIN = 500_000
 """Shortest time between two `Follow` because of a gap."""
 
@@ -30,9 +30,11 @@ class Source:
         peering: who is there.
         rng: chooses the first one.
         outbox: where `Follow` goes.
+        idle_us: the beat of an idle chain.
     """
 
-    def __init__(self, peering: Peering, rng: random.Random, outbox: Outbox) -> None:
+    def __init__(self, peering: Peering, rng: random.Random, outbox: Outbox, idle_us: int) -> None:
+        self._silence_us = SILENCE_US_MAX + idle_us
         self._peering, self._rng, self._outbox = peering, rng, outbox
         self.others: list[bytes] = []
         """Who could be followed, in the order they came; the one that is followed is among them."""
@@ -60,7 +62,7 @@ class Source:
 
     def follow(self, now_us: int, peer: bytes, height: int) -> None:
         """Ask `peer` for what is above `height`."""
-        self._question.ask(now_us, peer, SILENCE_US_MAX)
+        self._question.ask(now_us, peer, self._silence_us)
         self._again_us = now_us + REFOLLOW_US_MIN
         self._outbox.send(peer, Follow(height))
 
@@ -81,7 +83,13 @@ class Source:
 
     def heard(self, now_us: int) -> None:
         """Note that it has brought a new block."""
-        self._question.wait(now_us, SILENCE_US_MAX)
+        self._question.wait(now_us, self._silence_us)
+
+    def expect(self, now_us: int) -> None:
+        """Note that a block is wanted: on an idle chain, too, it is to come soon."""
+        until_us = self._question.until_us
+        if until_us is not None and until_us > now_us + SILENCE_US_MAX:
+            self._question.wait(now_us, SILENCE_US_MAX)
 
     def leave(self) -> None:
         """Follow nobody, until one is chosen."""

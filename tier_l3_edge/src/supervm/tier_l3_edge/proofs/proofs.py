@@ -56,6 +56,7 @@ class Proofs(Part):
         trust: verifies.
         clock: shown what miners say is the time, where nothing else explains it.
         options: bounds.
+        idle_us: the beat of an idle chain.
 
     Attributes:
         cache: the proofs that are kept.
@@ -69,7 +70,14 @@ class Proofs(Part):
     options = PROOF_OPTIONS
 
     def __init__(
-        self, outbox: Outbox, manners: Manners, routes: Routes, trust: Trust, clock: ClockWatch, options: EdgeOptions
+        self,
+        outbox: Outbox,
+        manners: Manners,
+        routes: Routes,
+        trust: Trust,
+        clock: ClockWatch,
+        options: EdgeOptions,
+        idle_us: int,
     ) -> None:
         self._outbox = outbox
         self._manners = manners
@@ -84,7 +92,7 @@ class Proofs(Part):
         self._questions = Questions(routes, self._ask)
         self._bare_us = 0
         self.cache = self._watch.cache
-        self.source = Source(outbox, routes, self._watch)
+        self.source = Source(outbox, routes, self._watch, idle_us)
         self.current = Current(self._watch, self.source, self._headers)
 
     # --- what the edge itself knows ----------------------------------------------------------------------------------

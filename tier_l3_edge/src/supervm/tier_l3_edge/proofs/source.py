@@ -1,6 +1,7 @@
 """The source: the one miner at which an edge subscribes the union of its clients' accounts.
 
-It is left when it is down, when it gives no news for 3 s while there is another, and when it was caught lying.
+It is left when it is down, when it gives no news for the beat of an idle chain and 3 s while there is another, and when
+it was caught lying.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ..relay.routes import NEWS_US_MAX, Routes
 from .watched import Watch
 
 PATIENCE_US_MAX = 60_000_000
-"""A source without news is left after 3 s, doubling to this while nothing helps."""
+"""A source without news is left after 3 s and the beat, doubling to this while nothing helps."""
 
 
 class Source:
@@ -26,14 +27,15 @@ class Source:
         outbox: where subscriptions go.
         routes: the miners.
         watched: the accounts that clients subscribe; read whenever a source is chosen, and told what is asked.
+        idle_us: the beat of an idle chain.
     """
 
-    def __init__(self, outbox: Outbox, routes: Routes, watched: Watch) -> None:
+    def __init__(self, outbox: Outbox, routes: Routes, watched: Watch, idle_us: int) -> None:
         self._outbox = outbox
         self._routes = routes
         self._watched = watched
         self._question = Question()
-        self._patience_us = NEWS_US_MAX
+        self._patience_us_min = self._patience_us = NEWS_US_MAX + idle_us
 
     @property
     def miner(self) -> bytes | None:
@@ -70,7 +72,7 @@ class Source:
     def news(self, now_us: int, miner: bytes) -> None:
         """A miner showed a checkpoint that is none of the past."""
         if miner == self.miner:
-            self._patience_us = NEWS_US_MAX
+            self._patience_us = self._patience_us_min
             self._question.wait(now_us, self._patience_us)
 
     def lose(self, now_us: int, miner: bytes) -> None:
@@ -89,7 +91,7 @@ class Source:
         if self._can_move() and self._question.is_due(now_us):
             assert self.miner is not None, "there is one to leave"
             # perhaps the chain itself stands still: then the others are as silent, and moving must not repeat fast
-            self._patience_us = min(2 * self._patience_us, PATIENCE_US_MAX)
+            self._patience_us = min(2 * self._patience_us, max(PATIENCE_US_MAX, self._patience_us_min))
             self.choose(now_us, but=(self.miner,))
         self.ask(self._watched.due(now_us))
 

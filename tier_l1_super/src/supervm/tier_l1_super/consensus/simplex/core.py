@@ -42,6 +42,7 @@ from .effects import (
     AskBuild,
     AskVerify,
     BlockVerified,
+    BlockWanted,
     Broadcast,
     Built,
     CertificateReceived,
@@ -137,6 +138,8 @@ class Simplex(Voting):
             self._on_built(event)
         elif isinstance(event, BlockVerified):
             self._on_verified(event)
+        elif isinstance(event, BlockWanted):
+            self._on_wanted()
         elif isinstance(event, FinalizedChain):
             self._on_chain(event)
         effects, self._effects = self._effects, []
@@ -175,6 +178,7 @@ class Simplex(Voting):
         )
         certified.extend(span.last for span in self._skips.certificates)
         self._timers.retry_us = self._now_us + RETRY_US
+        self._beat_us = self._final_at_us = self._now_us  # whoever was off knows of no younger block
         if self._sealed:
             self._running = True
             self._repeat()
@@ -200,10 +204,17 @@ class Simplex(Voting):
         elif isinstance(event, VoteReceived) and event.vote.epoch == self.rules.epoch:
             self._help(event.from_index)
 
+    def _on_wanted(self) -> None:
+        """Count the patience with this view's leader from now on, unless it has been counted already."""
+        if self._timers.wanted_us > self._now_us and self._round(self._view).proposal is None:
+            self._timers.want(self._now_us)
+
     def _on_tick(self) -> None:
         timers, view = self._timers, self._view
         if timers.fired("clock_us", self._now_us):
             self._progress()
+        if self._waits_for_beat():
+            timers.want(self._beat_us)
         if timers.fired("lead_us", self._now_us) and self._round(view).proposal is None:
             self._cast_nullify(view)
         if view == self._view and timers.fired("advance_us", self._now_us):
@@ -211,8 +222,27 @@ class Simplex(Voting):
         if view == self._view and self._round(view).proposal is None and self._is_shunned(self.rules.leader(view)):
             self._cast_nullify(view)
         if timers.fired("retry_us", self._now_us):
-            timers.retry_us = self._now_us + RETRY_US
+            self._retry_us = self._pause_after_retry()
+            timers.retry_us = self._now_us + self._retry_us
             self._repeat()
+
+    def _waits_for_beat(self) -> bool:
+        """Return whether patience with the leader was counted too early: what was under way then is finished."""
+        timers, lead_us = self._timers, self._timers.lead_us
+        return (
+            timers.wanted_us < self._beat_us
+            and lead_us is not None
+            and lead_us <= self._now_us
+            and self._round(self._view).proposal is None
+            and not self._is_busy()
+        )
+
+    def _pause_after_retry(self) -> int:
+        """Return how long not to repeat anything again: longer and longer while there is nothing but what is final."""
+        is_quiet = self._final.hash == self._tree.committed_hash and not any(
+            round_.own or round_.certificates for round_ in self._rounds.values()
+        )
+        return min(2 * self._retry_us, max(RETRY_US, self._idle_interval_us)) if is_quiet else RETRY_US
 
     def _on_vote(self, sender: int, vote: Vote) -> None:
         if vote.kind not in KINDS and vote.kind is not NULLIFY_SPAN:
@@ -226,9 +256,7 @@ class Simplex(Voting):
             self._blame(sender, "its Nullify carries a hash; it must be zero", "bad-vote")
             return
         if vote.number <= self._final.view:
-            self._heard(sender, vote.number)  # far from the others, its votes come late every time: late is not silent
-            if vote.number + LAG_VIEWS <= self._final.view:
-                self._help(sender)
+            self._on_late_vote(sender, vote)
             return
         if vote.number > self._view + VIEWS_AHEAD_MAX:
             return
@@ -245,6 +273,13 @@ class Simplex(Voting):
         self._count(self._round(vote.number), vote, checked=False)
         if vote.kind is NULLIFY and vote.number == self._view and self._is_given_up(vote.number):
             self._cast_nullify(vote.number)
+
+    def _on_late_vote(self, sender: int, vote: Vote) -> None:
+        """Help who seems to have missed the last finalization."""
+        self._heard(sender, vote.number)  # far from the others, its votes come late every time: late is not silent
+        is_repeat = self._now_us - self._final_at_us >= RETRY_US // 2  # nothing newer tells it on an idle chain
+        if is_repeat or vote.number + LAG_VIEWS <= self._final.view:
+            self._help(sender)
 
     def _on_certificate(self, sender: int, certificate: Certificate) -> None:
         if certificate.epoch != self.rules.epoch or certificate.number <= self._final.view:
@@ -293,6 +328,7 @@ class Simplex(Voting):
         else:
             self._tree.add(block_hash, block)
         self._wanted.pop(block_hash, None)
+        self._await_end()
         self._commit()
         self._progress()
 
@@ -374,11 +410,18 @@ class Simplex(Voting):
         self._view = view
         self._building = None
         span_us = timeout_us(self._parameters, view - self._final.view)
-        self._timers.enter_view(self._now_us, span_us, self._parameters.block_interval_ms * 1000)
+        wanted_us = self._now_us if self._is_busy() else max(self._now_us, self._beat_us)
+        self._timers.enter_view(wanted_us, span_us, self._parameters.block_interval_ms * 1000)
+        self._await_end()
         leader = self.rules.leader(view)
         if self._is_given_up(view) or self._is_silent(leader):
             self._cast_nullify(view)
         self._cast_spans()
+
+    def _await_end(self) -> None:
+        """Give the view the usual time to end if its proposal is here, whenever that was wanted."""
+        if self._round(self._view).proposal is not None:
+            self._timers.proposed(self._now_us)
 
     def _is_given_up(self, view: int) -> bool:
         """Return whether nobody need wait for a view: its leader, or one honest validator at least, has given it up."""

@@ -67,13 +67,27 @@ class BlockVerified(msgspec.Struct, frozen=True):
     ok: bool
 
 
+class BlockWanted(msgspec.Struct, frozen=True, gc=False):
+    """Something waits for a block on a chain that was idle: patience with the leader begins now, not at the beat."""
+
+
 class FinalizedChain(msgspec.Struct, frozen=True):
     """Finalized blocks that the host fetched and checked with `check_finalized_chain`."""
 
     chain: FinalizedBlocks | FinalizedPrefix
 
 
-Event = Started | Tick | VoteReceived | ProposalReceived | CertificateReceived | Built | BlockVerified | FinalizedChain
+Event = (
+    Started
+    | Tick
+    | VoteReceived
+    | ProposalReceived
+    | CertificateReceived
+    | Built
+    | BlockVerified
+    | BlockWanted
+    | FinalizedChain
+)
 
 # --- effects ---------------------------------------------------------------------------------------------------------
 
@@ -110,7 +124,10 @@ class SendTo(msgspec.Struct, frozen=True):
 
 
 class AskBuild(msgspec.Struct, frozen=True):
-    """This validator leads `view`: answer with `Built`, when there is content or after the block interval."""
+    """This validator leads `view`: answer with `Built`, when there is content or after the block interval.
+
+    Where nothing is under way that further blocks finish, that may be at the beat (`Simplex.beat_us`).
+    """
 
     view: int
     parent_hash: bytes
@@ -203,6 +220,7 @@ __all__ = [
     "AskVerify",
     "Blame",
     "BlockVerified",
+    "BlockWanted",
     "Broadcast",
     "Built",
     "CertificateReceived",

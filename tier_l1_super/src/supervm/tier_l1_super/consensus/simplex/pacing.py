@@ -1,4 +1,10 @@
-"""Timers and time-outs of the Simplex core (consensus.md 2.5 and 2.6). Instants in microseconds, spans named in ms."""
+"""Timers and time-outs of the Simplex core (consensus.md 2.5 and 2.6). Instants in microseconds, spans named in ms.
+
+A leader that has nothing to put into a block waits: for `block_interval_ms` while something is under way that further
+blocks finish, or else for the beat, `idle_interval_ms` after the last notarization. So patience with a leader begins
+when a block is *wanted*: at once, or at the beat. When work turns up in an idle view, a block is wanted from then on;
+a leader that has crashed on an idle chain costs new work what it costs on a busy one.
+"""
 
 from __future__ import annotations
 
@@ -26,25 +32,39 @@ class Timers:
     """The instants at which a view's patience ends; None where nothing is awaited.
 
     Attributes:
+        wanted_us: a block is wanted from then on; the two timers of the view count from it.
         lead_us: no proposal by then: nullify.
         advance_us: still in the view by then: nullify.
         clock_us: the time of a proposal from the future comes into the allowed drift.
         retry_us: no finalization by then: send again.
     """
 
-    __slots__ = ("advance_us", "clock_us", "lead_us", "retry_us")
+    __slots__ = ("_pause_us", "_span_us", "advance_us", "clock_us", "lead_us", "retry_us", "wanted_us")
 
     def __init__(self) -> None:
+        self.wanted_us = self._span_us = self._pause_us = 0
         self.lead_us: int | None = None
         self.advance_us: int | None = None
         self.clock_us: int | None = None
         self.retry_us: int | None = None
 
-    def enter_view(self, now_us: int, span_us: int, block_interval_us: int) -> None:
+    def enter_view(self, wanted_us: int, span_us: int, block_interval_us: int) -> None:
         """Start the two timers of a new view: 2d and 3d, plus the pause a leader may make."""
-        self.lead_us = now_us + 2 * span_us + block_interval_us
-        self.advance_us = now_us + 3 * span_us + block_interval_us
+        self._span_us, self._pause_us = span_us, block_interval_us
         self.clock_us = None
+        self.want(wanted_us)
+
+    def want(self, wanted_us: int) -> None:
+        """Start the two timers anew: a block of this view is wanted from another instant on."""
+        self.wanted_us = wanted_us
+        self.lead_us = wanted_us + 2 * self._span_us + self._pause_us
+        self.advance_us = self.lead_us + self._span_us
+
+    def proposed(self, now_us: int) -> None:
+        """The view has its proposal: it ends as soon as if that had been wanted now."""
+        latest_us = now_us + 3 * self._span_us + self._pause_us
+        if self.advance_us is not None and latest_us < self.advance_us:
+            self.advance_us = latest_us
 
     def stop_view(self) -> None:
         """Nothing of the view is awaited any more."""

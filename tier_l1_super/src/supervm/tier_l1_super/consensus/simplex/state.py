@@ -16,7 +16,7 @@ from .effects import (
     Blame,
     Effect,
 )
-from .pacing import Timers
+from .pacing import RETRY_US, Timers
 from .promises import (
     ConsensusPromise,
     FinalizePromise,
@@ -64,6 +64,7 @@ class State:
             epochs are passed over.
         blocks: further blocks that are stored but not committed, in any order; they must have been checked.
         shuns: whether a validator has been hung up on for what it did, so that nothing of it is heard; None: never.
+        is_busy: whether something is under way that further blocks finish; None: always.
 
     Raises:
         LocalProtocolError: arguments that contradict each other.
@@ -80,6 +81,7 @@ class State:
         promises: Sequence[Promise] = (),
         blocks: Sequence[Block] = (),
         shuns: Callable[[int], bool] | None = None,
+        is_busy: Callable[[], bool] | None = None,
     ) -> None:
         header, certificate = finalized
         if (index is None) != (key is None):
@@ -93,6 +95,7 @@ class State:
         self._key = key
         self._parameters = parameters
         self._shuns = shuns
+        self._is_busy = is_busy or _always
         self._tree = BlockTree(header, rules.view_of(header))
         self._final = (
             LastFinal(0, header.hash, None)
@@ -108,6 +111,10 @@ class State:
         self._void_records = 0  # records that a certified span has made void since the last `prune`
         self._repeats = 0
         self._timers = Timers()
+        self._idle_interval_us = parameters.idle_interval_ms * 1000
+        self._beat_us = 0
+        self._final_at_us = 0
+        self._retry_us = RETRY_US
         self._building: tuple[int, BlockHeader] | None = None
         self._wanted: dict[bytes, int] = {}
         self._told_us: dict[int, int] = {}
@@ -133,6 +140,15 @@ class State:
     def deadline_us(self) -> int | None:
         """When a `Tick` is wanted."""
         return self._timers.deadline_us
+
+    @property
+    def beat_us(self) -> int:
+        """When a block is due although nothing waits for one: an idle interval after the last notarization."""
+        return self._beat_us
+
+    def is_waiting(self, now_us: int) -> bool:
+        """Return whether a block of this view is wanted later only, so that `BlockWanted` would make a difference."""
+        return self._timers.wanted_us > now_us and self._running and not self._sealed
 
     @property
     def view(self) -> int:
@@ -271,3 +287,7 @@ class State:
 
     def _emit(self, effect: Effect) -> None:
         self._effects.append(effect)
+
+
+def _always() -> bool:
+    return True

@@ -177,6 +177,7 @@ class Voting(State, ABC):
         self._emit(Broadcast(CertificateMessage((certificate,)), self._after(certificate)))
         if certificate.kind is NOTARIZE:
             self._notarized_view = max(self._notarized_view, certificate.number)
+            self._beat_us = self._now_us + self._idle_interval_us
             self._cast_finalize(round_)
         elif certificate.kind is FINALIZE:
             self._finalize(certificate)
@@ -187,7 +188,10 @@ class Voting(State, ABC):
         if certificate.number <= self._final.view:
             return
         self._final = LastFinal(certificate.number, certificate.digest, certificate)
-        self._timers.retry_us = self._now_us + RETRY_US
+        self._final_at_us = self._now_us
+        self._retry_us, self._timers.retry_us = RETRY_US, self._now_us + RETRY_US
+        if certificate.number > self._notarized_view:  # the block came without its notarization
+            self._beat_us = self._now_us + self._idle_interval_us
         self._rounds = {view: round_ for view, round_ in self._rounds.items() if view > certificate.number}
         self._skips.forget(certificate.number)
 
@@ -329,6 +333,7 @@ class Voting(State, ABC):
     def _record(self, record: ConsensusPromise) -> None:
         self._token += 1
         self._records.append(record)
+        self._hurry_retry()
         self._emit(PersistPromise(self._token, encode_promise(record)))
 
     def _recall(self, view: int, kind: VoteKind, digest: bytes) -> None:
@@ -363,6 +368,12 @@ class Voting(State, ABC):
     def _sign(self, kind: VoteKind, view: int, digest: bytes) -> bytes:
         assert self._key is not None
         return self._key.sign(statement(self.rules.chain_id, kind, self.rules.epoch, view, digest))
+
+    def _hurry_retry(self) -> None:
+        """Repeat soon, not only when the idle chain would: there is something that others may miss."""
+        self._retry_us = RETRY_US
+        if self._timers.retry_us is not None:
+            self._timers.retry_us = min(self._timers.retry_us, self._now_us + RETRY_US)
 
     # --- repeating and fetching --------------------------------------------------------------------------------------
 
