@@ -10,9 +10,11 @@ import pytest
 
 from supervm.common.errors import InputError
 from supervm.common.host.genesis_file import load_chain
-from supervm.common.up.layout import GENESIS_FILE, NETWORK_FILE, Counts, open_network
+from supervm.common.up.layout import GENESIS_FILE, NETWORK_FILE, PASSPHRASE_FILE, Counts, open_network
 from supervm.common.up.payments import FUNDING_GRAIN
 from supervm.common.up.rows import parse_payments
+from supervm.common.wallet import WALLET_FILE, Stretching, unlock_wallet
+from supervm.common.wallet.passphrase import stretch
 from supervm.protocol.base.address import decode_address
 from supervm.protocol.chain.genesis import genesis_asset_id
 from supervm.protocol.state.leaves import NATIVE
@@ -116,3 +118,24 @@ def test_a_new_network_begins_with_the_assets_that_its_payments_name(tmp_path: P
     assert again.assets == network.assets
     with pytest.raises(InputError, match="without the asset 'silver'; its assets are svm, gold"):
         open_network(tmp_path, None, ["alice"], ["silver"])
+
+
+def test_no_wallet_is_stretched_twice_and_each_opens_to_the_addresses_that_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    salts: list[bytes] = []
+
+    def counted(passphrase: str, salt: bytes, cost: Stretching) -> bytes:
+        salts.append(salt)
+        return stretch(passphrase, salt, cost)
+
+    monkeypatch.setattr("supervm.common.wallet.store.stretch", counted)
+    network = open_network(tmp_path, Counts(1, 1, 1, 3), ["ann", "bob", "cyd", "dan"])
+    assert len(set(salts)) == len(salts) == 3
+    passphrase = (tmp_path / PASSPHRASE_FILE).read_text().strip()
+    assert len(network.accounts) == 3
+    for phone, names in network.accounts.items():
+        wallet = unlock_wallet(tmp_path / phone / WALLET_FILE, passphrase)
+        for index, name in enumerate(names):
+            assert network.wallets[name].node == phone
+            assert decode_address(network.wallets[name].address)[0] == wallet.account(index).public

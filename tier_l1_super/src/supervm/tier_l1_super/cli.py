@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from supervm.common.cli.genesis import read_validators
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.errors import InputError
@@ -17,7 +16,6 @@ from supervm.common.host.genesis_file import load_chain
 from supervm.common.host.keyfile import create_file
 from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
 from supervm.common.services.once import call_sync
-from supervm.common.text.keyreader import KeyReader
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError
@@ -95,6 +93,9 @@ def approve(validators: Path | None, withdraw: bool, config_file: Path, as_json:
         raise InputError("name a file of validators, or give --withdraw")
     wish = b""
     if validators is not None:
+        from supervm.common.cli.genesis import read_validators  # no node needs what makes a genesis
+        from supervm.common.text.keyreader import KeyReader
+
         chain = load_chain(load_config(config_file, tier=1, options=OPTIONS).genesis)
         reader = KeyReader(
             test_network=chain.parameters.test_network,

@@ -12,10 +12,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 from ..errors import CommonError, InputError
+from ..installed import entry_points
 
 COMMANDS_GROUP: Final = "supervm.commands"
 """Entry points whose values are tuples of `Offer` for commands."""

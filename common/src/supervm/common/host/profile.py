@@ -10,7 +10,6 @@ import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import reduce
-from importlib.metadata import entry_points
 from operator import or_
 from typing import Any, Final, Generic, TypeVar
 
@@ -20,6 +19,7 @@ from supervm.protocol.chain.genesis import Chain
 from ..contract.core import Core
 from ..contract.tables import AnyTable
 from ..errors import InputError
+from ..installed import entry_points
 from ..parts.shell import Shell
 from ..storage.sql import SqlStore
 from .config import NodeConfig

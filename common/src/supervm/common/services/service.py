@@ -8,10 +8,11 @@ node from outside: it may ask it, watch it and publish events, never step its co
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
+
+from ..installed import entry_points
 
 if TYPE_CHECKING:
     from ..host.config import NodeConfig

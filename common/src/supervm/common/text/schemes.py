@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
 from typing import Final
+
+from ..installed import entry_points
 
 TRANSPORTS_GROUP: Final = "supervm.transports"
 """Entry points whose names are schemes and whose values make a transport (`supervm.common.driver.transports`)."""

@@ -35,8 +35,7 @@ from supervm.common.host.keyfile import (
     create_private_file,
     make_key_file,
 )
-from supervm.common.wallet import WALLET_FILE, create_wallet, unlock_wallet
-from supervm.protocol.base.address import decode_address, encode_address
+from supervm.protocol.base.address import decode_address
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import SEED_BYTES
 from supervm.protocol.chain.allocations import Allocation, write_allocations
@@ -47,6 +46,7 @@ from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME
 from .payments import FUNDING_GRAIN, Wallet
 from .processes import NodeProcess
 from .rows import is_asset_id
+from .wallets import make_wallets, opener, wallets_of_names
 
 NETWORK_FILE = "network.json"
 GENESIS_FILE = "genesis.cbor"
@@ -158,9 +158,7 @@ def _create(directory: Path, counts: Counts, names: Sequence[str], assets: Seque
     earners = [f"_{name}" for tier in (1, 2, 3) for name in counts.names(tier)]
     accounts[first] = [RESERVE, *earners]
     _deal(names, accounts)
-    for phone in accounts:
-        create_wallet(directory / phone / WALLET_FILE, passphrase, words=None, entropy=secrets.token_bytes(32))
-    wallets = _wallets(directory, accounts, passphrase, {})
+    wallets = wallets_of_names(accounts, make_wallets(directory, list(accounts), passphrase).__getitem__, {})
     account_of = {name: decode_address(wallet.address)[0] for name, wallet in wallets.items()}
     validators = tuple(
         Validator(1, validator_keys[name], node_keys[name], 1, account_of[f"_{name}"]) for name in counts.names(1)
@@ -228,7 +226,7 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str], assets
     wallets = {name: Wallet(*item) for name, item in known.items()}
     if fresh:
         passphrase = (directory / PASSPHRASE_FILE).read_text().strip()
-        wallets = _wallets(directory, accounts, passphrase, wallets)
+        wallets = wallets_of_names(accounts, opener(directory, passphrase), wallets)
     network = Network(directory, found, wallets, accounts, genesis_names, fresh=False, nodes=nodes, assets=ids)
     taken = [node["port"] for node in nodes.values() if node["port"] is not None]
     if not all(_is_free(port) for port in taken):
@@ -261,20 +259,6 @@ def _check_stored(counts: Counts, nodes: dict[str, dict[str, Any]], accounts: di
     names = {name: tier for tier in range(1, 5) for name in counts.names(tier)}
     if {name: node["tier"] for name, node in nodes.items()} != names or list(accounts) != counts.names(4):
         raise ValueError("the nodes are not those that the counts name")
-
-
-def _wallets(
-    directory: Path, accounts: dict[str, list[str]], passphrase: str, known: dict[str, Wallet]
-) -> dict[str, Wallet]:
-    wallets = dict(known)
-    for phone, names in accounts.items():
-        if all(name in wallets for name in names):
-            continue
-        wallet = unlock_wallet(directory / phone / WALLET_FILE, passphrase)
-        for index, name in enumerate(names):
-            if name not in wallets:
-                wallets[name] = Wallet(phone, encode_address(wallet.account(index).public, test=True))
-    return wallets
 
 
 def _write_node(network: Network, name: str, account_of: dict[str, bytes], assets: Sequence[str]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import entry_points
 from typing import Final
 
+from ...installed import entry_points
 from ...text.schemes import TRANSPORTS_GROUP
 from ..failures import NoAddress
 from ..limits import Limits
