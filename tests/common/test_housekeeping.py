@@ -29,6 +29,7 @@ from supervm.common.services.housekeeping import (
     write_metrics,
 )
 from supervm.common.services.scheduler import TrioScheduler, add_jobs
+from supervm.common.services.unchanged import QUIET_S, Written
 from supervm.common.storage.errors import LogDamaged, StorageFailed
 from supervm.common.storage.sql import SqlStore
 from supervm.common.storage.wal import read_log
@@ -226,6 +227,45 @@ trio.run(main)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+async def test_a_database_that_nobody_writes_is_left_alone(tmp_path, store):
+    jobs = {job.name: job.work for job in jobs_of(HousekeepingConfig(), tmp_path, store=store)}
+    fill(store, 0, 5)
+    for _ in range(3):
+        jobs["maintenance"]()
+        jobs["backup"]()
+    backups = tmp_path / "backups"
+    assert sorted(path.stem for path in backups.glob("*.sqlite")) == ["000001"]
+    looks = [path.stat().st_mtime_ns for path in tmp_path.glob("node.*")]
+    jobs["maintenance"]()
+    assert [path.stat().st_mtime_ns for path in tmp_path.glob("node.*")] == looks
+    fill(store, 5, 1)
+    jobs["backup"]()
+    assert sorted(path.stem for path in backups.glob("*.sqlite")) == ["000001", "000002"]
+
+
+async def test_a_backup_that_failed_is_made_again_although_nothing_was_written(tmp_path, store):
+    (job,) = (job.work for job in jobs_of(HousekeepingConfig(), tmp_path, store=store) if job.name == "backup")
+    fill(store, 0, 5)
+    (tmp_path / "backups").write_text("in the way")
+    with pytest.raises(CommonError, match="could not back up"):
+        job()
+    (tmp_path / "backups").unlink()
+    job()
+    assert [path.stem for path in (tmp_path / "backups").glob("*.sqlite")] == ["000001"]
+
+
+def test_counters_of_a_node_that_writes_nothing_are_written_every_ten_minutes():
+    now_s = 5.0
+    written = Written(lambda: now_s)
+    assert written.is_new({"commits": 4, "sent": 1})
+    now_s += QUIET_S - 1
+    assert not written.is_new({"commits": 4, "sent": 99})
+    assert written.is_new({"commits": 5, "sent": 99})
+    now_s += QUIET_S
+    assert written.is_new({"commits": 5, "sent": 200})
+    assert [written.is_new({"sent": 1}), written.is_new({"sent": 1})] == [True, True]
 
 
 async def test_what_was_due_while_the_node_was_off_is_done_at_its_start_and_noted(tmp_path, store, nursery):

@@ -57,6 +57,7 @@ class Links:
         self._replacing = Replacing(self._table)
         self._reader = Reader(self._table, self._replacing, room)
         self._empty = trio.Event()
+        self._wrote = trio.Event()
         self._last_encoded: tuple[Message, bytes] | None = None
 
     # --- for the driver ----------------------------------------------------------------------------------------------
@@ -96,14 +97,30 @@ class Links:
                 await self._empty.wait()
 
     async def watch(self) -> None:
-        """End, for ever, connections that their medium has given up (network.md 3)."""
+        """End, for ever, connections that their medium has given up (network.md 3).
+
+        A node that sends nothing does not wake up for it.
+        """
         while True:
-            await trio.sleep(self._node.limits.unacknowledged_s / 4)
-            now_s = trio.current_time()
-            for link in list(self._table.links):
-                lost = link.pipe.lost(now_s)
-                if lost:
-                    link.end(lost, orderly=False)
+            await self._wrote.wait()
+            self._wrote = trio.Event()
+            are_waiting = True
+            while are_waiting:
+                await trio.sleep(self._node.limits.unacknowledged_s / 4)
+                are_waiting = self._end_lost(trio.current_time())
+
+    def _end_lost(self, now_s: float) -> bool:
+        """End the connections that are lost; return whether it has to be looked at again."""
+        are_waiting = False
+        for link in list(self._table.links):
+            lost = link.pipe.lost(now_s)
+            if lost:
+                link.end(lost, orderly=False)
+            are_waiting = are_waiting or link.pipe.awaits_word
+        return are_waiting
+
+    def _note_write(self) -> None:
+        self._wrote.set()
 
     def metrics(self) -> dict[str, int]:
         """Return counters and gauges."""
@@ -178,6 +195,7 @@ class Links:
             address,
             trio.CancelScope(deadline=trio.current_time() + traits.unauthenticated_s(node.limits)),
             trio.CancelScope(),
+            self._note_write,
         )
         self._table.links[link] = None
         return link

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 from typing import Final, Literal
@@ -120,6 +121,7 @@ class PeerLink:
         address: what we dialled, None if it dialled us.
         scope: ends the connection; its deadline is that of the handshake, later that of the goodbye.
         reading: ends reading only.
+        wrote: called when something is handed to the pipe.
         read_bytes: most that is read at once.
         up: what is for the peer is, or was, sent over this connection.
         up_at_us: since when.
@@ -143,6 +145,7 @@ class PeerLink:
     address: str | None
     scope: trio.CancelScope
     reading: trio.CancelScope
+    wrote: Callable[[], object]
     read_bytes: int = STRANGER_READ_BYTES
     up: bool = False
     up_at_us: int = 0
@@ -183,6 +186,7 @@ class PeerLink:
                     return
                 for frame in queue.take(send_bytes):
                     connection.send_frame(frame)
+                self.wrote()
                 await self.pipe.send_all(connection.bytes_to_send(clock.now_us()))
         except LOST as error:
             self.end(f"the connection is lost: {error}", orderly=False)

@@ -21,6 +21,8 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -34,6 +36,7 @@ from ..storage.files import replace_file, sync_data, sync_directory
 from ..storage.wal import copy_log
 from .agenda import AGENDA_FILE, Agenda
 from .plain import Job, run_jobs
+from .unchanged import Kept, Written
 
 if TYPE_CHECKING:
     from ..storage.sql import SqlStore
@@ -209,23 +212,36 @@ def jobs_of(
         reopen_log: see `rotate_log`.
         agenda: when each was done last; without one, jobs begin one interval after now.
     """
+    written = Written()
 
     async def snapshot() -> None:
-        if metrics is not None:
-            await trio.to_thread.run_sync(write_metrics, directory, metrics())
-            if agenda is not None:
-                agenda.succeeded("metrics")  # written with the next of the others: it is no loss
+        if metrics is None:
+            return
+        if written.is_new(counters := metrics()):
+            await trio.to_thread.run_sync(write_metrics, directory, counters)
+        if agenda is not None:
+            agenda.succeeded("metrics")  # written with the next of the others: it is no loss
+
+    kept = None if store is None else Kept(store)
 
     def maintain() -> None:
-        if store is not None:
+        if store is not None and kept is not None and not kept.is_same("maintenance"):
             store.maintain()
+            kept.done("maintenance", kept.look())  # it writes itself
 
     def backup() -> None:
-        if store is not None and store.sqlite_path is not None:
-            back_up(store.sqlite_path, store.log_path, directory, keep=config.keep)
+        if store is None or store.sqlite_path is None or kept is None or kept.is_same("backup"):
+            return
+        seen = kept.look()  # what is written from here on may not be in it
+        back_up(store.sqlite_path, store.log_path, directory, keep=config.keep)
+        kept.done("backup", seen)
 
-    def log() -> None:
-        rotate_log(directory / NODE_LOG, bytes_max=config.log_bytes_max, keep=config.logs_kept, reopen=reopen_log)
+    async def log() -> None:
+        path = directory / NODE_LOG
+        rotate = partial(rotate_log, path, bytes_max=config.log_bytes_max, keep=config.logs_kept, reopen=reopen_log)
+        await trio.to_thread.run_sync(rotate)
+        if agenda is not None:
+            agenda.succeeded("log")  # as with the metrics
 
     def noted(name: str, job: Callable[[], object]) -> Callable[[], None]:
         def run() -> None:
@@ -242,7 +258,7 @@ def jobs_of(
         ("maintenance", is_sqlite, config.maintenance_interval_s, noted("maintenance", maintain)),
         ("backup", is_sqlite, config.backup_interval_s, noted("backup", backup)),
         ("metrics", metrics is not None, config.metrics_interval_s, snapshot),
-        ("log", True, config.log_interval_s, noted("log", log)),
+        ("log", True, config.log_interval_s, log),
     ):
         if wanted and interval_s > 0:
             wait_s = interval_s if agenda is None else agenda.wait_s(name, interval_s)
@@ -288,7 +304,9 @@ async def run_housekeeping(
             task_status.started(None)
             await run_jobs(jobs, done)
         else:
-            from .scheduler import run_scheduled  # here: only nodes that keep house load APScheduler
+            # only nodes that keep house load APScheduler, and in a thread: it takes 50 ms
+            await trio.to_thread.run_sync(import_module, f"{__package__}.scheduler")
+            from .scheduler import run_scheduled
 
             await run_scheduled(jobs, done, task_status)
     finally:

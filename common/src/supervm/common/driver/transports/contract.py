@@ -112,11 +112,17 @@ class Pipe(Protocol):
         """Close it; what was sent still arrives if all that came has been read. Closes also if it is cancelled."""
 
     def lost(self, now_s: float) -> str:
-        """Return why the medium has given the other end up, empty if it has not; asked now and then.
+        """Return why the medium has given the other end up, empty if it has not.
+
+        Asked now and then after something was sent, as long as some pipe `awaits_word`.
 
         Args:
             now_s: time of the running loop.
         """
+
+    @property
+    def awaits_word(self) -> bool:
+        """Whether something that was sent is not known to have come to the other end, as the last `lost` found."""
 
 
 Admit = Callable[[Pipe], None]

@@ -104,6 +104,8 @@ class MemoryPipe:
             self._notify()
         await trio.lowlevel.checkpoint()
 
+    awaits_word = False
+
     def lost(self, now_s: float) -> str:
         """Return nothing: memory gives nobody up."""
         return ""

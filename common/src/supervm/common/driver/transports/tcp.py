@@ -51,6 +51,7 @@ class TcpPipe:
         self._stream = stream
         self._patience_s = unacknowledged_s
         self._acknowledged = Acknowledged(unacknowledged_s)
+        self.awaits_word = False
         self.remote = remote
         self.admission_key: str | None = remote
         self.receive_some = stream.receive_some  # straight to the socket: a call less for every read and send
@@ -62,10 +63,13 @@ class TcpPipe:
 
     def lost(self, now_s: float) -> str:
         """Return that the other end's machine does not acknowledge what it is sent (network.md 3)."""
+        self.awaits_word = False
         try:
-            lost = self._acknowledged.is_lost(now_s, *read_unacknowledged(self._stream))
+            unacknowledged, since_ack_ms = read_unacknowledged(self._stream)
         except OSError:
             return ""  # it is closed, and its reader knows
+        self.awaits_word = unacknowledged > 0
+        lost = self._acknowledged.is_lost(now_s, unacknowledged, since_ack_ms)
         return f"data unacknowledged for {self._patience_s:g} s" if lost else ""
 
 
