@@ -20,9 +20,9 @@ from supervm.common.contract.records import Append
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.errors import CommonError, InputError
 from supervm.common.services.agenda import AGENDA_FILE, Agenda
+from supervm.common.services.backups import back_up
 from supervm.common.services.housekeeping import (
     HousekeepingConfig,
-    back_up,
     jobs_of,
     rotate_log,
     run_housekeeping,

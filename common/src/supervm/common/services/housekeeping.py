@@ -5,23 +5,16 @@ logged and tried again after its interval, ten minutes at most. One exception sp
 to whoever runs the node, because the process must end.
 
 What restarts more often than an interval still does its work: an interval begins with the last success (`agenda`).
-
-About backups: one is a copy of the database as of one moment, and a copy of the write-ahead log *for inspection*. A
-validator that is restored from a backup has forgotten promises it made since; therefore the copied log carries the
-incarnation of no node and, put in place, makes the node an observer (`wal.copy_log`).
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import os
-import sqlite3
 import time
 from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,19 +23,17 @@ from typing import TYPE_CHECKING, Any, Final
 import trio
 
 from ..driver.clock import steady_s
-from ..errors import CommonError, InputError
+from ..errors import InputError
 from ..storage.errors import StorageFailed
-from ..storage.files import replace_file, sync_data, sync_directory
-from ..storage.wal import copy_log
+from ..storage.files import replace_file
 from .agenda import AGENDA_FILE, Agenda
+from .backups import back_up
 from .plain import Job, run_jobs
 from .unchanged import Kept, Written
 
 if TYPE_CHECKING:
     from ..storage.sql import SqlStore
 
-BACKUP_DIRECTORY: Final = "backups"
-"""Where backups are, in a node's directory: ``NNNNNN.sqlite`` and ``NNNNNN.log``."""
 METRICS_FILE: Final = "metrics.json"
 """Newest snapshot of the metrics, in a node's directory."""
 NODE_LOG: Final = "node.log"
@@ -85,66 +76,6 @@ class HousekeepingConfig:
         for name in ("keep", "logs_kept", "log_bytes_max"):
             if getattr(self, name) < 1:
                 raise InputError(f"{name} is {getattr(self, name)}; at least 1 is needed")
-
-
-def back_up(database: Path, log: Path | None, directory: Path, *, keep: int) -> Path:
-    """Copy an SQLite database, also one that is being written, and its write-ahead log.
-
-    Args:
-        database: the SQLite file.
-        log: the write-ahead log, or None.
-        directory: the node's directory; the backups are in `BACKUP_DIRECTORY` there.
-        keep: how many backups remain, this one among them.
-
-    Returns:
-        The new copy of the database, durable, checked and in one file.
-
-    Raises:
-        CommonError: the copy could not be made or does not check; older backups are untouched.
-    """
-    backups = directory / BACKUP_DIRECTORY
-    try:
-        backups.mkdir(mode=0o700, exist_ok=True)
-        numbers = _backup_numbers(backups)
-        target = backups / f"{(numbers[-1] if numbers else 0) + 1:06d}.sqlite"
-        new = target.with_suffix(".new")
-        new.unlink(missing_ok=True)
-        _copy_database(database, new)
-        if log is not None:
-            copy_log(log, target.with_suffix(".log"))
-        fd = os.open(new, os.O_RDWR | os.O_CLOEXEC)
-        try:
-            sync_data(fd)
-        finally:
-            os.close(fd)
-        new.replace(target)
-        sync_directory(backups)
-        for number in _backup_numbers(backups)[:-keep]:
-            for suffix in (".sqlite", ".log"):
-                (backups / f"{number:06d}{suffix}").unlink(missing_ok=True)
-    except (OSError, sqlite3.Error) as error:
-        raise CommonError(f"could not back up {database} to {backups}: {error}") from error
-    return target
-
-
-def _backup_numbers(backups: Path) -> list[int]:
-    return sorted(int(path.stem) for path in backups.glob("*.sqlite") if path.stem.isdecimal())
-
-
-def _copy_database(source: Path, target: Path) -> None:
-    fd = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    os.close(fd)
-    with (
-        closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True, timeout=30)) as old,
-        closing(sqlite3.connect(target)) as new,
-    ):
-        old.backup(new)  # in one step: it reads one state of the journal and never starts over
-        # the copy names a journal it does not have; without one it is a single file
-        new.execute("PRAGMA journal_mode=DELETE").fetchall()
-        problems = [row[0] for row in new.execute("PRAGMA quick_check")]
-    if problems != ["ok"]:
-        target.unlink()
-        raise CommonError(f"the backup of {source} does not check: {problems[0]}; check the disk and the database")
 
 
 def write_metrics(directory: Path, metrics: Mapping[str, Any]) -> None:
@@ -193,6 +124,68 @@ def rotate_log(path: Path, *, bytes_max: int, keep: int, reopen: Callable[[], ob
     return True
 
 
+class _Work:
+    """The jobs of one node; parameters as `jobs_of`."""
+
+    def __init__(
+        self,
+        config: HousekeepingConfig,
+        directory: Path,
+        store: SqlStore | None,
+        metrics: Callable[[], Mapping[str, Any]] | None,
+        reopen_log: Callable[[], object] | None,
+        agenda: Agenda | None,
+    ) -> None:
+        self._config, self._directory, self._store = config, directory, store
+        self._metrics, self._reopen_log, self._agenda = metrics, reopen_log, agenda
+        self._kept = None if store is None else Kept(store)
+        self._written = Written()
+
+    async def snapshot(self) -> None:
+        """Write the counters, if there is something new to tell."""
+        if self._metrics is None:
+            return
+        if self._written.is_new(counters := self._metrics()):
+            await trio.to_thread.run_sync(write_metrics, self._directory, counters)
+        self._note("metrics")  # written with the next of the others: it is no loss
+
+    async def rotate(self) -> None:
+        """Rotate the log, if it is long enough."""
+        await trio.to_thread.run_sync(self._rotate)
+        self._note("log")  # as with the counters
+
+    def maintain(self) -> None:
+        """Keep the database up, if it is another than last time."""
+        store, kept = self._store, self._kept
+        if store is None or kept is None or kept.is_same("maintenance"):
+            self._note("maintenance")
+            return
+        store.maintain()
+        kept.done("maintenance", kept.look())  # it writes itself
+        self._note("maintenance", save=True)
+
+    def back_up(self) -> None:
+        """Make a backup, if the database is another than last time."""
+        store, kept = self._store, self._kept
+        if store is None or store.sqlite_path is None or kept is None or kept.is_same("backup"):
+            self._note("backup")
+            return
+        seen = kept.look()  # what is written from here on may not be in it
+        back_up(store.sqlite_path, store.log_path, self._directory, keep=self._config.keep)
+        kept.done("backup", seen)
+        self._note("backup", save=True)
+
+    def _rotate(self) -> None:
+        path, config = self._directory / NODE_LOG, self._config
+        rotate_log(path, bytes_max=config.log_bytes_max, keep=config.logs_kept, reopen=self._reopen_log)
+
+    def _note(self, name: str, *, save: bool = False) -> None:
+        if self._agenda is not None:
+            self._agenda.succeeded(name)
+            if save:
+                self._agenda.save()
+
+
 def jobs_of(
     config: HousekeepingConfig,
     directory: Path,
@@ -212,57 +205,18 @@ def jobs_of(
         reopen_log: see `rotate_log`.
         agenda: when each was done last; without one, jobs begin one interval after now.
     """
-    written = Written()
-
-    async def snapshot() -> None:
-        if metrics is None:
-            return
-        if written.is_new(counters := metrics()):
-            await trio.to_thread.run_sync(write_metrics, directory, counters)
-        if agenda is not None:
-            agenda.succeeded("metrics")  # written with the next of the others: it is no loss
-
-    kept = None if store is None else Kept(store)
-
-    def maintain() -> None:
-        if store is not None and kept is not None and not kept.is_same("maintenance"):
-            store.maintain()
-            kept.done("maintenance", kept.look())  # it writes itself
-
-    def backup() -> None:
-        if store is None or store.sqlite_path is None or kept is None or kept.is_same("backup"):
-            return
-        seen = kept.look()  # what is written from here on may not be in it
-        back_up(store.sqlite_path, store.log_path, directory, keep=config.keep)
-        kept.done("backup", seen)
-
-    async def log() -> None:
-        path = directory / NODE_LOG
-        rotate = partial(rotate_log, path, bytes_max=config.log_bytes_max, keep=config.logs_kept, reopen=reopen_log)
-        await trio.to_thread.run_sync(rotate)
-        if agenda is not None:
-            agenda.succeeded("log")  # as with the metrics
-
-    def noted(name: str, job: Callable[[], object]) -> Callable[[], None]:
-        def run() -> None:
-            job()
-            if agenda is not None:
-                agenda.succeeded(name)
-                agenda.save()
-
-        return run
-
+    work = _Work(config, directory, store, metrics, reopen_log, agenda)
     is_sqlite = store is not None and store.sqlite_path is not None
     jobs = []
-    for name, wanted, interval_s, work in (
-        ("maintenance", is_sqlite, config.maintenance_interval_s, noted("maintenance", maintain)),
-        ("backup", is_sqlite, config.backup_interval_s, noted("backup", backup)),
-        ("metrics", metrics is not None, config.metrics_interval_s, snapshot),
-        ("log", True, config.log_interval_s, log),
+    for name, wanted, interval_s, job in (
+        ("maintenance", is_sqlite, config.maintenance_interval_s, work.maintain),
+        ("backup", is_sqlite, config.backup_interval_s, work.back_up),
+        ("metrics", metrics is not None, config.metrics_interval_s, work.snapshot),
+        ("log", True, config.log_interval_s, work.rotate),
     ):
         if wanted and interval_s > 0:
             wait_s = interval_s if agenda is None else agenda.wait_s(name, interval_s)
-            jobs.append(Job(name, max(wait_s, min(interval_s, _START_S)), interval_s, work))
+            jobs.append(Job(name, max(wait_s, min(interval_s, _START_S)), interval_s, job))
     return jobs
 
 
