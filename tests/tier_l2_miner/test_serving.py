@@ -250,7 +250,7 @@ def test_an_issue_and_a_transfer_of_what_it_makes_go_through_one_after_the_other
     assert {issued.raw, net.pay(2, 0).raw} == set(batch.transactions)
     net.block(net.certify_batch(batch))
     bench.catch_up()
-    bench.wait(250_000)
+    bench.wait(400_000)
     (batch,) = bench.batches()
     assert batch.transactions == (sent.raw,)
     net.block(net.certify_batch(batch))

@@ -14,6 +14,7 @@ from supervm.protocol.chain.genesis import genesis_asset_id
 from supervm.protocol.money.transaction import sign_issue
 from supervm.protocol.state.account import Account
 from supervm.protocol.wire.payments import FEE_ASSETS_MAX, FeeTerms, Status, StatusItem, Submit, Subscribe
+from supervm.tier_l3_edge.intake import intake
 from supervm.tier_l3_edge.messages import Info
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.relay.relay import UNTAKEN_US
@@ -28,6 +29,12 @@ CLIENT = bytes([7]) * 32
 SILVER = bytes([9]) * 32
 GOLD_AND_SVM = EdgeOptions(fees=FeePolicy({b"": 1, GOLD: 1}))
 NOT_TAKEN = "fee-not-taken: takes at least "
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures are checked when they come: these tests are about what becomes of transactions after that."""
+    monkeypatch.setattr(intake, "CHECK_INTERVAL_US", 0)
 
 
 def submit(*transactions: Any) -> Submit:

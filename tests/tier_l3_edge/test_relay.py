@@ -18,12 +18,19 @@ from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import Status, StatusItem, Submit, Subscribe
 from supervm.tier_l3_edge.errors import EdgeError
+from supervm.tier_l3_edge.intake import intake
 from supervm.tier_l3_edge.messages import Request, Statistics
 from supervm.tier_l3_edge.options import DEFAULT_RATES, EdgeOptions
 from supervm.tier_l3_edge.relay.relay import UNANSWERED_MAX
 from supervm.tier_l3_edge.tables import PENDING, TABLES, PendingRow
 
 R0, R1, R3, REFUSED, EXPIRED = 0, 1, 3, 10, 11
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Signatures are checked when they come: these tests are about what becomes of transactions after that."""
+    monkeypatch.setattr(intake, "CHECK_INTERVAL_US", 0)
 
 
 def submit(*transactions: Any) -> Submit:

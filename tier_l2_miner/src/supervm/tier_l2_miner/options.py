@@ -26,7 +26,7 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         mempool_bytes_max: their canonical bytes together.
         batch_transactions_max: transactions per batch, 1 .. 2,000.
         batch_wait_us: how long the first waiting transaction waits for company.
-        batch_interval_us: least time between two batches, of which the second is not full.
+        batch_interval_us: least time between two batches, of which the second is small; half of it for larger ones.
         batches_open_max: batches not yet executed before new ones are held back.
         unverified_max: transactions handed to signature verification and not yet answered.
         submit_rate_edge: transactions per second that one L3 may submit; its burst is twice that.
@@ -43,7 +43,7 @@ class MinerOptions(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mempool_bytes_max: int = 64 << 20
     batch_transactions_max: int = BATCH_TRANSACTIONS_MAX
     batch_wait_us: int = 20_000
-    batch_interval_us: int = 250_000
+    batch_interval_us: int = 400_000
     batches_open_max: int = 16
     unverified_max: int = 8_192
     submit_rate_edge: int = 5_000
@@ -79,7 +79,7 @@ BATCH_OPTIONS: Final[Mapping[str, OptionSpec]] = {
         int, _DEFAULT.batch_wait_us, "microseconds that a first transaction waits for company", 0, 10_000_000
     ),
     "batch_interval_us": OptionSpec(
-        int, _DEFAULT.batch_interval_us, "microseconds between batches that are not full", 0, 10_000_000
+        int, _DEFAULT.batch_interval_us, "microseconds between batches that are not large", 0, 10_000_000
     ),
     "batches_open_max": OptionSpec(
         int, _DEFAULT.batches_open_max, "batches not executed yet before new ones are held back", 1, 256

@@ -1,13 +1,14 @@
 """Batches, their votes and their certificates (consensus.md 3.1, 3.2, 3.9.5).
 
 Theory of operation. A batch is cut when there is a full one, or when the first waiting transaction has waited 20 ms and
-the last batch is 250 ms old: what a batch costs - votes, a certificate, a place in a block - is the same for one
-payment and a thousand, so a lone payment goes at once and a stream of them in four batches a second. It is signed with
-the node key and sent to every validator. It is OPEN until it is closed: when every transaction has quorum, or
-every validator has voted, or 50 ms after the votes reach quorum weight. Votes are verified together at that moment, not
-before, because a vote that does not change the outcome is not worth a signature check. Closing splits the batch: what
-has quorum is CERTIFIED and its certificate goes to all validators; the rest goes back to the mempool with a back-off. A
-certified batch is held, and its certificate repeated every second, until none of its transactions can execute any more.
+the last batch is 400 ms old, or 200 ms if a hundred wait: what a batch costs - votes, a certificate, a place in a
+block - is the same for one payment and a thousand, so a lone payment goes at once and a stream of them in batches. It
+is signed with the node key and sent to every validator. It is OPEN until it is closed: when every transaction has
+quorum, or every validator has voted, or 50 ms after the votes reach quorum weight. Votes are verified together at that
+moment, not before, because a vote that does not change the outcome is not worth a signature check. Closing splits the
+batch: what has quorum is CERTIFIED and its certificate goes to all validators; the rest goes back to the mempool with a
+back-off. A certified batch is held, and its certificate repeated every second, until none of its transactions can
+execute any more.
 
 At most `batches_open_max` batches are held at a time; beyond it only transactions that have waited for two seconds are
 still batched (a predecessor without quorum may be what everything else waits for), up to four times as many.
@@ -55,6 +56,8 @@ REPEAT_US_MIN, REPEAT_US_MAX = 1_000_000, 8_000_000
 """A certificate is repeated every second; a body, which is a thousand times larger, at doubling intervals."""
 REPEAT_BYTES_MAX = 2 * BATCH_BYTES_MAX
 """Bodies repeated to one validator at a time, so that repeating never fills the queue to one that is only slow."""
+MANY_TRANSACTIONS = 100
+"""Waiting transactions that are worth a batch after half the interval."""
 OPEN_FACTOR_MAX = 4
 """How many times `batches_open_max` may be held when transactions have grown old."""
 _ENVELOPE_BYTES = 64 << 10
@@ -199,7 +202,10 @@ class Batcher(Part):
 
     def _due_us(self, waiting_since_us: int) -> int:
         """Return when a batch that is not full is cut if its first transaction waits since then."""
-        return max(waiting_since_us + self._options.batch_wait_us, self._cut_us + self._options.batch_interval_us)
+        interval_us = self._options.batch_interval_us
+        if self._mempool.queued >= MANY_TRANSACTIONS:
+            interval_us //= 2
+        return max(waiting_since_us + self._options.batch_wait_us, self._cut_us + interval_us)
 
     def _make(self, now_us: int, entries: list[Entry]) -> None:
         self._cut_us = now_us

@@ -2,12 +2,15 @@
 
 Cheap checks come first: form and chain, then accounts nobody may use, then what the proof cache knows, then the fee,
 then the peer's rate and the room left, and the signature last. Signatures are checked at most `CHECK_MAX` in one step,
-one peer after the other, so that no peer's flood keeps the others waiting.
+of each peer in turn, so that no peer's flood keeps the others waiting.
 
 A refusal by the cache must be right, because a phone may take it for its payment's fate. So only a proof that is
 current is used, and only for what it shows for certain: the slot was filled by another transaction, or the sender does
 not own what it spends of an asset. A slot further back could have been filled by this very transaction; that is the
 miner's to say. The fee is looked at after that, so that what was executed under other terms is not refused for them.
+
+A check, a write, an answer and a message to a miner cost the same for one transaction and for many. So the first one is
+checked at once, and those that come within 50 ms of a check wait for each other, unless they fill one.
 """
 
 from __future__ import annotations
@@ -36,6 +39,8 @@ from .news import BUSY, CLOCK, News
 
 CHECK_MAX = 64
 """Most signatures in one step (decisions.md, `up`)."""
+CHECK_INTERVAL_US = 50_000
+"""Least time between two checks, of which the second is not full."""
 UNCHECKED_MAX = 32_768
 """Most transactions of all peers that wait for their signature check."""
 CLOCK_OFFSET_MS_MAX = 30_000
@@ -89,9 +94,19 @@ class Intake(Part):
         self._clock_offsets_ms: dict[bytes, int] = {}
         self._waiting: dict[bytes, deque[SignedTransaction]] = {}  # peer -> transactions, peers in turn
         self._waiting_count = 0
-        self._checking: tuple[int, bytes, list[SignedTransaction]] | None = None
+        self._checking: tuple[int, list[tuple[bytes, SignedTransaction]]] | None = None
+        self._next_us = 0  # when a check that is not full may begin
         self.refused: dict[str, int] = {}
         """Refusals by the edge itself, by the first word of the reason."""
+
+    @property
+    def deadline_us(self) -> int | None:
+        """When those that wait for each other are checked."""
+        return self._next_us if self._waiting and self._checking is None else None
+
+    def tick(self, now_us: int) -> None:
+        """Check what has waited long enough."""
+        self._check_next(now_us)
 
     def peer_up(self, now_us: int, event: PeerUp) -> None:
         """Note how far a peer's clock is from ours."""
@@ -129,7 +144,7 @@ class Intake(Part):
             except RemoteProtocolError as error:
                 self._refuse(peer, transaction_id(raw), f"{error.code}: {error.reason}")
                 penalty += error.penalty
-        self._check_next()
+        self._check_next(now_us)
         return penalty
 
     def _look_at(self, now_us: int, peer: bytes, transaction: SignedTransaction) -> None:
@@ -174,35 +189,41 @@ class Intake(Part):
         """Take the answer of a signature check."""
         if self._checking is None or self._checking[0] != token:
             return False
-        _, peer, transactions = self._checking
+        _, checked = self._checking
         self._checking = None
-        bad = 0
-        for transaction, good in zip(transactions, result, strict=True):
+        bad: dict[bytes, int] = {}
+        for (peer, transaction), good in zip(checked, result, strict=True):
             if not good:
-                bad += 1
+                bad[peer] = bad.get(peer, 0) + 1
                 self._refuse(peer, transaction.id, "bad signature: it is not the sender's")
             elif not self._relay.known(now_us, peer, transaction.id):
                 if self._relay.room(peer) > 0:
                     self._relay.accept(peer, transaction)
                 else:
                     self._refuse(peer, transaction.id, BUSY)
-        self._check_next()
-        if bad:
-            reason = f"{bad} transactions with signatures that are not their senders'"
-            penalty = BAD_SIGNATURE_PENALTY * bad
+        self._check_next(now_us)
+        for peer, count in bad.items():
+            reason = f"{count} transactions with signatures that are not their senders'"
+            penalty = BAD_SIGNATURE_PENALTY * count
             self._blame(now_us, peer, RemoteProtocolError(reason, penalty=penalty, code="bad-signature"))
         return True
 
-    def _check_next(self) -> None:
+    def _check_next(self, now_us: int) -> None:
         if self._checking is not None or not self._waiting:
             return
-        peer = next(iter(self._waiting))
-        waiting = self._waiting.pop(peer)
-        part = [waiting.popleft() for _ in range(min(CHECK_MAX, len(waiting)))]
+        if self._waiting_count < CHECK_MAX and now_us < self._next_us:
+            return
+        self._next_us = now_us + CHECK_INTERVAL_US
+        part: list[tuple[bytes, SignedTransaction]] = []
+        while self._waiting and len(part) < CHECK_MAX:
+            peer = next(iter(self._waiting))
+            waiting = self._waiting.pop(peer)
+            part.append((peer, waiting.popleft()))
+            if waiting:
+                self._waiting[peer] = waiting  # back to the end: the next peer's turn
         self._waiting_count -= len(part)
-        if waiting:
-            self._waiting[peer] = waiting  # back to the end: the next peer's turn
-        self._checking = (self._outbox.verify(peer, signature_items(part)), peer, part)
+        items = signature_items([transaction for _, transaction in part])
+        self._checking = (self._outbox.verify(b"", items), part)
 
     def _refuse(self, peer: bytes, identity: bytes, reason: str) -> None:
         word = reason.partition(":")[0]
