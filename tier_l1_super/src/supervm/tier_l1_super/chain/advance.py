@@ -23,8 +23,9 @@ from supervm.protocol.wire.fields import Message
 from ..batches.pool import Pool
 from ..batches.slots import Slots
 from ..batches.voting import BatchVoter
+from ..consensus.building import LAG_BLOCKS_MAX
 from ..consensus.epoch_end import EpochEnd
-from ..consensus.host import LAG_BLOCKS_MAX, Consensus
+from ..consensus.host import Consensus
 from ..consensus.inbox import Inbox
 from ..events import Epoch, Executed, NoSeat
 from ..ground import Ground

@@ -4,10 +4,6 @@ Theory of operation. `step` gives the instance one event and carries out what it
 left, so that one step of the node - and one write - covers everything that an input causes. A vote or proposal leaves
 when the record that promises it is durable; finalized blocks are written before they are executed.
 
-A leader proposes what there is at once, but a block with batches soon after another one only if it is large: what a
-block costs is the same for one payment and a thousand. With nothing to put into a block it waits for the block interval
-while something is under way (`work`), or else for the beat of an idle chain.
-
 An epoch ends here when the sealing block is committed (`Simplex` then only helps laggards) and its checkpoint is
 certified; `enter_epoch` starts the next instance on that block with an empty log: no promise of an epoch that is over
 can be broken any more, because this node never votes in it again.
@@ -16,26 +12,25 @@ can be broken any more, because this node never votes in it again.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from msgspec.structs import replace
 
+from supervm.common.contract.core import earliest
 from supervm.common.contract.records import Append, Prune, Record
 from supervm.common.parts.ledger_tables import LEDGER, LedgerRow, stored_number
 from supervm.common.parts.part import Part
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
-from supervm.protocol.chain.batch_certificate import BatchCertificate
-from supervm.protocol.chain.block import CHECKPOINT_LAG_MAX, Block, check_block, glance
-from supervm.protocol.chain.body import EMPTY_BODY, BlockBody
+from supervm.protocol.chain.block import Block, check_block, glance
 from supervm.protocol.chain.evidence import bad_justification, double_vote
 from supervm.protocol.chain.finalized import FinalizedBlocks, check_finalized_chain, decode_finalized
-from supervm.protocol.chain.header import BlockHeader, CheckpointRef
-from supervm.protocol.chain.validators import ValidatorSet
+from supervm.protocol.chain.header import BlockHeader
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.wire.consensus import CertificateMessage, GetBlock, ProposalMessage, VoteMessage
+from supervm.protocol.wire.fields import Message
 
 from ..batches.pool import Pool
 from ..batches.voting import BatchVoter
@@ -44,21 +39,16 @@ from ..chain.serving import Serving
 from ..events import Accusation, Fork
 from ..ground import Ground
 from ..tables import BLOCKS, SEALS, BlockRow, SealRow
+from .building import Building
 from .epoch_end import EpochEnd
 from .recall import FoundLog
 from .simplex import Simplex
 from .simplex import effects as sx
 from .simplex.promises import encode_promise
-from .work import Work, has_content
+from .work import Work
 
-SPACING_PERCENT = 30
-"""Least pause after a block with batches before the next one with batches, in per cent of the block interval."""
-FULL_TRANSACTIONS = 1_000
-"""Transactions that are worth a block without that pause."""
 COMPACT_EVERY = 256
 """Blocks between compactions of the write-ahead log."""
-LAG_BLOCKS_MAX = 64
-"""Blocks that may wait for execution while this node still proposes batches, and whose bodies are kept in memory."""
 BLOCK_BYTES_MAX = 8 << 20
 PROPOSAL_BYTES_MAX = 4 << 20
 """Of a block on its way: a body of 1 MiB and a justification (`SKIP_SIGNATURES_MAX`)."""
@@ -102,9 +92,9 @@ class Consensus(Part):
         self._tokens: dict[int, int] = {}  # local promise token of Simplex -> token of the write
         self.promise_written = 0
         """Token of the newest write with a consensus promise."""
-        self._asked: sx.AskBuild | None = None
-        self._asked_us = self._build_at_us = 0
         self._work = Work(ground, pool, executor, epoch_end)
+        self._building = Building(ground, pool, executor, epoch_end, self._work, lambda: self.simplex)
+        self._finalizations: list[tuple[CertificateMessage, int]] = []  # of this step, and what each waits for
         self._looks = False  # something was executed in this step: there may be more to put into a block
         self._bans = 0
         self._unverified: sx.AskVerify | None = None  # waits for an ancestor: there is no verdict "absent" (P7)
@@ -151,10 +141,7 @@ class Consensus(Part):
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        first_us = self.simplex.deadline_us
-        if self._asked is not None and (first_us is None or self._build_at_us < first_us):
-            return self._build_at_us
-        return first_us
+        return earliest(self.simplex.deadline_us, self._building.deadline_us)
 
     def start(self, now_us: int) -> None:
         """Take part from here on."""
@@ -172,10 +159,17 @@ class Consensus(Part):
         self._looks = True
 
     def settle(self, now_us: int) -> None:
-        """See whether what was executed in this step asks for another block."""
+        """See whether what was executed in this step asks for another block, and pass finalizations on.
+
+        They leave with the checkpoint votes that follow from them: one message is one wake-up of its receiver, and
+        nearly all have the finalization themselves.
+        """
         if self._looks:
             self._looks = False
             self.build(now_us)
+        for message, after in self._finalizations:
+            self._ground.broadcast(message, max(after, self._ground.head.written))
+        self._finalizations.clear()
 
     def look_again(self, now_us: int) -> None:
         """Give the view up if its leader has been hung up on since the last time."""
@@ -188,7 +182,8 @@ class Consensus(Part):
 
     def enter_epoch(self, now_us: int) -> None:
         """Start the instance of the seat's new epoch."""
-        self._asked, self._unverified = None, None
+        self._unverified = None
+        self._building.clear()
         self._work.enter_epoch()
         self._tokens = {}
         if self._seat.index is not None or not self._seat.amnesia:
@@ -227,14 +222,14 @@ class Consensus(Part):
                 case sx.CompactLog(view):
                     self._compact(view)
                 case sx.Broadcast(message, after):
-                    self._ground.broadcast(message, self._tokens.get(after, 0))
+                    self._broadcast(message, self._tokens.get(after, 0))
                 case sx.SendTo(index, message, after):
                     peer = self._ground.peer_of(index)
                     if peer is not None:
                         self._outbox.send(peer, message, after=self._tokens.get(after, 0))
                 case sx.AskBuild():
-                    self._asked, self._asked_us = effect, now_us
-                    follow_up = self._content()
+                    self._building.ask(now_us, effect)
+                    follow_up = self._building.content(now_us)
                 case sx.AskVerify():
                     follow_up = self._verify(effect)
                 case sx.Committed(blocks, finalization, _, tail):
@@ -261,6 +256,17 @@ class Consensus(Part):
             if follow_up is not None:
                 pending.extend(simplex.step(now_us, follow_up))
 
+    def _broadcast(self, message: Message, after: int) -> None:
+        """Send to all; a lone finalization goes at the end of the step (`settle`)."""
+        if (
+            isinstance(message, CertificateMessage)
+            and len(message.certificates) == 1
+            and message.certificates[0].kind is VoteKind.FINALIZE
+        ):
+            self._finalizations.append((message, after))
+        else:
+            self._ground.broadcast(message, after)
+
     def _keep(self, token: int, payload: bytes) -> None:
         """Write a promise; a node without a seat keeps no log, since it promises nothing."""
         if self._seat.index is None:
@@ -286,7 +292,7 @@ class Consensus(Part):
         proposed = None
         self._unverified = None
         if block.body.ready and rules.progress_of(parent).next_validators_hash != ZERO_HASH:
-            proposed = self._proposed(parent)
+            proposed = self._building.proposed_set(parent)
             if proposed is None:
                 self._unverified = asked
                 return None
@@ -390,103 +396,11 @@ class Consensus(Part):
     def build(self, now_us: int) -> None:
         """Propose if this node leads and it is time; on an idle chain, say so if there is something to do now."""
         self._now_us = now_us
-        if self._asked is not None:
-            built = self._content()
-            if built is not None:
-                self.step(now_us, built)
+        built = self._building.content(now_us)
+        if built is not None:
+            self.step(now_us, built)
         if self.simplex.is_waiting(now_us) and self._is_busy():
             self.step(now_us, sx.BlockWanted())
 
     def _is_busy(self) -> bool:
-        simplex = self.simplex
-        return self._work.is_busy(self._now_us, simplex.final.view, simplex.committed)
-
-    def _content(self) -> sx.Event | None:
-        """Answer `AskBuild` if it is time; None means: not yet, and `_build_at_us` says when to look again."""
-        asked = self._asked
-        if asked is None:
-            return None
-        parent = asked.parent
-        rules = self._seat.rules
-        ts_ms = max(self._now_us // 1000, parent.ts_ms + 1)
-        if rules.is_sealed(parent):
-            if self._is_early(self._asked_us + self._chain.parameters.block_interval_ms * 1000):
-                return None
-            self._asked = None
-            return sx.Built(asked.view, EMPTY_BODY, ts_ms, parent.last_checkpoint)
-        reference, certificates = self._newest_checkpoint(parent)
-        closes, changes, ready = self._epoch_end.content(parent)
-        body = BlockBody(1, (), certificates, closes, changes, ready, self._accuser.content(parent))
-        refs: tuple[BatchCertificate, ...] | None = ()
-        if parent.height + 1 - reference.height <= CHECKPOINT_LAG_MAX:
-            ancestors = self._unexecuted_ancestors(parent)
-            if ancestors is not None:
-                refs = self._pool.select(ancestors, ts_ms, taken_bytes=len(encode(body)))
-        body = replace(body, refs=refs or ())
-        if self._is_early(self._due_us(parent, body)):
-            return None
-        self._asked = None
-        self._work.proposed(asked.view, body)
-        return sx.Built(asked.view, body, ts_ms, reference)
-
-    def _is_early(self, due_us: int) -> bool:
-        """Return whether it is too early for a block that is due then; it is looked at again at that time."""
-        self._build_at_us = due_us
-        return self._now_us < due_us
-
-    def _due_us(self, parent: BlockHeader, body: BlockBody) -> int:
-        """Return when a block on `parent` with this body is due."""
-        interval_us = self._chain.parameters.block_interval_ms * 1000
-        if body.refs:
-            is_soon = self._work.batches_view == self._seat.rules.view_of(parent)
-            if is_soon and sum(ref.header.count for ref in body.refs) < FULL_TRANSACTIONS:
-                return self._asked_us + interval_us * SPACING_PERCENT // 100
-            return self._asked_us
-        if self._epoch_end.is_urgent(parent, body):
-            return self._asked_us
-        if has_content(body) or self._is_busy():
-            return self._asked_us + interval_us
-        return max(self.simplex.beat_us, self._asked_us + interval_us)
-
-    def _newest_checkpoint(self, parent: BlockHeader) -> tuple[CheckpointRef, tuple[Certificate, ...]]:
-        """Return the newest certified checkpoint that a block on `parent` may name, with its certificate if it is new.
-
-        The first block of an epoch names its root.
-        """
-        is_first = parent.height == self._seat.rules.root_height
-        certified = self._executor.root if is_first else self._executor.tally.certified
-        if certified is not None and parent.last_checkpoint.height < certified.header.height <= parent.height:
-            certificate = certified.certificate()
-            return CheckpointRef(1, certificate.number, certificate.digest), (certificate,)
-        return parent.last_checkpoint, ()
-
-    def _pending(self, parent: BlockHeader) -> Iterator[Block]:
-        """Yield the uncommitted ancestors from `parent` down, as far as they are here."""
-        digest = parent.hash
-        for _ in range(parent.height - self.simplex.committed.height):
-            block = self.simplex.block(digest)
-            if block is None:
-                return
-            yield block
-            digest = block.header.parent_hash
-
-    def _proposed(self, parent: BlockHeader) -> ValidatorSet | None:
-        """Return the set that the parent's chain proposes; None while the block that holds it is missing."""
-        proposed = self._ledger.proposed
-        if proposed is not None:
-            return proposed
-        waiting = self._executor.unexecuted(self._executor.queued)
-        for block in (*self._pending(parent), *reversed(waiting)):
-            if block.body.set_changes:
-                return ValidatorSet(block.body.set_changes[0].validators.members)
-        return None
-
-    def _unexecuted_ancestors(self, parent: BlockHeader) -> list[Sequence[BatchCertificate]] | None:
-        """Return the references of every block above the executed one up to `parent`, oldest block first."""
-        if self._executor.queued > LAG_BLOCKS_MAX:
-            return None
-        found = [block.body.refs for block in self._pending(parent)]
-        if len(found) < parent.height - self.simplex.committed.height:
-            return None
-        found.reverse()
-        return [*(block.body.refs for block in self._executor.unexecuted(LAG_BLOCKS_MAX)), *found]
+        return self._building.is_busy(self._now_us)

@@ -174,12 +174,16 @@ class Voting(State, ABC):
             self._heard(signer, certificate.number)
         if certificate.kind is not FINALIZE:  # a finalization is stored with the blocks that it commits
             self._record(HeldCertificate(1, certificate))
-        self._emit(Broadcast(CertificateMessage((certificate,)), self._after(certificate)))
         if certificate.kind is NOTARIZE:
             self._notarized_view = max(self._notarized_view, certificate.number)
             self._beat_us = self._now_us + self._idle_interval_us
             self._cast_finalize(round_)
-        elif certificate.kind is FINALIZE:
+            # with the vote, which waits for its promise: nearly all have it already, and one message is one wake-up
+            after = self._token if FINALIZE in round_.own else self._after(certificate)
+            self._emit(Broadcast(CertificateMessage((certificate,)), after))
+        else:
+            self._emit(Broadcast(CertificateMessage((certificate,)), self._after(certificate)))
+        if certificate.kind is FINALIZE:
             self._finalize(certificate)
             self._commit()
         self._enter(certificate.number + 1)  # also if this validator nullified the view (pitfall P12)
