@@ -30,6 +30,7 @@ BENCHMARKS = (
         "supervm.common.bench.network:run",
     ),
     Offer("receipts", "Receipts tree against its bare hashing.", "supervm.common.bench.receipts:run"),
+    Offer("start", "Start of a validator against accounts and age of the chain.", "supervm.common.bench.start:run"),
     Offer("trie", "State tree updates against their bare hashing.", "supervm.common.bench.trie:run"),
     Offer("verify", "Signature checks in worker processes against raw libsodium.", "supervm.common.bench.verify:run"),
 )

@@ -82,6 +82,11 @@ def memory_of(pid: int) -> Memory:
     return sum((_memory(each) for each in _tree(pid)), Memory())
 
 
+def memory_peak_of(pid: int) -> int:
+    """Return the most bytes that a process, without its children, has had resident since it began."""
+    return parse_fields((PROC / str(pid) / "status").read_text())["VmHWM"] << 10
+
+
 def _usage(pid: int) -> Usage:
     folder = PROC / str(pid)
     try:
