@@ -23,6 +23,7 @@ BENCHMARKS = (
     Offer("commit", "Group commit against append + fdatasync.", "supervm.common.bench.commit:run"),
     Offer("footprint", "Memory of an idle edge and an idle phone.", "supervm.common.bench.footprint:run"),
     Offer("help", "Wall time of `supervm --help`.", "supervm.common.bench.startup:run"),
+    Offer("history", "History of headers on disk: start, proofs, bytes.", "supervm.common.bench.history:run"),
     Offer("link", "Noise link: frames per second against the bare cipher.", "supervm.common.bench.link:run"),
     Offer(
         "network",

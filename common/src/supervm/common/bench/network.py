@@ -32,6 +32,7 @@ from supervm.protocol.state.leaves import NATIVE
 
 from ..errors import CommonError
 from ..up.layout import Counts
+from . import peer
 from .measure import BenchOptions, Row, short
 from .open_loop.accounts import Owners
 from .open_loop.costs import Seen, block_cost_s, by_tier, per_day, total
@@ -46,8 +47,6 @@ CHECKS_PER_PAYMENT = 6
 """One at the edge that takes it, one at its miner, one at each of four validators."""
 P99_S = 1.0
 """What 99 of 100 payments have to keep at a rate that holds."""
-GIVE_UP_S = 2.0
-"""A step of a search ends when what is open would take so long at its rate."""
 NEXT_GROWTH = 1.2
 """Factor of the first steps of further searches, which begin where the one before ended."""
 FUNDS_GRAIN = 10**12
@@ -106,7 +105,9 @@ QUICK = Plan(
 def run(options: BenchOptions) -> list[Row]:
     """Measure one network; at most as many searches as there are rounds."""
     plan = QUICK if options.quick else FULL
-    return run_plan(plan, min(plan.rounds, options.rounds), options.directory, options.progress)
+    rows = run_plan(plan, min(plan.rounds, options.rounds), options.directory, options.progress)
+    options.progress(f"{peer.PROGRAM}, if it is installed")
+    return [*rows, *peer.rows(quick=options.quick)]
 
 
 def run_plan(plan: Plan, rounds: int, directory: Path, progress: Callable[[str], None]) -> list[Row]:
@@ -223,7 +224,7 @@ class _Measurement:
         while (look := search.look) is not None:
             seconds = plan.hold_s if look.is_long else plan.look_s
             self._progress(f"{text}: {look.rate:.0f} payments/s for {seconds:g} s")
-            result = self._checked(await load.step(Schedule(look.rate, seconds), give_up_s=GIVE_UP_S), load)
+            result = self._checked(await load.step(Schedule(look.rate, seconds), p99_s=P99_S), load)
             sent += result.sent
             search.told(result.holds(P99_S))
         self._found.looks += search.tried

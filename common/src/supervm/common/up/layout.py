@@ -175,7 +175,7 @@ def _create(
     )
     miners = tuple(Miner(1, node_keys[name], account_of[f"_{name}"]) for name in counts.names(2))
     ids = _write_genesis(directory / GENESIS_FILE, validators, miners, account_of, names, assets, strangers)
-    ports = iter(_free_ports(counts.l1 + counts.l2 + counts.l3))
+    ports = iter(free_ports(counts.l1 + counts.l2 + counts.l3))
     nodes = {
         name: {"tier": tier, "node_id": node_keys[name].hex(), "port": next(ports) if tier < 4 else None}
         for tier in range(1, 5)
@@ -244,7 +244,7 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str], assets
     network = Network(directory, found, wallets, accounts, genesis_names, fresh=False, nodes=nodes, assets=ids)
     taken = [node["port"] for node in nodes.values() if node["port"] is not None]
     if not all(_is_free(port) for port in taken):
-        ports = iter(_free_ports(len(taken)))
+        ports = iter(free_ports(len(taken)))
         for node in nodes.values():
             if node["port"] is not None:
                 node["port"] = next(ports)
@@ -332,7 +332,7 @@ def _save(network: Network) -> None:
     temporary.replace(path)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that are free now; all are held open until the last is found, so that they differ."""
     held = []
     try:

@@ -5,8 +5,9 @@ wait. It looks at most every `TICK_S`, so a payment leaves up to that much after
 as does everything else that keeps it: latency is the time of the proof minus the time on the schedule. What the edge
 refuses for want of room, or says nothing of, is sent again after a while, as a phone does, and its latency goes on.
 
-A step ends early when it is lost: when so many payments are open that the last of them cannot be in time. Behind every
-step the network is given time to finish what it has, so that steps do not disturb each other.
+A step that has to be in time ends early when it is lost: when so many payments are open that the last of them cannot
+be in time, or more than a hundredth of all have come late. Behind every step the network is given time to finish what
+it has, so that steps do not disturb each other.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 import trio
 
@@ -39,6 +41,8 @@ REPEAT_S = 1.0
 REFUSED_AGAIN_S = 1.0
 SILENT_AGAIN_S = 3.0
 """What was refused, and what nothing was said of, is sent again after this."""
+OPEN_MIN, OPEN_FACTOR = 64, 2
+"""A step is lost once as many payments are open as its rate sends in twice the time that they have."""
 READY_S = 120.0
 DRAIN_S = 90.0
 
@@ -90,7 +94,8 @@ class Load:
     def __init__(self, chain: Chain, edge: tuple[bytes, str], owners: Owners, clients: int) -> None:
         self._chain, self._owners = chain, owners
         self._through: list[Payment] = []
-        self._open = 0
+        self._open = self._late = 0
+        self._late_s = inf
         self._changed = trio.Event()
         self._cores = []
         self._drivers = []
@@ -148,25 +153,27 @@ class Load:
         return found
 
     async def step(
-        self, schedule: Schedule, *, give_up_s: float | None = None, started: Callable[[], None] | None = None
+        self, schedule: Schedule, *, p99_s: float | None = None, started: Callable[[], None] | None = None
     ) -> StepResult:
         """Send the payments of a schedule, and wait until they are through.
 
         Args:
             schedule: when.
-            give_up_s: end the step once more payments are open than the rate sends in that time.
+            p99_s: end the step once not all but a hundredth of the payments can be through within that time.
             started: called when the payments are signed and the first is due.
         """
         payments = self._sign(schedule.count)
-        self._through = []
-        open_max = None if give_up_s is None else max(64, schedule.rate * give_up_s)
+        self._through, self._late = [], 0
+        self._late_s = inf if p99_s is None else p99_s
+        open_max = inf if p99_s is None else max(OPEN_MIN, schedule.rate * p99_s * OPEN_FACTOR)
+        late_max = schedule.count / 100
         if started is not None:
             started()
         begun_s = time.perf_counter()
         result = StepResult(schedule)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._repeat)
-            while result.sent < len(payments) and (open_max is None or self._open <= open_max):
+            while result.sent < len(payments) and self._open <= open_max and self._late <= late_max:
                 due = schedule.due_by(time.perf_counter() - begun_s)
                 for place in range(result.sent, due):
                     payments[place].due_s = begun_s + schedule.due_s(place)
@@ -217,6 +224,7 @@ class Load:
 
     def _proved(self, payments: list[Payment]) -> None:
         self._through += payments
+        self._late += sum(payment.proved_s - payment.due_s > self._late_s for payment in payments)
         self._open -= len(payments)
         if not self._open:
             self._notify()
