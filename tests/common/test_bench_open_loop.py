@@ -113,6 +113,16 @@ def test_a_network_that_bears_nothing_ends_the_search() -> None:
     assert search.found is None
 
 
+@pytest.mark.parametrize(("capacity", "found"), [(10_000, 300), (300, 300), (200, 200)])
+def test_nothing_is_tried_above_the_ceiling(capacity: float, found: float) -> None:
+    search, rates = RateSearch(50, growth=1.5, precision=1.01, ceiling=300), []
+    while (look := search.look) is not None:
+        rates.append(look.rate)
+        search.told(look.rate <= capacity)
+    assert max(rates) <= 300
+    assert search.found == pytest.approx(found, rel=0.01)
+
+
 def test_noise_does_not_keep_a_search_going() -> None:
     rng = random.Random(7)
     for _ in range(200):

@@ -45,8 +45,6 @@ from .verify import raw_rate_of_cores
 
 CHECKS_PER_PAYMENT = 6
 """One at the edge that takes it, one at its miner, one at each of four validators."""
-P99_S = 1.0
-"""What 99 of 100 payments have to keep at a rate that holds."""
 NEXT_GROWTH = 1.2
 """Factor of the first steps of further searches, which begin where the one before ended."""
 FUNDS_GRAIN = 10**12
@@ -64,6 +62,8 @@ class Plan:
         rounds: searches for the rate.
         first_rate: payments per second that the first search begins with.
         growth: factor of that search's first steps.
+        rate_max: payments per second that are not exceeded.
+        p99_s: what 99 of 100 payments have to keep at a rate that holds.
         look_s: a short step of a search.
         hold_s: for how long a rate has to hold.
         precision: factor between two rates that are not told apart.
@@ -79,6 +79,8 @@ class Plan:
     rounds: int = 3
     first_rate: float = 200.0
     growth: float = 1.5
+    rate_max: float = 100_000.0
+    p99_s: float = 1.0
     look_s: float = 6.0
     hold_s: float = 30.0
     precision: float = 1.06
@@ -220,16 +222,16 @@ class _Measurement:
     async def _search(self, load: Load, first: float, growth: float, text: str) -> tuple[float, int]:
         """Return the largest rate that holds, and how many payments that took."""
         plan, sent = self._plan, 0
-        search = RateSearch(first, growth=growth, precision=plan.precision)
+        search = RateSearch(first, growth=growth, precision=plan.precision, ceiling=plan.rate_max)
         while (look := search.look) is not None:
             seconds = plan.hold_s if look.is_long else plan.look_s
             self._progress(f"{text}: {look.rate:.0f} payments/s for {seconds:g} s")
-            result = self._checked(await load.step(Schedule(look.rate, seconds), p99_s=P99_S), load)
+            result = self._checked(await load.step(Schedule(look.rate, seconds), p99_s=plan.p99_s), load)
             sent += result.sent
-            search.told(result.holds(P99_S))
+            search.told(result.holds(plan.p99_s))
         self._found.looks += search.tried
         if search.found is None:
-            raise CommonError(f"no rate holds for {plan.hold_s:g} s with 99 of 100 payments within {P99_S:g} s")
+            raise CommonError(f"no rate holds for {plan.hold_s:g} s with 99 of 100 payments within {plan.p99_s:g} s")
         return search.found, sent
 
     def _seen(self, payments: int, before: Sample, after: Sample, load_cpu_s: float) -> Seen:

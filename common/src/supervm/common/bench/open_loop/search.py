@@ -9,7 +9,7 @@ step has to, and so on. A short look says nothing for sure, so the answer is alw
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import inf, sqrt
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +28,17 @@ class RateSearch:
         growth: factor of the first steps, above 1.
         precision: factor between two rates that counts as close, above 1.
         floor: a rate below which nothing is tried.
+        ceiling: a rate above which nothing is tried.
 
     Attributes:
         found: the largest rate that held for the full time; None before the end, and if none did.
         tried: looks that there were.
     """
 
-    def __init__(self, first: float, *, growth: float, precision: float, floor: float = 1.0) -> None:
-        self._growth, self._precision, self._floor = growth, precision, floor
+    def __init__(
+        self, first: float, *, growth: float, precision: float, floor: float = 1.0, ceiling: float = inf
+    ) -> None:
+        self._growth, self._precision, self._floor, self._ceiling = growth, precision, floor, ceiling
         self._held: float | None = None
         self._failed: float | None = None
         self.look: Look | None = Look(first, is_long=False)
@@ -61,10 +64,10 @@ class RateSearch:
     def _next(self) -> Look | None:
         if self._held is None:
             return self._at((self._failed or self._floor) / self._growth, is_long=False)
-        if self._failed is None:
-            return self._at(self._held * self._growth, is_long=False)
-        if self._failed / self._held <= self._precision:
+        if self._held >= self._ceiling or (self._failed or inf) / self._held <= self._precision:
             return self._at(self._held, is_long=True)
+        if self._failed is None:
+            return self._at(min(self._held * self._growth, self._ceiling), is_long=False)
         return self._at(sqrt(self._held * self._failed), is_long=False)
 
     def _at(self, rate: float, *, is_long: bool) -> Look | None:
