@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 import trio
@@ -31,10 +31,9 @@ CONNECT_S = 20.0
 
 
 class _Send(msgspec.Struct, frozen=True):
-    """Send a message so many times."""
+    """Send messages."""
 
-    message: Message
-    times: int
+    messages: Sequence[Message]
 
 
 class _End:
@@ -58,8 +57,8 @@ class _End:
             case c.PeerUp(peer):
                 self._peer = peer
                 self.up.set()
-            case c.Command(token, _Send(message, times)):
-                for _ in range(times):
+            case c.Command(token, _Send(messages)):
+                for message in messages:
                     self._outbox.send(self._peer, message)
                 self._outbox.reply(token, None)
             case c.Command(token, c.Dial(address, peer)):
@@ -81,24 +80,23 @@ def _driver(core: _End, tier: int, listen: str | None) -> tuple[Driver, SigningK
     return driver, key
 
 
-def payments(count: int) -> Submit:
-    """Return a message of so many signed payments."""
+def payments(count: int, messages: int) -> list[Submit]:
+    """Return so many messages of so many signed payments each; all differ, since a driver encodes equal ones once."""
     key = SigningKey(bytes(32))
-    return Submit(
-        tuple(
-            sign_transfer(
-                key,
-                chain_id=CHAIN_ID,
-                seq=seq,
-                prev=ZERO_HASH,
-                to=bytes(range(32)),
-                amount=10**9,
-                fee=1_000,
-                valid_until_ms=1_700_000_000_000,
-            ).raw
-            for seq in range(count)
-        )
-    )
+    raws = [
+        sign_transfer(
+            key,
+            chain_id=CHAIN_ID,
+            seq=seq,
+            prev=ZERO_HASH,
+            to=bytes(range(32)),
+            amount=10**9,
+            fee=1_000,
+            valid_until_ms=1_700_000_000_000,
+        ).raw
+        for seq in range(count + messages)
+    ]
+    return [Submit(tuple(raws[number : number + count])) for number in range(messages)]
 
 
 class SocketPair:
@@ -125,8 +123,8 @@ class SocketPair:
             await pair._edge.up.wait()
         return pair
 
-    async def rate(self, message: Message, size_bytes: int, count: int) -> float:
-        """Return messages per second from the phone to the edge; `size_bytes` is about a message's length."""
+    async def rate(self, messages: Sequence[Message], size_bytes: int, count: int) -> float:
+        """Return messages per second from the phone to the edge, those given in turn; each of about `size_bytes`."""
         window = max(2, min(count, WINDOW_BYTES // size_bytes))
         start, sent, changed = self._edge.got, 0, trio.Event()
 
@@ -138,9 +136,10 @@ class SocketPair:
         began_s = time.perf_counter()
         while self._edge.got - start < count:
             more = min(window - (sent - (self._edge.got - start)), count - sent)
-            sent += more
             if more:
-                self._dialling.command(_Send(message, more), _ignore)
+                part = [messages[number % len(messages)] for number in range(sent, sent + more)]
+                self._dialling.command(_Send(part), _ignore)
+            sent += more
             changed = trio.Event()
             if self._edge.got - start < count:
                 await changed.wait()
