@@ -24,6 +24,7 @@ from supervm.protocol.state.leaves import NATIVE
 from ..cli.registry import tier_options
 from ..contract.records import Append, Record
 from ..contract.tables import AnyTable
+from ..errors import CommonError
 from ..host.config import CONFIG_FILE, NodeConfig
 from ..host.config_writer import write_config
 from ..host.durable import open_store
@@ -51,6 +52,7 @@ def make_node(directory: Path, *, accounts: int, blocks: int) -> Path:
 
     Raises:
         InputError: L1 is not installed.
+        CommonError: it makes no blocks.
     """
     rng = random.Random(1)  # noqa: S311 - a network that nobody uses
     profile = find_profile(1)
@@ -94,7 +96,7 @@ def _grown(config: NodeConfig, profile: Profile[Any], blocks: int) -> MemoryStor
         driver.wait(BLOCK_MS * 1000)
         driver.events.clear()
         if driver.halted or driver.now_us > now_us + 2 * blocks * BLOCK_MS * 1000 + 30_000_000:
-            raise RuntimeError(f"the validator stands at {core.height} of {blocks} blocks: {driver.halted or 'slow'}")
+            raise CommonError(f"the validator stands at {core.height} of {blocks} blocks: {driver.halted or 'slow'}")
     store.crash()  # what is staged only is lost, and the log is as a start finds it
     return store
 
