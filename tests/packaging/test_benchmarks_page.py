@@ -44,6 +44,17 @@ def test_rows_go_into_their_table_and_nowhere_else() -> None:
     assert bench_page.with_rows(made, [ROW]) == made
 
 
+def test_figures_in_the_text_are_those_of_the_tables() -> None:
+    page = "0.1<!-- codec.x --> of 7<!-- codec.x limit --> and 1.5<!-- other.row --> and 5"
+    assert bench_page.with_rows(page, [ROW]) == page.replace("0.1", "12,346")
+    cells = re.findall(r"^\| `([a-z0-9_.]+)` \| ([^|]+) \| [^|]+ \| ([^|]+) \| ([^|]+) \|", PAGE, re.MULTILINE)
+    shown = {name: dict(zip(("", " limit", " ratio"), figures, strict=True)) for name, *figures in cells}
+    found = re.findall(r"([0-9][0-9.,]*)<!-- ([a-z0-9_.]+)( limit| ratio|) -->", PAGE)
+    assert len(found) > 10
+    for text, name, field in found:
+        assert text == shown[name][field], name
+
+
 @pytest.mark.parametrize(("value", "text"), [(None, "-"), (0.12346, "0.1235"), (12.0, "12"), (999.94, "999.9")])
 def test_figures_are_short(value: float | None, text: str) -> None:
     assert bench_page.number(value) == text

@@ -5,8 +5,9 @@
 
 A table of the page stands between ``<!-- rows: NAME -->`` and ``<!-- end -->``, and has the rows whose names begin with
 ``NAME.``, but not those that split one message's time (``.us.``). A table of which the files have no row stays as it
-is, and so does a picture; so any part can be measured again by itself. Several files may be given; of rows with one
-name the last counts.
+is, and so does a picture; so any part can be measured again by itself. A figure in the text that has the name of a row
+behind it, ``852<!-- network.rate -->`` or ``0.15<!-- network.rate ratio -->``, is that row's. Several files may be
+given; of rows with one name the last counts.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ DOCS = Path(__file__).parents[2] / "docs"
 PAGE = DOCS / "benchmarks.md"
 PICTURES = DOCS / "pictures"
 TABLE = re.compile(r"(<!-- rows: ([a-z]+) -->\n)(.*?)(<!-- end -->\n)", re.DOTALL)
+
+FIGURE = re.compile(r"[0-9][0-9.,]*<!-- ([a-z0-9_.]+)( limit| ratio)? -->")
 
 
 def number(value: float | None) -> str:
@@ -45,14 +48,23 @@ def table(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def with_rows(page: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """Return the page with its tables made anew from rows."""
+    """Return the page with its tables, and the figures in its text, made anew from rows."""
     listed = list(rows)
 
     def replaced(found: re.Match[str]) -> str:
         own = [row for row in listed if row["name"].partition(".")[0] == found[2] and ".us." not in row["name"]]
         return found[0] if not own else f"{found[1]}\n{table(own)}\n{found[4]}"
 
-    return TABLE.sub(replaced, page)
+    named = {row["name"]: row for row in listed}
+
+    def figure(found: re.Match[str]) -> str:
+        field = (found[2] or " value").strip()
+        row = named.get(found[1])
+        if row is None or row[field] is None:
+            return found[0]
+        return f"{number(row[field])}<!-- {found[1]}{found[2] or ''} -->"
+
+    return FIGURE.sub(figure, TABLE.sub(replaced, page))
 
 
 def main(files: list[str]) -> int:
