@@ -221,3 +221,21 @@ def test_bench_lists_and_measures_with_ratios(capsys: pytest.CaptureFixture[str]
     for row in rows:
         assert set(row) == {"name", "value", "unit", "limit", "ratio", "n"}
         assert row["ratio"] == pytest.approx(row["value"] / row["limit"], rel=0.01)
+
+
+def test_bench_draws_and_shows_the_rows_of_an_earlier_run(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    rows = [
+        {"name": name, "value": value, "unit": "s", "limit": None, "ratio": None, "n": 1}
+        for name, value in (("start.accounts1000.cpu", 0.5), ("start.accounts9000.cpu", 2.0), ("help.wall", 0.1))
+    ]
+    file = tmp_path / "rows.json"
+    file.write_text(json.dumps(rows))
+    assert main(["bench", "--rows", str(file), "--plots", str(tmp_path / "out"), "--json"]) == EXIT_OK
+    out, err = capsys.readouterr()
+    assert json.loads(out) == rows
+    assert err == f"wrote {tmp_path / 'out' / 'bench-accounts.svg'}\n"
+    assert main(["bench", "help", "--rows", str(file), "--json"]) == EXIT_OK
+    assert json.loads(capsys.readouterr().out) == rows[2:]
+    file.write_text("[1]")
+    assert main(["bench", "--rows", str(file)]) == EXIT_INPUT
+    assert "this is no document of `supervm bench --json`" in capsys.readouterr().err

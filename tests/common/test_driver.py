@@ -90,6 +90,21 @@ async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: 
     await phone.driver.stop()
 
 
+async def test_bytes_that_went_out_are_counted_also_after_their_connection(nursery: trio.Nursery) -> None:
+    edge = await Node(1, 3).start(nursery)
+    phone = await Node(2, 4, listen=False).start(nursery)
+    await phone.connect(edge)
+    before = edge.driver.metrics()["sent_bytes"]
+    assert before > 0  # handshake and Hello
+    edge.do(lambda outbox: outbox.send(phone.id, status(1, "x" * 100)))
+    await phone.core.until(lambda: numbers(phone) == [1])
+    sent = edge.driver.metrics()["sent_bytes"]
+    assert sent > before + 100
+    await phone.driver.stop()
+    await edge.core.until(lambda: edge.core.of(c.PeerDown) and not edge.driver.metrics()["connections"])
+    assert edge.driver.metrics()["sent_bytes"] >= sent
+
+
 async def test_a_gated_send_waits_for_its_write_and_an_ungated_one_does_not(nursery: trio.Nursery) -> None:
     may_commit = threading.Event()
     store = ListStore(lambda _records: may_commit.wait(20))

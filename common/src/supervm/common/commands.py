@@ -16,17 +16,22 @@ COMMANDS = (
 )
 
 BENCHMARKS = (
+    Offer(
+        "burst", "A file of payments at once through eight processes, CPU per tier.", "supervm.common.bench.burst:run"
+    ),
     Offer("codec", "Wire frames: typed msgpack against the bare reader and writer.", "supervm.common.bench.codec:run"),
     Offer("commit", "Group commit against append + fdatasync.", "supervm.common.bench.commit:run"),
     Offer("footprint", "Memory of an idle edge and an idle phone.", "supervm.common.bench.footprint:run"),
     Offer("help", "Wall time of `supervm --help`.", "supervm.common.bench.startup:run"),
+    Offer("history", "History of headers on disk: start, proofs, bytes.", "supervm.common.bench.history:run"),
     Offer("link", "Noise link: frames per second against the bare cipher.", "supervm.common.bench.link:run"),
     Offer(
         "network",
-        "Payments end to end through eight processes, and CPU time per tier.",
+        "The rate that eight processes bear, latency, CPU per payment, idle cost.",
         "supervm.common.bench.network:run",
     ),
     Offer("receipts", "Receipts tree against its bare hashing.", "supervm.common.bench.receipts:run"),
+    Offer("start", "Start of a validator against accounts and age of the chain.", "supervm.common.bench.start:run"),
     Offer("trie", "State tree updates against their bare hashing.", "supervm.common.bench.trie:run"),
     Offer("verify", "Signature checks in worker processes against raw libsodium.", "supervm.common.bench.verify:run"),
 )

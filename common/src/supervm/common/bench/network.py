@@ -1,170 +1,341 @@
-"""``supervm bench network``: payments per second end to end, and what each process spends on one.
+"""``supervm bench network``: the payments per second that a network of eight processes bears, and what they cost.
 
-A network of `supervm up` with its usual eight processes is given a file of payments. The rate is taken between the
-tenth and the ninetieth per cent of proofs (R4), so that start and end do not count; a second row counts from the first
-request to the last proof. The limit is the signature checks: every payment is checked by the edge, the miner and each
-validator, and the raw libsodium rate of all cores, taken in the same run, says how many payments that alone would
-allow.
+What is measured. `supervm up`'s usual network (4 L1, 1 L2, 1 L3, 2 L4; real processes, sockets and disks) has 10,000
+accounts more than its phones: a load of four connections to the L3, 2,500 accounts each, that speaks to the edge as a
+phone does (`open_loop.client`). Payments go between accounts drawn at random, in an open loop: each leaves when a
+schedule says so, whatever became of those before, and its latency counts from then until the load has itself verified a
+proof that it was executed (R4). A rate holds if every payment of 30 s is proved and 99 of 100 within a second; the rate
+is the largest that holds, found by steps on the running network (`open_loop.search`), and the median of three searches.
+
+What is not. The load signs before each step, not in it, and has no journal: ten thousand phones would do both on
+machines of their own (`bench burst` has what a phone spends). It is one process on the same machine, so its CPU is
+taken from the nodes; it is named in rows of its own. Its accounts share four connections, so the edge has four links to
+seal for and not 10,000. The two phones of the network only listen.
+
+The limit is the signature checks: every payment is checked by the edge, the miner and each validator, and the raw
+libsodium rate of all cores, taken before and after, says how many payments that alone would allow.
 """
 
 from __future__ import annotations
 
-import json
 import os
-import random
-import subprocess
-import sys
+import statistics
 import tempfile
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-import psutil  # type: ignore[import-untyped,unused-ignore]  # no stubs
+import trio
 
-from supervm.protocol.base.keys import SigningKey, verify_many
+from supervm.protocol.chain.allocations import Allocation
+from supervm.protocol.state.leaves import NATIVE
 
 from ..errors import CommonError
+from ..up.layout import Counts
+from . import peer
 from .measure import BenchOptions, Row, short
+from .open_loop.accounts import Owners
+from .open_loop.costs import Seen, block_cost_s, by_tier, per_day, total
+from .open_loop.load import Load, StepResult
+from .open_loop.running import RunningNetwork, Sample, running_network
+from .open_loop.schedule import Schedule
+from .open_loop.search import RateSearch
+from .procfs import Memory, check_proc, usage_of
+from .verify import raw_rate_of_cores
 
-PAYMENTS = 10_000
-PAYMENTS_QUICK = 1_500
-NAMES = 200
-L1, L2, L3, L4 = 4, 1, 1, 2
-CHECKS_PER_PAYMENT = L1 + 2
-"""One at the edge that takes it, one at its miner, one at each validator."""
-TIMEOUT_S = 300
-SAMPLE_S = 0.2
-READY = "all nodes are up"
-"""What `supervm up` says when the payments begin; CPU time before that is not counted."""
+CHECKS_PER_PAYMENT = 6
+"""One at the edge that takes it, one at its miner, one at each of four validators."""
+NEXT_GROWTH = 1.2
+"""Factor of the first steps of further searches, which begin where the one before ended."""
+FUNDS_GRAIN = 10**12
+_MIB, _MB = 1 << 20, 10**6
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Sizes of one run; the defaults are those of the documented figures.
+
+    Attributes:
+        counts: nodes of each tier.
+        accounts: of the load.
+        clients: connections of the load.
+        rounds: searches for the rate.
+        first_rate: payments per second that the first search begins with.
+        growth: factor of that search's first steps.
+        rate_max: payments per second that are not exceeded.
+        p99_s: what 99 of 100 payments have to keep at a rate that holds.
+        look_s: a short step of a search.
+        hold_s: for how long a rate has to hold.
+        precision: factor between two rates that are not told apart.
+        costs: (payments per second, seconds) of the steps that show what a payment costs, slowest first.
+        shares: per cent of the rate that latency is measured at, and for how long.
+        settle_s: between the start and the idle run.
+        idle_s: of the idle run.
+    """
+
+    counts: Counts = field(default_factory=Counts)
+    accounts: int = 10_000
+    clients: int = 4
+    rounds: int = 3
+    first_rate: float = 200.0
+    growth: float = 1.5
+    rate_max: float = 100_000.0
+    p99_s: float = 1.0
+    look_s: float = 6.0
+    hold_s: float = 30.0
+    precision: float = 1.06
+    costs: tuple[tuple[float, float], ...] = ((10, 30), (100, 20), (1_000, 15))
+    shares: tuple[tuple[int, float], ...] = ((10, 20), (50, 20), (80, 20))
+    settle_s: float = 5.0
+    idle_s: float = 30.0
+
+
+FULL = Plan()
+QUICK = Plan(
+    accounts=1_000,
+    rounds=1,
+    look_s=3.0,
+    hold_s=6.0,
+    precision=1.2,
+    costs=((10, 6), (100, 5), (1_000, 4)),
+    shares=((10, 5), (50, 5), (80, 5)),
+    settle_s=2.0,
+    idle_s=10.0,
+)
 
 
 def run(options: BenchOptions) -> list[Row]:
-    """Measure one run of a network; the raw limit is the best of before and after it."""
-    count = PAYMENTS_QUICK if options.quick else PAYMENTS
+    """Measure one network; at most as many searches as there are rounds."""
+    plan = QUICK if options.quick else FULL
+    rows = run_plan(plan, min(plan.rounds, options.rounds), options.directory, options.progress)
+    options.progress(f"{peer.PROGRAM}, if it is installed")
+    return [*rows, *peer.rows(quick=options.quick)]
+
+
+def run_plan(plan: Plan, rounds: int, directory: Path, progress: Callable[[str], None]) -> list[Row]:
+    """Measure as a plan says, in a new folder below `directory`.
+
+    Raises:
+        InputError: there is no ``/proc``, or a tier is not installed.
+        CommonError: the network does not do what is asked, or no rate holds.
+    """
+    check_proc()
     cores = os.cpu_count() or 1
-    options.progress(f"raw signature checks on {cores} cores")
-    raw = _raw_rate(cores)
-    options.progress(f"{count} payments through {L1 + L2 + L3 + L4} processes")
-    with tempfile.TemporaryDirectory(prefix="supervm-bench-") as folder:
-        document, spent = _network(Path(folder), count)
-    raw = max(raw, _raw_rate(cores))
-    rate, whole, latencies = _rates(document)
-    limit = raw / CHECKS_PER_PAYMENT
-    rows = [
-        Row("network.payments", short(rate), "payments/s", short(limit), short(rate / limit), count),
-        Row("network.payments_whole_run", short(whole), "payments/s", short(limit), short(whole / limit), count),
-        Row("network.latency_r4_median", short(latencies[len(latencies) // 2]), "ms", None, None, len(latencies)),
-    ]
-    for tier, processes in ((1, L1), (2, L2), (3, L3), (4, L4)):
-        each = spent.get(tier, 0.0) / processes / count
-        floor = 1 / (raw / cores) if tier < 4 else None  # one check per payment; a phone checks no payments
-        rows.append(
-            Row(
-                f"network.cpu_l{tier}",
-                short(each * 1e6),
-                "us/payment/process",
-                None if floor is None else short(floor * 1e6),
-                None if floor is None or not each else short(floor / each),
-                count,
+    progress(f"raw signature checks on {cores} cores")
+    raw = raw_rate_of_cores(cores)
+    with tempfile.TemporaryDirectory(prefix="supervm-bench-", dir=directory) as folder:
+        seen = trio.run(_Measurement(plan, rounds, Path(folder), progress).run)
+    progress("raw signature checks again")
+    raw = max(raw, raw_rate_of_cores(cores))
+    return rows_of(plan, seen, raw / CHECKS_PER_PAYMENT)
+
+
+@dataclass(slots=True)
+class Found:
+    """What a run has shown.
+
+    Attributes:
+        tiers: node -> tier.
+        idle: without payments.
+        idle_between: the samples at its ends.
+        memory: node -> memory, idle.
+        costs: rate -> what was seen, and the step's latencies.
+        rates: of the searches.
+        looks: steps of all searches.
+        shares: per cent of the rate -> latencies.
+        loaded: payments of the searches, and the samples at their ends.
+    """
+
+    tiers: dict[str, int] = field(default_factory=dict)
+    idle: Seen | None = None
+    idle_between: tuple[Sample, Sample] | None = None
+    memory: dict[str, Memory] = field(default_factory=dict)
+    costs: dict[float, tuple[Seen, StepResult]] = field(default_factory=dict)
+    rates: list[float] = field(default_factory=list)
+    looks: int = 0
+    shares: dict[int, StepResult] = field(default_factory=dict)
+    loaded: tuple[int, Sample, Sample] | None = None
+
+
+class _Measurement:
+    def __init__(self, plan: Plan, rounds: int, folder: Path, progress: Callable[[str], None]) -> None:
+        self._plan, self._rounds, self._folder, self._progress = plan, rounds, folder, progress
+        self._found = Found()
+
+    async def run(self) -> Found:
+        plan = self._plan
+        owners = Owners(plan.accounts, plan.clients, seed=1)
+        funds = (Allocation(owner.account, FUNDS_GRAIN, NATIVE) for owner in owners.all)
+        self._progress(f"starting {plan.counts.total} nodes and {plan.accounts} accounts")
+        try:
+            async with running_network(self._folder, plan.counts, funds) as net:
+                self._found.tiers = {name: net.tier(name) for name in net.nodes}
+                await self._idle(net)
+                load = Load(net.load_chain(), net.edge(), owners, plan.clients)
+                async with trio.open_nursery() as nursery:
+                    await load.start(nursery)
+                    await self._loaded(net, load)
+                    await load.stop()
+        except BaseExceptionGroup as group:
+            raise _first(group) from None
+        return self._found
+
+    async def _idle(self, net: RunningNetwork) -> None:
+        self._progress(f"idle for {self._plan.idle_s:g} s")
+        await trio.sleep(self._plan.settle_s)
+        before = await net.sample()
+        await trio.sleep(self._plan.idle_s)
+        after = await net.sample()
+        self._found.memory = net.memory()
+        self._found.idle_between = before, after
+        self._found.idle = self._seen(0, before, after, 0.0)
+
+    async def _loaded(self, net: RunningNetwork, load: Load) -> None:
+        plan, found = self._plan, self._found
+        for rate, seconds in plan.costs:
+            found.costs[rate] = await self._cost(net, load, Schedule(rate, seconds))
+        before, sent = await net.sample(), 0
+        first, growth = plan.first_rate, plan.growth
+        for number in range(self._rounds):
+            rate, payments = await self._search(load, first, growth, f"round {number + 1} of {self._rounds}")
+            sent += payments
+            found.rates.append(rate)
+            first, growth = rate, NEXT_GROWTH
+        found.loaded = sent, before, await net.sample()
+        rate = statistics.median(found.rates)
+        for share, seconds in plan.shares:
+            self._progress(f"latency at {share} % of {rate:.0f} payments/s")
+            found.shares[share] = self._checked(await load.step(Schedule(rate * share / 100, seconds)), load)
+
+    async def _cost(self, net: RunningNetwork, load: Load, schedule: Schedule) -> tuple[Seen, StepResult]:
+        self._progress(f"CPU at {schedule.rate:g} payments/s")
+        before, me, used = await net.sample(), os.getpid(), 0.0
+
+        def started() -> None:
+            nonlocal used
+            used = usage_of(me, alone=True).cpu_s
+
+        result = self._checked(await load.step(schedule, started=started), load)
+        used = usage_of(me, alone=True).cpu_s - used
+        return self._seen(result.sent, before, await net.sample(), used), result
+
+    async def _search(self, load: Load, first: float, growth: float, text: str) -> tuple[float, int]:
+        """Return the largest rate that holds, and how many payments that took."""
+        plan, sent = self._plan, 0
+        search = RateSearch(first, growth=growth, precision=plan.precision, ceiling=plan.rate_max)
+        while (look := search.look) is not None:
+            seconds = plan.hold_s if look.is_long else plan.look_s
+            self._progress(f"{text}: {look.rate:.0f} payments/s for {seconds:g} s")
+            result = self._checked(await load.step(Schedule(look.rate, seconds), p99_s=plan.p99_s), load)
+            sent += result.sent
+            search.told(result.holds(plan.p99_s))
+        self._found.looks += search.tried
+        if search.found is None:
+            raise CommonError(f"no rate holds for {plan.hold_s:g} s with 99 of 100 payments within {plan.p99_s:g} s")
+        return search.found, sent
+
+    def _seen(self, payments: int, before: Sample, after: Sample, load_cpu_s: float) -> Seen:
+        spent = {name: (after.used[name] - before.used[name]).cpu_s for name in after.used}
+        elapsed_s = after.at_s - before.at_s
+        blocks = after.height - before.height
+        return Seen(payments, elapsed_s, by_tier(spent, self._found.tiers), load_cpu_s, blocks)
+
+    @staticmethod
+    def _checked(result: StepResult, load: Load) -> StepResult:
+        if result.unproved:
+            raise CommonError(
+                f"{result.unproved} of {result.sent} payments at {result.schedule.rate:g}/s were never proved; "
+                f"refusals: {load.refusals or 'none'}"
             )
+        return result
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def rows_of(plan: Plan, found: Found, limit: float) -> list[Row]:
+    """Return the rows of a run; `limit` is the payments per second that signature checks alone allow."""
+    rate = statistics.median(found.rates)
+    rows = [Row("network.rate", short(rate), "payments/s", short(limit), short(rate / limit), len(found.rates))]
+    for share, result in found.shares.items():
+        rows += _latencies(f"at{share}pct", result)
+    for at, (seen, result) in found.costs.items():
+        rows += _latencies(f"at{at:g}", result)
+        name, n = f"network.cpu.at{at:g}", seen.payments
+        rows.append(_plain(name, seen.us_per_payment(seen.nodes_cpu_s), "us/payment", n))
+        rows += [
+            _plain(f"{name}.l{tier}", seen.us_per_payment(cpu_s), "us/payment", n)
+            for tier, cpu_s in sorted(seen.cpu_s.items())
+        ]
+        rows.append(_plain(f"{name}.load", seen.us_per_payment(seen.load_cpu_s), "us/payment", n))
+        rows.append(_plain(f"network.blocks.at{at:g}", seen.blocks / seen.elapsed_s, "blocks/s", seen.blocks))
+    if found.idle is not None and len(found.costs) > 1:
+        slow, fast = (found.costs[at][0] for at in (min(found.costs), max(found.costs)))
+        cost_s = block_cost_s(found.idle, slow, fast)
+        if cost_s is not None:
+            rows.append(_plain("network.cpu_block", cost_s * 1e3, "ms/block", slow.blocks))
+    return [*rows, *_idle_rows(found), *_disk_rows(found)]
+
+
+def _latencies(at: str, result: StepResult) -> list[Row]:
+    return [
+        _plain(f"network.latency_p{per_cent}.{at}", result.latency_s(per_cent) * 1e3, "ms", len(result.latencies_s))
+        for per_cent in (50, 99)
+    ]
+
+
+def _idle_rows(found: Found) -> list[Row]:
+    """Return what an idle process of each tier does, the mean of the tier."""
+    if found.idle is None or found.idle_between is None:
+        return []
+    before, after = found.idle_between
+    elapsed_s = after.at_s - before.at_s
+    rows = [_plain("network.blocks.idle", found.idle.blocks / elapsed_s, "blocks/s", found.idle.blocks)]
+    for tier, names in _members(found.tiers).items():
+        used = [after.used[name] - before.used[name] for name in names]
+        sent = sum(after.sent_bytes[name] - before.sent_bytes[name] for name in names)
+        memory = total((found.memory[name] for name in names), Memory())
+        figures = (
+            ("cpu", 100 * sum(item.cpu_s for item in used) / elapsed_s, "% of a core"),
+            ("wakeups", sum(item.wakeups for item in used) / elapsed_s, "1/s"),
+            ("written", per_day(sum(item.written_bytes for item in used), elapsed_s) / _MB, "MB/day"),
+            ("sent", per_day(sent, elapsed_s) / _MB, "MB/day"),
+            ("rss", memory.rss / _MIB, "MiB"),
+            ("pss", memory.pss / _MIB, "MiB"),
         )
+        rows += [
+            _plain(f"network.idle_l{tier}.{what}", value / len(names), unit, len(names))
+            for what, value, unit in figures
+        ]
     return rows
 
 
-def _raw_rate(cores: int) -> float:
-    """Signature checks per second with one thread per core; libsodium lets go of the interpreter while it checks."""
-    key = SigningKey(bytes(32))
-    items = []
-    for number in range(512):
-        message = number.to_bytes(32, "big")
-        items.append((key.public, message, key.sign(message)))
-    with ThreadPoolExecutor(cores) as pool:
-        list(pool.map(verify_many, [items[:8]] * cores))
-        started = time.perf_counter()
-        jobs = 4 * cores
-        list(pool.map(verify_many, [items] * jobs))
-        return jobs * len(items) / (time.perf_counter() - started)
-
-
-def _network(folder: Path, count: int) -> tuple[dict[str, Any], dict[int, float]]:
-    """Run `supervm up`; return its document and CPU seconds by tier, those of the start not counted."""
-    rng = random.Random(1)  # noqa: S311 - a workload, not a key
-    names = [f"name{number}" for number in range(NAMES)]
-    lines = ["from,to,amount,fee"]
-    for _ in range(count):
-        source, to = rng.sample(names, 2)
-        lines.append(f"{source},{to},{rng.randrange(1, 1_000_000)},{rng.randrange(1, 2_000)}")
-    file = folder / "payments.csv"
-    file.write_text("\n".join(lines) + "\n")
-    output, errors = folder / "document.json", folder / "progress.txt"
-    command = [
-        sys.executable,
-        "-m",
-        "supervm.common.cli",
-        "up",
-        "--l1",
-        str(L1),
-        "--l2",
-        str(L2),
-        "--l3",
-        str(L3),
-        "--l4",
-        str(L4),
-        "--dir",
-        str(folder / "net"),
-        "--payments",
-        str(file),
-        "--exit-when-done",
-        "--timeout",
-        str(TIMEOUT_S),
-        "--json",
+def _disk_rows(found: Found) -> list[Row]:
+    """Return what a payment adds to the folder of one process of each tier, over all searches."""
+    if found.loaded is None:
+        return []
+    sent, before, after = found.loaded
+    return [
+        _plain(
+            f"network.disk_l{tier}",
+            sum(after.disk_bytes[name] - before.disk_bytes[name] for name in names) / len(names) / sent,
+            "bytes/payment",
+            sent,
+        )
+        for tier, names in _members(found.tiers).items()
     ]
-    with output.open("wb") as stdout, errors.open("wb") as stderr:
-        process = subprocess.Popen(command, stdout=stdout, stderr=stderr)
-        before: dict[int, float] | None = None
-        latest: dict[int, float] = {}
-        tiers: dict[int, int] = {}
-        while process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(SAMPLE_S)
-            sample = _node_seconds(process.pid, tiers)
-            latest.update(sample)
-            if before is None and READY in errors.read_text(errors="replace"):
-                before = sample
-    if process.returncode != 0 or before is None:
-        raise CommonError(f"the network ended with {process.returncode}: {errors.read_text(errors='replace')[-300:]}")
-    spent: dict[int, float] = {}
-    for pid, seconds in latest.items():
-        spent[tiers[pid]] = spent.get(tiers[pid], 0.0) + seconds - before.get(pid, 0.0)
-    return json.loads(output.read_text()), spent
 
 
-def _node_seconds(parent: int, tiers: dict[int, int]) -> dict[int, float]:
-    """CPU seconds of every node process below `parent`; notes the tier of each."""
-    seconds = {}
-    with suppress(psutil.Error):
-        for child in psutil.Process(parent).children(recursive=True):
-            with suppress(psutil.Error):
-                if child.pid not in tiers:
-                    line = child.cmdline()
-                    if "run" not in line:
-                        continue
-                    tiers[child.pid] = int(line[line.index("run") - 1][1])
-                used = child.cpu_times()
-                seconds[child.pid] = used.user + used.system
-    return seconds
+def _members(tiers: Mapping[str, int]) -> dict[int, list[str]]:
+    found: dict[int, list[str]] = {}
+    for name, tier in tiers.items():
+        found.setdefault(tier, []).append(name)
+    return dict(sorted(found.items()))
 
 
-def _rates(document: dict[str, Any]) -> tuple[float, float, list[float]]:
-    """Payments per second in steady state and over the whole run, and all latencies in ms."""
-    proved = [item for item in document["payments"] if item["status"] == "R4"]
-    if len(proved) < 100:
-        raise CommonError(f"only {len(proved)} payments were proved; a rate needs at least 100")
-    times = sorted(item["created_us"] / 1e6 + item["latency_ms"]["r4"] / 1e3 for item in proved)
-    low, high = len(times) // 10, len(times) * 9 // 10
-    span = times[high] - times[low]
-    steady = (high - low) / span if span else float(len(times))
-    whole = len(times) / (times[-1] - min(item["created_us"] for item in proved) / 1e6)
-    return steady, whole, sorted(item["latency_ms"]["r4"] for item in proved)
+def _plain(name: str, value: float, unit: str, n: int) -> Row:
+    return Row(name, short(value), unit, None, None, n)

@@ -10,10 +10,11 @@ import click
 from ..commands import BENCHMARKS
 from ..errors import InputError
 from .numbers import WholeNumber
-from .output import Progress, columns, emit, json_option
+from .output import Progress, columns, emit, json_option, note
 from .registry import BENCHMARKS_GROUP, Offer, offers
 
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command(epilog="Example: supervm bench verify trie --json")
@@ -22,9 +23,20 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--quick", is_flag=True, help="Smaller sizes, for a first look.")
 @click.option("--rounds", type=WholeNumber(1, 100), default=5, show_default=True, help="Interleaved rounds per case.")
 @click.option("--dir", "directory", type=_FOLDER, help="Folder on the disk to measure [default: the temporary folder].")
+@click.option("--rows", "rows_file", type=_FILE, help="Take the rows of an earlier --json instead of measuring.")
+@click.option(
+    "--plots", type=click.Path(file_okay=False, path_type=Path), help="Write the cost curves there, as SVG files."
+)
 @json_option
 def bench(
-    names: tuple[str, ...], as_list: bool, quick: bool, rounds: int, directory: Path | None, as_json: bool
+    names: tuple[str, ...],
+    as_list: bool,
+    quick: bool,
+    rounds: int,
+    directory: Path | None,
+    rows_file: Path | None,
+    plots: Path | None,
+    as_json: bool,
 ) -> None:
     """Measure this machine against its own limits; without NAME, everything that is installed.
 
@@ -42,8 +54,16 @@ def bench(
     for name in names:
         if name not in known:
             raise InputError(f"there is no benchmark {name!r}; there are {', '.join(known)}")
-    chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
-    document = _run(chosen, quick, rounds, directory or Path(tempfile.gettempdir()))
+    if rows_file is None:
+        chosen = [known[name] for name in dict.fromkeys(names)] or list(known.values())
+        document = _run(chosen, quick, rounds, directory or Path(tempfile.gettempdir()))
+    else:
+        document = _read(rows_file, names)
+    if plots is not None:
+        from ..bench.plots import write_plots
+
+        for path in write_plots(document, plots):
+            note(f"wrote {path}")
     lines = columns(
         [("name", "value", "unit", "limit", "ratio", "n")]
         + [
@@ -74,6 +94,23 @@ def _run(chosen: list[Offer], quick: bool, rounds: int, directory: Path) -> list
             options = BenchOptions(rounds, quick, directory, progress.detail)
             rows += [msgspec.structs.asdict(row) for row in offer.load()(options)]
     return rows
+
+
+def _read(path: Path, names: tuple[str, ...]) -> list[dict[str, object]]:
+    """Return the rows of an earlier run; of the named benchmarks alone if any are named.
+
+    Raises:
+        InputError: the file is none that ``--json`` wrote.
+    """
+    import msgspec
+
+    from ..bench.measure import Row
+
+    try:
+        rows = msgspec.json.decode(path.read_bytes(), type=list[Row])
+    except (msgspec.DecodeError, OSError) as error:
+        raise InputError(f"{path}: this is no document of `supervm bench --json`: {error}") from error
+    return [msgspec.structs.asdict(row) for row in rows if not names or row.name.partition(".")[0] in names]
 
 
 def _text(value: object) -> str:

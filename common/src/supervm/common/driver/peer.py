@@ -132,6 +132,7 @@ class PeerLink:
         receiving: the reader waits for the peer.
         until_s: when a connection that is to be replaced has to be over, time of the loop.
         held_until_us: nothing is read or delivered before: the peer has used up its budget with the core.
+        sent_bytes: what was given to the pipe, sealed.
         ended: why it ended, "" before.
         code: the word for it: the peer's Goodbye, or our refusal of a peer that was not up; "" if there is none.
         fault: the rule of the link that the peer broke, if that is why.
@@ -156,6 +157,7 @@ class PeerLink:
     receiving: bool = False
     until_s: float = inf
     held_until_us: int = 0
+    sent_bytes: int = 0
     ended: str = ""
     code: str = ""
     fault: RemoteProtocolError | None = None
@@ -174,7 +176,7 @@ class PeerLink:
         """
         data = self.connection.bytes_to_send(clock.now_us())
         if data:
-            await self.pipe.send_all(data)
+            await self._send(data)
 
     async def write(self, clock: Clock, send_bytes: int) -> None:
         """Send what waits, many frames to a record and to a send, until the queue is closed and empty."""
@@ -187,9 +189,13 @@ class PeerLink:
                 for frame in queue.take(send_bytes):
                     connection.send_frame(frame)
                 self.wrote()
-                await self.pipe.send_all(connection.bytes_to_send(clock.now_us()))
+                await self._send(connection.bytes_to_send(clock.now_us()))
         except LOST as error:
             self.end(f"the connection is lost: {error}", orderly=False)
+
+    async def _send(self, data: bytes) -> None:
+        self.sent_bytes += len(data)
+        await self.pipe.send_all(data)
 
     def end(self, reason: str, *, orderly: bool, last: bytes | None = None) -> None:
         """Stop reading; if `orderly`, what waits and `last` are still sent. The first reason counts."""

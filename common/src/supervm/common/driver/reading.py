@@ -68,7 +68,7 @@ class Reader:
         finally:
             with trio.CancelScope(shield=True):
                 await link.pipe.aclose()
-            table.links.pop(link, None)
+            table.forget(link)
             table.admission.leave(link)
             self._replacing.ended(link)
         if not table.closing:

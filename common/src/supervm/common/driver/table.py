@@ -66,6 +66,13 @@ class LinkTable:
         self.admission: Admission[PeerLink] = Admission(node.limits)
         self.counts = {"received": 0, "sent": 0, "refused": 0, "too_slow": 0, "not_sent": 0, "moved": 0}
         self.closing = False
+        self._sent_bytes = 0  # of connections that have ended
+
+    def forget(self, link: PeerLink) -> None:
+        """Forget a connection that has ended, but for what it has sent."""
+        if link in self.links:
+            del self.links[link]
+            self._sent_bytes += link.sent_bytes
 
     def is_core(self, link: PeerLink) -> bool:
         """Return whether both ends are L1 or L2."""
@@ -148,6 +155,7 @@ class LinkTable:
         """Return counters and gauges."""
         return {
             **self.counts,
+            "sent_bytes": self._sent_bytes + sum(link.sent_bytes for link in self.links),
             "peers": len(self.peers),
             "connections": len(self.links),
             "unauthenticated": self.admission.unauthenticated,

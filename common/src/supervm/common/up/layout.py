@@ -14,6 +14,7 @@ and the payout accounts of miners and edges are accounts of the first phone, und
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import secrets
@@ -111,7 +112,13 @@ class Network:
         ]
 
 
-def open_network(directory: Path, counts: Counts | None, names: Sequence[str], assets: Sequence[str] = ()) -> Network:
+def open_network(
+    directory: Path,
+    counts: Counts | None,
+    names: Sequence[str],
+    assets: Sequence[str] = (),
+    strangers: Iterable[Allocation] = (),
+) -> Network:
     """Make the network in an empty folder, or take the one that is there and add accounts for new names.
 
     Args:
@@ -119,6 +126,7 @@ def open_network(directory: Path, counts: Counts | None, names: Sequence[str], a
         counts: what was asked for; None takes what is there, or the defaults.
         names: every name the payments use.
         assets: every asset that they use beside the native one.
+        strangers: what accounts that live on none of the phones own in a new network.
 
     Raises:
         InputError: the folder holds a network of other size, one without such an asset, or something else.
@@ -128,7 +136,7 @@ def open_network(directory: Path, counts: Counts | None, names: Sequence[str], a
     others = [item.name for item in directory.iterdir() if item.name != "lock"]
     if others:
         raise InputError(f"{directory} holds {others[0]} but no network; give an empty or new folder")
-    return _create(directory, counts or Counts(), names, assets)
+    return _create(directory, counts or Counts(), names, assets, strangers)
 
 
 def _deal(names: Iterable[str], accounts: dict[str, list[str]]) -> list[str]:
@@ -142,7 +150,9 @@ def _deal(names: Iterable[str], accounts: dict[str, list[str]]) -> list[str]:
     return fresh
 
 
-def _create(directory: Path, counts: Counts, names: Sequence[str], assets: Sequence[str]) -> Network:
+def _create(
+    directory: Path, counts: Counts, names: Sequence[str], assets: Sequence[str], strangers: Iterable[Allocation]
+) -> Network:
     passphrase = secrets.token_urlsafe(24)
     create_private_file(directory / PASSPHRASE_FILE, passphrase.encode() + b"\n")
     node_keys, validator_keys = {}, {}
@@ -164,8 +174,8 @@ def _create(directory: Path, counts: Counts, names: Sequence[str], assets: Seque
         Validator(1, validator_keys[name], node_keys[name], 1, account_of[f"_{name}"]) for name in counts.names(1)
     )
     miners = tuple(Miner(1, node_keys[name], account_of[f"_{name}"]) for name in counts.names(2))
-    ids = _write_genesis(directory / GENESIS_FILE, validators, miners, account_of, names, assets)
-    ports = iter(_free_ports(counts.l1 + counts.l2 + counts.l3))
+    ids = _write_genesis(directory / GENESIS_FILE, validators, miners, account_of, names, assets, strangers)
+    ports = iter(free_ports(counts.l1 + counts.l2 + counts.l3))
     nodes = {
         name: {"tier": tier, "node_id": node_keys[name].hex(), "port": next(ports) if tier < 4 else None}
         for tier in range(1, 5)
@@ -186,6 +196,7 @@ def _write_genesis(
     account_of: Mapping[str, bytes],
     names: Sequence[str],
     assets: Sequence[str],
+    strangers: Iterable[Allocation],
 ) -> dict[str, bytes]:
     """Write a genesis in which the reserve and every name own every asset; return the ids of those it names."""
     ids = {asset: genesis_asset_id(asset) for asset in assets if not is_asset_id(asset)}
@@ -194,10 +205,13 @@ def _write_genesis(
         time_ms=time.time_ns() // 1_000_000,
         validators=validators,
         miners=miners,
-        allocations=(
-            Allocation(account_of[owner], amount, asset)
-            for asset in (NATIVE, *ids.values())
-            for owner, amount in ((RESERVE, RESERVE_GRAIN), *((name, FUNDING_GRAIN) for name in names))
+        allocations=itertools.chain(
+            strangers,
+            (
+                Allocation(account_of[owner], amount, asset)
+                for asset in (NATIVE, *ids.values())
+                for owner, amount in ((RESERVE, RESERVE_GRAIN), *((name, FUNDING_GRAIN) for name in names))
+            ),
         ),
         assets=[(asset, account_of[RESERVE]) for asset in ids],
         parameters=Parameters(2, test_network=True, view_timeout_ms=VIEW_TIMEOUT_MS),
@@ -230,7 +244,7 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str], assets
     network = Network(directory, found, wallets, accounts, genesis_names, fresh=False, nodes=nodes, assets=ids)
     taken = [node["port"] for node in nodes.values() if node["port"] is not None]
     if not all(_is_free(port) for port in taken):
-        ports = iter(_free_ports(len(taken)))
+        ports = iter(free_ports(len(taken)))
         for node in nodes.values():
             if node["port"] is not None:
                 node["port"] = next(ports)
@@ -318,7 +332,7 @@ def _save(network: Network) -> None:
     temporary.replace(path)
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
     """Return ports that are free now; all are held open until the last is found, so that they differ."""
     held = []
     try:

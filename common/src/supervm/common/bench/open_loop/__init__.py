@@ -1,0 +1,1 @@
+"""Payments at a fixed rate into a running network, whatever it answers, and what they cost (``bench network``)."""
