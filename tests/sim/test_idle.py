@@ -75,7 +75,8 @@ def test_a_crashed_leader_costs_new_work_a_time_out_and_not_the_beat(ahead: int)
     assert pay(net) < 1_000 * (2 * VIEW_MS + BLOCK_MS) + 1_500_000
 
 
-def test_a_certificate_that_reached_one_validator_is_shown_to_the_leader() -> None:
+@pytest.mark.parametrize("leader_is_there", [True, False])
+def test_a_certificate_that_reached_one_validator_is_passed_on(leader_is_there: bool) -> None:
     """The miner that made it is gone for good: no repeat of its own helps."""
     net = idle(l2=1, l3=1)
     miner = net.l2[0].public
@@ -91,9 +92,12 @@ def test_a_certificate_that_reached_one_validator_is_shown_to_the_leader() -> No
     net.world.run(100_000)
     assert [bool(core.pool.held) for core in validators(net)] == [index == keeper for index in range(4)]
     net.world.crash(miner)
-    net.world.run(1_500_000)
+    if not leader_is_there:
+        net.world.crash(net.l1[leader].public)
+    net.world.run(1_500_000 if leader_is_there else 6_000_000)
     sender = net.wallets[0][0].public
-    assert [core.ledger.state.accounts[sender].next_seq for core in validators(net)] == [1] * 4
+    there = validators(net)
+    assert [core.ledger.state.accounts[sender].next_seq for core in there] == [1] * (3 + leader_is_there)
 
 
 def test_an_epoch_closes_on_an_idle_chain() -> None:

@@ -72,7 +72,10 @@ class BatchIntake(Part):
         return self._pass_on_at_us
 
     def tick(self, now_us: int) -> None:
-        """Show the leader what has waited for long: its miner may reach this validator alone."""
+        """Show the leader what has waited for long, and then all: its miner may reach this validator alone.
+
+        A leader that has crashed is given up only by those who know that there is something to do.
+        """
         if self._pass_on_at_us is None or now_us < self._pass_on_at_us:
             return
         leader = self._seat.rules.leader(self._consensus.simplex.view)
@@ -83,8 +86,11 @@ class BatchIntake(Part):
                 del self._waiting[digest]
             elif at_us <= now_us:
                 self._waiting[digest] = now_us + 2 * pause_us, 2 * pause_us
-                if peer is not None:
-                    self._outbox.send(peer, BatchCertificateMessage(encode(held.certificate)))
+                message = BatchCertificateMessage(encode(held.certificate))
+                if pause_us > self._pass_on_us:
+                    self._ground.broadcast(message)
+                elif peer is not None:
+                    self._outbox.send(peer, message)
         self._pass_on_at_us = min((at_us for at_us, _ in self._waiting.values()), default=None)
 
     def receive(self, now_us: int, peer: bytes, message: BatchCertificateMessage | BatchMessage) -> None:

@@ -38,13 +38,13 @@ class Work:
     def __init__(self, ground: Ground, pool: Pool, executor: Executor, epoch_end: EpochEnd) -> None:
         self._ground, self._pool, self._executor, self._epoch_end = ground, pool, executor, epoch_end
         self._view = 0  # the newest view of this epoch whose proposal is known to have content
-        self.batches_view = 0
-        """The newest view of this epoch whose proposal is known to have batches, 0: none."""
+        self.batches_view = -1
+        """The newest view of this epoch whose proposal is known to have batches, -1: none; the root has view 0."""
         self._height = 0  # the newest finalized block with content
 
     def enter_epoch(self) -> None:
         """Views are counted anew."""
-        self._view = self.batches_view = 0
+        self._view, self.batches_view = 0, -1
 
     def proposed(self, view: int, body: BlockBody) -> None:
         """Note a block that may become final."""
