@@ -56,10 +56,12 @@ MIB = 1 << 20
 GROWTH_MAX = 0.05
 """Memory over the second half."""
 IDLE_DISK_MAX = 25_000_000
-"""Bytes a day that an idle validator may keep (docs/limits); a miner keeps less."""
+"""Bytes a day that an idle validator may add; no other node adds more."""
 PAYMENT_DISK_MAX = {"l1": 12_288, "l2": 8_192, "l3": 1_024, "l4": 4_096}
 """Bytes that a payment may add at two a second, when it has a block of its own: an idle validator's budget is 2,900
 bytes a block, a payment takes two blocks and its own rows, of which each has an index, and a phone keeps it twice."""
+LOG_MAX = 1_000_000
+"""Bytes of a validator's log between two compactions."""
 START_RATIO_MAX, START_SLACK_S = 1.2, 0.05
 
 
@@ -336,6 +338,9 @@ def judge(seen: Seen, seconds: float, starts: dict[str, dict[str, float]]) -> Ch
             else:
                 busy_disk += after.disk - before.disk
         checks.at_most(f"{name} disk, idle", idle_disk / idle_s * DAY_S / 1e6, IDLE_DISK_MAX / 1e6, "MB/day")
+        checks.at_most(
+            f"{name} log, largest", max(usage.promises for _, _, usage in seen.looks[name]), LOG_MAX, "bytes"
+        )
         checks.note(f"{name} written, idle", idle_written / idle_s * DAY_S / 1e6, "MB/day")
         checks.note(f"{name} CPU, idle", 1000 * idle_cpu_s / idle_s, "ms/s")
         per_payment = busy_disk / seen.asked["payments"]

@@ -10,6 +10,7 @@ from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+LOG = "promises.log"
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 
 
@@ -24,6 +25,7 @@ class Usage:
         cpu_s: CPU time since the process began.
         written: bytes that the process had written to disk.
         database: bytes of pages in use, wherever they are.
+        promises: bytes of a validator's write-ahead log, which is compacted every 256 blocks.
         other: bytes of all other files but the database's journal.
     """
 
@@ -33,11 +35,12 @@ class Usage:
     cpu_s: float
     written: int
     database: int
+    promises: int
     other: int
 
     @property
     def disk(self) -> int:
-        """Bytes that stay on disk."""
+        """Bytes that stay on disk: all but the log."""
         return self.database + self.other
 
     def document(self) -> dict[str, float]:
@@ -72,15 +75,16 @@ def look(folder: Path) -> Usage:
     )
 
 
-def folder_bytes(folder: Path) -> tuple[int, int]:
-    """Return the bytes of a folder's database in use, and of all other files but its journal."""
+def folder_bytes(folder: Path) -> tuple[int, int, int]:
+    """Return the bytes of a folder's database in use, of its log, and of all other files but the journal."""
     database = folder / "node.sqlite"
     with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
         pages, free, size = (
             connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
         )
-    other = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and database.name not in path.name)
-    return (pages - free) * size, other
+    sizes = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    other = sum(length for name, length in sizes.items() if database.name not in name and name != LOG)
+    return (pages - free) * size, sizes.get(LOG, 0), other
 
 
 def _fields(path: Path) -> dict[str, int]:
