@@ -35,6 +35,8 @@ BACKOFF_MAX = 4
 """The waits double up to this factor."""
 ASK_US = 1_000_000
 """Time between questions for a proof that must settle a payment."""
+TIMERS_SLACK = 64
+"""Timers that count no more, beside as many as there are watched payments, before they are dropped."""
 
 
 @dataclass(slots=True)
@@ -257,3 +259,6 @@ class Courier(Part):
         watch.due_us = due_us
         self._watched[number] = watch
         heapq.heappush(self._timers, (due_us, number))
+        if len(self._timers) > 2 * len(self._watched) + TIMERS_SLACK:
+            self._timers = [(item.due_us, watched) for watched, item in self._watched.items()]
+            heapq.heapify(self._timers)
