@@ -85,6 +85,21 @@ def test_a_silent_validator_is_replaced_after_three_seconds_while_a_batch_waits_
     assert bench.source != first
 
 
+def test_one_that_leaves_a_gap_at_each_beat_is_replaced_as_if_it_were_silent(bench):
+    """It forges a block now and then, as seen in the simulator: asking it anew must not give it more time."""
+    first = bench.source
+    for _ in range(3):
+        bench.net.block()
+    later = BlocksMessage(encode(bench.net.blocks[-1]))  # above the gap that the forged block leaves
+    bench.wait(9_000_000)
+    bench.receive(first, later)
+    assert bench.peers_sent(Follow) == [first]
+    bench.wait(3_999_999)
+    assert bench.source == first
+    bench.wait(1)
+    assert bench.source != first
+
+
 def test_a_validator_that_leaves_is_replaced_at_once(bench):
     first = bench.source
     bench.down(first)
