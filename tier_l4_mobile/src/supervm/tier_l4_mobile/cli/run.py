@@ -32,14 +32,20 @@ def l4() -> None:
     help="The node's configuration.",
 )
 @passphrase_option
-def run(config_file: Path, passphrase_file: Path | None) -> int:
-    """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start."""
+@click.option("--locked", is_flag=True, help="Start with the wallet locked; `supervm wallet unlock` opens it.")
+def run(config_file: Path, passphrase_file: Path | None, locked: bool) -> int:
+    """Run one L4 until SIGINT or SIGTERM; its wallet is unlocked at the start, or stays locked.
+
+    While the wallet is locked the node follows its accounts, proves them and submits what is signed already.
+    """
     from supervm.common.host.process import run_node  # what a node needs is loaded for nodes alone
 
     from ..profile import PROFILE
 
+    if locked and passphrase_file is not None:
+        raise InputError("--locked needs no passphrase: leave --passphrase-file out")
     config = load_config(config_file, tier=4, options=OPTIONS)
-    return run_node(config, PROFILE, passphrase=passphrase_of(passphrase_file))
+    return run_node(config, PROFILE, passphrase=None if locked else passphrase_of(passphrase_file))
 
 
 @l4.command("export-anchor", epilog="Example: supervm l4 export-anchor --dir phone --out anchor.cbor")
