@@ -57,8 +57,9 @@ def run(config_file: Path, passphrase_file: Path | None, locked: bool) -> int:
     help="Take the newest header that the phone running in this folder trusts, instead of a genesis file.",
 )
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), required=True, help="The file to write.")
+@click.option("--text", "as_text", is_flag=True, help="Write it as text, for a message or a QR code.")
 @json_option
-def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_json: bool) -> int:
+def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_text: bool, as_json: bool) -> int:
     """Write a trusted start for light clients: a header and its validators, without the money.
 
     Of the file GENESIS it is the network's first header. With --dir it is the newest that this phone trusts: give it,
@@ -67,9 +68,9 @@ def export_anchor(genesis: Path | None, directory: Path | None, out: Path, as_js
     if (genesis is None) == (directory is None):
         raise InputError("give either the file of a genesis or --dir DIR of a running phone")
     if genesis is not None:
-        return write_anchor(anchor_of(load_chain(genesis)), out, as_json=as_json)
+        return write_anchor(anchor_of(load_chain(genesis)), out, as_json=as_json, as_text=as_text)
     assert directory is not None
     try:
-        return write_anchor(ask_anchor(directory, NewestAnchor()), out, as_json=as_json)
+        return write_anchor(ask_anchor(directory, NewestAnchor()), out, as_json=as_json, as_text=as_text)
     except RequestRefused as error:
         return no_anchor(str(error), as_json=as_json)

@@ -15,6 +15,7 @@ from supervm.common.host.config import CONFIG_FILE
 from supervm.common.host.genesis_file import load_chain
 from supervm.common.text.textfile import read_text
 from supervm.common.wallet import WALLET_FILE, Wallet, change_passphrase, create_wallet, unlock_wallet
+from supervm.common.wallet.book import WordBook
 from supervm.protocol.base.address import encode_address
 
 from ..config import mobile_options
@@ -213,10 +214,14 @@ def _ask(directory: Path, request: Unlock | Lock, *, as_json: bool) -> int:
 
 
 def _typed_words() -> str:
-    """Ask for the words on a terminal, or take one line of standard input; nothing is echoed."""
+    """Ask for the words on a terminal until they are right, or take one line of standard input; nothing is echoed."""
     if sys.stdin.isatty():
-        text: str = click.prompt("Words", hide_input=True, err=True)
-        return text
+        while True:
+            text: str = click.prompt("Words", hide_input=True, err=True)
+            review = WordBook().review(text)
+            if not review.fault:
+                return text
+            click.echo(review.sentence, err=True)  # with the word: it is its owner's terminal, and no log
     try:
         line = sys.stdin.readline(_WORDS_CHARS_MAX)
     except (OSError, UnicodeDecodeError) as error:

@@ -222,7 +222,7 @@ class Door(Part):
     def _state(self, now_us: int) -> dict[str, Any]:
         deadline_us = self.deadline_us
         left_s = None if deadline_us is None else max(0, deadline_us - now_us) // 1_000_000
-        return {"locked": self._queue.is_locked, "locks_in_s": left_s}
+        return {"locked": self._vault is not None and self._queue.is_locked, "locks_in_s": left_s}
 
     def info(self, now_us: int) -> Mapping[str, Any]:
         """Return whether the wallet is locked, and in how many seconds it will be; None if not by itself."""
@@ -230,7 +230,7 @@ class Door(Part):
 
     def problems(self, now_us: int) -> Sequence[str]:
         """Say what a locked wallet holds up."""
-        if not self._queue.is_locked:
+        if self._vault is None or not self._queue.is_locked:
             return ()
         if not self._queue.lanes:
             return (NEVER_OPENED,)
