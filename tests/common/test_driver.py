@@ -74,6 +74,41 @@ def test_verification_processes_without_trio_parallel_are_refused_with_the_way_o
     JobRunner(0, lambda *_: None, outstanding_max=10)
 
 
+class Here(Job, frozen=True):
+    """Says in which thread it is done; its items could go to no other process."""
+
+    IS_LOCAL: ClassVar[bool] = True
+
+    @staticmethod
+    def run(items: Sequence[Any]) -> list[Any]:
+        return [(threading.get_ident(), item()) for item in items]
+
+    @staticmethod
+    def item_bytes(item: Any) -> int:
+        return 1
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+async def test_a_local_job_is_done_in_a_thread_of_this_process_beside_the_loop(workers: int) -> None:
+    done: dict[int, list[Any]] = {}
+    answered = trio.Event()
+
+    def on_done(token: int, result: list[Any]) -> None:
+        done[token] = result
+        answered.set()
+
+    runner = JobRunner(workers, on_done, outstanding_max=10)
+    with trio.fail_after(30):
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(runner.run)
+            runner.add(7, b"lane", Here((lambda: "kept here",)))
+            await answered.wait()
+            nursery.cancel_scope.cancel()
+    [(thread, value)] = done[7]
+    assert value == "kept here"
+    assert thread != threading.get_ident()
+
+
 async def test_two_nodes_meet_exchange_messages_and_part_in_good_order(nursery: trio.Nursery) -> None:
     edge, phone = await Node(1, 3).start(nursery), await Node(2, 4, listen=False).start(nursery)
     assert isinstance(edge.core.events[0], c.Started)

@@ -27,6 +27,7 @@ from supervm.common.wallet import (
     read_passphrase,
     unlock_wallet,
 )
+from supervm.common.wallet.tries import TRIES_FILE
 from supervm.common.wallet.words import _LIST, checked_words, words_of
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.keys import SigningKey
@@ -233,7 +234,7 @@ def test_of_many_that_create_at_once_exactly_one_wins(path):
         thread.join()
     (winner,) = [result for result in results if result is not None]
     assert unlock_wallet(path, SECRET).words() == winner
-    assert os.listdir(path.parent) == [WALLET_FILE]
+    assert sorted(os.listdir(path.parent)) == [WALLET_FILE, TRIES_FILE]
 
 
 def refuse_links(*_args, **_kwargs):
@@ -246,7 +247,7 @@ def test_a_file_system_without_hard_links_works_and_still_never_overwrites(path,
     assert unlock_wallet(path, SECRET).words() == words
     with pytest.raises(InputError, match="never overwritten"):
         create_wallet(path, SECRET, words=None, entropy=ENTROPY, cost=CHEAP)
-    assert os.listdir(path.parent) == [WALLET_FILE]
+    assert sorted(os.listdir(path.parent)) == [WALLET_FILE, TRIES_FILE]
 
 
 def test_a_file_that_came_in_between_is_kept_without_hard_links(path, monkeypatch):

@@ -401,3 +401,13 @@ def test_files_that_are_no_anchor_are_input_errors(tmp_path, content):
     (tmp_path / "answer").write_bytes(b"")
     with pytest.raises(InputError, match="neither an anchor nor a genesis"):
         run(verify_command, tmp_path / "answer", "--anchor", tmp_path / "anchor")
+
+
+def test_an_anchor_as_text_is_what_the_file_is(folder, tmp_path):
+    encoded, text = tmp_path / "anchor", tmp_path / "anchor.txt"
+    run(l4, "export-anchor", folder / "genesis.cbor", "--out", encoded)
+    run(l4, "export-anchor", folder / "genesis.cbor", "--out", text, "--text")
+    assert text.read_text().startswith("svm-anchor:")
+    (tmp_path / "answer").write_bytes(b"\x80")
+    told = [run(verify_command, tmp_path / "answer", "--anchor", file)[1]["reason"] for file in (encoded, text)]
+    assert told[0] == told[1]

@@ -12,6 +12,7 @@ import pytest
 from chain_tools import make_test_chain, test_key
 from click.testing import CliRunner
 
+from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE, NodeConfig
 from supervm.common.host.config_writer import write_config
 from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
@@ -21,6 +22,7 @@ from supervm.protocol.base.codec import encode
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
+from supervm.tier_l4_mobile.cli.wallet import wallet
 from supervm.tier_l4_mobile.options import OPTIONS
 
 WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
@@ -30,10 +32,9 @@ PROGRAM = "import sys; from supervm.tier_l4_mobile.cli.run import l4; sys.exit(l
 pytestmark = pytest.mark.processes
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    process = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, "run", "--config", str(folder / CONFIG_FILE)], stdout=subprocess.PIPE, text=True
-    )
+def start(folder: Path, *options: str) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", PROGRAM, "run", "--config", str(folder / CONFIG_FILE), *options]
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
     with process.stdout as lines:  # the only line that a node prints
         assert json.loads(lines.readline())["event"] == "ready"
@@ -47,9 +48,9 @@ def run(command, *args: object) -> tuple[int, dict]:
     return result.return_value or 0, json.loads(result.stdout)
 
 
-def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
-    folder = tmp_path / "phone"
+def make_folder(parent: Path) -> Path:
+    """A phone that has a wallet with two accounts and no edge."""
+    folder = parent / "phone"
     folder.mkdir()
     (folder / "genesis.cbor").write_bytes(encode(make_test_chain(4).chain.genesis))
     make_key_file(folder / NODE_KEY_FILE, bytes(range(32)))
@@ -60,6 +61,12 @@ def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tm
         tier=4, directory=folder, genesis=folder / "genesis.cbor", tier_options={"accounts": 2, "names": "names.txt"}
     )
     write_config(folder / CONFIG_FILE, config, OPTIONS)
+    return folder
+
+
+def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    folder = make_folder(tmp_path)
     process = start(folder)
     try:
         ids = []
@@ -82,3 +89,36 @@ def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tm
     finally:
         process.kill()
         process.wait()
+
+
+def test_a_node_that_starts_locked_is_opened_locked_and_given_another_passphrase(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
+    folder = make_folder(tmp_path)
+    process = start(folder, "--locked")
+    try:
+        args = ("--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1)
+        status, paid = run(pay, *args)
+        assert (status, paid["status"]) == (1, "refused")
+        assert "wallet is locked" in paid["reason"] or "never unlocked" in paid["reason"]
+        assert run(wallet, "unlock", "--dir", folder) == (0, {"locked": False, "locks_in_s": None})
+        assert run(pay, *args)[0] == 0
+        assert run(wallet, "lock", "--dir", folder) == (0, {"locked": True, "locks_in_s": None})
+        assert "wallet is locked" in run(pay, *args)[1]["reason"]
+        (tmp_path / "new").write_text("battery staple\n")
+        assert run(wallet, "passwd", "--dir", folder, "--new-passphrase-file", tmp_path / "new")[1] == {"changed": True}
+        status, refused = run(wallet, "unlock", "--dir", folder)
+        assert status == 1
+        assert "does not open" in refused["refused"]
+        assert run(wallet, "unlock", "--dir", folder, "--passphrase-file", tmp_path / "new")[0] == 0
+        command_line = Path(f"/proc/{process.pid}/cmdline")
+        told = [(folder / "node.log").read_text(), command_line.read_text() if command_line.exists() else ""]
+        assert not any(word in text for text in told for word in ("battery", "staple"))
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    with pytest.raises(InputError, match="no node runs there"):
+        run(wallet, "lock", "--dir", folder)
+    with pytest.raises(InputError, match="no terminal to ask for the new passphrase"):
+        run(wallet, "passwd", "--dir", folder)

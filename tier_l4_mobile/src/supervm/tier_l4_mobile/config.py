@@ -26,6 +26,7 @@ class MobileOptions:
     names: tuple[str, ...]
     validity_ms: int
     anchor: Path | None = None
+    lock_after_us: int = 0
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
@@ -43,7 +44,8 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
     anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
-    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, anchor)
+    validity_ms, lock_after_us = int(values["validity_s"]) * 1000, int(values["lock_after_s"]) * 1_000_000
+    return MobileOptions(accounts, names, validity_ms, anchor, lock_after_us)
 
 
 def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:

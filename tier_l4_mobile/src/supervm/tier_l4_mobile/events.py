@@ -17,3 +17,53 @@ class EdgeChanged(Event, frozen=True):
 
     peer: str
     reason: str
+
+
+class WalletUnlocked(Event, frozen=True):
+    """The wallet is open: payments are signed."""
+
+    NAME = "wallet-unlocked"
+
+
+class WalletLocked(Event, frozen=True):
+    """The wallet is locked: nothing is signed.
+
+    Attributes:
+        reason: why, for people.
+    """
+
+    NAME = "wallet-locked"
+
+    reason: str
+
+
+class UnlockRefused(Event, frozen=True):
+    """A wallet was not opened, or its passphrase not changed.
+
+    Attributes:
+        reason: why, for people; it never holds a passphrase.
+    """
+
+    NAME = "unlock-refused"
+    LEVEL = "warning"
+
+    reason: str
+
+
+class WalletUsedElsewhere(Event, frozen=True):
+    """Another device pays with the same words.
+
+    Attributes:
+        account: address of the account that it paid from.
+        payments: how many payments the account has made in all.
+        height: of the block under which that was proved.
+        reason: what it means, for people.
+    """
+
+    NAME = "wallet-used-elsewhere"
+    LEVEL = "warning"
+
+    account: str
+    payments: int
+    height: int
+    reason: str

@@ -164,6 +164,38 @@ class Info(MobileRequest, frozen=True, tag="info"):
     """
 
 
+PassphraseText = Annotated[str, msgspec.Meta(max_length=4_096)]
+
+
+class Unlock(MobileRequest, frozen=True, tag="unlock"):
+    """Open the wallet. Answer: ``{"locked": false, "locks_in_s": seconds or null}``.
+
+    A passphrase that is wrong is counted on disk before it is answered; after some of them the next has to wait.
+    """
+
+    passphrase: PassphraseText
+
+    def __repr__(self) -> str:
+        return "Unlock(...)"
+
+
+class Lock(MobileRequest, frozen=True, tag="lock"):
+    """Lock the wallet: nothing is signed any more. Answer: ``{"locked": true, "locks_in_s": null}``."""
+
+
+class Passwd(MobileRequest, frozen=True, tag="passwd"):
+    """Put another passphrase in place of the one that opens the wallet. Answer: as `Unlock`; the lock stays as it is.
+
+    Whether the new one is good enough is the asker's to see (`supervm.common.wallet.strength`).
+    """
+
+    old: PassphraseText
+    new: PassphraseText
+
+    def __repr__(self) -> str:
+        return "Passwd(...)"
+
+
 class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
     """Ask for the newest header that is trusted, for another client to start from.
 
@@ -172,7 +204,20 @@ class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
 
 
 Request = (
-    Pay | PayMany | Issue | QueueList | Flush | Cancel | ShowPayment | Balance | PaymentsSince | Info | NewestAnchor
+    Pay
+    | PayMany
+    | Issue
+    | QueueList
+    | Flush
+    | Cancel
+    | ShowPayment
+    | Balance
+    | PaymentsSince
+    | Info
+    | Unlock
+    | Lock
+    | Passwd
+    | NewestAnchor
 )
 """Every request; told apart by the field ``request``."""
 

@@ -39,6 +39,8 @@ from .sync.trust import Trust
 from .sync.uplink import Uplink
 from .wallet.accounts import Accounts
 from .wallet.books import Books
+from .wallet.door import Door, Vault
+from .wallet.elsewhere import Elsewhere
 from .wallet.orders import Orders
 from .wallet.queue import PaymentQueue
 from .wallet.validity import Validity
@@ -52,11 +54,15 @@ class Settings:
         names: names of some accounts, and their ids.
         validity_ms: default validity of a payment in ms.
         anchor: what to trust from instead of genesis.
+        vault: where the wallet is, so that it can be locked and opened; None: the node keeps the keys it was given.
+        lock_after_us: the wallet locks this long after it was used last; 0: never by itself.
     """
 
     names: Mapping[str, bytes] = field(default_factory=dict)
     validity_ms: int = VALIDITY_MS
     anchor: Anchor | None = None
+    vault: Vault | None = None
+    lock_after_us: int = 0
 
 
 class MobileNode(Shell):
@@ -64,7 +70,7 @@ class MobileNode(Shell):
 
     Args:
         chain: the network.
-        keys: account id -> key of every account of this node, the default account first.
+        keys: account id -> key of every account of this node, the default account first; none to start locked.
         node_id: who it is on its links.
         peers: (node id or None, ``host:port``) of edges.
         reader: what is durable.
@@ -79,7 +85,20 @@ class MobileNode(Shell):
         uplink: the edges.
     """
 
-    PARTS = (PaymentQueue, Accounts, Orders, Uplink, EdgeTerms, Courier, Sync, SetFollower, Trust, Books)
+    PARTS = (
+        PaymentQueue,
+        Accounts,
+        Door,
+        Elsewhere,
+        Orders,
+        Uplink,
+        EdgeTerms,
+        Courier,
+        Sync,
+        SetFollower,
+        Trust,
+        Books,
+    )
     TIER = 4
     INFO = Info
     MORE = MORE
@@ -121,6 +140,16 @@ class MobileNode(Shell):
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
         courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books)
+        door = Door(
+            self.outbox,
+            self.queue,
+            accounts,
+            (sync.follow, courier.follow),
+            books,
+            settings.vault,
+            settings.lock_after_us,
+        )
+        validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
         self.compose(
             (
@@ -134,15 +163,9 @@ class MobileNode(Shell):
                 sync,
                 SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
                 accounts,
-                Orders(
-                    self.outbox,
-                    self.queue,
-                    accounts,
-                    courier,
-                    trust,
-                    books,
-                    Validity.within(parameters.validity_ms_max, settings.validity_ms),
-                ),
+                door,
+                Elsewhere(self.outbox, self.queue, accounts.address),
+                Orders(self.outbox, self.queue, accounts, courier, trust, books, validity, door.used),
                 books,
             )
         )

@@ -23,7 +23,15 @@ PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "validity_s": OptionSpec(int, VALIDITY_MS // 1000, "seconds that a payment may take to execute", 5, 7 * 86_400),
 }
 """Keys about payments."""
+LOCK_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "lock_after_s": OptionSpec(
+        int, 0, "seconds after its owner's last payment or unlocking until the wallet locks; 0: never", 0, 86_400
+    ),
+}
+"""Keys about the wallet's lock."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
-OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(ACCOUNT_OPTIONS, PAYMENT_OPTIONS, TRUST_OPTIONS, more=MORE)
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
+    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, more=MORE
+)
 """Keys of the table ``[l4]`` of a node's configuration."""

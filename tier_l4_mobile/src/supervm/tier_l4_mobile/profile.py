@@ -4,40 +4,46 @@ from __future__ import annotations
 
 from typing import Final
 
-from supervm.common.errors import InputError
 from supervm.common.host.anchor_file import load_anchor
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
-from supervm.common.wallet import WALLET_FILE, unlock_wallet
+from supervm.common.wallet import WALLET_FILE, is_guarded
 from supervm.protocol.base.keys import verify
 
-from .config import mobile_options, open_accounts
+from .config import mobile_options
 from .node import MobileNode, Settings
+from .tables import OWN_ACCOUNTS
+from .vault import FileVault
+from .wallet.door import Opened
 
 
 def build(context: NodeContext) -> MobileNode:
-    """Unlock the wallet and make the core.
+    """Make the core; with a passphrase its wallet is open, without one it is locked until somebody unlocks it.
 
     Raises:
-        InputError: there is no wallet, the passphrase is missing or does not open it, or the anchor is none of this
-            network.
+        InputError: there is no wallet, the passphrase does not open it or comes too soon after wrong ones, or the
+            anchor is none of this network.
     """
     config, chain = context.config, context.chain
-    path = config.directory / WALLET_FILE
-    if context.passphrase is None:
-        raise InputError(f"{path}: the passphrase that opens the wallet is needed")
     options = mobile_options(config)
-    keys, names = open_accounts(unlock_wallet(path, context.passphrase), options)
+    path = config.directory / WALLET_FILE
+    vault = FileVault(path, options)
+    if context.passphrase is None:
+        is_guarded(path)  # a node without a wallet says so at once
+        known = {row.number: row.account for row in OWN_ACCOUNTS.rows(context.store)}
+        names = {name: known[number] for number, name in enumerate(options.names) if name and number in known}
+        opened = Opened({}, names)
+    else:
+        opened = vault.open(context.passphrase, context.now_us)
+    anchor = None if options.anchor is None else load_anchor(options.anchor, chain)
     return MobileNode(
         chain,
-        keys,
+        opened.keys,
         node_id=context.node_key.public,
         peers=[(peer.node_id, peer.address) for peer in config.peers],
         reader=context.store,
         verify=verify,
         rng=context.rng,
-        settings=Settings(
-            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)
-        ),
+        settings=Settings(opened.names, options.validity_ms, anchor, vault, options.lock_after_us),
         values=config.tier_options,
     )
 

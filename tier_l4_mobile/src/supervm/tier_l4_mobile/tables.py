@@ -102,6 +102,22 @@ class TallyRow(TableRow, frozen=True):
     count: int
 
 
+class OwnAccountRow(TableRow, frozen=True):
+    """An account of the wallet, so that a node whose wallet is locked knows whom to follow."""
+
+    number: PrimaryKey[int]
+    account: bytes
+
+
+class ElsewhereRow(TableRow, frozen=True):
+    """An account that another device paid from, as a proof of this height and chain time showed."""
+
+    account: PrimaryKey[bytes]
+    payments: int
+    height: int
+    ts_ms: int
+
+
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 HOLDINGS: Final = Table("holdings", HoldingRow)
@@ -110,8 +126,20 @@ EDGE_TERMS: Final = Table("edge_terms", TermsRow)
 FINISHED: Final = Table("finished", StoredPayment)
 PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
 TALLIES: Final = Table("tallies", TallyRow)
+OWN_ACCOUNTS: Final = Table("own_accounts", OwnAccountRow)
+ELSEWHERE: Final = Table("elsewhere", ElsewhereRow)
 
-PAYMENT_TABLES: Final = (PAYMENTS, PROVED, HOLDINGS, FORMER_IDS, FINISHED, PAYMENT_KEYS, TALLIES)
+PAYMENT_TABLES: Final = (
+    PAYMENTS,
+    PROVED,
+    HOLDINGS,
+    FORMER_IDS,
+    FINISHED,
+    PAYMENT_KEYS,
+    TALLIES,
+    OWN_ACCOUNTS,
+    ELSEWHERE,
+)
 """Tables of the queue of payments."""
 
 TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, *TRUST_TABLES)

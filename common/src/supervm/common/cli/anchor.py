@@ -10,6 +10,7 @@ from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.light.client import Anchor
 
 from ..errors import InputError
+from ..host.anchor_file import anchor_text
 from ..host.keyfile import create_file
 from ..services.lines import SOCKET_FILE, NoOwner
 from ..services.once import call_sync
@@ -30,9 +31,9 @@ def ask_anchor(directory: Path, request: msgspec.Struct) -> Anchor:
     return decode(Anchor, bytes.fromhex(value["anchor_hex"]))
 
 
-def write_anchor(anchor: Anchor, out: Path, *, as_json: bool) -> int:
-    """Write the file and say what it is; return the command's exit status."""
-    create_file(out, encode(anchor))
+def write_anchor(anchor: Anchor, out: Path, *, as_json: bool, as_text: bool = False) -> int:
+    """Write the file, encoded or as text, and say what it is; return the command's exit status."""
+    create_file(out, anchor_text(anchor).encode() + b"\n" if as_text else encode(anchor))
     header = anchor.header
     document = {"file": str(out), "chain_id": header.chain_id.hex(), "height": header.height}
     emit(

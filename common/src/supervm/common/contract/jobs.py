@@ -1,9 +1,13 @@
-"""Jobs: pure computations that a core asks for and does not do itself, because they take long.
+"""Jobs: computations that a core asks for and does not do itself, because they take long.
 
 A job is a list of items and a pure function over any part of that list. So whoever runs jobs may cut a long one into
 pieces, put pieces of several into one, and run them in another process: `run` must be a function that another process
 can import, its items and results must be picklable, and it knows nothing of a node. A core that has a job of its own
 kind declares it here or in its own package; drivers need not know it.
+
+A kind that says `IS_LOCAL` stays in the node's own process, in a thread: its items are secrets that no other process
+shall have, or it asks the machine for something - a file, a keystore - through an object that only lives here. All
+others are pure.
 """
 
 from __future__ import annotations
@@ -25,10 +29,12 @@ class Job(msgspec.Struct, frozen=True):
             much virtual time passes in the simulator.
         IS_ORDERED: whether results of one lane come in the order in which its jobs were asked for; else each comes
             when it is done.
+        IS_LOCAL: whether it is done in a thread of this process, and nowhere else.
     """
 
     ITEM_COST_US: ClassVar[int] = 0
     IS_ORDERED: ClassVar[bool] = True
+    IS_LOCAL: ClassVar[bool] = False
 
     items: Sequence[Any]
 

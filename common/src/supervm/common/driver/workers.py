@@ -208,8 +208,15 @@ class JobRunner:
             if chunk is None:
                 await self._wait()
                 continue
+            if chunk.kind.IS_LOCAL:
+                await self._run_local(chunk)
+                continue
             self._finish(chunk, chunk.kind.run(chunk.items))
             await trio.lowlevel.checkpoint()
+
+    async def _run_local(self, chunk: Chunk) -> None:
+        """Do what must not leave this process beside the loop, since it takes long at one go."""
+        self._finish(chunk, await trio.to_thread.run_sync(chunk.kind.run, chunk.items))
 
     async def _run_worker(self, context: WorkerContext) -> None:
         await self._run(context, Chunk(VerifySignatures))  # starts the process before there is work
@@ -218,7 +225,10 @@ class JobRunner:
             if chunk is None:
                 await self._wait()
                 continue
-            self._finish(chunk, await self._run(context, chunk))
+            if chunk.kind.IS_LOCAL:
+                await self._run_local(chunk)
+            else:
+                self._finish(chunk, await self._run(context, chunk))
 
     async def _run(self, context: WorkerContext, chunk: Chunk) -> list[Any]:
         from trio_parallel import BrokenWorkerError

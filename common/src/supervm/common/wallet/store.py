@@ -1,59 +1,39 @@
-"""The wallet file and the unlocked wallet.
-
-Theory of operation. The file holds one canonical CBOR array: how the key was stretched from the passphrase
-(argon2id, its cost and salt) and the words sealed with XSalsa20-Poly1305. Nothing outside the seal needs a
-check of its own: a changed cost or salt gives another key, which opens nothing. (The library counts memory in
-whole KiB and ignores the bytes beyond, so only whole KiB are a cost: a file has one form.) The cost is bounded
-before it is spent, so a planted file cannot take the machine's memory. The sealed words are padded to one length.
-
-A passphrase file with a byte-order mark once gave the mark to the passphrase. No passphrase has it now, so one that
-opens nothing is tried with the mark before it is called wrong: nobody is locked out of a wallet made then.
+"""The wallet's file on disk, and the unlocked wallet (`sealed` has the form of the file).
 
 The words are the wallet; everything else follows from them: the BIP-39 seed (empty BIP-39 passphrase), then
 the account keys by SLIP-0010 (`supervm.protocol.base.derivation`). Any BIP-39 program can keep the words, and
 whoever has them on paper loses nothing with the passphrase.
 
-A file is written once and never over another: a wallet replaced by mistake is money lost.
+A file is written once and never over another wallet: one replaced by mistake is money lost. Only `change_passphrase`
+replaces a file, by the same words under another passphrase, in one rename: whatever ends the program, the old file or
+the new one is there, whole. Every opening is a try that is counted before it is made (`tries`).
+
+What Python keeps. `Wallet.wipe` overwrites the words and the seed that the wallet itself holds. The passphrase and
+what passes through strings on the way - the prompt, a request's JSON, the decrypted words - cannot be overwritten in
+Python, nor can the keys inside `SigningKey`: they are let go, and their memory is used again some time. A core dump, a
+swap file or a debugger of the same user may find them until then.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
-from typing import Annotated, Final, Literal, NoReturn
-
-import msgspec
-from nacl.bindings import crypto_secretbox, crypto_secretbox_open
-from nacl.exceptions import CryptoError
+from typing import Final, NoReturn
 
 from supervm.common.errors import CommonError, InputError
-from supervm.protocol.base.codec import Agreed, decode, encode
+from supervm.common.storage.files import replace_file
 from supervm.protocol.base.derivation import INDEX_MAX, account_seed
-from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey
 
-from .passphrase import BYTE_ORDER_MARK, INTERACTIVE, Stretching, stretch
+from .keystore import Keystore
+from .passphrase import INTERACTIVE, Stretching
+from .sealed import FILE_BYTES_MAX, GuardedFile, SealedWords, open_sealed, read_sealed, seal
+from .tries import counted
 from .words import bip39_seed, checked_words, words_of
 
 WALLET_FILE: Final = "wallet.cbor"
 """Name of the wallet in its directory."""
-
-_KIB = 1 << 10
-_FILE_BYTES_MAX = 1024
-_SALT_BYTES = 16
-_NONCE_BYTES = 24
-_PADDED_BYTES = 256  # 24 words of at most 8 letters and the spaces between them are 215
-_SEALED_BYTES = _PADDED_BYTES + 16
-
-
-class _WalletFile(Agreed, frozen=True):
-    kind: Literal["svm.wallet"]
-    version: Literal[1]
-    passes: Annotated[int, msgspec.Meta(ge=1, le=16)]
-    memory_bytes: Annotated[int, msgspec.Meta(ge=8 << 10, le=1 << 30, multiple_of=_KIB)]
-    salt: Annotated[bytes, msgspec.Meta(min_length=_SALT_BYTES, max_length=_SALT_BYTES)]
-    nonce: Annotated[bytes, msgspec.Meta(min_length=_NONCE_BYTES, max_length=_NONCE_BYTES)]
-    sealed: Annotated[bytes, msgspec.Meta(min_length=_SEALED_BYTES, max_length=_SEALED_BYTES)]
 
 
 class Wallet:
@@ -62,47 +42,72 @@ class Wallet:
     __slots__ = ("_seed", "_words")
 
     def __init__(self, words: str) -> None:
-        self._words = words
-        self._seed = bip39_seed(words)
+        self._words = bytearray(words.encode())
+        self._seed = bytearray(bip39_seed(words))
 
     def account(self, index: int) -> SigningKey:
         """Return the key of account `index` (0 .. 2**31-1); its public half is the account id.
 
         Raises:
             InputError: the number is out of range.
+            CommonError: the wallet was wiped.
         """
         if not 0 <= index <= INDEX_MAX:
             raise InputError(f"account number {index} is not allowed; 0 to {INDEX_MAX} are")
-        return SigningKey(account_seed(self._seed, index))
+        return SigningKey(account_seed(bytes(self._open(self._seed)), index))
 
     def words(self) -> str:
-        """Return the BIP-39 words, single spaces between them. Only for showing them to the owner."""
-        return self._words
+        """Return the BIP-39 words, single spaces between them. Only for showing them to the owner.
+
+        Raises:
+            CommonError: the wallet was wiped.
+        """
+        return self._open(self._words).decode()
+
+    def wipe(self) -> None:
+        """Overwrite the words and the seed that are held here; the wallet is of no use from then on."""
+        for secret in (self._words, self._seed):
+            secret[:] = bytes(len(secret))
+            secret.clear()
+
+    @staticmethod
+    def _open(secret: bytearray) -> bytearray:
+        if not secret:
+            raise CommonError("this wallet was wiped: open it again")
+        return secret
 
     def __reduce__(self) -> NoReturn:
         raise TypeError("a wallet is never pickled: its words would leave the process")
 
     def __repr__(self) -> str:
-        return "<Wallet unlocked>"
+        return "<Wallet unlocked>" if self._words else "<Wallet wiped>"
 
 
 def create_wallet(
-    path: Path, passphrase: str, *, words: str | None, entropy: bytes | None, cost: Stretching = INTERACTIVE
+    path: Path,
+    passphrase: str,
+    *,
+    words: str | None,
+    entropy: bytes | None,
+    cost: Stretching = INTERACTIVE,
+    keystore: Keystore | None = None,
 ) -> str:
     """Write a new wallet file (mode 0600) and return its words.
 
     Args:
         path: the file; its directory is made (mode 0700) when missing.
-        passphrase: not empty; opens the wallet again.
+        passphrase: not empty; opens the wallet again. Whether it is good enough says `strength`.
         words: an existing BIP-39 English mnemonic to import, or None.
         entropy: 16, 20, 24, 28 or 32 random bytes for new words, or None. Exactly one of the two is given.
         cost: what guessing one passphrase costs; it is stored in the file.
+        keystore: the device's, if it is to guard the wallet.
 
     Raises:
         InputError: a file is already there or cannot be written, the words are not a BIP-39 mnemonic, or the
             passphrase is empty or too long.
         CommonError: both or neither of `words` and `entropy`, entropy of another length, a `cost` that no
             wallet may have, or no memory for it.
+        KeystoreRefused: the keystore does not guard it.
     """
     if words is not None and entropy is None:
         words = checked_words(words)
@@ -110,25 +115,12 @@ def create_wallet(
         words = words_of(entropy)
     else:
         raise CommonError("a wallet is made from words or from entropy: give exactly one of them")
-    if not (1 <= cost.passes <= 16 and 8 << 10 <= cost.memory_bytes <= 1 << 30) or cost.memory_bytes % _KIB:
-        raise CommonError(f"{cost} is not allowed; 1 to 16 passes over 8 KiB to 1 GiB, in whole KiB, are")
     if os.path.lexists(path):
         raise InputError(_occupied(path))
-    salt, nonce = os.urandom(_SALT_BYTES), os.urandom(_NONCE_BYTES)
-    key = stretch(passphrase, salt, cost)
-    sealed = crypto_secretbox(words.encode().ljust(_PADDED_BYTES), nonce, key)
-    file = _WalletFile(
-        kind="svm.wallet",
-        version=1,
-        passes=cost.passes,
-        memory_bytes=cost.memory_bytes,
-        salt=salt,
-        nonce=nonce,
-        sealed=sealed,
-    )
+    data = seal(words, passphrase, cost, keystore)
     try:
         _make_directory(path.parent)
-        _write_new(path, encode(file))
+        _write_new(path, data)
     except FileExistsError:
         raise InputError(_occupied(path)) from None
     except OSError as error:
@@ -136,31 +128,91 @@ def create_wallet(
     return words
 
 
-def unlock_wallet(path: Path, passphrase: str) -> Wallet:
-    """Open the wallet file at `path`.
+def unlock_wallet(
+    path: Path, passphrase: str, *, keystore: Keystore | None = None, now_us: int | None = None
+) -> Wallet:
+    """Open the wallet file at `path`; the try is counted (`tries`).
+
+    Args:
+        path: the file.
+        passphrase: what opens it.
+        keystore: the device's, for a guarded wallet.
+        now_us: Unix microseconds; by default the machine's clock.
 
     Raises:
-        InputError: there is no such file, it is not a wallet, or the passphrase does not open it.
+        WrongPassphrase: the passphrase does not open it.
+        TooSoon: the wait after wrong ones is not over.
+        InputError: there is no such file, it is not a wallet, or the try cannot be counted.
+        KeystoreRefused: the device's keystore does not do its part.
         CommonError: the machine has not the memory that the file's stretching needs.
     """
+    file = _read(path)
+    with counted(path, _now_us(now_us)):
+        return Wallet(open_sealed(file, passphrase, str(path), keystore))
+
+
+def change_passphrase(
+    path: Path,
+    old: str,
+    new: str,
+    *,
+    keystore: Keystore | None = None,
+    new_keystore: Keystore | None = None,
+    cost: Stretching = INTERACTIVE,
+    now_us: int | None = None,
+) -> None:
+    """Put another passphrase or PIN in place of the one that opens the wallet; the try of `old` is counted.
+
+    When this returns the new one is on the medium. If the program ends before, the old or the new one opens the wallet;
+    what was written on the way, ``wallet.cbor.new``, is no more than the wallet under the new one. Copies that were
+    made before - backups, or what a flash memory has not erased yet - still open with the old one.
+
+    Args:
+        path: the file.
+        old: what opens it now.
+        new: what is to open it; whether it is good enough says `strength`.
+        keystore: the device's, if the wallet is guarded now.
+        new_keystore: the device's, if it is to be guarded from now on.
+        cost: what guessing the new one costs.
+        now_us: Unix microseconds; by default the machine's clock.
+
+    Raises:
+        InputError, CommonError: as `unlock_wallet` and `create_wallet`; the old passphrase then stays.
+    """
+    file = _read(path)
+    with counted(path, _now_us(now_us)):
+        words = open_sealed(file, old, str(path), keystore)
+        data = seal(words, new, cost, new_keystore)
+        try:
+            replace_file(path, data, durable=True)
+        except OSError as error:
+            raise InputError(
+                f"the wallet {path} cannot be written: {error.strerror}; the passphrase is what it was"
+            ) from error
+
+
+def is_guarded(path: Path) -> bool:
+    """Return whether the wallet at `path` has a PIN and the device's keystore.
+
+    Raises:
+        InputError: there is no such file, or it is not a wallet.
+    """
+    return isinstance(_read(path), GuardedFile)
+
+
+def _read(path: Path) -> SealedWords:
     try:
         with path.open("rb") as stream:
-            data = stream.read(_FILE_BYTES_MAX + 1)
+            data = stream.read(FILE_BYTES_MAX + 1)
     except FileNotFoundError:
         raise InputError(f"there is no wallet at {path}: make one with 'supervm wallet new'") from None
     except OSError as error:
         raise InputError(f"the wallet {path} cannot be read: {error.strerror}") from error
-    try:
-        file = decode(_WalletFile, data, bytes_max=_FILE_BYTES_MAX)
-    except RemoteProtocolError as error:
-        raise InputError(f"{path} is damaged or is not a SuperVM wallet of version 1") from error
-    for candidate in (passphrase, BYTE_ORDER_MARK + passphrase):
-        key = stretch(candidate, file.salt, Stretching(file.passes, file.memory_bytes))
-        try:
-            return Wallet(crypto_secretbox_open(file.sealed, file.nonce, key).decode("ascii").rstrip(" "))
-        except CryptoError:
-            continue
-    raise InputError(f"the passphrase does not open {path}: it is wrong, or the file is damaged")
+    return read_sealed(data, str(path))
+
+
+def _now_us(now_us: int | None) -> int:
+    return time.time_ns() // 1000 if now_us is None else now_us
 
 
 def _occupied(path: Path) -> str:

@@ -42,13 +42,14 @@ def words_of(entropy: bytes) -> str:
     """
     if len(entropy) not in _ENTROPY_BYTES:
         raise CommonError(f"entropy has {len(entropy)} bytes; 16, 20, 24, 28 or 32 are allowed")
-    book, number = _book(), _with_checksum(entropy)
+    book, number = word_list(), _with_checksum(entropy)
     count = len(entropy) * 3 // 4
     places = [number >> _WORD_BITS * left & len(book) - 1 for left in reversed(range(count))]
     return " ".join(book[place] for place in places)
 
 
-def _book() -> list[str]:
+def word_list() -> list[str]:
+    """Return the 2,048 words in their order."""
     return _LIST.read_text(encoding="ascii").split()
 
 
@@ -62,26 +63,34 @@ def split_words(text: str) -> list[str]:
     """Return the words of `text` as people paste them, in small letters, their spelling unchecked.
 
     Blanks and line breaks of every kind and the punctuation of lists part words; marks that nobody sees (zero-width
-    blanks, a byte-order mark) and full-width forms are what they stand for; numbers before words ("1.", "2)") go.
+    blanks, a byte-order mark) and full-width forms are what they stand for. Numbers before words ("1.", "2)") go; words
+    that are copied from columns side by side are put into the order of their numbers.
 
     Raises:
-        InputError: the words are numbered, but not from 1 on and in order.
+        InputError: the words are numbered, but not from 1 on and each once.
     """
     spaced = "".join(
         letter if unicodedata.category(letter)[0] in "LNM" and letter not in _BLANK_LETTERS else " "
         for letter in unicodedata.normalize("NFKD", text).lower()
         if unicodedata.category(letter) != "Cf"
     )
-    words, numbers = [], []
+    words: list[str] = []
+    numbers: list[str] = []
     for piece in spaced.split():
         word = piece.lstrip("0123456789")
         if word != piece:
             numbers.append(piece.removesuffix(word).lstrip("0"))
         if word:
             words.append(word)
-    if numbers and numbers != [str(place) for place in range(1, len(words) + 1)]:
-        raise InputError("the words are numbered, but not from 1 on and each once in order: write them in order")
-    return words
+    return _by_number(words, numbers) if numbers else words
+
+
+def _by_number(words: list[str], numbers: list[str]) -> list[str]:
+    """Return numbered words in the order of their numbers, of which each stands before its word."""
+    if {str(place) for place in range(1, len(words) + 1)} != set(numbers) or len(numbers) != len(words):
+        raise InputError("the words are numbered, but not from 1 on and each once: write them in order")
+    placed = sorted(zip((int(number) for number in numbers), words, strict=True))
+    return [word for _, word in placed]
 
 
 def checked_words(words: str) -> str:
@@ -98,7 +107,7 @@ def checked_words(words: str) -> str:
     if len(split) not in WORD_COUNTS:
         allowed = ", ".join(map(str, WORD_COUNTS))
         raise InputError(f"there are {len(split)} words; BIP-39 allows {allowed}")
-    known = {word: place for place, word in enumerate(_book())}
+    known = {word: place for place, word in enumerate(word_list())}
     for place, word in enumerate(split, 1):
         if not (word.isascii() and word.isalpha()):
             raise InputError(f"word {place} holds something else than the letters a to z")
@@ -109,5 +118,8 @@ def checked_words(words: str) -> str:
         number = number << _WORD_BITS | known[word]
     count = len(split) * 4 // 3  # bytes of entropy; a quarter of their number is the bits of the checksum
     if number != _with_checksum((number >> count // 4).to_bytes(count, "big")):
-        raise InputError("the words do not fit together: one of them is wrong, or their order is")
+        raise InputError(
+            "the words do not fit together: one of them is another word of the list, or their order is wrong; which "
+            "cannot be told: compare each with what you wrote down"
+        )
     return " ".join(split)

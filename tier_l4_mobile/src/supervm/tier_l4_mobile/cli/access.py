@@ -22,6 +22,7 @@ from supervm.common.host.config import CONFIG_FILE, NodeConfig, load_config
 from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
 from supervm.common.services.once import call_sync
 from supervm.common.wallet import read_passphrase
+from supervm.common.wallet.strength import passphrase_problem
 
 from ..messages import Info, MobileRequest
 from ..options import OPTIONS
@@ -56,13 +57,34 @@ def passphrase_option(function: _F) -> _F:
 
 
 def passphrase_of(file: Path | None, *, new: bool = False) -> str:
-    """Return the wallet's passphrase from wherever it is given; a new one is asked for twice."""
+    """Return the wallet's passphrase from wherever it is given.
 
-    def prompt(question: str) -> str:
-        text: str = click.prompt(question.rstrip(": "), hide_input=True, confirmation_prompt=new, err=True)
-        return text
+    A new one is asked for twice, and again until it is good enough; one from a file or a variable is taken as it is:
+    whoever writes programs sees to that.
+    """
+    return read_passphrase(
+        file=file,
+        environ=os.environ,
+        prompt=(lambda question: _prompt(question.rstrip(": "), new=new)) if sys.stdin.isatty() else None,
+    )
 
-    return read_passphrase(file=file, environ=os.environ, prompt=prompt if sys.stdin.isatty() else None)
+
+def _prompt(question: str, *, new: bool) -> str:
+    while True:
+        text: str = click.prompt(question, hide_input=True, confirmation_prompt=new, err=True)
+        problem = passphrase_problem(text) if new else ""
+        if not problem:
+            return text
+        click.echo(problem, err=True)
+
+
+def new_passphrase_of(file: Path | None) -> str:
+    """Return the passphrase that is to take the place of another; the environment has the other one."""
+    if file is None and not sys.stdin.isatty():
+        raise InputError("there is no terminal to ask for the new passphrase: give --new-passphrase-file FILE")
+    if file is not None:
+        return read_passphrase(file=file, environ={}, prompt=None)
+    return _prompt("New passphrase", new=True)
 
 
 def config_of(directory: Path) -> NodeConfig:

@@ -10,6 +10,7 @@ import click
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import emit, json_option
 from supervm.common.errors import InputError
+from supervm.common.host.anchor_file import anchor_bytes
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.codec import decode
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
@@ -111,7 +112,7 @@ def _read_anchor(path: Path) -> tuple[Anchor, bool | None, int]:
     """Return the anchor, whether it is a test network's where the file tells, and the trusting period in ms."""
     data = _read(path)
     try:
-        return decode(Anchor, data), None, TRUSTING_PERIOD_MS
+        return decode(Anchor, anchor_bytes(data)), None, TRUSTING_PERIOD_MS
     except RemoteProtocolError:
         pass
     try:

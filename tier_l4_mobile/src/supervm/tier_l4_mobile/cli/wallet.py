@@ -1,4 +1,4 @@
-"""``supervm wallet``: make, import, show (decisions.md, Keys and accounts)."""
+"""``supervm wallet``: make, import, show, unlock, lock (decisions.md, Keys and accounts)."""
 
 from __future__ import annotations
 
@@ -14,12 +14,22 @@ from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE
 from supervm.common.host.genesis_file import load_chain
 from supervm.common.text.textfile import read_text
-from supervm.common.wallet import WALLET_FILE, Wallet, create_wallet, unlock_wallet
+from supervm.common.wallet import WALLET_FILE, Wallet, change_passphrase, create_wallet, unlock_wallet
+from supervm.common.wallet.book import WordBook
 from supervm.protocol.base.address import encode_address
 
 from ..config import mobile_options
+from ..messages import Lock, Unlock
 from ..options import ACCOUNTS_MAX
-from .access import config_of, passphrase_of, passphrase_option
+from .access import (
+    NoOwner,
+    RequestRefused,
+    ask_owner,
+    config_of,
+    new_passphrase_of,
+    passphrase_of,
+    passphrase_option,
+)
 
 _ENTROPY_BYTES = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}
 _WORDS_BYTES_MAX = 1 << 16
@@ -40,7 +50,7 @@ _test = click.option(
 
 @click.group()
 def wallet() -> None:
-    """Make, import or show a wallet: BIP-39 words, encrypted at rest, account keys by SLIP-0010."""
+    """Make, import, show or lock a wallet: BIP-39 words, encrypted at rest, account keys by SLIP-0010."""
 
 
 @wallet.command(epilog="Example: supervm wallet new --dir phone --words 24")
@@ -150,11 +160,68 @@ def export(directory: Path, passphrase_file: Path | None, as_json: bool) -> None
     emit({"words": words}, as_json=as_json, lines=[words])
 
 
+@wallet.command(epilog="Example: supervm wallet unlock --dir phone")
+@_folder
+@passphrase_option
+@json_option
+def unlock(directory: Path, passphrase_file: Path | None, as_json: bool) -> int:
+    """Open the wallet of the node that runs in the folder: it signs from now on."""
+    return _ask(directory, Unlock(passphrase_of(passphrase_file)), as_json=as_json)
+
+
+@wallet.command(epilog="Example: supervm wallet lock --dir phone")
+@_folder
+@json_option
+def lock(directory: Path, as_json: bool) -> int:
+    """Lock the wallet of the node that runs in the folder: it signs nothing, and still submits what is signed."""
+    return _ask(directory, Lock(), as_json=as_json)
+
+
+@wallet.command(epilog="Example: supervm wallet passwd --dir phone")
+@_folder
+@passphrase_option
+@click.option(
+    "--new-passphrase-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="File whose one line is to open the wallet from now on [default: you are asked].",
+)
+@json_option
+def passwd(directory: Path, passphrase_file: Path | None, new_passphrase_file: Path | None, as_json: bool) -> None:
+    """Put another passphrase in place of the one that opens the wallet; a node that runs there may go on running.
+
+    The words stay what they are, and copies of the folder that were made before still open with the old passphrase.
+    """
+    old = passphrase_of(passphrase_file)
+    change_passphrase(directory / WALLET_FILE, old, new_passphrase_of(new_passphrase_file))
+    emit({"changed": True}, as_json=as_json, lines=["the wallet has another passphrase now"])
+
+
+def _ask(directory: Path, request: Unlock | Lock, *, as_json: bool) -> int:
+    """Ask the node for its wallet's lock; return the command's exit status."""
+    try:
+        value = ask_owner(directory, request)
+    except NoOwner as error:
+        raise InputError(f"{directory}: no node runs there, so there is no wallet to open or lock") from error
+    except RequestRefused as error:
+        emit({"refused": str(error)}, as_json=as_json, lines=[str(error)])
+        return 1
+    left_s = value["locks_in_s"]
+    line = "the wallet is locked" if value["locked"] else "the wallet is open"
+    if left_s is not None:
+        line += f"; it locks in {left_s} s unless it is used"
+    emit(value, as_json=as_json, lines=[line])
+    return 0
+
+
 def _typed_words() -> str:
-    """Ask for the words on a terminal, or take one line of standard input; nothing is echoed."""
+    """Ask for the words on a terminal until they are right, or take one line of standard input; nothing is echoed."""
     if sys.stdin.isatty():
-        text: str = click.prompt("Words", hide_input=True, err=True)
-        return text
+        while True:
+            text: str = click.prompt("Words", hide_input=True, err=True)
+            review = WordBook().review(text)
+            if not review.fault:
+                return text
+            click.echo(review.sentence, err=True)  # with the word: it is its owner's terminal, and no log
     try:
         line = sys.stdin.readline(_WORDS_CHARS_MAX)
     except (OSError, UnicodeDecodeError) as error:

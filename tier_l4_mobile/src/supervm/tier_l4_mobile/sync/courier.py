@@ -9,6 +9,7 @@ after `RETRY_CLAIMED_US` without progress of the account, so that a slow network
 from __future__ import annotations
 
 import heapq
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from supervm.common.contract.core import Outbox
@@ -112,6 +113,15 @@ class Courier(Part):
                     self._outgoing[payment.number] = payment
         for payment in self._queue.awaiting.values():
             self._set(payment.number, _Watch(0), now_us)
+
+    def follow(self, now_us: int, accounts: Sequence[bytes]) -> None:
+        """Take up what is open of accounts that were not known before."""
+        for account in accounts:
+            for payment in self._queue.lanes[account].all:
+                if payment.released:
+                    self._outgoing[payment.number] = payment
+                else:
+                    self.watch(payment)
 
     def command(self, now_us: int, token: int, request: Flush) -> None:
         """Let go what its owner has kept here, and submit everything that is released again."""

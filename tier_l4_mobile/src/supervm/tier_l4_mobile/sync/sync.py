@@ -9,7 +9,7 @@ to be absent.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.manners import Manners
@@ -101,6 +101,15 @@ class Sync(Part):
         self._ask_again_us = now_us + ANSWER_US
         self._asked = {}
         self._want_answers(self._questions)
+
+    def follow(self, now_us: int, accounts: Sequence[bytes]) -> None:
+        """Subscribe accounts that were not known before, if there is an edge; a later one is told all of them."""
+        edge = self._uplink.active
+        if edge is not None and accounts:
+            for part in _parts(list(accounts)):
+                self._outbox.send(edge, Subscribe(part))
+            self._missing.update(dict.fromkeys(accounts))
+            self._ask_again_us = max(self._ask_again_us, now_us + ANSWER_US)
 
     def want(self, accounts: Iterable[bytes]) -> None:
         """Ask for proofs of `accounts` with this step's messages."""

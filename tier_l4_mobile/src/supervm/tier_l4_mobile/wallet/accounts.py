@@ -33,6 +33,11 @@ class Accounts(Part):
         self.test_network = test_network
         """Whether addresses are a test network's."""
 
+    def named(self, names: Mapping[str, bytes]) -> None:
+        """Take the names of accounts that an opened wallet gives."""
+        self._names = dict(names)
+        self._name_of = {account: name for name, account in names.items()}
+
     def payer(self, text: str) -> bytes:
         """Return the own account of a name or an address; of an empty text the first one.
 
@@ -42,7 +47,7 @@ class Accounts(Part):
         """
         if not text:
             if not self._lanes:
-                raise PaymentError("this node has no account")
+                raise PaymentError("this node has no account, or its wallet was never unlocked here")
             return next(iter(self._lanes))
         account = self.account(text)
         if account not in self._lanes:

@@ -20,7 +20,16 @@ from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.client import CLOCK_DRIFT_MS_MAX, ProvedAccount
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, LEVEL_REFUSED
 
-from ..tables import FORMER_IDS, PROVED, FormerIdRow, ProvedRow
+from ..tables import (
+    ELSEWHERE,
+    FORMER_IDS,
+    OWN_ACCOUNTS,
+    PROVED,
+    ElsewhereRow,
+    FormerIdRow,
+    OwnAccountRow,
+    ProvedRow,
+)
 from .holdings import Holdings
 from .lane import Doubt, Lane, Proved
 from .log import PaymentLog
@@ -45,6 +54,7 @@ from .terms import UNKNOWN_TERMS, Terms
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
 _DEAD = "a payment before it can no longer execute, so this one never can"
 _TAKEN = "its slot was used by a transaction that is not in this wallet's log: another device holds the same words"
+_LOCKED = "it waits to be signed until the wallet is unlocked"
 _UNKNOWN = "its slot is used; only its receipt can tell whether by this payment"
 
 
@@ -53,15 +63,17 @@ class PaymentFates(PaymentLog):
 
     Args:
         chain_id: the network.
-        keys: account id -> key.
+        keys: account id -> key; none while the wallet is locked: the accounts are then those it had when it was open.
         reader: what is durable.
     """
 
     def __init__(self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader) -> None:
         super().__init__(reader)
         self._chain_id = chain_id
+        self._reader = reader
         self._keys = keys
-        self.lanes = {account: Lane(account) for account in keys}
+        known = list(keys) or [row.account for row in OWN_ACCOUNTS.rows(reader)]
+        self.lanes = {account: Lane(account) for account in known}
         """Account id -> lane, in the order of the keys."""
         self.awaiting: dict[bytes, Payment] = {}
         """Transaction id -> payment whose receipt must tell its fate."""
@@ -71,28 +83,63 @@ class PaymentFates(PaymentLog):
         """What is proved of other assets than the native one, and what a proof is needed of."""
         self.terms: Terms = UNKNOWN_TERMS
         """Of the edge that payments are signed for."""
+        self.elsewhere = {row.account: row for row in ELSEWHERE.rows(reader)}
+        """Account id -> what a proof last showed of another device that pays from it."""
+        self._new_elsewhere: list[ElsewhereRow] = []
         self._new_awaiting: list[Payment] = []
-        self._load(reader)
+        self.awaiting.update((payment.id, payment) for payment in self.payments.values() if payment.place == AWAITING)
+        self._load(self.lanes)
 
-    def _load(self, reader: Reader) -> None:
-        for row in PROVED.rows(reader):
-            if row.account in self.lanes:
-                self.lanes[row.account].proved = Proved(
+    def _load(self, lanes: Mapping[bytes, Lane]) -> None:
+        """Put into these lanes what is on disk of them."""
+        for row in PROVED.rows(self._reader):
+            if row.account in lanes:
+                lanes[row.account].proved = Proved(
                     row.balance, row.next_seq, row.head, row.flags, row.height, row.ts_ms
                 )
         chains: dict[bytes, list[Payment]] = {}
         for payment in self.payments.values():
-            if payment.place == AWAITING:
-                self.awaiting[payment.id] = payment
-            elif payment.place == LIVE and payment.account in self.lanes:
+            if payment.place == LIVE and payment.account in lanes:
                 chains.setdefault(payment.account, []).append(payment)
         for account, chain in chains.items():
-            lane = self.lanes[account]
+            lane = lanes[account]
             # by slot; rows that wait unsigned come last, in the order they were asked for
             for payment in sorted(chain, key=lambda item: (not item.raw, item.seq, item.number)):
                 lane.append(payment)
                 self.holdings.want(lane, payment.debits)
             self.pending[account] = None
+
+    # --- the wallet's lock -------------------------------------------------------------------------------------------
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether nothing can be signed."""
+        return not self._keys
+
+    def keep_accounts(self) -> None:
+        """Write which accounts the open wallet has, where that is not known yet."""
+        known = [row.account for row in OWN_ACCOUNTS.rows(self._reader)]
+        for number, account in enumerate(self._keys):
+            if known[number : number + 1] != [account]:
+                self._records.append(OWN_ACCOUNTS.put(OwnAccountRow(number, account)))
+        self._records.extend(OWN_ACCOUNTS.delete(number) for number in range(len(self._keys), len(known)))
+
+    def open(self, keys: Mapping[bytes, SigningKey]) -> list[bytes]:
+        """Sign from now on, first what waits for it; return the accounts that were not known before."""
+        fresh = {account: Lane(account) for account in keys if account not in self.lanes}
+        self._keys = keys
+        self.keep_accounts()
+        self.lanes.update(fresh)
+        self.holdings.load(fresh, self._reader)
+        self._load(fresh)
+        for lane in self.lanes.values():
+            if lane.account in keys:
+                self._sign_again(lane, lane.take_signable())
+        return list(fresh)
+
+    def lock(self) -> None:
+        """Let the keys go; what is signed goes on its way."""
+        self._keys = {}
 
     # --- what is heard -----------------------------------------------------------------------------------------------
 
@@ -142,6 +189,8 @@ class PaymentFates(PaymentLog):
         if old is not None and (new.height < old.height or new.next_seq < old.next_seq):
             return False
         lane.proved = new
+        if old is not None and new.next_seq > old.next_seq and self.get_by_id(new.head) is None:
+            self._found_elsewhere(lane, new)
         if old is None or (old.balance, old.next_seq, old.head, old.flags) != (
             new.balance,
             new.next_seq,
@@ -173,7 +222,8 @@ class PaymentFates(PaymentLog):
         known = lane.holdings.get(asset)
         if not self.holdings.take(lane, asset, amount, header):
             return False
-        self._sign_again(lane, lane.take_signable())
+        if account in self._keys:
+            self._sign_again(lane, lane.take_signable())
         return known is None or known.height < header.height
 
     def receipt(self, transaction_id: bytes, *, executed: bool, now_us: int) -> Payment | None:
@@ -221,6 +271,18 @@ class PaymentFates(PaymentLog):
             else:
                 dead.append(payment)
         self._replace(lane, dead, _TAKEN)
+
+    def _found_elsewhere(self, lane: Lane, proved: Proved) -> None:
+        """Note that the head of an account is no payment of this log."""
+        row = ElsewhereRow(lane.account, proved.next_seq, proved.height, proved.ts_ms)
+        self.elsewhere[lane.account] = row
+        self._new_elsewhere.append(row)
+        self._records.append(ELSEWHERE.put(row))
+
+    def take_elsewhere(self) -> list[ElsewhereRow]:
+        """Return and forget the accounts that were newly found to be used by another device."""
+        fresh, self._new_elsewhere = self._new_elsewhere, []
+        return fresh
 
     def _settle_doubt(self, lane: Lane, proved: Proved) -> None:
         doubt = lane.doubt
@@ -274,14 +336,17 @@ class PaymentFates(PaymentLog):
     # --- signing and writing -----------------------------------------------------------------------------------------
 
     def _append(self, lane: Lane, payment: Payment) -> None:
-        if lane.knows(payment.debits):
+        key = self._keys.get(lane.account)
+        if key is not None and lane.knows(payment.debits):
             payment.seq, payment.prev = lane.slot
             payment.via = self.terms.payout
-            signed = sign_payment(self._keys[lane.account], self._chain_id, payment)
+            payment.reason = "" if payment.reason == _LOCKED else payment.reason
+            signed = sign_payment(key, self._chain_id, payment)
             payment.id, payment.raw = signed.id, signed.raw
             self._by_id[signed.id] = payment
         else:
             payment.seq, payment.prev, payment.via, payment.id, payment.raw = 0, ZERO_HASH, b"", b"", b""
+            payment.reason = payment.reason if key is not None else _LOCKED
             self.holdings.want(lane, payment.debits)
         lane.append(payment)
         self.pending[lane.account] = None

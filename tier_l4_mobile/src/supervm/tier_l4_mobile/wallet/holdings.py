@@ -29,6 +29,10 @@ class Holdings:
         self._write = write
         self.unproved: dict[tuple[bytes, bytes], None] = {}
         """(account, asset) that a newer proof is needed of, in order."""
+        self.load(lanes, reader)
+
+    def load(self, lanes: Mapping[bytes, Lane], reader: Reader) -> None:
+        """Put into these lanes what is on disk of them."""
         for row in HOLDINGS.rows(reader):
             lane = lanes.get(row.account)
             if lane is not None:

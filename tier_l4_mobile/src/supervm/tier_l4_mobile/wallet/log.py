@@ -80,7 +80,11 @@ class PaymentLog(Part):
             name = bytes.fromhex(text)
         except ValueError:
             return None
-        return self._by_id.get(name) or self.get(self._finished.number_of_id(name))
+        return self.get_by_id(name)
+
+    def get_by_id(self, transaction_id: bytes) -> Payment | None:
+        """Return the payment whose transaction has, or once had, this id."""
+        return self._by_id.get(transaction_id) or self.get(self._finished.number_of_id(transaction_id))
 
     def by_key(self, key: str) -> Payment | None:
         """Return the payment that was asked for under `key`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from supervm.common.contract.core import Outbox
@@ -18,7 +19,7 @@ from ..sync.trust import Trust
 from .accounts import Accounts
 from .books import Books
 from .payments import CLOSED, R4, Payment, check_logged, printable
-from .queue import PaymentQueue
+from .queue import LOCKED, PaymentQueue
 from .validity import Validity
 
 Order = Pay | PayMany | Issue | Cancel | ShowPayment | QueueList | PaymentsSince
@@ -36,6 +37,7 @@ class Orders(Part):
         trust: whether what was proved may be believed.
         books: makes answers wait for the rows that they tell of.
         validity: how long payments are valid.
+        used: told the time whenever the owner pays or cancels.
     """
 
     answers = (Pay, PayMany, Issue, QueueList, Cancel, ShowPayment, PaymentsSince)
@@ -50,6 +52,7 @@ class Orders(Part):
         trust: Trust,
         books: Books,
         validity: Validity,
+        used: Callable[[int], None],
     ) -> None:
         self._outbox = outbox
         self._queue = queue
@@ -58,11 +61,14 @@ class Orders(Part):
         self._trust = trust
         self._books = books
         self._validity = validity
+        self._used = used
         self._doubt = ""  # why nothing is believed at the moment of the request
 
     def command(self, now_us: int, token: int, request: Order) -> None:
         """Do what is asked for; the answer leaves once it is durable."""
         self._doubt = self._trust.doubt(now_us)
+        if isinstance(request, Pay | PayMany | Issue | Cancel):
+            self._used(now_us)
         try:
             value = self._answer(now_us, request)
         except (PaymentError, LocalProtocolError) as error:
@@ -77,6 +83,8 @@ class Orders(Part):
             case Issue(row, offline):
                 return self._show(self._pay(now_us, row, kept=offline))
             case PayMany(rows):
+                if self._queue.is_locked and any(not row.key or self._queue.by_key(row.key) is None for row in rows):
+                    raise PaymentError(LOCKED)  # a row that was logged as refused would never be tried again
                 return {"payments": [self._pay_or_log(now_us, row) for row in rows]}
             case PaymentsSince(cursor, limit):
                 changed, after = self._queue.changed_since(cursor, limit)

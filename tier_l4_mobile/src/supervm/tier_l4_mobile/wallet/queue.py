@@ -29,6 +29,8 @@ from .fates import PaymentFates
 from .payments import CANCELLED, CLOSED, LIVE, REFUSED, Payment, check_request
 from .validity import is_timely
 
+LOCKED = "the wallet is locked, and a payment needs its key: unlock it (supervm wallet unlock)"
+"""What is said to whoever asks for what needs a key."""
 _UNTIMELY = (
     "it waits for a proof of the network's time that is near enough to its validity; if that stays so, this device's "
     "clock is ahead"
@@ -86,8 +88,8 @@ class PaymentQueue(PaymentFates):
         not looked at.
 
         Raises:
-            PaymentError: a field is out of its bounds, the proved balances do not cover it, or the edge that it would
-                be signed for does not take its fee.
+            PaymentError: the wallet is locked, a field is out of its bounds, the proved balances do not cover it, or
+                the edge that it would be signed for does not take its fee.
         """
         known = self.by_key(key) if key else None
         if known is not None:
@@ -95,6 +97,8 @@ class PaymentQueue(PaymentFates):
         lane = self.lanes.get(account)
         if lane is None:
             raise PaymentError(f"account {account.hex()} is not in this wallet")
+        if account not in self._keys:
+            raise PaymentError(LOCKED)
         payment = Payment(
             self.next_number,
             account,
@@ -190,7 +194,8 @@ class PaymentQueue(PaymentFates):
         A payment past its validity is left for a proof to expire, and one that chain time is not near enough for yet
         (`validity.is_timely`) for a newer proof; `take_untimely` tells which. One whose fee the edge in use does not
         take waits for another edge; `take_declined` tells which. One that names another edge than that is signed
-        again first, and so is what comes after it.
+        again first, and so is what comes after it; where the wallet is locked it leaves as it is, and the edge that it
+        names has its share.
         """
         released: list[Payment] = []
         for account in list(self.pending):
@@ -206,7 +211,7 @@ class PaymentQueue(PaymentFates):
                     break
                 if self._must_wait(payment, lane.proved.ts_ms):
                     break
-                if self.terms.fees is not None and payment.via != self.terms.payout:
+                if self.terms.fees is not None and payment.via != self.terms.payout and account in self._keys:
                     self._sign_again(lane, lane.cut(len(lane.sent)))
                     continue
                 payment.reason = ""
