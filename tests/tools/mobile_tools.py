@@ -107,9 +107,16 @@ class Phone(HandDriver[MobileNode]):
     """A `MobileNode` in a test's hands; its disk answers when `disk()` is called."""
 
     def __init__(
-        self, network: Network, names: Sequence[str] = ("alice",), *, peers: int = 1, anchor: Anchor | None = None
+        self,
+        network: Network,
+        names: Sequence[str] = ("alice",),
+        *,
+        peers: int = 1,
+        anchor: Anchor | None = None,
+        queue_max: int = 1_000_000,
     ) -> None:
         self.network, self.names, self.edges, self.anchor = network, names, peers, anchor
+        self.queue_max = queue_max
         store = MemoryStore(TABLES, with_log=False)
         super().__init__(self._make(store), store, now_us=START_US, disk_at_once=False)
 
@@ -122,7 +129,9 @@ class Phone(HandDriver[MobileNode]):
             reader=store,
             verify=verify,
             rng=random.Random(7),
-            settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
+            settings=Settings(
+                {name: self.network.account(name) for name in self.names}, anchor=self.anchor, queue_max=self.queue_max
+            ),
         )
 
     def crash(self, anchor: Anchor | None = None) -> None:

@@ -25,6 +25,7 @@ class MobileOptions:
     accounts: int
     names: tuple[str, ...]
     validity_ms: int
+    queue_max: int
     anchor: Path | None = None
 
 
@@ -43,7 +44,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
     anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
-    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, anchor)
+    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, int(values["queue_max"]), anchor)
 
 
 def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:

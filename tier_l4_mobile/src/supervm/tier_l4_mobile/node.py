@@ -22,6 +22,7 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
@@ -31,6 +32,8 @@ from .budgets import BUDGETS
 from .messages import Info
 from .more import MORE
 from .options import VALIDITY_MS
+from .owner.contacts import Contacts
+from .owner.history import History
 from .sync.courier import Courier
 from .sync.followers import SetFollower
 from .sync.sync import Sync
@@ -52,11 +55,13 @@ class Settings:
         names: names of some accounts, and their ids.
         validity_ms: default validity of a payment in ms.
         anchor: what to trust from instead of genesis.
+        queue_max: most payments on their way at once.
     """
 
     names: Mapping[str, bytes] = field(default_factory=dict)
     validity_ms: int = VALIDITY_MS
     anchor: Anchor | None = None
+    queue_max: int = INT_MAX
 
 
 class MobileNode(Shell):
@@ -79,7 +84,20 @@ class MobileNode(Shell):
         uplink: the edges.
     """
 
-    PARTS = (PaymentQueue, Accounts, Orders, Uplink, EdgeTerms, Courier, Sync, SetFollower, Trust, Books)
+    PARTS = (
+        PaymentQueue,
+        Accounts,
+        Orders,
+        Uplink,
+        EdgeTerms,
+        Courier,
+        Sync,
+        SetFollower,
+        Trust,
+        Contacts,
+        History,
+        Books,
+    )
     TIER = 4
     INFO = Info
     MORE = MORE
@@ -110,7 +128,12 @@ class MobileNode(Shell):
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(
-            chain.chain_id, keys, reader, window=parameters.window, validity_ms_max=parameters.validity_ms_max
+            chain.chain_id,
+            keys,
+            reader,
+            window=parameters.window,
+            validity_ms_max=parameters.validity_ms_max,
+            queue_max=settings.queue_max,
         )
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
@@ -143,6 +166,8 @@ class MobileNode(Shell):
                     books,
                     Validity.within(parameters.validity_ms_max, settings.validity_ms),
                 ),
+                Contacts(self.outbox, accounts, reader),
+                History(self.outbox, self.queue, accounts),
                 books,
             )
         )

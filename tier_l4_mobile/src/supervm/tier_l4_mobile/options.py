@@ -11,6 +11,8 @@ from .more import MORE
 
 ACCOUNTS_MAX: Final = 100_000
 """Most accounts that one node opens."""
+QUEUE_MAX: Final = 1_000
+"""Most payments on their way at once unless the owner of a node says otherwise."""
 VALIDITY_MS: Final = 96 * 3_600_000
 """How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
 
@@ -21,6 +23,9 @@ ACCOUNT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 """Keys about the wallet's accounts."""
 PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "validity_s": OptionSpec(int, VALIDITY_MS // 1000, "seconds that a payment may take to execute", 5, 7 * 86_400),
+    "queue_max": OptionSpec(
+        int, QUEUE_MAX, "payments that may be on their way at once; more are refused", 1, 1_000_000
+    ),
 }
 """Keys about payments."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}

@@ -36,7 +36,10 @@ def build(context: NodeContext) -> MobileNode:
         verify=verify,
         rng=context.rng,
         settings=Settings(
-            names, options.validity_ms, None if options.anchor is None else load_anchor(options.anchor, chain)
+            names,
+            options.validity_ms,
+            None if options.anchor is None else load_anchor(options.anchor, chain),
+            options.queue_max,
         ),
         values=config.tier_options,
     )

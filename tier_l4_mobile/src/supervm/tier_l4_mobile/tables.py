@@ -102,6 +102,15 @@ class TallyRow(TableRow, frozen=True):
     count: int
 
 
+class ContactRow(TableRow, frozen=True):
+    """What the owner calls an account, and whether its balance is watched (1) or not (0)."""
+
+    account: PrimaryKey[bytes]
+    name: str
+    note: str
+    watched: int
+
+
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 HOLDINGS: Final = Table("holdings", HoldingRow)
@@ -110,11 +119,12 @@ EDGE_TERMS: Final = Table("edge_terms", TermsRow)
 FINISHED: Final = Table("finished", StoredPayment)
 PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
 TALLIES: Final = Table("tallies", TallyRow)
+CONTACTS: Final = Table("contacts", ContactRow)
 
 PAYMENT_TABLES: Final = (PAYMENTS, PROVED, HOLDINGS, FORMER_IDS, FINISHED, PAYMENT_KEYS, TALLIES)
 """Tables of the queue of payments."""
 
-TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, *TRUST_TABLES)
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 
