@@ -150,9 +150,12 @@ class Balance(MobileRequest, frozen=True, tag="balance"):
 
 
 class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
-    """Ask for the payments that changed after `cursor` (0: all). Answer: ``{"payments": [...], "cursor": n}``."""
+    """Ask for the payments that changed after `cursor` (0: all; null: none, to begin from now).
 
-    cursor: Annotated[int, msgspec.Meta(ge=0)] = 0
+    Answer: ``{"payments": [...], "cursor": n}``.
+    """
+
+    cursor: Annotated[int, msgspec.Meta(ge=0)] | None = 0
     limit: Count = 2_000
 
 
