@@ -153,6 +153,7 @@ SHAPES = [
             "payments",
             "edge",
             "link",
+            "mode",
             "terms",
             "trust",
             "accounts",

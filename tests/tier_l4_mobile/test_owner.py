@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mobile_tools import Network, Phone
 
+from supervm.common.contract.core import Received
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.base.address import encode_address
 from supervm.tier_l4_mobile.messages import (
@@ -22,10 +23,12 @@ from supervm.tier_l4_mobile.messages import (
     SearchPayments,
     ShowPayment,
 )
+from supervm.tier_l4_mobile.options import PASSIVE
 from supervm.tier_l4_mobile.owner import contacts, history
 
 BOB, CAROL, DAVE = (encode_address(test_key(name).public, test=False) for name in ("bob", "carol", "dave"))
 NETWORK = Network()
+EDGE = b"\xe1" * 32
 
 
 def refused(phone: Phone, request: object) -> str:
@@ -179,3 +182,29 @@ def test_refused_rows_of_one_request_leave_room_for_the_others() -> None:
     bad, good = PaymentRow(to=BOB, amount=0, fee=1), PaymentRow(to=BOB, amount=1, fee=1)
     shown = phone.call(PayMany((bad, bad, bad, good, good, good)))["payments"]
     assert [payment["status"] for payment in shown] == ["refused"] * 3 + ["queued"] * 2 + ["refused"]
+
+
+# --- a passive phone --------------------------------------------------------------------------------------------------
+
+
+def test_a_passive_phone_has_few_payments_in_flight_and_brings_all_of_them_through() -> None:
+    network = Network()
+    phone = Phone(network, mode=PASSIVE)
+    assert phone.call(Info())["mode"] == PASSIVE
+    phone.call(PayMany(tuple(PaymentRow(to=BOB, amount=1, fee=1) for _ in range(150))))
+    phone.connect(EDGE)
+    sizes = []
+    for _ in range(4):
+        phone.disk()
+        raws = phone.submitted()
+        for message in phone.take():
+            for answer in network.answer(message):
+                phone.step(Received(EDGE, answer))
+            phone.disk()
+        raws += phone.submitted()
+        sizes.append(len(raws))
+        network.seal(raws)
+        phone.step(Received(EDGE, network.proofs([network.account("alice")])))
+    assert sizes == [64, 64, 22, 0]
+    phone.disk()
+    assert phone.call(Info())["payments"] == {"R4": 150}

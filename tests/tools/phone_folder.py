@@ -19,7 +19,7 @@ PASSPHRASE = "secret"
 
 def make_phone(folder: Path, **options: int | str) -> NodeConfig:
     """Make the folder of a phone that knows no edge; return its configuration."""
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     (folder / "genesis.cbor").write_bytes(encode(make_test_chain(4).chain.genesis))
     make_key_file(folder / NODE_KEY_FILE, bytes(range(32)))
     cost = Stretching(passes=1, memory_bytes=8 << 10)

@@ -26,6 +26,7 @@ class MobileOptions:
     names: tuple[str, ...]
     validity_ms: int
     queue_max: int
+    mode: str
     anchor: Path | None = None
 
 
@@ -44,7 +45,9 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         if len(names) > accounts or len(dict.fromkeys(names)) != len(names):
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
     anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
-    return MobileOptions(accounts, names, int(values["validity_s"]) * 1000, int(values["queue_max"]), anchor)
+    return MobileOptions(
+        accounts, names, int(values["validity_s"]) * 1000, int(values["queue_max"]), str(values["mode"]), anchor
+    )
 
 
 def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:

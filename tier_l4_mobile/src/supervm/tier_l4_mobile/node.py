@@ -31,7 +31,7 @@ from supervm.protocol.light.client import Anchor
 from .budgets import BUDGETS
 from .messages import Info
 from .more import MORE
-from .options import VALIDITY_MS
+from .options import STANDARD, VALIDITY_MS
 from .owner.contacts import Contacts
 from .owner.history import History
 from .sync.courier import Courier
@@ -56,12 +56,14 @@ class Settings:
         validity_ms: default validity of a payment in ms.
         anchor: what to trust from instead of genesis.
         queue_max: most payments on their way at once.
+        mode: `STANDARD` or `PASSIVE`.
     """
 
     names: Mapping[str, bytes] = field(default_factory=dict)
     validity_ms: int = VALIDITY_MS
     anchor: Anchor | None = None
     queue_max: int = INT_MAX
+    mode: str = STANDARD
 
 
 class MobileNode(Shell):
@@ -143,7 +145,7 @@ class MobileNode(Shell):
         trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
-        courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books)
+        courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books, settings.mode)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
         self.compose(
             (

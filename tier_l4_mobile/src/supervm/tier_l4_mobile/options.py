@@ -28,7 +28,20 @@ PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
 }
 """Keys about payments."""
+STANDARD, PASSIVE = "standard", "passive"
+"""Modes of a phone (network.md 5)."""
+MODE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "mode": OptionSpec(
+        str,
+        STANDARD,
+        "passive: own traffic only and few payments in flight, for small devices; standard: no such limits",
+        choices=(STANDARD, PASSIVE),
+    ),
+}
+"""Keys about what a phone does beside its owner's business, and how much of that at once."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
-OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(ACCOUNT_OPTIONS, PAYMENT_OPTIONS, TRUST_OPTIONS, more=MORE)
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
+    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, MODE_OPTIONS, TRUST_OPTIONS, more=MORE
+)
 """Keys of the table ``[l4]`` of a node's configuration."""

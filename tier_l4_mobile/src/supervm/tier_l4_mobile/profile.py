@@ -40,6 +40,7 @@ def build(context: NodeContext) -> MobileNode:
             options.validity_ms,
             None if options.anchor is None else load_anchor(options.anchor, chain),
             options.queue_max,
+            options.mode,
         ),
         values=config.tier_options,
     )
