@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 from app_tools import AppScene
 from chain_tools import test_key
+from click.testing import CliRunner
 from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.common.contract.core import Received
 from supervm.protocol.base.address import encode_address
+from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, Status, StatusItem
 from supervm.tier_l4_mobile.app.language import Language
 from supervm.tier_l4_mobile.app.models.certainty import FRESH_MS_MAX, Certainty
@@ -18,6 +23,7 @@ from supervm.tier_l4_mobile.app.models.pay import groups_of
 from supervm.tier_l4_mobile.app.models.settings import Settings, SettingsModel
 from supervm.tier_l4_mobile.app.models.steps import DONE, ENDED, NEXT, OPEN, is_paid, steps_of
 from supervm.tier_l4_mobile.app.values import GRAIN, SVM, Amount, Span, say
+from supervm.tier_l4_mobile.cli.verify import verify
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, PutContact, SearchPayments, ShowPayment
 
 BOB, CAROL = (encode_address(test_key(name).public, test=False) for name in ("bob", "carol"))
@@ -242,6 +248,23 @@ async def test_amount_and_fee_are_held_against_what_is_proved_and_what_the_edge_
         assert form.fee_problem() is None
     form.take_info(info | {"terms": {"fees": {"ab" * 32: 5}}})
     assert form.fee_problem() == say("pay.fee-asset")
+    [form.fee_unit] = form.fee_assets()
+    form.fee, form.amount = "", "1"
+    assert form.fee_problem() is None
+    shown, row = form.confirmation(), form.request().row
+    assert (shown.fee, shown.total) == (Amount.of(5, "ab" * 32), None)
+    assert (row.fee, row.fee_asset, row.asset) == (5, "ab" * 32, "svm")
+
+
+async def test_a_scanned_request_fills_the_form() -> None:
+    scene = await started()
+    form = scene.models.pay
+    form.take_scanned(BOB, 500, "svm")
+    assert (form.problems(), form.request().row.amount, form.amount) == ([], 500, "0.0000005")
+    form.clear()
+    form.amount = "2"
+    form.take_scanned(BOB, None, "cd" * 32)
+    assert (form.amount, form.request().row.amount, form.request().row.asset) == ("2", 2, "cd" * 32)
 
 
 async def test_the_same_payment_is_never_asked_for_under_two_names() -> None:
@@ -356,7 +379,8 @@ async def test_activity_is_read_page_by_page_searched_and_kept_up() -> None:
     assert shown.rows()[0].amount == say("home.amount", amount=Amount(60))
     assert shown.rows()[1].to == "Carol"
     await scene.session.more_activity()
-    assert len(shown.rows()) == 60
+    assert shown.count == 60
+    assert [row.amount for row in shown.rows(20, 2)] == [say("home.amount", amount=Amount(n)) for n in (40, 39)]
     scene.seal()
     await scene.session.refresh()
     assert {row.is_paid for row in shown.rows()} == {True}
@@ -371,7 +395,7 @@ async def test_activity_is_read_page_by_page_searched_and_kept_up() -> None:
     assert len(shown.rows()) == 30
 
 
-async def test_one_payment_shows_where_its_fee_goes_and_gives_a_proof() -> None:
+async def test_one_payment_shows_where_its_fee_goes_and_gives_a_proof(tmp_path: Path) -> None:
     scene = await started()
     scene.models.pay.fee = "0.000000013"
     await scene.session.contacts()
@@ -388,6 +412,13 @@ async def test_one_payment_shows_where_its_fee_goes_and_gives_a_proof() -> None:
     proof = page.take_proof(await scene.ask(page.proof_request()))
     proved = scene.network.client.check_answer(proof, scene.network.ledger.header.ts_ms)
     assert proved.state.next_seq == 1
+    answer, anchor = tmp_path / "alice.answer", tmp_path / "genesis.cbor"
+    answer.write_bytes(proof)
+    anchor.write_bytes(encode(scene.network.chain.genesis))
+    now_s = scene.network.ledger.header.ts_ms // 1000 + 1
+    asked = [str(answer), "--anchor", str(anchor), "--now", str(now_s), "--json"]
+    told = CliRunner().invoke(verify, asked, standalone_mode=False)
+    assert (told.return_value, json.loads(told.stdout)["next_seq"]) == (0, 1)
     assert EN.write(page.proof_text()).endswith("below number 1 were executed; this is number 0.")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import trio
+import trio.testing
 from app_tools import EDGE, AppScene
 from chain_tools import test_key
 from hypothesis import given
@@ -96,6 +97,24 @@ async def test_a_start_reads_what_is_open_however_much_is_over() -> None:
     changes = [request for request in scene.asked if isinstance(request, PaymentsSince)]
     assert len(changes) == 4  # where to begin, nothing since; then two pages
     assert all(request.limit <= SLICE for request in changes[1:])
+
+
+async def test_models_are_kept_fed_until_it_is_over(autojump_clock: trio.testing.MockClock) -> None:
+    scene, told = AppScene(), []
+    await scene.ask(PutContact(BOB, "Bob"))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(scene.session.run, told.append)
+        await trio.sleep(20)
+        await scene.ask(Pay(PaymentRow(to=BOB, amount=1, fee=1)))
+        await trio.sleep(2)
+        assert [row.to for row in scene.models.waiting.rows(scene.now_ms)] == ["Bob"]
+        assert scene.models.home.view(scene.now_ms).lines[0].is_sure
+        assert set(told) == {None}
+        scene.is_gone = True
+        await trio.sleep(2)
+        assert told[-1] == say("error.gone")
+        nursery.cancel_scope.cancel()
+    assert sum(isinstance(request, Balance) for request in scene.asked) == 2
 
 
 async def test_a_node_that_is_gone_is_said_and_shown_and_comes_back() -> None:

@@ -48,6 +48,10 @@ T = TypeVar("T")
 
 SLICE: Final = 50
 """Payments in one request, and answers that models take at once: a few milliseconds each."""
+REFRESH_S: Final = 1
+"""Between two looks at how things stand: what has not changed costs two requests."""
+PROVE_S: Final = 15
+"""Between two proofs of the balance while the app is looked at."""
 SEARCH_PAGES_MAX: Final = 20
 """Pages that are looked through for one screen of a search, before somebody has to scroll on."""
 
@@ -90,6 +94,24 @@ class Session:
     now_ms: Callable[[], int]
     _cursor: int | None = None
     _names: dict[str, str] = field(default_factory=dict)
+
+    async def run(self, changed: Callable[[Text | None], None]) -> None:
+        """Keep the models fed until cancelled.
+
+        Args:
+            changed: called whenever models may have changed, with what is wrong if the node does not say.
+        """
+        changed(await self.contacts())
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._again, self.refresh, REFRESH_S, changed)
+            nursery.start_soon(self._again, self.prove, PROVE_S, changed)
+
+    async def _again(
+        self, work: Callable[[], Awaitable[Text | None]], pause_s: int, changed: Callable[[Text | None], None]
+    ) -> None:
+        while True:
+            changed(await work())
+            await trio.sleep(pause_s)
 
     # --- what is read -------------------------------------------------------------------------------------------------
 
@@ -170,13 +192,13 @@ class Session:
         """Read the next page of the activity; of a search as many as one screen of it takes."""
 
         async def work() -> None:
-            before = len(self.models.activity.rows())
+            before = self.models.activity.count
             for _ in range(SEARCH_PAGES_MAX):
                 request = self.models.activity.next_request()
                 if request is None:
                     return
                 self.models.activity.take_page(request, await self.ask(request))
-                if len(self.models.activity.rows()) > before:
+                if self.models.activity.count > before:
                     return
 
         return await self._guarded(work)

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ...messages import SearchPayments
 from ..values import Moment, Text
 from .steps import is_open, is_paid, status_text
-from .waiting import amount_of
+from .waiting import WINDOW, amount_of
 
 PAGE_ROWS: Final = 50
 ROWS_MAX: Final = 10_000
@@ -95,9 +95,15 @@ class ActivityModel:
             if number in self._rows or (is_new and not self._search and len(self._rows) < ROWS_MAX):
                 self._rows[number] = payment
 
-    def rows(self) -> list[ActivityRow]:
-        """Return the list, newest first."""
-        return [self._row(payment) for _, payment in sorted(self._rows.items(), reverse=True)]
+    @property
+    def count(self) -> int:
+        """How many rows there are so far."""
+        return len(self._rows)
+
+    def rows(self, first: int = 0, most: int = WINDOW) -> list[ActivityRow]:
+        """Return a part of the list, newest first: as much as a screen needs at once."""
+        numbers = sorted(self._rows, reverse=True)[first : first + most]
+        return [self._row(self._rows[number]) for number in numbers]
 
     def _row(self, payment: Mapping[str, Any]) -> ActivityRow:
         return ActivityRow(

@@ -68,7 +68,8 @@ class PayModel:
     Attributes:
         to: what was typed, scanned or chosen as the receiver: an address or a contact's name.
         amount: what was typed as the amount.
-        fee: what was typed as the fee, in SVM; empty: the edge's least.
+        fee: what was typed as the fee; empty: the edge's least.
+        fee_unit: what the fee is counted in.
         unit: what the amount is counted in.
         is_offline: whether it is to stay on this device for now.
     """
@@ -78,6 +79,7 @@ class PayModel:
     amount: str = ""
     fee: str = ""
     unit: Unit = SVM
+    fee_unit: Unit = SVM
     is_offline: bool = False
     _test_network: bool = False
     _contacts: dict[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -149,7 +151,7 @@ class PayModel:
         except NoAmount as error:
             return error.text
         free = self._free(self.unit.asset)
-        needed = units + (self._fee_units() or 0) * (self.unit.asset == NATIVE_NAME)
+        needed = units + (self._fee_units() or 0) * (self.unit.asset == self.fee_unit.asset)
         if free is not None and needed > free:
             return say("pay.too-much", free=Amount.of(max(0, free), self.unit.asset))
         return None
@@ -158,37 +160,46 @@ class PayModel:
         """Say what is wrong with the fee; None if the edge takes it, or nothing is known of what it takes."""
         if self.fee.strip():
             try:
-                read_amount(self.fee, SVM)
+                read_amount(self.fee, self.fee_unit)
             except NoAmount as error:
                 return error.text
         if self._fees is None:
             return None
-        least, units = self._fees.get(NATIVE_NAME), self._fee_units()
+        least, units = self._fees.get(self.fee_unit.asset), self._fee_units()
         if least is None:
             return say("pay.fee-asset")
         if (units or 0) < least:
-            return say("pay.fee-low", least=Amount(least, _fee_unit(least)))
+            return say("pay.fee-low", least=self._fee(least))
         return None
 
     def fee_choices(self) -> list[FeeChoice]:
         """Return what may be suggested: what the edge takes at least, and more, which miners take first."""
         least = self._least_fee
         named = (("fee.least", 1), ("fee.more", 2), ("fee.most", 5))
-        return [FeeChoice(Text(key), Amount(least * times, _fee_unit(least * times))) for key, times in named]
+        return [FeeChoice(Text(key), self._fee(least * times)) for key, times in named]
+
+    def fee_assets(self) -> list[Unit]:
+        """Return what the edge takes fees in."""
+        return [unit_of(asset) for asset in self._fees or (NATIVE_NAME,)]
 
     def choose_fee(self, choice: FeeChoice) -> None:
         """Take a suggested fee."""
-        self.fee = write_amount(choice.amount.units, SVM.decimals)
+        self.fee = write_amount(choice.amount.units, self.fee_unit.decimals)
+
+    def _fee(self, units: int) -> Amount:
+        """Return a fee as it is shown: a few grain would be lost behind nine decimals."""
+        is_small = self.fee_unit == SVM and units < 10 ** (SVM.decimals // 2)
+        return Amount(units, GRAIN if is_small else self.fee_unit)
 
     @property
     def _least_fee(self) -> int:
-        return (self._fees or {}).get(NATIVE_NAME, 1)
+        return (self._fees or {}).get(self.fee_unit.asset, 1)
 
     def _fee_units(self) -> int | None:
         if not self.fee.strip():
             return self._least_fee
         try:
-            return read_amount(self.fee, SVM)
+            return read_amount(self.fee, self.fee_unit)
         except NoAmount:
             return None
 
@@ -220,14 +231,14 @@ class PayModel:
         else:
             name = say("pay.to-unknown")
         units, fee = read_amount(self.amount, self.unit), self._fee_units() or 0
-        is_native = self.unit.asset == NATIVE_NAME
+        is_one = self.unit.asset == self.fee_unit.asset
         return Confirmation(
             name,
             contact is not None or address in self._own,
             groups_of(address),
             Amount(units, self.unit),
-            Amount(fee, _fee_unit(fee)),
-            Amount(units + fee, SVM) if is_native else None,
+            self._fee(fee),
+            Amount(units + fee, unit_of(self.unit.asset)) if is_one else None,
             self._waits(),
         )
 
@@ -246,6 +257,7 @@ class PayModel:
             amount=read_amount(self.amount, self.unit),
             fee=self._fee_units() or 0,
             asset=self.unit.asset,
+            fee_asset=self.fee_unit.asset,
             key=self._key,
         )
         return Pay(row, self.is_offline)
@@ -278,13 +290,16 @@ class PayModel:
     def clear(self) -> None:
         """Begin another payment."""
         self.to = self.amount = self.fee = self._key = ""
-        self.unit, self._payment, self._failure, self.is_offline = SVM, None, None, False
+        self.unit = self.fee_unit = SVM
+        self._payment, self._failure, self.is_offline = None, None, False
 
     def use_asset(self, asset: str) -> None:
         """Pay in another asset."""
         self.unit = unit_of(asset)
 
-
-def _fee_unit(units: int) -> Unit:
-    """Return what a fee is written in: a few grain would be lost behind nine decimals."""
-    return GRAIN if units < 10 ** (SVM.decimals // 2) else SVM
+    def take_scanned(self, address: str, units: int | None, asset: str) -> None:
+        """Take a request that was scanned or pasted; what it leaves open stays as it was typed."""
+        self.to = address
+        self.use_asset(asset)
+        if units is not None:
+            self.amount = write_amount(units, self.unit.decimals)

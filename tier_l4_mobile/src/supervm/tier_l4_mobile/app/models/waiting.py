@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from ..errors import explain_text
 from ..values import Amount, Moment, Span, Text, say
 from .steps import is_open, status_text
+
+WINDOW: Final = 100
+"""Rows that are made at once: a full queue would take longer than a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +68,9 @@ class WaitingModel:
         """How many wait."""
         return say("queue.count", n=len(self._open))
 
-    def rows(self, now_ms: int) -> list[WaitingRow]:
-        """Return what waits, the first that was asked for first."""
-        return [self._row(payment, now_ms) for _, payment in sorted(self._open.items())]
+    def rows(self, now_ms: int, first: int = 0, most: int = WINDOW) -> list[WaitingRow]:
+        """Return a part of what waits, the first that was asked for first."""
+        return [self._row(self._open[number], now_ms) for number in sorted(self._open)[first : first + most]]
 
     def _row(self, payment: Mapping[str, Any], now_ms: int) -> WaitingRow:
         return WaitingRow(
