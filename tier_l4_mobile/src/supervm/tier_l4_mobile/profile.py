@@ -43,7 +43,9 @@ def build(context: NodeContext) -> MobileNode:
         reader=context.store,
         verify=verify,
         rng=context.rng,
-        settings=Settings(opened.names, options.validity_ms, anchor, vault, options.lock_after_us),
+        settings=Settings(
+            opened.names, options.validity_ms, anchor, vault, options.lock_after_us, options.queue_max, options.mode
+        ),
         values=config.tier_options,
     )
 

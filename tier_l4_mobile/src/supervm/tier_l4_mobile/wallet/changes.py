@@ -34,6 +34,11 @@ class Changes:
             self._version += 1
             self._versions[number] = self._version
 
+    @property
+    def newest(self) -> int:
+        """The version of the newest change: a cursor after which there is none yet."""
+        return self._version
+
     def note(self, number: int) -> None:
         """Note that `number` changed."""
         self._version += 1
