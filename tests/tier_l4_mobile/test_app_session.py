@@ -99,6 +99,30 @@ async def test_a_start_reads_what_is_open_however_much_is_over() -> None:
     assert all(request.limit <= SLICE for request in changes[1:])
 
 
+async def test_an_app_that_slept_reads_anew_what_is_open() -> None:
+    """The node remembers few changes: whoever comes after long is not told what ended meanwhile."""
+    scene = AppScene()
+    await scene.session.refresh()
+    scene.models.pay.to, scene.models.pay.amount = BOB, "0.000000001"
+    assert await scene.session.pay() is None
+    await scene.session.more_activity()
+    scene.seal()
+    for _ in range(12):
+        await scene.session.pay_many([PaymentRow(to=CAROL, amount=1, fee=1) for _ in range(100)], lambda _: None)
+        scene.seal()
+        scene.phone.wait(6_000_000)
+    await scene.ask(Pay(PaymentRow(to=BOB, amount=7, fee=1)))
+    asked = len(scene.asked)
+    assert await scene.session.refresh() is None
+    assert len(scene.asked) - asked < 12
+    [row] = scene.models.waiting.rows(scene.now_ms)
+    assert row.amount == say("home.amount", amount=Amount(7))
+    assert scene.models.pay.is_paid
+    await scene.session.more_activity()
+    assert scene.models.activity.rows()[0].is_open
+    assert await scene.session.refresh() is None
+
+
 async def test_models_are_kept_fed_until_it_is_over(autojump_clock: trio.testing.MockClock) -> None:
     scene, told = AppScene(), []
     await scene.ask(PutContact(BOB, "Bob"))

@@ -31,6 +31,7 @@ from ..messages import (
     PutContact,
     RemoveContact,
     SearchPayments,
+    ShowPayment,
 )
 from ..wallet.payments import PROGRESS
 from .errors import explain
@@ -125,7 +126,7 @@ class Session:
         for model in (models.home, models.waiting, models.network, models.pay, models.receive):
             model.take_info(info)
         if self._cursor is None:
-            await self._begin(sum(info["payments"].get(status, 0) for status in PROGRESS))
+            await self._begin(self._open_count(info))
         await self._follow()
 
     async def _begin(self, count: int) -> None:
@@ -141,6 +142,21 @@ class Session:
             await trio.lowlevel.checkpoint()
         self._cursor = cursor
 
+    async def _restart(self) -> None:
+        """Read anew what is on its way: the node has begun anew, or remembers no change of so long ago."""
+        models = self.models
+        models.home.restart()
+        models.waiting.restart()
+        models.activity.restart()
+        identity = models.pay.shown_id
+        if identity is not None:
+            models.pay.take_payment(await self.ask(ShowPayment(identity)))
+        await self._begin(self._open_count(await self.ask(Info())))
+
+    @staticmethod
+    def _open_count(info: Mapping[str, Any]) -> int:
+        return sum(info["payments"].get(status, 0) for status in PROGRESS)
+
     def _take(self, payments: Sequence[Mapping[str, Any]]) -> None:
         self.models.home.take_payments(payments)
         self.models.waiting.take_payments(payments)
@@ -152,6 +168,9 @@ class Session:
         while True:
             answer = await self.ask(PaymentsSince(self._cursor, SLICE))
             payments = answer["payments"]
+            if self._cursor is not None and answer["cursor"] < self._cursor:
+                await self._restart()
+                return
             self._take(payments)
             is_news = answer["cursor"] != self._cursor
             self._cursor = answer["cursor"]

@@ -59,6 +59,10 @@ class ActivityModel:
         self._search = text.strip()
         self._rows, self._before, self.is_whole, self._asked = {}, None, False, None
 
+    def restart(self) -> None:
+        """Forget what was read, and read it anew."""
+        self.search(self._search)
+
     def take_contacts(self, contacts: Iterable[Mapping[str, Any]]) -> None:
         """Take the contacts of `messages.ContactList`."""
         self._names = {contact["address"]: contact["name"] for contact in contacts}

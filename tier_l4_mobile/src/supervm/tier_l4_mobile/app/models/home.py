@@ -83,6 +83,10 @@ class HomeModel:
         self._held = {item["asset"]: item["balance"] for item in holdings}
         self._heights = {item["asset"]: item["height"] for item in holdings}
 
+    def restart(self) -> None:
+        """Forget what is on its way: all of it is read anew."""
+        self._open = {}
+
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments as the node shows them; those that are over leave what is on its way."""
         for payment in payments:

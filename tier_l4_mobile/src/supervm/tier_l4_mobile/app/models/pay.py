@@ -269,6 +269,11 @@ class PayModel:
         self._payment, self._failure = payment, None
         return True
 
+    @property
+    def shown_id(self) -> str | None:
+        """What the node calls this payment, whatever happens to its transaction; None before the node has it."""
+        return None if self._payment is None else f"row-{self._payment['number']}"
+
     def take_refusal(self, reason: str) -> None:
         """Take the node's word that it will not pay; what is typed stays, and can be changed and asked anew."""
         self._failure = explain_text(reason)

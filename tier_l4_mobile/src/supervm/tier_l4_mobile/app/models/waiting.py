@@ -47,6 +47,10 @@ class WaitingModel:
     _names: Mapping[str, str] = field(default_factory=dict)
     _is_online: bool = False
 
+    def restart(self) -> None:
+        """Forget what is on its way: all of it is read anew."""
+        self._open = {}
+
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments as the node shows them."""
         for payment in payments:
