@@ -20,11 +20,12 @@ from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
+from supervm.common.parts.part import Part
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
-from supervm.protocol.chain.genesis import Chain
+from supervm.protocol.chain.genesis import Chain, Parameters
 from supervm.protocol.chain.votes import Verify
 from supervm.protocol.light.client import Anchor
 
@@ -148,6 +149,10 @@ class MobileNode(Shell):
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
         self.client = memory.client
+        self.compose(self._parts(memory, reader, parameters, settings))
+
+    def _parts(self, memory: LightMemory, reader: Reader, parameters: Parameters, settings: Settings) -> list[Part]:
+        """Make the parts, in the order in which they tick."""
         accounts = Accounts(self.queue.lanes, settings.names, test_network=parameters.test_network)
         books = Books(self.outbox, self.queue, memory)
         trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
@@ -165,26 +170,24 @@ class MobileNode(Shell):
         )
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
-        self.compose(
-            (
-                self.links,
-                Clock(self.clock, trust.newest),
-                self.queue,
-                self.uplink,
-                terms,
-                trust,
-                courier,
-                sync,
-                SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
-                accounts,
-                door,
-                Elsewhere(self.outbox, self.queue, accounts.address),
-                Orders(self.outbox, self.queue, accounts, courier, trust, books, validity, door.used),
-                Contacts(self.outbox, accounts, reader),
-                History(self.outbox, self.queue, accounts),
-                books,
-            )
-        )
+        return [
+            self.links,
+            Clock(self.clock, trust.newest),
+            self.queue,
+            self.uplink,
+            terms,
+            trust,
+            courier,
+            sync,
+            SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
+            accounts,
+            door,
+            Elsewhere(self.outbox, self.queue, accounts.address),
+            Orders(self.outbox, self.queue, accounts, courier, trust, books, validity, door.used),
+            Contacts(self.outbox, accounts, reader),
+            History(self.outbox, self.queue, accounts),
+            books,
+        ]
 
     @property
     def height(self) -> int:
