@@ -26,8 +26,9 @@ from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.checkpoint import CheckpointHeader
 from supervm.protocol.light.client import ProvedAccount
 from supervm.protocol.money.fees import split_fee
-from supervm.protocol.money.transaction import SignedTransaction, sign_transfer
+from supervm.protocol.money.transaction import TRANSACTION_BYTES_MIN, SignedTransaction, sign_transfer
 from supervm.protocol.state.account import POOLS
+from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, LEVEL_REFUSED, GetReceipt, ReceiptAnswer, Status, Submit
 
 pytestmark = [pytest.mark.processes, pytest.mark.timeout(280)]
@@ -106,9 +107,10 @@ class Hostile:
             assert "bad signature" in await self.submit(port, broken)
             assert "overdraft" in await self.submit(port, overdraft.raw)
             assert "wrong-chain" in await self.submit(port, other_chain.raw)
-            for raw in (b"", b"\x8c" * 100, overdraft.raw[:-1], overdraft.raw + b"\0"):
+            for raw in (bytes(TRANSACTION_BYTES_MIN), b"\x8c" * 200, overdraft.raw[:-1], overdraft.raw + b"\0"):
                 assert "malformed" in await self.submit(port, raw)
-            for frame in (b"\xc1" * 50, bytes(1 << 20) + b"\0", b"\0", b"\xde\xad" * 1_000):
+            short = [encode_message(Submit((raw,))) for raw in (b"", b"\x8c" * 100)]  # no list holds such an entry
+            for frame in (*short, b"\xc1" * 50, bytes(1 << 20) + b"\0", b"\0", b"\xde\xad" * 1_000):
                 async with await RawClient.connect(port, self.network.chain) as client:
                     await client.send_frames(frame)
                     await client.until_closed()

@@ -19,7 +19,7 @@ from supervm.tier_l1_super.tables import BATCHES, BLOCKS, CHECKPOINTS
 from supervm.tier_l2_miner.node import MinerNode
 
 KEPT, LAG = 24, 16
-PARAMETERS = Parameters(1, test_network=True, view_timeout_ms=200, epoch_ms=4_000)
+PARAMETERS = Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500, epoch_ms=4_000)
 """Epochs of some ten blocks."""
 
 

@@ -20,7 +20,7 @@ from supervm.tier_l1_super.messages import Approve
 from supervm.tier_l1_super.node import ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 
-PARAMETERS = Parameters(2, test_network=True, view_timeout_ms=200, epoch_ms=4_000)
+PARAMETERS = Parameters(2, test_network=True, view_timeout_ms=200, idle_interval_ms=500, epoch_ms=4_000)
 """Epochs of some ten blocks."""
 
 
@@ -178,7 +178,7 @@ def test_no_promise_is_broken_by_a_snapshot_wherever_the_power_fails(boundary: s
     load(3, "c")
     net.world.run(5_000_000)
     assert net.settle(60) == {"R4": paid}
-    net.world.run(10_000_000)  # a question that is lost is asked again after five seconds
+    net.world.run(5_000_000)  # a question that is lost is asked again after as long
     for node_id in away:
         core = net.world.hosts[node_id].core
         assert isinstance(core, ValidatorNode | MinerNode)

@@ -18,7 +18,8 @@ from supervm.protocol.wire.chain import (
     GetBatches,
 )
 from supervm.protocol.wire.payments import LEVEL_R3, Status, Submit
-from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, Bodies
+from supervm.tier_l2_miner.replica.bodies import FETCH_RETRY_US, USED_HEIGHTS, Bodies
+from supervm.tier_l2_miner.replica.executed import Executed
 
 
 def finalized_with_rival_batch(bench, *transactions):
@@ -79,6 +80,21 @@ def test_a_silent_validator_is_replaced_after_three_seconds_while_a_batch_waits_
     for signer in range(3):
         bench.receive(bench.net.node_ids[signer], BatchVoteMessage(bench.net.vote(digest, count, 1, signer)))
     bench.wait(2_999_999)
+    assert bench.source == first
+    bench.wait(1)
+    assert bench.source != first
+
+
+def test_one_that_leaves_a_gap_at_each_beat_is_replaced_as_if_it_were_silent(bench):
+    """It forges a block now and then, as seen in the simulator: asking it anew must not give it more time."""
+    first = bench.source
+    for _ in range(3):
+        bench.net.block()
+    later = BlocksMessage(encode(bench.net.blocks[-1]))  # above the gap that the forged block leaves
+    bench.wait(9_000_000)
+    bench.receive(first, later)
+    assert bench.peers_sent(Follow) == [first]
+    bench.wait(3_999_999)
     assert bench.source == first
     bench.wait(1)
     assert bench.source != first
@@ -149,6 +165,25 @@ def test_a_transaction_executed_through_another_miner_is_r3_here_too(bench):
     bench.receive(bench.source, BatchMessage(encode(batch)))
     items = [i for m in bench.take(Status, bench.net.edge) for i in m.items]
     assert [(i.transaction_id, i.level) for i in items] == [(transaction.id, LEVEL_R3)]
+    bench.receive(bench.net.edge, Submit((transaction.raw,)))
+    assert bench.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
+
+
+def test_after_some_blocks_a_transaction_is_on_disk_alone_and_still_r3(bench):
+    transaction = bench.net.pay(0, 0)
+    bench.receive(bench.net.edge, Submit((transaction.raw,)))
+    batch, _ = finalized_with_rival_batch(bench, transaction)
+    bench.catch_up(checkpoint=False)
+    bench.receive(bench.source, BatchMessage(encode(batch)))
+    bench.take(Status, bench.net.edge)
+    replica = bench.core.replica
+    (executed,) = (part for part in bench.core.parts if isinstance(part, Executed))
+    assert (len(replica._bodies._bodies), len(executed._ids)) == (1, 1)
+    for _ in range(USED_HEIGHTS):
+        bench.receive(bench.source, BlocksMessage(encode(bench.net.block())))
+    assert replica.ledger.height == bench.net.ledger.height
+    assert (len(replica._bodies._bodies), replica._bodies._bytes, len(replica._bodies._used)) == (0, 0, 0)
+    assert not executed._ids
     bench.receive(bench.net.edge, Submit((transaction.raw,)))
     assert bench.take(Status, bench.net.edge)[0].items[0].level == LEVEL_R3
 

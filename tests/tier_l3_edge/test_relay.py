@@ -97,6 +97,16 @@ def test_a_fate_is_answered_from_memory_only_for_a_while(world: Any, make: Any) 
     assert forwarded(driver, world.miners[0]) == [transaction.raw]
 
 
+def test_fates_that_are_answered_no_more_leave_memory(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    transactions = [world.transaction(seq=seq) for seq in range(3)]
+    for transaction in transactions:
+        driver.receive(world.phone, submit(transaction))
+        driver.receive(world.miners[0], say(R3, transaction))
+        driver.now_us += 16_000_000
+    assert list(driver.core.store._finals) == [transaction.id for transaction in transactions[1:]]
+
+
 def test_every_peer_that_submitted_is_told(world: Any, make: Any) -> None:
     driver, transaction = make(miners=1), world.transaction()
     other = bytes([9]) * 32

@@ -6,6 +6,7 @@ import gc
 import time
 import tracemalloc
 from dataclasses import replace
+from itertools import count
 
 import pytest
 from chain_tools import test_key
@@ -15,6 +16,7 @@ from mobile_tools import Network, make_queue
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.storage.sql import SqlStore
 from supervm.tier_l4_mobile.tables import FINISHED, PAYMENTS, TABLES
+from supervm.tier_l4_mobile.wallet.changes import CHANGES_KEPT, RECENT_US
 from supervm.tier_l4_mobile.wallet.finished import PAGE_ROWS, Finished
 from supervm.tier_l4_mobile.wallet.payments import CANCELLED, CLOSED, EXECUTED, QUEUED, R4, REFUSED, Payment
 from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
@@ -45,9 +47,9 @@ class Phone:
         self.writes += 1
         self.queue.wrote(self.writes)
 
-    def told(self) -> None:
+    def told(self, now_us: int = NOW_US) -> None:
         self.write()
-        self.queue.durable(NOW_US, self.writes)
+        self.queue.durable(now_us, self.writes)
 
 
 def finished(number: int) -> Payment:
@@ -149,6 +151,55 @@ def test_lists_and_changes_go_through_disk_and_memory_in_order(count: int) -> No
     phone.restart()
     page, _ = phone.queue.changed_since(old - 1 if old < phone.queue.changes.began else 0, 5)
     assert [payment.number for payment in page] == numbers[:5]  # a cursor of an earlier run begins anew
+
+
+def follow(phone: Phone, cursor: int, limit: int = 100) -> tuple[list[int], int]:
+    """Read changes until there are no more; return their payments' numbers, and the cursor after them."""
+    seen = []
+    while page := phone.queue.changed_since(cursor, limit):
+        found, cursor = page
+        if not found:
+            return seen, cursor
+        seen += [payment.number for payment in found]
+    raise AssertionError("never")
+
+
+def test_old_changes_leave_memory_and_who_knows_less_reads_all() -> None:
+    phone = Phone(MemoryStore(TABLES, with_log=False))
+    phone.queue.prove(ALICE, phone.network.proved(ALICE), NOW_US)
+    for number in range(1, 6):
+        assert phone.pay().number == number
+
+    clock = count(NOW_US, RECENT_US // 16)
+
+    def refuse(times: int) -> list[int]:
+        added = []
+        for _ in range(times):
+            added.append(phone.queue.add_refused(NOW_US, ALICE, BOB, amount=1, fee=1, reason="no", key="").number)
+            phone.told(next(clock))
+        return added
+
+    refuse(10)
+    seen, early = follow(phone, 0)
+    assert sorted(seen) == list(range(1, 16))
+    added = refuse(2 * CHANGES_KEPT)
+    late = follow(phone, early)[1]
+    assert phone.queue.changes.forgotten
+    assert len(phone.queue.changes._versions) <= 2 * (CHANGES_KEPT + 5) + 32
+    everything = list(range(1, added[-1] + 1))
+    for cursor in (0, early):
+        seen, after = follow(phone, cursor)
+        assert seen[: len(everything)] == everything  # by number, and then the changes that are known
+        assert after == late
+    assert follow(phone, late) == ([], late)
+    newest = refuse(1)
+    assert follow(phone, late)[0] == newest
+    # a reader among the numbers, when changes are forgotten once more, may have missed one: it begins anew
+    page, cursor = phone.queue.changed_since(0, 100)
+    assert (page[-1].number, cursor & 0xFFFF_FFFF) == (100, 100)
+    assert phone.queue.changed_since(cursor, 1)[0][0].number == 101
+    refuse(2 * CHANGES_KEPT)
+    assert phone.queue.changed_since(cursor, 1)[0][0].number == 1
 
 
 def test_a_hundred_thousand_finished_payments_cost_a_start_nothing(tmp_path) -> None:

@@ -9,23 +9,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from chain_tools import make_test_chain, test_key
+from chain_tools import test_key
 from click.testing import CliRunner
+from phone_folder import PASSPHRASE, make_phone
 
 from supervm.common.errors import InputError
-from supervm.common.host.config import CONFIG_FILE, NodeConfig
-from supervm.common.host.config_writer import write_config
-from supervm.common.host.keyfile import NODE_KEY_FILE, make_key_file
-from supervm.common.wallet import WALLET_FILE, Stretching, create_wallet
+from supervm.common.host.config import CONFIG_FILE
+from supervm.common.services.lines import SOCKET_FILE
+from supervm.common.services.once import call_sync
 from supervm.protocol.base.address import encode_address
-from supervm.protocol.base.codec import encode
 from supervm.tier_l4_mobile.cli.balance import balance
 from supervm.tier_l4_mobile.cli.pay import pay
 from supervm.tier_l4_mobile.cli.queue import queue
 from supervm.tier_l4_mobile.cli.wallet import wallet
-from supervm.tier_l4_mobile.options import OPTIONS
 
-WORDS = "legal winner thank year wave sausage worth useful legal winner thank yellow"
 BOB = encode_address(test_key("bob").public, test=False)
 PROGRAM = "import sys; from supervm.tier_l4_mobile.cli.run import l4; sys.exit(l4(standalone_mode=False))"
 
@@ -48,25 +45,12 @@ def run(command, *args: object) -> tuple[int, dict]:
     return result.return_value or 0, json.loads(result.stdout)
 
 
-def make_folder(parent: Path) -> Path:
-    """A phone that has a wallet with two accounts and no edge."""
-    folder = parent / "phone"
-    folder.mkdir()
-    (folder / "genesis.cbor").write_bytes(encode(make_test_chain(4).chain.genesis))
-    make_key_file(folder / NODE_KEY_FILE, bytes(range(32)))
-    cost = Stretching(passes=1, memory_bytes=8 << 10)
-    create_wallet(folder / WALLET_FILE, "secret", words=WORDS, entropy=None, cost=cost)
-    (folder / "names.txt").write_text("home\nshop\n")
-    config = NodeConfig(
-        tier=4, directory=folder, genesis=folder / "genesis.cbor", tier_options={"accounts": 2, "names": "names.txt"}
-    )
-    write_config(folder / CONFIG_FILE, config, OPTIONS)
-    return folder
-
-
 def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
-    folder = make_folder(tmp_path)
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", PASSPHRASE)
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    (folder / "names.txt").write_text("home\nshop\n")
+    make_phone(folder, accounts=2, names="names.txt")
     process = start(folder)
     try:
         ids = []
@@ -91,9 +75,32 @@ def test_commands_reach_the_owner_and_a_killed_one_loses_nothing_acknowledged(tm
         process.wait()
 
 
+RSS_BYTES_MAX = 40 << 20
+"""What a passive phone may take: watches, cars and controllers have no more to give."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is counted in another way")
+def test_a_passive_phone_is_small_and_still_pays(tmp_path, monkeypatch):
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", PASSPHRASE)
+    folder = tmp_path / "watch"
+    make_phone(folder, mode="passive")
+    process = start(folder)
+    try:
+        shown = run(pay, "--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1)[1]
+        assert shown["status"] == "queued"
+        rss_bytes = call_sync(folder / SOCKET_FILE, {"request": "metrics"})["rss_bytes"]
+        assert rss_bytes <= RSS_BYTES_MAX, f"{rss_bytes / (1 << 20):.1f} MiB"
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_a_node_that_starts_locked_is_opened_locked_and_given_another_passphrase(tmp_path, monkeypatch):
-    monkeypatch.setenv("SUPERVM_PASSPHRASE", "secret")
-    folder = make_folder(tmp_path)
+    monkeypatch.setenv("SUPERVM_PASSPHRASE", PASSPHRASE)
+    folder = tmp_path / "phone"
+    make_phone(folder, accounts=2)
     process = start(folder, "--locked")
     try:
         args = ("--dir", folder, "--to", BOB, "--amount", 5, "--fee", 1)

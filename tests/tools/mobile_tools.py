@@ -21,6 +21,7 @@ from supervm.protocol.state.leaves import NATIVE, account_leaf_id, holding_leaf_
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import FeeTerms, GetLeaves, GetReceipt, LeafProofs, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.node import MobileNode, Settings
+from supervm.tier_l4_mobile.options import STANDARD
 from supervm.tier_l4_mobile.tables import TABLES
 from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
 
@@ -107,9 +108,17 @@ class Phone(HandDriver[MobileNode]):
     """A `MobileNode` in a test's hands; its disk answers when `disk()` is called."""
 
     def __init__(
-        self, network: Network, names: Sequence[str] = ("alice",), *, peers: int = 1, anchor: Anchor | None = None
+        self,
+        network: Network,
+        names: Sequence[str] = ("alice",),
+        *,
+        peers: int = 1,
+        anchor: Anchor | None = None,
+        queue_max: int = 1_000_000,
+        mode: str = STANDARD,
     ) -> None:
         self.network, self.names, self.edges, self.anchor = network, names, peers, anchor
+        self.queue_max, self.mode = queue_max, mode
         store = MemoryStore(TABLES, with_log=False)
         super().__init__(self._make(store), store, now_us=START_US, disk_at_once=False)
 
@@ -122,7 +131,12 @@ class Phone(HandDriver[MobileNode]):
             reader=store,
             verify=verify,
             rng=random.Random(7),
-            settings=Settings({name: self.network.account(name) for name in self.names}, anchor=self.anchor),
+            settings=Settings(
+                {name: self.network.account(name) for name in self.names},
+                anchor=self.anchor,
+                queue_max=self.queue_max,
+                mode=self.mode,
+            ),
         )
 
     def crash(self, anchor: Anchor | None = None) -> None:

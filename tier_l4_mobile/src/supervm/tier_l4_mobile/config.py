@@ -10,7 +10,7 @@ from supervm.common.errors import InputError
 from supervm.common.text.options import defaults
 from supervm.common.text.textfile import read_text
 
-from .options import OPTIONS
+from .options import OPTIONS, QUEUE_MAX, STANDARD
 
 if TYPE_CHECKING:
     from supervm.common.host.config import NodeConfig
@@ -25,6 +25,8 @@ class MobileOptions:
     accounts: int
     names: tuple[str, ...]
     validity_ms: int
+    queue_max: int = QUEUE_MAX
+    mode: str = STANDARD
     anchor: Path | None = None
     lock_after_us: int = 0
 
@@ -45,7 +47,8 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
             raise InputError(f"{path}: at most {accounts} names are allowed, each once; there are {len(names)} lines")
     anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
     validity_ms, lock_after_us = int(values["validity_s"]) * 1000, int(values["lock_after_s"]) * 1_000_000
-    return MobileOptions(accounts, names, validity_ms, anchor, lock_after_us)
+    queue_max, mode = int(values["queue_max"]), str(values["mode"])
+    return MobileOptions(accounts, names, validity_ms, queue_max, mode, anchor, lock_after_us)
 
 
 def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:

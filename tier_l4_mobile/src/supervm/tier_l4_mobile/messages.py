@@ -150,10 +150,62 @@ class Balance(MobileRequest, frozen=True, tag="balance"):
 
 
 class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
-    """Ask for the payments that changed after `cursor` (0: all). Answer: ``{"payments": [...], "cursor": n}``."""
+    """Ask for the payments that changed after `cursor` (0: all; null: none, to begin from now).
 
-    cursor: Annotated[int, msgspec.Meta(ge=0)] = 0
+    Answer: ``{"payments": [...], "cursor": n}``.
+    """
+
+    cursor: Annotated[int, msgspec.Meta(ge=0)] | None = 0
     limit: Count = 2_000
+
+
+class SearchPayments(MobileRequest, frozen=True, tag="search_payments"):
+    """Look for payments, newest first, page by page.
+
+    Answer: ``{"payments": [...], "before": n or null}``. A page looks at 256 payments at most, so it may be empty
+    although there is more: whoever wants that asks again with its `before`; null says that there is none.
+
+    Attributes:
+        text: occurs in the id, key, amount in smallest units, asset, reason or receiver's address; empty: all.
+        statuses: of these only; empty: all.
+        receivers: addresses; of payments to these only; empty: all.
+        source: the payer, as in a `PaymentRow`; empty: all.
+        before: only payments with a lower number; None: from the newest on.
+        limit: most payments of the page.
+    """
+
+    text: Name = ""
+    statuses: Annotated[tuple[Name, ...], msgspec.Meta(max_length=16)] = ()
+    receivers: Annotated[tuple[Name, ...], msgspec.Meta(max_length=1_000)] = ()
+    source: Name = ""
+    before: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 50
+
+
+class PutContact(MobileRequest, frozen=True, tag="put_contact"):
+    """Keep a contact, or change the one with this address. Answer: the contact, as `ContactList` shows it.
+
+    Attributes:
+        address: whose.
+        name: what it is called; no two contacts have one name.
+        note: anything else.
+        watched: whether its balance is shown.
+    """
+
+    address: Name
+    name: Annotated[str, msgspec.Meta(max_length=64)]
+    note: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    watched: bool = False
+
+
+class RemoveContact(MobileRequest, frozen=True, tag="remove_contact"):
+    """Forget a contact. Answer: what it was."""
+
+    address: Name
+
+
+class ContactList(MobileRequest, frozen=True, tag="contacts"):
+    """List the contacts by name. Answer: ``{"contacts": [{"address", "name", "note", "watched"}, ...], "max": n}``."""
 
 
 class Info(MobileRequest, frozen=True, tag="info"):
@@ -213,6 +265,10 @@ Request = (
     | ShowPayment
     | Balance
     | PaymentsSince
+    | SearchPayments
+    | PutContact
+    | RemoveContact
+    | ContactList
     | Info
     | Unlock
     | Lock

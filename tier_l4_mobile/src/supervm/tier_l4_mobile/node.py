@@ -22,6 +22,7 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
+from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.votes import Verify
@@ -30,7 +31,9 @@ from supervm.protocol.light.client import Anchor
 from .budgets import BUDGETS
 from .messages import Info
 from .more import MORE
-from .options import VALIDITY_MS
+from .options import STANDARD, VALIDITY_MS
+from .owner.contacts import Contacts
+from .owner.history import History
 from .sync.courier import Courier
 from .sync.followers import SetFollower
 from .sync.sync import Sync
@@ -56,6 +59,8 @@ class Settings:
         anchor: what to trust from instead of genesis.
         vault: where the wallet is, so that it can be locked and opened; None: the node keeps the keys it was given.
         lock_after_us: the wallet locks this long after it was used last; 0: never by itself.
+        queue_max: most payments on their way at once.
+        mode: `STANDARD` or `PASSIVE`.
     """
 
     names: Mapping[str, bytes] = field(default_factory=dict)
@@ -63,6 +68,8 @@ class Settings:
     anchor: Anchor | None = None
     vault: Vault | None = None
     lock_after_us: int = 0
+    queue_max: int = INT_MAX
+    mode: str = STANDARD
 
 
 class MobileNode(Shell):
@@ -97,6 +104,8 @@ class MobileNode(Shell):
         Sync,
         SetFollower,
         Trust,
+        Contacts,
+        History,
         Books,
     )
     TIER = 4
@@ -129,7 +138,12 @@ class MobileNode(Shell):
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(
-            chain.chain_id, keys, reader, window=parameters.window, validity_ms_max=parameters.validity_ms_max
+            chain.chain_id,
+            keys,
+            reader,
+            window=parameters.window,
+            validity_ms_max=parameters.validity_ms_max,
+            queue_max=settings.queue_max,
         )
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
@@ -139,7 +153,7 @@ class MobileNode(Shell):
         trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
-        courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books)
+        courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books, settings.mode)
         followers, lock_after_us = (sync.follow, courier.follow), settings.lock_after_us
         door = Door(self.outbox, self.queue, accounts, followers, books, settings.vault, lock_after_us)
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
@@ -159,6 +173,8 @@ class MobileNode(Shell):
                 door,
                 Elsewhere(self.outbox, self.queue, accounts.address),
                 Orders(self.outbox, self.queue, accounts, courier, trust, books, validity, door.used),
+                Contacts(self.outbox, accounts, reader),
+                History(self.outbox, self.queue, accounts),
                 books,
             )
         )

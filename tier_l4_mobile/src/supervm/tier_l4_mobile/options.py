@@ -11,6 +11,8 @@ from .more import MORE
 
 ACCOUNTS_MAX: Final = 100_000
 """Most accounts that one node opens."""
+QUEUE_MAX: Final = 1_000
+"""Most payments on their way at once unless the owner of a node says otherwise."""
 VALIDITY_MS: Final = 96 * 3_600_000
 """How long a payment may execute unless its owner says otherwise (consensus.md 3.9.1)."""
 
@@ -21,6 +23,9 @@ ACCOUNT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 """Keys about the wallet's accounts."""
 PAYMENT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "validity_s": OptionSpec(int, VALIDITY_MS // 1000, "seconds that a payment may take to execute", 5, 7 * 86_400),
+    "queue_max": OptionSpec(
+        int, QUEUE_MAX, "payments that may be on their way at once; more are refused", 1, 1_000_000
+    ),
 }
 """Keys about payments."""
 LOCK_OPTIONS: Final[Mapping[str, OptionSpec]] = {
@@ -29,9 +34,20 @@ LOCK_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
 }
 """Keys about the wallet's lock."""
+STANDARD, PASSIVE = "standard", "passive"
+"""Modes of a phone (network.md 5)."""
+MODE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "mode": OptionSpec(
+        str,
+        STANDARD,
+        "passive: own traffic only and few payments in flight, for small devices; standard: no such limits",
+        choices=(STANDARD, PASSIVE),
+    ),
+}
+"""Keys about what a phone does beside its owner's business, and how much of that at once."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, more=MORE
+    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, MODE_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, more=MORE
 )
 """Keys of the table ``[l4]`` of a node's configuration."""

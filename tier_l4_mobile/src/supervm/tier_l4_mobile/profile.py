@@ -43,7 +43,15 @@ def build(context: NodeContext) -> MobileNode:
         reader=context.store,
         verify=verify,
         rng=context.rng,
-        settings=Settings(opened.names, options.validity_ms, anchor, vault=vault, lock_after_us=options.lock_after_us),
+        settings=Settings(
+            opened.names,
+            options.validity_ms,
+            anchor,
+            vault=vault,
+            lock_after_us=options.lock_after_us,
+            queue_max=options.queue_max,
+            mode=options.mode,
+        ),
         values=config.tier_options,
     )
 

@@ -118,6 +118,15 @@ class ElsewhereRow(TableRow, frozen=True):
     ts_ms: int
 
 
+class ContactRow(TableRow, frozen=True):
+    """What the owner calls an account, and whether its balance is watched (1) or not (0)."""
+
+    account: PrimaryKey[bytes]
+    name: str
+    note: str
+    watched: int
+
+
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 HOLDINGS: Final = Table("holdings", HoldingRow)
@@ -128,6 +137,7 @@ PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
 TALLIES: Final = Table("tallies", TallyRow)
 OWN_ACCOUNTS: Final = Table("own_accounts", OwnAccountRow)
 ELSEWHERE: Final = Table("elsewhere", ElsewhereRow)
+CONTACTS: Final = Table("contacts", ContactRow)
 
 PAYMENT_TABLES: Final = (
     PAYMENTS,
@@ -142,7 +152,7 @@ PAYMENT_TABLES: Final = (
 )
 """Tables of the queue of payments."""
 
-TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, *TRUST_TABLES)
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES)
 """Tables of an L4 node."""
 
 

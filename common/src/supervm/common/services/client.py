@@ -39,7 +39,8 @@ class ControlClient:
 
     def __init__(self, path: Path, stream: trio.SocketStream) -> None:
         self._path = path
-        self._stream = stream
+        self.stream = stream
+        """The connection."""
         self._lines = Lines(stream)
         self._lock = trio.Lock()
 
@@ -59,7 +60,7 @@ class ControlClient:
 
     async def aclose(self) -> None:
         """Close the connection."""
-        await self._stream.aclose()
+        await self.stream.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,13 +73,22 @@ class ControlClient:
     async def _exchange(self, line: bytes) -> Any:
         async with self._lock:
             try:
-                await self._stream.send_all(line)
+                await self.stream.send_all(line)
                 answer = await self._lines.next()
             except (trio.BrokenResourceError, trio.ClosedResourceError, OSError) as error:
                 raise NoOwner(f"the node on {self._path} has gone") from error
         if answer is None:
             raise NoOwner(f"the node on {self._path} closed the connection")
         return read_answer(answer)
+
+
+async def connect(path: Path) -> trio.SocketStream:
+    """Connect to a control socket, for a `ControlClient` or `watch_stream`.
+
+    Raises:
+        NoOwner: nobody answers there.
+    """
+    return await _connect(path)
 
 
 async def open_control(path: Path) -> ControlClient:
@@ -126,8 +136,21 @@ async def watch(path: Path) -> AsyncIterator[EventStream]:
     Raises:
         NoOwner: nobody answers there.
     """
-    stream = await _connect(path)
+    async with watch_stream(path, await _connect(path)) as events:
+        yield events
 
+
+@asynccontextmanager
+async def watch_stream(path: Path, stream: trio.SocketStream) -> AsyncIterator[EventStream]:
+    """Watch the events of a node at the other end of a stream, as of `Node.control_pair`; see `watch`.
+
+    Args:
+        path: what to call the node in errors.
+        stream: closed when the block is left.
+
+    Raises:
+        NoOwner: the node has gone.
+    """
     async with stream:
         lines = Lines(stream)
         try:

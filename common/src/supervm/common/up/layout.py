@@ -52,6 +52,7 @@ from .wallets import make_wallets, opener, wallets_of_names
 NETWORK_FILE = "network.json"
 GENESIS_FILE = "genesis.cbor"
 PASSPHRASE_FILE = "passphrase"  # noqa: S105 - the name of a file
+_QUEUE_MAX = 1_000_000  # a file of payments may have as many rows; `l4` by itself has a bound for people
 NAMES_FILE = "names.txt"
 RESERVE = "_reserve"
 RESERVE_GRAIN = 10**17
@@ -291,7 +292,7 @@ def _write_node(network: Network, name: str, account_of: dict[str, bytes], asset
         peers = edges[index % len(edges) :] + edges[: index % len(edges)]
         names = network.accounts[name]  # of a phone that no name lives on: its one account has none
         (directory / name / NAMES_FILE).write_text("".join(f"{item}\n" for item in names))
-        options = {"accounts": max(1, len(names)), "names": NAMES_FILE}
+        options = {"accounts": max(1, len(names)), "names": NAMES_FILE, "queue_max": _QUEUE_MAX}
     else:
         peers = counts.names(tier - 1)
         taken = dict.fromkeys((NATIVE_NAME, *map(network.asset_id, (*network.assets, *assets))))

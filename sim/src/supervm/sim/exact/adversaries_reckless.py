@@ -15,6 +15,7 @@ from supervm.protocol.chain.batch_certificate import BatchVote, bitmap_bytes, ma
 from supervm.protocol.chain.votes import Certificate, Vote, VoteKind
 from supervm.protocol.money.transaction import sign_transfer
 from supervm.protocol.state.account import decode_account, encode_account
+from supervm.protocol.state.leaves import ACCOUNT, ASSET, decode_holding, encode_holding, parse_leaf_id
 from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.chain import BatchCertificateMessage, BatchMessage, BatchVoteMessage
 from supervm.protocol.wire.consensus import CertificateMessage, VoteMessage
@@ -200,21 +201,24 @@ class RecklessPhone(Actor):
 
 
 class FalseBalanceEdge(Actor):
-    """Gives phones proofs in which one grain more stands than there is."""
+    """Gives phones proofs in which one grain more stands than there is, of each asset."""
 
     def say(self, send: Send) -> Iterable[Effect]:
         """Replace the value of every proof."""
         if not isinstance(send.message, LeafProofs):
             return (send,)
         self.acted += 1
-        proofs = tuple((account, self._false(proof)) for account, proof in send.message.proofs)
+        proofs = tuple((leaf_id, self._false(leaf_id, proof)) for leaf_id, proof in send.message.proofs)
         return (Send(send.peer, LeafProofs(send.message.checkpoint, proofs), send.after),)
 
-    def _false(self, raw: bytes) -> bytes:
+    def _false(self, leaf_id: bytes, raw: bytes) -> bytes:
         proof = decode(TrieProof, raw)
-        if not proof.value:
+        kind = parse_leaf_id(leaf_id).kind
+        if not proof.value or kind == ASSET:
             return raw
-        account = decode_account(proof.value)
-        return encode(
-            msgspec.structs.replace(proof, value=encode_account(account._replace(balance=account.balance + 1)))
-        )
+        if kind == ACCOUNT:
+            account = decode_account(proof.value)
+            value = encode_account(account._replace(balance=account.balance + 1))
+        else:
+            value = encode_holding(decode_holding(proof.value) + 1)
+        return encode(msgspec.structs.replace(proof, value=value))

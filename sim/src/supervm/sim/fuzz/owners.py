@@ -78,7 +78,7 @@ class Owners:
                     key=f"again.{place}",
                 )
                 for place, key in enumerate(self._deployment.wallets[phone])
-                if key.public in lost and self._is_free(core, key.public)
+                if key.public in lost and self._is_free(core, key.public) and self._is_calm(key.public)
             )
             if rows:
                 self._world.command(host.node_id, PayMany(rows=rows))
@@ -88,6 +88,21 @@ class Owners:
     def _is_free(self, core: MobileNode, account: bytes) -> bool:
         lane = core.queue.lanes[account]
         return lane.first is None and lane.available(NATIVE) >= 2
+
+    def _is_calm(self, account: bytes) -> bool:
+        """Return whether all phones with the account have heard of the same payments, and have none under way.
+
+        Else they race for the slot, and if it was used by one before the last only a receipt, or the end of its
+        validity, tells a phone that lost.
+        """
+        cores = [self._deployment.host(f"l4-{phone}").core for phone in range(self._config.l4)]
+        lanes = [
+            lane
+            for core in cores
+            if isinstance(core, MobileNode) and (lane := core.queue.lanes.get(account)) is not None
+        ]
+        heard = {None if lane.proved is None else lane.proved.next_seq for lane in lanes}
+        return len(heard) == 1 and all(lane.first is None for lane in lanes)
 
     def _payments(self) -> list[tuple[str, Payment | None]]:
         found: list[tuple[str, Payment | None]] = []

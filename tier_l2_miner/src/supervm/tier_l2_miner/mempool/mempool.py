@@ -37,6 +37,8 @@ PREDECESSOR_US_MAX = 5_000_000
 """How long a transaction waits for its predecessor (decisions.md, Transactions)."""
 FUNDS_US_MAX = 2_000_000
 """How long a transaction waits for money: its wallet may have proved income that this replica has not executed yet."""
+HEAP_SLACK = 128
+"""Items of a heap that may count no more, beside as many as there are transactions, before they are dropped."""
 SUBMITTERS_MAX = 8
 """Peers that are told what becomes of one transaction."""
 
@@ -357,7 +359,7 @@ class Mempool(Part):
             self._offer(now_us, lane)
         if self.offers.best(now_us) is None:
             self.offers.waiting_since_us = None
-        items_max = 2 * len(self._entries) + 1_024
+        items_max = 2 * len(self._entries) + HEAP_SLACK
         self.offers.tidy(items_max)
         compact(self._patience, items_max, lambda entry: entry.state == PARKED)
         compact(self._expiry, items_max, lambda entry: entry.state != DONE)

@@ -1,8 +1,8 @@
 """Batch bodies that the replica needs: this miner's own, those fetched from validators, and those executed lately.
 
 A body is asked for by digest, and the digest is what proves it. Each digest goes to one validator at a time; when it
-has not come within half a second, to the next one. Bodies that were used are kept for a while within a bound, because
-a later block may reference the same batch.
+has not come within half a second, to the next one. Bodies that were used are kept for some blocks within a bound,
+because a later block may reference the same batch: what its validators certified meanwhile.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ FETCH_RETRY_US = 500_000
 FETCH_DIGESTS_MAX = 64
 """Bodies under way at once; also what fits into one `GetBatches`."""
 BODIES_BYTES_MAX = 32 << 20
-"""Bytes of transactions that are kept."""
+"""Bytes of transactions that are kept; in memory they take three to five times as many."""
+USED_HEIGHTS = 32
+"""Blocks for which a body stays that was used: a batch whose validators disagreed comes again within a few."""
 
 
 class Bodies:
@@ -38,6 +40,7 @@ class Bodies:
         self._own = own
         self._bodies: OrderedDict[bytes, CertifiedBatch] = OrderedDict()
         self._bytes = 0
+        self._used: OrderedDict[bytes, int] = OrderedDict()  # digest -> height of the newest block that used it
         self._wanted: dict[bytes, None] = {}  # most urgent first
         self._asking: Asking[bytes] = Asking(FETCH_RETRY_US)  # those of them that somebody was asked for
 
@@ -101,6 +104,16 @@ class Bodies:
         self._asking.close(digest)
         self._keep(digest, CertifiedBatch(batch.header, transactions, 0))
         return True
+
+    def used(self, digests: Iterable[bytes], height: int) -> None:
+        """Note which bodies a block used, and drop those that none of the last blocks did."""
+        for digest in digests:
+            self._used[digest] = height
+            self._used.move_to_end(digest)
+        while self._used and next(iter(self._used.values())) <= height - USED_HEIGHTS:
+            body = self._bodies.pop(self._used.popitem(last=False)[0], None)
+            if body is not None:
+                self._bytes -= body.header.bytes
 
     def forget(self) -> None:
         """Drop the oldest bodies beyond the bound."""

@@ -402,6 +402,7 @@ class Replica(Part):
             block, share_bytes = self._queue.popleft()
             self._queue_bytes -= share_bytes
             applied = self.ledger.apply(block, batches)
+            self._bodies.used((ref.digest for ref in block.body.refs), block.header.height)
             done.append(applied)
             transactions += sum(len(batch.transactions) for batch in batches)
             self.certified.executed(block, applied.header)

@@ -67,9 +67,13 @@ class Source:
         self._outbox.send(peer, Follow(height))
 
     def again(self, now_us: int, height: int) -> None:
-        """Ask whoever is followed once more, if that was not done a moment ago: there is a gap."""
+        """Ask whoever is followed once more, if that was not done a moment ago: there is a gap.
+
+        That gives it no more time: one that forges a block leaves a gap behind it, again and again.
+        """
         if self.peer is not None and self._again_us <= now_us:
-            self.follow(now_us, self.peer, height)
+            self._again_us = now_us + REFOLLOW_US_MIN
+            self._outbox.send(self.peer, Follow(height))
 
     def next(self, now_us: int, height: int) -> None:
         """Follow the next one in the place of one that is silent, if it is."""

@@ -174,7 +174,7 @@ class Store(Part):
         if level != LEVEL_REFUSED:
             self._finals.pop(identity, None)
             self._finals[identity] = (level, now_us)
-            if len(self._finals) > FINALS_MAX:
+            while len(self._finals) > FINALS_MAX or next(iter(self._finals.values()))[1] < now_us - FINAL_US_MAX:
                 del self._finals[next(iter(self._finals))]
 
     def fate(self, now_us: int, transaction_id: bytes) -> int | None:

@@ -9,8 +9,9 @@ after `RETRY_CLAIMED_US` without progress of the account, so that a slow network
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
@@ -18,6 +19,7 @@ from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_REFUSED, GetReceipt, Status, Submit
 
 from ..messages import Flush
+from ..options import MODE_OPTIONS, PASSIVE, STANDARD
 from ..wallet.books import Books
 from ..wallet.payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment
 from ..wallet.queue import PaymentQueue
@@ -26,8 +28,8 @@ from .terms import EdgeTerms
 from .trust import Trust
 from .uplink import Uplink
 
-IN_FLIGHT_MAX = 4_096
-"""Most released payments that hold a slot at once, over all accounts."""
+IN_FLIGHT_MAX: Final = {STANDARD: 4_096, PASSIVE: 64}
+"""Most released payments that hold a slot at once, over all accounts, by mode."""
 RETRY_US = 3_000_000
 """Without any news of a payment, it is submitted again after this."""
 RETRY_CLAIMED_US = 15_000_000
@@ -36,6 +38,8 @@ BACKOFF_MAX = 4
 """The waits double up to this factor."""
 ASK_US = 1_000_000
 """Time between questions for a proof that must settle a payment."""
+TIMERS_SLACK = 64
+"""Timers that count no more, beside as many as there are watched payments, before they are dropped."""
 
 
 @dataclass(slots=True)
@@ -56,11 +60,13 @@ class Courier(Part):
         terms: what the edge takes; nothing new is released before that is known.
         sync: asks for the proofs that must settle a payment.
         books: what is submitted rests on rows that it writes.
+        mode: `STANDARD` or `PASSIVE`.
     """
 
     takes = frozenset({Status})
     sends = frozenset({Submit, GetReceipt})
     answers = (Flush,)
+    options = MODE_OPTIONS
 
     def __init__(
         self,
@@ -71,6 +77,7 @@ class Courier(Part):
         terms: EdgeTerms,
         sync: Sync,
         books: Books,
+        mode: str,
     ) -> None:
         self._outbox = outbox
         self._queue = queue
@@ -79,6 +86,8 @@ class Courier(Part):
         self._terms = terms
         self._sync = sync
         self._books = books
+        self._mode = mode
+        self._in_flight_max = IN_FLIGHT_MAX[mode]
         self._timers: list[tuple[int, int]] = []
         self._watched: dict[int, _Watch] = {}
         self._outgoing: dict[int, Payment] = {}
@@ -96,6 +105,10 @@ class Courier(Part):
         for payment in self._queue.open_payments():
             if not payment.released:
                 self.watch(payment)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return how much this phone does at once."""
+        return {"mode": self._mode}
 
     def watch(self, payment: Payment) -> None:
         """Watch an unreleased payment's validity."""
@@ -158,8 +171,8 @@ class Courier(Part):
         if not self._queue.pending:
             return
         in_flight = sum(len(lane.sent) for lane in self._queue.lanes.values())
-        if in_flight < IN_FLIGHT_MAX:
-            for payment in self._queue.release(IN_FLIGHT_MAX - in_flight, now_us // 1000):
+        if in_flight < self._in_flight_max:
+            for payment in self._queue.release(self._in_flight_max - in_flight, now_us // 1000):
                 self._outgoing[payment.number] = payment
             for payment in self._queue.take_untimely():
                 watch = self._watched.setdefault(payment.number, _Watch(0))
@@ -267,3 +280,6 @@ class Courier(Part):
         watch.due_us = due_us
         self._watched[number] = watch
         heapq.heappush(self._timers, (due_us, number))
+        if len(self._timers) > 2 * len(self._watched) + TIMERS_SLACK:
+            self._timers = [(item.due_us, watched) for watched, item in self._watched.items()]
+            heapq.heapify(self._timers)

@@ -97,6 +97,7 @@ class Sync(Part):
         if edge is not None:
             for part in _parts(accounts):
                 self._outbox.send(edge, Subscribe(part))
+            self._uplink.asked(now_us)
         self._missing = dict.fromkeys(accounts)
         self._ask_again_us = now_us + ANSWER_US
         self._asked = {}
@@ -177,6 +178,8 @@ class Sync(Part):
             for account, asset in fresh:
                 self._asked[account, asset] = None
                 self._wanted[balance_leaf_id(account, asset)] = None
+        if self._wanted or self._told:
+            self._uplink.asked(now_us)
         for part in _parts(list(self._told)):
             self._outbox.send(edge, Subscribe(part))
         for part in _parts(list(self._wanted)):
@@ -204,6 +207,7 @@ class Sync(Part):
 
     def _proofs(self, now_us: int, peer: bytes, message: LeafProofs) -> None:
         own, news = self._take(message, now_us)
+        self._uplink.answered(peer, now_us)
         if own:
             self._uplink.news(peer, now_us)
             # a phone may have thousands of accounts that each block touches

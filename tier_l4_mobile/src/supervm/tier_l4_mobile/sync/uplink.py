@@ -46,6 +46,8 @@ class Uplink(Part):
         """When it last told anything about payments or accounts, or was chosen."""
         self.users: tuple[Callable[[int], None], ...] = ()
         """Called with the time, in this order, when another edge is in use."""
+        self._asked_us = 0  # since when a question for a proof is open at the active edge
+        self._answer_ms: int | None = None
         self._is_silent = self._has_refused = False
         self._takers: Sequence[bytes] = ()
         self._distrust: dict[bytes, int] = {}
@@ -66,6 +68,7 @@ class Uplink(Part):
         )
         self._is_silent, self._has_refused, self._takers = False, False, ()
         if (is_new or self._choose(edges, now_us)) and self.active is not None:
+            self._asked_us, self._answer_ms = 0, None
             for edge_changed in self.users:
                 edge_changed(now_us)
 
@@ -112,6 +115,17 @@ class Uplink(Part):
         if edge == self.active:
             self.news_us = now_us
 
+    def asked(self, now_us: int) -> None:
+        """Note that the active edge was asked for a proof."""
+        if not self._asked_us:
+            self._asked_us = now_us
+
+    def answered(self, edge: bytes, now_us: int) -> None:
+        """Note that `edge` gave a proof."""
+        if edge == self.active and self._asked_us:
+            self._answer_ms = (now_us - self._asked_us) // 1000
+            self._asked_us = 0
+
     def complain(self) -> None:
         """Say that the active edge leaves something without news; another one is taken with this step's end."""
         self._is_silent = True
@@ -135,8 +149,19 @@ class Uplink(Part):
     # --- the owner ----------------------------------------------------------------------------------------------------
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return which edge is in use."""
-        return {"edge": self.active.hex() if self.active else None}
+        """Return which edge is in use, over what, and how long its last answer took."""
+        edge = self._peering.up.get(self.active or b"")
+        return {
+            "edge": self.active.hex() if self.active else None,
+            "link": None
+            if edge is None
+            else {
+                "node_id": encode_node_id(edge.node_id),
+                "address": edge.address,
+                "answer_ms": self._answer_ms,
+                "clock_offset_ms": edge.clock_offset_ms,
+            },
+        }
 
     def problems(self, now_us: int) -> Iterable[str]:
         """Return whether the edge's clock is too far from ours for payments to go (network.md 3)."""

@@ -21,6 +21,9 @@ from .changes import Changes
 from .finished import PAGE_ROWS, Finished
 from .payments import CLOSED, FAILED, FATES, R4, Payment, printable
 
+NUMBER_BITS = 32
+"""Of a cursor among the numbers; above them, and below every version, there is room for 400,000 times of forgetting."""
+
 
 class PaymentLog(Part):
     """All payments of a phone.
@@ -35,7 +38,7 @@ class PaymentLog(Part):
         self.payments: dict[int, Payment] = {}
         """Number -> payment, in order: those that are open, and finished ones until that is durable."""
         self.changes = Changes()
-        """Numbers of the payments in the order they last changed, of open ones and of what finished in this run."""
+        """Numbers of the payments in the order they last changed: of open ones and of what finished lately."""
         self._finished = Finished(reader)
         self._by_id: dict[bytes, Payment] = {}
         self._by_key: dict[str, Payment] = {}
@@ -131,15 +134,18 @@ class PaymentLog(Part):
     def changed_since(self, cursor: int, limit: int) -> tuple[list[Payment], int]:
         """Return up to `limit` payments that changed after `cursor`, oldest change first, and the next cursor.
 
-        Where payments finished before this run, a cursor of before it, as 0 is, begins with all payments by number;
-        after them come the changes since the start.
+        Where payments finished before this run, or changes are forgotten, a cursor of before the first change that is
+        known, as 0 is, begins with all payments by number; after them come the changes. A cursor among the numbers says
+        how often changes had been forgotten: if that happened again, what was read before may have changed, and the
+        reading begins anew.
         """
-        began, last = self.changes.began, self._finished.last_number
-        if self._listed_first and cursor < began:
-            found = list(self.every(cursor + 1 if cursor < last else 1, limit))
+        changes, last = self.changes, self._finished.last_number
+        if (self._listed_first or changes.forgotten) and cursor < changes.began:
+            times, number = divmod(cursor, 1 << NUMBER_BITS)
+            found = list(self.every(number + 1 if times == changes.forgotten and number < last else 1, limit))
             if not found or found[-1].number >= last:
-                return found, began
-            return found, found[-1].number
+                return found, changes.began
+            return found, (changes.forgotten << NUMBER_BITS) + found[-1].number
         numbers, after = self.changes.since(cursor, limit)
         return [payment for number in numbers if (payment := self.get(number)) is not None], after
 
@@ -173,6 +179,7 @@ class PaymentLog(Part):
         while self._leaving and self._leaving[0][0] <= token:
             for payment in self._leaving.popleft()[1]:
                 self._forget(payment)
+            self.changes.forget(now_us, len(self.payments))
 
     def _forget(self, payment: Payment) -> None:
         del self.payments[payment.number]

@@ -87,6 +87,8 @@ class Orders(Part):
                     raise PaymentError(LOCKED)  # a row that was logged as refused would never be tried again
                 return {"payments": [self._pay_or_log(now_us, row) for row in rows]}
             case PaymentsSince(cursor, limit):
+                if cursor is None:
+                    return {"payments": [], "cursor": self._queue.changes.newest}
                 changed, after = self._queue.changed_since(cursor, limit)
                 return {"payments": [self._show(payment) for payment in changed], "cursor": after}
             case QueueList():

@@ -133,6 +133,7 @@ class Payment:
             "result": self.result or None,
             "proof_verified": self.status == R4,
             "released": self.released,
+            "kept": self.kept,
             "seq": self.seq if self.raw else None,
             "valid_until_ms": self.valid_until_ms,
             "key": self.key or None,

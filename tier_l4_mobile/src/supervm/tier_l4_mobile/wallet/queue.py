@@ -47,6 +47,7 @@ class PaymentQueue(PaymentFates):
         reader: what is durable.
         window: most slots ahead of the proved one that may be released (decisions.md, Numbers).
         validity_ms_max: longest validity that the chain allows.
+        queue_max: most payments that may be on their way at once; what is asked for beyond that is refused.
     """
 
     def __init__(
@@ -57,10 +58,12 @@ class PaymentQueue(PaymentFates):
         *,
         window: int,
         validity_ms_max: int = INT_MAX,
+        queue_max: int = INT_MAX,
     ) -> None:
         super().__init__(chain_id, keys, reader)
         self._window = window
         self._validity_ms_max = validity_ms_max
+        self._queue_max = queue_max
         self._untimely: list[Payment] = []
         self._declined: list[Payment] = []
 
@@ -88,8 +91,8 @@ class PaymentQueue(PaymentFates):
         not looked at.
 
         Raises:
-            PaymentError: the wallet is locked, a field is out of its bounds, the proved balances do not cover it, or
-                the edge that it would be signed for does not take its fee.
+            PaymentError: the wallet is locked, a field is out of its bounds, the queue is full, the proved balances do
+                not cover it, or the edge that it would be signed for does not take its fee.
         """
         known = self.by_key(key) if key else None
         if known is not None:
@@ -115,12 +118,24 @@ class PaymentQueue(PaymentFates):
             fee_asset=fee_asset,
         )
         check_request(payment)
-        problem = self.terms.refusal(fee_asset, fee) or lane.overdraft(payment.debits)
+        problem = self._full() or self.terms.refusal(fee_asset, fee) or lane.overdraft(payment.debits)
         if problem:
             raise PaymentError(problem)
         self._append(lane, payment)
         self._index(payment)
         return payment
+
+    def _full(self) -> str:
+        """Say that the queue takes no more; empty while it does."""
+        if len(self.payments) < self._queue_max:  # with those that are over and not written yet, so this is enough
+            return ""
+        count = sum(payment.place != CLOSED for payment in self.payments.values())
+        if count < self._queue_max:
+            return ""
+        return (
+            f"the queue is full: {count} payments are on their way, and at most {self._queue_max} may be (queue_max); "
+            "wait until some are proved, or cancel what has not left this device"
+        )
 
     def add_refused(
         self,

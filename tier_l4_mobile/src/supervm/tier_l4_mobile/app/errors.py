@@ -1,0 +1,76 @@
+"""What the node says when something does not go, as sentences that people can act on.
+
+Most of the node's sentences are for whoever runs it from a command line. Those that an owner of a phone meets are known
+here by how they read, and have texts of their own in each language; any other is shown as it is, cut to a length that
+a screen holds. A test provokes them at a real node, so that a sentence that changes there is missed here.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from supervm.common.services.lines import NoOwner
+
+from .values import Amount, Text, say
+
+SHOWN_CHARS_MAX: Final = 300
+"""Longest part of a sentence that nobody here knows."""
+
+_KNOWN: Final[tuple[tuple[str, str], ...]] = (
+    (r"overdraft: it needs (?P<needed>\d+) grain, (?P<free>\d+) are free", "error.overdraft"),
+    (r"overdraft: it needs", "error.overdraft-asset"),
+    (r"the queue is full: (?P<count>\d+) payments", "error.queue-full"),
+    (r"^(an edge refused it|it waits for an edge that takes its fee): fee-not-taken: ", "error.fee-not-taken"),
+    (r"it waits for an edge that takes its fee: ", "error.fee-not-taken"),
+    (r"^fee-not-taken: ", "error.fee-not-taken"),
+    (r"is another network's", "error.other-network"),
+    (r"is not an address: .*the checksum does not fit", "error.address-typo"),
+    (r"is not an address: .*names a pool", "error.address-pool"),
+    (r"is not an address", "error.address"),
+    (r"the receiver is not an account that can be paid", "error.address-pool"),
+    (r"is not an account of this wallet", "error.not-own"),
+    (r"was released to the network; only what never left", "error.cancel-late"),
+    (r"is (\S+) and cannot be cancelled", "error.cancel-over"),
+    (r"another contact is called (?P<name>.{1,64}): t?svm1", "error.contact-name"),
+    (r"a contact needs a name", "error.contact-empty"),
+    (r"contacts; at most (?P<most>\d+) are allowed", "error.contacts-full"),
+    (r"addresses are watched already", "error.watched-full"),
+    (r"clock is (?P<s>\d+) s behind the edge's", "error.clock-behind"),
+    (r"clock is (?P<s>\d+) s ahead of the edge's", "error.clock-ahead"),
+    (r"it waits for a proof of the network's time", "wait.time"),
+    (r"a payment before it can no longer execute", "error.predecessor"),
+    (r"another device holds the same words", "error.other-device"),
+    (r"its slot is used; only its receipt can tell", "wait.receipt"),
+    (r"a newer anchor is needed", "error.anchor"),
+    (r"the chain refused it at execution: too little money", "error.failed"),
+    (r"cancelled before its release", "error.cancelled"),
+    (r"^no edge is connected", "error.no-edge"),
+    (r"^no edge answered in time", "error.edge-silent"),
+    (r"^an edge refused it: ", "error.edge-refused"),
+    (r"the directory .+ is in use by process (?P<process>\d+|unknown)", "error.directory-busy"),
+    (r"the passphrase (does not open|is wrong|that opens the wallet is needed)", "error.passphrase"),
+    (r"^no node answers on |^the node (on|in) .+ (has gone|closed the connection|stopped|does not run)", "error.gone"),
+    (r"(No space left on device|database or disk is full)", "error.disk-full"),
+)
+_PATTERNS: Final = tuple((re.compile(pattern), key) for pattern, key in _KNOWN)
+_GRAIN: Final = ("needed", "free")
+
+
+def explain_text(sentence: str) -> Text:
+    """Return a sentence of the node for people: its own text, or what it says, in few enough letters."""
+    looked_at = sentence[: 4 * SHOWN_CHARS_MAX]
+    for pattern, key in _PATTERNS:
+        found = pattern.search(looked_at)
+        if found is not None:
+            values = found.groupdict()
+            return Text(key, {name: Amount(int(text)) if name in _GRAIN else text for name, text in values.items()})
+    shown = "".join(letter if letter.isprintable() else " " for letter in looked_at)
+    if len(shown) > SHOWN_CHARS_MAX:
+        shown = shown[: SHOWN_CHARS_MAX - 1] + "…"
+    return say("error.unknown", sentence=shown)
+
+
+def explain(error: Exception) -> Text:
+    """Return what went wrong, for people."""
+    return say("error.gone") if isinstance(error, NoOwner) else explain_text(str(error))

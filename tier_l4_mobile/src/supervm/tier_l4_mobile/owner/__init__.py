@@ -1,0 +1,1 @@
+"""What the owner keeps on a phone and looks up there: contacts, watched addresses, history."""
