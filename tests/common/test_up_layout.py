@@ -129,7 +129,7 @@ def test_no_wallet_is_stretched_twice_and_each_opens_to_the_addresses_that_are_n
         salts.append(salt)
         return stretch(passphrase, salt, cost)
 
-    monkeypatch.setattr("supervm.common.wallet.store.stretch", counted)
+    monkeypatch.setattr("supervm.common.wallet.sealed.stretch", counted)
     network = open_network(tmp_path, Counts(1, 1, 1, 3), ["ann", "bob", "cyd", "dan"])
     assert len(set(salts)) == len(salts) == 3
     passphrase = (tmp_path / PASSPHRASE_FILE).read_text().strip()

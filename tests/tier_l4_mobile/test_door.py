@@ -10,6 +10,7 @@ from chain_tools import test_key
 from mobile_tools import SECOND_US, START_US, TERMS, Network
 
 from supervm.common.contract.core import PeerUp, Received
+from supervm.common.host.config import NodeConfig
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
 from supervm.common.wallet import WALLET_FILE, Stretching, change_passphrase, create_wallet, unlock_wallet
@@ -17,7 +18,7 @@ from supervm.common.wallet.tries import FREE_TRIES
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.keys import verify
 from supervm.protocol.wire.payments import FeeTerms, LeafProofs, Submit, Subscribe
-from supervm.tier_l4_mobile.config import MobileOptions
+from supervm.tier_l4_mobile.config import mobile_options
 from supervm.tier_l4_mobile.events import UnlockRefused, WalletLocked, WalletUnlocked
 from supervm.tier_l4_mobile.messages import (
     Balance,
@@ -51,9 +52,10 @@ ROW = PaymentRow(to=BOB, amount=5, fee=1)
 class Locker(HandDriver[MobileNode]):
     """A phone with a real wallet file; locked unless it is given the passphrase."""
 
-    def __init__(self, network: Network, folder: Path, *, accounts: int = 1, lock_after_us: int = 0) -> None:
+    def __init__(self, network: Network, folder: Path, *, lock_after_s: int = 0) -> None:
+        folder.mkdir()
         self.network, self.path = network, folder / WALLET_FILE
-        self.options = MobileOptions(accounts, ("home",), 3_600_000, lock_after_us=lock_after_us)
+        self.configure("home", lock_after_s=lock_after_s)
         if not self.path.exists():
             create_wallet(self.path, SECRET, words=WORDS, entropy=None, cost=CHEAP)
         store = MemoryStore(TABLES, with_log=False)
@@ -77,6 +79,14 @@ class Locker(HandDriver[MobileNode]):
                 lock_after_us=self.options.lock_after_us,
             ),
         )
+
+    def configure(self, *names: str, accounts: int = 1, lock_after_s: int = 0) -> None:
+        """Set what the owner sets; it counts from the next start."""
+        folder = self.path.parent
+        (folder / "names.txt").write_text("".join(f"{name}\n" for name in names))
+        values = {"accounts": accounts, "names": "names.txt", "lock_after_s": lock_after_s}
+        config = NodeConfig(tier=4, directory=folder, genesis=folder / "genesis.cbor", tier_options=values)
+        self.options = mobile_options(config)
 
     def again(self, passphrase: str | None = None) -> None:
         """Lose power and start again, locked or open."""
@@ -248,7 +258,7 @@ def test_one_try_at_a_time(phone):
 
 
 def test_it_locks_by_itself_when_it_is_not_used(network, tmp_path):
-    phone = Locker(network, tmp_path / "p", lock_after_us=60 * SECOND_US)
+    phone = Locker(network, tmp_path / "p", lock_after_s=60)
     assert phone.call(Unlock(SECRET))["locks_in_s"] == 60
     phone.wait(59 * SECOND_US)
     phone.call(Pay(ROW))
@@ -282,14 +292,14 @@ def test_another_wallet_in_its_place_is_not_taken(phone):
 
 def test_more_accounts_than_were_known_are_followed_once_it_is_open(phone, network):
     phone.call(Unlock(SECRET))
-    phone.options = MobileOptions(3, ("home", "shop"), 3_600_000)
+    phone.configure("home", "shop", accounts=3)
     phone.again()
     phone.connect()
     phone.take(Subscribe)
     phone.call(Unlock(SECRET))
     assert [item["name"] for item in phone.call(Info())["accounts"]] == ["home", "shop", None]
     assert [len(message.accounts) for message in phone.take(Subscribe)] == [2]
-    phone.options = MobileOptions(1, ("home",), 3_600_000)
+    phone.configure("home")
     phone.again(SECRET)
     phone.again()
     assert len(phone.call(Info())["accounts"]) == 1

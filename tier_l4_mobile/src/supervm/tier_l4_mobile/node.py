@@ -159,15 +159,8 @@ class MobileNode(Shell):
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
         courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books, settings.mode)
-        door = Door(
-            self.outbox,
-            self.queue,
-            accounts,
-            (sync.follow, courier.follow),
-            books,
-            settings.vault,
-            settings.lock_after_us,
-        )
+        followers, lock_after_us = (sync.follow, courier.follow), settings.lock_after_us
+        door = Door(self.outbox, self.queue, accounts, followers, books, settings.vault, lock_after_us)
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
         return [

@@ -44,7 +44,13 @@ def build(context: NodeContext) -> MobileNode:
         verify=verify,
         rng=context.rng,
         settings=Settings(
-            opened.names, options.validity_ms, anchor, vault, options.lock_after_us, options.queue_max, options.mode
+            opened.names,
+            options.validity_ms,
+            anchor,
+            vault=vault,
+            lock_after_us=options.lock_after_us,
+            queue_max=options.queue_max,
+            mode=options.mode,
         ),
         values=config.tier_options,
     )
