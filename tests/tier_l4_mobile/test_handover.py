@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
+import random
+
+import msgspec
 import pytest
 from chain_tools import test_key
-from handover_tools import EDGE, FUNDS, bring, export, kept, later, offline, online, promised, serve, take, transfer
+from handover_tools import (
+    EDGE,
+    FUNDS,
+    bring,
+    export,
+    kept,
+    later,
+    offline,
+    online,
+    promised,
+    row,
+    serve,
+    take,
+    transfer,
+)
 from mobile_tools import Network, Phone
 
 from supervm.common.contract.core import Command, PeerDown
 from supervm.common.testing.hand import BrokenContract
+from supervm.protocol.base.address import encode_address
 from supervm.protocol.wire.payments import Submit
 from supervm.tier_l4_mobile.events import PromiseChanged
+from supervm.tier_l4_mobile.handover import kept as kept_module
+from supervm.tier_l4_mobile.handover.container import read_container, write_container
 from supervm.tier_l4_mobile.messages import (
     Cancel,
     HandoverDrop,
@@ -18,8 +38,10 @@ from supervm.tier_l4_mobile.messages import (
     HandoverList,
     HandoverTake,
     Info,
+    Pay,
     ShowPayment,
 )
+from supervm.tier_l4_mobile.tables import LEAF_PROOFS
 
 
 def test_a_payment_of_a_phone_without_network_is_brought_and_its_proof_comes_back() -> None:
@@ -211,7 +233,100 @@ def test_promises_of_a_stranger_touch_nothing_of_this_wallet() -> None:
     assert bob.call(ShowPayment(own["id"]))["seq"] == 0
 
 
+def test_an_asset_is_handed_over_with_what_is_proved_of_it() -> None:
+    network = Network(assets={"gold": {"alice": 500}}, **FUNDS)
+    alice, bob = online(network, "alice"), online(network, "bob")
+    [asset] = alice.core.queue.lanes[network.account("alice")].holdings
+    payment = promised(alice, 200, asset=asset.hex(), offline=True)
+    [promise] = take(bob, export(alice, payment["id"]))["promises"]
+    assert (promise["asset"], promise["amount"], promise["balance"]) == (asset.hex(), 200, 500)
+    assert promise["covered"] is True
+    bring(bob)
+    assert [item["status"] for item in take(alice, export(bob, payment["id"]))["payments"]] == ["R4"]
+
+
+def test_an_old_proof_of_a_holding_covers_nothing() -> None:
+    """A payer may show what it had of an asset before it sent it away."""
+    network = Network(assets={"gold": {"alice": 500}}, **FUNDS)
+    alice, bob = online(network, "alice"), online(network, "bob")
+    [asset] = alice.core.queue.lanes[network.account("alice")].holdings
+    text = export(alice, promised(alice, 200, asset=asset.hex(), offline=True)["id"])
+    old = read_container(bytes.fromhex(text), network.chain.chain_id)
+    network.seal([transfer(network, "alice", amount=450, asset=asset)])
+    spent = transfer(network, "alice", amount=200, asset=asset)
+    alice = online(network, "alice")
+    alice.call(HandoverExport((promised(alice, 1, offline=True)["id"],)))
+    newer = read_container(bytes.fromhex(export(alice, "row-1")), network.chain.chain_id)
+    [holding] = [leaf for leaf in old.proofs if leaf.asset]
+    mixed = msgspec.structs.replace(newer, proofs=(*newer.proofs, holding), transactions=(spent.raw,))
+    [promise] = take(bob, write_container(mixed).hex())["promises"]
+    assert promise["covered"] is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_whatever_is_killed_when_nothing_acknowledged_is_lost_and_no_slot_is_used_twice(seed: int) -> None:
+    """Two phones lose power between a write and its answer, over and over; everything ends once."""
+    rng, network = random.Random(seed), Network(**FUNDS)
+    alice, bob = offline(network, "alice"), online(network, "bob")
+    acknowledged: dict[str, None] = {}
+    taken: dict[str, None] = {}
+    slots: dict[tuple[int, bytes], bytes] = {}
+    for number in range(30):
+        token = alice.ask(Pay(row(1 + number, key=f"k{number}")))
+        if rng.randrange(3):
+            alice.disk()
+            payment = alice.replies[token].value
+            token = alice.ask(HandoverExport((payment["id"],)))
+            if rng.randrange(3):
+                alice.disk()
+                container = alice.replies[token].value["container_hex"]
+                for raw in read_container(bytes.fromhex(container), network.chain.chain_id).transactions:
+                    parsed = network.parse(raw)
+                    slot = (parsed.body.seq, parsed.body.prev)
+                    assert slots.setdefault(slot, parsed.id) == parsed.id
+                acknowledged[payment["id"]] = None
+                token = bob.ask(HandoverTake(container))
+                if rng.randrange(3):
+                    bob.disk()
+                    taken.update((item["id"], None) for item in bob.replies[token].value["promises"])
+        if not rng.randrange(3):
+            alice.crash()
+        if not rng.randrange(3):
+            bob.crash()
+    for name in acknowledged:
+        assert alice.call(ShowPayment(name))["released"]
+    assert set(taken) <= {item["id"] for item in kept(bob)}
+    last = max(acknowledged, key=lambda name: alice.call(ShowPayment(name))["seq"])
+    take(bob, export(alice, last))
+    bob.connect(EDGE)
+    bring(bob)
+    assert {item["status"] for item in kept(bob)} == {"proved"}
+    take(alice, export(bob, *(item["id"] for item in kept(bob))))
+    assert {alice.call(ShowPayment(name))["status"] for name in acknowledged} == {"R4"}
+
+
 def test_requests_are_known() -> None:
     alice = offline(Network(**FUNDS), "alice")
     alice.step(Command(99, HandoverList()))
     assert alice.replies[99].value == {"given": [], "taken": []}
+
+
+def test_proofs_of_many_own_accounts_are_kept_within_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of accounts with open payments first; what has left memory has left the disk."""
+    monkeypatch.setattr(kept_module, "OWN_MAX", 3)
+    names = [f"n{number}" for number in range(6)]
+    network = Network(**dict.fromkeys(names, 1_000))
+    phone = online(network, *names)
+    assert len(list(LEAF_PROOFS.rows(phone.store))) == 3
+    own = [network.account(name) for name in names]
+    for account in own[3:]:
+        promised(phone, source=encode_address(account, test=False), offline=True)
+    network.seal()
+    phone.step(PeerDown(EDGE, "gone"))
+    phone.connect(EDGE)
+    serve(phone)
+    assert {row.account for row in LEAF_PROOFS.rows(phone.store)} == set(own[3:])
+    phone.crash()
+    phone.connect(EDGE)
+    serve(phone)
+    assert len(list(LEAF_PROOFS.rows(phone.store))) == 3

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from typing import Any
 
@@ -18,8 +19,8 @@ from supervm.tier_l4_mobile.handover import carrier, taker
 from supervm.tier_l4_mobile.handover.container import Container, read_container, write_container
 from supervm.tier_l4_mobile.messages import HandoverTake, Info
 
-MUTANTS = 1_500
-"""Containers in the ordinary run; the same ones each time."""
+MUTANTS = 100_000 if os.environ.get("SUPERVM_HYPOTHESIS") == "explore" else 5_000
+"""Containers that a phone is given, the same ones each time; the long run takes more of them."""
 
 
 @pytest.fixture

@@ -56,6 +56,8 @@ def test_there_and_back_over_files(tmp_path: Path, run: Run) -> None:
     assert (status, document["files"], document["bytes"]) == (0, [str(there)], there.stat().st_size)
     status, document = run(bob, "take", "--file", there)
     assert (status, document["promises"][0]["status"]) == (0, "promised")
+    _, text = run(bob, "take", "--file", there, text=True)
+    assert f"{payment['id']}: 10 grain from svm1" in text
     _, text = run(bob, "list", text=True)
     assert "not settled; the balance proved at height 0 covers it" in text
     bring(bob)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 from itertools import islice
 from pathlib import Path
@@ -35,8 +36,8 @@ from supervm.tier_l4_mobile.handover.payment_request import (
 
 FROZEN = json.loads((Path(__file__).parents[1] / "vectors" / "handover.json").read_text())
 ADDRESS = REQUESTS[0].address
-MUTANTS = 4_000
-"""Of each format in the ordinary run; the same ones each time."""
+MUTANTS = 100_000 if os.environ.get("SUPERVM_HYPOTHESIS") == "explore" else 10_000
+"""Of each format, the same ones each time; the long run takes more of them."""
 
 
 def mutants(samples: list[bytes], count: int) -> list[bytes]:

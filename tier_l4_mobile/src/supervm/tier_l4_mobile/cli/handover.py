@@ -12,10 +12,12 @@ import click
 from supervm.common.cli.numbers import WholeNumber
 from supervm.common.cli.output import columns, emit, json_option
 from supervm.common.errors import InputError
+from supervm.protocol.state.leaves import read_asset
 
 from ..errors import MobileError
 from ..handover.container import CONTAINER_BYTES_MAX
 from ..messages import ROWS_MAX, HandoverDrop, HandoverExport, HandoverList, HandoverTake, MobileRequest
+from ..wallet.payments import in_words
 from .access import NoOwner, RequestRefused, ask_offline, ask_owner, directory_option, passphrase_option
 from .queue import ListGroup
 
@@ -168,10 +170,8 @@ def _taken(promise: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _in_words(promise: dict[str, Any]) -> str:
-    return (
-        f"{promise['id']}: {promise['amount']} {promise['asset']} from {promise['from']}: {promise['status']}, "
-        f"{_how(promise)}"
-    )
+    amount = in_words(promise["amount"], read_asset(promise["asset"]))
+    return f"{promise['id']}: {amount} from {promise['from']}: {promise['status']}, {_how(promise)}"
 
 
 def _how(promise: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from supervm.protocol.money.transfer import Transfer
 from supervm.protocol.state.account import POOL_ACCOUNTS
 
 from .container import Container, HandoverError
-from .kept import KeptProofs
+from .kept import KeptProof, KeptProofs
 
 CLOCKS_MS: Final = 600_000
 """How far the clocks of payer, chain and this phone may be apart before a validity is called too long here."""
@@ -85,6 +85,9 @@ def check_senders(transactions: Iterable[SignedTransaction]) -> None:
 def cover(kept: KeptProofs, chain: Sequence[SignedTransaction]) -> bool | None:
     """Return whether what is proved of a sender covers a chain of its payments; None if too little is proved.
 
+    A proof of a holding that is older than that of the account does not count: what the account has sent between the
+    two is missing from it, and a payer may choose which proofs to show.
+
     Args:
         kept: the proofs.
         chain: payments of one sender in slot order, each the next one's predecessor.
@@ -97,17 +100,17 @@ def cover(kept: KeptProofs, chain: Sequence[SignedTransaction]) -> bool | None:
     ahead = [transaction for transaction in chain if transaction.body.seq >= account.next_seq]
     if not ahead or (ahead[0].body.seq, ahead[0].body.prev) != (account.next_seq, account.head):
         return None if not ahead else False
-    return _is_covered(kept, [transaction.debits for transaction in ahead], account.account)
+    return _is_covered(kept, [transaction.debits for transaction in ahead], account)
 
 
-def _is_covered(kept: KeptProofs, debits: Iterable[Debits], sender: bytes) -> bool | None:
+def _is_covered(kept: KeptProofs, debits: Iterable[Debits], account: KeptProof) -> bool | None:
     total: dict[bytes, int] = {}
     for each in debits:
         for asset, debit in each:
             total[asset] = total.get(asset, 0) + debit
     for asset, debit in total.items():
-        proof = kept.get(sender, asset)
-        if proof is None:
+        proof = kept.get(account.account, asset)
+        if proof is None or proof.height < account.height:
             return None
         if debit > proof.amount:
             return False

@@ -134,13 +134,20 @@ class Giver:
         for transaction in transactions:
             wanted[transaction.body.sender, b""] = None
             wanted.update(((transaction.body.sender, asset), None) for asset, _ in transaction.debits)
-        found = [kept for key in wanted if (kept := self._kept.get(*key)) is not None]
+        found = [kept for key in wanted if (kept := self._kept.get(*key)) is not None and self._is_news(kept)]
         if len(found) > PROOFS_MAX:
             raise HandoverError(
                 f"the hand-over is about {len(found)} balances; at most {PROOFS_MAX} are allowed - hand over the "
                 "payments of fewer accounts at once"
             )
         return found
+
+    def _is_news(self, kept: KeptProof) -> bool:
+        """Return whether a proof says what was proved last; after a crash, an own one may be a little older."""
+        lane = self._queue.lanes.get(kept.account)
+        if lane is None or lane.proved is None or kept.asset:
+            return True
+        return (kept.next_seq, kept.head) == (lane.proved.next_seq, lane.proved.head)
 
     def _remember(self, number: int, now_us: int) -> None:
         known = self.handed.get(number)

@@ -141,7 +141,7 @@ class Promises:
 
     def room(self) -> int:
         """Return how many more can be taken."""
-        return self.most - len(self._slots)
+        return max(0, self.most - len(self._slots))
 
     def take(self, transaction: SignedTransaction, now_us: int) -> Promise:
         """Keep a payment; there must be `room`."""
