@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 from chain_tools import make_test_chain, test_key
-from handover_tools import FUNDS, bring, export, kept, later, offline, online, promised, serve, take, transfer
+from handover_tools import EDGE, FUNDS, bring, export, kept, later, offline, online, promised, serve, take, transfer
 from mobile_tools import START_US, Network, Phone
 
 from supervm.common.testing.hand import BrokenContract
@@ -18,6 +18,7 @@ from supervm.protocol.state.account import POOL_ACCOUNTS
 from supervm.tier_l4_mobile.handover import carrier, taker
 from supervm.tier_l4_mobile.handover.container import Container, read_container, write_container
 from supervm.tier_l4_mobile.messages import HandoverTake, Info
+from supervm.tier_l4_mobile.options import PASSIVE
 
 MUTANTS = 100_000 if os.environ.get("SUPERVM_HYPOTHESIS") == "explore" else 5_000
 """Containers that a phone is given, the same ones each time; the long run takes more of them."""
@@ -248,3 +249,15 @@ def test_hostile_containers_end_in_a_sentence(network: Network) -> None:
         with pytest.raises(BrokenContract, match="refused"):
             take(carol, text)
     assert take(carol, samples[0].hex())["promises"]
+
+
+def test_a_passive_phone_carries_nothing_for_others_and_hands_its_own_over(network: Network) -> None:
+    watch = Phone(network, ("bob",), mode=PASSIVE)
+    watch.connect(EDGE)
+    serve(watch)
+    assert "carries its own traffic only" in notes(watch, of(network, transfer(network, "alice")))
+    payment = promised(watch, offline=True)
+    carol = online(network, "carol")
+    take(carol, export(watch, payment["id"]))
+    bring(carol)
+    assert [item["status"] for item in take(watch, export(carol, payment["id"]))["payments"]] == ["R4"]

@@ -38,7 +38,7 @@ from .handover.promises import Promises
 from .handover.taker import Taker
 from .messages import Info
 from .more import MORE
-from .options import STANDARD, VALIDITY_MS
+from .options import PASSIVE, STANDARD, VALIDITY_MS
 from .owner.contacts import Contacts
 from .owner.history import History
 from .sync.courier import Courier
@@ -177,6 +177,7 @@ class MobileNode(Shell):
             settings.lock_after_us,
         )
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
+        self._mode = settings.mode
         carrier, desk = self._handovers(chain, reader, memory, verify, accounts, trust, sync, courier, books)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed, carrier.edge_changed)
         return [
@@ -215,7 +216,8 @@ class MobileNode(Shell):
         """Return the parts about what goes from phone to phone."""
         lanes = self.queue.lanes
         kept = KeptProofs(reader, lanes.__contains__, lambda account: lanes[account].first is not None)
-        promises = Promises(reader, chain.chain_id, kept, int(self.option("promises_max")))
+        most = 0 if self._mode == PASSIVE else int(self.option("promises_max"))
+        promises = Promises(reader, chain.chain_id, kept, most)
         carrier = Carrier(self.outbox, self.queue, promises, trust, self.uplink, books)
         giver = Giver(chain.chain_id, reader, self.queue, courier, trust, promises)
         taker = Taker(

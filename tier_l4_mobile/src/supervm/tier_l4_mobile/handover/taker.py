@@ -215,6 +215,8 @@ class Taker:
         body = transaction.body
         if body.sender in self._queue.lanes:
             return "it is of an account of this wallet, signed on another device that holds the same words"
+        if not self._promises.most:
+            return "this phone carries its own traffic only (mode passive)"
         if body.valid_until_ms * 1000 <= now_us:
             return "its validity has passed, so it can no longer be executed"
         rival = self._promises.rival(transaction)
