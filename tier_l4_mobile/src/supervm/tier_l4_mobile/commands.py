@@ -10,6 +10,7 @@ COMMANDS = (
     Offer("pay", "Pay somebody.", "supervm.tier_l4_mobile.cli.pay:pay"),
     Offer("issue", "Issue a new asset.", "supervm.tier_l4_mobile.cli.issue:issue"),
     Offer("queue", "List, flush or cancel payments on their way.", "supervm.tier_l4_mobile.cli.queue:queue"),
+    Offer("handover", "Give payments to another phone, or take some.", "supervm.tier_l4_mobile.cli.handover:handover"),
     Offer("balance", "Show a balance, proved.", "supervm.tier_l4_mobile.cli.balance:balance"),
     Offer("verify", "Check a light client's answer offline.", "supervm.tier_l4_mobile.cli.verify:verify"),
 )

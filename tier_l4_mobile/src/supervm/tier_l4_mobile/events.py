@@ -67,3 +67,19 @@ class WalletUsedElsewhere(Event, frozen=True):
     payments: int
     height: int
     reason: str
+
+
+class PromiseChanged(Event, frozen=True):
+    """A payment that another phone handed over has come further.
+
+    Attributes:
+        id: its transaction id, as hex.
+        status: how far it is now.
+        reason: why it is over, where it is; else empty.
+    """
+
+    NAME = "promise"
+
+    id: str
+    status: str
+    reason: str

@@ -149,6 +149,40 @@ class Balance(MobileRequest, frozen=True, tag="balance"):
     asset: Name = NATIVE_NAME
 
 
+class HandoverExport(MobileRequest, frozen=True, tag="handover_export"):
+    """Ask for a container that another phone takes (transactions.md 8).
+
+    An id is that of an own payment, which is released by this, with all before it that are not proved yet; or that of a
+    payment that was taken from another phone: once it is proved its proof goes into the container, and before that the
+    payment itself, to be carried on. Answer: ``{"container_hex", "bytes", "frames", "payments", "promises"}``: how many
+    frames it has at least, and what is in it.
+    """
+
+    ids: Annotated[tuple[Name, ...], msgspec.Meta(min_length=1, max_length=64)]
+
+
+class HandoverTake(MobileRequest, frozen=True, tag="handover_take"):
+    """Give what another phone handed over. Nothing in it is believed that is not proved or signed.
+
+    Answer: ``{"promises", "payments", "notes"}``: payments of others with what is known of them, own payments that the
+    container is about, and in sentences what could not be used.
+    """
+
+    container_hex: Annotated[str, msgspec.Meta(max_length=2 << 18)]
+
+
+class HandoverList(MobileRequest, frozen=True, tag="handover_list"):
+    """List what was handed over. Answer: ``{"given", "taken"}``: own payments, and payments of others, newest last."""
+
+    limit: Count = 1_000
+
+
+class HandoverDrop(MobileRequest, frozen=True, tag="handover_drop"):
+    """Forget a payment of somebody else, whatever becomes of it. Answer: the payment as it was known."""
+
+    id: Name
+
+
 class PaymentsSince(MobileRequest, frozen=True, tag="payments_since"):
     """Ask for the payments that changed after `cursor` (0: all; null: none, to begin from now).
 
@@ -274,6 +308,10 @@ Request = (
     | Lock
     | Passwd
     | NewestAnchor
+    | HandoverExport
+    | HandoverTake
+    | HandoverList
+    | HandoverDrop
 )
 """Every request; told apart by the field ``request``."""
 

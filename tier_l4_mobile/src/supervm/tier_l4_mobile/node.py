@@ -30,9 +30,15 @@ from supervm.protocol.chain.votes import Verify
 from supervm.protocol.light.client import Anchor
 
 from .budgets import BUDGETS
+from .handover.carrier import Carrier
+from .handover.desk import Desk
+from .handover.giver import Giver
+from .handover.kept import KeptProofs
+from .handover.promises import Promises
+from .handover.taker import Taker
 from .messages import Info
 from .more import MORE
-from .options import STANDARD, VALIDITY_MS
+from .options import PASSIVE, STANDARD, VALIDITY_MS
 from .owner.contacts import Contacts
 from .owner.history import History
 from .sync.courier import Courier
@@ -107,6 +113,8 @@ class MobileNode(Shell):
         Trust,
         Contacts,
         History,
+        Carrier,
+        Desk,
         Books,
     )
     TIER = 4
@@ -162,7 +170,9 @@ class MobileNode(Shell):
         followers, lock_after_us = (sync.follow, courier.follow), settings.lock_after_us
         door = Door(self.outbox, self.queue, accounts, followers, books, settings.vault, lock_after_us)
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
-        self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed)
+        self._mode = settings.mode
+        carrier, desk = self._handovers(chain, reader, memory, verify, accounts, trust, sync, courier, books)
+        self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed, carrier.edge_changed)
         return [
             self.links,
             Clock(self.clock, trust.newest),
@@ -173,6 +183,8 @@ class MobileNode(Shell):
             courier,
             sync,
             SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),
+            carrier,
+            desk,
             accounts,
             door,
             Elsewhere(self.outbox, self.queue, accounts.address),
@@ -181,6 +193,38 @@ class MobileNode(Shell):
             History(self.outbox, self.queue, accounts),
             books,
         ]
+
+    def _handovers(
+        self,
+        chain: Chain,
+        reader: Reader,
+        memory: LightMemory,
+        verify: Verify,
+        accounts: Accounts,
+        trust: Trust,
+        sync: Sync,
+        courier: Courier,
+        books: Books,
+    ) -> tuple[Carrier, Desk]:
+        """Return the parts about what goes from phone to phone."""
+        lanes = self.queue.lanes
+        kept = KeptProofs(reader, lanes.__contains__, lambda account: lanes[account].first is not None)
+        most = 0 if self._mode == PASSIVE else int(self.option("promises_max"))
+        promises = Promises(reader, chain.chain_id, kept, most)
+        carrier = Carrier(self.outbox, self.queue, promises, trust, self.uplink, books)
+        giver = Giver(chain.chain_id, reader, self.queue, courier, trust, promises)
+        taker = Taker(
+            memory,
+            verify,
+            self.queue,
+            sync,
+            self.uplink,
+            promises,
+            carrier,
+            validity_ms_max=chain.parameters.validity_ms_max,
+        )
+        books.sources = (kept.take_records, promises.take_records, giver.take_records)
+        return carrier, Desk(self.outbox, self.queue, accounts, promises, giver, taker, books)
 
     @property
     def height(self) -> int:

@@ -47,7 +47,17 @@ MODE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 """Keys about what a phone does beside its owner's business, and how much of that at once."""
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
+HANDOVER_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "promises_max": OptionSpec(
+        int,
+        1_000,
+        "payments of others that are kept once their phones handed them over; finished ones go first",
+        1,
+        10**5,
+    ),
+}
+"""Keys about what other phones hand over."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, MODE_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, more=MORE
+    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, MODE_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, HANDOVER_OPTIONS, more=MORE
 )
 """Keys of the table ``[l4]`` of a node's configuration."""

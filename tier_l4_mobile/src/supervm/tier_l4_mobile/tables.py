@@ -127,6 +127,42 @@ class ContactRow(TableRow, frozen=True):
     watched: int
 
 
+class LeafProofRow(TableRow, frozen=True):
+    """The newest proof of an account that is handed on with payments; the fields are those of `KeptProof`."""
+
+    account: PrimaryKey[bytes]
+    asset: PrimaryKey[bytes]
+    checkpoint: bytes
+    proof: bytes
+    amount: int
+    next_seq: int
+    head: bytes
+    height: int
+    ts_ms: int
+
+
+class PromiseRow(TableRow, frozen=True):
+    """A payment of somebody else that this phone was handed; the fields are those of `Promise`."""
+
+    tx_id: PrimaryKey[bytes]
+    number: int
+    raw: bytes
+    status: str
+    result: str
+    reason: str
+    taken_us: int
+    done_us: int
+    receipt: bytes
+
+
+class HandedRow(TableRow, frozen=True):
+    """An own payment that was handed over: its number, when it was first, and how often."""
+
+    number: PrimaryKey[int]
+    first_us: int
+    times: int
+
+
 PAYMENTS: Final = Table("payments", StoredPayment)
 PROVED: Final = Table("proved", ProvedRow)
 HOLDINGS: Final = Table("holdings", HoldingRow)
@@ -138,6 +174,9 @@ TALLIES: Final = Table("tallies", TallyRow)
 OWN_ACCOUNTS: Final = Table("own_accounts", OwnAccountRow)
 ELSEWHERE: Final = Table("elsewhere", ElsewhereRow)
 CONTACTS: Final = Table("contacts", ContactRow)
+LEAF_PROOFS: Final = Table("leaf_proofs", LeafProofRow)
+PROMISES: Final = Table("promises", PromiseRow)
+HANDED: Final = Table("handed", HandedRow)
 
 PAYMENT_TABLES: Final = (
     PAYMENTS,
@@ -152,7 +191,10 @@ PAYMENT_TABLES: Final = (
 )
 """Tables of the queue of payments."""
 
-TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES)
+HANDOVER_TABLES: Final = (LEAF_PROOFS, PROMISES, HANDED)
+"""Tables of what is handed from phone to phone."""
+
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES, *HANDOVER_TABLES)
 """Tables of an L4 node."""
 
 

@@ -15,7 +15,7 @@ from supervm.protocol.money.transaction import parse_transaction
 from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME, read_asset, write_asset
 from supervm.protocol.wire.payments import LeafProofs, ReceiptAnswer, Submit, ValidatorChanges
 from supervm.tier_l4_mobile.node import MobileNode
-from supervm.tier_l4_mobile.tables import FINISHED, PAYMENTS, StoredPayment, read_payment
+from supervm.tier_l4_mobile.tables import FINISHED, PAYMENTS, PROMISES, PromiseRow, StoredPayment, read_payment
 from supervm.tier_l4_mobile.wallet.lane import Holding
 from supervm.tier_l4_mobile.wallet.payments import AWAITING, CLOSED, EXECUTED, FATES, R4, Payment
 
@@ -53,12 +53,17 @@ class WalletWatch:
         for record in event.records:
             if type(record) is Put and isinstance(record.row, StoredPayment):
                 self._row(event.host.name, read_payment(record.row))
+            elif type(record) is Put and isinstance(record.row, PromiseRow):
+                # somebody else's payment, which this phone brings: it may leave once its row is durable
+                self._released.setdefault(event.host.name, {})[record.row.raw] = None
 
     def started(self, host: Host) -> None:
         """Look at what a phone finds on its disk: a write that a crash caught may be there and nobody was told."""
         for table in (PAYMENTS, FINISHED):
             for row in table.rows(host.disk):
                 self._row(host.name, read_payment(row))
+        for promise in PROMISES.rows(host.disk):
+            self._released.setdefault(host.name, {})[promise.raw] = None
 
     def _row(self, name: str, payment: Payment) -> None:
         if payment.released:

@@ -25,7 +25,7 @@ from .access import (
 )
 
 
-class _QueueGroup(click.Group):
+class ListGroup(click.Group):
     """A group whose options are its sub-commands' too, with ``list`` where none is named."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -41,7 +41,7 @@ class _QueueGroup(click.Group):
         return super().parse_args(ctx, [*args[:1], *moved, *args[1:]])
 
 
-@click.group(cls=_QueueGroup, epilog="Example: supervm queue --dir phone list --status queued --json")
+@click.group(cls=ListGroup, epilog="Example: supervm queue --dir phone list --status queued --json")
 def queue() -> None:
     """List, flush or cancel payments; without a sub-command: list."""
 

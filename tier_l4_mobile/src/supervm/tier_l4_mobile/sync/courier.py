@@ -114,6 +114,10 @@ class Courier(Part):
         """Watch an unreleased payment's validity."""
         self._set(payment.number, self._watched.get(payment.number) or _Watch(0), payment.valid_until_ms * 1000)
 
+    def take(self, payment: Payment) -> None:
+        """Take a payment that was handed over as well: whoever meets an edge first brings it."""
+        self._outgoing[payment.number] = payment
+
     def edge_changed(self, now_us: int) -> None:
         """Submit to a new edge what none has certified, and ask it for missing receipts."""
         for payment in self._queue.open_payments():

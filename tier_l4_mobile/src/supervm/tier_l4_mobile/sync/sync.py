@@ -231,7 +231,7 @@ class Sync(Part):
             proved = self._prove(header, account, asset, proof)
             if is_own:
                 own += 1
-                news += self._take_own(now_us, proved)
+                news += self.take_own(now_us, proved)
             if is_young:
                 self._questions.take(questions, proved, proof)
         for key in self._questions.answer(message.checkpoint, now_us):
@@ -245,8 +245,11 @@ class Sync(Part):
         proved = self._client.prove_account(header, account, proof)
         return ProvedBalance(account, asset, proved.account.balance, proved.exists, proved.account, header)
 
-    def _take_own(self, now_us: int, proved: ProvedBalance) -> bool:
-        """Take what is proved of an own account or holding; return whether it is of a newer header than the last."""
+    def take_own(self, now_us: int, proved: ProvedBalance) -> bool:
+        """Take what is proved of an own account or holding, whoever brought the proof.
+
+        Returns whether it is of a newer header than the last.
+        """
         account, header = proved.account, proved.header
         if proved.state is None:
             is_new = self._queue.prove_holding(account, proved.asset, proved.amount, header)

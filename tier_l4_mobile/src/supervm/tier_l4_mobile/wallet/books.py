@@ -8,9 +8,11 @@ they join a write of payments, or make one of their own after `SAVE_US`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from supervm.common.contract.core import Outbox
+from supervm.common.contract.records import Record
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.part import Part
 
@@ -36,6 +38,8 @@ class Books(Part):
         self._unwritten = 0  # token of the newest write that is not durable yet
         self._saved_us = 0
         self._answers: list[tuple[int, Any]] = []
+        self.sources: tuple[Callable[[], list[Record]], ...] = ()
+        """Other parts' changed rows, which join the write of each step."""
 
     def started(self, now_us: int) -> None:
         """Begin to count."""
@@ -49,6 +53,8 @@ class Books(Part):
     def write(self, now_us: int) -> int:
         """Write what has changed; return the write that must be durable before what rests on it leaves, or 0."""
         records = self._queue.take_records()
+        for take in self.sources:
+            records += take()
         if records or now_us >= self._saved_us + SAVE_US:
             self._saved_us = now_us
             records += self._memory.take_records()

@@ -26,7 +26,8 @@ from supervm.protocol.state.leaves import NATIVE
 
 from ..errors import PaymentError
 from .fates import PaymentFates
-from .payments import CANCELLED, CLOSED, LIVE, REFUSED, Payment, check_request
+from .lane import Lane
+from .payments import CANCELLED, CLOSED, LIVE, QUEUED, REFUSED, Payment, check_request
 from .validity import is_timely
 
 LOCKED = "the wallet is locked, and a payment needs its key: unlock it (supervm wallet unlock)"
@@ -36,6 +37,7 @@ _UNTIMELY = (
     "clock is ahead"
 )
 _DECLINED = "it waits for an edge that takes its fee: "
+_HANDED = "it was handed over, and whoever meets an edge first brings it; nothing is settled before it is proved"
 
 
 class PaymentQueue(PaymentFates):
@@ -238,6 +240,56 @@ class PaymentQueue(PaymentFates):
                 break
             del self.pending[account]  # comes back with the next payment or proof of the account
         return released
+
+    def chain_to(self, payment: Payment, now_ms: int) -> list[Payment]:
+        """Return a payment that may be handed over, with all before it that hold a slot, in slot order.
+
+        It cannot be executed without them. Nothing is released by this: see `hand_over`.
+
+        Raises:
+            PaymentError: it is over, is not signed, or may not leave now.
+        """
+        if payment.place != LIVE:
+            raise PaymentError(f"payment {payment.label} is {payment.status}; only what is open can be handed over")
+        lane = self.lanes.get(payment.account)
+        if lane is None or lane.proved is None or not payment.raw:
+            raise PaymentError(
+                f"payment {payment.label} is not signed: this phone has to have proved its account once, and what it "
+                "spends"
+            )
+        every = [*lane.sent, *lane.held]
+        chain = every[: 1 + next(i for i, item in enumerate(every) if item is payment)]
+        for item in chain:
+            problem = self._cannot_leave(item, lane, now_ms)
+            if problem:
+                raise PaymentError(f"payment {item.label} cannot be handed over: {problem}")
+        return chain
+
+    def hand_over(self, chain: list[Payment]) -> None:
+        """Release what `chain_to` returned, without an edge; it may leave once that is durable."""
+        for item in chain:
+            if not item.released:
+                lane = self.lanes[item.account]
+                lane.sent.append(lane.held.popleft())
+                item.released, item.kept = True, False
+            if item.status == QUEUED:
+                item.reason = _HANDED
+            self._touch(item)
+
+    def _cannot_leave(self, payment: Payment, lane: Lane, now_ms: int) -> str:
+        """Say why a payment may not be handed over; empty if it may."""
+        assert lane.proved is not None
+        if payment.status == REFUSED:
+            return payment.reason
+        if payment.valid_until_ms <= now_ms:
+            return "its validity has passed"
+        if payment.released:
+            return ""
+        if payment.seq >= lane.proved.next_seq + self._window:
+            return f"more than {self._window} payments before it are not proved yet"
+        if not is_timely(payment.valid_until_ms, lane.proved.ts_ms, self._validity_ms_max):
+            return _UNTIMELY
+        return ""
 
     def _must_wait(self, payment: Payment, proved_ms: int) -> bool:
         """Return whether a payment that is next has to wait, and say for what."""

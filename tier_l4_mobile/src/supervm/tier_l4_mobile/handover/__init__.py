@@ -1,0 +1,1 @@
+"""Between two phones: requests for a payment, and payments that are handed over without any network."""
