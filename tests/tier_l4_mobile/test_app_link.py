@@ -26,6 +26,10 @@ from supervm.tier_l4_mobile.messages import (
     Cancel,
     ContactList,
     Flush,
+    HandoverDrop,
+    HandoverExport,
+    HandoverList,
+    HandoverTake,
     Info,
     Issue,
     IssueRow,
@@ -62,6 +66,7 @@ COMMANDS = (
     PutContact(BOB, "Bob"),
     ContactList(),
     RemoveContact(BOB),
+    HandoverList(),
     Info(),
     Lock(),
     Unlock(PASSPHRASE),
@@ -72,6 +77,19 @@ REFUSED = (
     RemoveContact(BOB),
     Balance(BOB, answer=True),
     Passwd("not this one", "battery staple"),
+    HandoverExport(("row-2",)),
+    HandoverTake("00"),
+    HandoverDrop("ab" * 32),
+)
+WORDS_OF_REFUSALS = (
+    "no anchor",
+    "no payment",
+    "no contact",
+    "a newer anchor is needed",
+    "passphrase",
+    "nothing can be handed over",
+    "no hand-over of payments",
+    "was handed over to this phone",
 )
 
 
@@ -110,10 +128,7 @@ async def test_every_command_is_answered_in_the_same_way(config: NodeConfig, run
     assert answers[0]["status"] == "queued"
     assert answers[4]["status"] == "cancelled"
     assert answers[9]["payments"][-1]["id"] == "row-1"
-    assert [
-        word in text
-        for word, text in zip(("no anchor", "no payment", "no contact", "edge", "passphrase"), refusals, strict=True)
-    ]
+    assert all(word in text for word, text in zip(WORDS_OF_REFUSALS, refusals, strict=True)), refusals
 
 
 PAYMENT = sorted(
@@ -154,6 +169,7 @@ SHAPES = [
     ["address", "name", "note", "watched"],
     ["contacts", "max"],
     ["address", "name", "note", "watched"],
+    ["given", "taken"],
     sorted(
         [
             "tier",
@@ -170,6 +186,7 @@ SHAPES = [
             "trust",
             "accounts",
             "contacts",
+            "promises",
             "locked",
             "locks_in_s",
         ],

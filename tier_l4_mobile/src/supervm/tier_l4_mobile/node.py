@@ -143,7 +143,7 @@ class MobileNode(Shell):
             values=values,
             grave=1,  # there are other edges
         )
-        self.node_id, self.chain_id = node_id, chain.chain_id
+        self.node_id, self.chain_id, self._verify = node_id, chain.chain_id, verify
         settings = settings or Settings()
         parameters = chain.parameters
         self.queue = PaymentQueue(
@@ -170,8 +170,7 @@ class MobileNode(Shell):
         followers, lock_after_us = (sync.follow, courier.follow), settings.lock_after_us
         door = Door(self.outbox, self.queue, accounts, followers, books, settings.vault, lock_after_us)
         validity = Validity.within(parameters.validity_ms_max, settings.validity_ms)
-        self._mode = settings.mode
-        carrier, desk = self._handovers(chain, reader, memory, verify, accounts, trust, sync, courier, books)
+        carrier, desk = self._handovers(memory, reader, parameters, settings, accounts, trust, sync, courier, books)
         self.uplink.users = (terms.edge_changed, courier.edge_changed, sync.edge_changed, carrier.edge_changed)
         return [
             self.links,
@@ -196,10 +195,10 @@ class MobileNode(Shell):
 
     def _handovers(
         self,
-        chain: Chain,
-        reader: Reader,
         memory: LightMemory,
-        verify: Verify,
+        reader: Reader,
+        parameters: Parameters,
+        settings: Settings,
         accounts: Accounts,
         trust: Trust,
         sync: Sync,
@@ -209,19 +208,19 @@ class MobileNode(Shell):
         """Return the parts about what goes from phone to phone."""
         lanes = self.queue.lanes
         kept = KeptProofs(reader, lanes.__contains__, lambda account: lanes[account].first is not None)
-        most = 0 if self._mode == PASSIVE else int(self.option("promises_max"))
-        promises = Promises(reader, chain.chain_id, kept, most)
+        most = 0 if settings.mode == PASSIVE else int(self.option("promises_max"))
+        promises = Promises(reader, self.chain_id, kept, most)
         carrier = Carrier(self.outbox, self.queue, promises, trust, self.uplink, books)
-        giver = Giver(chain.chain_id, reader, self.queue, courier, trust, promises)
+        giver = Giver(self.chain_id, reader, self.queue, courier, trust, promises)
         taker = Taker(
             memory,
-            verify,
+            self._verify,
             self.queue,
             sync,
             self.uplink,
             promises,
             carrier,
-            validity_ms_max=chain.parameters.validity_ms_max,
+            validity_ms_max=parameters.validity_ms_max,
         )
         books.sources = (kept.take_records, promises.take_records, giver.take_records)
         return carrier, Desk(self.outbox, self.queue, accounts, promises, giver, taker, books)
