@@ -261,8 +261,9 @@ async def test_what_keeps_the_app_from_a_node_ends_in_a_sentence(config: NodeCon
                 pass
         assert explain(told.value).key == "error.passphrase"
         async with open_link(config) as link:  # without one it is locked, and says so where a key is needed
-            with pytest.raises(RequestRefused, match="never unlocked"):
+            with pytest.raises(RequestRefused, match="never unlocked") as refused:
                 await link.call(Pay(ROW))
+        assert explain(refused.value).key == "error.locked"
         lock = DirectoryLock(config.directory)
         with pytest.raises(InputError) as told:
             async with open_link(config, passphrase=PASSPHRASE):

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from supervm.common.contract.core import Received
 from supervm.common.services.lines import NoOwner, RequestRefused
+from supervm.common.wallet.tries import TooSoon
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.wire.payments import LEVEL_REFUSED, FeeTerms, Status, StatusItem
 from supervm.tier_l4_mobile.app.errors import SHOWN_CHARS_MAX, explain, explain_text
@@ -221,6 +222,7 @@ def test_an_unknown_error_is_shown_as_it_is() -> None:
     assert explain(RequestRefused("the moon is full")) == say("error.unknown", sentence="the moon is full")
     long = explain_text("x" * 5_000).values["sentence"]
     assert (len(long), long[-1]) == (SHOWN_CHARS_MAX, "…")
+    assert explain(TooSoon(4, 1_500_000)) == say("error.too-soon", count="4", s="2")
     assert explain_text("cannot write: No space left on device").key == "error.disk-full"
 
 

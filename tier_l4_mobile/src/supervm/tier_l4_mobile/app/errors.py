@@ -50,6 +50,8 @@ _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     (r"^an edge refused it: ", "error.edge-refused"),
     (r"the directory .+ is in use by process (?P<process>\d+|unknown)", "error.directory-busy"),
     (r"the passphrase (does not open|is wrong|that opens the wallet is needed)", "error.passphrase"),
+    (r"after (?P<count>\d+) wrong passphrases the next may be tried in (?P<s>\d+) s", "error.too-soon"),
+    (r"wallet is locked|wallet was never unlocked", "error.locked"),
     (r"^no node answers on |^the node (on|in) .+ (has gone|closed the connection|stopped|does not run)", "error.gone"),
     (r"(No space left on device|database or disk is full)", "error.disk-full"),
 )

@@ -141,6 +141,8 @@ EN: Final[Catalogue] = {
     "error.edge-refused": "An edge refused it. Another one is tried, or a proof decides.",
     "error.directory-busy": "Another program (process {process}) uses this wallet. Close it, then try again.",
     "error.passphrase": "This passphrase does not open the wallet.",
+    "error.too-soon": "{count} passphrases were wrong. Try again in {s} s.",
+    "error.locked": "The wallet is locked. Unlock it to pay.",
     "error.gone": "The wallet has stopped. Open it again.",
     "error.disk-full": "There is no room left on this device. Make some, then try again: nothing was lost.",
     # durations and times

@@ -141,6 +141,8 @@ ZH: Final[Catalogue] = {
     "error.edge-refused": "一个边缘节点拒绝了它。正在尝试另一个，或由证明确定。",
     "error.directory-busy": "另一个程序（进程 {process}）正在使用这个钱包。请关闭它再试。",
     "error.passphrase": "这个口令打不开钱包。",
+    "error.too-soon": "口令错了 {count} 次。请在 {s} 秒后再试。",
+    "error.locked": "钱包已锁定。解锁后才能付款。",
     "error.gone": "钱包已停止。请重新打开。",
     "error.disk-full": "本机没有空间了。请腾出空间再试：没有丢失任何东西。",
     # durations and times
