@@ -197,10 +197,16 @@ class Load:
         """Kill a node and wait until `up` has started it again and it answers."""
         began_s, pid = self.now_s(), pid_of(self._up.directory / name)
         os.kill(pid, signal.SIGKILL)
-        while pid_of(self._up.directory / name) == pid:
+        while not self._is_another(name, pid):
             time.sleep(STEP_S)
         self._up.ask(name, {"request": "info"})
         self._seen.kills.append((began_s, name, self.now_s() - began_s))
+
+    def _is_another(self, name: str, pid: int) -> bool:
+        try:
+            return pid_of(self._up.directory / name) != pid
+        except ValueError:  # its file is being written just now
+            return False
 
     def settle(self, within_s: float = 60.0) -> Counter[str]:
         """Wait until every payment is proved; return the statuses."""
