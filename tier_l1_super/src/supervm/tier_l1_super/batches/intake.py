@@ -24,6 +24,9 @@ from .voting import BatchVoter
 SEEN_CERTIFICATES_MAX = 4_096
 PASS_ON_TIMES = 2
 """How many view time-outs D0 a certificate may wait before it is shown to whoever leads then, at doubling intervals."""
+PASS_ON_MAX = 8
+"""Certificates that are passed on at a time: one is enough to say that there is something to do. Where many wait, all
+know that, and each would show all of them to everybody."""
 _hash_seen = hasher(b"svm.seen")
 
 
@@ -80,12 +83,16 @@ class BatchIntake(Part):
             return
         leader = self._seat.rules.leader(self._consensus.simplex.view)
         peer = None if leader == self._seat.index else self._ground.peer_of(leader)
+        left = PASS_ON_MAX
         for digest, (at_us, pause_us) in list(self._waiting.items()):
             held = self._pool.held.get(digest)
             if held is None or self._bodies.is_spent(held.certificate.header):
                 del self._waiting[digest]
             elif at_us <= now_us:
                 self._waiting[digest] = now_us + 2 * pause_us, 2 * pause_us
+                if not left:
+                    continue
+                left -= 1
                 message = BatchCertificateMessage(encode(held.certificate))
                 if pause_us > self._pass_on_us:
                     self._ground.broadcast(message)
