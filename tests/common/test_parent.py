@@ -23,9 +23,8 @@ trio.run(parent.parent_gone, mine)
 print("alone", flush=True)
 """
 BETWEEN = """
-import subprocess, sys, time
-child = subprocess.Popen([sys.executable, "-c", sys.argv[1]])
-time.sleep(600)
+import subprocess, sys
+subprocess.Popen([sys.executable, "-c", sys.argv[1]]).wait()
 """
 
 

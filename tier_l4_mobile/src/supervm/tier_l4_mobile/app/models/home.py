@@ -10,7 +10,7 @@ from supervm.protocol.state.leaves import NATIVE_NAME
 
 from ..values import Amount, Span, Text, say
 from .certainty import Certainty
-from .steps import is_open
+from .steps import note_open
 
 HIDDEN: Final = say("home.hidden")
 """Stands for every amount while they are hidden."""
@@ -89,11 +89,7 @@ class HomeModel:
 
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments as the node shows them; those that are over leave what is on its way."""
-        for payment in payments:
-            if is_open(payment):
-                self._open[payment["number"]] = payment
-            else:
-                self._open.pop(payment["number"], None)
+        note_open(self._open, payments)
 
     def take_info(self, info: Mapping[str, Any] | None) -> None:
         """Take the answer to `messages.Info`; None: the node does not answer."""

@@ -6,7 +6,7 @@ step alone, and only if its proof says that it was executed and nothing known he
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -52,6 +52,15 @@ def is_paid(payment: Mapping[str, Any]) -> bool:
 def is_open(payment: Mapping[str, Any]) -> bool:
     """Return whether a payment is still on its way."""
     return payment["status"] in PROGRESS
+
+
+def note_open(under_way: dict[int, Mapping[str, Any]], payments: Iterable[Mapping[str, Any]]) -> None:
+    """Keep payments, by number, that are on their way as they are shown now; those that are over leave."""
+    for payment in payments:
+        if is_open(payment):
+            under_way[payment["number"]] = payment
+        else:
+            under_way.pop(payment["number"], None)
 
 
 def status_text(payment: Mapping[str, Any]) -> Text:

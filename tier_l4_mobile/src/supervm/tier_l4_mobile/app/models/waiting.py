@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from ..errors import explain_text
 from ..values import Amount, Moment, Span, Text, say
-from .steps import is_open, status_text
+from .steps import note_open, status_text
 
 WINDOW: Final = 100
 """Rows that are made at once: a full queue would take longer than a frame."""
@@ -53,11 +53,7 @@ class WaitingModel:
 
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments as the node shows them."""
-        for payment in payments:
-            if is_open(payment):
-                self._open[payment["number"]] = payment
-            else:
-                self._open.pop(payment["number"], None)
+        note_open(self._open, payments)
 
     def take_contacts(self, contacts: Iterable[Mapping[str, Any]]) -> None:
         """Take the contacts of `messages.ContactList`."""
