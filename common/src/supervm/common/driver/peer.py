@@ -188,13 +188,13 @@ class PeerLink:
                     return
                 for frame in queue.take(send_bytes):
                     connection.send_frame(frame)
-                self.wrote()
                 await self._send(connection.bytes_to_send(clock.now_us()))
         except LOST as error:
             self.end(f"the connection is lost: {error}", orderly=False)
 
     async def _send(self, data: bytes) -> None:
         self.sent_bytes += len(data)
+        self.wrote()  # before: what the other end does not take is what has to be noticed
         await self.pipe.send_all(data)
 
     def end(self, reason: str, *, orderly: bool, last: bytes | None = None) -> None:
