@@ -23,7 +23,7 @@ from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 from supervm.common.errors import InputError
 
 from .database import Columns, Parameters
-from .sqlite_file import CACHE_KIB, check_journal, fold, make_private, set_up, tidy
+from .sqlite_file import CACHE_KIB, check_journal, fold, forget_pages, make_private, set_up, tidy
 from .statements import POSTGRESQL, SQLITE
 
 _OWNER_LOCK: Final = int.from_bytes(b"supervm\0", "big")
@@ -141,6 +141,12 @@ class DatabaseByUrl:
         if self._is_sqlite:
             with self._engine.connect() as connection:
                 tidy(_raw(connection))
+
+    def forget_pages(self) -> None:
+        """See `Database`."""
+        if self._is_sqlite:
+            for connection in self._connections:
+                forget_pages(_raw(connection))
 
     def close(self) -> None:
         """See `Database`."""

@@ -85,6 +85,10 @@ class Database(Protocol):
         """Refresh statistics, give free pages back and empty the journal; the caller keeps commits out."""
         ...
 
+    def forget_pages(self) -> None:
+        """Let go of the memory that pages were kept in; the caller keeps commits and reads out."""
+        ...
+
     def close(self) -> None:
         """Close every connection; what was committed stays."""
         ...

@@ -255,7 +255,7 @@ class SqlStore:
                     transaction.execute_many(statements.upsert, [astuple(row) for row in change.puts])
 
     def maintain(self) -> None:
-        """Fold SQLite's journal into the database, refresh its statistics and give free pages back.
+        """Fold SQLite's journal into the database, refresh its statistics, give free pages and kept memory back.
 
         The folding begins beside running commits; only its short end and the last steps hold them up. Other databases
         do this by themselves.
@@ -270,6 +270,8 @@ class SqlStore:
             with self._commit_lock:
                 self._check_usable()
                 self._database.tidy()
+                with self._read_lock:
+                    self._database.forget_pages()
         except self._database.failures as error:
             self._failed = True
             if is_damage(error):
