@@ -79,6 +79,15 @@ SMALLER = {
         "change.1.at_s=8",
         "change.2.at_s=16",
     ],
+    "many-assets": [
+        "tiers.l2.count=2",
+        "tiers.l3.count=3",
+        "tiers.l4.count=4",
+        "scenario.duration_s=30",
+        "workload.stop_s=18",
+        "workload.assets=3",
+        "expect.payments_min=60",
+    ],
     "wal-crash": ["workload.payments_per_s=1", "tiers.l3.count=1", "tiers.l4.count=2", "expect.crashes_min=25"],
 }
 

@@ -170,7 +170,7 @@ def test_library_scenario_loads_and_states_question_claim_and_expectations(name:
 
 def test_library_has_the_named_scenarios() -> None:
     wanted = {"global-baseline", "partition-heal", "byzantine", "churn-diurnal", "wal-crash", "validator-change"}
-    assert wanted <= dict.fromkeys(library_names()).keys()
+    assert wanted | {"many-assets"} <= dict.fromkeys(library_names()).keys()
     with pytest.raises(InputError, match="partition-heal"):
         load_scenario("no-such")
     with pytest.raises(InputError, match="there is no such file"):

@@ -271,7 +271,10 @@ class Collector:
         self._summary["height_min"] = min(heights, default=0)
         self._summary["height_max"] = max(heights, default=0)
         self._summary["height_spread"] = max(heights, default=0) - min(heights, default=0)
-        self._summary["supply_errors"] = sum(core.ledger.header.supply != chain.supply for core in cores)
+        self._summary["supply_errors"] = sum(
+            core.ledger.header.supply != chain.supply or core.ledger.state.supply_problem(chain.supply) is not None
+            for core in cores
+        )
         fees: dict[int, dict[bytes, FeesByTier]] = {}
         wrong = 0
         for core in cores:

@@ -53,7 +53,7 @@ SUMMARY: Final[Mapping[str, str]] = {
     "halted": "honest nodes that stopped themselves",
     "solvency_alarms": "payments that were certified and could not be executed",
     "evidence": "proofs of misbehaviour that honest validators published",
-    "supply_errors": "honest validators whose supply is not that of the genesis",
+    "supply_errors": "honest validators with an asset of which there is more or less than its supply",
     "fee_errors": "honest validators at the same height whose fee totals differ",
     "fees": "grain of fees paid by executed transactions",
     "messages": "messages delivered",
