@@ -12,11 +12,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import EntryPoint
 from typing import Any, Final
 
 from ..errors import CommonError, InputError
-from ..installed import entry_points
+from ..installed import Entry, entry_points
 
 COMMANDS_GROUP: Final = "supervm.commands"
 """Entry points whose values are tuples of `Offer` for commands."""
@@ -92,7 +91,7 @@ def offers(group: str, own: Iterable[Offer]) -> dict[str, Offer]:
     return dict(sorted(found.items()))
 
 
-def _load_tuple(entry: EntryPoint) -> tuple[Offer, ...]:
+def _load_tuple(entry: Entry) -> tuple[Offer, ...]:
     try:
         value = entry.load()
     except (ImportError, AttributeError):

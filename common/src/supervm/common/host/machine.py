@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 import resource
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Final
+
+from ..installed import version_of
 
 _FILES_WANTED: Final = 16_384
 
 
 def agent() -> str:
     """Return what Hello says of this program, 32 characters at most."""
-    try:
-        return f"supervm/{version('supervm-common')}"[:32]
-    except PackageNotFoundError:
-        return "supervm"
+    version = version_of("supervm-common")
+    return "supervm" if version is None else f"supervm/{version}"[:32]
 
 
 def resident_bytes() -> int:
