@@ -15,13 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervm.protocol.base.codec import INT_MAX, encode
-from supervm.tier_l4_mobile.handover.container import (
-    CONTAINER_BYTES_MAX,
-    Container,
-    HandoverError,
-    read_container,
-    write_container,
-)
+from supervm.tier_l4_mobile.errors import HandoverError
+from supervm.tier_l4_mobile.handover.container import Container, read_container, write_container
 from supervm.tier_l4_mobile.handover.fountain import Basin, Fountain
 from supervm.tier_l4_mobile.handover.frames import FRAME_BYTES_MAX, FrameError, FrameReader, frame_count, frames_of
 from supervm.tier_l4_mobile.handover.payment_request import (
@@ -33,6 +28,7 @@ from supervm.tier_l4_mobile.handover.payment_request import (
     format_request,
     parse_request,
 )
+from supervm.tier_l4_mobile.messages import CONTAINER_BYTES_MAX
 
 FROZEN = json.loads((Path(__file__).parents[1] / "vectors" / "handover.json").read_text())
 ADDRESS = REQUESTS[0].address

@@ -11,3 +11,7 @@ class MobileError(CommonError):
 
 class PaymentError(MobileError):
     """A payment, or something asked of one, is refused here, before anything is signed; the text says why."""
+
+
+class HandoverError(MobileError):
+    """A container, or something asked of one, is refused; the text says why, and what is allowed."""

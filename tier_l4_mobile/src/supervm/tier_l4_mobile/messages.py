@@ -15,6 +15,8 @@ from supervm.protocol.state.leaves import NATIVE_NAME
 
 from .wallet.payments import KEY_CHARS_MAX
 
+CONTAINER_BYTES_MAX = 1 << 18
+"""Longest hand-over: a hundred validators, sixteen payments and their proofs take some 40 kB."""
 ROWS_MAX = 20_000
 """Most payments in one request."""
 

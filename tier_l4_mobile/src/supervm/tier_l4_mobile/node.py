@@ -14,6 +14,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING
 
 from supervm.common.contract.core import PeerUp
 from supervm.common.contract.options import OptionValue
@@ -32,10 +34,9 @@ from supervm.protocol.light.client import Anchor
 from .budgets import BUDGETS
 from .handover.carrier import Carrier
 from .handover.desk import Desk
-from .handover.giver import Giver
+from .handover.handed import Handed
 from .handover.kept import KeptProofs
 from .handover.promises import Promises
-from .handover.taker import Taker
 from .messages import Info
 from .more import MORE
 from .options import PASSIVE, STANDARD, VALIDITY_MS
@@ -54,6 +55,10 @@ from .wallet.elsewhere import Elsewhere
 from .wallet.orders import Orders
 from .wallet.queue import PaymentQueue
 from .wallet.validity import Validity
+
+if TYPE_CHECKING:
+    from .handover.giver import Giver
+    from .handover.taker import Taker
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,19 +216,31 @@ class MobileNode(Shell):
         most = 0 if settings.mode == PASSIVE else int(self.option("promises_max"))
         promises = Promises(reader, self.chain_id, kept, most)
         carrier = Carrier(self.outbox, self.queue, promises, trust, self.uplink, books)
-        giver = Giver(self.chain_id, reader, self.queue, courier, trust, promises)
-        taker = Taker(
-            memory,
-            self._verify,
-            self.queue,
-            sync,
-            self.uplink,
-            promises,
-            carrier,
-            validity_ms_max=parameters.validity_ms_max,
-        )
-        books.sources = (kept.take_records, promises.take_records, giver.take_records)
-        return carrier, Desk(self.outbox, self.queue, accounts, promises, giver, taker, books)
+        handed = Handed(reader)
+
+        @cache
+        def giver() -> Giver:
+            from .handover.giver import Giver  # here and below: few phones ever hand anything over
+
+            return Giver(self.chain_id, self.queue, courier, trust, promises, handed)
+
+        @cache
+        def taker() -> Taker:
+            from .handover.taker import Taker
+
+            return Taker(
+                memory,
+                self._verify,
+                self.queue,
+                sync,
+                self.uplink,
+                promises,
+                carrier,
+                validity_ms_max=parameters.validity_ms_max,
+            )
+
+        books.sources = (kept.take_records, promises.take_records, handed.take_records)
+        return carrier, Desk(self.outbox, self.queue, accounts, promises, handed, giver, taker, books)
 
     @property
     def height(self) -> int:

@@ -15,8 +15,15 @@ from supervm.common.errors import InputError
 from supervm.protocol.state.leaves import read_asset
 
 from ..errors import MobileError
-from ..handover.container import CONTAINER_BYTES_MAX
-from ..messages import ROWS_MAX, HandoverDrop, HandoverExport, HandoverList, HandoverTake, MobileRequest
+from ..messages import (
+    CONTAINER_BYTES_MAX,
+    ROWS_MAX,
+    HandoverDrop,
+    HandoverExport,
+    HandoverList,
+    HandoverTake,
+    MobileRequest,
+)
 from ..wallet.payments import in_words
 from .access import NoOwner, RequestRefused, ask_offline, ask_owner, directory_option, passphrase_option
 from .queue import ListGroup

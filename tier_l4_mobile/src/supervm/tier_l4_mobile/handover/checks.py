@@ -15,7 +15,8 @@ from supervm.protocol.money.transaction import Debits, SignedTransaction, parse_
 from supervm.protocol.money.transfer import Transfer
 from supervm.protocol.state.account import POOL_ACCOUNTS
 
-from .container import Container, HandoverError
+from ..errors import HandoverError
+from .container import Container
 from .kept import KeptProof, KeptProofs
 
 CLOCKS_MS: Final = 600_000

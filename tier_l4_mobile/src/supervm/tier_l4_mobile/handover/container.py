@@ -26,20 +26,15 @@ from supervm.protocol.money.transaction import RawTransaction
 from supervm.protocol.state.leaves import AssetId
 from supervm.protocol.state.trie_proof import TrieProof
 
-from ..errors import MobileError
+from ..errors import HandoverError
+from ..messages import CONTAINER_BYTES_MAX
 
-CONTAINER_BYTES_MAX: Final = 1 << 18
-"""Longest container: a hundred validators, sixteen payments and their proofs take some 40 kB."""
 TRANSACTIONS_MAX: Final = 64
 """Most transactions in one container, and most receipts."""
 PROOFS_MAX: Final = 16
 """Most proved balances in one container."""
 CHANGES_MAX: Final = 64
 """Most changes of validators in one container."""
-
-
-class HandoverError(MobileError):
-    """A container, or something asked of one, is refused; the text says why, and what is allowed."""
 
 
 class ProvedLeaf(Agreed, tag="handleaf", frozen=True):

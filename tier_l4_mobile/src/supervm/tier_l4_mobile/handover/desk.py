@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.money.transfer import Transfer
 
-from ..errors import MobileError
-from ..messages import HandoverDrop, HandoverExport, HandoverList, HandoverTake
+from ..errors import HandoverError, MobileError
+from ..messages import CONTAINER_BYTES_MAX, HandoverDrop, HandoverExport, HandoverList, HandoverTake
 from ..wallet.accounts import Accounts
 from ..wallet.books import Books
 from ..wallet.payments import Payment
 from ..wallet.queue import PaymentQueue
-from .container import CONTAINER_BYTES_MAX, HandoverError
-from .frames import frame_count
-from .giver import Giver
+from .handed import Handed
 from .promises import Promise, Promises, show_promise
-from .taker import Taker
+
+if TYPE_CHECKING:
+    from .giver import Giver
+    from .taker import Taker
 
 Request = HandoverExport | HandoverTake | HandoverList | HandoverDrop
 """The requests that are about hand-overs."""
@@ -33,8 +35,8 @@ class Desk(Part):
         queue: own payments.
         accounts: which addresses are shown.
         promises: payments of others.
-        giver: makes containers.
-        taker: takes them.
+        handed: which own payments were handed over.
+        giver, taker: make what gives and what takes containers, when one of them is needed first.
         books: makes answers wait for the rows that they tell of.
     """
 
@@ -46,14 +48,16 @@ class Desk(Part):
         queue: PaymentQueue,
         accounts: Accounts,
         promises: Promises,
-        giver: Giver,
-        taker: Taker,
+        handed: Handed,
+        giver: Callable[[], Giver],
+        taker: Callable[[], Taker],
         books: Books,
     ) -> None:
         self._outbox = outbox
         self._queue = queue
         self._accounts = accounts
         self._promises = promises
+        self._handed = handed
         self._giver = giver
         self._taker = taker
         self._books = books
@@ -70,7 +74,9 @@ class Desk(Part):
     def _answer(self, now_us: int, request: Request) -> dict[str, Any]:
         match request:
             case HandoverExport(ids):
-                given = self._giver.give(now_us, ids)
+                from .frames import frame_count  # here: few phones ever hand anything over
+
+                given = self._giver().give(now_us, ids)
                 return {
                     "container_hex": given.container.hex(),
                     "bytes": len(given.container),
@@ -79,14 +85,14 @@ class Desk(Part):
                     "promises": [self._promise(promise) for promise in given.promises],
                 }
             case HandoverTake(text):
-                taken = self._taker.take(now_us, _bytes(text))
+                taken = self._taker().take(now_us, _bytes(text))
                 return {
                     "promises": [self._promise(promise) for promise in taken.promises],
                     "payments": [self._payment(payment) for payment in taken.payments],
                     "notes": taken.notes,
                 }
             case HandoverList(limit):
-                numbers = sorted(self._giver.handed)[-limit:]
+                numbers = sorted(self._handed.rows)[-limit:]
                 given_ones = [payment for number in numbers if (payment := self._queue.get(number)) is not None]
                 promises = sorted(self._promises, key=lambda promise: promise.number)[-limit:]
                 return {
@@ -108,7 +114,7 @@ class Desk(Part):
         return shown
 
     def _payment(self, payment: Payment) -> dict[str, Any]:
-        row = self._giver.handed.get(payment.number)
+        row = self._handed.rows.get(payment.number)
         return payment.show(test_network=self._accounts.test_network) | {
             "handed_over_us": None if row is None else row.first_us,
             "handed_over_times": 0 if row is None else row.times,
@@ -120,7 +126,7 @@ class Desk(Part):
         return show_promise(
             promise,
             self._promises.kept.get(body.sender, asset),
-            self._taker.covered(promise),
+            self._taker().covered(promise),
             test_network=self._accounts.test_network,
         )
 

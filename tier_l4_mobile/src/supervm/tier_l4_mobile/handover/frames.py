@@ -29,7 +29,7 @@ from zlib import crc32
 from supervm.protocol.base.hashing import hasher
 
 from ..errors import MobileError
-from .container import CONTAINER_BYTES_MAX
+from ..messages import CONTAINER_BYTES_MAX
 from .fountain import BLOCKS_MAX, FRAMES_MAX, Basin, Fountain
 
 FRAME_BYTES_MAX: Final = 200

@@ -10,24 +10,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
 
-from supervm.common.contract.records import Reader, Record
 from supervm.protocol.base.codec import decode
 from supervm.protocol.light.client import ReceiptProof, fewest_changes
 from supervm.protocol.money.transaction import SignedTransaction, parse_transaction
 
+from ..errors import HandoverError
 from ..sync.courier import Courier
 from ..sync.trust import Trust
-from ..tables import HANDED, HandedRow
 from ..wallet.payments import Payment
 from ..wallet.queue import PaymentQueue
-from .container import CHANGES_MAX, PROOFS_MAX, TRANSACTIONS_MAX, Container, HandoverError, write_container
+from .container import CHANGES_MAX, PROOFS_MAX, TRANSACTIONS_MAX, Container, write_container
+from .handed import Handed
 from .kept import KeptProof, KeptProofs
 from .promises import PROVED, Promise, Promises
-
-HANDED_MAX: Final = 1_000
-"""Own payments of which it is remembered that they were handed over, the newest ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +40,15 @@ class Giver:
 
     Args:
         chain_id: the network.
-        reader: what is durable.
         queue: releases own payments.
         courier: submits them, too.
         trust: while nothing is believed nothing is released.
         promises: payments of others.
+        handed: remembers which own payments went.
     """
 
     def __init__(
-        self, chain_id: bytes, reader: Reader, queue: PaymentQueue, courier: Courier, trust: Trust, promises: Promises
+        self, chain_id: bytes, queue: PaymentQueue, courier: Courier, trust: Trust, promises: Promises, handed: Handed
     ) -> None:
         self._chain_id = chain_id
         self._queue = queue
@@ -60,9 +56,7 @@ class Giver:
         self._trust = trust
         self._promises = promises
         self._kept: KeptProofs = promises.kept
-        self.handed: dict[int, HandedRow] = {row.number: row for row in HANDED.rows(reader)}
-        """Number of an own payment -> when it was handed over first, and how often."""
-        self._records: list[Record] = []
+        self._handed = handed
 
     def give(self, now_us: int, ids: Iterable[str]) -> Given:
         """Make a container of payments by their ids, and release those of this phone.
@@ -91,7 +85,7 @@ class Giver:
             self._queue.hand_over(chain)
             for payment in chain:
                 self._courier.take(payment)
-                self._remember(payment.number, now_us)
+                self._handed.remember(payment.number, now_us)
         return given
 
     def _find(self, text: str) -> Promise:
@@ -148,18 +142,3 @@ class Giver:
         if lane is None or lane.proved is None or kept.asset:
             return True
         return (kept.next_seq, kept.head) == (lane.proved.next_seq, lane.proved.head)
-
-    def _remember(self, number: int, now_us: int) -> None:
-        known = self.handed.get(number)
-        row = HandedRow(number, now_us, 1) if known is None else HandedRow(number, known.first_us, known.times + 1)
-        self.handed[number] = row
-        self._records.append(HANDED.put(row))
-        if len(self.handed) > HANDED_MAX:
-            oldest = min(self.handed)
-            del self.handed[oldest]
-            self._records.append(HANDED.delete(oldest))
-
-    def take_records(self) -> list[Record]:
-        """Return what must be written, and start anew."""
-        records, self._records = self._records, []
-        return records

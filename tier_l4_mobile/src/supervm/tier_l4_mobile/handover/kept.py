@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from supervm.common.contract.records import Reader, Record
 from supervm.protocol.base.codec import decode
@@ -21,8 +21,9 @@ from supervm.protocol.light.client import ProvedBalance
 from supervm.protocol.state.trie_proof import decode_trie_proof
 
 from ..tables import LEAF_PROOFS, LeafProofRow
-from .container import ProvedLeaf
 
+if TYPE_CHECKING:
+    from .container import ProvedLeaf
 OWN_MAX: Final = 64
 """Own balances whose proofs are kept."""
 SAVE_MS: Final = 600_000
@@ -72,6 +73,8 @@ class KeptProof:
 
     def leaf(self) -> ProvedLeaf:
         """Return it as a container carries it."""
+        from .container import ProvedLeaf  # here: few phones ever hand anything over
+
         checkpoint = decode(CertifiedCheckpoint, self.checkpoint, bytes_max=CHECKPOINT_BYTES_MAX)
         return ProvedLeaf(1, checkpoint, self.account, self.asset, decode_trie_proof(self.proof))
 

@@ -21,13 +21,14 @@ from supervm.protocol.light.client import ProvedBalance
 from supervm.protocol.money.execution import STATUS_EXECUTED
 from supervm.protocol.money.transaction import SignedTransaction
 
+from ..errors import HandoverError
 from ..sync.sync import Sync
 from ..sync.uplink import Uplink
 from ..wallet.payments import Payment
 from ..wallet.queue import PaymentQueue
 from .carrier import Carrier
 from .checks import CLOCKS_MS, check_senders, cover, read_transactions
-from .container import Container, HandoverError, ProvedLeaf, read_container
+from .container import Container, ProvedLeaf, read_container
 from .kept import KeptProof
 from .promises import Promise, Promises
 
