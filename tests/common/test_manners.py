@@ -138,6 +138,22 @@ def test_a_peer_beyond_its_budget_is_held_until_it_owes_nothing_and_nothing_is_l
     assert bench.effects(Hold) == [Hold(A, bench.now_us + SECOND // 10)]
 
 
+def test_whoever_comes_back_owing_is_read_when_it_has_paid() -> None:
+    """It was read one message for each connection: reconnecting was cheaper than waiting."""
+    bench = Bench()
+    bench.up(A, Rank.NAMED)
+    bench.vote(A, 15)
+    [*_, held] = bench.effects(Hold)
+    bench.down(A)
+    bench.effects(Hold)
+    bench.up(A, Rank.NAMED)
+    assert bench.effects(Hold) == [held]
+    bench.now_us = held.until_us
+    bench.down(A)
+    bench.up(A, Rank.NAMED)
+    assert bench.effects(Hold) == []
+
+
 def test_questions_for_history_wait_one_of_a_kind_while_the_rest_goes_on() -> None:
     bench = Bench()
     bench.up(A, Rank.NAMED)

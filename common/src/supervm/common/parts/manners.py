@@ -154,7 +154,8 @@ class Manners:
     def peer_up(self, now_us: int, event: PeerUp, rank: Rank) -> bool:
         """Take a peer in; return False if it is banned or one too many, and hung up on again.
 
-        A connection that replaces another keeps what the peer owes.
+        A connection that replaces another keeps what the peer owes, and so does one that comes after it: nothing more
+        is read from it before that is paid off.
         """
         peer = event.peer
         until_us = self._banned_until_us(now_us, peer, event.remote, rank)
@@ -176,6 +177,7 @@ class Manners:
             self._rank(now_us, known, rank)
         known.remote = event.remote
         known.held_until_us = 0
+        self._hold(now_us, peer, known)
         return True
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:

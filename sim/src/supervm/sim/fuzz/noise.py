@@ -20,7 +20,7 @@ from supervm.protocol.wire.consensus import GetBlock
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import AnyMessage
-from supervm.protocol.wire.payments import Status
+from supervm.protocol.wire.payments import FeeTerms, Status
 
 from ..exact import Deployment, Event, Host, Sent
 from ..invariants import Monitor
@@ -77,8 +77,8 @@ class Noise:
             lane = rng.choice(lanes)
             kind = rng.choice([kind for kind in MESSAGES if kind in lane.kinds])
             message = self._message(rng, kind)
-            if message is None or (lane.dst.tier == 4 and isinstance(message, Status)):
-                continue  # an edge's word on its own phones' payments is believed, by design
+            if message is None or _is_believed(message, lane.dst.tier):
+                continue
             self.said += 1
             self._world.inject(host.node_id, lane.dst.node_id, message)
 
@@ -146,3 +146,12 @@ def _bend_bytes(rng: random.Random, value: bytes) -> bytes:
             continue
         return encode(_bend(rng, inside))
     return rng.randbytes(len(value))
+
+
+def _is_believed(message: AnyMessage, tier: int) -> bool:
+    """Return whether a node of that tier takes the other's word for it, by design.
+
+    An edge's word on its own phones' payments is, and anybody's on the fees that he takes: they are his to choose, and
+    a payment with a lower one is refused from then on.
+    """
+    return isinstance(message, FeeTerms) or (tier == 4 and isinstance(message, Status))

@@ -35,7 +35,7 @@ from supervm.tier_l3_edge.budgets import budgets as edge_budgets
 from supervm.tier_l3_edge.options import DEFAULT_RATES
 from supervm.tier_l4_mobile.budgets import BUDGETS as PHONE_BUDGETS
 
-from ..exact import Stepped
+from ..exact import Host, Stepped
 from .facts import Facts
 
 STEP: Final = 20
@@ -96,6 +96,11 @@ class CostWatch:
         """(honest host, hostile peer) -> what it cost."""
         self.suspects: dict[str, None] = {}
         """Names of honest peers whose price is added up, too: somebody does something to them."""
+
+    def started(self, host: Host) -> None:
+        """Forget what peers owe a node that begins anew: it has forgotten, too."""
+        for key in [key for key in self._charged if key[0] == host.name]:
+            del self._charged[key]
 
     def stepped(self, event: Stepped) -> None:
         """Look at one step."""

@@ -181,6 +181,7 @@ class Monitor:
             self._stepped(event)
         elif kind is HostStarted:
             self.book.now_us = event.at_us
+            self.costs.started(event.host)
             if event.host.tier == 1:
                 self.promises.started(event.host)
                 self.support.started(event.host)
