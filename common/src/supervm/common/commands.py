@@ -21,6 +21,11 @@ BENCHMARKS = (
     ),
     Offer("codec", "Wire frames: typed msgpack against the bare reader and writer.", "supervm.common.bench.codec:run"),
     Offer("commit", "Group commit against append + fdatasync.", "supervm.common.bench.commit:run"),
+    Offer(
+        "drain",
+        "A phone's queue through one edge: until it is taken, until it is proved.",
+        "supervm.common.bench.drain:run",
+    ),
     Offer("footprint", "Memory of an idle edge and an idle phone.", "supervm.common.bench.footprint:run"),
     Offer("help", "Wall time of `supervm --help`.", "supervm.common.bench.startup:run"),
     Offer("history", "History of headers on disk: start, proofs, bytes.", "supervm.common.bench.history:run"),
