@@ -271,10 +271,7 @@ class Collector:
         self._summary["height_min"] = min(heights, default=0)
         self._summary["height_max"] = max(heights, default=0)
         self._summary["height_spread"] = max(heights, default=0) - min(heights, default=0)
-        self._summary["supply_errors"] = sum(
-            core.ledger.header.supply != chain.supply or core.ledger.state.supply_problem(chain.supply) is not None
-            for core in cores
-        )
+        self._summary["supply_errors"] = sum(_has_wrong_sums(core, chain.supply) for core in cores)
         fees: dict[int, dict[bytes, FeesByTier]] = {}
         wrong = 0
         for core in cores:
@@ -403,3 +400,8 @@ class Collector:
         ]
         counts = [len(self._deployment.names(tier)) for tier in range(1, 5)]
         self._details["nodes"] = {f"l{tier}": count for tier, count in enumerate(counts, 1)}
+
+
+def _has_wrong_sums(core: ValidatorNode, supply: int) -> bool:
+    """Return whether there is more or less of an asset than its supply; `supply` is that of the native one."""
+    return core.ledger.header.supply != supply or core.ledger.state.supply_problem(supply) is not None
