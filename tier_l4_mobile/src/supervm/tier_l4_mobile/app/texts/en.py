@@ -7,6 +7,22 @@ from typing import Final
 from .catalogue import Catalogue, Forms
 
 EN: Final[Catalogue] = {
+    # the app and its screens
+    "app.name": "SuperVM",
+    "tab.home": "Home",
+    "tab.settings": "Settings",
+    "home.title": "Wallet",
+    "home.balance": "Balance",
+    "home.pay": "Pay",
+    "home.receive": "Receive",
+    "home.assets": "Other assets",
+    "settings.title": "Settings",
+    "settings.language": "Language",
+    "settings.theme": "Colours",
+    "settings.text-percent": "Size of letters",
+    "settings.hidden": "Hide amounts when the app opens",
+    "settings.hidden-below": "A tap on the eye shows them",
+    "settings.unsaved": "This could not be kept, so it is forgotten when the app closes: {sentence}",
     # amounts that were typed
     "amount.empty": "Type an amount.",
     "amount.unreadable": "This is no amount. Write it in digits, with a point before the decimals: 1,250.5.",

@@ -7,6 +7,22 @@ from typing import Final
 from .catalogue import Catalogue
 
 ZH: Final[Catalogue] = {
+    # the app and its screens
+    "app.name": "SuperVM",
+    "tab.home": "首页",
+    "tab.settings": "设置",
+    "home.title": "钱包",
+    "home.balance": "余额",
+    "home.pay": "付款",
+    "home.receive": "收款",
+    "home.assets": "其他资产",
+    "settings.title": "设置",
+    "settings.language": "语言",
+    "settings.theme": "颜色",
+    "settings.text-percent": "字体大小",
+    "settings.hidden": "打开应用时隐藏金额",
+    "settings.hidden-below": "点眼睛图标即可显示",
+    "settings.unsaved": "无法保存，关闭应用后会丢失：{sentence}",
     # amounts that were typed
     "amount.empty": "请输入金额。",
     "amount.unreadable": "这不是金额。请用数字填写，小数前用点号，例如 1,250.5。",

@@ -1,0 +1,44 @@
+"""Grounds under widgets: rounded, with a fill and a line of the theme."""
+
+from __future__ import annotations
+
+from kivy.graphics import Color, Line, RoundedRectangle
+from kivy.metrics import dp
+from kivy.uix.widget import Widget
+
+from .look import Look
+
+CORNER_DP = 14
+"""Radius of the corners of cards, fields and buttons."""
+
+
+class Ground:
+    """Draws a ground under a widget; the widget keeps it, and calls `paint` when its look changes.
+
+    Args:
+        widget: over it.
+        corner_dp: radius of its corners.
+        line_dp: width of its line.
+    """
+
+    def __init__(self, widget: Widget, *, corner_dp: float = CORNER_DP, line_dp: float = 1.0) -> None:
+        self._widget = widget
+        self._corner_dp = corner_dp
+        with widget.canvas.before:
+            self._fill = Color(0, 0, 0, 0)
+            self._shape = RoundedRectangle()
+            self._ink = Color(0, 0, 0, 0)
+            self._line = Line(width=dp(line_dp))
+        widget.bind(pos=self._move, size=self._move)
+
+    def paint(self, look: Look, fill: str = "", line: str = "", *, alpha: float = 1.0) -> None:
+        """Take colours of the theme by name; empty: none."""
+        self._fill.rgba = look.colour(fill, alpha) if fill else (0, 0, 0, 0)
+        self._ink.rgba = look.colour(line) if line else (0, 0, 0, 0)
+        self._move()
+
+    def _move(self, *_: object) -> None:
+        widget = self._widget
+        corner = min(dp(self._corner_dp), widget.width / 2, widget.height / 2)
+        self._shape.pos, self._shape.size, self._shape.radius = widget.pos, widget.size, [corner]
+        self._line.rounded_rectangle = (*widget.pos, *widget.size, corner)
