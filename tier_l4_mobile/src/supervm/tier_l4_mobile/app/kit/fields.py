@@ -38,7 +38,8 @@ class Entry(Dressed, TextInput):
         self._hint = hint
         self._letters = letters
         self.ground = Ground(self, line_dp=1)
-        self.bind(focus=self._paint, height=self._centre, is_marked=self._on_mark)
+        # how high a line is Kivy knows once it has drawn one
+        self.bind(focus=self._paint, height=self._centre, line_height=self._centre, is_marked=self._on_mark)
         self.follow(look)
 
     def dress(self) -> None:

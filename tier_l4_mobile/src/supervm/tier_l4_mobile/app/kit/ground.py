@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kivy.graphics import Color, Line, RoundedRectangle
+from kivy.graphics import Color, InstructionGroup, Line, RoundedRectangle
 from kivy.metrics import dp
 from kivy.uix.widget import Widget
 
@@ -24,11 +24,13 @@ class Ground:
     def __init__(self, widget: Widget, *, corner_dp: float = CORNER_DP, line_dp: float = 1.0) -> None:
         self._widget = widget
         self._corner_dp = corner_dp
-        with widget.canvas.before:
-            self._fill = Color(0, 0, 0, 0)
-            self._shape = RoundedRectangle()
-            self._ink = Color(0, 0, 0, 0)
-            self._line = Line(width=dp(line_dp))
+        self._fill, self._shape = Color(0, 0, 0, 0), RoundedRectangle()
+        self._ink, self._line = Color(0, 0, 0, 0), Line(width=dp(line_dp))
+        ground = InstructionGroup()
+        for instruction in (self._fill, self._shape, self._ink, self._line):
+            ground.add(instruction)
+        # below all that Kivy draws itself: a field's cursor, and the colour that its letters are drawn in
+        widget.canvas.before.insert(0, ground)
         widget.bind(pos=self._move, size=self._move)
 
     def paint(self, look: Look, fill: str = "", line: str = "", *, alpha: float = 1.0) -> None:

@@ -40,6 +40,15 @@ class Scroll(Dressed, ScrollView):
         self.bar_color = self.look.colour("line", 0.8)
         self.bar_inactive_color = self.look.colour("line", 0.3)
 
+    def scroll_to(self, widget: Widget, padding: Any = 10, animate: Any = True) -> None:
+        """Scroll until a widget is seen; where all is seen already, and beyond both ends, Kivy would scroll it away."""
+        if self._viewport is None or self._viewport.height <= self.height:
+            self.scroll_y = 1.0
+            return
+        super().scroll_to(widget, padding=padding, animate=animate)
+        if not animate:
+            self.scroll_y = min(1.0, max(0.0, self.scroll_y))
+
     def on_touch_up(self, touch: Any) -> bool:
         """Let a tap end at once: Kivy would hold a button in here down for another fifth of a second."""
         was_dispatched = bool(super().on_touch_up(touch))

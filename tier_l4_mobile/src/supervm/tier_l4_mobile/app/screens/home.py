@@ -33,7 +33,9 @@ class HomeScreen(Screen):
         self._amount = Words(look, letters="amount")
         self._sure = Icon(look, "clock", ink="waiting", icon_dp=20)
         self._certainty = Words(look, ink="faint")
-        self._flow: Listing[Text] = Listing(lambda text: text, self._flow_row, lambda row, text: None, spacing=4)
+        self._flow: Listing[Text] = Listing(
+            lambda text: (text.key, repr(text.values)), self._flow_row, lambda row, text: None, spacing=4
+        )
         self._balance = Card(
             look,
             Line(Words(look, say("home.balance"), ink="faint"), self._eye),
