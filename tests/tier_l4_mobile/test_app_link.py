@@ -180,6 +180,7 @@ SHAPES = [
             "problems",
             "payments",
             "edge",
+            "fee_shares_bps",
             "link",
             "mode",
             "terms",

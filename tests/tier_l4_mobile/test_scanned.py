@@ -14,6 +14,7 @@ from supervm.common.wallet.words import words_of
 from supervm.protocol.base.address import encode_address, encode_node_id
 from supervm.protocol.base.codec import encode
 from supervm.protocol.light.client import anchor_of
+from supervm.tier_l4_mobile.handover.container import Container, write_container
 from supervm.tier_l4_mobile.scanned import BYTES_MAX, NotForThis, for_payment, look_at, take_anchor
 
 CHAIN = make_test_chain(4).chain
@@ -32,6 +33,7 @@ KINDS = [
     ("anchor", ANCHOR_PREFIX.upper() + "x"),
     ("hand-over", b"SV\x01\xff\x00"),
     ("hand-over", "SV\x01"),
+    ("container", write_container(Container(1, CHAIN.chain_id, (), (), (), ()))),
     ("words", words_of(bytes(32))),
     ("words", words_of(bytes(16)).upper().replace(" ", "\n")),
     ("words", ". ".join(f"{place} {word}" for place, word in enumerate(words_of(bytes(32)).split(), 1))),

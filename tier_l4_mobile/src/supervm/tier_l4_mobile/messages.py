@@ -248,7 +248,8 @@ class Info(MobileRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
     Answer: `InfoHead`, then payments by status, ``"edge"``, ``"terms"`` (``{"payout", "fees"}`` of the edge that
-    payments are signed for), ``"trust"`` (`LightMemory.info`) and accounts.
+    payments are signed for), ``"fee_shares_bps"`` (what L1 to L4 get of every fee, in basis points), ``"trust"``
+    (`LightMemory.info`) and accounts.
     """
 
 

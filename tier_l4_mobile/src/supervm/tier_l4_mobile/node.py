@@ -170,7 +170,8 @@ class MobileNode(Shell):
         books = Books(self.outbox, self.queue, memory)
         trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
-        terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader)
+        shares_bps = parameters.fee_shares_bps
+        terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader, fee_shares_bps=shares_bps)
         courier = Courier(self.outbox, self.queue, trust, self.uplink, terms, sync, books, settings.mode)
         followers, lock_after_us = (sync.follow, courier.follow), settings.lock_after_us
         door = Door(self.outbox, self.queue, accounts, followers, books, settings.vault, lock_after_us)

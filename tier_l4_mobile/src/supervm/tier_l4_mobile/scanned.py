@@ -18,6 +18,7 @@ from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.light.client import Anchor
 
 from .errors import MobileError
+from .handover.container import MAGIC as CONTAINER_MAGIC
 
 PAYMENT_PREFIX: Final = "svm:"
 """How a payment request begins, in small or capital letters."""
@@ -26,9 +27,9 @@ HAND_OVER_MAGIC: Final = b"SV"
 BYTES_MAX: Final = 1 << 19
 """Longest thing that is looked at."""
 
-Kind = Literal["payment-request", "address", "node", "anchor", "hand-over", "words", "other"]
+Kind = Literal["payment-request", "address", "node", "anchor", "hand-over", "container", "words", "other"]
 """What it is: a request for a payment, an account's address, a node's id, what a light client starts from, a frame of
-signed payments, a wallet's words, or nothing that is known here."""
+signed payments, all of them as a file has them, a wallet's words, or nothing that is known here."""
 
 _WORDS = re.compile(r"[a-z]{3,8}( [a-z]{3,8}){11,23}")
 _REFUSED: Final = {
@@ -36,6 +37,7 @@ _REFUSED: Final = {
     "anchor": "this says whom to trust and asks for no payment: the payment scanner never takes it. If somebody whom "
     "you trust gave it to you, take it in under Settings",
     "hand-over": "this carries payments from a phone without network: take it in under Receive",
+    "container": "this carries payments from a phone without network: take it in under Receive",
     "words": "these look like the words of a wallet: whoever has them has the money, so show them to nobody",
     "other": "this is no payment request and no address",
 }
@@ -67,6 +69,8 @@ def look_at(scanned: str | bytes) -> Scanned:
         return Scanned("other", "", data)
     if data[:2] == HAND_OVER_MAGIC and len(data) > 2 and data[2] < 32:
         return Scanned("hand-over", "", data)
+    if data.startswith(CONTAINER_MAGIC):
+        return Scanned("container", "", data)
     try:
         text = data.decode().strip().strip("\ufeff\u200b").strip()
     except UnicodeDecodeError:

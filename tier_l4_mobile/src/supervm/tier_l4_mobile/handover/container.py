@@ -29,6 +29,8 @@ from supervm.protocol.state.trie_proof import TrieProof
 from ..errors import HandoverError
 from ..messages import CONTAINER_BYTES_MAX
 
+MAGIC: Final = b"\x87\x68handover"
+"""How every container begins: an agreed object of seven fields, of which the first is its kind."""
 TRANSACTIONS_MAX: Final = 64
 """Most transactions in one container, and most receipts."""
 PROOFS_MAX: Final = 16

@@ -91,5 +91,25 @@ def codes_in(picture: bytes) -> list[bytes]:
         raise
     except Exception as error:  # whatever a decoder raises at bytes that anybody may have made
         raise PictureError(f"the picture cannot be read: {type(error).__name__}: {str(error)!a:.120}") from None
+    return _codes(grey)
+
+
+def codes_in_pixels(width: int, height: int, pixels: bytes) -> list[bytes]:
+    """Return what the QR codes in a picture say that a camera took.
+
+    Args:
+        width: in pixels.
+        height: likewise.
+        pixels: red, green, blue and alpha of each, a byte each, row by row; codes are read upside down, too.
+
+    Raises:
+        PictureError: these are not so many pixels, they are too many, or a library is not installed.
+    """
+    if len(pixels) != 4 * width * height or not 0 < width * height <= PIXELS_MAX:
+        raise PictureError(f"{len(pixels)} bytes are no picture of {width} x {height} pixels")
+    return _codes(_library("PIL.Image").frombytes("RGBA", (width, height), pixels).convert("L"))
+
+
+def _codes(grey: Any) -> list[bytes]:
     reader = _library("zxingcpp")
     return [bytes(code.bytes) for code in reader.read_barcodes(grey, formats=reader.BarcodeFormat.QRCode)]

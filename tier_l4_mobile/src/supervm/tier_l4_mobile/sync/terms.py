@@ -9,7 +9,7 @@ terms on this link, or `SAY_US` have passed without.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from supervm.common.contract.core import Outbox, PeerDown
@@ -40,15 +40,19 @@ class EdgeTerms(Part):
         queue: is told for whom it signs.
         uplink: the edge in use.
         reader: what is durable.
+        fee_shares_bps: how the network splits every fee over the tiers.
     """
 
     takes = frozenset({FeeTerms})
     tables = (EDGE_TERMS,)
 
-    def __init__(self, outbox: Outbox, queue: PaymentQueue, uplink: Uplink, reader: Reader) -> None:
+    def __init__(
+        self, outbox: Outbox, queue: PaymentQueue, uplink: Uplink, reader: Reader, *, fee_shares_bps: Sequence[int]
+    ) -> None:
         self._outbox = outbox
         self._queue = queue
         self._uplink = uplink
+        self._shares_bps = list(fee_shares_bps)
         self._rows = {row.edge: row for row in sorted(EDGE_TERMS.rows(reader), key=lambda row: row.turn)}
         self._terms = {edge: _read(row.terms) for edge, row in self._rows.items()}
         self._said: dict[bytes, None] = {}  # edges that said them on the link that is up
@@ -111,10 +115,10 @@ class EdgeTerms(Part):
         ]
 
     def info(self, now_us: int) -> Mapping[str, Any]:
-        """Return what the edge takes that payments are signed for, and whom it lets be paid."""
+        """Return what the edge takes that payments are signed for, whom it lets be paid, and how fees are split."""
         terms = self._queue.terms
         fees = None if terms.fees is None else {write_asset(asset): fee for asset, fee in terms.fees.least.items()}
-        return {"terms": {"payout": terms.payout.hex() or None, "fees": fees}}
+        return {"terms": {"payout": terms.payout.hex() or None, "fees": fees}, "fee_shares_bps": self._shares_bps}
 
     # --- rows --------------------------------------------------------------------------------------------------------
 
