@@ -18,12 +18,13 @@ from supervm.protocol.base.codec import encode
 from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R1, LEVEL_R3, Status, StatusItem
 from supervm.tier_l4_mobile.app.language import Language
 from supervm.tier_l4_mobile.app.models.certainty import FRESH_MS_MAX, Certainty
+from supervm.tier_l4_mobile.app.models.groups import groups_of
 from supervm.tier_l4_mobile.app.models.home import HIDDEN, connection_text
-from supervm.tier_l4_mobile.app.models.pay import groups_of
 from supervm.tier_l4_mobile.app.models.settings import Settings, SettingsModel
 from supervm.tier_l4_mobile.app.models.steps import DONE, ENDED, NEXT, OPEN, is_paid, steps_of
 from supervm.tier_l4_mobile.app.values import GRAIN, SVM, Amount, Span, say
 from supervm.tier_l4_mobile.cli.verify import verify
+from supervm.tier_l4_mobile.handover.payment_request import parse_request
 from supervm.tier_l4_mobile.messages import Cancel, Pay, PaymentRow, PutContact, SearchPayments, ShowPayment
 
 BOB, CAROL = (encode_address(test_key(name).public, test=False) for name in ("bob", "carol"))
@@ -94,15 +95,18 @@ def test_a_balance_is_sure_only_as_long_as_its_proof_is_young(age_ms: int, later
 async def test_amounts_hide_on_a_tap_everywhere_on_the_screen() -> None:
     scene = await started()
     await pay(scene)
-    scene.models.home.promised["svm"] = 77
+    scene.models.home.promised = {"svm": (77, None), "ab" * 32: (5, 9)}
     scene.models.home.tap()
     view = scene.models.home.view(scene.now_ms)
     assert view.lines[0].amount == HIDDEN
-    assert [text.values["amount"] for text in (*view.going_out, *view.coming_in)] == [HIDDEN] * 2
+    assert [text.values["amount"] for text in (*view.going_out, *view.coming_in)] == [HIDDEN] * 3
     scene.models.home.tap()
     view = scene.models.home.view(scene.now_ms)
     assert [EN.write(text) for text in view.going_out] == ["0.000000501 SVM on the way out"]
-    assert [EN.write(text) for text in view.coming_in] == ["0.000000077 SVM promised, not settled"]
+    assert [EN.write(text) for text in view.coming_in] == [
+        "0.000000077 SVM promised, not settled",
+        "5 abababab promised, not settled; the payer's balance is proved at height 9",
+    ]
 
 
 async def test_what_is_on_its_way_out_ends_with_its_proof() -> None:
@@ -259,12 +263,22 @@ async def test_amount_and_fee_are_held_against_what_is_proved_and_what_the_edge_
 async def test_a_scanned_request_fills_the_form() -> None:
     scene = await started()
     form = scene.models.pay
-    form.take_scanned(BOB, 500, "svm")
-    assert (form.problems(), form.request().row.amount, form.amount) == ([], 500, "0.0000005")
+    form.take_scanned(parse_request(f"svm:{BOB}?amount=500&label=Bakery"))
+    assert (form.problems(), form.amount, form.unit, form.asked) == ([], "500", GRAIN, ("Bakery", ""))
     form.clear()
-    form.amount = "2"
-    form.take_scanned(BOB, None, "cd" * 32)
-    assert (form.amount, form.request().row.amount, form.request().row.asset) == ("2", 2, "cd" * 32)
+    form.take_scanned(parse_request(f"svm:{BOB}?amount=0.0000005&unit=svm&note=bread"))
+    assert (form.problems(), form.amount, form.unit, form.asked) == ([], "0.0000005", SVM, ("", "bread"))
+    form.to = CAROL
+    assert form.asked == ("", "")  # the words were about somebody else
+    form.clear()
+    form.amount, form.unit = "2", GRAIN
+    form.take_scanned(parse_request(BOB))  # what it leaves open stays as it was typed
+    assert (form.amount, form.unit, form.to) == ("2", GRAIN, BOB)
+    form.take_scanned(parse_request(f"svm:{BOB}?asset={'cd' * 32}"))
+    assert (form.amount, form.units()[-1], form.request().row.asset) == ("2", form.unit, "cd" * 32)
+    assert form.is_asked
+    form.take_scanned(parse_request(CAROL))  # another payment than the one that was asked for
+    assert (form.to, form.amount, form.is_asked) == (CAROL, "", False)
 
 
 async def test_the_same_payment_is_never_asked_for_under_two_names() -> None:
@@ -354,9 +368,15 @@ async def test_an_address_is_shared_with_what_is_asked_for() -> None:
     assert EN.write(shown.share_text()) == f"Pay me with SuperVM: {ALICE}"
     shown.amount = "1.5"
     assert (shown.request().amount, shown.problem()) == (1_500_000_000, None)
-    assert EN.write(shown.share_text()) == f"Please pay me 1.5 SVM with SuperVM: {ALICE}"
-    shown.payload_of = lambda request: f"svm:{request.address}?amount={request.amount}"
-    assert shown.payload() == f"svm:{ALICE}?amount=1500000000"
+    uri = f"svm:{ALICE}?amount=1.5&unit=svm"
+    assert (shown.payload(), EN.write(shown.share_text())) == (uri, f"Please pay me 1.5 SVM with SuperVM: {uri}")
+    shown.unit = GRAIN
+    assert shown.problem().key == "amount.whole"
+    shown.amount, shown.note = "15", " for bread & butter "
+    assert shown.payload() == f"svm:{ALICE}?amount=15&note=for%20bread%20%26%20butter"
+    shown.note = "x" * 257
+    assert (shown.note_problem().key, shown.payload()) == ("receive.note-wrong", f"svm:{ALICE}?amount=15")
+    shown.note, shown.unit = "", SVM
     shown.amount = "1,5"
     assert (shown.request().amount, shown.problem().key) == (None, "amount.unreadable")
     shown.choose(5)

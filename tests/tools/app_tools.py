@@ -9,7 +9,7 @@ from mobile_tools import Network, Phone
 
 from supervm.common.contract.core import Received
 from supervm.common.services.lines import NoOwner, RequestRefused
-from supervm.protocol.wire.payments import LEVEL_R0, Status, StatusItem, Submit
+from supervm.protocol.wire.payments import LEVEL_R0, LEVEL_R3, Status, StatusItem, Submit
 from supervm.tier_l4_mobile.app.models.activity import ActivityModel
 from supervm.tier_l4_mobile.app.models.home import HomeModel
 from supervm.tier_l4_mobile.app.models.network import NetworkModel
@@ -26,15 +26,24 @@ EDGE = b"\xe1" * 32
 class AppScene:
     """One phone with its app, one edge, one chain.
 
+    Args:
+        online: whether the edge is there from the start on.
+        queue_max: payments that may be on their way at once.
+        network: the chain; with it two phones are on one.
+        name: whose phone.
+
     Attributes:
         raws: transactions that have reached the edge and are in no block yet.
         asked: requests of the app, in order.
         is_gone: whether the node has stopped.
     """
 
-    def __init__(self, *, online: bool = True, queue_max: int = 1_000, network: Network | None = None) -> None:
+    def __init__(
+        self, *, online: bool = True, queue_max: int = 1_000, network: Network | None = None, name: str = "alice"
+    ) -> None:
         self.network = network or Network()
-        self.phone = Phone(self.network, queue_max=queue_max)
+        self.name = name
+        self.phone = Phone(self.network, (name,), queue_max=queue_max)
         self.raws: list[bytes] = []
         self.asked: list[MobileRequest] = []
         self.is_gone = False
@@ -85,7 +94,16 @@ class AppScene:
         """A block executes what has reached the edge, and the phone gets the proof."""
         self.network.seal(self.raws)
         self.raws = []
-        self.phone.step(Received(EDGE, self.network.proofs([self.network.account("alice")])))
+        self.phone.step(Received(EDGE, self.network.proofs([self.network.account(self.name)])))
+        self.serve()
+
+    def bring(self) -> None:
+        """A block executes what has reached the edge, own or another's, and the edge says and proves it."""
+        self.network.seal(list(dict.fromkeys(self.raws)), ts_ms=self.now_ms)
+        items = tuple(StatusItem(self.network.parse(raw).id, LEVEL_R3, "") for raw in self.raws)
+        self.raws = []
+        self.phone.step(Received(EDGE, Status(items)))
+        self.phone.wait(2_000_000)
         self.serve()
 
     async def ask(self, request: MobileRequest) -> Any:

@@ -23,6 +23,8 @@ from ..messages import (
     Cancel,
     ContactList,
     Flush,
+    HandoverDrop,
+    HandoverList,
     Info,
     MobileRequest,
     PayMany,
@@ -36,11 +38,13 @@ from ..messages import (
 from ..wallet.payments import PROGRESS
 from .errors import explain
 from .models.activity import ActivityModel
+from .models.handover import LISTED_MAX, HandoverModel
 from .models.home import HomeModel
 from .models.network import NetworkModel
 from .models.pay import PayModel
 from .models.payment import PaymentModel
 from .models.receive import ReceiveModel
+from .models.scan import ScanModel
 from .models.settings import SettingsModel
 from .models.waiting import WaitingModel
 from .values import Text
@@ -78,6 +82,8 @@ class Models:
     activity: ActivityModel
     network: NetworkModel
     settings: SettingsModel
+    scan: ScanModel = field(default_factory=ScanModel)
+    handover: HandoverModel = field(default_factory=HandoverModel)
 
 
 @dataclass(slots=True)
@@ -95,6 +101,7 @@ class Session:
     now_ms: Callable[[], int]
     _cursor: int | None = None
     _names: dict[str, str] = field(default_factory=dict)
+    _shares_bps: Sequence[int] | None = None
 
     async def run(self, changed: Callable[[Text | None], None]) -> None:
         """Keep the models fed until cancelled.
@@ -123,11 +130,19 @@ class Session:
     async def _refresh(self) -> None:
         models = self.models
         info = await self.ask(Info())
-        for model in (models.home, models.waiting, models.network, models.pay, models.receive):
+        for model in (models.home, models.waiting, models.network, models.pay, models.receive, models.handover):
             model.take_info(info)
+        self._shares_bps = info["fee_shares_bps"]
         if self._cursor is None:
             await self._begin(self._open_count(info))
         await self._follow()
+        if models.handover.is_stale:
+            await self._handovers()
+
+    async def _handovers(self) -> None:
+        models = self.models
+        models.handover.take_list(await self.ask(HandoverList(LISTED_MAX)))
+        models.home.promised = models.handover.promised()
 
     async def _begin(self, count: int) -> None:
         """Read the `count` payments that are on their way, however many are over, and follow changes from now on."""
@@ -202,7 +217,7 @@ class Session:
             found = (await self.ask(ContactList()))["contacts"]
             self._names = {contact["address"]: contact["name"] for contact in found}
             models = self.models
-            for model in (models.pay, models.waiting, models.activity, models.settings):
+            for model in (models.pay, models.waiting, models.activity, models.settings, models.handover):
                 model.take_contacts(found)
 
         return await self._guarded(work)
@@ -224,7 +239,7 @@ class Session:
 
     def page_of(self, payment: Mapping[str, Any]) -> PaymentModel:
         """Return the page of one payment."""
-        return PaymentModel(payment, self._names)
+        return PaymentModel(payment, self._names, self._shares_bps)
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
@@ -264,6 +279,35 @@ class Session:
     async def send_kept(self) -> Text | None:
         """Let go what was kept on this device."""
         return await self._do(Flush())
+
+    async def handovers(self) -> Text | None:
+        """Read what was handed over, both ways."""
+        return await self._guarded(self._handovers)
+
+    async def hand_over(self, ids: Iterable[str]) -> Text | None:
+        """Let payments go to another phone, own ones for good; return why not. What it takes is in the model then."""
+        request = self.models.handover.export_request(ids)
+
+        async def work() -> None:
+            self.models.handover.take_export(await self.ask(request))
+            await self._refresh()
+            await self._handovers()
+
+        return await self._guarded(work)
+
+    async def take_handover(self, container: bytes) -> Text | None:
+        """Take what another phone handed over; return why not. What came of it is in the model then."""
+
+        async def work() -> None:
+            answer = await self.ask(self.models.handover.take_request(container))
+            self.models.handover.take_taken(answer)
+            await self._refresh()
+
+        return await self._guarded(work)
+
+    async def drop_promise(self, identity: str) -> Text | None:
+        """Forget a payment of somebody else; return why not."""
+        return await self._do(HandoverDrop(identity))
 
     async def put_contact(self, address: str, name: str, note: str = "", *, watched: bool = False) -> Text | None:
         """Keep a contact, or change it; return why not."""

@@ -60,12 +60,12 @@ class HomeModel:
 
     Attributes:
         is_hidden: whether amounts are hidden.
-        promised: asset -> smallest units that others have handed over here and nobody has proved; whoever takes
-            hand-overs sets it.
+        promised: asset -> smallest units that others have handed over here and nobody has proved, and the height at
+            which balances that cover them were proved (`HandoverModel.promised`).
     """
 
     is_hidden: bool = False
-    promised: dict[str, int] = field(default_factory=dict)
+    promised: dict[str, tuple[int, int | None]] = field(default_factory=dict)
     _native: Certainty = field(default_factory=Certainty)
     _held: dict[str, int] = field(default_factory=dict)
     _heights: dict[str, int] = field(default_factory=dict)
@@ -101,7 +101,7 @@ class HomeModel:
         return HomeView(
             tuple(self._lines(now_ms)),
             self._sums(self._going_out(), "home.out"),
-            self._sums(self.promised, "home.in"),
+            tuple(self._coming_in()),
             connection_text(self._info),
             link is not None,
             () if self._info is None else tuple(self._info["problems"]),
@@ -126,6 +126,14 @@ class HomeModel:
 
     def _amount(self, units: int, asset: str) -> Text:
         return HIDDEN if self.is_hidden else say("home.amount", amount=Amount.of(units, asset))
+
+    def _coming_in(self) -> Iterable[Text]:
+        for asset, (units, height) in self.promised.items():
+            amount = self._amount(units, asset)
+            if height is None:
+                yield say("home.in", amount=amount)
+            else:
+                yield say("home.in-covered", amount=amount, height=height)
 
     def _sums(self, sums: Mapping[str, int], key: str) -> tuple[Text, ...]:
         return tuple(Text(key, {"amount": self._amount(units, asset)}) for asset, units in sums.items() if units)

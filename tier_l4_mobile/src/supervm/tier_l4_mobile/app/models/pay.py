@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any
 
 from supervm.protocol.base.address import TEXT_MAX, decode_address
 from supervm.protocol.base.errors import LocalProtocolError
-from supervm.protocol.state.leaves import NATIVE_NAME
+from supervm.protocol.state.leaves import NATIVE_NAME, write_asset
 
+from ...handover.payment_request import PaymentRequest
 from ...messages import Pay, PaymentRow
 from ..errors import explain_text
 from ..money import NoAmount, read_amount, write_amount
 from ..values import GRAIN, SVM, Amount, Text, Unit, say, unit_of
-from .steps import Step, is_paid, status_text, steps_of
-
-GROUP_CHARS: Final = 4
-"""Letters of an address that are shown together."""
-
-
-def groups_of(address: str) -> tuple[str, ...]:
-    """Return an address in groups that can be compared with the eye: its prefix, then four letters each."""
-    prefix, one, rest = address.partition("1")
-    return (prefix + one, *(rest[place : place + GROUP_CHARS] for place in range(0, len(rest), GROUP_CHARS)))
+from .groups import groups_of
+from .in_hand import PaymentInHand
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +51,8 @@ class Confirmation:
 
 
 @dataclass(slots=True)
-class PayModel:
+class PayModel(PaymentInHand):
     """State of the pay screen, from the first letter typed until the payment is proved.
-
-    Args:
-        new_key: makes the name under which the node knows this payment: the same one never pays twice, so a payment
-            whose answer was lost is asked for again under its own.
 
     Attributes:
         to: what was typed, scanned or chosen as the receiver: an address or a contact's name.
@@ -74,7 +63,6 @@ class PayModel:
         is_offline: whether it is to stay on this device for now.
     """
 
-    new_key: Callable[[], str]
     to: str = ""
     amount: str = ""
     fee: str = ""
@@ -86,9 +74,7 @@ class PayModel:
     _own: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _fees: Mapping[str, int] | None = None
     _is_online: bool = False
-    _key: str = ""
-    _payment: Mapping[str, Any] | None = None
-    _failure: Text | None = None
+    _asked: PaymentRequest | None = None
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
@@ -203,6 +189,20 @@ class PayModel:
         except NoAmount:
             return None
 
+    def units(self) -> list[Unit]:
+        """Return what an amount may be counted in: the native asset as people write it and in grain, and what is held.
+
+        An asset that was asked for is there too, though nothing is known to be held of it.
+        """
+        account = next(iter(self._own.values()), None)
+        held = [] if account is None else [unit_of(item["asset"]) for item in account["holdings"]]
+        return list(dict.fromkeys((SVM, GRAIN, *held, self.unit)))
+
+    def free(self) -> Amount | None:
+        """Return what may be spent of what the amount is counted in; None where nothing is proved."""
+        units = self._free(self.unit.asset)
+        return None if units is None else Amount(max(0, units), self.unit)
+
     def _free(self, asset: str) -> int | None:
         """Return what may still be spent of an asset, None where nothing is proved."""
         account = next(iter(self._own.values()), None)
@@ -251,60 +251,39 @@ class PayModel:
 
     def request(self) -> Pay:
         """Return what the node is to be asked; asking twice is asking once."""
-        self._key = self._key or self.new_key()
         row = PaymentRow(
             to=self.receiver(),
             amount=read_amount(self.amount, self.unit),
             fee=self._fee_units() or 0,
             asset=self.unit.asset,
             fee_asset=self.fee_unit.asset,
-            key=self._key,
+            key=self.key,
         )
         return Pay(row, self.is_offline)
 
-    def take_payment(self, payment: Mapping[str, Any]) -> bool:
-        """Take a payment as the node shows it; return whether it is this one."""
-        if not self._key or payment["key"] != self._key:
-            return False
-        self._payment, self._failure = payment, None
-        return True
-
-    @property
-    def shown_id(self) -> str | None:
-        """What the node calls this payment, whatever happens to its transaction; None before the node has it."""
-        return None if self._payment is None else f"row-{self._payment['number']}"
-
-    def take_refusal(self, reason: str) -> None:
-        """Take the node's word that it will not pay; what is typed stays, and can be changed and asked anew."""
-        self._failure = explain_text(reason)
-        self._key = ""
-
-    def status(self) -> Text | None:
-        """Return how it stands in a word; None before it was asked for."""
-        return self._failure or (None if self._payment is None else status_text(self._payment))
-
-    @property
-    def is_paid(self) -> bool:
-        """Whether it may be called paid."""
-        return self._payment is not None and is_paid(self._payment)
-
-    def line(self) -> list[Step]:
-        """Return the steps of this payment; empty before the node has it."""
-        return [] if self._payment is None else steps_of(self._payment)
-
     def clear(self) -> None:
         """Begin another payment."""
-        self.to = self.amount = self.fee = self._key = ""
+        self.let_go()
+        self.to = self.amount = self.fee = ""
         self.unit = self.fee_unit = SVM
-        self._payment, self._failure, self.is_offline = None, None, False
+        self._asked, self.is_offline = None, False
 
-    def use_asset(self, asset: str) -> None:
-        """Pay in another asset."""
-        self.unit = unit_of(asset)
-
-    def take_scanned(self, address: str, units: int | None, asset: str) -> None:
+    def take_scanned(self, request: PaymentRequest) -> None:
         """Take a request that was scanned or pasted; what it leaves open stays as it was typed."""
-        self.to = address
-        self.use_asset(asset)
-        if units is not None:
-            self.amount = write_amount(units, self.unit.decimals)
+        if self.is_asked:
+            self.clear()
+        self.to, self._asked = request.address, request
+        if request.amount is not None or request.asset:
+            unit = unit_of(write_asset(request.asset))
+            self.unit = GRAIN if unit == SVM and request.amount is not None and request.unit == "grain" else unit
+        if request.amount is not None:
+            self.amount = write_amount(request.amount, self.unit.decimals)
+
+    @property
+    def asked(self) -> tuple[str, str]:
+        """What the request that was scanned calls itself, and what it is for: words of whoever made it.
+
+        Both are empty once the receiver is another one than the request's.
+        """
+        request = self._asked
+        return ("", "") if request is None or self.to.strip() != request.address else (request.label, request.note)

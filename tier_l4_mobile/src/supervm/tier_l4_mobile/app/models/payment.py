@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from supervm.protocol.money.fees import DEFAULT_SHARES_BPS, split_fee
+from supervm.protocol.money.fees import split_fee
 
 from ...messages import Balance
 from ..errors import explain_text
 from ..values import Amount, Moment, Text, say
-from .pay import groups_of
+from .groups import groups_of
 from .steps import Step, is_paid, status_text, steps_of
 from .waiting import amount_of
 
@@ -31,13 +31,12 @@ class PaymentModel:
     Args:
         payment: as the node shows it.
         names: address -> what the owner calls it.
-        shares_bps: how fees are split, in basis points, L1 first; an epoch may have others than the default, so the
-            parts are called what they are: by these shares.
+        shares_bps: how the network splits fees, in basis points, L1 first, as the node says it; None if it has not.
     """
 
     payment: Mapping[str, Any]
     names: Mapping[str, str]
-    shares_bps: Sequence[int] = DEFAULT_SHARES_BPS
+    shares_bps: Sequence[int] | None
     _reached: int | None = None
 
     @property
@@ -72,7 +71,9 @@ class PaymentModel:
         return steps_of(self.payment)
 
     def fee_parts(self) -> list[FeePart]:
-        """Return where the fee goes; the parts sum to it."""
+        """Return where the fee goes; the parts sum to it. None before it is known how fees are split."""
+        if self.shares_bps is None:
+            return []
         fee, asset = self.payment["fee"], self.payment["fee_asset"]
         names = (say("tier.l1"), say("tier.l2"), say("tier.l3"), say("tier.l4"))
         parts = split_fee(fee, self.shares_bps)

@@ -61,6 +61,11 @@ class Navigator:
             self._places = [Place(self.tabs[0])]
         self.go(name, **arguments)
 
+    def lead(self, name: str, **arguments: Any) -> None:
+        """Go to a screen from the tab: whatever lay between is forgotten."""
+        self._places = self._places[:1]
+        self.go(name, **arguments)
+
     def back(self) -> bool:
         """Go back; from a tab to the first one. Return whether there was anywhere to go."""
         if self.can_go_back:

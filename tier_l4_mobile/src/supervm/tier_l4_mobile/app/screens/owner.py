@@ -90,13 +90,15 @@ class OwnersApp:
         screen.entered()
         screen.refresh(self._now_ms())
 
-    def _work(self, work: Work, then: Finished | None = None) -> None:
+    def _work(self, work: Work, then: Finished | None = None, *, is_quiet: bool = False) -> None:
         async def task() -> None:
-            self.frame.busy.begin()
+            if not is_quiet:
+                self.frame.busy.begin()
             try:
                 problem = await work()
             finally:
-                self.frame.busy.end()
+                if not is_quiet:
+                    self.frame.busy.end()
             if then is not None:
                 then(problem)
             elif problem is not None:

@@ -10,8 +10,17 @@ from ..values import Text, say
 from .screen import Screen
 
 SCREENS: Final[dict[str, str]] = {
+    "give": "give:GiveScreen",
+    "handover": "handover:HandoverScreen",
     "home": "home:HomeScreen",
+    "pay": "pay:PayScreen",
+    "pay-check": "pay_check:PayCheckScreen",
+    "paying": "paying:PayingScreen",
+    "promise": "promise:PromiseScreen",
+    "receive": "receive:ReceiveScreen",
+    "scan": "scan:ScanScreen",
     "settings": "settings:SettingsScreen",
+    "waiting": "waiting:WaitingScreen",
 }
 """Name -> module of this folder and class in it."""
 TABS: Final[Mapping[str, tuple[Text, str]]] = {

@@ -31,7 +31,8 @@ class Scene:
         navigator: goes to other screens and back.
         now_ms: tells the time, in ms of Unix time.
         work: does something beside the frames, while a line moves at the top; what went wrong is told in a notice,
-            unless a second argument wants to be told instead. Models are shown anew afterwards.
+            unless a second argument wants to be told instead; ``is_quiet`` leaves the line alone. Models are shown
+            anew afterwards.
         tell: shows a notice; a second argument says whether it is bad news.
         choose: changes a setting, applies it and keeps it; returns what is wrong with it.
     """

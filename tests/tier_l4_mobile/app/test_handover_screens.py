@@ -1,0 +1,256 @@
+"""Two phones and no network between them: what one screen shows, the other's scanner reads."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+from app_tools import AppScene
+from chain_tools import make_test_chain, test_key
+from finger import Finger, shown, story_of
+from handover_tools import FUNDS
+from kivy.core.clipboard import Clipboard
+from kivy.core.window import Window
+from kivy.graphics.texture import Texture
+from mobile_tools import Network
+from PIL import Image
+
+from supervm.common.host.anchor_file import anchor_text
+from supervm.protocol.base.address import encode_address
+from supervm.protocol.light.client import anchor_of
+from supervm.tier_l4_mobile.app.kit.camera import Picture
+from supervm.tier_l4_mobile.app.screens.give import GiveScreen
+from supervm.tier_l4_mobile.app.screens.scan import ScanScreen
+from supervm.tier_l4_mobile.handover.payment_request import parse_request
+from supervm.tier_l4_mobile.handover.qr import codes_in
+from supervm.tier_l4_mobile.messages import PaymentRow
+
+ALICE, BOB = (encode_address(test_key(name).public, test=False) for name in ("alice", "bob"))
+
+
+class Camera:
+    """Sees one picture after another, and then none."""
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self._pictures = []
+        for path in paths:
+            with Image.open(path) as image:
+                rgba = image.convert("RGBA")
+            self._pictures.append(Picture(*rgba.size, rgba.tobytes()))
+        self._left = iter(self._pictures)
+        self.is_on = True
+
+    @property
+    def texture(self) -> Texture | None:
+        first = self._pictures[0]
+        texture = Texture.create(size=(first.width, first.height), colorfmt="rgba")
+        texture.blit_buffer(first.pixels, colorfmt="rgba", bufferfmt="ubyte")
+        return texture
+
+    def picture(self) -> Picture | None:
+        return next(self._left, None)
+
+    def close(self) -> None:
+        self.is_on = False
+
+
+@pytest.fixture(autouse=True)
+def at_full_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures change with every frame, and none is waited for; files go into the test's folder."""
+    monkeypatch.setattr(GiveScreen, "rates", dict.fromkeys(GiveScreen.rates, 0))
+    monkeypatch.setattr(GiveScreen, "folder", staticmethod(lambda: tmp_path))
+    monkeypatch.setattr(ScanScreen, "looks_per_s", 0)
+    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: None))
+
+
+@asynccontextmanager
+async def opened(scene: AppScene) -> AsyncIterator[Finger]:
+    with trio.fail_after(120):
+        async with shown(story_of(scene)) as finger:
+            await finger.until_shown("home.pay")
+            yield finger
+
+
+def pair() -> tuple[AppScene, AppScene]:
+    """Alice's phone, which has met an edge once, and Bob's, which has one."""
+    network = Network(**FUNDS)
+    alice, bob = AppScene(network=network), AppScene(network=network, name="bob")
+    alice.disconnect()
+    return alice, bob
+
+
+async def photographed(finger: Finger, folder: Path, count: int) -> list[Path]:
+    """Pictures of what the screen shows, one each time that it shows another code."""
+    paths: list[Path] = []
+    seen = [""]
+
+    def is_new() -> bool:
+        told = [text for text in finger.texts() if text.startswith("Picture ")]
+        return bool(told) and told[0] != seen[-1] and not seen.append(told[0])
+
+    while len(paths) < count:
+        await finger.until(is_new)
+        paths.append(folder / f"seen-{len(paths):03}.png")
+        finger.picture(paths[-1])
+    return paths
+
+
+async def test_a_payment_goes_from_screen_to_scanner_though_pictures_are_lost_and_its_proof_goes_back_as_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alice, bob = pair()
+    await alice.session.refresh()
+    await alice.session.pay_many([PaymentRow(to=BOB, amount=500, fee=1)], lambda _: None)
+    async with opened(alice) as finger:
+        await finger.tap("home.waiting")
+        await finger.tap("waiting.give")
+        assert finger.shows("cannot be cancelled any more")
+        assert not alice.phone.core.queue.payments[1].released
+        await finger.tap("give.start")
+        pictures = await photographed(finger, tmp_path, 20)
+        assert alice.phone.core.queue.payments[1].released
+        await finger.tap("give.done")
+        await finger.until(lambda: finger.shows("0.0000005 SVM to svm1q"))
+        assert not finger.shows("Paid")
+    assert len({codes_in(path.read_bytes())[0] for path in pictures}) == 20
+    rng = random.Random(3)
+    camera = Camera([path for path in pictures if rng.randrange(100) >= 30])
+    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: camera))
+    async with opened(bob) as finger:
+        await finger.tap("home.receive")
+        await finger.tap("receive.scan")
+        await finger.until(lambda: finger.shows("Just taken"))
+        assert not camera.is_on
+        assert finger.shows("Promised, not settled")
+        assert finger.shows("The payer's balance, proved at height 0, covers it")
+        assert not finger.shows("Settled")
+        await finger.tap("back")
+        await finger.until(
+            lambda: finger.shows("0.0000005 SVM promised, not settled; the payer's balance is proved at height 0")
+        )
+        bob.serve()
+        bob.bring()
+        await finger.until(lambda: not finger.shows("promised, not settled"))
+        await finger.tap("home.receive")
+        await finger.tap("receive.handovers")
+        await finger.until(lambda: finger.shows("Settled and proved"))
+        [row] = [target.key for target in finger.targets() if target.key.startswith("promise.")]
+        await finger.tap(row)
+        await finger.tap("promise.give")
+        assert finger.shows("sees its payment proved without any network")
+        await finger.tap("give.save")
+        await finger.until(lambda: finger.shows("Saved"))
+        await finger.tap("give.save")
+        await finger.until(lambda: finger.shows("There is a file of this name already"))
+        file = Path(finger.find("give.file").text)
+    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: None))
+    async with opened(alice) as finger:
+        await finger.tap("home.receive")
+        await finger.tap("receive.scan")
+        await finger.type("scan.file", str(file))
+        await finger.tap("scan.open")
+        await finger.until(lambda: finger.shows("Your payment of 0.0000005 SVM: Paid and proved"))
+
+
+async def test_a_request_on_one_screen_fills_the_form_of_another_phone(tmp_path: Path) -> None:
+    alice, bob = pair()
+    async with opened(bob) as finger:
+        await finger.tap("home.receive")
+        await finger.type("receive.amount", "0.00002")
+        await finger.type("receive.note", "bread")
+        picture = tmp_path / "request.png"
+
+        def is_drawn() -> bool:
+            finger.picture(picture)
+            codes = codes_in(picture.read_bytes())
+            return bool(codes) and b"bread" in codes[0]
+
+        await finger.touch(5, 5)
+        await finger.until(is_drawn)
+        [code] = codes_in(picture.read_bytes())
+        assert (parse_request(code.decode()).amount, parse_request(code.decode()).address) == (20_000, BOB)
+        await finger.tap("receive.text")
+        assert Clipboard.paste() == f"Please pay me 0.00002 SVM with SuperVM: {code.decode()}"
+        await finger.tap("receive.copy")
+        assert Clipboard.paste() == BOB
+    async with opened(alice) as finger:
+        await finger.tap("home.pay")
+        await finger.tap("pay.scan")
+        Window.dispatch("on_drop_file", str(picture).encode(), 5, 5)
+        await finger.until_shown("pay.to")
+        assert (finger.find("pay.to").text, finger.find("pay.amount").text) == (BOB, "0.00002")
+        assert finger.shows("for: bread")
+        await finger.tap("back")
+        assert finger.has("home.pay")  # the way back leads out, not through the scanner
+
+
+def _garbage(folder: Path) -> str:
+    path = folder / "garbage"
+    path.write_bytes(bytes(range(256)))
+    return str(path)
+
+
+def _empty_picture(folder: Path) -> str:
+    path = folder / "empty.png"
+    Image.new("RGB", (50, 50), "white").save(path)
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (_garbage, "no request, no address and no hand-over"),
+        (_empty_picture, "no code in this picture"),
+        (lambda folder: str(folder / "nothing"), "This file cannot be read"),
+    ],
+    ids=["garbage", "empty", "nothing"],
+)
+async def test_files_that_lead_nowhere_are_told(tmp_path: Path, make: Callable[[Path], str], told: str) -> None:
+    async with opened(AppScene()) as finger:
+        await finger.tap("home.pay")
+        await finger.tap("pay.scan")
+        assert finger.shows("There is no camera here")
+        await finger.type("scan.file", make(tmp_path))
+        await finger.tap("scan.open")
+        await finger.until(lambda: finger.shows(told))
+        assert finger.has("scan.open")
+
+
+async def test_what_is_pasted_goes_where_it_belongs_and_an_anchor_nowhere() -> None:
+    scene = AppScene()
+    async with opened(scene) as finger:
+        await finger.tap("home.pay")
+        await finger.tap("pay.scan")
+        for text, told in (
+            (anchor_text(anchor_of(make_test_chain(4, FUNDS).chain)), "It is never taken here"),
+            (" ".join(["abandon"] * 11 + ["about"]), "Show them to nobody"),
+        ):
+            Clipboard.copy(text)
+            await finger.tap("scan.paste")
+            await finger.until(lambda told=told: finger.shows(told))
+        Clipboard.copy(BOB)
+        await finger.tap("scan.paste")
+        await finger.until_shown("pay.to")
+        assert finger.find("pay.to").text == BOB
+
+
+async def test_a_promise_is_forgotten_on_request() -> None:
+    alice, bob = pair()
+    await alice.session.refresh()
+    await alice.session.pay_many([PaymentRow(to=BOB, amount=500, fee=1)], lambda _: None)
+    await alice.session.hand_over(["row-1"])
+    assert alice.models.handover.given is not None
+    await bob.session.take_handover(alice.models.handover.given.container)
+    async with opened(bob) as finger:
+        await finger.tap("home.receive")
+        await finger.tap("receive.handovers")
+        await finger.until(lambda: finger.shows(f"To you, from {ALICE[:10]}"))
+        [row] = [target.key for target in finger.targets() if target.key.startswith("promise.")]
+        await finger.tap(row)
+        await finger.tap("promise.forget")
+        await finger.tap("dialog.yes")
+        await finger.until(lambda: finger.shows("Nothing was handed over yet"))
