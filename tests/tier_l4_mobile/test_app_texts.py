@@ -71,7 +71,15 @@ def test_both_languages_have_the_same_texts_with_the_same_values() -> None:
 
 def test_no_text_is_empty_and_none_is_left_in_the_other_language() -> None:
     same = {"home.amount", "home.hidden", "home.nothing-proved", "pay.to-contact", "settings.english"}
-    same |= {"settings.chinese", "settings.percent", "number.amount", "app.name", "pay.unit", "paying.at"}
+    same |= {
+        "settings.chinese",
+        "settings.percent",
+        "number.amount",
+        "app.name",
+        "pay.unit",
+        "paying.at",
+        "income.amount",
+    }
     for key in KEYS:
         assert all(pattern.strip() == pattern != "" for code in CATALOGUES for pattern in forms(code, key)), key
         assert (set(forms("en", key)) & set(forms("zh", key)) != set()) == (key in same), key

@@ -218,6 +218,21 @@ class SearchPayments(MobileRequest, frozen=True, tag="search_payments"):
     limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 50
 
 
+class IncomeList(MobileRequest, frozen=True, tag="income"):
+    """List what came in, newest first, page by page: by how much proved balances have grown (`wallet.income`).
+
+    Answer: ``{"income": [{"number", "to", "asset", "amount", "is_exact", "since_height", "height", "ts_ms"}, ...],
+    "before": n or null}``. Nothing says who paid: a proof of a balance does not.
+
+    Attributes:
+        before: only rows with a lower number; None: from the newest on.
+        limit: most rows of the page.
+    """
+
+    before: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    limit: Annotated[int, msgspec.Meta(ge=1, le=256)] = 50
+
+
 class PutContact(MobileRequest, frozen=True, tag="put_contact"):
     """Keep a contact, or change the one with this address. Answer: the contact, as `ContactList` shows it.
 
@@ -248,8 +263,8 @@ class Info(MobileRequest, frozen=True, tag="info"):
     """Ask how the node stands.
 
     Answer: `InfoHead`, then payments by status, ``"edge"``, ``"terms"`` (``{"payout", "fees"}`` of the edge that
-    payments are signed for), ``"fee_shares_bps"`` (what L1 to L4 get of every fee, in basis points), ``"trust"``
-    (`LightMemory.info`) and accounts.
+    payments are signed for), ``"fee_shares_bps"`` (what L1 to L4 get of every fee, in basis points), ``"income"`` (the
+    number of the newest row of `IncomeList`), ``"trust"`` (`LightMemory.info`) and accounts.
     """
 
 
@@ -303,6 +318,7 @@ Request = (
     | Balance
     | PaymentsSince
     | SearchPayments
+    | IncomeList
     | PutContact
     | RemoveContact
     | ContactList

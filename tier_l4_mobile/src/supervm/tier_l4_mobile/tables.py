@@ -118,6 +118,22 @@ class ElsewhereRow(TableRow, frozen=True):
     ts_ms: int
 
 
+class IncomeRow(TableRow, frozen=True):
+    """By how much the proved balance of an own account has grown between two proofs (`wallet.income`).
+
+    `is_exact` is 1 where it is all that came in, and 0 where it is the least of it.
+    """
+
+    number: PrimaryKey[int]
+    account: bytes
+    asset: bytes
+    amount: int
+    is_exact: int
+    since_height: int
+    height: int
+    ts_ms: int
+
+
 class ContactRow(TableRow, frozen=True):
     """What the owner calls an account, and whether its balance is watched (1) or not (0)."""
 
@@ -173,6 +189,7 @@ PAYMENT_KEYS: Final = Table("payment_keys", PaymentKeyRow)
 TALLIES: Final = Table("tallies", TallyRow)
 OWN_ACCOUNTS: Final = Table("own_accounts", OwnAccountRow)
 ELSEWHERE: Final = Table("elsewhere", ElsewhereRow)
+INCOME: Final = Table("income", IncomeRow)
 CONTACTS: Final = Table("contacts", ContactRow)
 LEAF_PROOFS: Final = Table("leaf_proofs", LeafProofRow)
 PROMISES: Final = Table("promises", PromiseRow)
@@ -188,6 +205,7 @@ PAYMENT_TABLES: Final = (
     TALLIES,
     OWN_ACCOUNTS,
     ELSEWHERE,
+    INCOME,
 )
 """Tables of the queue of payments."""
 

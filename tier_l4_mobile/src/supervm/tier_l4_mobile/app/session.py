@@ -138,6 +138,9 @@ class Session:
         await self._follow()
         if models.handover.is_stale:
             await self._handovers()
+        news = models.activity.news_of_income(info["income"])
+        if news is not None:
+            models.activity.take_news(await self.ask(news))
 
     async def _handovers(self) -> None:
         models = self.models
@@ -226,6 +229,9 @@ class Session:
         """Read the next page of the activity; of a search as many as one screen of it takes."""
 
         async def work() -> None:
+            income = self.models.activity.next_income()
+            if income is not None:
+                self.models.activity.take_income(income, await self.ask(income))
             before = self.models.activity.count
             for _ in range(SEARCH_PAGES_MAX):
                 request = self.models.activity.next_request()

@@ -1,4 +1,4 @@
-"""Looking through what was paid, page by page, newest first.
+"""Looking through what was paid and what came in, page by page, newest first.
 
 A page looks at `LOOKED_MAX` payments at most, however few of them fit, so that no search holds up a node: whoever looks
 for something rare asks again with the cursor that the page ends with.
@@ -6,15 +6,16 @@ for something rare asks again with the cursor that the page ends with.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
 from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.state.leaves import write_asset
 
 from ..errors import PaymentError
-from ..messages import SearchPayments
+from ..messages import IncomeList, SearchPayments
 from ..wallet.accounts import Accounts
 from ..wallet.payments import Payment
 from ..wallet.queue import PaymentQueue
@@ -24,7 +25,7 @@ LOOKED_MAX: Final = 256
 
 
 class History(Part):
-    """Search of the log of payments.
+    """Search of the log of payments, and the list of what came in.
 
     Args:
         outbox: where answers go.
@@ -32,15 +33,44 @@ class History(Part):
         accounts: whom the owner means.
     """
 
-    answers = (SearchPayments,)
+    answers = (SearchPayments, IncomeList)
 
     def __init__(self, outbox: Outbox, queue: PaymentQueue, accounts: Accounts) -> None:
         self._outbox = outbox
         self._queue = queue
         self._accounts = accounts
 
-    def command(self, now_us: int, token: int, request: SearchPayments) -> None:
+    def command(self, now_us: int, token: int, request: SearchPayments | IncomeList) -> None:
         """Answer with a page."""
+        if isinstance(request, IncomeList):
+            self._outbox.reply(token, self._income(request))
+        else:
+            self._search(token, request)
+
+    def info(self, now_us: int) -> Mapping[str, Any]:
+        """Return the number of the newest row of what came in."""
+        return {"income": self._queue.incomes.last}
+
+    def _income(self, request: IncomeList) -> dict[str, Any]:
+        rows = self._queue.incomes.page(request.before, request.limit)
+        return {
+            "income": [
+                {
+                    "number": row.number,
+                    "to": self._accounts.address(row.account),
+                    "asset": write_asset(row.asset),
+                    "amount": row.amount,
+                    "is_exact": bool(row.is_exact),
+                    "since_height": row.since_height,
+                    "height": row.height,
+                    "ts_ms": row.ts_ms,
+                }
+                for row in rows
+            ],
+            "before": rows[-1].number if len(rows) == request.limit and rows[-1].number > 1 else None,
+        }
+
+    def _search(self, token: int, request: SearchPayments) -> None:
         try:
             payer = self._accounts.payer(request.source) if request.source else None
             receivers = frozenset(map(self._accounts.receiver, request.receivers))

@@ -31,6 +31,7 @@ from ..tables import (
     ProvedRow,
 )
 from .holdings import Holdings
+from .income import Incomes
 from .lane import Doubt, Lane, Proved
 from .log import PaymentLog
 from .payments import (
@@ -79,6 +80,7 @@ class PaymentFates(PaymentLog):
         """Transaction id -> payment whose receipt must tell its fate."""
         self.pending: dict[bytes, None] = {}
         """Accounts whose next payment may be ready to be released, in order."""
+        self.incomes = Incomes(reader, lambda record: self._records.append(record))
         self.holdings = Holdings(self.lanes, reader, lambda record: self._records.append(record))
         """What is proved of other assets than the native one, and what a proof is needed of."""
         self.terms: Terms = UNKNOWN_TERMS
@@ -189,6 +191,7 @@ class PaymentFates(PaymentLog):
         if old is not None and (new.height < old.height or new.next_seq < old.next_seq):
             return False
         lane.proved = new
+        self.incomes.note(lane, old, new)
         if old is not None and new.next_seq > old.next_seq and self.get_by_id(new.head) is None:
             self._found_elsewhere(lane, new)
         if old is None or (old.balance, old.next_seq, old.head, old.flags) != (

@@ -1,13 +1,19 @@
-"""Activity: what was paid, newest first, with search; pages are asked for as somebody scrolls."""
+"""Activity: what was paid and what came in, newest first, with search; pages are asked for as somebody scrolls.
+
+Both are lists of their own at the node, read page by page. Rows are shown down to the time that both have been read to,
+so that nothing appears above a row that was seen already. What came in has no payer: a proof of a balance names none.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from heapq import merge
+from itertools import islice
 from typing import Any, Final
 
-from ...messages import SearchPayments
-from ..values import Moment, Text
+from ...messages import IncomeList, SearchPayments
+from ..values import Amount, Moment, Text, say
 from .steps import is_open, is_paid, status_text
 from .waiting import WINDOW, amount_of
 
@@ -18,16 +24,17 @@ ROWS_MAX: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class ActivityRow:
-    """One payment in the list.
+    """One payment in the list, or something that came in.
 
     Attributes:
-        id: what the node calls it.
-        to: the receiver: a contact's name or an address.
+        id: what the node calls it; of what came in a name of its own.
+        to: the receiver: a contact's name or an address; of what came in the own address.
         amount: what it moves.
         status: how it stands.
         when: it was asked for.
         is_paid: whether it may be drawn as paid.
         is_open: whether it is on its way.
+        is_income: whether it came in; then nobody here knows from whom.
     """
 
     id: str
@@ -37,6 +44,7 @@ class ActivityRow:
     when: Moment
     is_paid: bool
     is_open: bool
+    is_income: bool = False
 
 
 @dataclass(slots=True)
@@ -44,20 +52,27 @@ class ActivityModel:
     """State of the activity screen.
 
     Attributes:
-        is_whole: whether there is nothing further back.
+        is_whole: whether there is no payment further back.
+        is_income_whole: whether nothing came in further back, or only payments are looked for.
     """
 
     is_whole: bool = False
+    is_income_whole: bool = False
     _search: str = ""
     _rows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _names: Mapping[str, str] = field(default_factory=dict)
     _before: int | None = None
     _asked: SearchPayments | None = None
+    _income: dict[int, Mapping[str, Any]] = field(default_factory=dict)
+    _income_before: int | None = None
+    _newest_income: int = 0
 
     def search(self, text: str) -> None:
         """Look for something else; empty: for everything."""
         self._search = text.strip()
         self._rows, self._before, self.is_whole, self._asked = {}, None, False, None
+        self._income, self._income_before = {}, None
+        self.is_income_whole = bool(self._search)  # there is no word in it to look for
 
     def restart(self) -> None:
         """Forget what was read, and read it anew."""
@@ -90,6 +105,42 @@ class ActivityModel:
         self._before = answer["before"]
         self.is_whole = self._before is None
 
+    def next_income(self) -> IncomeList | None:
+        """Return what gives the next page of what came in; None if there is none, or no room for it."""
+        if self.is_income_whole or len(self._income) >= ROWS_MAX:
+            return None
+        return IncomeList(self._income_before, PAGE_ROWS)
+
+    def take_income(self, request: IncomeList, answer: Mapping[str, Any]) -> None:
+        """Take a page of it; one that was asked for before the search changed is left alone."""
+        if self.is_income_whole or request.before != self._income_before:
+            return
+        self._take_income(answer["income"])
+        self._income_before = answer["before"]
+        self.is_income_whole = self._income_before is None
+
+    def news_of_income(self, last: int) -> IncomeList | None:
+        """Return what gives the newest of what came in; None if that is here already, or was never asked for.
+
+        Args:
+            last: the number of the newest row, as `messages.Info` tells it.
+        """
+        is_read = bool(self._income) or (self.is_income_whole and not self._search)
+        return IncomeList(None, PAGE_ROWS) if is_read and last > self._newest_income else None
+
+    def take_news(self, answer: Mapping[str, Any]) -> None:
+        """Take the newest; if that is more than a page, what lies between is read anew."""
+        rows = answer["income"]
+        if self._newest_income and rows and rows[-1]["number"] > self._newest_income + 1:
+            self._income, self._income_before = {}, answer["before"]
+            self.is_income_whole = self._income_before is None
+        self._take_income(rows)
+
+    def _take_income(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._income[row["number"]] = row
+            self._newest_income = max(self._newest_income, row["number"])
+
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments that changed; new ones join the list unless something is looked for."""
         newest = max(self._rows, default=0)
@@ -101,13 +152,27 @@ class ActivityModel:
 
     @property
     def count(self) -> int:
-        """How many rows there are so far."""
+        """How many payments there are so far."""
         return len(self._rows)
 
     def rows(self, first: int = 0, most: int = WINDOW) -> list[ActivityRow]:
         """Return a part of the list, newest first: as much as a screen needs at once."""
-        numbers = sorted(self._rows, reverse=True)[first : first + most]
-        return [self._row(self._rows[number]) for number in numbers]
+        paid = (self._rows[number] for number in sorted(self._rows, reverse=True))
+        came = (self._income[number] for number in sorted(self._income, reverse=True))
+        read_to = max(
+            0 if self.is_whole else min((_paid_ms(row) for row in self._rows.values()), default=0),
+            0 if self.is_income_whole else min((row["ts_ms"] for row in self._income.values()), default=0),
+        )
+        merged = merge(
+            ((_paid_ms(row), "out", row) for row in paid),
+            ((row["ts_ms"], "in", row) for row in came),
+            key=lambda item: item[0],
+            reverse=True,
+        )
+        seen = (item for item in merged if item[0] >= read_to)
+        return [
+            self._row(row) if way == "out" else _income_row(row) for _, way, row in islice(seen, first, first + most)
+        ]
 
     def _row(self, payment: Mapping[str, Any]) -> ActivityRow:
         return ActivityRow(
@@ -115,7 +180,27 @@ class ActivityModel:
             self._names.get(payment["to"], payment["to"]),
             amount_of(payment),
             status_text(payment),
-            Moment(payment["created_us"] // 1000),
+            Moment(_paid_ms(payment)),
             is_paid(payment),
             is_open(payment),
         )
+
+
+def _paid_ms(payment: Mapping[str, Any]) -> int:
+    ms: int = payment["created_us"] // 1000
+    return ms
+
+
+def _income_row(row: Mapping[str, Any]) -> ActivityRow:
+    amount = Amount.of(row["amount"], row["asset"])
+    how = "income.proved" if row["is_exact"] else "income.at-least"
+    return ActivityRow(
+        f"income-{row['number']}",
+        row["to"],
+        say("income.amount", amount=amount),
+        Text(how, {"height": row["height"]}),
+        Moment(row["ts_ms"]),
+        is_paid=True,
+        is_open=False,
+        is_income=True,
+    )

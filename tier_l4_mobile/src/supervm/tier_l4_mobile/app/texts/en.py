@@ -243,6 +243,10 @@ EN: Final[Catalogue] = {
     "scan.words": "These look like the words of a wallet. Show them to nobody.",
     "scan.other": "This is no request, no address and no hand-over.",
     "scan.request-damaged": "This request is damaged, or needs a newer version of the app. Ask for it again.",
+    # what came in
+    "income.amount": "+{amount}",
+    "income.proved": "Came in, proved at height {height}",
+    "income.at-least": "At least this came in, as is proved at height {height}",
     # one payment
     "payment.issue": "New asset, {supply} in all",
     "payment.proof": "Proves that the account's payments below number {reached} were executed; this is number {seq}.",

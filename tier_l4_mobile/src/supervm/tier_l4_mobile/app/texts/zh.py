@@ -243,6 +243,10 @@ ZH: Final[Catalogue] = {
     "scan.words": "这像是钱包的助记词。请不要给任何人看。",
     "scan.other": "这不是付款请求、地址或转交内容。",
     "scan.request-damaged": "这个请求已损坏，或需要更新的应用版本。请再要一次。",
+    # what came in
+    "income.amount": "+{amount}",
+    "income.proved": "已收到，已在高度 {height} 证明",
+    "income.at-least": "至少收到这些，已在高度 {height} 证明",
     # one payment
     "payment.issue": "新资产，共 {supply}",
     "payment.proof": "证明该账户第 {reached} 号以前的付款都已执行；这一笔是第 {seq} 号。",

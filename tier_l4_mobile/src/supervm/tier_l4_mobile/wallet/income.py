@@ -1,0 +1,85 @@
+"""What came in, as far as a light client can know it: by how much the proved balance of an own account has grown.
+
+Theory of operation. A proof of an account says what it has and how many payments it has made, not who paid it. Between
+two proofs of one account the difference of the balances, and what own payments between them took, is what came in: from
+one payer or many, and fees that were earned. It is exact where every payment between the two is in this log and
+was executed; where another device has paid, or one may have failed, it is at least the difference that is left.
+What there was at the first proof came before this device looked, and is no income here. Only the native asset is told:
+holdings are proved one by one, at heights of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import chain, islice
+from typing import Final
+
+from supervm.common.contract.records import Reader, Record
+from supervm.protocol.state.leaves import NATIVE
+
+from ..tables import INCOME, IncomeRow
+from .lane import Lane, Proved
+
+KEPT_MAX: Final = 10_000
+"""Rows that are kept: the newest."""
+
+
+class Incomes:
+    """The rows of what came in.
+
+    Args:
+        reader: what is durable.
+        write: takes a row to write, together with the proof that it follows from.
+    """
+
+    def __init__(self, reader: Reader, write: Callable[[Record], None]) -> None:
+        self._write = write
+        self._rows = {row.number: row for row in sorted(INCOME.rows(reader), key=lambda row: row.number)}
+
+    @property
+    def last(self) -> int:
+        """The number of the newest row; 0: there is none."""
+        return next(reversed(self._rows), 0)
+
+    def note(self, lane: Lane, old: Proved | None, new: Proved) -> None:
+        """Note what came in between two proofs of an account, while own payments between them are in the lane still.
+
+        Args:
+            lane: of the account.
+            old: what was proved before; None: nothing was.
+            new: what is proved now.
+        """
+        if old is None:
+            return
+        own = _taken_between(lane, old, new)
+        amount = new.balance - old.balance + (own or 0)
+        if amount <= 0:
+            return
+        row = IncomeRow(
+            self.last + 1, lane.account, NATIVE, amount, int(own is not None), old.height, new.height, new.ts_ms
+        )
+        self._rows[row.number] = row
+        self._write(INCOME.put(row))
+        if len(self._rows) > KEPT_MAX:
+            oldest = next(iter(self._rows))
+            del self._rows[oldest]
+            self._write(INCOME.delete(oldest))
+
+    def page(self, before: int | None, limit: int) -> list[IncomeRow]:
+        """Return at most `limit` rows with numbers below `before` (None: all), newest first."""
+        end = self.last + 1 if before is None else min(before, self.last + 1)
+        return [row for number in range(end - 1, max(0, end - 1 - limit), -1) if (row := self._rows.get(number))]
+
+
+def _taken_between(lane: Lane, old: Proved, new: Proved) -> int | None:
+    """Return what own payments took of the native asset between two proofs.
+
+    None where some of them are not in this log, or one may have failed: then nobody here knows.
+    """
+    count = new.next_seq - old.next_seq
+    if not count:
+        return 0
+    passed = list(islice(chain(lane.sent, lane.held), count))
+    if new.may_have_failed or len(passed) < count or passed[-1].id != new.head or passed[0].seq != old.next_seq:
+        return None
+    return sum(debit for payment in passed for asset, debit in payment.debits if asset == NATIVE)
