@@ -23,8 +23,8 @@ from supervm.common.host.anchor_file import anchor_text
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import anchor_of
 from supervm.tier_l4_mobile.app.kit.camera import Picture
+from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
 from supervm.tier_l4_mobile.app.screens.give import GiveScreen
-from supervm.tier_l4_mobile.app.screens.scan import ScanScreen
 from supervm.tier_l4_mobile.handover.payment_request import parse_request
 from supervm.tier_l4_mobile.handover.qr import codes_in
 from supervm.tier_l4_mobile.messages import PaymentRow
@@ -63,8 +63,8 @@ def at_full_speed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pictures change with every frame, and none is waited for; files go into the test's folder."""
     monkeypatch.setattr(GiveScreen, "rates", dict.fromkeys(GiveScreen.rates, 0))
     monkeypatch.setattr(GiveScreen, "folder", staticmethod(lambda: tmp_path))
-    monkeypatch.setattr(ScanScreen, "looks_per_s", 0)
-    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: None))
+    monkeypatch.setattr(Viewfinder, "looks_per_s", 0)
+    monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: None))
 
 
 @asynccontextmanager
@@ -111,15 +111,15 @@ async def test_a_payment_goes_from_screen_to_scanner_though_pictures_are_lost_an
         assert finger.shows("cannot be cancelled any more")
         assert not alice.phone.core.queue.payments[1].released
         await finger.tap("give.start")
-        pictures = await photographed(finger, tmp_path, 20)
+        pictures = await photographed(finger, tmp_path, 14)
         assert alice.phone.core.queue.payments[1].released
         await finger.tap("give.done")
         await finger.until(lambda: finger.shows("0.0000005 SVM to svm1q"))
         assert not finger.shows("Paid")
-    assert len({codes_in(path.read_bytes())[0] for path in pictures}) == 20
+    assert len({codes_in(path.read_bytes())[0] for path in pictures}) == 14
     rng = random.Random(3)
     camera = Camera([path for path in pictures if rng.randrange(100) >= 30])
-    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: camera))
+    monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: camera))
     async with opened(bob) as finger:
         await finger.tap("home.receive")
         await finger.tap("receive.scan")
@@ -147,7 +147,7 @@ async def test_a_payment_goes_from_screen_to_scanner_though_pictures_are_lost_an
         await finger.tap("give.save")
         await finger.until(lambda: finger.shows("There is a file of this name already"))
         file = Path(finger.find("give.file").text)
-    monkeypatch.setattr(ScanScreen, "camera", staticmethod(lambda: None))
+    monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: None))
     async with opened(alice) as finger:
         await finger.tap("home.receive")
         await finger.tap("receive.scan")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -11,15 +10,14 @@ from kivy.core.clipboard import Clipboard
 from kivy.core.window import Window
 
 from ...errors import MobileError
-from ...handover.qr import PICTURE_BYTES_MAX, PictureError, codes_in, codes_in_pixels, needs
+from ...handover.qr import PICTURE_BYTES_MAX, PictureError, codes_in, needs
 from ...scanned import look_at
-from ..kit.boxes import Card, Column, Line
+from ..kit.boxes import Card, Line
 from ..kit.buttons import OUTLINED, PushButton
-from ..kit.camera import Camera, Finder, Picture, open_camera
 from ..kit.fields import Field
 from ..kit.icons import Icon
 from ..kit.look import space
-from ..kit.ticker import Ticker
+from ..kit.viewfinder import Viewfinder
 from ..kit.words import Words
 from ..models.scan import Found, ToPay, ToTake
 from ..values import Text, say
@@ -30,28 +28,16 @@ BYTES_MAX: Final = PICTURE_BYTES_MAX
 
 
 class ScanScreen(Screen):
-    """Takes what is scanned.
-
-    Attributes:
-        camera: switches the camera on; None if there is none.
-        looks_per_s: how often its picture is read at most; the next one is read when the last is done.
-    """
+    """Takes what is scanned."""
 
     title: ClassVar[Text] = say("scan.title")
-    camera: ClassVar[Callable[[], Camera | None]] = open_camera
-    looks_per_s: ClassVar[int] = 12
 
     def __init__(self, scene: Scene, **arguments: Any) -> None:
         super().__init__(scene, **arguments)
         look = scene.look
         self._model = scene.models.scan
-        self._camera: Camera | None = None
-        self._ticker = Ticker(self._see)
-        self._is_reading = False
         self._is_taken = False
-        self._finder = Finder()
-        self._hint = Words(look, ink="faint")
-        self._view = Column(self._hint)
+        self._view = Viewfinder(look, scene.work, self._seen)
         self._note_icon = Icon(look, "scan", ink="waiting", icon_dp=20)
         self._note = Words(look)
         self._note_line = Line(self._note_icon, self._note)
@@ -69,21 +55,12 @@ class ScanScreen(Screen):
         """Begin anew, with the camera on."""
         self._model.restart()
         Window.bind(on_drop_file=self._dropped)
-        self._camera = type(self).camera()
-        if self._camera is None:
-            self._hint.say(say("scan.no-camera"))
-            return
-        self._hint.say(say("scan.hold"))
-        self._view.add_widget(self._finder, index=1)
-        self._ticker.start(self.looks_per_s)
+        self._view.start()
 
     def left(self) -> None:
         """Switch the camera off."""
         Window.unbind(on_drop_file=self._dropped)
-        self._ticker.stop()
-        if self._camera is not None:
-            self._camera.close()
-            self._camera = None
+        self._view.stop()
 
     def refresh(self, now_ms: int) -> None:
         """Show what is to be said of what was scanned."""
@@ -100,25 +77,9 @@ class ScanScreen(Screen):
 
     # --- what is scanned ----------------------------------------------------------------------------------------------
 
-    def _see(self) -> None:
-        """Read what the camera sees, beside the frames."""
-        if self._camera is None:
-            return
-        self._finder.show(self._camera.texture)
-        picture = None if self._is_reading else self._camera.picture()
-        if picture is not None:
-            self._is_reading = True
-            self.scene.work(lambda: self._read_picture(picture), is_quiet=True)
-
-    async def _read_picture(self, picture: Picture) -> Text | None:
-        try:
-            codes = await trio.to_thread.run_sync(codes_in_pixels, picture.width, picture.height, picture.pixels)
-        except PictureError:
-            self._model.note = say("scan.no-reader")
-            return None
-        finally:
-            self._is_reading = False
-        return await self._go(self._model.take_codes(codes)) if codes else None
+    def _seen(self, codes: list[bytes]) -> None:
+        found = self._model.take_codes(codes)
+        self.scene.work(lambda: self._go(found), is_quiet=True)
 
     def _paste(self) -> None:
         text = Clipboard.paste()
