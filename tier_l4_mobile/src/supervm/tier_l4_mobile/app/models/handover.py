@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final
 
 from ...handover.frames import frames_of
@@ -19,6 +20,11 @@ from .waiting import amount_of
 
 LISTED_MAX: Final = 1_000
 """Payments of each kind that are looked at: as many as a phone keeps of others unless its owner says otherwise."""
+
+SHOWN_MAX: Final = 50
+"""Payments of each kind that a screen shows: to write a thousand would take longer than a frame."""
+MANY: Final = 50
+"""For each so many of others one look more is waited before the list is asked for again, unless one came or went."""
 
 _OPEN: Final[Mapping[str, Text]] = {
     "promised": say("promise.promised"),
@@ -114,6 +120,7 @@ class HandoverModel:
     _taken: Sequence[Mapping[str, Any]] = ()
     _counts: Mapping[str, int] = field(default_factory=dict)
     _is_stale: bool = True
+    _looks: int = 0
 
     # --- what is known ------------------------------------------------------------------------------------------------
 
@@ -121,7 +128,9 @@ class HandoverModel:
         """Take the answer to `messages.Info`."""
         self._own = tuple(account["address"] for account in info["accounts"])
         counts = info["promises"]
-        self._is_stale = self._is_stale or counts != self._counts or bool(counts["open"])
+        self._looks += 1
+        is_due = bool(counts["open"]) and self._looks > counts["kept"] // MANY
+        self._is_stale = self._is_stale or counts != self._counts or is_due
         self._counts = counts
 
     def take_contacts(self, contacts: Iterable[Mapping[str, Any]]) -> None:
@@ -135,17 +144,18 @@ class HandoverModel:
 
     def take_list(self, answer: Mapping[str, Any]) -> None:
         """Take the answer to `messages.HandoverList`."""
-        self._given, self._taken, self._is_stale = answer["given"], answer["taken"], False
+        self._given, self._taken = answer["given"], answer["taken"]
+        self._is_stale, self._looks = False, 0
 
-    def promises(self) -> list[PromiseLine]:
+    def promises(self, most: int = SHOWN_MAX) -> list[PromiseLine]:
         """Return the payments of others, newest first."""
-        return [self._line(promise) for promise in reversed(self._taken)]
+        return [self._line(promise) for promise in islice(reversed(self._taken), most)]
 
     def promise(self, identity: str) -> PromiseLine | None:
         """Return one of them; None if it is not known here any more."""
         return next((self._line(promise) for promise in self._taken if promise["id"] == identity), None)
 
-    def handed(self) -> list[GivenLine]:
+    def handed(self, most: int = SHOWN_MAX) -> list[GivenLine]:
         """Return the own payments that were handed over, newest first."""
         return [
             GivenLine(
@@ -156,7 +166,7 @@ class HandoverModel:
                 payment["status"] == "R4" and payment["proof_verified"] and payment["result"] == "executed",
                 Moment(payment["handed_over_us"] // 1000),
             )
-            for payment in reversed(self._given)
+            for payment in islice(reversed(self._given), most)
         ]
 
     def promised(self) -> dict[str, tuple[int, int | None]]:

@@ -26,8 +26,8 @@ from ..kit.words import Words
 from ..values import Text, say
 from .screen import Scene, Screen
 
-CODE_DP: Final = 320
-"""Height of the pictures."""
+CODE_DP_MAX: Final = 440
+"""Height of the pictures at most; on a phone they are as high as it is wide."""
 AHEAD: Final = 12
 """Pictures that are made ahead of what is shown."""
 SPEEDS: Final = (("slow", say("give.slow")), ("normal", say("give.normal")), ("fast", say("give.fast")))
@@ -59,7 +59,8 @@ class GiveScreen(Screen):
         self._is_making = False
         self._number = 0
         self._ticker = Ticker(self._next)
-        self._code = QrPicture(size_hint_y=None, height=dp(CODE_DP))
+        self._code = QrPicture(size_hint_y=None)
+        self._code.bind(width=self._fit)
         self._progress = Words(look, letters="small", ink="faint", halign="center")
         self._speed = Choices(
             look,
@@ -81,7 +82,7 @@ class GiveScreen(Screen):
         self._show = Column(self._start)
         self._hint = Words(look, self._why(), ink="faint")
         self.put(Card(look, self._hint, self._problem, self._show, spacing=space("pad")))
-        self.put(Card(look, self._file, save), done, side=1)
+        self.put(Card(look, self._file, save), done)  # in one column: the pictures have all the width there is
 
     def _why(self) -> Text:
         """Return what it means to hand over what is named."""
@@ -140,6 +141,9 @@ class GiveScreen(Screen):
                 self._ready.append((frame, await trio.to_thread.run_sync(modules_of, frame)))
         finally:
             self._is_making = False
+
+    def _fit(self, *_: object) -> None:
+        self._code.height = min(self._code.width, dp(CODE_DP_MAX))
 
     def _choose_speed(self, value: Value) -> None:
         self._speed.choose(value)

@@ -17,9 +17,6 @@ from ..models.handover import GivenLine, PromiseLine
 from ..values import Text, say
 from .screen import Scene, Screen
 
-ROWS_MAX = 50
-"""Payments of each kind that are shown: the newest."""
-
 
 class PromiseRow(Row):
     """One payment that came here: what, from whom, how it stands, what is proved."""
@@ -98,7 +95,7 @@ class HandoverScreen(Screen):
     def refresh(self, now_ms: int) -> None:
         """Show what was handed over."""
         model = self.scene.models.handover
-        promises, handed = model.promises()[:ROWS_MAX], model.handed()[:ROWS_MAX]
+        promises, handed = model.promises(), model.handed()
         self._told.fill(list(enumerate(model.told)))
         self._taken.fill(promises)
         self._given.fill(handed)

@@ -150,7 +150,7 @@ ZH: Final[Catalogue] = {
     "receive.scan-below": "来自没有网络的手机的付款",
     "receive.why": "收入得到证明后才算数。在此之前只是承诺，未结清。",
     # hand-overs, on its screens
-    "handover.title": "转交",
+    "handover.title": "转交记录",
     "handover.why": "签名的付款以图片或文件从一部手机交到另一部，不需要网络。",
     "handover.take": "接收",
     "handover.give": "转交",
@@ -188,8 +188,8 @@ ZH: Final[Catalogue] = {
     "promise.forget": "忘记它",
     "promise.forget-title": "忘记这笔付款？",
     "promise.forget-why": "本机不再送达。已发出的仍可能被执行。",
-    "give.title": "转交",
-    "give.why-own": "一旦显示或保存，就已离开本机，不能再取消。",
+    "give.title": "转交付款",
+    "give.why-own": "显示或保存后，付款即离开本机，无法取消。",
     "give.why-carry": "另一部手机可以继续送达。得到证明之前只是承诺。",
     "give.why-back": "付款方的手机由此看到付款已证明，不需要网络。",
     "give.start": "显示图片",
@@ -227,7 +227,7 @@ ZH: Final[Catalogue] = {
     # the scanner, on its screens
     "scan.title": "扫描",
     "scan.hold": "把二维码对准摄像头",
-    "scan.no-camera": "没有可用的摄像头。请粘贴，或打开图片或文件。",
+    "scan.no-camera": "没有摄像头。请粘贴，或打开图片、文件。",
     "scan.no-reader": "本机无法读取图片中的二维码。请粘贴，或打开文件。",
     "scan.paste": "粘贴",
     "scan.file": "图片或文件",
