@@ -50,6 +50,7 @@ from .payments import (
     printable,
 )
 from .signing import sign_payment
+from .stored import check_open
 from .terms import UNKNOWN_TERMS, Terms
 
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
@@ -66,10 +67,14 @@ class PaymentFates(PaymentLog):
         chain_id: the network.
         keys: account id -> key; none while the wallet is locked: the accounts are then those it had when it was open.
         reader: what is durable.
+
+    Raises:
+        LocalProtocolError: what is durable is not what was written.
     """
 
     def __init__(self, chain_id: bytes, keys: Mapping[bytes, SigningKey], reader: Reader) -> None:
         super().__init__(reader)
+        check_open(self.payments.values(), chain_id)
         self._chain_id = chain_id
         self._reader = reader
         self._keys = keys

@@ -20,6 +20,7 @@ from ..tables import PAYMENT_TABLES, PAYMENTS, payment_row, read_payment
 from .changes import Changes
 from .finished import PAGE_ROWS, Finished
 from .payments import CLOSED, FAILED, FATES, R4, Payment, printable
+from .stored import check_numbers
 
 NUMBER_BITS = 32
 """Of a cursor among the numbers; above them, and below every version, there is room for 400,000 times of forgetting."""
@@ -30,6 +31,9 @@ class PaymentLog(Part):
 
     Args:
         reader: what is durable.
+
+    Raises:
+        LocalProtocolError: what is durable is not what was written.
     """
 
     tables = PAYMENT_TABLES
@@ -52,6 +56,7 @@ class PaymentLog(Part):
             payment = read_payment(row)
             self._index(payment)
             self.changes.note(payment.number)
+        check_numbers(self._finished.last_number, len(self.payments) + self._finished.counts().total())
 
     def started(self, now_us: int) -> None:
         """Begin to count changes anew."""
