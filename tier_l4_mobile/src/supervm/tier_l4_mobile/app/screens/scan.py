@@ -101,6 +101,8 @@ class ScanScreen(Screen):
             data, codes = await trio.to_thread.run_sync(read_file, path)
         except OSError as error:
             return say("scan.unreadable", sentence=error.strerror or type(error).__name__)
+        except FileTooLong:
+            return say("scan.too-long")
         except MobileError:
             self._model.note = say("scan.no-reader")
             return None
@@ -128,17 +130,22 @@ class ScanScreen(Screen):
         return None
 
 
+class FileTooLong(MobileError):
+    """A file is longer than anything that is read here."""
+
+
 def read_file(path: Path) -> tuple[bytes, list[bytes] | None]:
     """Return the bytes of a file, and what the codes in it say; None if it is no picture. Takes its time.
 
     Raises:
-        OSError: it cannot be read, or is longer than `BYTES_MAX`.
+        OSError: it cannot be read.
+        FileTooLong: it is longer than `BYTES_MAX`.
         MobileError: pictures cannot be read here.
     """
     with path.open("rb") as file:
         data = file.read(BYTES_MAX + 1)
     if len(data) > BYTES_MAX:
-        raise OSError(27, "it is too long")
+        raise FileTooLong(f"the file is longer than {BYTES_MAX} bytes, which is more than anything that is read here")
     if look_at(data).kind != "other":
         return data, None
     needs()
