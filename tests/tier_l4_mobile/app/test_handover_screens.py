@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -200,14 +201,21 @@ def _empty_picture(folder: Path) -> str:
     return str(path)
 
 
+def _pipe(folder: Path) -> str:
+    path = folder / "pipe"
+    os.mkfifo(path)
+    return str(path)
+
+
 @pytest.mark.parametrize(
     ("make", "told"),
     [
         (_garbage, "no request, no address and no hand-over"),
         (_empty_picture, "no code in this picture"),
         (lambda folder: str(folder / "nothing"), "This file cannot be read"),
+        (_pipe, "That is a folder or a device, not a file."),
     ],
-    ids=["garbage", "empty", "nothing"],
+    ids=["garbage", "empty", "nothing", "pipe"],
 )
 async def test_files_that_lead_nowhere_are_told(tmp_path: Path, make: Callable[[Path], str], told: str) -> None:
     async with opened(AppScene()) as finger:

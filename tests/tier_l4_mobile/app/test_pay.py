@@ -124,6 +124,7 @@ async def test_without_a_network_the_queue_says_why_and_until_when_and_cancels_w
         [cancel] = [target.key for target in finger.targets() if target.key.startswith("waiting.cancel.")]
         await finger.tap(cancel)
         await finger.tap("dialog.no")
+        await finger.until(lambda: not finger.has("dialog.no"))  # it fades, and until then it is in the way
         assert finger.shows("1 payment waits")
         await finger.tap(cancel)
         await finger.tap("dialog.yes")

@@ -101,6 +101,8 @@ class ScanScreen(Screen):
             data, codes = await trio.to_thread.run_sync(read_file, path)
         except OSError as error:
             return say("scan.unreadable", sentence=error.strerror or type(error).__name__)
+        except NoFile:
+            return say("scan.no-file")
         except FileTooLong:
             return say("scan.too-long")
         except MobileError:
@@ -130,6 +132,10 @@ class ScanScreen(Screen):
         return None
 
 
+class NoFile(MobileError):
+    """What was named is there, and is no file."""
+
+
 class FileTooLong(MobileError):
     """A file is longer than anything that is read here."""
 
@@ -139,9 +145,12 @@ def read_file(path: Path) -> tuple[bytes, list[bytes] | None]:
 
     Raises:
         OSError: it cannot be read.
+        NoFile: it is a folder, or a device.
         FileTooLong: it is longer than `BYTES_MAX`.
         MobileError: pictures cannot be read here.
     """
+    if path.exists() and not path.is_file():
+        raise NoFile(f"{path.name[:60]} is no file")  # a pipe would be waited for without end
     with path.open("rb") as file:
         data = file.read(BYTES_MAX + 1)
     if len(data) > BYTES_MAX:

@@ -235,6 +235,7 @@ EN: Final[Catalogue] = {
     "scan.open": "Open",
     "scan.nothing": "There is nothing to paste. Copy an address or a request first.",
     "scan.no-code": "There is no code in this picture.",
+    "scan.no-file": "That is a folder or a device, not a file.",
     "scan.too-long": "That file is too long to be a payment or a picture of one.",
     "scan.unreadable": "This file cannot be read: {sentence}",
     "scan.progress": "{have} of {need} parts are here. Go on.",

@@ -235,6 +235,7 @@ ZH: Final[Catalogue] = {
     "scan.open": "打开",
     "scan.nothing": "没有可粘贴的内容。请先复制地址或请求。",
     "scan.no-code": "这张图片里没有二维码。",
+    "scan.no-file": "这是文件夹或设备，不是文件。",
     "scan.too-long": "这个文件太大，不是付款，也不是付款的图片。",
     "scan.unreadable": "文件无法读取：{sentence}",
     "scan.progress": "已收到 {have} / {need} 份，请继续。",
