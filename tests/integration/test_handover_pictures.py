@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import random
+import struct
+import time
+import zlib
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +15,12 @@ import pytest
 from click.testing import CliRunner
 from handover_tools import FUNDS, offline, promised
 from mobile_tools import Network, Phone
+from mutants import mutants, tried
 
 from supervm.common.errors import InputError
 from supervm.tier_l4_mobile.cli import handover as command
+from supervm.tier_l4_mobile.handover import qr
+from supervm.tier_l4_mobile.handover.frames import FrameError, FrameReader, frames_of
 
 
 def test_the_command_line_hands_over_in_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,3 +55,18 @@ def test_the_command_line_hands_over_in_pictures(tmp_path: Path, monkeypatch: py
         path.unlink()
     with pytest.raises(InputError, match="no frame of a hand-over"):
         run(bob, "take", "--qr", frames)
+
+
+def test_mutated_pictures_end_in_a_sentence_or_in_codes() -> None:
+    """What a folder of pictures may hold; a container of ten thousand by ten thousand pixels is not even looked at."""
+    pictures = [qr.png_of(frame) for frame in islice(frames_of(bytes(range(256)) * 4), 4)]
+    begun_s = time.process_time()
+    for data in mutants(pictures, 400):
+        codes = tried(lambda data=data: list(qr.codes_in(data)), qr.PictureError)
+        for code in codes or ():
+            tried(lambda code=code: FrameReader().take(code), FrameError)
+    assert time.process_time() - begun_s < 20
+    bomb = bytearray(pictures[0])
+    bomb[16:24] = struct.pack(">II", 30_000, 30_000)
+    bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
+    assert tried(lambda: list(qr.codes_in(bytes(bomb))), qr.PictureError) is None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 from itertools import islice
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 from handover_vectors import ACCOUNT, REQUESTS, handover_vectors, sample_container
 from hypothesis import given
 from hypothesis import strategies as st
+from mutants import MUTANTS, mutants
 
 from supervm.protocol.base.codec import INT_MAX, encode
 from supervm.tier_l4_mobile.errors import HandoverError
@@ -32,36 +32,6 @@ from supervm.tier_l4_mobile.messages import CONTAINER_BYTES_MAX
 
 FROZEN = json.loads((Path(__file__).parents[1] / "vectors" / "handover.json").read_text())
 ADDRESS = REQUESTS[0].address
-MUTANTS = 100_000 if os.environ.get("SUPERVM_HYPOTHESIS") == "explore" else 10_000
-"""Of each format, the same ones each time; the long run takes more of them."""
-
-
-def mutants(samples: list[bytes], count: int) -> list[bytes]:
-    """Return samples with bytes changed, taken out, put in, cut off and mixed."""
-    rng = random.Random(11)
-    found = []
-    for _ in range(count):
-        data = bytearray(rng.choice(samples))
-        for _ in range(rng.choice((1, 1, 1, 2, 5, 20))):
-            place = rng.randrange(len(data) + 1)
-            match rng.randrange(6):
-                case 0:
-                    data[place : place + 1] = bytes([rng.randrange(256)])
-                case 1:
-                    del data[place : place + rng.choice((1, 1, 8, 200))]
-                case 2:
-                    data[place:place] = rng.randbytes(rng.choice((1, 1, 3, 40)))
-                case 3:
-                    data = data[:place]
-                case 4:
-                    data[place : place + 1] = rng.choice(
-                        (b"\x00", b"\xff", b"\x9a\xff\xff\xff\xff", b"%", b"&", b"\x5f")
-                    )
-                case _:
-                    other = rng.choice(samples)
-                    data[place:] = other[place:]
-        found.append(bytes(data))
-    return found
 
 
 # --- frozen -----------------------------------------------------------------------------------------------------------
