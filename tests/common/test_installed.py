@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from supervm.common.installed import Entry, entry_points, read_path, version_of
+from supervm.common import installed
+from supervm.common.installed import Entry, announce, entry_points, read_path, version_of
 
 GROUPS = ["supervm.services", "supervm.commands", "console_scripts", "pytest11", "supervm.nobody"]
 
@@ -37,6 +38,17 @@ def test_a_name_narrows_it_down_and_loads() -> None:
     with pytest.raises(AttributeError):
         Entry("gone", "supervm.common.installed:THING", "g").load()
     assert Entry("deep", "supervm.common.installed:Entry.load [extra]", "g").load() is Entry.load
+
+
+def test_a_program_may_announce_what_no_metadata_says_and_metadata_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(installed, "_announced", {})
+    told = list(entry_points(group="supervm.services"))
+    announce({"supervm.services": {"control": "nowhere:CONTROL", "own": "supervm.common.services.builtin:CONTROL"}})
+    *others, own = entry_points(group="supervm.services")
+    assert others == told
+    assert (own.name, own.load().name) == ("own", "control")
+    assert list(entry_points(group="supervm.services", name="own")) == [own]
+    assert list(entry_points(group="supervm.transports", name="own")) == []
 
 
 def test_the_first_of_two_counts_and_archives_and_eggs_are_read_too(tmp_path: Path) -> None:

@@ -4,6 +4,9 @@ A distribution that is installed is a folder ``NAME-VERSION.dist-info`` on the p
 which are read here. Python's own `importlib.metadata` reads the same, but it comes with its parsers of mail and of
 archives: 2.3 MiB and 10 ms of every node and of every command. It is asked only for what lies in other forms on the
 path: archives and eggs. What is installed while a process runs is found by the next one.
+
+A package of an app may hold modules without the metadata of their distributions: Android's is made so. Such a program
+says itself what its distributions would (`announce`), before it asks for anything.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
@@ -59,15 +62,31 @@ class _Distribution:
     entries: tuple[Entry, ...]
 
 
+_announced: dict[tuple[str, str], Entry] = {}
+
+
+def announce(entries: Mapping[str, Mapping[str, str]]) -> None:
+    """Let `entry_points` find what no metadata says; where metadata says something, that counts.
+
+    Args:
+        entries: group -> name -> ``module:object``, as in the metadata.
+    """
+    for group, values in entries.items():
+        for name, value in values.items():
+            _announced[group, name] = Entry(name, value, group)
+
+
 def entry_points(*, group: str, name: str | None = None) -> Iterable[Entry]:
-    """Return what was announced under `group` when the process first asked for anything.
+    """Return what was announced under `group` when the process first asked for anything, or by `announce` since.
 
     Args:
         group: as in the distributions' metadata, for example ``supervm.commands``.
         name: only entries of this name; None: all.
     """
-    every = (entry for found in _everything().values() for entry in found.entries)
-    return [entry for entry in every if entry.group == group and name in (None, entry.name)]
+    told = [entry for found in _everything().values() for entry in found.entries if entry.group == group]
+    known = {entry.name for entry in told}
+    told += [entry for entry in _announced.values() if entry.group == group and entry.name not in known]
+    return [entry for entry in told if name in (None, entry.name)]
 
 
 def version_of(name: str) -> str | None:

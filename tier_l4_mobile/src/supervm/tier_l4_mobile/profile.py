@@ -7,6 +7,7 @@ from typing import Final
 from supervm.common.host.anchor_file import load_anchor
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
 from supervm.common.wallet import WALLET_FILE, is_guarded
+from supervm.common.wallet.keystore import platform_keystore
 from supervm.protocol.base.keys import verify
 
 from .config import mobile_options
@@ -26,7 +27,7 @@ def build(context: NodeContext) -> MobileNode:
     config, chain = context.config, context.chain
     options = mobile_options(config)
     path = config.directory / WALLET_FILE
-    vault = FileVault(path, options)
+    vault = FileVault(path, options, platform_keystore())
     if context.passphrase is None:
         is_guarded(path)  # a node without a wallet says so at once
         known = {row.number: row.account for row in OWN_ACCOUNTS.rows(context.store)}

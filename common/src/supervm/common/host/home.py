@@ -32,6 +32,8 @@ def home_directory(environment: Mapping[str, str] | None = None, platform: str |
     system = sys.platform if platform is None else platform
     if chosen := variables.get("SUPERVM_HOME"):
         return Path(chosen).expanduser()
+    if system == "android" and (private := variables.get("ANDROID_PRIVATE")):
+        return Path(private) / "supervm"  # the app's own folder; no other app can look into it
     if system == "win32":
         base = variables.get("LOCALAPPDATA")
         return (Path(base) if base else Path.home() / "AppData" / "Local") / "supervm"

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import msgspec
 import trio
@@ -15,6 +15,9 @@ from .lines import Lines, NoOwner, Request, no_owner, reachable, read_answer
 
 _METRICS = b'{"type":"metrics"}\n'
 _WATCH = b'{"type":"watch"}\n'
+
+LOOK_S: Final = 0.1
+"""Between two attempts to reach a node that is about to start."""
 
 
 async def _connect(path: Path) -> trio.SocketStream:
@@ -104,6 +107,19 @@ async def call(path: Path, request: Request) -> Any:
     """Ask one thing over a connection of its own; errors as `ControlClient.call`."""
     async with await open_control(path) as client:
         return await client.call(request)
+
+
+async def answers_within(path: Path, wait_s: int) -> bool:
+    """Wait until somebody answers on a control socket, `wait_s` at most; return whether anybody did."""
+    with trio.move_on_after(wait_s):
+        while True:
+            try:
+                await (await _connect(path)).aclose()
+            except NoOwner:
+                await trio.sleep(LOOK_S)
+            else:
+                return True
+    return False
 
 
 class EventStream:

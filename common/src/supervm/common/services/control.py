@@ -108,6 +108,9 @@ class Control:
         command: gives the core a request, see `Driver.command`.
         metrics: gives the counters.
         events: what is watched.
+
+    Attributes:
+        heard: how many requests have come over connections: who looks twice knows whether somebody is there.
     """
 
     def __init__(
@@ -124,6 +127,7 @@ class Control:
         self._command = command
         self._metrics = metrics
         self._events = events
+        self.heard = 0
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled, then remove the socket.
@@ -181,6 +185,7 @@ class Control:
                 return
             if line is None:
                 return
+            self.heard += 1
             if len(line) <= _BUILT_IN_BYTES_MAX and (name := _built_in(line)):
                 if name == "watch":
                     await send.aclose()

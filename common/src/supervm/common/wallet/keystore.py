@@ -6,11 +6,12 @@ wrapped it. So a copy of the file is worth nothing elsewhere, however short the 
 lost or its keystore is reset, the words on paper are the only way back.
 
 There is no implementation for desktops: what a program can unwrap there, any program of the same user can. Where there
-is no `Keystore`, wallets have a passphrase (`strength`).
+is no `Keystore`, wallets have a passphrase (`strength`). Android's is `android_keystore`.
 """
 
 from __future__ import annotations
 
+import sys
 from typing import Final, Protocol
 
 from supervm.common.errors import InputError
@@ -41,3 +42,16 @@ class Keystore(Protocol):
         Raises:
             KeystoreRefused: it cannot; the text says why, for people.
         """
+
+
+def platform_keystore() -> Keystore | None:
+    """Return the keystore of this device; None where there is none that a program can use."""
+    if sys.platform != "android":
+        return None
+    from .android_key import AndroidKey
+    from .android_keystore import AndroidKeystore
+
+    try:
+        return AndroidKeystore(AndroidKey())
+    except ImportError:  # a terminal on a phone is no app, and has none
+        return None

@@ -2,7 +2,8 @@
 
 Theory of operation. A directory has one owner process. If a node runs in it - a service, a `supervm l4 run` - the app
 talks to it over DIR/node.sock. If none does, the app opens the node in its own event loop and talks to it over socket
-pairs. Both ends speak the same lines, so nothing else in the app knows which it is.
+pairs. On Android it first asks the system to run the node as a service (`android`), which outlives the window. All
+ends speak the same lines, so nothing else in the app knows which it is.
 
 Answers on one connection come in the order of the requests, and a question for a balance may take ten seconds. So each
 request gets a connection of its own as long as it is under way; idle ones are kept and used again.
@@ -10,6 +11,7 @@ request gets a connection of its own as long as it is under way; idle ones are k
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -105,6 +107,8 @@ async def open_link(config: NodeConfig, *, passphrase: str | None = None) -> Asy
     path = config.directory.joinpath(SOCKET_FILE)
     async with AsyncExitStack() as stack:
         link = await _running(path)
+        if link is None and await _served(config):
+            link = await _running(path)
         if link is None:
             link = await stack.enter_async_context(_own(config, path, passphrase))
         try:
@@ -125,6 +129,15 @@ async def _running(path: Path) -> NodeLink | None:
     except NoOwner:
         return None
     return NodeLink(path, dial, is_own=False)
+
+
+async def _served(config: NodeConfig) -> bool:
+    """Let the system run the node, where it runs any; return whether it does."""
+    if sys.platform != "android":
+        return False
+    from .android.background import start_node
+
+    return await start_node(config)
 
 
 @asynccontextmanager

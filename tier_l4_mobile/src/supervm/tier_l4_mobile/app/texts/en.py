@@ -282,6 +282,13 @@ EN: Final[Catalogue] = {
     "settings.part-standard": "Help others a little",
     "settings.part-active": "Help others while charging",
     "settings.unreadable": "The settings could not be read, so the usual ones are used: {sentence}",
+    # on a phone: what is asked for, and the service
+    "permission.camera": "The camera scans codes of addresses and payments. No picture is kept or leaves this phone.",
+    "permission.camera-without": "Without the camera: paste an address, or open a picture of a code.",
+    "permission.notify": "One line tells you that payments go on while you use another app. Nothing else is notified.",
+    "permission.notify-without": "Payments go on all the same; you will not see it.",
+    "service.title": "SuperVM is running",
+    "service.text": "Payments on their way go on",
     # what does not go
     "error.unknown": "The wallet says: {sentence}",
     "error.overdraft": "This needs {needed}, and {free} are free. Income counts once it is proved.",

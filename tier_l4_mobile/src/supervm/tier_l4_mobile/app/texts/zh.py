@@ -282,6 +282,13 @@ ZH: Final[Catalogue] = {
     "settings.part-standard": "少量帮助他人",
     "settings.part-active": "充电时帮助他人",
     "settings.unreadable": "设置无法读取，因此使用默认设置：{sentence}",
+    # on a phone: what is asked for, and the service
+    "permission.camera": "相机用于扫描地址和付款的二维码。照片不保存，也不离开本机。",
+    "permission.camera-without": "没有相机时：粘贴地址，或打开二维码图片。",
+    "permission.notify": "您使用其他应用时，一行通知告诉您付款仍在继续。没有别的通知。",
+    "permission.notify-without": "付款仍会继续，只是您看不到通知。",
+    "service.title": "SuperVM 正在运行",
+    "service.text": "途中的付款仍在继续",
     # what does not go
     "error.unknown": "钱包提示：{sentence}",
     "error.overdraft": "需要 {needed}，可用 {free}。收入得到证明后才能使用。",
