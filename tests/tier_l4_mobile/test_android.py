@@ -5,7 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 import textwrap
-import threading
 from collections.abc import Callable, Iterator
 from itertools import chain, count, repeat, takewhile
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from android_java import Owner, Phone
 from phone_folder import PASSPHRASE, make_phone
 
 from supervm.common.errors import InputError
@@ -41,25 +41,6 @@ from supervm.tier_l4_mobile.app.settings_file import save_settings
 from supervm.tier_l4_mobile.messages import Info, Unlock
 
 # --- permissions ------------------------------------------------------------------------------------------------------
-
-
-class Owner:
-    """A phone whose owner answers in another thread, as Java does."""
-
-    def __init__(self, api: int = 36, *, agrees: bool = True) -> None:
-        self.api = api
-        self._agrees = agrees
-        self.granted: set[str] = set()
-        self.asked: list[str] = []
-
-    def is_granted(self, name: str) -> bool:
-        return name in self.granted
-
-    def request(self, name: str, answered: Callable[[], None]) -> None:
-        self.asked.append(name)
-        if self._agrees:
-            self.granted.add(name)
-        threading.Thread(target=answered).start()
 
 
 async def test_what_needs_no_question_is_never_asked() -> None:
@@ -199,38 +180,6 @@ async def test_a_folder_that_another_process_holds_is_left_to_it(tmp_path: Path)
         assert link.is_own
         with pytest.raises(InputError, match="is in use by process"):
             await run_while_needed(config)
-
-
-class Phone:
-    """A phone's Java: a window, a service that it may start, and what its owner likes.
-
-    Attributes:
-        started: the services that were asked for.
-        run: what Android does then.
-    """
-
-    class JavaException(Exception):
-        """As pyjnius raises it."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, language: str = "zh_CN_#Hans", mode: int = 0x21) -> None:
-        self.started: list[tuple[Any, ...]] = []
-        self.run: Callable[[], None] = lambda: None
-        configuration = SimpleNamespace(uiMode=mode)
-        resources = SimpleNamespace(getConfiguration=lambda: configuration)
-        self.window = SimpleNamespace(getResources=lambda: resources)
-        classes = {
-            "org.supervm.wallet.ServiceNode": SimpleNamespace(start=self._start),
-            "org.kivy.android.PythonActivity": SimpleNamespace(mActivity=self.window),
-            "java.util.Locale": SimpleNamespace(getDefault=lambda: SimpleNamespace(toString=lambda: language)),
-        }
-        jnius = ModuleType("jnius")
-        jnius.__dict__.update(autoclass=classes.__getitem__, JavaException=self.JavaException)
-        monkeypatch.setitem(sys.modules, "jnius", jnius)
-        monkeypatch.setattr(sys, "platform", "android")
-
-    def _start(self, *given: Any) -> None:
-        self.started.append(given)
-        self.run()
 
 
 async def test_the_app_waits_for_the_service_no_longer_than_it_says(

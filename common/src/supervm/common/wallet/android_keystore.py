@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from typing import Final, Protocol
 
+from supervm.common.errors import CommonError
+
 from .keystore import SECRET_BYTES, KeystoreRefused
 
 VERSION: Final = 1
@@ -24,7 +26,7 @@ TAG_BYTES: Final = 16
 _GONE: Final = "this device's keystore no longer opens the wallet: import its words into a new one"
 
 
-class KeyFailed(Exception):
+class KeyFailed(CommonError):
     """The device's key did not do its part; the text is what the platform says."""
 
 
