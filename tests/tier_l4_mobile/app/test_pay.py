@@ -121,12 +121,13 @@ async def test_without_a_network_the_queue_says_why_and_until_when_and_cancels_w
         await finger.tap("home.waiting")
         await finger.until(lambda: finger.shows("1 payment waits"))
         assert finger.shows("4 days left")
-        [cancel] = [target.key for target in finger.targets() if target.key.startswith("waiting.cancel.")]
-        await finger.tap(cancel)
+        [row] = [target.key for target in finger.targets() if len(target.key) == len("waiting.") + 64]
+        await finger.tap(row)
+        await finger.tap("waiting.cancel")
         await finger.tap("dialog.no")
         await finger.until(lambda: not finger.has("dialog.no"))  # it fades, and until then it is in the way
         assert finger.shows("1 payment waits")
-        await finger.tap(cancel)
+        await finger.tap("waiting.cancel")
         await finger.tap("dialog.yes")
         await finger.until(lambda: finger.shows("Nothing is on its way"))
         scene.connect()

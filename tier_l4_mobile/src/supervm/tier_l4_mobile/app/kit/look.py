@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from typing import Final
+from weakref import WeakValueDictionary
 
-from kivy.event import EventDispatcher
 from kivy.metrics import dp, sp
 from kivy.utils import get_color_from_hex
 
@@ -19,7 +19,7 @@ WIDE_DP: Final = 820
 """From this width on there is room for a rail and two columns."""
 
 
-class Look(EventDispatcher):
+class Look:
     """Theme, language and size of letters; tells those that follow it when one of them changes.
 
     Args:
@@ -31,10 +31,9 @@ class Look(EventDispatcher):
         theme, language, percent: likewise; `change` changes them.
     """
 
-    __events__ = ("on_change",)
-
     def __init__(self, theme: Theme, language: Language, percent: int = 100) -> None:
-        super().__init__()
+        # not an event of Kivy's: each of those looks through all that are bound whenever one more is
+        self._followers: WeakValueDictionary[int, Dressed] = WeakValueDictionary()
         self.theme = theme
         self.language = language
         self.percent = percent
@@ -48,10 +47,12 @@ class Look(EventDispatcher):
         self.language = self.language if language is None else language
         self.percent = self.percent if percent is None else percent
         if before != (self.theme, self.language, self.percent):
-            self.dispatch("on_change")
+            for follower in list(self._followers.values()):
+                follower.dress()
 
-    def on_change(self) -> None:
-        """Event: something changed; bound methods are held weakly, so whoever has gone is forgotten."""
+    def follow(self, follower: Dressed) -> None:
+        """Dress somebody anew at each change; whoever has gone is forgotten."""
+        self._followers[id(follower)] = follower
 
     def colour(self, name: str, alpha: float = 1.0) -> tuple[float, float, float, float]:
         """Return a colour of the theme as Kivy wants it: red, green, blue and alpha, each 0..1."""
@@ -99,10 +100,7 @@ class Dressed:
     def follow(self, look: Look) -> None:
         """Be dressed now and at each change; the last thing that a constructor does."""
         self.look = look
-        look.bind(on_change=self._changed)
-        self.dress()
-
-    def _changed(self, _look: Look) -> None:
+        look.follow(self)
         self.dress()
 
     def dress(self) -> None:

@@ -6,9 +6,9 @@ from functools import partial
 from typing import Any, ClassVar
 
 import trio
-from kivy.core.clipboard import Clipboard
 from kivy.metrics import dp
 
+from ..kit import clip
 from ..kit.boxes import Card, Column, Line, Row
 from ..kit.buttons import OUTLINED, PushButton
 from ..kit.choices import Choices, Value
@@ -105,5 +105,5 @@ class ReceiveScreen(Screen):
 
     def _copy(self, text: str) -> None:
         if text:
-            Clipboard.copy(text)
+            clip.copy(text)
             self.scene.tell(say("receive.copied"))

@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import trio
-from kivy.core.clipboard import Clipboard
 from kivy.core.window import Window
 
 from ...errors import MobileError
 from ...handover.qr import PICTURE_BYTES_MAX, PictureError, codes_in, needs
 from ...scanned import look_at
+from ..kit import clip
 from ..kit.boxes import Card, Line
 from ..kit.buttons import OUTLINED, PushButton
 from ..kit.fields import Field
@@ -82,7 +82,7 @@ class ScanScreen(Screen):
         self.scene.work(lambda: self._go(found), is_quiet=True)
 
     def _paste(self) -> None:
-        text = Clipboard.paste()
+        text = clip.paste()
         if not text:
             self._model.note = say("scan.nothing")
             self.refresh(self.scene.now_ms())
