@@ -265,6 +265,23 @@ def test_a_forged_frame_is_found_and_reading_begins_anew() -> None:
     assert reader.container == data
 
 
+def test_a_misread_frame_is_refused_and_costs_nothing() -> None:
+    """Each bit of a frame's number, block and check sum: what a camera misreads must not spoil what it has read."""
+    data = random.Random(7).randbytes(3_000)
+    frames = list(islice(frames_of(data), 40))
+    reader = FrameReader()
+    for frame in frames[:4]:
+        reader.take(frame)
+    for bit in range(8 * 22, 8 * len(frames[5])):
+        misread = bytearray(frames[5])
+        misread[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(FrameError, match="misread: its check sum does not fit"):
+            reader.take(bytes(misread))
+        assert reader.progress == (4, 18)
+    assert any(reader.take(frame) for frame in frames[4:])
+    assert reader.container == data
+
+
 def test_mutated_frames_raise_nothing_else_and_do_no_harm() -> None:
     data = random.Random(5).randbytes(2_000)
     frames = list(islice(frames_of(data), 40))

@@ -8,7 +8,7 @@ where each was noticed last, which is only where `gate` begins to look; docs/sim
 
 from __future__ import annotations
 
-from . import batches, blocks, consensus, epochs, execution, idle, light, manners, phones, records, relays
+from . import batches, blocks, consensus, epochs, execution, handovers, idle, light, manners, phones, records, relays
 from .found import FOUND
 from .switch import MUTATIONS, Mutation, mutated
 
@@ -21,6 +21,7 @@ __all__ = [
     "consensus",
     "epochs",
     "execution",
+    "handovers",
     "idle",
     "light",
     "manners",

@@ -211,6 +211,37 @@ def _pending(patcher: Patcher) -> None:
 
 
 @mutation(
+    "asset-solvency",
+    "what is promised is held against the money of its own asset, each by itself (3.2; economics.md)",
+    test="tests/tier_l1_super/test_assets.py::test_amount_and_fee_are_each_held_against_their_own_asset",
+)
+def _asset_solvency(patcher: Patcher) -> None:
+    def covers(original: Any, self: Any, sender: bytes, lane: Any, debits: Any) -> Any:
+        return original(self, sender, lane, tuple(item for item in debits if item[0] == NATIVE))
+
+    patcher.wrap(slots.Slots, "_covers", covers)
+
+
+@mutation(
+    "asset-promised",
+    "what is promised before of an asset is spoken for, whichever asset it is (3.2; economics.md)",
+    test="tests/tier_l1_super/test_assets.py::test_what_is_promised_before_is_spoken_for_in_each_asset",
+)
+def _asset_promised(patcher: Patcher) -> None:
+    def append(original: Any, self: Any, transaction: SignedTransaction, batch: bytes) -> None:
+        original(self, transaction, batch)
+        lane = self._lanes[transaction.body.sender]
+        entry = lane.entries[-1]
+        for asset, amount in entry.debits:
+            if asset != NATIVE:
+                lane.debits[asset] -= amount
+        own = tuple(item for item in entry.debits if item[0] == NATIVE)
+        lane.entries[-1] = slots.Entry(entry.transaction_id, own, entry.valid_until_ms, entry.batch)
+
+    patcher.wrap(slots.Slots, "_append", append)
+
+
+@mutation(
     "fee-reserved",
     "the fee of a promised transaction is reserved, too (3.2)",
     on=("bad-phone", "bad-miner"),
