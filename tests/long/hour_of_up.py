@@ -333,10 +333,10 @@ def judge(seen: Seen, seconds: float, starts: dict[str, dict[str, float]]) -> Ch
         checks.note(f"{name} memory, slope of the first third", first * DAY_S / MIB, "MiB/day")
     for name in ("l1-0", "l2-0", "l3-0", "l4-0"):
         idle_s, idle_disk, idle_written, idle_cpu_s, busy_disk = 0.0, 0, 0, 0.0, 0
-        for (at, phase, before), (then, _, after) in zip(seen.looks[name], seen.looks[name][1:], strict=False):
+        for (at, phase, before), (then, later, after) in zip(seen.looks[name], seen.looks[name][1:], strict=False):
             if after.cpu_s < before.cpu_s:  # it was started again
                 continue
-            if phase == "idle":
+            if phase == later == "idle":  # the first payments of the next phase come before its first look
                 idle_s += then - at
                 idle_disk += after.disk - before.disk
                 idle_written += after.written - before.written
