@@ -11,6 +11,9 @@ from ..tables import HANDED, HandedRow
 HANDED_MAX: Final = 1_000
 """Own payments of which it is remembered that they were handed over, the newest ones."""
 
+TIMES_MAX: Final = 1_000_000
+"""How often is counted."""
+
 
 class Handed:
     """Own payments that were handed over.
@@ -27,7 +30,11 @@ class Handed:
     def remember(self, number: int, now_us: int) -> None:
         """Note that a payment was handed over once more."""
         known = self.rows.get(number)
-        row = HandedRow(number, now_us, 1) if known is None else HandedRow(number, known.first_us, known.times + 1)
+        row = (
+            HandedRow(number, now_us, 1)
+            if known is None
+            else HandedRow(number, known.first_us, min(known.times, TIMES_MAX) + 1)
+        )
         self.rows[number] = row
         self._records.append(HANDED.put(row))
         if len(self.rows) > HANDED_MAX:

@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Final
 
 from supervm.common.contract.records import Reader, Record
 from supervm.protocol.base.codec import decode
+from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.hashing import ZERO_HASH
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
 from supervm.protocol.light.client import ProvedBalance
 from supervm.protocol.state.trie_proof import decode_trie_proof
 
+from ..errors import HandoverError
 from ..tables import LEAF_PROOFS, LeafProofRow
 
 if TYPE_CHECKING:
@@ -72,11 +74,21 @@ class KeptProof:
         return (self.amount, self.next_seq, self.head) == (other.amount, other.next_seq, other.head)
 
     def leaf(self) -> ProvedLeaf:
-        """Return it as a container carries it."""
+        """Return it as a container carries it.
+
+        Raises:
+            HandoverError: what was kept on the disk cannot be read back.
+        """
         from .container import ProvedLeaf  # here: few phones ever hand anything over
 
-        checkpoint = decode(CertifiedCheckpoint, self.checkpoint, bytes_max=CHECKPOINT_BYTES_MAX)
-        return ProvedLeaf(1, checkpoint, self.account, self.asset, decode_trie_proof(self.proof))
+        try:
+            checkpoint = decode(CertifiedCheckpoint, self.checkpoint, bytes_max=CHECKPOINT_BYTES_MAX)
+            return ProvedLeaf(1, checkpoint, self.account, self.asset, decode_trie_proof(self.proof))
+        except RemoteProtocolError as error:
+            raise HandoverError(
+                f"the proof of a balance that was kept on this device's disk is damaged ({error.reason}): nothing can "
+                "be handed over of it until an edge has proved it anew"
+            ) from None
 
 
 class KeptProofs:

@@ -50,7 +50,7 @@ from .payments import (
     printable,
 )
 from .signing import sign_payment
-from .stored import check_open
+from .stored import check_open, check_proved
 from .terms import UNKNOWN_TERMS, Terms
 
 _STATUS_OF_LEVEL = {LEVEL_R0: R0, LEVEL_R1: R1, LEVEL_R3: R3}
@@ -101,9 +101,9 @@ class PaymentFates(PaymentLog):
         """Put into these lanes what is on disk of them."""
         for row in PROVED.rows(self._reader):
             if row.account in lanes:
-                lanes[row.account].proved = Proved(
-                    row.balance, row.next_seq, row.head, row.flags, row.height, row.ts_ms
-                )
+                proved = Proved(row.balance, row.next_seq, row.head, row.flags, row.height, row.ts_ms)
+                check_proved(proved)
+                lanes[row.account].proved = proved
         chains: dict[bytes, list[Payment]] = {}
         for payment in self.payments.values():
             if payment.place == LIVE and payment.account in lanes:

@@ -26,6 +26,7 @@ from ..tables import (
     read_payment,
 )
 from .payments import Payment
+from .stored import NUMBERS_MAX, mended
 
 PAGE_ROWS = 256
 """Rows read at once."""
@@ -92,7 +93,7 @@ class Finished:
     def get(self, number: int) -> Payment | None:
         """Return a finished payment."""
         row = FINISHED.get(self._reader, number)
-        return None if row is None else read_payment(row)
+        return None if row is None else mended(read_payment(row))
 
     def number_of_key(self, key: str) -> int | None:
         """Return the number of the finished payment that was asked for under `key`."""
@@ -110,5 +111,7 @@ class Finished:
             rows = list(FINISHED.rows(self._reader, first=(first,), limit=min(limit, PAGE_ROWS)))
             if not rows:
                 return
-            yield from map(read_payment, rows)
+            yield from (mended(read_payment(row)) for row in rows)
+            if rows[-1].number >= NUMBERS_MAX:
+                return  # nobody gave such a number
             first, limit = rows[-1].number + 1, limit - len(rows)

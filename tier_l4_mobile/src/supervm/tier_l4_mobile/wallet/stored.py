@@ -9,22 +9,52 @@ for each payment: the edge does that, and refuses it.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Final
 
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
-from supervm.protocol.base.hashing import HASH_BYTES
-from supervm.protocol.money.kinds import ISSUE
+from supervm.protocol.base.hashing import HASH_BYTES, ZERO_HASH
+from supervm.protocol.money.kinds import ISSUE, TRANSFER
 from supervm.protocol.money.transaction import parse_transaction
 from supervm.protocol.money.transfer import Transfer
 
 from ..errors import PaymentError
-from .payments import AWAITING, FATES, KIND_NAMES, LIVE, PROGRESS, Payment, check_request
+from .lane import Proved
+from .payments import AWAITING, FATES, KIND_NAMES, LIVE, PROGRESS, REFUSED, Payment, check_request
 
 NUMBERS_MAX: Final = 1 << 32
 """No phone gives as many payments a number."""
 GAP_MAX: Final = 1_000_000
 """Numbers that may have been given to payments that are neither open nor counted; there should be none."""
+WINDOW_MAX: Final = 1 << 32
+"""More slots than any wallet uses after the proved one."""
+_DAMAGED: Final = "the disk gave back something else of this payment than was written; a backup may have it"
+
+
+def mended(payment: Payment) -> Payment:
+    """Return a finished payment as it can be shown: as it is, or with the fault said and what is impossible left out.
+
+    Nothing is decided by a finished payment any more, so a damaged one is no reason to stop.
+    """
+    names_fit = len(payment.account) == len(payment.to) == HASH_BYTES and len(payment.asset) in (0, HASH_BYTES)
+    if (
+        names_fit
+        and payment.kind in KIND_NAMES
+        and payment.status in FATES
+        and len(payment.fee_asset) in (0, HASH_BYTES)
+    ):
+        return payment
+    return replace(
+        payment,
+        account=payment.account if len(payment.account) == HASH_BYTES else ZERO_HASH,
+        to=payment.to if len(payment.to) == HASH_BYTES else ZERO_HASH,
+        kind=payment.kind if payment.kind in KIND_NAMES else TRANSFER,
+        asset=payment.asset if len(payment.asset) in (0, HASH_BYTES) else ZERO_HASH,
+        fee_asset=payment.fee_asset if len(payment.fee_asset) in (0, HASH_BYTES) else ZERO_HASH,
+        status=payment.status if payment.status in FATES else REFUSED,
+        reason=_DAMAGED,
+    )
 
 
 def check_numbers(last_number: int, payments: int) -> None:
@@ -38,6 +68,17 @@ def check_numbers(last_number: int, payments: int) -> None:
             f"the last payment has number {last_number}, and {payments} payments are known: the tables payments and "
             "tallies do not fit together"
         )
+
+
+def check_proved(proved: Proved) -> None:
+    """Check what was proved of an own account: payments are signed for the slot that it names.
+
+    Raises:
+        LocalProtocolError: no account is like that.
+    """
+    numbers = (proved.balance, proved.next_seq, proved.next_seq + WINDOW_MAX, proved.height, proved.ts_ms)
+    if len(proved.head) != HASH_BYTES or not all(0 <= number <= INT_MAX for number in numbers):
+        raise LocalProtocolError("a row of the table proved is not as it was written: no account is like that")
 
 
 def check_open(payments: Iterable[Payment], chain_id: bytes) -> None:
