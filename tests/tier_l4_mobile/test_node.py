@@ -1,23 +1,30 @@
-"""An L4 against an edge that is honest, slow, gone or lying; the chain behind it is a real ledger."""
+"""An L4's payments, from what is asked for to a proof; the edge is honest, and the chain behind it is a real ledger."""
 
 from __future__ import annotations
 
 import pytest
-from chain_tools import GENESIS_TIME_MS, test_key
+from chain_tools import test_key
 from mobile_tools import SECOND_US, Network, Phone
+from phone_scene import (
+    ALICE,
+    ALICE_LEAF,
+    BOB,
+    BOB_ADDRESS,
+    EDGE,
+    OTHER,
+    edge_up,
+    online,
+    prove,
+    row,
+    serve,
+    status,
+    submitted_to,
+    tell,
+)
 
-from supervm.common.contract.core import Command, DialFailed, Hold, PeerDown, PeerMoved, PeerUp, Received
-from supervm.common.parts.buckets import Rate
-from supervm.common.parts.events import PeerFault
-from supervm.common.parts.manners import Budget, Rank
+from supervm.common.contract.core import Command, PeerDown, Received
 from supervm.protocol.base.address import encode_address
-from supervm.protocol.base.codec import decode, encode
-from supervm.protocol.base.keys import verify
-from supervm.protocol.light.client import LightClient, anchor_of
-from supervm.protocol.state.leaves import NATIVE, account_leaf_id
-from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.fields import FORWARD_MAX
-from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
 from supervm.protocol.wire.payments import (
     LEVEL_EXPIRED,
     LEVEL_R0,
@@ -25,16 +32,10 @@ from supervm.protocol.wire.payments import (
     LEVEL_REFUSED,
     GetLeaves,
     GetReceipt,
-    LeafProofs,
     ReceiptAnswer,
-    Status,
-    StatusItem,
     Submit,
-    Subscribe,
 )
-from supervm.tier_l4_mobile import node as mobile_node
 from supervm.tier_l4_mobile.messages import (
-    Balance,
     Cancel,
     Flush,
     Info,
@@ -46,51 +47,6 @@ from supervm.tier_l4_mobile.messages import (
     QueueList,
     ShowPayment,
 )
-
-EDGE, OTHER = b"\xe1" * 32, b"\xe2" * 32
-ALICE, BOB = test_key("alice").public, test_key("bob").public
-ALICE_LEAF = account_leaf_id(ALICE)
-BOB_ADDRESS = encode_address(BOB, test=False)
-
-
-def row(amount: int = 10, **more: object) -> PaymentRow:
-    return PaymentRow(to=BOB_ADDRESS, amount=amount, fee=1, **more)
-
-
-def edge_up(phone: Phone, edge: bytes = EDGE) -> None:
-    phone.connect(edge, f"127.0.0.1:{9000 if edge == EDGE else 9001}")
-
-
-def serve(phone: Phone, edge: bytes = EDGE) -> None:
-    """The edge answers every question that waits."""
-    asked, phone.sent = phone.sent, []
-    for peer, message in asked:
-        if isinstance(message, Submit):
-            phone.sent.append((peer, message))
-        elif peer == edge:
-            for answer in phone.network.answer(message):
-                phone.step(Received(edge, answer))
-    phone.disk()
-
-
-def online(*names: str, funds: dict[str, int] | None = None) -> Phone:
-    phone = Phone(Network(**(funds or {})), names or ("alice",), peers=2)
-    edge_up(phone)
-    serve(phone)
-    return phone
-
-
-def prove(phone: Phone, *accounts: bytes, edge: bytes = EDGE) -> None:
-    phone.step(Received(edge, phone.network.proofs(accounts or [ALICE])))
-    phone.disk()
-
-
-def tell(phone: Phone, payment_id: str, level: int, reason: str = "", edge: bytes = EDGE) -> None:
-    phone.step(Received(edge, Status((StatusItem(bytes.fromhex(payment_id), level, reason),))))
-
-
-def status(phone: Phone, payment: dict) -> str:
-    return phone.call(ShowPayment(payment["id"]))["status"]
 
 
 def test_a_payment_goes_up_is_claimed_and_is_proved():
@@ -245,126 +201,6 @@ def test_wrong_requests_are_refused_with_the_reason(request_, word):
     assert word in str(phone.replies[token].error)
 
 
-def test_an_edge_that_says_nothing_for_three_seconds_is_replaced():
-    phone = online()
-    edge_up(phone, OTHER)
-    phone.call(Pay(row()))
-    phone.sent.clear()
-    phone.wait(3 * SECOND_US)
-    sent = phone.sent
-    assert any(peer == OTHER and isinstance(message, Submit) for peer, message in sent)
-    assert any(peer == OTHER and isinstance(message, Subscribe) for peer, message in sent)
-
-
-def test_what_an_edge_acknowledged_is_not_repeated_after_three_seconds_but_later():
-    phone = online()
-    payment = phone.call(Pay(row()))
-    phone.submitted()
-    tell(phone, payment["id"], LEVEL_R0)
-    phone.wait(10 * SECOND_US)
-    assert phone.submitted() == []
-    phone.wait(8 * SECOND_US)
-    assert len(phone.submitted()) == 1
-
-
-def test_an_edge_that_goes_is_replaced_at_once():
-    phone = online()
-    edge_up(phone, OTHER)
-    phone.call(Pay(row()))
-    phone.sent.clear()
-    phone.step(PeerDown(EDGE, "gone"))
-    assert [peer for peer, message in phone.sent if isinstance(message, Submit)] == [OTHER]
-
-
-def test_an_unanswered_subscription_is_asked_again():
-    phone = Phone(Network())
-    edge_up(phone)
-    assert [type(m) for m in phone.take()] == [Subscribe]
-    phone.wait(3 * SECOND_US)
-    assert GetLeaves((ALICE_LEAF,)) in phone.take()
-
-
-def forged_balance(network: Network) -> LeafProofs:
-    honest = network.proofs([ALICE])
-    proof = decode(TrieProof, honest.proofs[0][1])
-    richer = bytearray(proof.value)
-    richer[len(richer) // 2] ^= 1
-    fake = TrieProof(1, bytes(richer), proof.other_key, proof.other_value_hash, proof.masks, proof.siblings)
-    return LeafProofs(honest.checkpoint, ((ALICE_LEAF, encode(fake)),))
-
-
-def too_few_signers(network: Network) -> LeafProofs:
-    weak = network.tools.certify_checkpoint(network.ledger.header, signers=(0, 1))
-    return LeafProofs(encode(weak), network.proofs([ALICE]).proofs)
-
-
-def proof_of_another(network: Network) -> LeafProofs:
-    honest = network.proofs([BOB])
-    return LeafProofs(honest.checkpoint, ((ALICE_LEAF, honest.proofs[0][1]),))
-
-
-@pytest.mark.parametrize(
-    "lie",
-    [
-        forged_balance,
-        too_few_signers,
-        proof_of_another,
-        lambda n: LeafProofs(b"\x80", ()),
-        lambda n: LeafProofs(n.proofs([ALICE]).checkpoint, ((ALICE_LEAF, b""),)),
-        lambda n: LeafProofs(n.proofs([ALICE]).checkpoint, ((b"\x04" + ALICE, b""),)),
-    ],
-)
-def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
-    phone = Phone(Network(), peers=2)
-    edge_up(phone)
-    edge_up(phone, OTHER)
-    phone.network.seal()
-    phone.sent.clear()
-    phone.step(Received(EDGE, lie(phone.network)))
-    assert list(phone.hung_up) == [EDGE]
-    assert phone.core.queue.lanes[ALICE].proved is None
-    assert any(peer == OTHER and isinstance(message, Subscribe) for peer, message in phone.sent)
-    assert any(isinstance(event, PeerFault) for event in phone.events)
-
-
-def test_a_stale_checkpoint_or_one_from_the_future_changes_nothing_and_costs_no_edge():
-    phone = online()
-    old = phone.network.proofs([ALICE])
-    phone.network.seal()
-    prove(phone)
-    height = phone.core.client.header.height
-    phone.step(Received(EDGE, old))  # it has started again and is behind: no operator needs to hear of it
-    assert not any(isinstance(event, PeerFault) for event in phone.events)
-    phone.network.seal(ts_ms=phone.now_us // 1000 + 60_000)
-    prove(phone)
-    assert phone.core.client.header.height == height
-    assert phone.hung_up == {}
-    (problem,) = phone.call(Info())["problems"]
-    assert "this machine's clock is 60 s behind block" in problem
-
-
-@pytest.mark.parametrize(("offset_ms", "side"), [(40_000, "40 s behind"), (-40_000, "40 s ahead of")])
-def test_a_clock_far_from_the_edges_is_said_whichever_way_it_is_wrong(offset_ms, side):
-    phone = Phone(Network())
-    phone.step(PeerUp(EDGE, 3, (), offset_ms, "edge:1"))
-    assert any(side in text for text in phone.call(Info())["problems"])
-
-
-def test_messages_that_no_phone_gets_end_the_link():
-    phone = online()
-    phone.step(Received(EDGE, Hello(1, 1, 3, (), 0, "x")))
-    assert list(phone.hung_up.values()) == ["direction"]
-
-
-def test_heartbeats_goodbyes_and_failed_dials_are_taken():
-    phone = online()
-    phone.step(Received(EDGE, Heartbeat(1, 50, 0, 9)))
-    phone.step(Received(EDGE, Goodbye("shutdown", "bye")))
-    phone.step(DialFailed("127.0.0.1:9001", "refused"))
-    assert phone.core.peering.loads == {EDGE: 50}
-    assert phone.hung_up == {}
-
-
 def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_successors():
     phone = online()
     payment = phone.call(Pay(row()))
@@ -385,34 +221,6 @@ def test_a_refused_payment_is_a_fate_only_after_a_newer_proof_and_holds_its_succ
     phone.disk()
     assert not phone.call(ShowPayment(third["id"]))["released"]
     assert submitted_to(phone, EDGE) == 0
-
-
-def submitted_to(phone: Phone, edge: bytes) -> int:
-    """How many payments went to an edge since the last time that somebody asked."""
-    asked, phone.sent = phone.sent, []
-    return sum(len(message.transactions) for peer, message in asked if peer == edge and isinstance(message, Submit))
-
-
-@pytest.mark.parametrize("level", [LEVEL_REFUSED, LEVEL_EXPIRED])
-def test_what_an_edge_refuses_and_may_run_goes_to_another_at_once_and_each_is_left_once(level):
-    phone = online()
-    edge_up(phone, OTHER)
-    payment, after = phone.call(Pay(row())), phone.call(Pay(row(11)))
-    phone.disk()
-    assert submitted_to(phone, EDGE) == 2
-    tell(phone, after["id"], level, "no")
-    assert phone.core.uplink.active == EDGE, "behind another one it only means: not yet"
-    tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.core.uplink.active == EDGE, "nobody asked the other one"
-    tell(phone, payment["id"], level, "no")
-    phone.disk()
-    assert (phone.core.uplink.active, submitted_to(phone, OTHER)) == (OTHER, 2)
-    tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.core.uplink.active == OTHER, "both refuse it: it waits"
-    tell(phone, payment["id"], LEVEL_R1, edge=OTHER)
-    phone.now_us += 20 * SECOND_US
-    tell(phone, payment["id"], level, "no", edge=OTHER)
-    assert phone.core.uplink.active == OTHER, "it is certified"
 
 
 def test_a_payment_past_its_validity_is_asked_about_until_a_proof_expires_it():
@@ -459,92 +267,6 @@ def test_after_a_failure_the_fate_is_what_the_receipt_says():
     assert (shown["status"], shown["result"]) == ("R4", "failed")
 
 
-def test_a_balance_of_anyone_is_proved_and_its_answer_stands_alone():
-    phone = online()
-    token = phone.ask(Balance(BOB_ADDRESS, answer=True))
-    serve(phone)
-    value = phone.replies[token].value
-    assert (value["balance"], value["proof_verified"], value["height"]) == (1_000_000, True, 0)
-    assert value["age_s"] == 10.0
-    client = LightClient(anchor_of(phone.network.chain), verify)
-    proved = client.check_answer(bytes.fromhex(value["answer_hex"]), GENESIS_TIME_MS)
-    assert (proved.account, proved.asset, proved.amount) == (BOB, NATIVE, 1_000_000)
-
-
-def test_an_account_that_never_was_is_proved_absent():
-    phone = online()
-    token = phone.ask(Balance(encode_address(test_key("nobody").public, test=False)))
-    serve(phone)
-    value = phone.replies[token].value
-    assert (value["balance"], value["exists"], value["proof_verified"]) == (0, False, True)
-
-
-def test_a_balance_waits_for_a_young_header_and_gives_up_in_time():
-    phone = online()
-    phone.wait(40 * SECOND_US)
-    phone.step(PeerDown(EDGE, "silent"))
-    edge_up(phone)
-    serve(phone)
-    token = phone.ask(Balance())
-    serve(phone)
-    assert token not in phone.replies
-    phone.wait(11 * SECOND_US)
-    value = phone.replies[token].value
-    assert (value["balance"], value["proof_verified"]) == (1_000_000, False)
-    assert "last proof" in value["reason"]
-
-
-def test_without_an_edge_a_balance_is_the_last_proof_or_nothing():
-    phone = online()
-    phone.step(PeerDown(EDGE, "gone"))
-    assert phone.call(Balance())["balance"] == 1_000_000
-    assert phone.call(Balance(BOB_ADDRESS)) | {"reason": ""} == {
-        "address": BOB_ADDRESS,
-        "asset": "svm",
-        "balance": None,
-        "height": None,
-        "age_s": None,
-        "proof_verified": False,
-        "exists": None,
-        "next_seq": None,
-        "reason": "",
-    }
-    token = phone.ask(Balance(BOB_ADDRESS, answer=True))
-    assert "no edge" in str(phone.replies[token].error)
-
-
-def test_a_restarted_phone_does_not_go_below_the_height_it_has_seen():
-    phone = online()
-    old = phone.network.proofs([ALICE])
-    payment = phone.call(Pay(row()))
-    phone.network.seal(phone.submitted())
-    prove(phone)
-    phone.crash()
-    assert phone.core.client.header.height == 1
-    edge_up(phone)
-    phone.step(Received(EDGE, old))
-    assert phone.core.queue.lanes[ALICE].proved.next_seq == 1
-    assert status(phone, payment) == "R4"
-
-
-def test_a_clock_that_was_set_back_lowers_no_height_and_proves_no_balance():
-    phone = online()
-    old = phone.network.proofs([ALICE])
-    phone.call(Pay(row()))
-    phone.network.seal(phone.submitted())
-    prove(phone)
-    phone.now_us -= 3600 * SECOND_US
-    phone.crash()
-    assert phone.core.client.header.height == 1
-    value = phone.call(Balance())
-    assert (value["proof_verified"], value["age_s"]) == (False, None)
-    assert "clock is" in value["reason"]
-    edge_up(phone)
-    phone.step(Received(EDGE, old))
-    assert phone.core.client.header.height == 1
-    assert phone.core.queue.lanes[ALICE].proved.next_seq == 1
-
-
 def test_changes_since_a_cursor_and_info_and_lists():
     phone = online("alice", "bob")
     phone.call(PayMany(tuple(row(1, source=name) for name in ("alice", "bob", "alice"))))
@@ -584,34 +306,3 @@ def test_an_unknown_command_type_never_stops_the_node():
     phone = online()
     phone.step(Command(99, MobileRequest()))
     assert phone.replies[99].error is not None
-
-
-def test_an_edge_is_not_held_for_proofs_that_are_news_and_is_for_old_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With thousands of accounts each block brings thousands of proofs; an edge that is held falls behind for good."""
-    budget = Budget({"link": Rate(5_000, 100_000), "answers": Rate(1, 1_000)})
-    monkeypatch.setattr(mobile_node, "BUDGETS", dict(mobile_node.BUDGETS) | {Rank.NAMED: budget})
-    phone = Phone(Network())
-    phone.connect(EDGE)
-    holds = []
-    for _ in range(20):
-        phone.network.seal()
-        holds += [
-            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)
-        ]
-    assert holds == []
-    for _ in range(20):
-        holds += [
-            effect for effect in phone.step(Received(EDGE, phone.network.proofs([ALICE]))) if isinstance(effect, Hold)
-        ]
-    assert [hold.peer for hold in holds][:1] == [EDGE]
-
-
-def test_an_edge_that_moves_to_a_link_which_it_dialled_stays_the_phones_edge():
-    """Nothing is asked anew, and what it says still counts as its edge's; see `Shell`."""
-    phone = online()
-    rank = phone.core.manners._peers[EDGE].rank
-    assert rank is Rank.NAMED
-    phone.step(PeerMoved(EDGE, None, "192.0.2.7"))
-    known = phone.core.manners._peers[EDGE]
-    assert (known.rank, known.remote) == (Rank.NAMED, "192.0.2.7")
-    assert list(phone.core.peering.up) == [EDGE]
