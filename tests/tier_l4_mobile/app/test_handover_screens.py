@@ -23,7 +23,7 @@ from PIL import Image
 from supervm.common.host.anchor_file import anchor_text
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import anchor_of
-from supervm.tier_l4_mobile.app.kit.camera import Picture
+from supervm.tier_l4_mobile.app.kit.camera import Picture, open_camera
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
 from supervm.tier_l4_mobile.app.screens.give import GiveScreen
 from supervm.tier_l4_mobile.handover.payment_request import parse_request
@@ -262,3 +262,7 @@ async def test_a_promise_is_forgotten_on_request() -> None:
         await finger.tap("promise.forget")
         await finger.tap("dialog.yes")
         await finger.until(lambda: finger.shows("Nothing was handed over yet"))
+
+
+def test_where_there_is_no_camera_none_is_opened() -> None:
+    assert open_camera() is None
