@@ -23,11 +23,13 @@ from PIL import Image
 from supervm.common.host.anchor_file import anchor_text
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import anchor_of
+from supervm.tier_l4_mobile.app.android.permissions import CAMERA, Permissions
 from supervm.tier_l4_mobile.app.kit.camera import Picture, open_camera
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
+from supervm.tier_l4_mobile.app.language import Language
 from supervm.tier_l4_mobile.app.screens.give import GiveScreen
 from supervm.tier_l4_mobile.handover.payment_request import parse_request
-from supervm.tier_l4_mobile.handover.qr import codes_in
+from supervm.tier_l4_mobile.handover.qr import codes_in, png_of
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 ALICE, BOB = (encode_address(test_key(name).public, test=False) for name in ("alice", "bob"))
@@ -266,3 +268,44 @@ async def test_a_promise_is_forgotten_on_request() -> None:
 
 def test_where_there_is_no_camera_none_is_opened() -> None:
     assert open_camera() is None
+
+
+class Phone:
+    """A phone whose owner answers when he is asked for the camera."""
+
+    api = 34
+
+    def __init__(self, *, says_yes: bool) -> None:
+        self._says_yes = says_yes
+        self._is_granted = False
+
+    def is_granted(self, name: str) -> bool:
+        return self._is_granted
+
+    def request(self, name: str, answered: Callable[[], None]) -> None:
+        self._is_granted = self._says_yes
+        answered()
+
+
+@pytest.mark.parametrize("says_yes", [True, False])
+async def test_on_a_phone_the_camera_is_asked_for_when_it_is_needed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, says_yes: bool
+) -> None:
+    code = tmp_path / "bob.png"
+    code.write_bytes(png_of(BOB))
+    phone = Phone(says_yes=says_yes)
+    monkeypatch.setattr(Viewfinder, "permissions", staticmethod(lambda: Permissions(phone)))
+    monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: Camera([code])))
+    async with opened(AppScene()) as finger:
+        await finger.tap("home.pay")
+        await finger.tap("pay.scan")
+        assert CAMERA.why is not None
+        assert CAMERA.without is not None
+        assert finger.shows(Language("en").write(CAMERA.why))
+        await finger.tap("scan.allow")
+        if says_yes:
+            await finger.until_shown("pay.to")
+            assert finger.find("pay.to").text == BOB
+        else:
+            await finger.until(lambda: finger.shows(Language("en").write(CAMERA.without)))
+            assert finger.has("scan.paste")

@@ -8,8 +8,10 @@ from typing import ClassVar
 import trio
 
 from ...handover.qr import PictureError, codes_in_pixels
+from ..android.permissions import CAMERA, Permissions, platform_permissions
 from ..values import Text, say
 from .boxes import Column
+from .buttons import PushButton
 from .camera import Camera, Finder, Picture, open_camera
 from .look import Look
 from .ticker import Ticker
@@ -19,6 +21,8 @@ from .words import Words
 class Viewfinder(Column):
     """Looks through the camera between `start` and `stop`; says so where there is none.
 
+    Where its owner has to allow that first, it says what for, and asks once he wants to scan with it.
+
     Args:
         look: what it is drawn with.
         work: does something beside the frames (`screens.screen.Scene.work`).
@@ -26,10 +30,12 @@ class Viewfinder(Column):
 
     Attributes:
         camera: switches the camera on; None if there is none.
+        permissions: asks whether it may be used.
         looks_per_s: how often its picture is read at most; the next one is read when the last is done.
     """
 
     camera: ClassVar[Callable[[], Camera | None]] = open_camera
+    permissions: ClassVar[Callable[[], Permissions]] = platform_permissions
     looks_per_s: ClassVar[int] = 12
 
     def __init__(self, look: Look, work: Callable[..., None], found: Callable[[list[bytes]], object]) -> None:
@@ -41,9 +47,32 @@ class Viewfinder(Column):
         self._finder = Finder()
         self._ticker = Ticker(self._see)
         self._is_reading = False
+        self._is_on = False
+        self._allow = PushButton(look, say("scan.allow"), key="scan.allow", icon="camera")
+        self._allow.when_tapped(self._ask)
 
     def start(self) -> None:
-        """Switch the camera on."""
+        """Switch the camera on, if that is allowed already."""
+        self._is_on = True
+        if type(self).permissions().must_ask(CAMERA):
+            self._hint.say(CAMERA.why or "")
+            self.add_widget(self._allow)
+        else:
+            self._open()
+
+    def _ask(self) -> None:
+        self.remove_widget(self._allow)
+        self._work(self._asked, is_quiet=True)
+
+    async def _asked(self) -> Text | None:
+        is_allowed = await type(self).permissions().ask(CAMERA)
+        if self._is_on and is_allowed:
+            self._open()
+        elif not is_allowed:
+            self._hint.say(CAMERA.without or "")
+        return None
+
+    def _open(self) -> None:
         self._camera = type(self).camera()
         if self._camera is None:
             self._hint.say(say("scan.no-camera"))
@@ -55,6 +84,7 @@ class Viewfinder(Column):
 
     def stop(self) -> None:
         """Switch it off."""
+        self._is_on = False
         self._ticker.stop()
         if self._camera is not None:
             self._camera.close()

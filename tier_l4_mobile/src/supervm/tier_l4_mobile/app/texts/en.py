@@ -230,6 +230,7 @@ EN: Final[Catalogue] = {
     # the scanner, on its screens
     "scan.title": "Scan",
     "scan.hold": "Hold the code in front of the camera",
+    "scan.allow": "Use the camera",
     "scan.no-camera": "There is no camera here. Paste, or open a picture or a file.",
     "scan.no-reader": "Codes in pictures cannot be read here. Paste, or open a file.",
     "scan.paste": "Paste",

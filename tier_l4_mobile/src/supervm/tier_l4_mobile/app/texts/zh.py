@@ -230,6 +230,7 @@ ZH: Final[Catalogue] = {
     # the scanner, on its screens
     "scan.title": "扫描",
     "scan.hold": "把二维码对准摄像头",
+    "scan.allow": "使用摄像头",
     "scan.no-camera": "没有摄像头。请粘贴，或打开图片、文件。",
     "scan.no-reader": "本机无法读取图片中的二维码。请粘贴，或打开文件。",
     "scan.paste": "粘贴",
