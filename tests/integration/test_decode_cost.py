@@ -37,17 +37,20 @@ from supervm.protocol.light.snapshot import SNAPSHOT_START_BYTES_MAX, SnapshotSt
 from supervm.protocol.money.execution import BlockReceipts
 from supervm.protocol.state.trie_proof import PROOF_BYTES_MAX, TrieProof
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.frames import FRAME_BYTES_MAX, decode_message
+from supervm.protocol.wire.frames import FRAME_BYTES_MAX
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import Status
+from supervm.protocol.wire.subject import Wire
+from supervm.protocol.wire.subjects import REACH
 
 T = TypeVar("T")
 KINDS = sorted(
     (kind for kind in Agreed.__subclasses__() if kind.__module__.startswith("supervm.")), key=lambda kind: kind.__name__
 )
 EACH = pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
-MESSAGES: tuple[type[Message], ...] = get_args(AnyMessage)
+MESSAGES: tuple[type[Message], ...] = (*get_args(AnyMessage), *REACH.directions)
 EACH_MESSAGE = pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
+decode_message = Wire(REACH).decode
 
 FACTOR = 4
 FACTOR_OF = {BlockReceipts: 5}

@@ -11,6 +11,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 from chain_tools import GENESIS_TIME_MS, make_test_chain, test_key
+from hostile_bytes import crammed_msgpack
 from protocol_samples import agreed_samples
 
 from supervm.protocol.base.codec import INT_MAX, decode, encode
@@ -49,7 +50,7 @@ from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.state.trie_range import RANGE_BYTES_MAX
 from supervm.protocol.wire.chain import BatchCertificateMessage, BlocksMessage, SnapshotChunk
 from supervm.protocol.wire.consensus import CertificateMessage, ProposalMessage, VoteMessage
-from supervm.protocol.wire.fields import FORWARD_MAX
+from supervm.protocol.wire.fields import FORWARD_MAX, Message
 from supervm.protocol.wire.frames import FRAME_BYTES_MAX, FRAME_BYTES_MAX_CORE, decode_message, encode_message
 from supervm.protocol.wire.payments import (
     CHANGES_MAX,
@@ -60,6 +61,8 @@ from supervm.protocol.wire.payments import (
     ReceiptAnswer,
     ValidatorChanges,
 )
+from supervm.protocol.wire.subject import Wire
+from supervm.protocol.wire.subjects import REACH
 
 MASK = b"\xff" * 32
 SIZES = pytest.mark.parametrize("validators", [64, VALIDATORS_MAX])
@@ -273,6 +276,19 @@ def test_a_snapshot_begins_within_its_bound(validators: int) -> None:
     assert len(data) <= bytes_bounds(SnapshotStart)[1] <= SNAPSHOT_START_BYTES_MAX
     chunk = SnapshotChunk(INT_MAX, MASK, data, bytes(RANGE_BYTES_MAX))
     assert len(encode_message(chunk)) <= FRAME_BYTES_MAX_CORE
+
+
+# --- finding and carrying -------------------------------------------------------------------------------------------
+
+LONGEST = crammed_msgpack(integer=INT_MAX, string_bytes=1 << 20, text="\U0001f600")
+
+
+@pytest.mark.parametrize("kind", REACH.directions, ids=lambda kind: kind.__name__)
+def test_the_longest_of_every_kind_of_reach_is_a_small_part_of_a_phones_frame(kind: type[Message]) -> None:
+    """A tenth: whoever is sent the most of everything by eight neighbours at once keeps less than one frame."""
+    frame = LONGEST.longest(kind)
+    assert encode_message(Wire(REACH).decode(frame)) == frame
+    assert len(frame) <= FRAME_BYTES_MAX // 10
 
 
 # --- the history of validators --------------------------------------------------------------------------------------

@@ -20,13 +20,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from protocol_samples import agreed_samples
+from reach_samples import reach_agreed
 
 from supervm.protocol.base import cbor
 from supervm.protocol.base.errors import LocalProtocolError
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 INPUTS = int(os.environ.get("SUPERVM_CBOR_INPUTS", "0"))
-SAMPLES = agreed_samples()
+SAMPLES = agreed_samples() | reach_agreed()
 EDGES = [
     edge + off
     for power in (0, 3, 5, 8, 16, 31, 32, 63, 64, 65, 128, 256)

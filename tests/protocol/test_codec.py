@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import agreed_samples
 from protocol_vectors import protocol_vectors
+from reach_samples import reach_agreed, reach_vectors
 
 from supervm.protocol.base.codec import INT_MAX, Agreed, decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
@@ -24,9 +25,12 @@ from supervm.protocol.chain.genesis import Genesis, Parameters
 from supervm.protocol.money.transfer import Transfer
 from supervm.protocol.state.account import AccountLeaf
 
-SAMPLES = agreed_samples()
+SAMPLES = agreed_samples() | reach_agreed()
 EACH = pytest.mark.parametrize("sample", SAMPLES.values(), ids=SAMPLES)
-FROZEN = json.loads((Path(__file__).parents[1] / "vectors" / "protocol.json").read_text())
+VECTORS = Path(__file__).parents[1] / "vectors"
+FROZEN = json.loads((VECTORS / "protocol.json").read_text())
+FROZEN_REACH = json.loads((VECTORS / "reach.json").read_text())
+AGREED = FROZEN["agreed"] | FROZEN_REACH["agreed"]
 LEAF = AccountLeaf(1, 5, 6, bytes(32), 0)
 
 
@@ -58,11 +62,12 @@ def test_there_is_a_sample_of_every_agreed_type() -> None:
 
 def test_bytes_and_digests_are_the_frozen_ones() -> None:
     assert protocol_vectors() == FROZEN
+    assert reach_vectors() == FROZEN_REACH
 
 
-@pytest.mark.parametrize("name", FROZEN["agreed"])
+@pytest.mark.parametrize("name", AGREED)
 def test_the_frozen_bytes_are_read_as_the_sample(name: str) -> None:
-    assert decode(type(SAMPLES[name]), bytes.fromhex(FROZEN["agreed"][name]["cbor"])) == SAMPLES[name]
+    assert decode(type(SAMPLES[name]), bytes.fromhex(AGREED[name]["cbor"])) == SAMPLES[name]
 
 
 def test_kinds_and_versions_differ_in_the_first_two_elements() -> None:

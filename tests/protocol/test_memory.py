@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 from protocol_samples import agreed_samples
+from reach_samples import reach_agreed
 
 from supervm.protocol.base import memory as module
 from supervm.protocol.base.codec import Agreed, decode, encode
@@ -17,7 +18,7 @@ from supervm.protocol.money.transfer import Transfer
 from supervm.protocol.state.account import Account, AccountLeaf, encode_account
 from supervm.protocol.state.trie import QuadTrie
 
-SAMPLES = agreed_samples()
+SAMPLES = agreed_samples() | reach_agreed()
 LEAF = AccountLeaf(1, 5, 6, bytes(32), 0)
 
 

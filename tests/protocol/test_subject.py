@@ -12,6 +12,7 @@ from supervm.protocol.wire.fields import Message, Text
 from supervm.protocol.wire.frames import decode_message, encode_message
 from supervm.protocol.wire.messages import DROPPABLE
 from supervm.protocol.wire.subject import STANDARD, Subject, Wire
+from supervm.protocol.wire.subjects import REACH
 
 UP = frozenset({(4, 3)})
 
@@ -102,6 +103,7 @@ class Later(Message, frozen=True, tag=231):
         (range(49, 232), "chain"),
         (range(9, 232), "link"),
         (range(59, 232), "consensus"),
+        (range(79, 232), "reach1"),
     ],
 )
 def test_the_ranges_of_two_subjects_never_meet(numbers: range, other: str) -> None:
@@ -109,3 +111,11 @@ def test_the_ranges_of_two_subjects_never_meet(numbers: range, other: str) -> No
     with pytest.raises(LocalProtocolError, match=f"^later: its numbers, range.* meet those of {other}, "):
         Wire(TALK, Subject("later", numbers, {Later: UP}))
     assert Wire(TALK, Subject("later", range(230, 240), {Later: UP})).features == ("talk1", "later")
+
+
+def test_the_subject_of_this_release_is_in_its_own_range_and_in_no_other() -> None:
+    assert Wire(REACH, TALK).features == ("reach1", "talk1")
+    assert STANDARD.unknown_to(()) == frozenset()
+    assert Wire(REACH).unknown_to(("talk1",)) == frozenset(REACH.directions)
+    with pytest.raises(LocalProtocolError, match="meet those of reach1"):
+        Wire(Subject("other", REACH.numbers, {}))

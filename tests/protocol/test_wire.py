@@ -13,10 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol_samples import message_samples
+from reach_samples import reach_messages
 
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.money.transaction import TRANSACTION_BYTES_MAX, TRANSACTION_BYTES_MIN
-from supervm.protocol.wire import chain, consensus, fields, link, messages, payments
+from supervm.protocol.reach.bundle import BUNDLE_BYTES_MAX
+from supervm.protocol.reach.record import RECORD_BYTES_MAX
+from supervm.protocol.reach.relay_receipt import RELAY_RECEIPT_BYTES_MAX
+from supervm.protocol.wire import chain, consensus, fields, link, messages, payments, reach
 from supervm.protocol.wire.frames import (
     FRAME_BYTES_MAX,
     FRAME_BYTES_MAX_CORE,
@@ -26,16 +30,26 @@ from supervm.protocol.wire.frames import (
     decode_message,
     encode_message,
 )
+from supervm.protocol.wire.subject import Wire
+from supervm.protocol.wire.subjects import REACH
 
-SAMPLES = message_samples()
+STANDARD_SAMPLES = message_samples()
+SAMPLES = STANDARD_SAMPLES | reach_messages()
 EACH = pytest.mark.parametrize("message", SAMPLES.values(), ids=SAMPLES)
-FROZEN = json.loads((Path(__file__).parents[1] / "vectors" / "protocol.json").read_text())["messages"]
+VECTORS = Path(__file__).parents[1] / "vectors"
+FROZEN = {
+    name: frame
+    for file in ("protocol.json", "reach.json")
+    for name, frame in json.loads((VECTORS / file).read_text())["messages"].items()
+}
+WIRE = Wire(REACH)
+"""Reads the messages that every node knows and those of the subjects of this release."""
 
 
 def refused(frame: bytes) -> bool:
     """Whether `frame` is refused, by the one error that peers may cause."""
     try:
-        decode_message(frame)
+        WIRE.decode(frame)
     except RemoteProtocolError:
         return True
     return False
@@ -48,7 +62,7 @@ def raw_of(message: fields.Message) -> list[Any]:
 
 
 def test_there_is_a_sample_of_every_message() -> None:
-    assert {kind.__name__ for kind in typing.get_args(messages.AnyMessage)} == set(SAMPLES)
+    assert {kind.__name__ for kind in typing.get_args(messages.AnyMessage)} == set(STANDARD_SAMPLES)
     shipped = [kind for kind in fields.Message.__subclasses__() if kind.__module__.startswith("supervm.")]
     assert {kind.__name__ for kind in shipped} == set(SAMPLES)
 
@@ -60,13 +74,13 @@ def test_every_message_has_its_own_number() -> None:
 
 @pytest.mark.parametrize("name", FROZEN)
 def test_the_frozen_frames_are_read_as_the_samples(name: str) -> None:
-    assert decode_message(bytes.fromhex(FROZEN[name])) == SAMPLES[name]
+    assert WIRE.decode(bytes.fromhex(FROZEN[name])) == SAMPLES[name]
     assert encode_message(SAMPLES[name]).hex() == FROZEN[name]
 
 
 @EACH
 def test_round_trip(message: fields.Message) -> None:
-    assert decode_message(encode_message(message)) == message
+    assert WIRE.decode(encode_message(message)) == message
 
 
 @EACH
@@ -91,7 +105,7 @@ def test_every_changed_byte_is_refused_or_another_message(message: fields.Messag
         for bit in range(8):
             mutated = frame[:place] + bytes([frame[place] ^ 1 << bit]) + frame[place + 1 :]
             if not refused(mutated):
-                assert decode_message(mutated) != message
+                assert WIRE.decode(mutated) != message
 
 
 @EACH
@@ -101,7 +115,9 @@ def test_another_number_of_fields_is_refused(message: fields.Message) -> None:
         assert refused(msgpack.packb(other)), other
 
 
-@pytest.mark.parametrize("number", [0, 4, 9, 18, 23, 40, 49, 55, 255, 2**32, -1, 1.0, "1", b"\x01", None, True, [1]])
+@pytest.mark.parametrize(
+    "number", [0, 4, 9, 18, 23, 40, 49, 55, 59, 71, 79, 80, 255, 2**32, -1, 1.0, "1", b"\x01", None, True, [1]]
+)
 def test_unknown_numbers_are_refused(number: object) -> None:
     assert refused(msgpack.packb([number, 1, 1, 1, [], 0, ""]))
 
@@ -159,6 +175,50 @@ BOUNDS: list[tuple[str, int, object]] = [
     ("VoteMessage", 1, [raw_of(SAMPLES["CertificateMessage"])[1][0]]),
     ("CertificateMessage", 1, [raw_of(SAMPLES["CertificateMessage"])[1][0]] * 256),
     ("ConsensusStatus", 4, -(2**63)),
+    ("Observed", 1, "x"),
+    ("Observed", 1, "x" * 97),
+    ("RecordPut", 1, []),
+    ("RecordPut", 1, [b""]),
+    ("RecordPut", 1, [bytes(RECORD_BYTES_MAX + 1)]),
+    ("RecordPut", 1, [b"x"] * (reach.RECORDS_MAX + 1)),
+    ("Find", 1, 2**32),
+    ("Find", 2, [bytes(32)] * (reach.FOUND_MAX + 1)),
+    ("Find", 2, [bytes(31)]),
+    ("Find", 3, [[5], "", [], 0, 100, 0, 0, 0, 0]),
+    ("Find", 3, [[], "x" * 17, [], 0, 100, 0, 0, 0, 0]),
+    ("Find", 3, [[], "", ["x"] * 5, 0, 100, 0, 0, 0, 0]),
+    ("Find", 3, [[], "", [], 5, 100, 0, 0, 0, 0]),
+    ("Find", 3, [[], "", [], 0, 101, 0, 0, 0, 0]),
+    ("Find", 3, [[], "", [], 0, 100, 65_536, 0, 0, 0]),
+    ("Find", 3, [[], "", [], 0, 100, 0, 0, 0, 0, 0]),
+    ("Find", 3, None),
+    ("Find", 4, 0),
+    ("Find", 4, reach.FOUND_MAX + 1),
+    ("Found", 2, [[b"x", 0, b""]] * (reach.FOUND_MAX + 1)),
+    ("Found", 2, [[bytes(RECORD_BYTES_MAX + 1), 0, b""]]),
+    ("Found", 2, [[b"x", 65_536, b""]]),
+    ("Found", 2, [[b"x", 0, bytes(33)]]),
+    ("PunchAsk", 2, b""),
+    ("PunchAsk", 3, ["1.2.3.4:5"] * 7),
+    ("PunchAsk", 4, 6),
+    ("PunchGo", 5, reach.PUNCH_DELAY_MS_MAX + 1),
+    ("PunchGo", 5, -1),
+    ("PunchGo", 6, "x" * 33),
+    ("BundleOffer", 1, []),
+    ("BundleOffer", 1, [[bytes(32), bytes(32), 1, 0, 0, 0]] * (reach.BUNDLES_MAX + 1)),
+    ("BundleOffer", 1, [[bytes(32), bytes(32), BUNDLE_BYTES_MAX + 1, 0, 0, 0]]),
+    ("BundleOffer", 1, [[bytes(32), bytes(32), 0, 0, 0, 0]]),
+    ("BundleOffer", 1, [[bytes(32), bytes(32), 1, 4, 0, 0]]),
+    ("BundleOffer", 1, [[bytes(32), bytes(32), 1, 0, 256, 0]]),
+    ("BundleWant", 1, [[bytes(32), BUNDLE_BYTES_MAX]]),
+    ("BundleWant", 1, [[bytes(32), 0]] * (reach.BUNDLES_MAX + 1)),
+    ("BundleData", 2, 0),
+    ("BundleData", 5, b""),
+    ("BundleData", 5, bytes(reach.PIECE_BYTES_MAX + 1)),
+    ("BundleTaken", 1, [[bytes(32), 4]]),
+    ("BundleTaken", 1, []),
+    ("RelayCount", 1, [bytes(RELAY_RECEIPT_BYTES_MAX + 1)]),
+    ("RelayCount", 1, [b"x"] * (reach.RELAY_RECEIPTS_MAX + 1)),
 ]
 
 
@@ -176,7 +236,7 @@ def test_bounds_themselves_are_allowed() -> None:
         link.Goodbye("x" * 32, "ü" * 256),
         chain.BatchMessage(bytes(4 << 20)),
     ):
-        assert decode_message(encode_message(message)) == message
+        assert WIRE.decode(encode_message(message)) == message
 
 
 def test_the_largest_contents_fit_the_frames_they_travel_in() -> None:
@@ -279,8 +339,8 @@ def test_version_negotiation(low: int, high: int, agreed: bool) -> None:
 
 
 def test_each_subject_keeps_to_its_own_range_of_numbers() -> None:
-    subjects = (link, payments, chain, consensus)
-    for kind in typing.get_args(messages.AnyMessage):
+    subjects = (link, payments, chain, consensus, reach)
+    for kind in (*typing.get_args(messages.AnyMessage), *REACH.directions):
         subject = next(module for module in subjects if module.__name__ == kind.__module__)
         assert kind.__struct_config__.tag in subject.TAGS, kind.__name__
     numbers = [number for subject in subjects for number in subject.TAGS]

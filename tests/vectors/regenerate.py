@@ -23,6 +23,7 @@ from evidence_samples import evidence_vectors  # noqa: E402  # the line above ma
 from handover_vectors import handover_vectors  # noqa: E402
 from protocol_vectors import protocol_vectors  # noqa: E402
 from range_vectors import range_vectors  # noqa: E402
+from reach_samples import reach_vectors  # noqa: E402
 from tree_vectors import trie_vectors  # noqa: E402
 
 if __name__ == "__main__":
@@ -30,5 +31,6 @@ if __name__ == "__main__":
     (HERE / "evidence.json").write_text(json.dumps(evidence_vectors(), indent=1) + "\n")
     (HERE / "handover.json").write_text(json.dumps(handover_vectors(), indent=1) + "\n")
     (HERE / "ranges.json").write_text(json.dumps(range_vectors(), indent=1) + "\n")
+    (HERE / "reach.json").write_text(json.dumps(reach_vectors(), indent=1) + "\n")
     trees = json.loads((HERE / "trees.json").read_text())
     (HERE / "trees.json").write_text(json.dumps(trees | {"trie": trie_vectors()}, indent=1) + "\n")

@@ -17,7 +17,7 @@ from typing import Any, get_args
 import msgspec
 
 from ..base.errors import LocalProtocolError
-from . import chain, consensus, link, payments
+from . import chain, consensus, link, payments, reach
 from .directions import ACCEPTS, ANY_LINK, Kinds
 from .fields import Message
 from .frames import UNREADABLE, unreadable
@@ -109,6 +109,10 @@ class Wire:
 def _check_ranges(subjects: Collection[Subject]) -> None:
     """Check that no number belongs to two subjects, whether it is in use or kept for a kind to come."""
     ranges = [(module.__name__.rpartition(".")[2], module.TAGS) for module in (link, payments, chain, consensus)]
+    kept = ("reach1", reach.TAGS)
+    """Also at a node without that subject: a peer with both could not tell which is meant."""
+    if all((subject.name, subject.numbers) != kept for subject in subjects):
+        ranges.append(kept)
     for subject in subjects:
         for name, numbers in ranges:
             if subject.numbers.start < numbers.stop and numbers.start < subject.numbers.stop:

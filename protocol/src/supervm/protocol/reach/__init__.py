@@ -1,0 +1,1 @@
+"""What nodes sign about being found and about carrying for each other: records, bundles, relay receipts."""
