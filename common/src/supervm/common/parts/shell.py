@@ -27,7 +27,7 @@ from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.link import Goodbye, Heartbeat
-from supervm.protocol.wire.subject import STANDARD, Wire
+from supervm.protocol.wire.subject import STANDARD, Subject, Wire
 
 from ..contract.core import (
     Command,
@@ -233,7 +233,7 @@ class Shell:
     @classmethod
     def declared_wire(cls) -> Wire:
         """Return what the node can read: the standard kinds and those of its parts' own subjects."""
-        subjects = [subject for kind in cls.kinds_of_parts() for subject in kind.subjects]
+        subjects = _subjects(cls.kinds_of_parts())
         return Wire(*subjects) if subjects else STANDARD
 
     def option(self, name: str) -> OptionValue:
@@ -244,7 +244,8 @@ class Shell:
         """Take the parts, in their order, and add those of `MORE`.
 
         Raises:
-            LocalProtocolError: a part of a kind that `PARTS` does not list, or two parts answer one request.
+            LocalProtocolError: a part of a kind that `PARTS` does not list, two parts answer one request, or no part
+                takes a kind that others may send because the node names its subject.
         """
         self.parts = (*parts, *(make(self) for make in self.MORE))
         known = self.kinds_of_parts()
@@ -260,6 +261,7 @@ class Shell:
             for request in part.answers:
                 if self._answerers.setdefault(request, part) is not part:
                     raise LocalProtocolError(f"two parts answer {request.__name__}")
+        self._check_subjects()
         self._deadlines = _getters(self.parts)
         self._started = self._hooks("started")
         self._ticks = self._hooks("tick")
@@ -269,6 +271,20 @@ class Shell:
         self._durables = self._hooks("durable")
         self._works = self._hooks("work_done")
         self._settles = self._hooks("settle")
+
+    def _check_subjects(self) -> None:
+        """Check that a word in our Hello is true: whatever it lets others send us is taken by a part."""
+        for subject in _subjects(self.parts):
+            nobodys = [
+                kind.__name__
+                for kind, directions in subject.directions.items()
+                if kind not in self._receivers and any(receiver == self.TIER for _, receiver in directions)
+            ]
+            if nobodys:
+                raise LocalProtocolError(
+                    f"an L{self.TIER} that names {subject.name} has to take all of it; no part takes "
+                    f"{', '.join(nobodys)}"
+                )
 
     def _hooks(self, name: str) -> list[Any]:
         return [getattr(part, name) for part in self.parts if getattr(type(part), name) is not getattr(Part, name)]
@@ -406,6 +422,15 @@ class Shell:
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""
         return [text for part in self.parts for text in part.problems(now_us)]
+
+
+def _subjects(parts: Iterable[Part | type[Part]]) -> list[Subject]:
+    """Return the subjects that parts declare, each once: several parts may share one."""
+    found: list[Subject] = []
+    for subject in (subject for part in parts for subject in part.subjects):
+        if not any(subject is other for other in found):
+            found.append(subject)
+    return found
 
 
 def _getters(parts: Iterable[Part]) -> list[Callable[[], int | None]]:
