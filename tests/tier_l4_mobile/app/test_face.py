@@ -16,7 +16,7 @@ from supervm.tier_l4_mobile.app.settings_file import load_settings
 
 async def test_the_app_opens_and_its_tabs_can_be_tapped() -> None:
     scene = AppScene()
-    with trio.fail_after(60):
+    with trio.fail_after(240):
         async with shown(story_of(scene)) as finger:
             await finger.until(lambda: finger.shows("Proved at height"))
             assert finger.shows("0.001 SVM")
@@ -30,7 +30,7 @@ async def test_the_app_opens_and_its_tabs_can_be_tapped() -> None:
 
 
 async def test_what_is_chosen_is_seen_at_once_and_kept(tmp_path: Path) -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(240):
         async with shown(story_of(AppScene(), tmp_path)) as finger:
             await finger.tap("tab.settings")
             light = Window.clearcolor
@@ -44,7 +44,7 @@ async def test_what_is_chosen_is_seen_at_once_and_kept(tmp_path: Path) -> None:
 
 
 async def test_the_keyboard_reaches_everything() -> None:
-    with trio.fail_after(60):
+    with trio.fail_after(240):
         async with shown(story_of(AppScene())) as finger:
             marked: list[str] = []
             for _ in finger.targets():

@@ -6,6 +6,7 @@ from supervm.common.cli.registry import Offer
 
 COMMANDS = (
     Offer("l4", "Run a light client: wallet, offline queue, proofs.", "supervm.tier_l4_mobile.cli.run:l4"),
+    Offer("app", "Open the wallet's app in a window.", "supervm.tier_l4_mobile.cli.app:app"),
     Offer("wallet", "Make, import or show a wallet.", "supervm.tier_l4_mobile.cli.wallet:wallet"),
     Offer("pay", "Pay somebody.", "supervm.tier_l4_mobile.cli.pay:pay"),
     Offer("issue", "Issue a new asset.", "supervm.tier_l4_mobile.cli.issue:issue"),

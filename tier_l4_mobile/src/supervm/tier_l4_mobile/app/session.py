@@ -26,6 +26,7 @@ from ..messages import (
     HandoverDrop,
     HandoverList,
     Info,
+    Lock,
     MobileRequest,
     PayMany,
     PaymentRow,
@@ -34,6 +35,7 @@ from ..messages import (
     RemoveContact,
     SearchPayments,
     ShowPayment,
+    Unlock,
 )
 from ..wallet.payments import PROGRESS
 from .errors import explain
@@ -84,6 +86,17 @@ class Models:
     settings: SettingsModel
     scan: ScanModel = field(default_factory=ScanModel)
     handover: HandoverModel = field(default_factory=HandoverModel)
+
+
+def new_models(settings: SettingsModel, new_key: Callable[[], str]) -> Models:
+    """Return models that know nothing yet.
+
+    Args:
+        settings: what the owner has chosen.
+        new_key: makes names of payments (`models.pay.PayModel`).
+    """
+    home = HomeModel(is_hidden=settings.settings.is_hidden)
+    return Models(home, PayModel(new_key), WaitingModel(), ReceiveModel(), ActivityModel(), NetworkModel(), settings)
 
 
 @dataclass(slots=True)
@@ -281,6 +294,14 @@ class Session:
     async def cancel(self, identity: str) -> Text | None:
         """Cancel a payment that never left; return why not if it cannot be."""
         return await self._do(Cancel(identity))
+
+    async def unlock(self, secret: str) -> Text | None:
+        """Open the wallet; return why not."""
+        return await self._do(Unlock(secret))
+
+    async def lock(self) -> Text | None:
+        """Lock the wallet: nothing is signed any more."""
+        return await self._do(Lock())
 
     async def send_kept(self) -> Text | None:
         """Let go what was kept on this device."""

@@ -144,6 +144,19 @@ class Row(Target, BoxLayout):
         self.height = max(size("row"), self._text.height + 2 * space("gap"))
 
 
+class Numbered(Line):
+    """A number and what it is the number of.
+
+    Args:
+        look: what it is drawn with.
+        number: from 1 on.
+        text: beside it.
+    """
+
+    def __init__(self, look: Look, number: int, text: str) -> None:
+        super().__init__(Words(look, str(number), ink="faint", halign="right", size_hint_x=0.3), Words(look, text))
+
+
 class Centred(AnchorLayout):
     """One thing in the middle of the width, as high as it.
 

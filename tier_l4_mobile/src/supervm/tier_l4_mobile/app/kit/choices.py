@@ -29,7 +29,7 @@ class Chip(Target, AnchorLayout):
         key: its name (`Target.key`).
     """
 
-    def __init__(self, look: Look, text: Text, *, key: str) -> None:
+    def __init__(self, look: Look, text: Text | str, *, key: str) -> None:
         super().__init__(size_hint=(None, None), key=key)
         self.ground = Ground(self, corner_dp=24)
         self.draw_ring()

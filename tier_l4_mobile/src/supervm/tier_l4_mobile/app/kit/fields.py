@@ -134,6 +134,10 @@ class Field(Column):
         """Do something when Enter is pressed in it."""
         self.entry.bind(on_text_validate=lambda _: act())
 
+    def take_keyboard(self) -> None:
+        """Be what is typed into."""
+        self.entry.focus = True
+
     def tell(self, text: Text | str, *, is_wrong: bool = False) -> None:
         """Write something below the entry; empty: nothing."""
         self.note.say(text, "bad" if is_wrong else "faint")

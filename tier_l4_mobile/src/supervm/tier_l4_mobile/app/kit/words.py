@@ -59,7 +59,7 @@ class Words(Dressed, Label):
         """Take words, letters and colour from the look."""
         self.text = self.look.write(self._said)
         self.font_size = self.look.letters(self._letters)
-        self.color = self.look.colour(self._ink)
+        self.color = self.disabled_color = self.look.colour(self._ink)  # what is around it is paler then
         self._wrap()
         self._fit()
 

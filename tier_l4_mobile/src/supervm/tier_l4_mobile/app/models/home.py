@@ -95,6 +95,11 @@ class HomeModel:
         """Take the answer to `messages.Info`; None: the node does not answer."""
         self._info = info
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether the node says that the wallet is locked."""
+        return self._info is not None and bool(self._info["locked"])
+
     def view(self, now_ms: int) -> HomeView:
         """Return what is to be shown now."""
         link = None if self._info is None else self._info["link"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from kivy.core.window import Window
 from kivy.uix.boxlayout import BoxLayout
 from kivy.uix.widget import Widget
@@ -13,10 +15,9 @@ from ..kit.look import Dressed, Look, is_wide, space, target
 from ..kit.tabs import TabBar
 from ..kit.told import BusyBar
 from ..kit.words import Words
-from ..values import say
+from ..values import Text, say
 from .navigator import Navigator
-from .registry import TABS
-from .screen import Screen
+from .screen import Page
 
 
 class Head(Line):
@@ -30,7 +31,7 @@ class Head(Line):
         self._title = Words(look, letters="title")
         self._room = Widget(size_hint=(None, None), size=(0, target()))
 
-    def show(self, screen: Screen) -> None:
+    def show(self, screen: Page) -> None:
         """Show the head of a screen."""
         self.clear_widgets()
         can_go_back = self._navigator.can_go_back
@@ -44,7 +45,7 @@ class Head(Line):
         for action in screen.actions():
             self.add_widget(action)
 
-    def retitle(self, screen: Screen) -> None:
+    def retitle(self, screen: Page) -> None:
         """Show the title as it is now."""
         self._title.say(screen.head())
 
@@ -55,25 +56,26 @@ class Frame(Dressed, BoxLayout):
     Args:
         look: what it is drawn with.
         navigator: goes to what is tapped.
+        places: what stands in the bar: name -> text and icon; none: there is no bar.
     """
 
-    def __init__(self, look: Look, navigator: Navigator) -> None:
+    def __init__(self, look: Look, navigator: Navigator, places: Mapping[str, tuple[Text, str]]) -> None:
         super().__init__(orientation="horizontal")
         self._navigator = navigator
         self.ground = Ground(self, corner_dp=0)
         self.busy = BusyBar(look)
         self._head = Head(look, navigator)
-        self._screen: Screen | None = None
+        self._screen: Page | None = None
         name = Words(look, say("app.name"), letters="title")
         top = Line(name, padding=(space("pad"), space("gap"), space("pad"), space("wide")))
-        self._rail = TabBar(look, TABS, navigator.go, is_rail=True, top=top)
-        self._bar = TabBar(look, TABS, navigator.go, is_rail=False)
+        self._rail = TabBar(look, places, navigator.go, is_rail=True, top=top) if places else None
+        self._bar = TabBar(look, places, navigator.go, is_rail=False) if places else None
         self._page = BoxLayout(orientation="vertical")
         self._is_wide: bool | None = None
         Window.bind(size=self._on_size)
         self.follow(look)
 
-    def show(self, screen: Screen) -> None:
+    def show(self, screen: Page) -> None:
         """Show a screen in place of the one before."""
         self._screen = screen
         self._head.show(screen)
@@ -85,7 +87,7 @@ class Frame(Dressed, BoxLayout):
             self._head.retitle(self._screen)
 
     @property
-    def screen(self) -> Screen | None:
+    def screen(self) -> Page | None:
         """The screen that is shown."""
         return self._screen
 
@@ -103,13 +105,14 @@ class Frame(Dressed, BoxLayout):
         self.clear_widgets()
         self._page.clear_widgets()
         for bar in (self._rail, self._bar):
-            bar.choose(self._navigator.tab)
-        if self._is_wide:
+            if bar is not None:
+                bar.choose(self._navigator.tab)
+        if self._is_wide and self._rail is not None:
             self.add_widget(self._rail)
         self.add_widget(self._page)
         self._page.add_widget(self.busy)
         self._page.add_widget(self._head)
         if self._screen is not None:
             self._page.add_widget(self._screen)
-            if self._screen.has_tabs and not self._is_wide:
+            if self._screen.has_tabs and self._bar is not None and not self._is_wide:
                 self._page.add_widget(self._bar)

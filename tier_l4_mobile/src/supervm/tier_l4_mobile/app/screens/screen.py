@@ -47,15 +47,14 @@ class Scene:
     choose: Callable[[str, str | int | bool], Text | None]
 
 
-class Screen(Columns):
-    """One screen; its constructor makes its widgets once, `refresh` changes what changed.
+class Page(Columns):
+    """What stands in a frame; its constructor makes its widgets once, `refresh` changes what changed.
 
     Widgets are put with `put`, into one column or two. Nothing here may take longer than a frame: what does goes
-    through `Scene.work`.
+    through the scene's `work`.
 
     Args:
-        scene: what it is given.
-        arguments: what it was opened with (`Navigator.go`).
+        look: what it is drawn with.
 
     Attributes:
         title: what stands in its head.
@@ -67,10 +66,8 @@ class Screen(Columns):
     is_kept: ClassVar[bool] = False
     has_tabs: ClassVar[bool] = False
 
-    def __init__(self, scene: Scene, **arguments: Any) -> None:
-        super().__init__(scene.look)
-        self.scene = scene
-        self.arguments = arguments
+    def __init__(self, look: Look) -> None:
+        super().__init__(look)
 
     def head(self) -> Text:
         """Return what stands in its head."""
@@ -92,3 +89,17 @@ class Screen(Columns):
 
     def left(self) -> None:
         """The owner has gone elsewhere."""
+
+
+class Screen(Page):
+    """One screen of a wallet that is open.
+
+    Args:
+        scene: what it is given.
+        arguments: what it was opened with (`Navigator.go`).
+    """
+
+    def __init__(self, scene: Scene, **arguments: Any) -> None:
+        super().__init__(scene.look)
+        self.scene = scene
+        self.arguments = arguments

@@ -1,0 +1,1 @@
+"""The first run: a network, words that are new or known, a passphrase; one page a module."""
