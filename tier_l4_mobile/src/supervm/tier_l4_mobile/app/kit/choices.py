@@ -36,8 +36,14 @@ class Chip(Target, AnchorLayout):
         self.words = Words(look, text, size_hint_x=None, halign="center")
         self.add_widget(self.words)
         self._is_chosen = False
+        self._room = float("inf")
         self.words.bind(texture_size=self._fit)
         self.follow(look)
+
+    def limit(self, room: float) -> None:
+        """Be at most so wide, in px; longer words take more lines."""
+        self._room = room
+        self._fit()
 
     def choose(self, *, is_chosen: bool) -> None:
         """Be the chosen one, or not."""
@@ -53,8 +59,15 @@ class Chip(Target, AnchorLayout):
         self._fit()
 
     def _fit(self, *_: object) -> None:
+        room = self._room - 2 * space("pad")
+        is_long = self.words.natural_width() > room
+        if is_long != (self.words.size_hint_x is not None):
+            self.words.size_hint_x = 1 if is_long else None
+            self.padding = (space("pad"), 0) if is_long else 0
+            self.words.dress()
         width, height = self.words.texture_size
-        self.size = max(target(), width + 2 * space("pad")), max(target(), height + 2 * space("gap"))
+        wide = self._room if is_long else width + 2 * space("pad")
+        self.size = max(target(), wide), max(target(), height + 2 * space("gap"))
 
 
 class Choices(Dressed, Column):
@@ -80,7 +93,7 @@ class Choices(Dressed, Column):
         super().__init__()
         self._chips: dict[Value, Chip] = {}
         self._stack = StackLayout(size_hint_y=None, spacing=space("gap"))
-        self._stack.bind(minimum_height=self._stack.setter("height"))
+        self._stack.bind(minimum_height=self._stack.setter("height"), width=self._limit)
         for value, text in values:
             chip = Chip(look, text, key=f"{key}.{value}")
             chip.when_tapped(partial(act, value))
@@ -90,6 +103,10 @@ class Choices(Dressed, Column):
             self.add_widget(Words(look, name, letters="small", ink="faint"))
         self.add_widget(self._stack)
         self.follow(look)
+
+    def _limit(self, *_: object) -> None:
+        for chip in self._chips.values():
+            chip.limit(self._stack.width)
 
     def choose(self, value: Value) -> None:
         """Show which one is chosen."""

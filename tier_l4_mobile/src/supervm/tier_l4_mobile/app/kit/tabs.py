@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
+from kivy.core.text import Label as CoreLabel
 from kivy.metrics import dp
 from kivy.uix.anchorlayout import AnchorLayout
 from kivy.uix.boxlayout import BoxLayout
@@ -15,13 +16,32 @@ from ..values import Text
 from .boxes import Column
 from .ground import Ground
 from .icons import Icon
-from .look import Dressed, Look, size, space
+from .look import FONT, Dressed, Look, size, space
 from .scroll import RAIL_DP
 from .target import Target
 from .words import Words
 
 TAB_LETTERS_DP: Final = 8
 """Room around the letters of a tab."""
+
+
+class _Name(Words):
+    """Words on one line that are smaller where they would be broken: a tab has only its part of the bar."""
+
+    def dress(self) -> None:
+        """Take words and colour from the look, and letters that fit."""
+        super().dress()
+        self._shrink()
+
+    def _wrap(self, *_: object) -> None:
+        super()._wrap()
+        self._shrink()
+
+    def _shrink(self) -> None:
+        letters = self.look.letters("small")
+        line = CoreLabel(font_name=FONT, font_size=letters)
+        natural = max(1.0, float(line.get_extents(self.text)[0]))
+        self.font_size = letters * min(1.0, max(1.0, self.width - dp(TAB_LETTERS_DP)) / natural)
 
 
 class Tab(Target, BoxLayout):
@@ -49,7 +69,7 @@ class Tab(Target, BoxLayout):
             self.add_widget(self.icon)
             self.add_widget(self.words)
         else:
-            self.words = Words(look, name, letters="small", ink="faint", halign="center")
+            self.words = _Name(look, name, letters="small", ink="faint", halign="center")
             middle = AnchorLayout(size_hint_y=None, height=dp(26))
             middle.add_widget(self.icon)
             column = Column(middle, self.words, spacing=0, pos_hint={"center_y": 0.5})
