@@ -28,6 +28,7 @@ from ..messages import (
     Info,
     Lock,
     MobileRequest,
+    Passwd,
     PayMany,
     PaymentRow,
     PaymentsSince,
@@ -40,6 +41,7 @@ from ..messages import (
 from ..wallet.payments import PROGRESS
 from .errors import explain
 from .models.activity import ActivityModel
+from .models.contacts import ContactsModel
 from .models.handover import LISTED_MAX, HandoverModel
 from .models.home import HomeModel
 from .models.network import NetworkModel
@@ -86,6 +88,7 @@ class Models:
     settings: SettingsModel
     scan: ScanModel = field(default_factory=ScanModel)
     handover: HandoverModel = field(default_factory=HandoverModel)
+    contacts: ContactsModel = field(default_factory=ContactsModel)
 
 
 def new_models(settings: SettingsModel, new_key: Callable[[], str]) -> Models:
@@ -115,6 +118,7 @@ class Session:
     _cursor: int | None = None
     _names: dict[str, str] = field(default_factory=dict)
     _shares_bps: Sequence[int] | None = None
+    _page: PaymentModel | None = None
 
     async def run(self, changed: Callable[[Text | None], None]) -> None:
         """Keep the models fed until cancelled.
@@ -145,6 +149,7 @@ class Session:
         info = await self.ask(Info())
         for model in (models.home, models.waiting, models.network, models.pay, models.receive, models.handover):
             model.take_info(info)
+        models.contacts.take_info(info)
         self._shares_bps = info["fee_shares_bps"]
         if self._cursor is None:
             await self._begin(self._open_count(info))
@@ -182,6 +187,8 @@ class Session:
         identity = models.pay.shown_id
         if identity is not None:
             models.pay.take_payment(await self.ask(ShowPayment(identity)))
+        if self._page is not None:
+            self._page.take_payments([await self.ask(ShowPayment(self._page.row_id))])
         await self._begin(self._open_count(await self.ask(Info())))
 
     @staticmethod
@@ -194,6 +201,8 @@ class Session:
         self.models.activity.take_payments(payments)
         for payment in payments:
             self.models.pay.take_payment(payment)
+        if self._page is not None:
+            self._page.take_payments(payments)
 
     async def _follow(self) -> None:
         while True:
@@ -235,6 +244,7 @@ class Session:
             models = self.models
             for model in (models.pay, models.waiting, models.activity, models.settings, models.handover):
                 model.take_contacts(found)
+            models.contacts.take_contacts(found)
 
         return await self._guarded(work)
 
@@ -257,8 +267,23 @@ class Session:
         return await self._guarded(work)
 
     def page_of(self, payment: Mapping[str, Any]) -> PaymentModel:
-        """Return the page of one payment."""
-        return PaymentModel(payment, self._names, self._shares_bps)
+        """Return the page of one payment; it is kept up until another one is asked for."""
+        self._page = PaymentModel(payment, self._names, self._shares_bps)
+        return self._page
+
+    async def page(self, identity: str) -> PaymentModel:
+        """Return the page of the payment that has, or had, an id.
+
+        Raises:
+            RequestRefused: there is none.
+            NoOwner: the node has gone.
+        """
+        return self.page_of(await self.ask(ShowPayment(identity)))
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """Addresses with what the owner calls them."""
+        return self._names
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
@@ -302,6 +327,23 @@ class Session:
     async def lock(self) -> Text | None:
         """Lock the wallet: nothing is signed any more."""
         return await self._do(Lock())
+
+    async def change_secret(self, old: str, new: str) -> Text | None:
+        """Put another passphrase or PIN in place of the one that opens the wallet; return why not."""
+        return await self._do(Passwd(old, new))
+
+    async def prove_payment(self, page: PaymentModel) -> bytes | None:
+        """Return what ``supervm verify`` reads of a payment; None while it is not paid, or nothing new is proved.
+
+        Raises:
+            RequestRefused: no edge proves it now.
+            NoOwner: the node has gone.
+        """
+        request = page.proof_request()
+        if request is None:
+            return None
+        proof = page.take_proof(await self.ask(request))
+        return proof if page.proof_text() is not None else None
 
     async def send_kept(self) -> Text | None:
         """Let go what was kept on this device."""

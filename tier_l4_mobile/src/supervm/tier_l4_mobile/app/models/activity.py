@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from heapq import merge
-from itertools import islice
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, Literal
 
 from ...messages import IncomeList, SearchPayments
+from ...wallet.payments import CANCELLED, EXPIRED, PROGRESS, R4, REFUSED
 from ..values import Amount, Moment, Text, say
 from .steps import is_open, is_paid, status_text
 from .waiting import WINDOW, amount_of
@@ -20,6 +20,24 @@ from .waiting import WINDOW, amount_of
 PAGE_ROWS: Final = 50
 ROWS_MAX: Final = 10_000
 """Most rows that are kept in memory; whoever looks further back searches."""
+
+Part = Literal["all", "open", "paid", "void", "in"]
+"""What is listed: all, what is on its way, what is paid, what came to nothing, what came in."""
+_STATUSES: Final[Mapping[Part, tuple[str, ...]]] = {
+    "all": (),
+    "open": tuple(PROGRESS),
+    "paid": (R4,),
+    "void": (R4, REFUSED, EXPIRED, CANCELLED),  # what was executed may have failed
+    "in": (),
+}
+PARTS: Final[Mapping[Part, Text]] = {
+    "all": say("activity.all"),
+    "open": say("activity.open"),
+    "paid": say("activity.paid"),
+    "in": say("activity.in"),
+    "void": say("activity.void"),
+}
+"""The parts, with their names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +72,12 @@ class ActivityModel:
     Attributes:
         is_whole: whether there is no payment further back.
         is_income_whole: whether nothing came in further back, or only payments are looked for.
+        part: what is listed.
     """
 
     is_whole: bool = False
     is_income_whole: bool = False
+    part: Part = "all"
     _search: str = ""
     _rows: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _names: Mapping[str, str] = field(default_factory=dict)
@@ -66,13 +86,35 @@ class ActivityModel:
     _income: dict[int, Mapping[str, Any]] = field(default_factory=dict)
     _income_before: int | None = None
     _newest_income: int = 0
+    _listed: list[tuple[int, str, Mapping[str, Any]]] | None = None
 
     def search(self, text: str) -> None:
         """Look for something else; empty: for everything."""
         self._search = text.strip()
-        self._rows, self._before, self.is_whole, self._asked = {}, None, False, None
+        self._rows, self._before, self._asked, self._listed = {}, None, None, None
         self._income, self._income_before = {}, None
-        self.is_income_whole = bool(self._search)  # there is no word in it to look for
+        self.is_whole = self.part == "in"
+        self.is_income_whole = not self._wants_income
+
+    def choose(self, part: Part) -> None:
+        """List another part."""
+        self.part = part
+        self.restart()
+
+    @property
+    def _wants_income(self) -> bool:
+        """Whether what came in is listed; while something is looked for it is not: there is no word in it."""
+        return self.part in ("all", "in") and not self._search
+
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether something is looked for, or a part is listed, so that an empty list is not an empty wallet."""
+        return bool(self._search) or self.part != "all"
+
+    @property
+    def is_all_read(self) -> bool:
+        """Whether there is nothing further back."""
+        return self.is_whole and self.is_income_whole
 
     def restart(self) -> None:
         """Forget what was read, and read it anew."""
@@ -88,7 +130,8 @@ class ActivityModel:
             return None
         named = self._receivers()
         text = "" if named else self._search[:128]
-        self._asked = SearchPayments(text, receivers=named, before=self._before, limit=PAGE_ROWS)
+        statuses = _STATUSES[self.part]
+        self._asked = SearchPayments(text, statuses, receivers=named, before=self._before, limit=PAGE_ROWS)
         return self._asked
 
     def _receivers(self) -> tuple[str, ...]:
@@ -101,9 +144,25 @@ class ActivityModel:
         if request is not self._asked:
             return
         for payment in answer["payments"]:
-            self._rows[payment["number"]] = payment
+            if self._fits(payment):
+                self._rows[payment["number"]] = payment
         self._before = answer["before"]
         self.is_whole = self._before is None
+        self._listed = None
+
+    def _fits(self, payment: Mapping[str, Any]) -> bool:
+        """Return whether a payment, as it stands now, is in the part that is listed."""
+        match self.part:
+            case "all":
+                return True
+            case "open":
+                return is_open(payment)
+            case "paid":
+                return is_paid(payment)
+            case "void":
+                return not is_open(payment) and not is_paid(payment)
+            case "in":
+                return False
 
     def next_income(self) -> IncomeList | None:
         """Return what gives the next page of what came in; None if there is none, or no room for it."""
@@ -118,6 +177,7 @@ class ActivityModel:
         self._take_income(answer["income"])
         self._income_before = answer["before"]
         self.is_income_whole = self._income_before is None
+        self._listed = None
 
     def news_of_income(self, last: int) -> IncomeList | None:
         """Return what gives the newest of what came in; None if that is here already, or was never asked for.
@@ -125,7 +185,7 @@ class ActivityModel:
         Args:
             last: the number of the newest row, as `messages.Info` tells it.
         """
-        is_read = bool(self._income) or (self.is_income_whole and not self._search)
+        is_read = self._wants_income and (bool(self._income) or self.is_income_whole)
         return IncomeList(None, PAGE_ROWS) if is_read and last > self._newest_income else None
 
     def take_news(self, answer: Mapping[str, Any]) -> None:
@@ -140,6 +200,7 @@ class ActivityModel:
         for row in rows:
             self._income[row["number"]] = row
             self._newest_income = max(self._newest_income, row["number"])
+        self._listed = None
 
     def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
         """Take payments that changed; new ones join the list unless something is looked for."""
@@ -148,31 +209,40 @@ class ActivityModel:
             number = payment["number"]
             is_new = self.is_whole or 0 < newest < number
             if number in self._rows or (is_new and not self._search and len(self._rows) < ROWS_MAX):
-                self._rows[number] = payment
+                if self._fits(payment):
+                    self._rows[number] = payment
+                else:
+                    self._rows.pop(number, None)
+                self._listed = None
 
     @property
     def count(self) -> int:
         """How many payments there are so far."""
         return len(self._rows)
 
+    @property
+    def listed_count(self) -> int:
+        """How many rows there are to show so far, of both kinds."""
+        return len(self._list())
+
     def rows(self, first: int = 0, most: int = WINDOW) -> list[ActivityRow]:
         """Return a part of the list, newest first: as much as a screen needs at once."""
-        paid = (self._rows[number] for number in sorted(self._rows, reverse=True))
-        came = (self._income[number] for number in sorted(self._income, reverse=True))
-        read_to = max(
-            0 if self.is_whole else min((_paid_ms(row) for row in self._rows.values()), default=0),
-            0 if self.is_income_whole else min((row["ts_ms"] for row in self._income.values()), default=0),
-        )
-        merged = merge(
-            ((_paid_ms(row), "out", row) for row in paid),
-            ((row["ts_ms"], "in", row) for row in came),
-            key=lambda item: item[0],
-            reverse=True,
-        )
-        seen = (item for item in merged if item[0] >= read_to)
-        return [
-            self._row(row) if way == "out" else _income_row(row) for _, way, row in islice(seen, first, first + most)
-        ]
+        part = self._list()[first : first + most]
+        return [self._row(row) if way == "out" else _income_row(row) for _, way, row in part]
+
+    def _list(self) -> list[tuple[int, str, Mapping[str, Any]]]:
+        """Return time, way and row of all that is shown, newest first; it is kept until something changes."""
+        if self._listed is None:
+            paid = (self._rows[number] for number in sorted(self._rows, reverse=True))
+            came = (self._income[number] for number in sorted(self._income, reverse=True))
+            read_to = max(
+                0 if self.is_whole else min((_paid_ms(row) for row in self._rows.values()), default=0),
+                0 if self.is_income_whole else min((row["ts_ms"] for row in self._income.values()), default=0),
+            )
+            both = [*((_paid_ms(row), "out", row) for row in paid), *((row["ts_ms"], "in", row) for row in came)]
+            both.sort(key=itemgetter(0), reverse=True)  # two lists in order: that takes one pass
+            self._listed = [item for item in both if item[0] >= read_to]
+        return self._listed
 
     def _row(self, payment: Mapping[str, Any]) -> ActivityRow:
         return ActivityRow(

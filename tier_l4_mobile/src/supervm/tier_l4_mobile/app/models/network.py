@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...options import PASSIVE
 from ..values import Moment, Text, say
 from .home import connection_text
 
@@ -44,6 +45,35 @@ class NetworkModel:
     def connection(self) -> Text:
         """Who is at the other end."""
         return connection_text(self._info)
+
+    @property
+    def edge(self) -> Text | None:
+        """The edge that payments go to; None while there is none."""
+        link = None if self._info is None else self._info["link"]
+        return None if link is None else say("network.edge", edge=link["node_id"][-8:])
+
+    @property
+    def served(self) -> Text:
+        """What this phone has done for others: it brings payments that were handed over to it."""
+        promises = {"kept": 0, "open": 0} if self._info is None else self._info["promises"]
+        if not promises["kept"]:
+            return say("network.served-nothing")
+        return say("network.served", n=promises["kept"], open=promises["open"])
+
+    @property
+    def is_passive(self) -> bool:
+        """Whether the node was told to do nothing for others at all."""
+        return self._info is not None and self._info["mode"] == PASSIVE
+
+    @property
+    def clock(self) -> Text | None:
+        """How far this phone's clock is from its edge's; None while there is none."""
+        link = None if self._info is None else self._info["link"]
+        return None if link is None else say("network.clock", ms=abs(link["clock_offset_ms"]))
+
+    def identity(self) -> tuple[str, str]:
+        """Return the network's id and this node's; empty before the node has said them."""
+        return ("", "") if self._info is None else (self._info["chain_id"], self._info["node_id"])
 
     @property
     def height(self) -> Text:

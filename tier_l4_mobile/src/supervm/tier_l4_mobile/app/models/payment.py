@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from ...messages import Balance
 from ..errors import explain_text
 from ..values import Amount, Moment, Text, say
 from .groups import groups_of
-from .steps import Step, is_paid, status_text, steps_of
+from .steps import Step, is_open, is_paid, status_text, steps_of
 from .waiting import amount_of
 
 
@@ -38,6 +38,42 @@ class PaymentModel:
     names: Mapping[str, str]
     shares_bps: Sequence[int] | None
     _reached: int | None = None
+
+    def take_payments(self, payments: Iterable[Mapping[str, Any]]) -> None:
+        """Take payments that changed: this one may be among them, under another id."""
+        for payment in payments:
+            if payment["number"] == self.payment["number"]:
+                self.payment = payment
+
+    @property
+    def id(self) -> str:
+        """What the node calls it; it changes where it has to be signed again."""
+        return str(self.payment["id"])
+
+    @property
+    def row_id(self) -> str:
+        """What the node calls it whatever happens to its transaction."""
+        return f"row-{self.payment['number']}"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it is on its way."""
+        return is_open(self.payment)
+
+    @property
+    def is_paid(self) -> bool:
+        """Whether it may be called paid."""
+        return is_paid(self.payment)
+
+    @property
+    def may_cancel(self) -> bool:
+        """Whether it never left this device, so that cancelling it is still true."""
+        return self.is_open and not self.payment["released"]
+
+    @property
+    def fee(self) -> Amount:
+        """What the network gets for it."""
+        return Amount.of(self.payment["fee"], self.payment["fee_asset"])
 
     @property
     def status(self) -> Text:

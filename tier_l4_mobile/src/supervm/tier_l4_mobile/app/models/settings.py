@@ -9,11 +9,17 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from ...messages import Balance
-from ..values import Amount, Text, say
+from ..values import Amount, Span, Text, say
 from .certainty import Certainty
 
 TEXT_PERCENTS: Final = (85, 100, 115, 130, 150, 200)
 """Sizes of letters that may be chosen, in percent."""
+LOCK_AFTER_S: Final = (60, 120, 300, 900, 3_600)
+"""Times without a touch after which the app may lock itself."""
+BATTERY_PERCENTS: Final = (20, 50, 80)
+"""Charges below which nothing is done for others."""
+DATA_MIB: Final = (10, 50, 200, 1_000)
+"""Most data for others in a day, in MiB."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,6 +65,12 @@ _CHOICES: Final[Mapping[str, Mapping[str | int | bool, Text]]] = {
         "dark": say("settings.theme-dark"),
     },
     "text_percent": {percent: say("settings.percent", percent=percent) for percent in TEXT_PERCENTS},
+    "lock_after_s": {
+        0: say("settings.lock-left"),
+        **{after_s: say("settings.after", span=Span(after_s)) for after_s in LOCK_AFTER_S},
+    },
+    "battery_percent_min": {percent: say("settings.percent", percent=percent) for percent in BATTERY_PERCENTS},
+    "data_mib_per_day_max": {mib: say("settings.mib", mib=mib) for mib in DATA_MIB},
     "redacts": {True: say("settings.redacts"), False: say("settings.redacts-not")},
     "takes_part": {
         "off": say("settings.part-off"),
@@ -103,6 +115,11 @@ class SettingsModel:
         """Return the values of a setting that has only few."""
         chosen = getattr(self.settings, name)
         return [Choice(value, text, value == chosen) for value, text in _CHOICES[name].items()]
+
+    @property
+    def serves(self) -> bool:
+        """Whether this phone may do anything for others, so that limits of that have a meaning."""
+        return self.settings.takes_part != "off"
 
     # --- watched addresses --------------------------------------------------------------------------------------------
 

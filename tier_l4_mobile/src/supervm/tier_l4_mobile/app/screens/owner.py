@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from supervm.common.wallet.keystore import platform_keystore
+
 from ..face import Face
+from ..files import OwnersFiles
 from ..look_of import System
 from ..session import Session
 from ..values import Text
@@ -23,7 +26,7 @@ class OwnersApp:
         face: the window.
         session: the talk with the node, and the models that it feeds.
         now_ms: tells the time, in ms of Unix time.
-        directory: where settings are kept; None: nowhere.
+        directory: where settings are kept, and the node's files are; None: nowhere.
         system: what the system likes, for settings that follow it.
 
     Attributes:
@@ -38,7 +41,15 @@ class OwnersApp:
         self.stage = stage = Stage(face, self._make, tabs=tuple(TABS), places=TABS, now_ms=now_ms)
         chooser = Chooser(session.models.settings, face.look, system, directory, stage.work)
         self.scene = Scene(
-            session.models, session, face.look, stage.navigator, now_ms, stage.work, face.tell, chooser.choose
+            session.models,
+            session,
+            face.look,
+            stage.navigator,
+            now_ms,
+            stage.work,
+            face.tell,
+            chooser.choose,
+            OwnersFiles(directory, platform_keystore()),
         )
 
     def _make(self, place: Place) -> Page:

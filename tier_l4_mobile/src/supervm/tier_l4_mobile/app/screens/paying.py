@@ -63,7 +63,7 @@ class PayingScreen(Screen):
         steps = model.line()
         first = steps[0].at if steps else None
         for widget, step in zip(self._steps, steps, strict=False):
-            widget.show(step.name, step.state, _time(step, first))
+            widget.show(step.name, step.state, step_time(step, first))
         wanted = [
             *([self._give] if model.may_hand_over else []),
             *([self._cancel] if model.may_cancel else []),
@@ -96,7 +96,7 @@ def ask_to_cancel(scene: Scene, identity: str | None) -> None:
     ).open()
 
 
-def _time(step: Step, first: Moment | None) -> Text | str:
+def step_time(step: Step, first: Moment | None) -> Text | str:
     """Return when a step was: the first by the clock, the others counted from it."""
     if step.at is None or first is None:
         return ""

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from kivy.uix.widget import Widget
 
+from ..files import OwnersFiles
 from ..kit.look import Look
 from ..kit.scroll import Columns
 from ..session import Models, Session
@@ -35,6 +36,7 @@ class Scene:
             anew afterwards.
         tell: shows a notice; a second argument says whether it is bad news.
         choose: changes a setting, applies it and keeps it; returns what is wrong with it.
+        files: writes files for the owner, and reads the node's; in a thread.
     """
 
     models: Models
@@ -45,6 +47,7 @@ class Scene:
     work: Callable[..., None]
     tell: Callable[..., None]
     choose: Callable[[str, str | int | bool], Text | None]
+    files: OwnersFiles
 
 
 class Page(Columns):
