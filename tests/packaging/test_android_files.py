@@ -56,7 +56,7 @@ def test_only_what_no_phone_needs_is_left_out(package: tuple[Path, list[str]]) -
     homes = {"supervm/common/bench/", "supervm/common/testing/", "supervm/common/up/"}
     kept = [name for name in others if not name.startswith(tuple(homes))]
     assert kept == ["supervm/common/cli/bench.py", "supervm/common/cli/up.py"]
-    assert sorted(path.name for path in target.iterdir()) == ["service.py", "supervm"]
+    assert sorted(path.name for path in target.iterdir()) == ["main.py", "service.py", "supervm"]
     assert sorted(path.name for path in (target / "supervm").iterdir()) == sorted(MEMBERS)
 
 
@@ -115,7 +115,7 @@ def modules_of(names: list[str]) -> set[str]:
 
 
 def test_the_package_starts_with_nothing_but_what_it_names(package: tuple[Path, list[str]], tmp_path: Path) -> None:
-    """All modules import, the service's node runs and is unlocked, a QR code is written and read."""
+    """All modules import, the app shows a locked wallet whose node is the service, a QR code is written and read."""
     target, _ = package
     home = tmp_path / "supervm"
     home.mkdir()
@@ -124,7 +124,7 @@ def test_the_package_starts_with_nothing_but_what_it_names(package: tuple[Path, 
     tool = ROOT / "tests" / "tools" / "android_start.py"
     modules = ",".join(sorted(modules_of(NAMES)))
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-OO", str(tool), str(target), str(site), modules, str(tmp_path)],
+        [sys.executable, "-I", "-S", "-OO", str(tool), str(target), str(site), modules, str(tmp_path), "app"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -132,7 +132,7 @@ def test_the_package_starts_with_nothing_but_what_it_names(package: tuple[Path, 
     )
     assert done.returncode == 0, done.stderr
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    used = {"reached": True, "own": False, "locked": True, "unlocked": True, "qr": True}
+    used = {"served": True, "locked": True, "qr": True}
     assert {name: seen[name] for name in used} == used
     assert {name: why.rpartition(" ")[2].strip("'") for name, why in seen["failed"].items()} == NEED_MORE
     assert seen["modules"] > 250
