@@ -23,9 +23,9 @@ from supervm.protocol.base.address import encode_address
 from supervm.tier_l4_mobile.app.kit.qr import QrPicture
 from supervm.tier_l4_mobile.app.models.settings import Settings
 from supervm.tier_l4_mobile.app.settings_file import save_settings
-from supervm.tier_l4_mobile.messages import Pay, PaymentRow, PutContact
+from supervm.tier_l4_mobile.messages import HandoverExport, HandoverTake, Pay, PaymentRow, PutContact
 
-BOB, CAROL = (encode_address(test_key(name).public, test=False) for name in ("bob", "carol"))
+ALICE, BOB, CAROL = (encode_address(test_key(name).public, test=False) for name in ("alice", "bob", "carol"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class View:
 
 
 async def scene_with_history() -> AppScene:
-    """A phone that has paid, pays, and waits."""
+    """A phone that has paid, pays, waits, and was promised something by another one."""
     scene = AppScene()
     await scene.ask(PutContact(BOB, "Bob 小明"))
     for amount in (120_000, 4_500, 33):
@@ -53,6 +53,10 @@ async def scene_with_history() -> AppScene:
     await scene.ask(Pay(PaymentRow(to=CAROL, amount=70_000, fee=1)))
     scene.accept()
     await scene.ask(Pay(PaymentRow(to=BOB, amount=250, fee=1), offline=True))
+    payer = AppScene(network=scene.network, name="bob")
+    payment = await payer.ask(Pay(PaymentRow(to=ALICE, amount=30_000, fee=1)))
+    given = await payer.ask(HandoverExport((payment["id"],)))
+    await scene.ask(HandoverTake(given["container_hex"]))
     return scene
 
 
@@ -117,6 +121,34 @@ async def _waiting(finger: Finger) -> None:
     await finger.tap("home.waiting")
 
 
+async def _scan(finger: Finger) -> None:
+    await finger.tap("home.receive")
+    await finger.tap("receive.scan")
+
+
+async def _give(finger: Finger) -> None:
+    await _waiting(finger)
+    await finger.tap("waiting.give")
+    await finger.tap("give.start")
+    await finger.until(lambda: any(isinstance(code, QrPicture) and code.modules for code in finger.all()))
+
+
+async def _handover(finger: Finger) -> None:
+    await finger.tap("home.receive")
+    await finger.tap("receive.handovers")
+    await finger.until(lambda: any(target.key.startswith("promise.") for target in finger.targets()))
+
+
+async def _promise(finger: Finger) -> None:
+    await _handover(finger)
+    await finger.tap(next(target.key for target in finger.targets() if target.key.startswith("promise.")))
+
+
+async def _anchor(finger: Finger) -> None:
+    await _network(finger)
+    await finger.tap("first.anchor-scan")
+
+
 async def _welcome(finger: Finger) -> None:
     await finger.until_shown("first.create")
 
@@ -168,6 +200,7 @@ def _broken(directory: Path) -> None:
 VIEWS: Final = (
     View("first-welcome", _welcome, lambda directory: None),
     View("first-network", _network, lambda directory: None),
+    View("first-anchor", _anchor, lambda directory: None),
     View("first-words", _words, _join),
     View("first-asked", _asked, _join),
     View("first-import", _import, _join),
@@ -181,6 +214,10 @@ VIEWS: Final = (
     View("paying", _paying),
     View("receive", _receive),
     View("waiting", _waiting),
+    View("scan", _scan),
+    View("give", _give),
+    View("handover", _handover),
+    View("promise", _promise),
 )
 """All screens."""
 

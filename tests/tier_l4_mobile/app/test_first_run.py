@@ -4,18 +4,24 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 import trio
 from chain_tools import make_test_chain
 from finger import Finger, shown
 from life_tools import LifeScene, genesis_file, new_bytes
 from phone_folder import PASSPHRASE, WORDS, make_phone
+from PIL import Image
 
-from supervm.common.host.anchor_file import anchor_text
+from supervm.common.host.anchor_file import anchor_text, load_anchor
 from supervm.common.wallet import WALLET_FILE, unlock_wallet
 from supervm.common.wallet.words import words_of
 from supervm.protocol.light.client import anchor_of
+from supervm.tier_l4_mobile.app.folder import ANCHOR_FILE
+from supervm.tier_l4_mobile.app.kit.camera import Picture
 from supervm.tier_l4_mobile.app.kit.keys import ENTER, ESCAPE, TAB
+from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
 from supervm.tier_l4_mobile.app.settings_file import load_settings
+from supervm.tier_l4_mobile.handover.qr import png_of
 
 SECRET = "seven horses in a boat"
 NEW_WORDS = words_of(new_bytes(32)).split()
@@ -184,3 +190,44 @@ async def test_a_folder_in_use_is_a_sentence_and_a_button(tmp_path: Path) -> Non
             await finger.press(TAB)
             await finger.press(ENTER)
             await finger.until_shown("lock.open")
+
+
+class Camera:
+    """Sees one picture."""
+
+    texture = None
+
+    def __init__(self, path: Path) -> None:
+        with Image.open(path) as image:
+            rgba = image.convert("RGBA")
+        self._picture = Picture(*rgba.size, rgba.tobytes())
+
+    def picture(self) -> Picture | None:
+        return self._picture
+
+    def close(self) -> None:
+        pass
+
+
+async def test_an_anchor_is_taken_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chain = make_test_chain(4).chain
+    code, other = tmp_path / "anchor.png", tmp_path / "other.png"
+    code.write_bytes(png_of(anchor_text(anchor_of(chain)), scale=3))
+    other.write_bytes(png_of("hello"))
+    cameras = iter([Camera(other), Camera(code)])
+    monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: next(cameras)))
+    scene = LifeScene(tmp_path / "phone")
+    with trio.fail_after(240):
+        async with shown(scene.life().story) as finger:
+            await finger.tap("first.import")
+            await finger.type("first.genesis", str(genesis_file(tmp_path)))
+            await finger.tap("first.anchor-scan")
+            await finger.until(lambda: finger.shows("This code is no anchor"))
+            await finger.tap("back")
+            await finger.tap("first.anchor-scan")
+            await finger.until_shown("first.genesis")
+            assert finger.find("first.anchor").text == anchor_text(anchor_of(chain))
+            await finger.tap("first.next")
+            await finger.until_shown("first.words")
+    assert scene.folder.config().tier_options["anchor"] == ANCHOR_FILE
+    assert load_anchor(scene.directory / ANCHOR_FILE, chain) == anchor_of(chain)

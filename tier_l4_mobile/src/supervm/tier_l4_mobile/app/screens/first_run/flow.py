@@ -15,6 +15,7 @@ from ..chosen import Chooser
 from ..navigator import Place
 from ..screen import Page
 from ..stage import Stage
+from .anchor import AnchorPage
 from .import_words import ImportPage
 from .network import NetworkPage
 from .scene import FirstScene
@@ -25,6 +26,7 @@ from .words import AskedPage, WordsPage
 PAGES: Final[dict[str, Callable[[FirstScene], Page]]] = {
     "welcome": WelcomePage,
     "network": NetworkPage,
+    "anchor": AnchorPage,
     "words": WordsPage,
     "asked": AskedPage,
     "import": ImportPage,

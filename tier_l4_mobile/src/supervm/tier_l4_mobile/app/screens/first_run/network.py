@@ -12,7 +12,7 @@ from supervm.common.errors import CommonError
 
 from ...errors import explain
 from ...kit.boxes import Card
-from ...kit.buttons import PushButton
+from ...kit.buttons import PLAIN, PushButton
 from ...kit.fields import Field
 from ...kit.look import space
 from ...kit.words import Words
@@ -37,17 +37,21 @@ class NetworkPage(Page):
         self._anchor = Field(
             look, say("first.network-anchor"), key="first.anchor", hint=say("first.network-anchor-hint")
         )
+        scan = PushButton(look, say("first.anchor-scan"), key="first.anchor-scan", kind=PLAIN, icon="scan")
+        scan.when_tapped(lambda: scene.navigator.go("anchor"))
         go_on = PushButton(look, say("first.next"), key="first.next")
         go_on.when_tapped(self._take)
         self._edges.when_entered(self._take)
         self.put(
             Words(look, say("first.network-why"), ink="faint"),
-            Card(look, self._file, self._edges, self._anchor, spacing=space("pad")),
+            Card(look, self._file, self._edges, self._anchor, scan, spacing=space("pad")),
             go_on,
         )
 
     def entered(self) -> None:
-        """Take files that are dropped on the window."""
+        """Take files that are dropped on the window, and an anchor that was scanned."""
+        if self._scene.anchor:
+            self._anchor.text, self._scene.anchor = self._scene.anchor, ""
         Window.bind(on_drop_file=self._dropped)
 
     def left(self) -> None:

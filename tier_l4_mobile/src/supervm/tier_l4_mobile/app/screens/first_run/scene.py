@@ -26,6 +26,7 @@ class FirstScene:
         done: told the passphrase or PIN once the wallet is made.
         new: new words, on their way to a wallet; None: words are imported.
         imported: words that their owner has; empty: there are none.
+        anchor: text of an anchor whose code was scanned; empty: there is none.
         is_import: what the owner wants.
     """
 
@@ -37,6 +38,7 @@ class FirstScene:
     done: Callable[[str], None]
     new: NewWords | None = None
     imported: str = ""
+    anchor: str = ""
     is_import: bool = False
 
     def after_welcome(self) -> None:
