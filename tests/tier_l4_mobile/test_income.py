@@ -7,7 +7,7 @@ from typing import Any
 from app_tools import AppScene
 from chain_tools import test_key
 from handover_tools import FUNDS, online, row, serve, transfer
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mobile_tools import Network, Phone
 
@@ -92,6 +92,7 @@ def test_pages_and_bounds(monkeypatch) -> None:
     assert len(incomes(alice)) == 7
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.tuples(st.lists(st.integers(1, 1_000), max_size=3), st.lists(st.integers(1, 1_000), max_size=3)), max_size=5

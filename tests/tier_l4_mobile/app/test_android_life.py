@@ -10,11 +10,11 @@ from android_java import Owner, Phone
 from finger import Finger, shown
 from life_tools import LifeScene
 from phone_folder import make_phone
-from supervm.tier_l4_mobile.app.face import Story
 
 from supervm.tier_l4_mobile.app.android.notify import telling
 from supervm.tier_l4_mobile.app.android.permissions import NOTIFY, Permissions
 from supervm.tier_l4_mobile.app.android.service import run_while_needed
+from supervm.tier_l4_mobile.app.face import Story
 
 WHY, WITHOUT = "One line tells you", "you will not see it"
 
