@@ -46,7 +46,7 @@ class View:
 async def scene_with_history() -> AppScene:
     """A phone that has paid, pays, waits, and was promised something by another one."""
     scene = AppScene()
-    await scene.ask(PutContact(BOB, "Bob 小明"))
+    await scene.ask(PutContact(BOB, "Bob 小明", watched=True))
     for amount in (120_000, 4_500, 33):
         await scene.ask(Pay(PaymentRow(to=BOB, amount=amount, fee=2)))
         scene.seal()
@@ -66,6 +66,7 @@ async def opened(view: View, language: str, theme: str, size: tuple[int, int]) -
     look = look_for(language, theme)
     if view.folder is None:
         scene = await scene_with_history()
+        scene.models.settings.settings = Settings(language=language, theme=theme)
         async with shown(story_of(scene), look=look, size=size) as finger:
             await finger.until_shown("home.pay")
             await view.go(finger)
@@ -149,6 +150,47 @@ async def _anchor(finger: Finger) -> None:
     await finger.tap("first.anchor-scan")
 
 
+async def _activity(finger: Finger) -> None:
+    await finger.tap("tab.activity")
+    await finger.until(lambda: any(widget.key.startswith("activity.row.") for widget in finger.targets()))
+
+
+async def _payment(finger: Finger) -> None:
+    await _activity(finger)
+    await finger.tap([widget.key for widget in finger.targets() if widget.key.startswith("activity.row.")][-1])
+    await finger.until_shown("payment.proof")
+
+
+async def _around(finger: Finger) -> None:
+    await finger.tap("tab.network")
+    await finger.tap("network.takes_part.standard")
+
+
+async def _contact(finger: Finger) -> None:
+    await _under_settings("contacts")(finger)
+    await finger.tap("contacts.Bob 小明")
+
+
+async def _new_contact(finger: Finger) -> None:
+    await _under_settings("contacts")(finger)
+    await finger.tap("contacts.add")
+    await finger.tap("contact.save")
+
+
+async def _weak(finger: Finger) -> None:
+    await _under_settings("passphrase")(finger)
+    await finger.type("secret.new", "short")
+    await finger.tap("secret.change")
+
+
+def _under_settings(name: str) -> Callable[[Finger], Awaitable[None]]:
+    async def go(finger: Finger) -> None:
+        await finger.tap("tab.settings")
+        await finger.tap(f"settings.{name}")
+
+    return go
+
+
 async def _welcome(finger: Finger) -> None:
     await finger.until_shown("first.create")
 
@@ -208,7 +250,14 @@ VIEWS: Final = (
     View("lock", _lock, make_phone),
     View("trouble", _trouble, _broken),
     View("home", _home),
+    View("activity", _activity),
+    View("payment", _payment),
+    View("network", _around),
     View("settings", _settings),
+    *(View(name, _under_settings(name)) for name in ("contacts", "watched", "backup", "logs", "about")),
+    View("contact", _contact),
+    View("contact-new", _new_contact),
+    View("passphrase", _weak),
     View("pay", _pay),
     View("pay-check", _check),
     View("paying", _paying),

@@ -13,7 +13,7 @@ import trio
 from app_tools import AppScene
 from chain_tools import test_key
 from click.testing import CliRunner
-from finger import Finger, look_for, shown, story_of
+from finger import Finger, shown, story_of
 from kivy.core.clipboard import Clipboard
 
 from supervm.protocol.base.address import encode_address
@@ -268,44 +268,3 @@ async def test_contacts_are_added_changed_watched_and_removed() -> None:
         await finger.tap("contact.remove")
         await finger.tap("dialog.yes")
         await finger.until(lambda: finger.shows("Nobody yet"))
-
-
-PLACES = (
-    ("activity", None),
-    ("network", None),
-    ("settings", None),
-    *(("settings", f"settings.{name}") for name in ("contacts", "watched", "backup", "passphrase", "logs", "about")),
-)
-
-
-@pytest.mark.parametrize("size", [(320, 568), (1280, 800)], ids=str)
-async def test_nothing_is_cut_and_everything_can_be_touched(size: tuple[int, int]) -> None:
-    scene = AppScene()
-    await scene.session.put_contact(CAROL, "Carol Johannsen-Wintersberg", watched=True)
-    await paid(scene, 500, to=CAROL)
-    await paid(scene, 600)
-    for code in ("en", "zh"):
-        scene.models.settings.change("language", code)
-        async with opened_in(scene, code, size) as finger:
-            for tab, key in PLACES:
-                await finger.tap(f"tab.{tab}")
-                if key is not None:
-                    await finger.tap(key)
-                await finger.frames(6)
-                assert finger.cut_labels() == [], (tab, key)
-                assert finger.small_targets() == [], (tab, key)
-                if key is not None:
-                    await finger.tap("back")
-            await finger.tap("tab.activity")
-            await finger.tap(rows(finger)[0])
-            await finger.until_shown("payment.copy")
-            await finger.frames(6)
-            assert finger.cut_labels() == []
-
-
-@asynccontextmanager
-async def opened_in(scene: AppScene, code: str, size: tuple[int, int]) -> AsyncIterator[Finger]:
-    with trio.fail_after(120):
-        async with shown(story_of(scene), look=look_for(code), size=size) as finger:
-            await finger.until_shown("home.pay")
-            yield finger

@@ -15,7 +15,7 @@ from ..export import csv_header, csv_rows
 from ..kit.boxes import Column
 from ..kit.buttons import IconButton
 from ..kit.choices import Choices, Value
-from ..kit.fields import Field
+from ..kit.fields import Entry
 from ..kit.ground import CORNER_DP, Ground
 from ..kit.icons import Icon
 from ..kit.look import Dressed, Look, is_wide, space
@@ -74,8 +74,8 @@ class ActivityScreen(Screen):
         self._model = scene.models.activity
         self._export = IconButton(look, "file", key="activity.export")
         self._export.when_tapped(self._write)
-        self._search = Field(look, say("activity.search"), key="activity.search", hint=say("activity.hint"))
-        self._search.when_typed(self._look_for)
+        self._search = Entry(look, say("activity.hint"), key="activity.search", size_hint_y=None)
+        self._search.bind(text=lambda _, text: self._look_for(text))
         self._parts = Choices(look, None, list(PARTS.items()), key="activity.part", act=self._choose)
         self._parts.choose(self._model.part)
         self._none = Words(look, ink="faint", halign="center")
@@ -93,7 +93,7 @@ class ActivityScreen(Screen):
         )
         self._is_reading = False
         self._detail: PaymentScreen | None = None
-        head = Column(self._search, self._parts, spacing=space("small"))
+        head = Column(self._search, self._parts, spacing=space("gap"))
         self._paper = Paper(look)
         pad = space("pad")
         self._left = BoxLayout(orientation="vertical", padding=(pad, 0, pad, pad), spacing=pad)
