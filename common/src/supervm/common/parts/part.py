@@ -17,7 +17,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.subject import Subject
 
-from ..contract.core import PeerDown, PeerUp
+from ..contract.core import DialFailed, PeerDown, PeerUp
 from ..contract.events import Event
 from ..contract.options import OptionSpec
 from ..contract.tables import AnyTable
@@ -75,6 +75,12 @@ class Part:
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """A peer has gone."""
+
+    def peer_moved(self, now_us: int, event: PeerUp) -> None:
+        """A peer that is up goes on over another connection; `event` says what `PeerUp` would say of it now."""
+
+    def dial_failed(self, now_us: int, event: DialFailed) -> None:
+        """A dial did not end in a peer that is up, whoever wanted it."""
 
     def peer_blamed(self, now_us: int, peer: bytes, penalty: int) -> None:
         """A peer has done so much wrong that it has been hung up on."""

@@ -195,6 +195,8 @@ class Shell:
         self.clock = ClockWatch(self.outbox) if drift_ms is None else ClockWatch(self.outbox, drift_ms=drift_ms)
         self.links = Links(self.peering, self.outbox, name)
         self.parts: tuple[Part, ...] = ()
+        self.wire = STANDARD
+        """What the node can read: as `declared_wire`, for those of its kinds of parts that it has."""
         self._halted = False
         self._name = name
 
@@ -233,8 +235,12 @@ class Shell:
     @classmethod
     def declared_wire(cls) -> Wire:
         """Return what the node can read: the standard kinds and those of its parts' own subjects."""
-        subjects = _subjects(cls.kinds_of_parts())
-        return Wire(*subjects) if subjects else STANDARD
+        return _wire(cls.kinds_of_parts())
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The words of Hello that follow from the parts that the node has."""
+        return self.wire.features
 
     def option(self, name: str) -> OptionValue:
         """Return what the owner has set a key of the configuration table to, or its default."""
@@ -262,11 +268,14 @@ class Shell:
                 if self._answerers.setdefault(request, part) is not part:
                     raise LocalProtocolError(f"two parts answer {request.__name__}")
         self._check_subjects()
+        self.wire = _wire(self.parts)
         self._deadlines = _getters(self.parts)
         self._started = self._hooks("started")
         self._ticks = self._hooks("tick")
         self._ups = self._hooks("peer_up")
         self._downs = self._hooks("peer_down")
+        self._moves = self._hooks("peer_moved")
+        self._fails = self._hooks("dial_failed")
         self._blames = self._hooks("peer_blamed")
         self._durables = self._hooks("durable")
         self._works = self._hooks("work_done")
@@ -342,16 +351,11 @@ class Shell:
             case PeerUp():
                 self._peer_up(now_us, event)
             case PeerMoved():
-                moved = self.peering.peer_moved(now_us, event)
-                if moved is not None:  # its rank may be another: it was dialled now
-                    self.manners.peer_up(now_us, moved, self.rank(moved))
+                self._peer_moved(now_us, event)
             case PeerDown():
-                self.manners.peer_down(now_us, event)
-                self.peering.peer_down(now_us, event)
-                for peer_down in self._downs:
-                    peer_down(now_us, event)
+                self._peer_down(now_us, event)
             case DialFailed():
-                self.peering.dial_failed(now_us, event)
+                self._dial_failed(now_us, event)
             case Command(token, request):
                 self._command(now_us, token, request)
             case Started():
@@ -364,6 +368,24 @@ class Shell:
             self.peering.peer_up(now_us, event)
             for peer_up in self._ups:
                 peer_up(now_us, event)
+
+    def _peer_moved(self, now_us: int, event: PeerMoved) -> None:
+        moved = self.peering.peer_moved(now_us, event)
+        if moved is not None:  # its rank may be another: it was dialled now
+            self.manners.peer_up(now_us, moved, self.rank(moved))
+            for peer_moved in self._moves:
+                peer_moved(now_us, moved)
+
+    def _peer_down(self, now_us: int, event: PeerDown) -> None:
+        self.manners.peer_down(now_us, event)
+        self.peering.peer_down(now_us, event)
+        for peer_down in self._downs:
+            peer_down(now_us, event)
+
+    def _dial_failed(self, now_us: int, event: DialFailed) -> None:
+        self.peering.dial_failed(now_us, event)
+        for dial_failed in self._fails:
+            dial_failed(now_us, event)
 
     def tick(self, now_us: int) -> None:
         """Let time pass, for all parts in their order."""
@@ -424,6 +446,11 @@ class Shell:
         return [text for part in self.parts for text in part.problems(now_us)]
 
 
+def _wire(parts: Iterable[Part | type[Part]]) -> Wire:
+    subjects = _subjects(parts)
+    return Wire(*subjects) if subjects else STANDARD
+
+
 def _subjects(parts: Iterable[Part | type[Part]]) -> list[Subject]:
     """Return the subjects that parts declare, each once: several parts may share one."""
     found: list[Subject] = []
@@ -444,7 +471,7 @@ def _getters(parts: Iterable[Part]) -> list[Callable[[], int | None]]:
 
 def wire_of(core: Core) -> Wire:
     """Return what a core can read: what its parts declare, or, if it has none, what every node knows."""
-    return core.declared_wire() if isinstance(core, Shell) else STANDARD
+    return core.wire if isinstance(core, Shell) else STANDARD
 
 
 def unexpected(tier: int, message: Message) -> RemoteProtocolError:

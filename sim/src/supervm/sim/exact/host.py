@@ -283,7 +283,10 @@ class Host:
 
     @property
     def remote(self) -> str:
-        """Its IP address, as its peers see it."""
+        """Its IP address, as its peers see it: that of its address, if it is one."""
+        host, _, _ = self.address.rpartition(":")
+        if host:
+            return host.strip("[]")
         return f"10.{self.index >> 16 & 255}.{self.index >> 8 & 255}.{self.index & 255}"
 
     def local_us(self, now_us: int) -> int:

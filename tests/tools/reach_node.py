@@ -1,0 +1,72 @@
+"""An edge and a phone that find their peers themselves: shells with the parts of `reach1` and nothing else."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+import msgspec
+
+from supervm.common.contract.core import PeerUp
+from supervm.common.contract.records import Reader
+from supervm.common.parts.buckets import Rate
+from supervm.common.parts.costs import CLASSES
+from supervm.common.parts.manners import Budget, Rank
+from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.own import OwnNode
+from supervm.common.parts.reach.part import Reach
+from supervm.common.parts.shell import Clock, Shell
+from supervm.protocol.base.keys import SigningKey, verify
+from supervm.protocol.chain.votes import Verify
+
+CHAIN_ID = b"c" * 32
+RATE = Rate(1_000, 10_000)
+
+
+class About(msgspec.Struct, frozen=True, tag="info", tag_field="request"):
+    """Ask how the node stands."""
+
+
+class ReachNode(Shell):
+    """An edge without anything to do but finding peers."""
+
+    PARTS = (Reach, Abstain)
+    TIER = 3
+    INFO = About
+
+    def __init__(
+        self,
+        key: SigningKey,
+        endpoints: tuple[str, ...],
+        targets: Sequence[tuple[bytes | None, str]],
+        reader: Reader,
+        check: Verify = verify,
+    ) -> None:
+        # what an edge grants strangers: budgets bound what others can do to it
+        budget = Budget({**dict.fromkeys(CLASSES, RATE), "link": Rate(20_000, 200_000)})
+        seed = int.from_bytes(key.public[:8], "big")
+        super().__init__(targets=targets, rng=random.Random(seed), budgets=dict.fromkeys(Rank, budget), reader=reader)
+        self.node_id, self.chain_id = key.public, CHAIN_ID
+        own = OwnNode(key, endpoints, targets=tuple(address for _, address in targets))
+        self.reach = Reach(self, own, check, random.Random(seed + 1))
+        self.compose([Clock(self.clock, lambda: (0, 0)), self.links, self.reach, Abstain(self.outbox)])
+
+    @property
+    def height(self) -> int:
+        """None of the chain."""
+        return 0
+
+    def rank(self, event: PeerUp) -> Rank:
+        """All strangers, as edges are to edges."""
+        return Rank.STRANGER
+
+
+class PhoneNode(ReachNode):
+    """The same for a phone."""
+
+    TIER = 4
+
+
+def address(number: int) -> str:
+    """Return an address of the world, each number in a network of its own."""
+    return f"{11 + number // 200}.{1 + number % 200}.0.1:7003"
