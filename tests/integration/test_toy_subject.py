@@ -34,7 +34,6 @@ from supervm.common.testing.hand import BrokenContract, HandDriver
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.keys import verify
 from supervm.protocol.wire.frames import encode_message
-from supervm.protocol.wire.subject import STANDARD
 from supervm.sim.exact import Deployment
 from supervm.tier_l3_edge.node import EdgeNode
 
@@ -112,9 +111,10 @@ def test_the_edge_declares_what_the_guestbook_brings() -> None:
     ]
     assert [*told.declared_options()] == [*EdgeNode.declared_options(), "notes_max"]
     assert told.declared_requests() == (*EdgeNode.declared_requests(), Notes)
-    assert told.declared_wire().features == (GUESTBOOK.name,)
-    assert EdgeNode.declared_wire() is STANDARD
-    (reply,) = make_edge(make_store()).step(NOW_US, c.Command(1, Sign("no")))
+    edge = make_edge(make_store())
+    assert wire_of(edge).features == (GUESTBOOK.name,)
+    assert told.declared_wire().features == (*EdgeNode.declared_wire().features, GUESTBOOK.name)
+    (reply,) = edge.step(NOW_US, c.Command(1, Sign("no")))
     assert reply == c.Reply(1, None, "an L3 takes no request Sign; Info, Notes, Statistics are allowed")
 
 

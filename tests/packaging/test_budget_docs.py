@@ -10,6 +10,7 @@ import pytest
 
 from supervm.common.parts.costs import COSTS, Cost, CostClass
 from supervm.common.parts.manners import Budget, Rank
+from supervm.common.parts.reach.costs import REACH_COSTS
 from supervm.protocol.wire import directions, messages
 from supervm.tier_l1_super.budgets import BUDGETS as VALIDATOR
 from supervm.tier_l2_miner.budgets import budgets as miner_budgets
@@ -62,7 +63,7 @@ def test_the_page_lists_every_cost_and_budget_as_it_is() -> None:
         text,
         re.MULTILINE,
     )
-    assert listed == [cost_row(kind, cost) for kind, cost in COSTS.items()]
+    assert listed == [cost_row(kind, cost) for kind, cost in (*COSTS.items(), *REACH_COSTS.items())]
     assert re.findall(r"^\| L\d \| (?:member|named|stranger) \|.*$", text, re.MULTILINE) == budget_rows()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import typing
 from pathlib import Path
@@ -42,6 +43,16 @@ def test_the_catalogue_lists_every_message_as_it_is() -> None:
         for kind in (*typing.get_args(messages.AnyMessage), *subjects.REACH.directions)
     }
     assert listed == true
+
+
+def test_the_page_says_which_parts_make_the_word_true() -> None:
+    listed = re.findall(r"^\| `(\w+)` \(`(\w+)\.py`\)[^|]*\| ([^|]*) \|$", DOCS.read_text(), re.MULTILINE)
+    taken: list[str] = []
+    for name, module, kinds in listed:
+        part = getattr(importlib.import_module(f"supervm.common.parts.reach.{module}"), name)
+        assert re.findall(r"`(\w+)`", kinds) == sorted(kind.__name__ for kind in part.takes)
+        taken += re.findall(r"`(\w+)`", kinds)
+    assert sorted(taken) == sorted(kind.__name__ for kind in subjects.REACH.directions)
 
 
 def test_the_page_says_in_which_directions_the_words_are() -> None:

@@ -64,3 +64,13 @@ def test_the_command_is_offered_and_has_help_with_an_example() -> None:
     result = CliRunner().invoke(l3, ["run", "--help"])
     assert result.exit_code == 0
     assert "Example: supervm l3 run" in result.output
+
+
+def test_an_edge_that_is_to_be_found_says_where(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('tier = 3\n[l3]\nfind_peers = true\nregion = "eu"\nendpoints = "20.1.2.3:4301"\n')
+    options = edge_options(load_config(file, tier=3, options=OPTIONS))
+    assert (options.find_peers, options.region, options.endpoints) == (True, "eu", ("20.1.2.3:4301",))
+    file.write_text('tier = 3\n[l3]\nendpoints = "nowhere"\n')
+    with pytest.raises(InputError, match=r"\[l3\] endpoints: 'nowhere': an endpoint is scheme:rest or host:port"):
+        edge_options(load_config(file, tier=3, options=OPTIONS))

@@ -8,6 +8,7 @@ from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE, NodeConfig
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.fee_policy import read_policy
+from supervm.common.parts.reach.options import read_endpoints, read_region
 from supervm.common.text.options import defaults
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.light.client import Anchor
@@ -19,7 +20,8 @@ def edge_options(config: NodeConfig, anchor: Anchor | None = None) -> EdgeOption
     """Return what a checked configuration sets, with the anchor that its file holds.
 
     Raises:
-        InputError: the list of fees cannot be read, or the edge is to carry only what pays it and has no `payout`.
+        InputError: the fees, the region or the endpoints cannot be read, or the edge is to carry only what pays it and
+            has no `payout`.
     """
     values = {**defaults(OPTIONS), **config.tier_options}
 
@@ -28,6 +30,7 @@ def edge_options(config: NodeConfig, anchor: Anchor | None = None) -> EdgeOption
 
     try:
         fees = read_policy(str(values["fees"]))
+        region, endpoints = read_region(str(values["region"])), read_endpoints(str(values["endpoints"]))
     except LocalProtocolError as error:
         raise InputError(f"{config.directory / CONFIG_FILE}: [l3] {error}") from error
     if not values["carry_unpaid"] and config.payout is None:
@@ -43,6 +46,9 @@ def edge_options(config: NodeConfig, anchor: Anchor | None = None) -> EdgeOption
         fees=fees,
         carry_unpaid=bool(values["carry_unpaid"]),
         anchor=anchor,
+        find_peers=bool(values["find_peers"]),
+        region=region,
+        endpoints=endpoints,
     )
 
 

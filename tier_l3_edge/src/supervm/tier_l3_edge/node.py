@@ -18,6 +18,10 @@ from supervm.common.contract.options import OptionValue
 from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
+from supervm.common.parts.part import Part
+from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.own import OwnNode
+from supervm.common.parts.reach.part import DialableReach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.keys import SigningKey
@@ -67,7 +71,21 @@ class EdgeNode(Shell):
         standing: what the edge says of itself.
     """
 
-    PARTS = (Standing, Relay, Routes, Terms, Proofs, Receipts, Changes, Store, Intake, News, Trust)
+    PARTS = (
+        Standing,
+        Relay,
+        Routes,
+        Terms,
+        Proofs,
+        Receipts,
+        Changes,
+        Store,
+        Intake,
+        News,
+        Trust,
+        DialableReach,
+        Abstain,
+    )
     TIER = 3
     INFO = Info
     MORE = MORE
@@ -85,7 +103,7 @@ class EdgeNode(Shell):
         options: EdgeOptions | None = None,
         values: Mapping[str, OptionValue] | None = None,
     ) -> None:
-        options = options or EdgeOptions()
+        options, targets = options or EdgeOptions(), list(targets)
         super().__init__(
             targets=targets,
             rng=rng,
@@ -132,8 +150,27 @@ class EdgeNode(Shell):
                 intake,
                 news,  # what the parts before it have to tell
                 trust,
+                *(self._finders(key, targets, verify, options, rng) if options.find_peers else ()),
             ]
         )
+
+    def _finders(
+        self,
+        key: SigningKey,
+        targets: list[tuple[bytes | None, str]],
+        verify: Verify,
+        options: EdgeOptions,
+        rng: random.Random,
+    ) -> tuple[Part, ...]:
+        """Return the parts by which the edge finds others and is found: with them it names `reach1`."""
+        own = OwnNode(
+            key,
+            options.endpoints,
+            options.region,
+            fees=lambda: self.fees.terms.fees,
+            targets=tuple(address for _, address in targets),
+        )
+        return (DialableReach(self, own, verify, rng), Abstain(self.outbox))
 
     @property
     def height(self) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.fee_policy import ANY_FEE, FEES_OPTION, FeePolicy
+from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS
 
 from .more import MORE
 
@@ -40,6 +41,9 @@ class EdgeOptions:
         fees: the fees that are taken, as far as a miner takes them, too.
         carry_unpaid: whether transactions are carried whose `via` is not the account that this edge is paid to.
         anchor: what to trust from instead of genesis.
+        find_peers: whether the edge finds other edges, and tells them of itself.
+        region: where it says it is.
+        endpoints: where it says it can be dialled.
     """
 
     cache_bytes_max: int = 32 << 20
@@ -49,6 +53,9 @@ class EdgeOptions:
     fees: FeePolicy = ANY_FEE
     carry_unpaid: bool = True
     anchor: Anchor | None = None
+    find_peers: bool = False
+    region: str = ""
+    endpoints: tuple[str, ...] = ()
 
 
 _DEFAULT: Final = EdgeOptions()
@@ -96,6 +103,14 @@ TRANSACTION_OPTIONS: Final[Mapping[str, OptionSpec]] = _rate_options("transactio
 TRUST_OPTIONS: Final[Mapping[str, OptionSpec]] = {"anchor": ANCHOR_OPTION}
 """Keys about what is trusted."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    TERMS_OPTIONS, PROOF_OPTIONS, RECEIPT_OPTIONS, STORE_OPTIONS, TRANSACTION_OPTIONS, TRUST_OPTIONS, more=MORE
+    TERMS_OPTIONS,
+    PROOF_OPTIONS,
+    RECEIPT_OPTIONS,
+    STORE_OPTIONS,
+    TRANSACTION_OPTIONS,
+    TRUST_OPTIONS,
+    FIND_OPTIONS,
+    ENDPOINT_OPTIONS,
+    more=MORE,
 )
 """Keys of the table ``[l3]`` of a node's configuration."""

@@ -1,4 +1,4 @@
-"""What an edge keeps on disk: the transactions accepted that have no fate yet, and what its light client knows.
+"""What an edge keeps on disk: the transactions accepted that have no fate yet, what its light client knows, and peers.
 
 The key counts up, because sequential keys cost SQLite a tenth of random ones (limits.md rule 5). The transaction's id
 is inside: it is the hash of the stored bytes, so the two cannot disagree, and the index is built again at start.
@@ -10,6 +10,7 @@ from typing import Final
 
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.light_tables import TRUST_TABLES
+from supervm.common.parts.reach.tables import REACH_TABLES
 
 
 class PendingRow(TableRow, frozen=True):
@@ -21,5 +22,5 @@ class PendingRow(TableRow, frozen=True):
 
 PENDING: Final = Table("pending", PendingRow)
 
-TABLES: Final = (PENDING, *TRUST_TABLES)
+TABLES: Final = (PENDING, *TRUST_TABLES, *REACH_TABLES)
 """Tables of an edge."""

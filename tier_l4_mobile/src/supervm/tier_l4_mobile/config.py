@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from supervm.common.errors import InputError
+from supervm.common.host.config import CONFIG_FILE
+from supervm.common.parts.reach.options import read_region
 from supervm.common.text.options import defaults
 from supervm.common.text.textfile import read_text
+from supervm.protocol.base.errors import LocalProtocolError
 
 from .options import OPTIONS, QUEUE_MAX, STANDARD
 
@@ -29,13 +32,15 @@ class MobileOptions:
     mode: str = STANDARD
     anchor: Path | None = None
     lock_after_us: int = 0
+    find_peers: bool = False
+    region: str = ""
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
     """Return what a checked configuration sets, with the names read from their file.
 
     Raises:
-        InputError: the file of names cannot be read, or holds too many names or one twice.
+        InputError: the file of names cannot be read, or holds too many names or one twice; or the region is none.
     """
     values = {**defaults(OPTIONS), **config.tier_options}
     accounts = int(values["accounts"])
@@ -48,7 +53,14 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
     anchor = config.directory / str(values["anchor"]) if values["anchor"] else None
     validity_ms, lock_after_us = int(values["validity_s"]) * 1000, int(values["lock_after_s"]) * 1_000_000
     queue_max, mode = int(values["queue_max"]), str(values["mode"])
-    return MobileOptions(accounts, names, validity_ms, queue_max, mode, anchor, lock_after_us)
+    try:
+        region = read_region(str(values["region"]))
+    except LocalProtocolError as error:
+        raise InputError(f"{config.directory / CONFIG_FILE}: [l4] {error}") from error
+    find_peers = bool(values["find_peers"])
+    return MobileOptions(
+        accounts, names, validity_ms, queue_max, mode, anchor, lock_after_us, find_peers=find_peers, region=region
+    )
 
 
 def open_accounts(wallet: Wallet, options: MobileOptions) -> tuple[dict[bytes, SigningKey], dict[str, bytes]]:

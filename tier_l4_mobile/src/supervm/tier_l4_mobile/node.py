@@ -23,6 +23,9 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
+from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.own import OwnNode
+from supervm.common.parts.reach.part import Reach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import INT_MAX
@@ -73,6 +76,7 @@ class Settings:
         lock_after_us: the wallet locks this long after it was used last; 0: never by itself.
         queue_max: most payments on their way at once.
         mode: `STANDARD` or `PASSIVE`.
+        told: what the phone says of itself, if it is to find edges itself; None: it dials those of `peers` alone.
     """
 
     names: Mapping[str, bytes] = field(default_factory=dict)
@@ -82,6 +86,7 @@ class Settings:
     lock_after_us: int = 0
     queue_max: int = INT_MAX
     mode: str = STANDARD
+    told: OwnNode | None = None
 
 
 class MobileNode(Shell):
@@ -121,6 +126,8 @@ class MobileNode(Shell):
         Carrier,
         Desk,
         Books,
+        Reach,
+        Abstain,
     )
     TIER = 4
     INFO = Info
@@ -162,7 +169,10 @@ class MobileNode(Shell):
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
         self.client = memory.client
-        self.compose(self._parts(memory, reader, parameters, settings))
+        finders: tuple[Part, ...] = ()
+        if settings.told is not None:
+            finders = (Reach(self, settings.told, verify, rng), Abstain(self.outbox))
+        self.compose([*self._parts(memory, reader, parameters, settings), *finders])
 
     def _parts(self, memory: LightMemory, reader: Reader, parameters: Parameters, settings: Settings) -> list[Part]:
         """Make the parts, in the order in which they tick."""

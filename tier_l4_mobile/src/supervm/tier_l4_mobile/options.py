@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
+from supervm.common.parts.reach.options import FIND_OPTIONS
 
 from .more import MORE
 
@@ -58,6 +59,13 @@ HANDOVER_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys about what other phones hand over."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    ACCOUNT_OPTIONS, PAYMENT_OPTIONS, MODE_OPTIONS, LOCK_OPTIONS, TRUST_OPTIONS, HANDOVER_OPTIONS, more=MORE
+    ACCOUNT_OPTIONS,
+    PAYMENT_OPTIONS,
+    MODE_OPTIONS,
+    LOCK_OPTIONS,
+    TRUST_OPTIONS,
+    HANDOVER_OPTIONS,
+    FIND_OPTIONS,
+    more=MORE,
 )
 """Keys of the table ``[l4]`` of a node's configuration."""

@@ -6,6 +6,7 @@ from typing import Final
 
 from supervm.common.host.anchor_file import load_anchor
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
+from supervm.common.parts.reach.own import OwnNode
 from supervm.common.wallet import WALLET_FILE, is_guarded
 from supervm.common.wallet.keystore import platform_keystore
 from supervm.protocol.base.keys import verify
@@ -36,6 +37,8 @@ def build(context: NodeContext) -> MobileNode:
     else:
         opened = vault.open(context.passphrase, context.now_us)
     anchor = None if options.anchor is None else load_anchor(options.anchor, chain)
+    addresses = tuple(peer.address for peer in config.peers)
+    told = OwnNode(context.node_key, region=options.region, targets=addresses)
     return MobileNode(
         chain,
         opened.keys,
@@ -52,6 +55,7 @@ def build(context: NodeContext) -> MobileNode:
             lock_after_us=options.lock_after_us,
             queue_max=options.queue_max,
             mode=options.mode,
+            told=told if options.find_peers else None,
         ),
         values=config.tier_options,
     )

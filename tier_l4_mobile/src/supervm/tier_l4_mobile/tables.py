@@ -10,6 +10,7 @@ from typing import Final
 
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
 from supervm.common.parts.light_tables import TRUST_TABLES
+from supervm.common.parts.reach.tables import REACH_TABLES
 
 from .wallet.payments import Payment
 
@@ -212,7 +213,7 @@ PAYMENT_TABLES: Final = (
 HANDOVER_TABLES: Final = (LEAF_PROOFS, PROMISES, HANDED)
 """Tables of what is handed from phone to phone."""
 
-TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES, *HANDOVER_TABLES)
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES, *HANDOVER_TABLES, *REACH_TABLES)
 """Tables of an L4 node."""
 
 

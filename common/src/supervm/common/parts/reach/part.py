@@ -26,6 +26,7 @@ from .costs import REACH_COSTS
 from .finding import answer
 from .known import Known, KnownNodes
 from .neighbours import Neighbours
+from .options import ENDPOINT_OPTIONS, FIND_OPTIONS
 from .own import CHANGE_US, OwnNode, OwnRecord
 from .spots import Scope, group_of, spot_of
 from .tables import PROVEN, REACH_TABLES, ProvenRow
@@ -53,7 +54,7 @@ class Reach(Part):
         shell: the node.
         own: what the node says of itself.
         verify: signature verification.
-        rng: choices; of its own, so that they do not depend on the jitter of dials.
+        rng: choices, and the secret of the buckets.
 
     Attributes:
         nodes: what is known.
@@ -63,6 +64,7 @@ class Reach(Part):
     takes = frozenset({Observed, RecordPut, Find, Found})
     sends = frozenset({Observed, RecordPut, Find, Found})
     tables = REACH_TABLES
+    options = FIND_OPTIONS
     subjects = (REACH,)
     costs = REACH_COSTS
 
@@ -295,6 +297,12 @@ class Reach(Part):
         """Have our record looked at soon: it may say something else now."""
         if self._shell.TIER == PHONE:
             self._change_at_us = now_us + CHANGE_US
+
+
+class DialableReach(Reach):
+    """The same for nodes that others dial: their owner says where."""
+
+    options = {**FIND_OPTIONS, **ENDPOINT_OPTIONS}  # noqa: RUF012
 
 
 def _scope_of(own: OwnNode) -> Scope:
