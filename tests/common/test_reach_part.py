@@ -291,6 +291,23 @@ def test_a_feeler_only_looks() -> None:
     assert len(hand.reach.neighbours.chosen) == 8
 
 
+class DatacentreNode(ReachNode):
+    """A node that has its peers from genesis."""
+
+    TIER = 1
+
+
+def test_a_datacentre_keeps_records_and_answers_and_chooses_nobody() -> None:
+    hand = Hand(node=DatacentreNode)
+    for number in (1, 2):
+        hand.up(number)
+    assert hand.dials() == []
+    hand.wait(60_000_000)
+    assert not hand.node.take(Find)
+    hand.node.receive(id_of(1), Find(5, (), Wanted(), 10))
+    assert [item.record for item in hand.node.take(Found, id_of(1))[0].items] == [record(2)]
+
+
 # --- what is kept -----------------------------------------------------------------------------------------------------
 
 
@@ -320,6 +337,18 @@ def test_a_row_of_which_nobody_can_make_anything_is_deleted() -> None:
     store.commit([PROVEN.put(type(row)(b"\x01" * 32, "not an address", 1, 0, 0, b"not a record"))])
     Hand(store)
     assert [row.node_id for row in PROVEN.rows(store)] == [id_of(1)]
+
+
+def test_a_peer_that_says_something_new_all_the_time_costs_no_write_each_time() -> None:
+    hand = Hand()
+    peer = hand.up(1, dialled=True)
+    writes: list[c.Persist] = []
+    for number in range(1, 20):
+        hand.node.wait(1_000_000)
+        news = RecordPut((record(1, counter=GENESIS_TIME_MS + number, load_percent=number),))
+        writes += [effect for effect in hand.node.receive(peer, news) if isinstance(effect, c.Persist)]
+    assert hand.reach.nodes.get(peer).record.load_percent == 19
+    assert writes == []
 
 
 def test_counters_go_on_after_a_restart_even_if_the_clock_went_back() -> None:

@@ -10,7 +10,7 @@ from supervm.protocol.wire.fields import Message
 
 from ..costs import SIGNATURE, Cost
 
-FIND: Final = 400
+FIND: Final = 1_000
 """A question for records: what is known is gone through once."""
 RECORD: Final = SIGNATURE + 30
 """A record: read and checked."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterable
+from itertools import chain
 from typing import Final
 
 from supervm.protocol.reach.record import NodeRecord
@@ -38,8 +39,9 @@ def answer(
 ) -> list[FoundItem]:
     """Return what is known to a question.
 
-    Of more nodes that fit than are asked for those come first that have been dialled from here, or are connected; among
-    these, and among the rest, chance decides, so that whoever asks several nodes hears of many.
+    Of more nodes that fit than are asked for those come first that are connected or have been dialled from here. The
+    search begins at a place that chance decides and ends when there are enough, so that whoever asks several nodes
+    hears of many, and no question costs more than going once through all that is known.
 
     Args:
         question: what is asked.
@@ -50,15 +52,18 @@ def answer(
         rng: chance.
     """
     now_ms = now_us // 1_000
-    connected = frozenset(up)
-
-    def is_current(known: Known | None) -> bool:
-        return known is not None and known.node_id != asker and known.record.expires_ms > now_ms
-
     if question.nodes:
-        found = [known for node_id in question.nodes if is_current(known := nodes.get(node_id)) and known is not None]
-    else:
-        found = [known for known in nodes if is_current(known) and fits(known.record, question.wanted)]
-        rng.shuffle(found)
-        found.sort(key=lambda known: not (known.proven or known.node_id in connected))
-    return [FoundItem(known.raw, 0, b"") for known in found[: question.limit]]
+        named = [known for node_id in question.nodes if (known := nodes.get(node_id)) is not None]
+        found = [known for known in named if known.record.expires_ms > now_ms and known.node_id != asker]
+        return [FoundItem(known.raw, 0, b"") for known in found[: question.limit]]
+    near = [known for node_id in up if (known := nodes.get(node_id)) is not None]
+    chosen: dict[bytes, Known] = {}
+    for some in (near, nodes.proven(), list(nodes)):
+        first = rng.randrange(len(some) + 1)
+        for known in chain(some[first:], some[:first]):
+            record = known.record
+            if record.expires_ms > now_ms and fits(record, question.wanted) and record.node_id != asker:
+                chosen[record.node_id] = known
+                if len(chosen) == question.limit:
+                    return [FoundItem(item.raw, 0, b"") for item in chosen.values()]
+    return [FoundItem(item.raw, 0, b"") for item in chosen.values()]

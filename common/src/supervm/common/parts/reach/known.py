@@ -61,6 +61,7 @@ class Known:
         places: its addresses that can be dialled from here, in the order of the record; none of a phone.
         lasted_us: how long the longest link to it stood.
         bucket: where it is, if it can be dialled.
+        kept: what was written down of it last, and when; whoever keeps it on disk says so here.
     """
 
     record: NodeRecord
@@ -70,6 +71,7 @@ class Known:
     places: list[Place] = field(default_factory=list)
     lasted_us: int = 0
     bucket: list[bytes] | None = None
+    kept: tuple[str, int, int] = ("", 0, 0)
 
     @property
     def node_id(self) -> bytes:
@@ -127,6 +129,10 @@ class KnownNodes:
 
     def __iter__(self) -> Iterator[Known]:
         return iter(self._nodes.values())
+
+    def proven(self) -> list[Known]:
+        """Return the nodes that have answered."""
+        return [self._nodes[node_id] for bucket in self._proven for node_id in bucket]
 
     # --- learning -----------------------------------------------------------------------------------------------------
 

@@ -42,6 +42,8 @@ ASK_US: Final = 5_000_000
 """How often somebody is asked while peers are missing."""
 ASK_IDLE_US: Final = 600_000_000
 """The same while none is: so that more is known than those that are up."""
+KEEP_US: Final = 600_000_000
+"""A node of which nothing has changed but its record is written down again after so long."""
 SEEN_MAX: Final = 8
 """Neighbours whose word for where they see us is remembered."""
 PHONE: Final = 4
@@ -91,7 +93,8 @@ class Reach(Part):
     @property
     def deadline_us(self) -> int | None:
         """When somebody is to be dialled or asked, or our record is due."""
-        return earliest(self.neighbours.deadline_us, self._ask_at_us, self._own.due_us, self._change_at_us)
+        choosing_us = self.neighbours.deadline_us if self._tiers else None
+        return earliest(choosing_us, self._ask_at_us, self._own.due_us, self._change_at_us)
 
     def started(self, now_us: int) -> None:
         """Take up what was proven before the last stop."""
@@ -156,7 +159,7 @@ class Reach(Part):
         was_proven = known is not None and known.proven
         self.neighbours.peer_down(now_us, event)
         if known is not None and was_proven:
-            self._keep(known)
+            self._keep(now_us, known)
         if self._tiers:
             self._ask_at_us = earliest(self._ask_at_us, now_us + ASK_US)
         self._change(now_us)
@@ -220,7 +223,7 @@ class Reach(Part):
             if up is not None:
                 self._prove(now_us, record.node_id, up.address)
             elif known.proven:
-                self._keep(known)
+                self._keep(now_us, known)
         if news and self._tiers and self.neighbours.missing > 0:
             self.neighbours.look()
 
@@ -254,15 +257,19 @@ class Reach(Part):
         if address is not None:
             known = self.nodes.prove(now_us, node_id, address)
             if known is not None:
-                self._keep(known)
+                self._keep(now_us, known)
 
-    def _keep(self, known: Known) -> None:
-        """Write a proven node down."""
+    def _keep(self, now_us: int, known: Known) -> None:
+        """Write a proven node down, unless that was done a moment ago: its peer decides how often it says something."""
         place = next((place for place in known.places if place.proven_us), None)
-        if place is not None:
-            anchor = int(known.node_id in self._anchors)
-            row = ProvenRow(known.node_id, place.spot.endpoint, place.proven_us, known.lasted_us, anchor, known.raw)
-            self._outbox.persist(PROVEN.put(row))
+        if place is None:
+            return
+        endpoint, anchor = place.spot.endpoint, int(known.node_id in self._anchors)
+        if known.kept[:2] == (endpoint, anchor) and now_us < known.kept[2] + KEEP_US:
+            return
+        known.kept = (endpoint, anchor, now_us)
+        row = ProvenRow(known.node_id, endpoint, place.proven_us, known.lasted_us, anchor, known.raw)
+        self._outbox.persist(PROVEN.put(row))
 
     def _restore(self, now_us: int, row: ProvenRow) -> Known | None:
         """Take up a row; None if nobody can make anything of it any more."""
@@ -283,7 +290,7 @@ class Reach(Part):
             for node_id in dict.fromkeys(changed):
                 known = self.nodes.get(node_id)
                 if known is not None:
-                    self._keep(known)
+                    self._keep(now_us, known)
 
     # --- our own record -----------------------------------------------------------------------------------------------
 
