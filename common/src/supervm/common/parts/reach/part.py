@@ -24,12 +24,13 @@ from ..part import Part
 from ..shell import Shell
 from .costs import REACH_COSTS
 from .finding import answer
-from .known import Known, KnownNodes
+from .keeping import Keeping
+from .known import KnownNodes
 from .neighbours import Neighbours
 from .options import ENDPOINT_OPTIONS, FIND_OPTIONS
 from .own import CHANGE_US, OwnNode, OwnRecord
 from .spots import Scope, group_of, spot_of
-from .tables import PROVEN, REACH_TABLES, ProvenRow
+from .tables import REACH_TABLES
 
 NEIGHBOURS_OF: Final[Mapping[int, tuple[int, tuple[int, ...]]]] = {
     1: (0, ()),
@@ -42,8 +43,6 @@ ASK_US: Final = 5_000_000
 """How often somebody is asked while peers are missing."""
 ASK_IDLE_US: Final = 600_000_000
 """The same while none is: so that more is known than those that are up."""
-KEEP_US: Final = 600_000_000
-"""A node of which nothing has changed but its record is written down again after so long."""
 SEEN_MAX: Final = 8
 """Neighbours whose word for where they see us is remembered."""
 PHONE: Final = 4
@@ -74,18 +73,18 @@ class Reach(Part):
         if shell.reader is None:
             raise LocalProtocolError("a node that finds its peers gives its shell the reader")
         self._shell, self._verify, self._rng = shell, verify, rng
-        self._outbox, self._peering, self._reader = shell.outbox, shell.peering, shell.reader
+        self._outbox, self._peering = shell.outbox, shell.peering
         count, tiers = NEIGHBOURS_OF[shell.TIER]
         self.nodes = KnownNodes(own.key.public, _scope_of(own), rng)
         self.neighbours = Neighbours(self._outbox, self._peering, self.nodes, rng, tiers=tiers, count=count)
-        self._own = OwnRecord(own, shell.chain_id, shell.TIER, self._outbox, self._reader)
+        self._own = OwnRecord(own, shell.chain_id, shell.TIER, self._outbox, shell.reader)
+        self._keeping = Keeping(self._outbox, shell.reader, self.nodes)
         self._tiers = tiers
         self._knowing: dict[bytes, str] = {}  # peers that name the subject, and the network that they count for
         self._asked: dict[bytes, int] = {}  # whom a question is open at, and its number
         self._question = 0
         self._ask_at_us: int | None = None
         self._change_at_us: int | None = None
-        self._anchors: list[bytes] = []
         self._seen: dict[bytes, str] = {}
 
     # --- time ---------------------------------------------------------------------------------------------------------
@@ -98,13 +97,8 @@ class Reach(Part):
 
     def started(self, now_us: int) -> None:
         """Take up what was proven before the last stop."""
-        for row in PROVEN.rows(self._reader):
-            known = self._restore(now_us, row)
-            if known is None:
-                self._outbox.persist(PROVEN.delete(row.node_id))
-            elif row.anchor:
-                self._anchors.append(row.node_id)
-        self.neighbours.anchors = list(self._anchors)
+        self._keeping.restore(now_us)
+        self.neighbours.anchors = list(self._keeping.anchors)
 
     def tick(self, now_us: int) -> None:
         """Renew our record, dial and ask."""
@@ -120,13 +114,11 @@ class Reach(Part):
             self.neighbours.tick(now_us)
             if self._ask_at_us is not None and self._ask_at_us <= now_us:
                 self._ask(now_us)
-            self._note_anchors(now_us)
+            self._keeping.note_anchors(now_us, self.neighbours.oldest(now_us))
 
     def settle(self, now_us: int) -> None:
         """Delete from disk who is known no more."""
-        for node_id in self.nodes.forgotten:
-            self._outbox.persist(PROVEN.delete(node_id))
-        self.nodes.forgotten.clear()
+        self._keeping.drop_forgotten()
 
     # --- peers --------------------------------------------------------------------------------------------------------
 
@@ -159,7 +151,7 @@ class Reach(Part):
         was_proven = known is not None and known.proven
         self.neighbours.peer_down(now_us, event)
         if known is not None and was_proven:
-            self._keep(now_us, known)
+            self._keeping.keep(now_us, known)
         if self._tiers:
             self._ask_at_us = earliest(self._ask_at_us, now_us + ASK_US)
         self._change(now_us)
@@ -223,7 +215,7 @@ class Reach(Part):
             if up is not None:
                 self._prove(now_us, record.node_id, up.address)
             elif known.proven:
-                self._keep(now_us, known)
+                self._keeping.keep(now_us, known)
         if news and self._tiers and self.neighbours.missing > 0:
             self.neighbours.look()
 
@@ -257,40 +249,7 @@ class Reach(Part):
         if address is not None:
             known = self.nodes.prove(now_us, node_id, address)
             if known is not None:
-                self._keep(now_us, known)
-
-    def _keep(self, now_us: int, known: Known) -> None:
-        """Write a proven node down, unless that was done a moment ago: its peer decides how often it says something."""
-        place = next((place for place in known.places if place.proven_us), None)
-        if place is None:
-            return
-        endpoint, anchor = place.spot.endpoint, int(known.node_id in self._anchors)
-        if known.kept[:2] == (endpoint, anchor) and now_us < known.kept[2] + KEEP_US:
-            return
-        known.kept = (endpoint, anchor, now_us)
-        row = ProvenRow(known.node_id, endpoint, place.proven_us, known.lasted_us, anchor, known.raw)
-        self._outbox.persist(PROVEN.put(row))
-
-    def _restore(self, now_us: int, row: ProvenRow) -> Known | None:
-        """Take up a row; None if nobody can make anything of it any more."""
-        try:
-            record = read_record(row.record)
-        except RemoteProtocolError:
-            return None
-        known = self.nodes.restore(now_us, record, row.record, row.endpoint, row.proven_us)
-        if known is not None:
-            known.lasted_us = row.lasted_us
-        return known
-
-    def _note_anchors(self, now_us: int) -> None:
-        """Write down which peers have been up longest; while none has, the old ones stay."""
-        oldest = self.neighbours.oldest(now_us)
-        if oldest and oldest != self._anchors:
-            changed, self._anchors = [*self._anchors, *oldest], oldest
-            for node_id in dict.fromkeys(changed):
-                known = self.nodes.get(node_id)
-                if known is not None:
-                    self._keep(now_us, known)
+                self._keeping.keep(now_us, known)
 
     # --- our own record -----------------------------------------------------------------------------------------------
 
