@@ -21,25 +21,30 @@ from ..tables import INCOME, IncomeRow
 from .lane import Lane, Proved
 
 KEPT_MAX: Final = 10_000
-"""Rows that are kept: the newest."""
+"""Rows that are kept on disk: the newest."""
+RECENT_MAX: Final = 64
+"""Of these, rows that are in memory as well: what was written last may not be on disk yet."""
+NUMBER_MAX: Final = 1 << 62
+"""No row has a higher number, unless its disk has changed it."""
 
 
 class Incomes:
-    """The rows of what came in.
+    """The rows of what came in; their numbers follow each other without a gap.
 
     Args:
         reader: what is durable.
         write: takes a row to write, together with the proof that it follows from.
+
+    Attributes:
+        last: the number of the newest row; 0: there is none.
     """
 
     def __init__(self, reader: Reader, write: Callable[[Record], None]) -> None:
+        self._reader = reader
         self._write = write
-        self._rows = {row.number: row for row in sorted(INCOME.rows(reader), key=lambda row: row.number)}
-
-    @property
-    def last(self) -> int:
-        """The number of the newest row; 0: there is none."""
-        return next(reversed(self._rows), 0)
+        self._first = next((row.number for row in INCOME.rows(reader, limit=1)), 1)
+        self.last = self._first - 1 + INCOME.count(reader)
+        self._recent: dict[int, IncomeRow] = {}
 
     def note(self, lane: Lane, old: Proved | None, new: Proved) -> None:
         """Note what came in between two proofs of an account, while own payments between them are in the lane still.
@@ -53,22 +58,27 @@ class Incomes:
             return
         own = _taken_between(lane, old, new)
         amount = new.balance - old.balance + (own or 0)
-        if amount <= 0:
+        if amount <= 0 or self.last >= NUMBER_MAX:
             return
         row = IncomeRow(
             self.last + 1, lane.account, NATIVE, amount, int(own is not None), old.height, new.height, new.ts_ms
         )
-        self._rows[row.number] = row
+        self.last = row.number
+        self._recent[row.number] = row
+        if len(self._recent) > RECENT_MAX:
+            del self._recent[next(iter(self._recent))]
         self._write(INCOME.put(row))
-        if len(self._rows) > KEPT_MAX:
-            oldest = next(iter(self._rows))
-            del self._rows[oldest]
-            self._write(INCOME.delete(oldest))
+        if self.last - self._first >= KEPT_MAX:
+            self._write(INCOME.delete(self._first))
+            self._first += 1
 
     def page(self, before: int | None, limit: int) -> list[IncomeRow]:
         """Return at most `limit` rows with numbers below `before` (None: all), newest first."""
         end = self.last + 1 if before is None else min(before, self.last + 1)
-        return [row for number in range(end - 1, max(0, end - 1 - limit), -1) if (row := self._rows.get(number))]
+        begin = max(self._first, end - limit)
+        found = {row.number: row for row in INCOME.rows(self._reader, first=(begin,), limit=max(0, end - begin))}
+        found.update(self._recent)
+        return [found[number] for number in range(end - 1, begin - 1, -1) if number in found]
 
 
 def _taken_between(lane: Lane, old: Proved, new: Proved) -> int | None:
