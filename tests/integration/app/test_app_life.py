@@ -26,12 +26,16 @@ SECRET = "seven horses in a boat"
 WORDS = words_of(new_bytes(32)).split()
 
 
+def edge_of(network: ProcessNetwork) -> str:
+    return f"127.0.0.1:{network.layout.nodes['l3-0']['port']}"
+
+
 async def make_wallet(finger: Finger, network: ProcessNetwork) -> None:
     """The first run: the network by its file, 24 words of which four are asked back, and a passphrase."""
     await finger.until_shown("first.create")
     await finger.tap("first.create")
     await finger.type("first.genesis", str(network.directory / "genesis.cbor"))
-    await finger.type("first.edges", f"127.0.0.1:{network.layout.nodes['l3-0']['port']}")
+    await finger.type("first.edges", edge_of(network))
     await finger.tap("first.next")
     await finger.until_shown("first.written")
     await finger.tap("first.written")
@@ -40,12 +44,16 @@ async def make_wallet(finger: Finger, network: ProcessNetwork) -> None:
     for number, place in enumerate(asked):
         await finger.type(f"first.asked.{number}", WORDS[place - 1])
     await finger.tap("first.check")
+    await choose_secret(finger)
+    await finger.until(lambda: finger.shows("Connected to edge"))
+
+
+async def choose_secret(finger: Finger) -> None:
     await finger.until_shown("secret.make")
     await finger.type("secret.once", SECRET)
     await finger.type("secret.again", SECRET)
     await finger.tap("secret.make")
     await finger.until_shown("home.pay")
-    await finger.until(lambda: finger.shows("Connected to edge"))
 
 
 async def pay(finger: Finger, to: str, amount: str) -> None:
@@ -99,4 +107,13 @@ async def test_a_wallet_is_made_paid_and_pays_with_and_without_its_edge(tmp_path
                 await finger.type("lock.secret", SECRET)
                 await finger.tap("lock.open")
                 await finger.until_shown("home.pay")
+                await finger.until(lambda: finger.shows("Proved at height"))
+            other = LifeScene(tmp_path / "other")
+            other.folder.take_network(network.directory / "genesis.cbor", edge_of(network))
+            async with shown(other.life().story) as finger:  # the same words on a second phone
+                await finger.tap("first.import")
+                await finger.type("first.words", " ".join(WORDS))
+                await finger.tap("first.next")
+                await choose_secret(finger)
+                await finger.until(lambda: finger.shows("0.000001998 SVM"))
                 await finger.until(lambda: finger.shows("Proved at height"))
