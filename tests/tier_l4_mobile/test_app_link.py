@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import trio
 from chain_tools import test_key
-from phone_folder import PASSPHRASE, make_phone
+from phone_folder import PASSPHRASE, make_phone, running_process
 
 from supervm.common.errors import InputError
 from supervm.common.host.config import NodeConfig
@@ -100,24 +100,31 @@ def config(tmp_path: Path) -> NodeConfig:
     return make_phone(tmp_path / "phone")
 
 
+WAYS = ("own", "running", "process")
+"""Whose node it is: the app's own, another part's of this program, or another process's (`supervm l4 run`)."""
+
+
 @asynccontextmanager
-async def opened(config: NodeConfig, *, runs: bool) -> AsyncIterator[NodeLink]:
+async def opened(config: NodeConfig, way: str) -> AsyncIterator[NodeLink]:
     """The app's link: to a node that runs already, or to one that the app opens."""
-    if not runs:
+    if way == "own":
         async with open_link(config, passphrase=PASSPHRASE) as link:
             yield link
-        return
-    async with open_node(config, passphrase=PASSPHRASE, profile=PROFILE), open_link(config) as link:
-        yield link
+    elif way == "running":
+        async with open_node(config, passphrase=PASSPHRASE, profile=PROFILE), open_link(config) as link:
+            yield link
+    else:
+        async with running_process(config.directory, PASSPHRASE), open_link(config) as link:
+            yield link
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["own", "running"])
-async def test_every_command_is_answered_in_the_same_way(config: NodeConfig, runs: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_every_command_is_answered_in_the_same_way(config: NodeConfig, way: str) -> None:
     kinds = {type(request) for request in (*COMMANDS, *REFUSED)}
     assert kinds == set(typing.get_args(Request))
     with trio.fail_after(60):
-        async with opened(config, runs=runs) as link:
-            assert link.is_own is not runs
+        async with opened(config, way) as link:
+            assert link.is_own is (way == "own")
             answers = [await link.call(request) for request in COMMANDS]
             refusals = []
             for request in REFUSED:
@@ -202,8 +209,8 @@ SHAPES = [
 """The fields of each answer."""
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["own", "running"])
-async def test_many_requests_at_once_each_get_their_own_answer(config: NodeConfig, runs: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_many_requests_at_once_each_get_their_own_answer(config: NodeConfig, way: str) -> None:
     numbers: list[int] = []
 
     async def pay(link: NodeLink, number: int) -> None:
@@ -212,7 +219,7 @@ async def test_many_requests_at_once_each_get_their_own_answer(config: NodeConfi
         numbers.append(shown["number"])
 
     with trio.fail_after(60):
-        async with opened(config, runs=runs) as link:
+        async with opened(config, way) as link:
             async with trio.open_nursery() as nursery:
                 for number in range(1, 41):
                     nursery.start_soon(pay, link, number)
@@ -240,8 +247,8 @@ async def test_a_node_of_the_apps_own_ends_with_it_and_one_that_runs_stays(confi
             assert (await node.request(Info()))["tier"] == 4
 
 
-@pytest.mark.parametrize("runs", [False, True], ids=["own", "running"])
-async def test_the_stream_of_events_opens_and_ends_with_the_node(config: NodeConfig, runs: bool) -> None:
+@pytest.mark.parametrize("way", WAYS)
+async def test_the_stream_of_events_opens_and_ends_with_the_node(config: NodeConfig, way: str) -> None:
     ended = trio.Event()
 
     async def collect(link: NodeLink, task_status: trio.TaskStatus[None]) -> None:
@@ -253,7 +260,7 @@ async def test_the_stream_of_events_opens_and_ends_with_the_node(config: NodeCon
 
     with trio.fail_after(60):
         async with trio.open_nursery() as nursery:
-            async with opened(config, runs=runs) as link:
+            async with opened(config, way) as link:
                 await nursery.start(collect, link)
                 assert not ended.is_set()
             await ended.wait()

@@ -9,7 +9,7 @@ import trio
 from chain_tools import make_test_chain
 from finger import Finger, shown
 from life_tools import LifeScene, genesis_file, new_bytes
-from phone_folder import PASSPHRASE, WORDS, make_phone
+from phone_folder import PASSPHRASE, WORDS, make_phone, running_process
 from PIL import Image
 
 from supervm.common.host.anchor_file import anchor_text, load_anchor
@@ -20,8 +20,10 @@ from supervm.tier_l4_mobile.app.folder import ANCHOR_FILE
 from supervm.tier_l4_mobile.app.kit.camera import Picture
 from supervm.tier_l4_mobile.app.kit.keys import ENTER, ESCAPE, TAB
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
+from supervm.tier_l4_mobile.app.link import open_link
 from supervm.tier_l4_mobile.app.settings_file import load_settings
 from supervm.tier_l4_mobile.handover.qr import png_of
+from supervm.tier_l4_mobile.messages import Info
 
 SECRET = "seven horses in a boat"
 NEW_WORDS = words_of(new_bytes(32)).split()
@@ -231,3 +233,22 @@ async def test_an_anchor_is_taken_by_its_code(tmp_path: Path, monkeypatch: pytes
             await finger.until_shown("first.words")
     assert scene.folder.config().tier_options["anchor"] == ANCHOR_FILE
     assert load_anchor(scene.directory / ANCHOR_FILE, chain) == anchor_of(chain)
+
+
+async def test_a_node_that_runs_is_used_and_when_it_is_gone_the_app_opens_its_own(tmp_path: Path) -> None:
+    config = make_phone(tmp_path / "phone")
+    scene = LifeScene(config.directory)
+    with trio.fail_after(240):
+        async with running_process(config.directory) as process, shown(scene.life().story) as finger:
+            await finger.until_shown("lock.open")
+            async with open_link(config) as link:
+                assert not link.is_own
+                await finger.type("lock.secret", PASSPHRASE)
+                await finger.tap("lock.open")
+                await finger.until_shown("home.pay")
+                assert not (await link.call(Info()))["locked"], "it is the same node"
+            process.kill()
+            await finger.until_shown("lock.open")  # of a node of the app's own, which nobody has unlocked
+            await finger.type("lock.secret", PASSPHRASE)
+            await finger.tap("lock.open")
+            await finger.until_shown("home.pay")
