@@ -66,6 +66,7 @@ def test_fifty_seeds_break_nothing() -> None:
     assert report.reached.keys() <= STATES.keys()
 
 
+@pytest.mark.timeout(1200)  # all planted faults in one; a busy machine takes its time
 def test_every_broken_rule_is_noticed() -> None:
     """The mutation gate: each planted fault is noticed within 200 seeds, wherever the search begins."""
     results = gate.play()
