@@ -42,6 +42,10 @@ class LockModel:
         """Take what is known of wrong tries when the app opens: how many, and the wait that is left."""
         self._count, self._until_ms = count, now_ms + wait_us // 1000
 
+    def begin_try(self) -> None:
+        """Something was typed, and the node is asked."""
+        self.is_trying, self._problem = True, None
+
     def take_answer(self, problem: Text | None, now_ms: int) -> None:
         """Take the node's answer to a try."""
         self.is_trying = False

@@ -69,7 +69,8 @@ async def locked(face: Face, model: LockModel, unlock: Unlock, *, now_ms: Callab
     done = trio.Event()
 
     def attempt(secret: str) -> None:
-        model.is_trying = True
+        model.begin_try()
+        stage.changed()
 
         def answered(problem: Text | None) -> None:
             model.take_answer(problem, now_ms())
