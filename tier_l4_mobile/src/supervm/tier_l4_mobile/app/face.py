@@ -19,6 +19,7 @@ from kivy.uix.widget import Widget
 
 from .kit.keys import Keys
 from .kit.look import Look
+from .kit.pace import Pace
 from .kit.told import Notices
 from .values import Text, say
 
@@ -47,6 +48,7 @@ class Face(App):
         self.nursery: trio.Nursery
         self._layers = FloatLayout()
         self._layers.add_widget(self.notices)
+        self._pace = Pace()
         self._keys = Keys(lambda: self._layers, lambda: self.back())
         self.title = look.write(say("app.name"))
 
@@ -78,9 +80,11 @@ class Face(App):
             # a task that changed a widget after the end would find it half taken down
             self.bind(on_stop=lambda *_: nursery.cancel_scope.cancel())
             self._keys.attach()
+            self._pace.begin()
             try:
                 nursery.start_soon(partial(story, self))
                 await self.async_run(async_lib="trio")
             finally:
+                self._pace.end()
                 self._keys.detach()
                 nursery.cancel_scope.cancel()

@@ -40,7 +40,7 @@ def set_up_kivy(width: int = WIDTH, height: int = HEIGHT, *, frames_per_s_max: i
     if os.environ.get("SDL_VIDEODRIVER") != "offscreen":
         Config.set("input", "mouse", "mouse,disable_multitouch")
     settings: dict[str, dict[str, str | int]] = {
-        "graphics": {"width": width, "height": height, "maxfps": frames_per_s_max, "multisamples": 2},
+        "graphics": {"width": width, "height": height, "maxfps": frames_per_s_max, "multisamples": 0},
         "kivy": {"exit_on_escape": 0, "desktop": 1, "log_level": "critical"},
         "widgets": {"scroll_timeout": 120, "scroll_distance": 12},
     }

@@ -26,21 +26,30 @@ class Ground:
         self._corner_dp = corner_dp
         self._fill, self._shape = Color(0, 0, 0, 0), RoundedRectangle()
         self._ink, self._line = Color(0, 0, 0, 0), Line(width=dp(line_dp))
-        ground = InstructionGroup()
-        for instruction in (self._fill, self._shape, self._ink, self._line):
-            ground.add(instruction)
+        self._group = InstructionGroup()
+        self._is_drawn = (False, False)
         # below all that Kivy draws itself: a field's cursor, and the colour that its letters are drawn in
-        widget.canvas.before.insert(0, ground)
+        widget.canvas.before.insert(0, self._group)
         widget.bind(pos=self._move, size=self._move)
 
     def paint(self, look: Look, fill: str = "", line: str = "", *, alpha: float = 1.0) -> None:
         """Take colours of the theme by name; empty: none."""
-        self._fill.rgba = look.colour(fill, alpha) if fill else (0, 0, 0, 0)
-        self._ink.rgba = look.colour(line) if line else (0, 0, 0, 0)
+        if fill:
+            self._fill.rgba = look.colour(fill, alpha)
+        if line:
+            self._ink.rgba = look.colour(line)
+        if self._is_drawn != (bool(fill), bool(line)):
+            self._is_drawn = (bool(fill), bool(line))
+            self._group.clear()  # what cannot be seen costs as much to draw as what can
+            shown = (*((self._fill, self._shape) if fill else ()), *((self._ink, self._line) if line else ()))
+            for instruction in shown:
+                self._group.add(instruction)
         self._move()
 
     def _move(self, *_: object) -> None:
         widget = self._widget
         corner = min(dp(self._corner_dp), widget.width / 2, widget.height / 2)
-        self._shape.pos, self._shape.size, self._shape.radius = widget.pos, widget.size, [corner]
-        self._line.rounded_rectangle = (*widget.pos, *widget.size, corner)
+        if self._is_drawn[0]:
+            self._shape.pos, self._shape.size, self._shape.radius = widget.pos, widget.size, [corner]
+        if self._is_drawn[1]:
+            self._line.rounded_rectangle = (*widget.pos, *widget.size, corner)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from kivy.graphics import Color, Line
+from kivy.graphics import Color, InstructionGroup, Line
 from kivy.metrics import dp
 from kivy.properties import BooleanProperty, StringProperty
 from kivy.uix.behaviors import ButtonBehavior
@@ -25,14 +25,22 @@ class Target(Dressed, ButtonBehavior):
     is_marked = BooleanProperty(defaultvalue=False)
 
     def draw_ring(self) -> None:
-        """Make the ring that shows where the keyboard is; called once by the constructor of what this is mixed into."""
-        with self.canvas.after:
-            self._ring_ink = Color(0, 0, 0, 0)
-            self._ring = Line(width=dp(2))
-        self.bind(pos=self._move_ring, size=self._move_ring, is_marked=self._move_ring)
+        """Draw a ring while the keyboard is on it; called once by the constructor of what this is mixed into."""
+        self._ring_ink, self._ring, self._ring_group = Color(), Line(width=dp(2)), InstructionGroup()
+        self.canvas.after.add(self._ring_group)
+        self.bind(pos=self._move_ring, size=self._move_ring, is_marked=self._mark)
+
+    def _mark(self, *_: object) -> None:
+        self._ring_group.clear()
+        if self.is_marked:
+            self._ring_ink.rgba = self.look.colour("accent")
+            self._ring_group.add(self._ring_ink)
+            self._ring_group.add(self._ring)
+            self._move_ring()
 
     def _move_ring(self, *_: object) -> None:
-        self._ring_ink.rgba = self.look.colour("accent") if self.is_marked else (0, 0, 0, 0)
+        if not self.is_marked:
+            return
         inset = dp(2)
         width, height = max(0, self.width - 2 * inset), max(0, self.height - 2 * inset)
         corner = min(dp(12), width / 2, height / 2)
