@@ -53,7 +53,7 @@ def test_the_sources_of_the_package_are_where_buildozer_looks() -> None:
 def test_only_what_no_phone_needs_is_left_out(package: tuple[Path, list[str]]) -> None:
     target, left = package
     others = [name for name in left if not name.endswith((".md", ".pyi", "/py.typed"))]
-    homes = {"supervm/common/bench/", "supervm/common/testing/", "supervm/common/up/"}
+    homes = {"supervm/common/bench/", "supervm/common/testing/", "supervm/common/up/", "supervm/tier_l4_mobile/bench/"}
     kept = [name for name in others if not name.startswith(tuple(homes))]
     assert kept == ["supervm/common/cli/bench.py", "supervm/common/cli/up.py"]
     assert sorted(path.name for path in target.iterdir()) == ["main.py", "service.py", "supervm"]

@@ -13,6 +13,7 @@ import pytest
 from supervm.common.bench.plots import FIGURES
 from supervm.common.commands import BENCHMARKS
 from supervm.sim.commands import BENCHMARKS as SIM_BENCHMARKS
+from supervm.tier_l4_mobile.commands import BENCHMARKS as PHONE_BENCHMARKS
 
 PAGE = bench_page.PAGE.read_text(encoding="utf-8")
 ROW = {"name": "codec.x", "value": 12_345.6, "unit": "frames/s", "limit": None, "ratio": None, "n": 5}
@@ -20,7 +21,7 @@ ROW = {"name": "codec.x", "value": 12_345.6, "unit": "frames/s", "limit": None, 
 
 def test_every_benchmark_has_its_table_and_its_rows_are_its_own() -> None:
     tables = {match[2]: match[3] for match in bench_page.TABLE.finditer(PAGE)}
-    assert {*tables} == {offer.name for offer in (*BENCHMARKS, *SIM_BENCHMARKS)}
+    assert {*tables} == {offer.name for offer in (*BENCHMARKS, *PHONE_BENCHMARKS, *SIM_BENCHMARKS)}
     for name, text in tables.items():
         rows = re.findall(r"^\| `([a-z0-9_]+)\.", text, re.MULTILINE)
         assert rows, name

@@ -13,6 +13,7 @@ from importlib.metadata import distributions
 LOWER = {"protocol": set(), "common": {"protocol"}}
 SCREENS = (
     "supervm.tier_l4_mobile.app.face",
+    "supervm.tier_l4_mobile.bench.app_process",
     "supervm.tier_l4_mobile.app.kit.",
     "supervm.tier_l4_mobile.app.screens.",
 )

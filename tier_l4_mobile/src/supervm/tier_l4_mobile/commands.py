@@ -15,3 +15,5 @@ COMMANDS = (
     Offer("balance", "Show a balance, proved.", "supervm.tier_l4_mobile.cli.balance:balance"),
     Offer("verify", "Check a light client's answer offline.", "supervm.tier_l4_mobile.cli.verify:verify"),
 )
+
+BENCHMARKS = (Offer("app", "The app: start, memory, CPU, frames, history.", "supervm.tier_l4_mobile.bench.app:run"),)

@@ -1,0 +1,1 @@
+"""Benchmarks of the phone: what its app costs."""
