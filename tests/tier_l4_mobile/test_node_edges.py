@@ -10,6 +10,7 @@ from supervm.common.contract.core import DialFailed, Hold, PeerDown, PeerMoved, 
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.events import PeerFault
 from supervm.common.parts.manners import Budget, Rank
+from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.state.trie_proof import TrieProof
 from supervm.protocol.wire.link import Goodbye, Heartbeat, Hello
@@ -25,6 +26,7 @@ from supervm.protocol.wire.payments import (
 )
 from supervm.tier_l4_mobile import node as mobile_node
 from supervm.tier_l4_mobile.messages import Info, Pay
+from supervm.tier_l4_mobile.sync.uplink import LIED_SHOWN_US
 
 
 def test_an_edge_that_says_nothing_for_three_seconds_is_replaced():
@@ -107,6 +109,12 @@ def test_a_lying_edge_is_hung_up_on_and_another_is_used(lie):
     assert phone.core.queue.lanes[ALICE].proved is None
     assert any(peer == OTHER and isinstance(message, Subscribe) for peer, message in phone.sent)
     assert any(isinstance(event, PeerFault) for event in phone.events)
+    assert phone.call(Info())["problems"] == [
+        f"the edge {encode_node_id(EDGE)} sent a proof that does not hold: nothing in it was believed, and the edge is "
+        "left alone for a while"
+    ]
+    phone.now_us += LIED_SHOWN_US
+    assert phone.call(Info())["problems"] == []
 
 
 def test_a_stale_checkpoint_or_one_from_the_future_changes_nothing_and_costs_no_edge():

@@ -40,9 +40,10 @@ _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     (r"addresses are watched already", "error.watched-full"),
     (r"clock is (?P<s>\d+) s behind the edge's", "error.clock-behind"),
     (r"clock is (?P<s>\d+) s ahead of the edge's", "error.clock-ahead"),
+    (r"clock is (?P<s>\d+) s behind (block \d+|the genesis file), ", "error.clock-behind"),
     (r"it waits for a proof of the network's time", "wait.time"),
     (r"a payment before it can no longer execute", "error.predecessor"),
-    (r"another device holds the same words", "error.other-device"),
+    (r"another device (holds|that has) the same words", "error.other-device"),
     (r"its slot is used; only its receipt can tell", "wait.receipt"),
     (r"a newer anchor is needed", "error.anchor"),
     (r"the chain refused it at execution: too little money", "error.failed"),
@@ -50,6 +51,8 @@ _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     (r"^no edge is connected", "error.no-edge"),
     (r"^no edge answered in time", "error.edge-silent"),
     (r"^an edge refused it: ", "error.edge-refused"),
+    (r"^the edge svmnode1\w*(?P<edge>\w{8}) sent a proof that does not hold", "error.edge-lied"),
+    (r"another device or process runs with this node's key", "error.node-twice"),
     (r"the directory .+ is in use by process (?P<process>\d+|unknown)", "error.directory-busy"),
     (r"the passphrase (does not open|is wrong|that opens the wallet is needed)", "error.passphrase"),
     (r"after (?P<count>\d+) wrong passphrases the next may be tried in (?P<s>\d+) s", "error.too-soon"),
@@ -92,6 +95,7 @@ _KNOWN: Final[tuple[tuple[str, str], ...]] = (
     (r"is not a genesis file|the genesis file cannot be read", "first.no-genesis"),
     (r"wallet is locked|wallet was never unlocked", "error.locked"),
     (r"^no node answers on |^the node (on|in) .+ (has gone|closed the connection|stopped|does not run)", "error.gone"),
+    (r"(^the database is damaged, or another network's: |the database \S+ is damaged: )", "error.damaged"),
     (r"(No space left on device|database or disk is full)", "error.disk-full"),
 )
 _PATTERNS: Final = tuple((re.compile(pattern), key) for pattern, key in _KNOWN)

@@ -203,6 +203,8 @@ class Sync(Part):
                     raise unexpected(4, message)
         except RemoteProtocolError as error:
             if not self._trust.excuses(now_us, peer, error, message):
+                if error.penalty and not isinstance(message, CheckpointMessage):
+                    self._uplink.lied(peer, now_us)
                 raise
 
     def _proofs(self, now_us: int, peer: bytes, message: LeafProofs) -> None:

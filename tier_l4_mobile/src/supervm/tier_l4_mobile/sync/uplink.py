@@ -23,6 +23,8 @@ from ..events import EdgeChanged
 EDGE_TIER = 3
 LEFT_US: Final = 15_000_000
 """An edge that was left because it refused a payment is not taken for another one's refusal for so long."""
+LIED_SHOWN_US: Final = 600_000_000
+"""How long the owner is told of an edge that lied."""
 
 
 class Uplink(Part):
@@ -52,6 +54,7 @@ class Uplink(Part):
         self._takers: Sequence[bytes] = ()
         self._distrust: dict[bytes, int] = {}
         self._left_us: dict[bytes, int] = {}
+        self._liar: tuple[bytes, int] | None = None  # who sent a proof last that does not hold, and when
 
     def edges(self) -> list[bytes]:
         """Return the edges that are up, in the order they came."""
@@ -138,6 +141,10 @@ class Uplink(Part):
         """Say that payments wait for one of `edges`, because the active one does not take their fees."""
         self._takers = edges
 
+    def lied(self, edge: bytes, now_us: int) -> None:
+        """Note that what an edge proved does not hold, for the owner; the shell sees to it that it is blamed."""
+        self._liar = edge, now_us
+
     def report(self, height: int) -> None:
         """Let heartbeats say that this height is the newest that was proved."""
         self._peering.height = height
@@ -164,7 +171,12 @@ class Uplink(Part):
         }
 
     def problems(self, now_us: int) -> Iterable[str]:
-        """Return whether the edge's clock is too far from ours for payments to go (network.md 3)."""
+        """Return who lied of late, and whether the edge's clock is too far off for payments to go (network.md 3)."""
+        if self._liar is not None and now_us < self._liar[1] + LIED_SHOWN_US:
+            yield (
+                f"the edge {encode_node_id(self._liar[0])} sent a proof that does not hold: nothing in it was "
+                "believed, and the edge is left alone for a while"
+            )
         edge = self._peering.up.get(self.active or b"")
         if edge is not None and abs(edge.clock_offset_ms) > CLOCK_OFFSET_MS_MAX:
             side = "behind" if edge.clock_offset_ms > 0 else "ahead of"

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from supervm.protocol.state.leaves import NATIVE_NAME
 
+from ..errors import explain_text
 from ..values import Amount, Span, Text, say
 from .certainty import Certainty
 from .steps import note_open
@@ -43,7 +44,7 @@ class HomeView:
         coming_in: asset -> what was promised here and is not settled.
         connection: who is at the other end.
         is_online: whether there is an edge.
-        problems: what the owner should know and do something about, as the node says it.
+        problems: what the owner should know and do something about, each once.
     """
 
     lines: tuple[AssetLine, ...]
@@ -51,7 +52,7 @@ class HomeView:
     coming_in: tuple[Text, ...]
     connection: Text
     is_online: bool
-    problems: tuple[str, ...]
+    problems: tuple[Text, ...]
 
 
 @dataclass(slots=True)
@@ -109,8 +110,17 @@ class HomeModel:
             tuple(self._coming_in()),
             connection_text(self._info),
             link is not None,
-            () if self._info is None else tuple(self._info["problems"]),
+            tuple(self._problems()),
         )
+
+    def _problems(self) -> Iterable[Text]:
+        """Yield what the node says, in the owner's words; of two accounts it may say the same."""
+        said: list[Text] = []
+        for sentence in () if self._info is None else self._info["problems"]:
+            text = explain_text(sentence)
+            if text not in said:
+                said.append(text)
+                yield text
 
     def _lines(self, now_ms: int) -> Iterable[AssetLine]:
         native, is_sure = self._native, self._native.is_fresh(now_ms)

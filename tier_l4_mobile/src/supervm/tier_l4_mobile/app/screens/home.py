@@ -55,7 +55,9 @@ class HomeScreen(Screen):
         self._waiting = Row(look, "", key="home.waiting", icon="clock", end_icon="forward")
         self._waiting.when_tapped(lambda: scene.navigator.go("waiting"))
         self._more = Card(look, self._link, padding=0, spacing=0)
-        self._problems: Listing[str] = Listing(lambda text: text, self._problem, lambda row, text: None)
+        self._problems: Listing[Text] = Listing(
+            lambda text: (text.key, repr(text.values)), self._problem, lambda row, text: None
+        )
         self._trouble = Card(look, self._problems)
         self._side = Column(spacing=space("pad"))
         self.put(self._balance, Line(pay, receive, spacing=space("pad")))
@@ -115,6 +117,6 @@ class HomeScreen(Screen):
         amount.say(line.amount)
         certainty.say(line.certainty)
 
-    def _problem(self, text: str) -> Widget:
+    def _problem(self, text: Text) -> Widget:
         look = self.scene.look
         return Line(Icon(look, "warning", ink="bad"), Words(look, text))
