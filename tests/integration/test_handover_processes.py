@@ -8,7 +8,6 @@ them are killed on the way.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 import trio
 from hand_network import run
-from process_network import ProcessNetwork, running
+from process_network import ProcessNetwork, lose_network, running
 
 from supervm.common.up.layout import Counts
 from supervm.common.up.payments import FUNDING_GRAIN
@@ -70,12 +69,6 @@ class Scene:
             return all(found[name] == ("proved", "executed") for name in ids)
 
         await self.until(CARRIER, "handover list", proved)
-
-
-def lose_network(folder: Path) -> None:
-    """Take every edge out of a phone's configuration."""
-    path = folder / "config.toml"
-    path.write_text(re.sub(r"(?ms)^peers = \[.*?\]$", "peers = []", path.read_text()))
 
 
 async def there_and_back(scene: Scene) -> None:

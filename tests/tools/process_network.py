@@ -7,6 +7,7 @@ Every node is ``supervm lN run`` with real sockets and databases on the loopback
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sqlite3
 import subprocess
@@ -250,3 +251,9 @@ async def running(network: ProcessNetwork, *names: str) -> AsyncIterator[Process
         finally:
             with trio.CancelScope(shield=True):
                 await network._kill_all()
+
+
+def lose_network(folder: Path) -> None:
+    """Take every edge out of a phone's configuration."""
+    path = folder / "config.toml"
+    path.write_text(re.sub(r"(?ms)^peers = \[.*?\]$", "peers = []", path.read_text()))

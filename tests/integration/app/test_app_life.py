@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
+from by_touch import pay
 from finger import Finger, shown
 from life_tools import LifeScene, new_bytes
 from process_network import ProcessNetwork, running
@@ -56,17 +57,6 @@ async def choose_secret(finger: Finger) -> None:
     await finger.until_shown("home.pay")
 
 
-async def pay(finger: Finger, to: str, amount: str) -> None:
-    """From Home to the page of a payment that is under way."""
-    await finger.tap("home.pay")
-    await finger.type("pay.to", to)
-    await finger.type("pay.amount", amount)
-    await finger.tap("pay.next")
-    await finger.until_shown("check.pay")
-    await finger.tap("check.pay")
-    await finger.until_shown("paying.done")
-
-
 async def test_a_wallet_is_made_paid_and_pays_with_and_without_its_edge(tmp_path: Path) -> None:
     (tmp_path / "net").mkdir()
     network = ProcessNetwork(tmp_path / "net", COUNTS, ["ann"])
@@ -96,7 +86,8 @@ async def test_a_wallet_is_made_paid_and_pays_with_and_without_its_edge(tmp_path
                 assert finger.shows("Waiting")
                 await network.start("l3-0")
                 await finger.until(lambda: finger.shows("Paid and proved"))
-            assert await network.balance("ann") == begun - 5_010 + 3_000
+            question = {"request": "balance", "address": ann}  # her phone meets the edge again, too
+            await network.until("l4-0", question, lambda told: told["balance"] == begun - 5_010 + 3_000, 60)
             async with shown(scene.life().story) as finger:  # the same wallet again: locked, and what it knew is there
                 await finger.until_shown("lock.open")
                 await finger.type("lock.secret", "seven horses in a boot")

@@ -8,16 +8,15 @@ import pytest
 import trio
 from chain_tools import make_test_chain
 from finger import Finger, shown
+from lens import Camera
 from life_tools import LifeScene, genesis_file, new_bytes
 from phone_folder import PASSPHRASE, WORDS, make_phone, running_process
-from PIL import Image
 
 from supervm.common.host.anchor_file import anchor_text, load_anchor
 from supervm.common.wallet import WALLET_FILE, unlock_wallet
 from supervm.common.wallet.words import words_of
 from supervm.protocol.light.client import anchor_of
 from supervm.tier_l4_mobile.app.folder import ANCHOR_FILE
-from supervm.tier_l4_mobile.app.kit.camera import Picture
 from supervm.tier_l4_mobile.app.kit.keys import ENTER, ESCAPE, TAB
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
 from supervm.tier_l4_mobile.app.link import open_link
@@ -194,29 +193,12 @@ async def test_a_folder_in_use_is_a_sentence_and_a_button(tmp_path: Path) -> Non
             await finger.until_shown("lock.open")
 
 
-class Camera:
-    """Sees one picture."""
-
-    texture = None
-
-    def __init__(self, path: Path) -> None:
-        with Image.open(path) as image:
-            rgba = image.convert("RGBA")
-        self._picture = Picture(*rgba.size, rgba.tobytes())
-
-    def picture(self) -> Picture | None:
-        return self._picture
-
-    def close(self) -> None:
-        pass
-
-
 async def test_an_anchor_is_taken_by_its_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     chain = make_test_chain(4).chain
     code, other = tmp_path / "anchor.png", tmp_path / "other.png"
     code.write_bytes(png_of(anchor_text(anchor_of(chain)), scale=3))
     other.write_bytes(png_of("hello"))
-    cameras = iter([Camera(other), Camera(code)])
+    cameras = iter([Camera([other]), Camera([code])])
     monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: next(cameras)))
     scene = LifeScene(tmp_path / "phone")
     with trio.fail_after(240):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import random
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from finger import Finger, shown, story_of
 from handover_tools import FUNDS
 from kivy.core.clipboard import Clipboard
 from kivy.core.window import Window
-from kivy.graphics.texture import Texture
+from lens import Camera, photographed
 from mobile_tools import Network
 from PIL import Image
 
@@ -24,7 +24,7 @@ from supervm.common.host.anchor_file import anchor_text
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.light.client import anchor_of
 from supervm.tier_l4_mobile.app.android.permissions import CAMERA, Permissions
-from supervm.tier_l4_mobile.app.kit.camera import Picture, open_camera
+from supervm.tier_l4_mobile.app.kit.camera import open_camera
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
 from supervm.tier_l4_mobile.app.language import Language
 from supervm.tier_l4_mobile.app.screens.give import GiveScreen
@@ -33,32 +33,6 @@ from supervm.tier_l4_mobile.handover.qr import codes_in, png_of
 from supervm.tier_l4_mobile.messages import PaymentRow
 
 ALICE, BOB = (encode_address(test_key(name).public, test=False) for name in ("alice", "bob"))
-
-
-class Camera:
-    """Sees one picture after another, and then none."""
-
-    def __init__(self, paths: Sequence[Path]) -> None:
-        self._pictures = []
-        for path in paths:
-            with Image.open(path) as image:
-                rgba = image.convert("RGBA")
-            self._pictures.append(Picture(*rgba.size, rgba.tobytes()))
-        self._left = iter(self._pictures)
-        self.is_on = True
-
-    @property
-    def texture(self) -> Texture | None:
-        first = self._pictures[0]
-        texture = Texture.create(size=(first.width, first.height), colorfmt="rgba")
-        texture.blit_buffer(first.pixels, colorfmt="rgba", bufferfmt="ubyte")
-        return texture
-
-    def picture(self) -> Picture | None:
-        return next(self._left, None)
-
-    def close(self) -> None:
-        self.is_on = False
 
 
 @pytest.fixture(autouse=True)
@@ -84,22 +58,6 @@ def pair() -> tuple[AppScene, AppScene]:
     alice, bob = AppScene(network=network), AppScene(network=network, name="bob")
     alice.disconnect()
     return alice, bob
-
-
-async def photographed(finger: Finger, folder: Path, count: int) -> list[Path]:
-    """Pictures of what the screen shows, one each time that it shows another code."""
-    paths: list[Path] = []
-    seen = [""]
-
-    def is_new() -> bool:
-        told = [text for text in finger.texts() if text.startswith("Picture ")]
-        return bool(told) and told[0] != seen[-1] and not seen.append(told[0])
-
-    while len(paths) < count:
-        await finger.until(is_new)
-        paths.append(folder / f"seen-{len(paths):03}.png")
-        finger.picture(paths[-1])
-    return paths
 
 
 async def test_a_payment_goes_from_screen_to_scanner_though_pictures_are_lost_and_its_proof_goes_back_as_a_file(
