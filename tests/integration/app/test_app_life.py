@@ -1,4 +1,4 @@
-"""The app on a virtual screen and a real network: a new wallet is paid, pays, pays without its edge, and locks.
+"""The app on a virtual screen and a real network: a new wallet is paid, pays, pays without its edge, locks, and moves.
 
 Everything is touched as an owner touches it; the nodes are processes on the loopback interface, and the app's own node
 runs in its loop. What the screen says on the way is looked at: nothing is called paid before it is proved.
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import trio
-from by_touch import pay
+from by_touch import pay, unlock
 from finger import Finger, shown
 from life_tools import LifeScene, new_bytes
 from process_network import ProcessNetwork, running
@@ -95,9 +95,7 @@ async def test_a_wallet_is_made_paid_and_pays_with_and_without_its_edge(tmp_path
                 await finger.until(lambda: finger.shows("This passphrase does not open the wallet"))
                 await finger.until(lambda: finger.find("lock.secret").text == "" or finger.has("lock.open"))
                 scene.uptime_ms += 60_000
-                await finger.type("lock.secret", SECRET)
-                await finger.tap("lock.open")
-                await finger.until_shown("home.pay")
+                await unlock(finger, SECRET)
                 await finger.until(lambda: finger.shows("Proved at height"))
             other = LifeScene(tmp_path / "other")
             other.folder.take_network(network.directory / "genesis.cbor", edge_of(network))
@@ -108,3 +106,9 @@ async def test_a_wallet_is_made_paid_and_pays_with_and_without_its_edge(tmp_path
                 await choose_secret(finger)
                 await finger.until(lambda: finger.shows("0.000001998 SVM"))
                 await finger.until(lambda: finger.shows("Proved at height"))
+                assert not finger.shows("Another device"), "what the words did before is no other device's"
+                await pay(finger, ann, "0.0000001")
+                await finger.until(lambda: finger.shows("Paid and proved"))
+            async with shown(scene.life().story) as finger:  # the first phone finds out, and says so
+                await unlock(finger, SECRET)
+                await finger.until(lambda: finger.shows("Another device uses the same words and has paid"))
