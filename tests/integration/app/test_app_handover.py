@@ -75,11 +75,11 @@ async def test_a_payment_is_handed_over_in_pictures_and_its_proof_comes_back(
             async with shown(ann.life().story) as finger:
                 await unlock(finger, passphrase)
                 await finger.until(lambda: finger.shows("Proved at height"))
-            lose_network(ann.directory)
-            async with shown(ann.life().story) as finger:
-                await unlock(finger, passphrase)
-                assert finger.shows("Offline")
+                await network.kill("l3-0")
+                await finger.until(lambda: finger.shows("Offline"))
                 seen = await photographed_payment(finger, network.layout.wallets["bob"].address, tmp_path)
+            lose_network(ann.directory)
+            await network.start("l3-0")
             monkeypatch.setattr(Viewfinder, "camera", staticmethod(lambda: Camera(seen)))
             async with shown(bob.life().story) as finger:
                 await unlock(finger, passphrase)
