@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+import pytest
 from app_tools import AppScene
 from chain_tools import test_key
 from handover_tools import FUNDS, online, row, serve, transfer
@@ -15,6 +17,7 @@ from supervm.common.contract.core import Received
 from supervm.protocol.base.address import encode_address
 from supervm.tier_l4_mobile.app.language import Language
 from supervm.tier_l4_mobile.messages import IncomeList, Info, Pay
+from supervm.tier_l4_mobile.tables import INCOME, IncomeRow
 from supervm.tier_l4_mobile.wallet import income as income_module
 
 EDGE = b"\xe1" * 32
@@ -163,3 +166,29 @@ async def test_much_that_came_in_is_read_page_by_page_and_in_order() -> None:
     assert counts == sorted(counts)
     times = [item.when.ms for item in scene.models.activity.rows(most=1_000)]
     assert times == sorted(times, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("column", "wrong"),
+    [
+        (column, wrong)
+        for column, kind in IncomeRow.__annotations__.items()
+        for wrong in ((b"", b"\xff" * 7, b"x" * 5_000) if kind == "bytes" else (-(2**63), -1, 0, 3, 2**62, 2**63 - 1))
+    ],
+)
+def test_a_row_that_the_disk_gives_back_changed_stops_nothing(column: str, wrong: Any) -> None:
+    network = Network(**FUNDS)
+    alice = online(network, "alice")
+    for amount in (70, 5):
+        network.seal([transfer(network, "bob", to=ALICE, amount=amount)])
+        proved(alice)
+    written = list(INCOME.rows(alice.store))
+    assert len(written) == 2
+    changed = msgspec.structs.replace(written[0], **{column: wrong})
+    alice.store.commit([INCOME.delete(written[0].number), INCOME.put(changed)])
+    alice.crash()
+    assert len(alice.call(IncomeList())["income"]) <= 2
+    alice.call(IncomeList(before=1))
+    network.seal([transfer(network, "carol", to=ALICE, amount=9)])
+    proved(alice)
+    assert alice.call(Info())["accounts"][0]["proved"]

@@ -15,6 +15,7 @@ from itertools import chain, islice
 from typing import Final
 
 from supervm.common.contract.records import Reader, Record
+from supervm.protocol.base.hashing import HASH_BYTES
 from supervm.protocol.state.leaves import NATIVE
 
 from ..tables import INCOME, IncomeRow
@@ -42,7 +43,8 @@ class Incomes:
     def __init__(self, reader: Reader, write: Callable[[Record], None]) -> None:
         self._reader = reader
         self._write = write
-        self._first = next((row.number for row in INCOME.rows(reader, limit=1)), 1)
+        first = next((row.number for row in INCOME.rows(reader, limit=1)), 1)
+        self._first = min(max(1, first), NUMBER_MAX)
         self.last = self._first - 1 + INCOME.count(reader)
         self._recent: dict[int, IncomeRow] = {}
 
@@ -73,12 +75,19 @@ class Incomes:
             self._first += 1
 
     def page(self, before: int | None, limit: int) -> list[IncomeRow]:
-        """Return at most `limit` rows with numbers below `before` (None: all), newest first."""
+        """Return at most `limit` rows with numbers below `before` (None: all), newest first.
+
+        Nothing is decided by them, so one that the disk gives back as nobody wrote it is left out.
+        """
         end = self.last + 1 if before is None else min(before, self.last + 1)
         begin = max(self._first, end - limit)
         found = {row.number: row for row in INCOME.rows(self._reader, first=(begin,), limit=max(0, end - begin))}
         found.update(self._recent)
-        return [found[number] for number in range(end - 1, begin - 1, -1) if number in found]
+        return [found[number] for number in range(end - 1, begin - 1, -1) if number in found and _fits(found[number])]
+
+
+def _fits(row: IncomeRow) -> bool:
+    return len(row.account) == HASH_BYTES and len(row.asset) in (0, HASH_BYTES)
 
 
 def _taken_between(lane: Lane, old: Proved, new: Proved) -> int | None:
