@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import trio
@@ -16,6 +18,7 @@ from supervm.common.host.anchor_file import anchor_text, load_anchor
 from supervm.common.wallet import WALLET_FILE, unlock_wallet
 from supervm.common.wallet.words import words_of
 from supervm.protocol.light.client import anchor_of
+from supervm.tier_l4_mobile.app import session
 from supervm.tier_l4_mobile.app.folder import ANCHOR_FILE
 from supervm.tier_l4_mobile.app.kit.keys import ENTER, ESCAPE, TAB
 from supervm.tier_l4_mobile.app.kit.viewfinder import Viewfinder
@@ -234,3 +237,29 @@ async def test_a_node_that_runs_is_used_and_when_it_is_gone_the_app_opens_its_ow
             await finger.type("lock.secret", PASSPHRASE)
             await finger.tap("lock.open")
             await finger.until_shown("home.pay")
+
+
+async def test_it_locks_itself_although_the_node_is_gone_by_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    was_fed = trio.Event()
+
+    async def run(self: session.Session, changed: Callable[[Any], None]) -> None:
+        changed(await self.refresh())
+        was_fed.set()
+        await trio.sleep_forever()  # so nobody else finds out before
+
+    monkeypatch.setattr(session.Session, "run", run)
+    config = make_phone(tmp_path / "phone")
+    scene = LifeScene(config.directory)
+    with trio.fail_after(240):
+        async with running_process(config.directory) as process, shown(scene.life().story) as finger:
+            await finger.until_shown("lock.open")
+            await finger.type("lock.secret", PASSPHRASE)
+            await finger.tap("lock.open")
+            await finger.until_shown("home.pay")
+            await was_fed.wait()
+            scene.uptime_ms += 10_000_000
+            process.kill()
+            await finger.until_shown("lock.open")
+            assert not finger.has("trouble.again")

@@ -16,7 +16,7 @@ import trio
 from supervm.common.errors import CommonError
 from supervm.common.services.lines import NoOwner, RequestRefused
 
-from ...messages import Info, Lock, Unlock
+from ...messages import Info, Unlock
 from ..errors import explain
 from ..face import Face
 from ..folder import PhoneFolder
@@ -112,7 +112,7 @@ class Life:
             while True:
                 if (await link.call(Info()))["locked"]:
                     await self._locked(face, session)
-                if await self._open(face, link, session):
+                if await self._open(face, session):
                     return
         except NoOwner:
             return
@@ -125,7 +125,7 @@ class Life:
         model.take_wait(count, wait_us, now_ms)
         await locked(face, model, session.unlock, now_ms=self._outside.now_ms)
 
-    async def _open(self, face: Face, link: NodeLink, session: Session) -> bool:
+    async def _open(self, face: Face, session: Session) -> bool:
         """Show the screens while the wallet is open; return whether the node is gone."""
         outside = self._outside
         is_gone = False
@@ -144,7 +144,7 @@ class Life:
                 nursery.start_soon(app.run, told)
                 while not idle.is_over(self._settings.settings.lock_after_s):
                     await trio.sleep(WATCH_S)
-                await link.call(Lock())
+                told(await session.lock())
                 nursery.cancel_scope.cancel()
         finally:
             idle.end()
