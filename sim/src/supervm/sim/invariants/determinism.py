@@ -20,8 +20,8 @@ CORE_PACKAGES = (
     "supervm.common.contract",
     "supervm.common.parts",
 )
-OUTSIDE = ("app", "cli", "commands", "config", "run")
-"""Modules of a tier that start its node, or show it to people: no part of its core."""
+OUTSIDE = ("app", "bench", "cli", "commands", "config", "run")
+"""Modules of a tier that start its node, show it to people or measure it: no part of its core."""
 WRITES_DATES = "parts/chain_clock.py"
 """It writes times for people; it asks no clock."""
 FORBIDDEN = ("time", "datetime", "secrets", "os", "uuid", "threading", "socket", "trio", "multiprocessing")
