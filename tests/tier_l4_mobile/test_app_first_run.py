@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+from chain_tools import make_test_chain
 from hypothesis import given
 from hypothesis import strategies as st
 from phone_folder import WORDS
 
+from supervm.common.errors import InputError
 from supervm.common.wallet.first_run import NewWords
+from supervm.tier_l4_mobile.app.anchor_given import anchor_given
 from supervm.tier_l4_mobile.app.folder import PhoneFolder
 from supervm.tier_l4_mobile.app.models.first_run import AskedModel, ImportModel, Offer, secret_problem
 from supervm.tier_l4_mobile.app.models.lock import LockModel
@@ -127,3 +131,15 @@ def test_an_empty_folder_lacks_everything(tmp_path: Path) -> None:
     assert folder.lacks() == "wallet"
     tmp_path.joinpath("none", "wallet.cbor").touch()
     assert folder.lacks() == ""
+
+
+@pytest.mark.parametrize("name", ["folder", "pipe", "nothing", "n" * 300, "nul\0"])
+def test_what_is_typed_for_a_file_and_is_none_is_a_sentence_at_once(tmp_path: Path, name: str) -> None:
+    """A pipe would be waited for without end."""
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    named = tmp_path / name
+    with pytest.raises(InputError, match="the genesis file cannot be read"):
+        PhoneFolder(tmp_path / "phone", bytes).take_network(named, "")
+    with pytest.raises(InputError, match="anchor cannot be read"):
+        anchor_given(str(named), make_test_chain(4).chain)

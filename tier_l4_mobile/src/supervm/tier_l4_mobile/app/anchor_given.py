@@ -15,6 +15,7 @@ from supervm.protocol.light.client import Anchor
 
 from ..handover.qr import PICTURE_BYTES_MAX, codes_in
 from ..scanned import look_at, take_anchor
+from .files import NoFile, read_given
 
 _PICTURES: Final = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"RIFF", b"BM")
 """How pictures begin: PNG, JPEG, WebP, BMP."""
@@ -39,8 +40,9 @@ def anchor_given(given: str | bytes, chain: Chain) -> Anchor:
 def _read(path: Path) -> bytes:
     """Return the anchor's bytes of a file, or of the code in a picture."""
     try:
-        with path.open("rb") as file:
-            data = file.read(PICTURE_BYTES_MAX + 1)
+        data = read_given(path, PICTURE_BYTES_MAX)
+    except NoFile as error:
+        raise InputError(f"the anchor cannot be read: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: the anchor cannot be read: {error.strerror}") from error
     if data.startswith(_PICTURES):

@@ -18,11 +18,32 @@ from supervm.common.host.prepare import LOG_FILE
 from supervm.common.wallet import WALLET_FILE, is_guarded, unlock_wallet
 from supervm.common.wallet.keystore import Keystore
 
+from ..errors import MobileError
 from .redact import redact
 
 LOG_BYTES_MAX: Final = 1 << 17
 """Most that is read of a log: its end."""
 _FOLDERS: Final = ("Downloads", "Download", "Documents")
+
+
+class NoFile(MobileError):
+    """What somebody has named is no file."""
+
+
+def read_given(path: Path, bytes_max: int) -> bytes:
+    """Return the begin of a file that somebody has named: one byte more than `bytes_max` if it is longer.
+
+    Raises:
+        NoFile: it is a folder or a device, or nothing can have that name.
+        OSError: it cannot be read.
+    """
+    try:
+        if path.exists() and not path.is_file():  # a pipe would be waited for without end
+            raise NoFile(f"{path.name[:60]} is a folder or a device, not a file")
+        with path.open("rb") as file:
+            return file.read(bytes_max + 1)
+    except ValueError as error:
+        raise NoFile("no file can have that name") from error
 
 
 def peoples_folder() -> Path:

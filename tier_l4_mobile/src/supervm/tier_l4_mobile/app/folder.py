@@ -30,6 +30,7 @@ from supervm.protocol.chain.genesis import GENESIS_BYTES_MAX, load_genesis
 from ..errors import MobileError
 from ..options import OPTIONS
 from .anchor_given import anchor_given
+from .files import NoFile, read_given
 
 GENESIS_FILE: Final = "genesis.cbor"
 """Name of the network's file in the folder."""
@@ -96,9 +97,10 @@ class PhoneFolder:
         """
         peers = tuple(parse_peer(text) for text in edges.replace(",", " ").split()[:EDGES_MAX])
         try:
-            with genesis.open("rb") as file:
-                data = file.read(GENESIS_BYTES_MAX + 1)
+            data = read_given(genesis, GENESIS_BYTES_MAX)
             load_genesis(data)
+        except NoFile as error:
+            raise InputError(f"the genesis file cannot be read: {error}") from error
         except OSError as error:
             raise InputError(f"{genesis}: the genesis file cannot be read: {error.strerror}") from error
         except LocalProtocolError as error:

@@ -11,6 +11,7 @@ from kivy.core.window import Window
 from ...errors import MobileError
 from ...handover.qr import PICTURE_BYTES_MAX, PictureError, codes_in, needs
 from ...scanned import look_at
+from ..files import NoFile, read_given
 from ..kit import clip
 from ..kit.boxes import Card, Line
 from ..kit.buttons import OUTLINED, PushButton
@@ -132,10 +133,6 @@ class ScanScreen(Screen):
         return None
 
 
-class NoFile(MobileError):
-    """What was named is there, and is no file."""
-
-
 class FileTooLong(MobileError):
     """A file is longer than anything that is read here."""
 
@@ -145,14 +142,11 @@ def read_file(path: Path) -> tuple[bytes, list[bytes] | None]:
 
     Raises:
         OSError: it cannot be read.
-        NoFile: it is a folder, or a device.
+        NoFile: it is none.
         FileTooLong: it is longer than `BYTES_MAX`.
         MobileError: pictures cannot be read here.
     """
-    if path.exists() and not path.is_file():
-        raise NoFile(f"{path.name[:60]} is no file")  # a pipe would be waited for without end
-    with path.open("rb") as file:
-        data = file.read(BYTES_MAX + 1)
+    data = read_given(path, BYTES_MAX)
     if len(data) > BYTES_MAX:
         raise FileTooLong(f"the file is longer than {BYTES_MAX} bytes, which is more than anything that is read here")
     if look_at(data).kind != "other":
