@@ -37,6 +37,7 @@ from supervm.protocol.wire.payments import (
 from supervm.tier_l2_miner.mempool.intake import BAD_SIGNATURE, WRONG_CHAIN
 from supervm.tier_l2_miner.mempool.mempool import BUSY, CONFLICT
 from supervm.tier_l2_miner.messages import Info, NewestAnchor
+from supervm.tier_l2_miner.replica import serving
 
 CLIENT = b"c" * 32
 """Another edge: nobody else is a miner's client."""
@@ -280,6 +281,20 @@ def test_many_accounts_are_split_over_frames(bench, phone):
     bench.receive(CLIENT, Subscribe(accounts))
     bench.receive(CLIENT, Subscribe(tuple(bytes([7, i // 256, i % 256, 9]) * 8 for i in range(FORWARD_MAX))))
     assert len(phone.read()) == 2 * FORWARD_MAX
+
+
+def test_a_long_answer_to_a_subscription_comes_push_by_push(bench, phone, monkeypatch):
+    """Accounts with many holdings have one that would not fit into what a connection may have waiting."""
+    monkeypatch.setattr(serving, "PUSH_LEAVES_MAX", 100)
+    accounts = tuple(bytes([i // 256, i % 256]) * 16 for i in range(250))
+    bench.receive(CLIENT, Subscribe(accounts[:100]))
+    assert len(phone.read()) == 100
+    bench.receive(CLIENT, Subscribe(accounts))
+    told = []
+    for _ in range(4):
+        told.append(len(phone.read()))
+        bench.wait(200_000)
+    assert sorted(told) == [0, 50, 100, 100]
 
 
 def test_subscriptions_per_connection_are_bounded(net, kit):

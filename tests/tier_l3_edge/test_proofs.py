@@ -17,6 +17,8 @@ from supervm.protocol.wire.link import Heartbeat
 from supervm.protocol.wire.payments import GetLeaves, GetReceipt, LeafProofs, ReceiptAnswer, Subscribe, Unsubscribe
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l3_edge.proofs.questions import TRIES_MAX
+from supervm.tier_l3_edge.proofs.source import SUBSCRIBED_MAX
+from supervm.tier_l3_edge.proofs.watched import AWAITED_MAX
 
 NOBODY = bytes([66]) * 32
 NOBODY_LEAF = account_leaf_id(NOBODY)
@@ -225,6 +227,36 @@ def test_a_source_that_goes_down_or_silent_is_replaced(world: Any, make: Any) ->
     driver.down(first)
     driver.up(second, 2)
     assert asked(driver, second, Subscribe) == [NOBODY]
+
+
+def test_a_source_is_asked_for_thousands_of_accounts_bit_by_bit(world: Any, make: Any) -> None:
+    """The answer to all at once is longer than what a connection may have waiting: it would end it, each time anew."""
+    driver, wanted = make(miners=1, options=EdgeOptions(subscriptions_max=3_000)), AWAITED_MAX + SUBSCRIBED_MAX
+    accounts, miner = [number.to_bytes(32, "big") for number in range(3_000)], world.miners[0]
+    for start in range(0, 3_000, 500):
+        driver.receive(world.phone, Subscribe(tuple(accounts[start : start + 500])))
+    first = asked(driver, miner, Subscribe)
+    assert AWAITED_MAX <= len(first) < wanted
+    driver.down(miner)  # and the same for all of them at a miner that comes back
+    driver.up(miner, 2)
+    shown: list[bytes] = []
+    while told := asked(driver, miner, Subscribe):
+        assert len(told) < wanted
+        shown += told
+        driver.receive(miner, world.proofs(1, driver.now_us, *told))
+    assert sorted(shown) == accounts
+    assert all(driver.core.proofs.current.account(driver.now_us, account) is not None for account in accounts)
+
+
+def test_an_answer_that_never_comes_does_not_hold_up_the_other_accounts(world: Any, make: Any) -> None:
+    driver, miner = make(miners=1), world.miners[0]
+    accounts = [number.to_bytes(32, "big") for number in range(AWAITED_MAX + 300)]
+    driver.receive(world.phone, Subscribe(tuple(accounts[:500])))
+    driver.receive(world.phone, Subscribe(tuple(accounts[500:])))
+    first = asked(driver, miner, Subscribe)
+    driver.wait(3_000_000)
+    assert asked(driver, miner, GetLeaves) == [account_leaf_id(account) for account in first]
+    assert first + asked(driver, miner, Subscribe) == accounts
 
 
 def test_while_the_chain_stands_still_the_source_changes_ever_more_rarely(world: Any, make: Any) -> None:

@@ -42,7 +42,7 @@ from .replica import Replica
 
 EDGE_TIER = 3
 PUSH_LEAVES_MAX = 1_024
-"""Leaves proved for one client per push; the others follow with the next."""
+"""Leaves proved for one client per push, or at once when it subscribes; the others follow with the next."""
 _ENVELOPE_BYTES = 4_096
 _PROOF_ENVELOPE_BYTES = 80
 """The leaf's id, and what the wire puts around id and proof."""
@@ -163,7 +163,8 @@ class Serving(Part):
             client.accounts[account] = None
             self._subscribers.setdefault(account, {})[peer] = None
         leaf_ids = self._leaves_of(dict.fromkeys(accounts))
-        if self._is_servable() and self._granted(now_us, peer, len(leaf_ids)) == len(leaf_ids):
+        is_short = len(leaf_ids) <= PUSH_LEAVES_MAX  # more than that at once, and the connection's queue overflows
+        if is_short and self._is_servable() and self._granted(now_us, peer, len(leaf_ids)) == len(leaf_ids):
             self._send(now_us, peer, client, leaf_ids)
         else:
             client.due.update(dict.fromkeys(leaf_ids))

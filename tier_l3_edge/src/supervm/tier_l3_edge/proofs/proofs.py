@@ -310,6 +310,7 @@ class Proofs(Part):
 
     def settle(self, now_us: int) -> None:
         """Send this step's questions and answers."""
+        self.source.flush()
         self._watch.start(now_us)
         self._questions.flush()
         self._clients.flush()

@@ -16,6 +16,8 @@ from supervm.protocol.wire.payments import GetLeaves, Subscribe, Unsubscribe
 from ..relay.routes import NEWS_US_MAX, Routes
 from .watched import Watch
 
+SUBSCRIBED_MAX = 128
+"""Most accounts of one message: of what they hold nothing may be known here, and the answer is to fit into a queue."""
 PATIENCE_US_MAX = 60_000_000
 """A source without news is left after 3 s and the beat, doubling to this while nothing helps."""
 
@@ -54,9 +56,9 @@ class Source:
         """Subscribe accounts that nobody watched before, or that are thin; choose a source if there is none."""
         if self.miner is None:
             self.choose(now_us)
-        elif accounts:
+        else:
             self._watched.doubt(accounts)
-            send_in_parts(self._outbox, self.miner, accounts, Subscribe)
+            self.flush()
 
     def end(self, accounts: Sequence[bytes]) -> None:
         """End the subscription of accounts that nobody watches any more."""
@@ -67,7 +69,12 @@ class Source:
         """Ask for the proofs of everything once more."""
         if self.miner is not None:
             self._watched.doubt(self._watched)
-            send_in_parts(self._outbox, self.miner, list(self._watched), Subscribe)
+            self.flush()
+
+    def flush(self) -> None:
+        """Subscribe accounts whose turn it is."""
+        while self.miner is not None and (accounts := self._watched.next_accounts(SUBSCRIBED_MAX)):
+            self._outbox.send(self.miner, Subscribe(tuple(accounts)))
 
     def news(self, now_us: int, miner: bytes) -> None:
         """A miner showed a checkpoint that is none of the past."""

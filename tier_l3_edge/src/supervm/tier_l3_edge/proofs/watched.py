@@ -6,15 +6,20 @@ leaf that a block touches. What is known of an account is what the cache has, so
 whoever sends an account how many assets. An account of which the cache has pushed a holding out is *thin*: the next
 client that subscribes it makes the edge ask the source anew.
 
-A leaf is *in doubt* from when a source is asked for its account until a miner shows the leaf. A source that is new
-shows what is there and is silent about what is gone, so what it has not shown after a while is asked for by id, once:
-the holding is then proved absent, passed on, and forgotten.
+A leaf is *in doubt* from when a source is to be asked for its account until that source shows the leaf. A source that
+is new shows what is there and is silent about what is gone, so what it has not shown after a while is asked for by id,
+once: the holding is then proved absent, passed on, and forgotten.
+
+A source is not asked for all accounts at once: its answer to ten thousand would be longer than what a connection may
+have waiting, and would end the connection, each time anew. So accounts wait for their turn, and the next are asked for
+when leaves of those before have come.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from supervm.protocol.state.leaves import HOLDING, LeafName, account_leaf_id, parse_leaf_id
 
@@ -26,6 +31,12 @@ DOUBT_US = 3_000_000
 """Time that a source has for its answer before what it has not shown is asked for by id."""
 THIN_US = 10_000_000
 """Least time between two subscriptions of a thin account."""
+AWAITED_MAX = 512
+"""While so many leaves of subscriptions are not shown yet, no further account is asked for."""
+
+_WAITS, _ASKED, _BY_ID = range(
+    3
+)  # why a leaf is in doubt: its account is to be asked for, or is; it was asked for itself
 
 
 @dataclass(slots=True)
@@ -58,7 +69,9 @@ class Watch:
     def __init__(self, cache_bytes_max: int) -> None:
         self.cache = ProofCache(cache_bytes_max, self._evicted)
         self._accounts: dict[bytes, Watched] = {}
-        self._doubtful: dict[bytes, bool] = {}  # leaf id -> whether it was asked for by id
+        self._doubtful: dict[bytes, int] = {}  # leaf id -> why
+        self._waiting: dict[bytes, None] = {}  # accounts to be asked for
+        self._awaited = 0  # leaves in doubt that are asked for with their accounts
         self._is_new = False  # something came into doubt since `start`
         self._ask_us = 0
 
@@ -97,7 +110,8 @@ class Watch:
         if watched.peers:
             return False
         for leaf_id in (account_leaf_id(account), *watched.holdings):
-            self._doubtful.pop(leaf_id, None)
+            self._trust(leaf_id)
+        self._waiting.pop(account, None)
         del self._accounts[account]
         return True
 
@@ -116,7 +130,8 @@ class Watch:
     def shown(self, leaf_id: bytes, name: LeafName, entry: CachedProof, *, is_asked: bool) -> None:
         """Keep what a miner has proved of a leaf; what is gone only if somebody asked for just that."""
         before = self.cache.peek(leaf_id)
-        self._doubtful.pop(leaf_id, None)
+        if name.account not in self._waiting:  # else whoever shows it does not tell us when it changes
+            self._trust(leaf_id)
         if before is not None and before.height > entry.height:
             return
         watched = self._accounts.get(name.account)
@@ -135,7 +150,7 @@ class Watch:
 
     def _forget(self, watched: Watched, leaf_id: bytes) -> None:
         del watched.holdings[leaf_id]
-        self._doubtful.pop(leaf_id, None)
+        self._trust(leaf_id)
         self.cache.drop(leaf_id)
 
     def _evicted(self, leaf_id: bytes) -> None:
@@ -143,7 +158,7 @@ class Watch:
         watched = self._accounts.get(name.account)
         if watched is not None and leaf_id in watched.holdings:
             del watched.holdings[leaf_id]
-            self._doubtful.pop(leaf_id, None)
+            self._trust(leaf_id)
             watched.is_thin = True
 
     # --- doubt --------------------------------------------------------------------------------------------------------
@@ -154,19 +169,35 @@ class Watch:
         return self._ask_us or None if self._doubtful else None
 
     def doubt(self, accounts: Iterable[bytes]) -> None:
-        """A source is asked for these accounts: what is known of them may not be so any more."""
+        """A source is to be asked for these accounts: what is known of them may not be so any more."""
         for account in accounts:
+            self._waiting[account] = None
             for leaf_id in (account_leaf_id(account), *self._accounts[account].holdings):
-                self._doubtful[leaf_id] = False
-                self._is_new = True
+                self._trust(leaf_id)
+                self._doubtful[leaf_id] = _WAITS
+
+    def next_accounts(self, count: int) -> list[bytes]:
+        """Return up to `count` accounts that the source is to be asked for now, which the caller does; maybe none."""
+        if not self._waiting or self._awaited >= AWAITED_MAX:
+            return []
+        accounts = list(islice(self._waiting, count))
+        for account in accounts:
+            del self._waiting[account]
+            for leaf_id in (account_leaf_id(account), *self._accounts[account].holdings):
+                self._trust(leaf_id)
+                self._doubtful[leaf_id] = _ASKED
+                self._awaited += 1
+        self._is_new = True
+        return accounts
 
     def due(self, now_us: int) -> list[bytes]:
         """Return what is to be asked for by id now, as it was not shown in time."""
         if not self._ask_us or now_us < self._ask_us:
             return []
         self._ask_us = 0
-        asked = [leaf_id for leaf_id, is_asked in self._doubtful.items() if not is_asked]
-        self._doubtful.update(dict.fromkeys(asked, True))
+        asked = [leaf_id for leaf_id, why in self._doubtful.items() if why == _ASKED]
+        self._doubtful.update(dict.fromkeys(asked, _BY_ID))
+        self._awaited = 0
         return asked
 
     def start(self, now_us: int) -> None:
@@ -174,3 +205,8 @@ class Watch:
         if self._is_new:
             self._is_new = False
             self._ask_us = self._ask_us or now_us + DOUBT_US
+
+    def _trust(self, leaf_id: bytes) -> None:
+        """A leaf is in doubt no more."""
+        if self._doubtful.pop(leaf_id, None) == _ASKED:
+            self._awaited -= 1
