@@ -31,6 +31,9 @@ BENCHMARKS = (
     Offer("history", "History of headers on disk: start, proofs, bytes.", "supervm.common.bench.history:run"),
     Offer("link", "Noise link: frames per second against the bare cipher.", "supervm.common.bench.link:run"),
     Offer(
+        "sides", "Our link beside plain TCP and py-libp2p, two processes each.", "supervm.common.bench.side_by_side:run"
+    ),
+    Offer(
         "network",
         "The rate that eight processes bear, latency, CPU per payment, idle cost.",
         "supervm.common.bench.network:run",
