@@ -32,6 +32,7 @@ ROOTS: dict[str, type[Exception]] = {
 }
 
 FOREIGN: dict[tuple[str, str], str] = {
+    ("common/bench/sides/talk.py", "EOFError"): "run by other interpreters, too, and knows nothing of ours",
     ("common/services/client.py", "StopAsyncIteration"): "the end of an asynchronous iteration",
     ("common/up/layout.py", "ValueError"): "a helper of one function, which turns it into an InputError",
     ("common/wallet/store.py", "FileExistsError"): "what the system says where it has hard links; its caller names it",
