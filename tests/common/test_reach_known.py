@@ -9,7 +9,6 @@ import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
 from reach_samples import phone_record, sample_record
 
-from supervm.common.parts.reach.finding import answer, fits
 from supervm.common.parts.reach.known import (
     BUCKET_NODES,
     FAILURES_MAX,
@@ -24,8 +23,7 @@ from supervm.common.parts.reach.known import (
 from supervm.common.parts.reach.score import HOUR_US, score_of
 from supervm.common.parts.reach.spots import Scope, spot_of
 from supervm.protocol.base.codec import encode
-from supervm.protocol.reach.record import NAT_SYMMETRIC, Ability, NodeRecord
-from supervm.protocol.wire.reach import Find, Wanted
+from supervm.protocol.reach.record import NAT_SYMMETRIC, NodeRecord
 
 NOW_MS = GENESIS_TIME_MS + 1_000
 NOW_US = NOW_MS * 1_000
@@ -246,54 +244,3 @@ def test_scores_go_down_with_load_and_failures_and_up_with_time() -> None:
 
 
 # --- questions --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("wanted", "is_fit"),
-    [
-        (Wanted(), True),
-        (Wanted(tiers=(2, 3)), True),
-        (Wanted(tiers=(1,)), False),
-        (Wanted(region="eu-west"), True),
-        (Wanted(region="us-east"), False),
-        (Wanted(features=("reach1",)), True),
-        (Wanted(features=("reach1", "other1")), False),
-        (Wanted(task=3), True),
-        (Wanted(task=2), False),
-        (Wanted(load_percent_max=90), True),
-        (Wanted(load_percent_max=84), False),
-        (Wanted(cores_min=8, memory_gib_min=16), True),
-        (Wanted(cores_min=9), False),
-        (Wanted(memory_gib_min=17), False),
-        (Wanted(gpus_min=1), False),
-    ],
-)
-def test_a_record_fits_what_is_wanted(wanted: Wanted, is_fit: bool) -> None:
-    busy = wanted.load_percent_max != 100
-    assert fits(edge(1, load_percent=85 if busy else 37, ability=Ability(1, 8, 16, 0, 0, 0)), wanted) is is_fit
-
-
-def test_a_busy_node_takes_no_task() -> None:
-    assert fits(edge(1, load_percent=80), Wanted(task=4))
-    assert not fits(edge(1, load_percent=81), Wanted(task=4))
-
-
-def test_an_answer_names_at_most_what_is_asked_for_the_proven_first_and_not_who_asks() -> None:
-    known = nodes()
-    for number in range(20):
-        hear(known, edge(number), f"teller{number}")
-    hear(known, edge(30, expires_ms=NOW_MS), "teller")
-    for number in (3, 4):
-        known.prove(NOW_US, test_key(f"edge{number}").public, address(number))
-    ids = [test_key(f"edge{number}").public for number in range(31)]
-
-    def ask(question: Find, asker: bytes = b"?") -> list[bytes]:
-        items = answer(question, asker, known, [ids[5]], NOW_US, random.Random(1))
-        return [next(item.node_id for item in known if item.raw == found.record) for found in items]
-
-    ten = ask(Find(1, (), Wanted(tiers=(3,)), 10))
-    assert len(ten) == 10
-    assert {*ten[:3]} == {ids[3], ids[4], ids[5]}
-    assert ids[4] not in ask(Find(1, (), Wanted(), 10), ids[4])
-    assert ask(Find(1, (ids[7], bytes(32), ids[30], ids[2]), Wanted(), 10)) == [ids[7], ids[2]]
-    assert ask(Find(1, (), Wanted(tiers=(1,)), 10)) == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from chain_tools import GENESIS_TIME_MS, test_key
-from reach_node import CHAIN_ID, PhoneNode, ReachNode, address
+from reach_node import CHAIN_ID, PhoneNode, ReachNode, RootNode, address
 from reach_samples import reach_messages, sample_record
 
 from supervm.common.contract import core as c
@@ -162,7 +162,8 @@ def test_where_neighbours_see_us_is_shown() -> None:
     assert hand.node.take(Observed, id_of(2)) == [Observed("20.9.8.7:0")]
     hand.node.receive(peer, Observed("20.1.2.3:0"))
     hand.node.wait(1)
-    assert hand.reach.info(NOW_US) == {"nodes_known": 1, "neighbours": 1, "seen_at": ["20.1.2.3:0"]}
+    told = {"nodes_known": 1, "neighbours": 1, "seen_at": ["20.1.2.3:0"]}
+    assert hand.reach.info(NOW_US) == {**told, "directory": {"records": 1, "answered_here": 0, "asked_above": 0}}
     hand.node.down(peer)
     assert hand.reach.info(NOW_US)["seen_at"] == []
 
@@ -291,14 +292,8 @@ def test_a_feeler_only_looks() -> None:
     assert len(hand.reach.neighbours.chosen) == 8
 
 
-class DatacentreNode(ReachNode):
-    """A node that has its peers from genesis."""
-
-    TIER = 1
-
-
 def test_a_datacentre_keeps_records_and_answers_and_chooses_nobody() -> None:
-    hand = Hand(node=DatacentreNode)
+    hand = Hand(node=RootNode)
     for number in (1, 2):
         hand.up(number)
     assert hand.dials() == []

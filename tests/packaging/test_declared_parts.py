@@ -117,13 +117,14 @@ def test_every_kind_in_a_direction_can_be_read_is_documented_and_has_a_cost() ->
             assert kind in COSTS, f"{kind.__name__} of {direction} has no cost"
 
 
-def test_every_kind_of_a_subject_has_a_part_that_takes_it_and_a_cost(node: type[Shell]) -> None:
+def test_every_kind_of_a_subject_has_a_part_that_takes_it_and_a_cost(tier: int, node: type[Shell]) -> None:
     """A subject's kinds are known only to nodes with its parts, which may be several."""
     parts = node.kinds_of_parts()
     takes: Kinds = frozenset().union(*(part.takes for part in parts))
     for part in parts:
-        for kind in (kind for subject in part.subjects for kind in subject.directions):
-            assert kind in takes | part.sends, f"no part of {node.__name__} takes or sends {kind.__name__}"
+        for kind, ways in (item for subject in part.subjects for item in subject.directions.items()):
+            is_sent_here = any(receiver == tier for _, receiver in ways)
+            assert not is_sent_here or kind in takes, f"no part of {node.__name__} takes {kind.__name__}"
             assert kind in part.costs, f"{part.__name__} has no cost for {kind.__name__}"
 
 

@@ -47,6 +47,7 @@ def test_the_catalogue_lists_every_message_as_it_is() -> None:
 
 def test_the_page_says_which_parts_make_the_word_true() -> None:
     listed = re.findall(r"^\| `(\w+)` \(`(\w+)\.py`\)[^|]*\| ([^|]*) \|$", DOCS.read_text(), re.MULTILINE)
+    assert listed
     taken: list[str] = []
     for name, module, kinds in listed:
         part = getattr(importlib.import_module(f"supervm.common.parts.reach.{module}"), name)

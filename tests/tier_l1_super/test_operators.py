@@ -18,7 +18,7 @@ from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.validators import Validator, ValidatorList
 from supervm.tier_l1_super.cli import _approvable
 from supervm.tier_l1_super.messages import Approve, GetEpoch, Info
-from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.node import StartUp, ValidatorNode
 from supervm.tier_l1_super.tables import TABLES
 
 SECOND_US = 1_000_000
@@ -38,7 +38,7 @@ class Operator(HandDriver[ValidatorNode]):
             reader=store,
             targets=(),
             rng=random.Random(1),
-            observer=observer,
+            start=StartUp(observer=observer),
         )
         super().__init__(core, store, now_us=chain.chain.genesis.time_ms * 1000 - behind_us)
 

@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from supervm.common.errors import InputError
+from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS
 from supervm.tier_l2_miner.cli import l2
 from supervm.tier_l2_miner.commands import COMMANDS
 from supervm.tier_l2_miner.options import OPTIONS, MinerOptions, miner_options
@@ -14,7 +15,8 @@ from supervm.tier_l2_miner.options import OPTIONS, MinerOptions, miner_options
 
 def test_every_option_is_configurable_and_has_the_cores_default():
     assert miner_options({}) == MinerOptions()
-    assert list(OPTIONS) == [field.name for field in msgspec.structs.fields(MinerOptions)]
+    finding = [*FIND_OPTIONS, *ENDPOINT_OPTIONS]
+    assert list(OPTIONS) == [*(field.name for field in msgspec.structs.fields(MinerOptions)), *finding]
     assert all(option.accepts(option.default) for option in OPTIONS.values())
     assert miner_options({"batch_wait_us": 7}).batch_wait_us == 7
 

@@ -7,6 +7,7 @@ from typing import Any, get_args
 import pytest
 
 from supervm.common.contract.core import Command, PeerUp
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
 from supervm.common.parts.fee_policy import FEES_OPTION, read_policy
 from supervm.common.text.options import defaults
 from supervm.protocol.wire.chain import CheckpointMessage
@@ -44,7 +45,7 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     assert sorted(EdgeNode.declared_tables(), key=lambda table: table.name) == sorted(
         TABLES, key=lambda table: table.name
     )
-    assert set(EdgeNode.declared_requests()) == {Info, Statistics} == set(get_args(Request))
+    assert set(EdgeNode.declared_requests()) == {Info, Statistics, FindNodes, ListPeers} == set(get_args(Request))
     values, options = defaults(OPTIONS), EdgeOptions()
     assert options.fees == read_policy(str(FEES_OPTION.default))
     assert list(OPTIONS) == list(EdgeNode.declared_options())
@@ -56,6 +57,7 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
         "carry_unpaid": options.carry_unpaid,
         "anchor": "",
         "find_peers": options.find_peers,
+        "directory_nodes": options.directory_nodes,
         "region": options.region,
         "endpoints": ",".join(options.endpoints),
         **{f"{kind}_per_s": rate.per_s for kind, rate in options.rates.items()},

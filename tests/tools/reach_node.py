@@ -1,4 +1,4 @@
-"""An edge and a phone that find their peers themselves: shells with the parts of `reach1` and nothing else."""
+"""Nodes of each tier that find their peers and look for others: shells with the parts of `reach1`, nothing else."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.costs import CLASSES
 from supervm.common.parts.manners import Budget, Rank
-from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.reach.part import Reach
 from supervm.common.parts.shell import Clock, Shell
@@ -30,7 +30,7 @@ class About(msgspec.Struct, frozen=True, tag="info", tag_field="request"):
 class ReachNode(Shell):
     """An edge without anything to do but finding peers."""
 
-    PARTS = (Reach, Abstain)
+    PARTS = FINDERS[3]
     TIER = 3
     INFO = About
 
@@ -48,8 +48,11 @@ class ReachNode(Shell):
         super().__init__(targets=targets, rng=random.Random(seed), budgets=dict.fromkeys(Rank, budget), reader=reader)
         self.node_id, self.chain_id = key.public, CHAIN_ID
         own = OwnNode(key, endpoints, targets=tuple(address for _, address in targets))
-        self.reach = Reach(self, own, check, random.Random(seed + 1))
-        self.compose([Clock(self.clock, lambda: (0, 0)), self.links, self.reach, Abstain(self.outbox)])
+        found = finders(self, own, check, random.Random(seed + 1))
+        reach = found[0]
+        assert isinstance(reach, Reach)
+        self.reach, self.directory = reach, reach.directory
+        self.compose([Clock(self.clock, lambda: (0, 0)), self.links, *found])
 
     @property
     def height(self) -> int:
@@ -64,7 +67,22 @@ class ReachNode(Shell):
 class PhoneNode(ReachNode):
     """The same for a phone."""
 
+    PARTS = FINDERS[4]
     TIER = 4
+
+
+class HubNode(ReachNode):
+    """The same for a miner."""
+
+    PARTS = FINDERS[2]
+    TIER = 2
+
+
+class RootNode(ReachNode):
+    """The same for a validator."""
+
+    PARTS = FINDERS[1]
+    TIER = 1
 
 
 def address(number: int) -> str:

@@ -27,7 +27,7 @@ from supervm.protocol.chain.genesis import Parameters
 from supervm.sim.exact import Deployment
 from supervm.sim.exact.disk import Snapshot, VirtualDisk
 from supervm.sim.exact.host import Host
-from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.node import StartUp, ValidatorNode
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.options import MinerOptions
 from supervm.tier_l4_mobile.messages import PaymentRow
@@ -55,7 +55,7 @@ class FewBlocks(Deployment):
             reader=disk,
             targets=self.targets(1, index),
             rng=self._rng(1, index),
-            observer=disk.log_lost,
+            start=StartUp(disk.log_lost),
             values={"keep_blocks": self.keep_blocks},
         )
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
+
 
 class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_unknown_fields=True):
     """Where the node stands.
@@ -29,4 +31,4 @@ class GetEpoch(msgspec.Struct, frozen=True, tag="epoch", tag_field="request", fo
     number: int | None = None
 
 
-Request = Info | Approve | GetEpoch
+Request = Info | Approve | GetEpoch | FindNodes | ListPeers

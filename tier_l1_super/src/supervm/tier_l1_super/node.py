@@ -12,7 +12,8 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from dataclasses import dataclass
+from typing import ClassVar, Final
 
 from supervm.common.contract.core import Durable, Input, PeerUp, Received, Tick, WorkDone, earliest
 from supervm.common.contract.options import OptionValue
@@ -21,13 +22,15 @@ from supervm.common.parts.ledger import Ledger, SupplyMismatch
 from supervm.common.parts.ledger_tables import stored_number
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
+from supervm.common.parts.reach.finders import FINDERS, finders
+from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.shell import Clock, Questions, Shell
 from supervm.common.parts.snapshot.offering import SnapshotOffers
 from supervm.common.parts.snapshot.taking import SnapshotTaker
 from supervm.common.parts.validator_changes import ChangeStore
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
-from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.genesis import Chain
 from supervm.protocol.chain.header import ChainRules
 from supervm.protocol.wire.fields import Message
@@ -75,6 +78,23 @@ from .options import blocks_kept
 from .ranks import Ranks
 
 
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """How an L1 comes up.
+
+    Attributes:
+        observer: True if the write-ahead log is lost or damaged: the node must not sign anything (2.8, amnesia).
+        listen_us: how long to listen, before the first vote, whether the key votes elsewhere.
+    """
+
+    observer: bool = False
+    listen_us: int = 0
+
+
+FIRST_START: Final = StartUp()
+"""With its log, and voting at once."""
+
+
 class ValidatorNode(Shell):
     """One L1 node.
 
@@ -85,9 +105,9 @@ class ValidatorNode(Shell):
         reader: durable state, including the write-ahead log.
         targets: peers to dial, (node id or None, ``host:port``).
         rng: source of jitter.
-        observer: True if the write-ahead log is lost or damaged: the node must not sign anything (2.8, amnesia).
-        listen_us: how long to listen, before the first vote, whether the key votes elsewhere.
+        start: how the node comes up.
         values: the table ``[l1]`` as it was read, for parts of `MORE`.
+        told: what the node says of itself, if it is in the directory, of which it is a root; None: it is not.
 
     Raises:
         WrongKeys: the key and the node are not those of one validator of this genesis.
@@ -113,6 +133,7 @@ class ValidatorNode(Shell):
         Ranks,
         Pruning,
         Advance,
+        *FINDERS[1],
     )
 
     def __init__(
@@ -124,9 +145,9 @@ class ValidatorNode(Shell):
         reader: Reader,
         targets: Sequence[tuple[bytes | None, str]],
         rng: random.Random,
-        observer: bool = False,
-        listen_us: int = 0,
+        start: StartUp = FIRST_START,
         values: Mapping[str, OptionValue] | None = None,
+        told: OwnNode | None = None,
     ) -> None:
         super().__init__(
             targets=targets,
@@ -140,10 +161,10 @@ class ValidatorNode(Shell):
         self.chain, self.node_id, self.chain_id = chain, node_id, chain.chain_id
         self.ledger = ledger = Ledger(chain, reader)
         rules = _consensus_rules(chain, reader, ledger)
-        recalled = Recalled((), "", None) if observer else recall(reader, ledger, rules.epoch)
+        recalled = Recalled((), "", None) if start.observer else recall(reader, ledger, rules.epoch)
         if recalled.doubt:  # it was restored, and what this node promised since nobody knows
             self.outbox.publish(DatabaseOlderThanLog(recalled.doubt))
-        self.seat = Seat(node_id, key, rules, amnesia=observer or bool(recalled.doubt))
+        self.seat = Seat(node_id, key, rules, amnesia=start.observer or bool(recalled.doubt))
         held = held_by(reader, ledger)
         if key is not None and not self.seat.amnesia and recalled.floor is None and held != NOTHING_HELD:
             # written before there were floors: what it lacks rests at most on what the tables hold now
@@ -151,7 +172,8 @@ class ValidatorNode(Shell):
         self.accuser = Accuser(self.seat, self.outbox)
         ground = Ground(chain, self.seat, ledger, reader, self.outbox, self.peering, self.manners, self.accuser, Head())
         kept = blocks_kept(values or {}, has_key=key is not None)
-        self.compose(self._parts(ground, recalled, listen_us, kept))
+        found = () if told is None else finders(self, told, verify, rng)
+        self.compose([*self._parts(ground, recalled, start.listen_us, kept), *found])
 
     def _parts(self, ground: Ground, recalled: Recalled, listen_us: int, kept: int | None) -> list[Part]:
         """Make the parts, in the order in which they tick."""

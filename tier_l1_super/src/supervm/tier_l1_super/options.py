@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from supervm.common.contract.options import OptionSpec, OptionValue, one_table
+from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS
 
 from .more import MORE
 
@@ -30,7 +31,9 @@ PRUNING_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
 }
 """Keys about how much of the chain is kept."""
-OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(LISTENING_OPTIONS, PRUNING_OPTIONS, more=MORE)
+OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
+    LISTENING_OPTIONS, PRUNING_OPTIONS, FIND_OPTIONS, ENDPOINT_OPTIONS, more=MORE
+)
 """Keys of the table ``[l1]`` of a node's configuration."""
 
 

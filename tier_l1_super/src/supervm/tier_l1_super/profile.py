@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.errors import InputError
+from supervm.common.host.finding import own_node
 from supervm.common.host.keyfile import VALIDATOR_KEY_FILE, load_key_file
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
 from supervm.common.text.options import defaults
 
 from .consensus.seat import WrongKeys
-from .node import ValidatorNode
+from .node import StartUp, ValidatorNode
 from .options import OPTIONS
 
 
@@ -18,7 +19,8 @@ def build(context: NodeContext) -> ValidatorNode:
     """Make the core of the node that `context` describes; without ``validator.key`` it follows and serves only.
 
     Raises:
-        InputError: the keys are not those of a validator of this genesis.
+        InputError: the keys are not those of a validator of this genesis, or the region or the endpoints cannot be
+            read.
         LocalProtocolError: the stored state is not one this chain can have.
     """
     config = context.config
@@ -32,9 +34,9 @@ def build(context: NodeContext) -> ValidatorNode:
             reader=context.store,
             targets=[(peer.node_id, peer.address) for peer in config.peers],
             rng=context.rng,
-            observer=context.log_lost,
-            listen_us=int(values["double_run_listen_s"]) * 1_000_000,
+            start=StartUp(context.log_lost, int(values["double_run_listen_s"]) * 1_000_000),
             values=values,
+            told=own_node(context),
         )
     except WrongKeys as error:
         raise InputError(f"{config.directory}: {error}") from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.contract.tables import PrimaryKey, Table, TableRow
+from supervm.common.parts.directory.root import DIRECTORY
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
+from supervm.common.parts.reach.tables import REACH_TABLES
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
 
@@ -70,5 +72,17 @@ BATCHES: Final = Table("batches", BatchRow)
 LOOSE: Final = Table("loose", LooseRow)
 SPENT: Final = Table("spent", SpentRow)
 
-TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, BLOCKS, SEALS, WISHES, CHECKPOINTS, BATCHES, LOOSE, SPENT)
+TABLES: Final = (
+    *LEDGER_TABLES,
+    *CHANGE_TABLES,
+    BLOCKS,
+    SEALS,
+    WISHES,
+    CHECKPOINTS,
+    BATCHES,
+    LOOSE,
+    SPENT,
+    *REACH_TABLES,
+    DIRECTORY,
+)
 """All of them."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
+
 
 class Info(msgspec.Struct, frozen=True, tag="info", tag_field="request", forbid_unknown_fields=True):
     """Where the node stands.
@@ -19,4 +21,4 @@ class NewestAnchor(msgspec.Struct, frozen=True, tag="newest_anchor", tag_field="
     """
 
 
-Request = Info | NewestAnchor
+Request = Info | NewestAnchor | FindNodes | ListPeers

@@ -18,9 +18,11 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.fee_policy import read_policy
 from supervm.common.parts.ledger import SupplyMismatch
 from supervm.common.parts.manners import Rank
+from supervm.common.parts.reach.finders import FINDERS, finders
+from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.shell import Clock, Questions, Shell
 from supervm.protocol.base.address import encode_node_id
-from supervm.protocol.base.keys import SigningKey
+from supervm.protocol.base.keys import SigningKey, verify
 from supervm.protocol.chain.genesis import Chain
 
 from .budgets import budgets
@@ -51,6 +53,7 @@ class MinerNode(Shell):
         rng: source of jitter and of the first validator to follow.
         options: bounds.
         values: the table ``[l2]`` as it was read, for parts of `MORE`.
+        told: what the miner says of itself, if it is in the directory; None: it is not.
 
     Raises:
         MinerError: the node is not a miner of this genesis.
@@ -58,7 +61,7 @@ class MinerNode(Shell):
         SupplyMismatch: the stored state is not one this chain can have.
     """
 
-    PARTS = (Replica, Executed, Epochs, Forks, Intake, Mempool, Batcher, Serving, Standing, StatusLines)
+    PARTS = (Replica, Executed, Epochs, Forks, Intake, Mempool, Batcher, Serving, Standing, StatusLines, *FINDERS[2])
     TIER = 2
     INFO = Info
     MORE = MORE
@@ -74,6 +77,7 @@ class MinerNode(Shell):
         rng: random.Random,
         options: MinerOptions | None = None,
         values: Mapping[str, OptionValue] | None = None,
+        told: OwnNode | None = None,
     ) -> None:
         if key.public not in chain.payout_of_miner:
             raise MinerError(
@@ -124,6 +128,7 @@ class MinerNode(Shell):
                 Standing(chain, replica, self.mempool, peering, outbox),
                 self.links,
                 lines,
+                *(() if told is None else finders(self, told, verify, rng)),
             )
         )
 

@@ -10,6 +10,7 @@ import msgspec
 from supervm.common.contract.options import OptionSpec, OptionValue, one_table
 from supervm.common.errors import InputError
 from supervm.common.parts.fee_policy import FEES_OPTION, read_policy
+from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.base.limits import BATCH_TRANSACTIONS_MAX
 
@@ -122,7 +123,14 @@ REPLICA_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys about the state."""
 OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
-    MEMPOOL_OPTIONS, BATCH_OPTIONS, INTAKE_OPTIONS, SERVING_OPTIONS, REPLICA_OPTIONS, more=MORE
+    MEMPOOL_OPTIONS,
+    BATCH_OPTIONS,
+    INTAKE_OPTIONS,
+    SERVING_OPTIONS,
+    REPLICA_OPTIONS,
+    FIND_OPTIONS,
+    ENDPOINT_OPTIONS,
+    more=MORE,
 )
 """Keys of the table ``[l2]`` of a node's configuration."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from supervm.common.host.finding import own_node
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
 
 from .node import MinerNode
@@ -14,7 +15,7 @@ def build(context: NodeContext) -> MinerNode:
     """Make the core of the node that `context` describes.
 
     Raises:
-        InputError: the option `fees` is no list of fees.
+        InputError: the option `fees` is no list of fees, or the region or the endpoints cannot be read.
         MinerError: the node is not a miner of this genesis.
         SupplyMismatch: the stored state is not one this chain can have.
     """
@@ -26,6 +27,7 @@ def build(context: NodeContext) -> MinerNode:
         rng=context.rng,
         options=miner_options(context.config.tier_options),
         values=context.config.tier_options,
+        told=own_node(context),
     )
 
 

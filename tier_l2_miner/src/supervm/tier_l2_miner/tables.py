@@ -11,7 +11,8 @@ from typing import Final
 
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
 from supervm.common.parts.light_tables import FORKS
+from supervm.common.parts.reach.tables import REACH_TABLES
 from supervm.common.parts.validator_changes import CHANGE_TABLES
 
-TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, FORKS)
+TABLES: Final = (*LEDGER_TABLES, *CHANGE_TABLES, FORKS, *REACH_TABLES)
 """Every table of an L2 node."""

@@ -49,6 +49,7 @@ def edge_options(config: NodeConfig, anchor: Anchor | None = None) -> EdgeOption
         find_peers=bool(values["find_peers"]),
         region=region,
         endpoints=endpoints,
+        directory_nodes=number("directory_nodes"),
     )
 
 

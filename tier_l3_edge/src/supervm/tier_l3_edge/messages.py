@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
+
 
 class EdgeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="request"):
     """Base of every request to an L3."""
@@ -21,5 +23,5 @@ class Statistics(EdgeRequest, frozen=True, tag="statistics"):
     """Ask for counters. Answer: ``{"cache", "transactions", "clients", "miners"}``; times in ms, sizes in bytes."""
 
 
-Request = Info | Statistics
+Request = Info | Statistics | FindNodes | ListPeers
 """Every request; told apart by the field ``request``."""

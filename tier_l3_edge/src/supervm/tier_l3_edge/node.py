@@ -19,9 +19,8 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
-from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.own import OwnNode
-from supervm.common.parts.reach.part import DialableReach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.keys import SigningKey
@@ -83,8 +82,7 @@ class EdgeNode(Shell):
         Intake,
         News,
         Trust,
-        DialableReach,
-        Abstain,
+        *FINDERS[3],
     )
     TIER = 3
     INFO = Info
@@ -150,7 +148,7 @@ class EdgeNode(Shell):
                 intake,
                 news,  # what the parts before it have to tell
                 trust,
-                *(self._finders(key, targets, verify, options, rng) if options.find_peers else ()),
+                *self._finders(key, targets, verify, options, rng),
             ]
         )
 
@@ -163,14 +161,17 @@ class EdgeNode(Shell):
         rng: random.Random,
     ) -> tuple[Part, ...]:
         """Return the parts by which the edge finds others and is found: with them it names `reach1`."""
+        if not options.find_peers:
+            return ()
         own = OwnNode(
             key,
             options.endpoints,
             options.region,
             fees=lambda: self.fees.terms.fees,
             targets=tuple(address for _, address in targets),
+            directory_nodes=options.directory_nodes,
         )
-        return (DialableReach(self, own, verify, rng), Abstain(self.outbox))
+        return finders(self, own, verify, rng)
 
     @property
     def height(self) -> int:

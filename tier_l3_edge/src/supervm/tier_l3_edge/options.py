@@ -44,6 +44,7 @@ class EdgeOptions:
         find_peers: whether the edge finds other edges, and tells them of itself.
         region: where it says it is.
         endpoints: where it says it can be dialled.
+        directory_nodes: most records of other nodes that it keeps; 0: what edges keep.
     """
 
     cache_bytes_max: int = 32 << 20
@@ -56,6 +57,7 @@ class EdgeOptions:
     find_peers: bool = False
     region: str = ""
     endpoints: tuple[str, ...] = ()
+    directory_nodes: int = 0
 
 
 _DEFAULT: Final = EdgeOptions()

@@ -34,6 +34,7 @@ class MobileOptions:
     lock_after_us: int = 0
     find_peers: bool = False
     region: str = ""
+    directory_nodes: int = 0
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
@@ -59,7 +60,16 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         raise InputError(f"{config.directory / CONFIG_FILE}: [l4] {error}") from error
     find_peers = bool(values["find_peers"])
     return MobileOptions(
-        accounts, names, validity_ms, queue_max, mode, anchor, lock_after_us, find_peers=find_peers, region=region
+        accounts,
+        names,
+        validity_ms,
+        queue_max,
+        mode,
+        anchor,
+        lock_after_us,
+        find_peers=find_peers,
+        region=region,
+        directory_nodes=int(values["directory_nodes"]),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import msgspec
 
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
 from supervm.protocol.state.leaves import NATIVE_NAME
 
 from .wallet.payments import KEY_CHARS_MAX
@@ -327,6 +328,8 @@ Request = (
     | Lock
     | Passwd
     | NewestAnchor
+    | FindNodes
+    | ListPeers
     | HandoverExport
     | HandoverTake
     | HandoverList

@@ -23,9 +23,8 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
-from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.own import OwnNode
-from supervm.common.parts.reach.part import Reach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import INT_MAX
@@ -126,8 +125,7 @@ class MobileNode(Shell):
         Carrier,
         Desk,
         Books,
-        Reach,
-        Abstain,
+        *FINDERS[4],
     )
     TIER = 4
     INFO = Info
@@ -169,10 +167,8 @@ class MobileNode(Shell):
         self.uplink = Uplink(self.outbox, self.peering, self.manners)
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
         self.client = memory.client
-        finders: tuple[Part, ...] = ()
-        if settings.told is not None:
-            finders = (Reach(self, settings.told, verify, rng), Abstain(self.outbox))
-        self.compose([*self._parts(memory, reader, parameters, settings), *finders])
+        found = () if settings.told is None else finders(self, settings.told, verify, rng)
+        self.compose([*self._parts(memory, reader, parameters, settings), *found])
 
     def _parts(self, memory: LightMemory, reader: Reader, parameters: Parameters, settings: Settings) -> list[Part]:
         """Make the parts, in the order in which they tick."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Final
 
 from supervm.common.host.anchor_file import load_anchor
+from supervm.common.host.detect import memory_bytes
 from supervm.common.host.profile import NodeContext, Profile, profile_of_shell
+from supervm.common.parts.directory.directory import phone_capacity
 from supervm.common.parts.reach.own import OwnNode
 from supervm.common.wallet import WALLET_FILE, is_guarded
 from supervm.common.wallet.keystore import platform_keystore
@@ -38,7 +40,12 @@ def build(context: NodeContext) -> MobileNode:
         opened = vault.open(context.passphrase, context.now_us)
     anchor = None if options.anchor is None else load_anchor(options.anchor, chain)
     addresses = tuple(peer.address for peer in config.peers)
-    told = OwnNode(context.node_key, region=options.region, targets=addresses)
+    told = OwnNode(
+        context.node_key,
+        region=options.region,
+        targets=addresses,
+        directory_nodes=options.directory_nodes or phone_capacity(memory_bytes()),
+    )
     return MobileNode(
         chain,
         opened.keys,

@@ -88,11 +88,14 @@ def as_labelled(hardware: Hardware) -> Hardware:
 
 def measure(home: Path) -> Hardware:
     """Read this machine's hardware, a container's limits included; `home` need not exist yet."""
-    memory_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return Hardware(_cores(), memory_bytes(), shutil.disk_usage(nearest_folder(home)).total, _gpus())
+
+
+def memory_bytes() -> int:
+    """Return the main memory, or what a container may have of it."""
+    found = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     limit = _read_limit(Path("/sys/fs/cgroup/memory.max"))
-    if limit:
-        memory_bytes = min(memory_bytes, limit[0])
-    return Hardware(_cores(), memory_bytes, shutil.disk_usage(nearest_folder(home)).total, _gpus())
+    return min(found, limit[0]) if limit else found
 
 
 def _cores() -> int:

@@ -25,7 +25,7 @@ from supervm.protocol.chain.genesis import Chain, Genesis, Miner, Parameters, ge
 from supervm.protocol.chain.validators import Validator
 from supervm.protocol.state.leaves import NATIVE, NATIVE_NAME
 from supervm.tier_l1_super.messages import Info as ValidatorInfo
-from supervm.tier_l1_super.node import ValidatorNode
+from supervm.tier_l1_super.node import StartUp, ValidatorNode
 from supervm.tier_l1_super.tables import TABLES as VALIDATOR_TABLES
 from supervm.tier_l2_miner.node import MinerNode
 from supervm.tier_l2_miner.options import MinerOptions
@@ -347,8 +347,7 @@ class Deployment:
             reader=disk,
             targets=self.targets(1, index),
             rng=self._rng(1, index),
-            observer=disk.log_lost,
-            listen_us=self._listen_us if listen_us is None else listen_us,
+            start=StartUp(disk.log_lost, self._listen_us if listen_us is None else listen_us),
         )
 
     def _miner(self, index: int, disk: VirtualDisk) -> Core:

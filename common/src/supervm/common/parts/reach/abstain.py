@@ -30,15 +30,15 @@ REFUSAL: Final = "abstains"
 """Why a node that takes no part does not bring others together."""
 
 
-class Abstain(Part):
-    """Taking no part in punching, carrying and relaying.
+class AbstainPunching(Part):
+    """Taking no part in bringing others together.
 
     Args:
         outbox: where the answers go.
     """
 
-    takes = frozenset({PunchAsk, PunchGo, BundleOffer, BundleWant, BundleData, BundleTaken, RelayCount})
-    sends = frozenset({PunchGo, BundleWant})
+    takes = frozenset({PunchAsk, PunchGo})
+    sends = frozenset({PunchGo})
     subjects = (REACH,)
     costs = REACH_COSTS
 
@@ -47,11 +47,44 @@ class Abstain(Part):
 
     def receive(self, now_us: int, peer: bytes, message: Message) -> None:
         """Decline what is asked; refuse what answers no question of ours."""
-        match message:
-            case PunchAsk():
-                answer = PunchGo(message.number, message.peer, (), message.nat, 0, REFUSAL)
-                self._outbox.send(peer, answer)
-            case BundleOffer():
-                self._outbox.send(peer, BundleWant(()))
-            case PunchGo() | BundleWant() | BundleData() | BundleTaken() | RelayCount():
-                raise RemoteProtocolError(f"nobody here has asked for a {type(message).__name__}", code="unasked")
+        if not isinstance(message, PunchAsk):
+            raise _unasked(message)
+        self._outbox.send(peer, PunchGo(message.number, message.peer, (), message.nat, 0, REFUSAL))
+
+
+class AbstainBundles(Part):
+    """Carrying nothing for others.
+
+    Args:
+        outbox: where the answers go.
+    """
+
+    takes = frozenset({BundleOffer, BundleWant, BundleData, BundleTaken})
+    sends = frozenset({BundleWant})
+    subjects = (REACH,)
+    costs = REACH_COSTS
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def receive(self, now_us: int, peer: bytes, message: Message) -> None:
+        """Want nothing of what is offered; refuse what answers nothing of ours."""
+        if not isinstance(message, BundleOffer):
+            raise _unasked(message)
+        self._outbox.send(peer, BundleWant(()))
+
+
+class AbstainRelays(Part):
+    """Settling nothing of what others have carried."""
+
+    takes = frozenset({RelayCount})
+    subjects = (REACH,)
+    costs = REACH_COSTS
+
+    def receive(self, now_us: int, peer: bytes, message: Message) -> None:
+        """Refuse it."""
+        raise _unasked(message)
+
+
+def _unasked(message: Message) -> RemoteProtocolError:
+    return RemoteProtocolError(f"nobody here has asked for a {type(message).__name__}", code="unasked")

@@ -10,8 +10,8 @@ from supervm.protocol.wire.fields import Message
 
 from ..costs import SIGNATURE, Cost
 
-FIND: Final = 1_000
-"""A question for records: what is known is gone through once."""
+SCAN: Final = 1_000
+"""A question for any nodes: as many records as one question may are gone through."""
 RECORD: Final = SIGNATURE + 30
 """A record: read and checked."""
 
@@ -23,7 +23,7 @@ def _each(cost_class: Any, message: int, item: int, field: str) -> Cost:
 REACH_COSTS: Final[Mapping[type[Message], Cost]] = {
     reach.Observed: Cost("link", 20),
     reach.RecordPut: _each("answers", 10, RECORD, "records"),
-    reach.Find: Cost("link", FIND),
+    reach.Find: Cost("link", 60, item=SCAN, items=lambda received: not received.nodes),  # type: ignore[attr-defined]
     reach.Found: _each("answers", 10, RECORD, "items"),
     reach.PunchAsk: Cost("link", 100),
     reach.PunchGo: Cost("link", 100),

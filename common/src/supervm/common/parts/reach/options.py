@@ -17,6 +17,9 @@ FIND_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "find_peers": OptionSpec(
         bool, False, "whether the node tells others of itself, asks for others, and chooses peers beside `peers`"
     ),
+    "directory_nodes": OptionSpec(
+        int, 0, "most records of other nodes that are kept for whoever asks; 0: what fits the tier", 0, 10**7
+    ),
     "region": OptionSpec(str, "", "where the node is, a word of at most 16 characters that others are told"),
 }
 """Keys about finding peers and being found."""

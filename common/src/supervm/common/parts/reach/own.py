@@ -54,6 +54,7 @@ class OwnNode:
         ability: what it has to offer.
         fees: returns the (asset, least fee) that it takes, ascending by asset.
         targets: whom its owner has it dial; like its own endpoints they say how near others may be.
+        directory_nodes: most records of others that it keeps; 0: what nodes of its tier keep.
     """
 
     key: SigningKey
@@ -62,6 +63,7 @@ class OwnNode:
     ability: Ability = UNTOLD
     fees: Fees = tuple
     targets: tuple[str, ...] = ()
+    directory_nodes: int = 0
 
 
 class OwnRecord:

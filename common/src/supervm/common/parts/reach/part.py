@@ -9,21 +9,23 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from supervm.protocol.base.errors import LocalProtocolError, RemoteProtocolError
 from supervm.protocol.chain.votes import Verify
-from supervm.protocol.reach.record import check_record, read_record
+from supervm.protocol.reach.record import NodeRecord, check_record, read_record
 from supervm.protocol.wire.fields import Message
-from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.reach import FOUND_MAX, Find, Found, Observed, RecordPut, Wanted
 from supervm.protocol.wire.subjects import REACH
 
 from ...contract.core import DialFailed, PeerDown, PeerUp, earliest
+from ...contract.tables import AnyTable
+from ..directory.directory import Directory
+from ..directory.root import DIRECTORY
+from ..directory.table import ASKED
 from ..part import Part
 from ..shell import Shell
 from .costs import REACH_COSTS
-from .finding import answer
 from .keeping import Keeping
 from .known import KnownNodes
 from .neighbours import Neighbours
@@ -58,13 +60,14 @@ class Reach(Part):
         rng: choices, and the secret of the buckets.
 
     Attributes:
-        nodes: what is known.
+        nodes: whom this node may choose from.
         neighbours: who is chosen.
+        directory: what is kept for whoever asks.
     """
 
     takes = frozenset({Observed, RecordPut, Find, Found})
     sends = frozenset({Observed, RecordPut, Find, Found})
-    tables = REACH_TABLES
+    tables: ClassVar[tuple[AnyTable, ...]] = REACH_TABLES
     options = FIND_OPTIONS
     subjects = (REACH,)
     costs = REACH_COSTS
@@ -77,12 +80,11 @@ class Reach(Part):
         count, tiers = NEIGHBOURS_OF[shell.TIER]
         self.nodes = KnownNodes(own.key.public, _scope_of(own), rng)
         self.neighbours = Neighbours(self._outbox, self._peering, self.nodes, rng, tiers=tiers, count=count)
+        self.directory = Directory(shell, rng, own.directory_nodes)
         self._own = OwnRecord(own, shell.chain_id, shell.TIER, self._outbox, shell.reader)
         self._keeping = Keeping(self._outbox, shell.reader, self.nodes)
         self._tiers = tiers
         self._knowing: dict[bytes, str] = {}  # peers that name the subject, and the network that they count for
-        self._asked: dict[bytes, int] = {}  # whom a question is open at, and its number
-        self._question = 0
         self._ask_at_us: int | None = None
         self._change_at_us: int | None = None
         self._seen: dict[bytes, str] = {}
@@ -93,12 +95,13 @@ class Reach(Part):
     def deadline_us(self) -> int | None:
         """When somebody is to be dialled or asked, or our record is due."""
         choosing_us = self.neighbours.deadline_us if self._tiers else None
-        return earliest(choosing_us, self._ask_at_us, self._own.due_us, self._change_at_us)
+        return earliest(choosing_us, self._ask_at_us, self._own.due_us, self._change_at_us, self.directory.deadline_us)
 
     def started(self, now_us: int) -> None:
-        """Take up what was proven before the last stop."""
+        """Take up what was known before the last stop."""
         self._keeping.restore(now_us)
         self.neighbours.anchors = list(self._keeping.anchors)
+        self.directory.started(now_us)
 
     def tick(self, now_us: int) -> None:
         """Renew our record, dial and ask."""
@@ -110,6 +113,7 @@ class Reach(Part):
                 self._outbox.send(peer, RecordPut((raw,)), after=self._own.token)
         elif self._change_at_us is not None and self._change_at_us <= now_us:
             self._change_at_us = None
+        self.directory.tick(now_us)
         if self._tiers:
             self.neighbours.tick(now_us)
             if self._ask_at_us is not None and self._ask_at_us <= now_us:
@@ -119,6 +123,7 @@ class Reach(Part):
     def settle(self, now_us: int) -> None:
         """Delete from disk who is known no more."""
         self._keeping.drop_forgotten()
+        self.directory.settle()
 
     # --- peers --------------------------------------------------------------------------------------------------------
 
@@ -129,6 +134,7 @@ class Reach(Part):
             return
         is_known = event.peer in self._knowing
         self._knowing[event.peer] = _source_of(event)
+        self.directory.peer_up(event.peer, event.tier)
         if not self._own.raw:
             self._own.renew(now_us, self._peering.load_percent, self._shell.features, self._home())
         self._outbox.send(event.peer, RecordPut((self._own.raw,)), after=self._own.token)
@@ -137,7 +143,7 @@ class Reach(Part):
             self._outbox.send(event.peer, Observed(seen))
         if self._tiers and not is_known:
             if self.neighbours.missing > 0:
-                self._ask_peer(event.peer)
+                self._seek(event.peer)
             if self._ask_at_us is None:
                 self._ask_at_us = now_us + ASK_US
         self._change(now_us)
@@ -145,7 +151,7 @@ class Reach(Part):
     def peer_down(self, now_us: int, event: PeerDown) -> None:
         """Have another one dialled instead of a neighbour."""
         self._knowing.pop(event.peer, None)
-        self._asked.pop(event.peer, None)
+        self.directory.peer_down(now_us, event.peer)
         self._seen.pop(event.peer, None)
         known = self.nodes.get(event.peer)
         was_proven = known is not None and known.proven
@@ -174,12 +180,12 @@ class Reach(Part):
             case RecordPut(records):
                 self._hear(now_us, peer, records)
             case Find():
-                self._answer(now_us, peer, message)
-            case Found(number, items):
-                if self._asked.get(peer) != number:
-                    raise RemoteProtocolError("this answers no open question for records", code="unasked")
-                del self._asked[peer]
-                self._hear(now_us, peer, tuple(item.record for item in items))
+                self.directory.answer(now_us, peer, message)
+            case Found(items=items):
+                if self.directory.is_sought(peer, message):
+                    self._hear(now_us, peer, tuple(item.record for item in items))
+                else:
+                    self.directory.found(now_us, peer, message, lambda item: self._take(now_us, peer, item.record))
             case Observed(address):
                 if peer in self._seen or len(self._seen) < SEEN_MAX:
                     self._seen[peer] = address
@@ -191,56 +197,55 @@ class Reach(Part):
             "nodes_known": len(self.nodes),
             "neighbours": sum(item.up_us is not None for item in chosen),
             "seen_at": sorted(dict.fromkeys(self._seen.values())),
+            **self.directory.info(),
         }
 
     def _hear(self, now_us: int, peer: bytes, records: tuple[bytes, ...]) -> None:
-        """Take records that a peer has brought, its own or others'."""
+        """Take records that a peer has brought unasked, its own or others', or when we looked for neighbours."""
         source, news = self._knowing.get(peer, ""), False
         for raw in records:
-            record = read_record(raw)
-            before = self.nodes.get(record.node_id)
-            if before is not None and before.record.counter >= record.counter:
-                continue  # nothing new, so nothing to check
-            try:
-                check_record(raw, chain_id=self._shell.chain_id, now_ms=now_us // 1_000, verify=self._verify)
-            except RemoteProtocolError as error:
-                if error.code == "expired":
-                    continue
-                raise
-            known = self.nodes.hear(now_us, record, raw, source)
-            if known is None:
-                continue
-            news = news or bool(known.places)
+            record = self._take(now_us, peer, raw, source)
+            known = None if record is None else self.nodes.get(record.node_id)
+            news = news or (known is not None and bool(known.places))
+        if news and self._tiers and self.neighbours.missing > 0:
+            self.neighbours.look()
+
+    def _take(self, now_us: int, peer: bytes, raw: bytes, source: str = ASKED) -> NodeRecord | None:
+        """Check a record, and keep it if it is new; return it, None if it has ended."""
+        record = read_record(raw)
+        before = self.directory.table.peek(record.node_id)
+        if before is not None and before.record.counter >= record.counter:
+            return before.record  # nothing new, so nothing to check
+        try:
+            check_record(raw, chain_id=self._shell.chain_id, now_ms=now_us // 1_000, verify=self._verify)
+        except RemoteProtocolError as error:
+            if error.code == "expired":
+                return None
+            raise
+        self.directory.learn(now_us, record, raw, source, peer)
+        known = self.nodes.hear(now_us, record, raw, self._knowing.get(peer, ""))
+        if known is not None:
             up = self._peering.up.get(record.node_id)
             if up is not None:
                 self._prove(now_us, record.node_id, up.address)
             elif known.proven:
                 self._keeping.keep(now_us, known)
-        if news and self._tiers and self.neighbours.missing > 0:
-            self.neighbours.look()
-
-    def _answer(self, now_us: int, peer: bytes, question: Find) -> None:
-        items = answer(question, peer, self.nodes, self._peering.up, now_us, self._rng)
-        found = Found(question.number, tuple(items))
-        self._shell.manners.answered(now_us, peer, "link", len(encode_message(found)))
-        self._outbox.send(peer, found)
+        return record
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
     def _ask(self, now_us: int) -> None:
         """Ask one of those who are up and owe no answer."""
-        free = [peer for peer in self._knowing if peer not in self._asked]
+        free = self.directory.idle
         if free:
-            self._ask_peer(self._rng.choice(free))
+            self._seek(self._rng.choice(free))
         if not self._knowing:
             self._ask_at_us = None  # until somebody comes
         else:
             self._ask_at_us = now_us + (ASK_US if self.neighbours.missing > 0 else ASK_IDLE_US)
 
-    def _ask_peer(self, peer: bytes) -> None:
-        self._question = (self._question + 1) % 2**32
-        self._asked[peer] = self._question
-        self._outbox.send(peer, Find(self._question, (), Wanted(tiers=self._tiers), FOUND_MAX))
+    def _seek(self, peer: bytes) -> None:
+        self.directory.seek(peer, Wanted(tiers=self._tiers), FOUND_MAX)
 
     # --- what is proven -----------------------------------------------------------------------------------------------
 
@@ -269,6 +274,12 @@ class DialableReach(Reach):
     """The same for nodes that others dial: their owner says where."""
 
     options = {**FIND_OPTIONS, **ENDPOINT_OPTIONS}  # noqa: RUF012
+
+
+class RootReach(DialableReach):
+    """The same for validators, which keep the whole directory on disk."""
+
+    tables: ClassVar[tuple[AnyTable, ...]] = (*REACH_TABLES, DIRECTORY)
 
 
 def _scope_of(own: OwnNode) -> Scope:
