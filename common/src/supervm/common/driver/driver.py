@@ -20,12 +20,12 @@ from ..contract import core as c
 from ..link.connection import LocalNode
 from .clock import Clock, SystemClock
 from .committer import Committer, Gate, Store
-from .failures import Halted, ListenFailed, NoAddress, single
+from .failures import Halted, ListenFailed, single
 from .limits import Limits
 from .links import Links
 from .parts import EventSink, Identity, ignore
 from .table import Node
-from .transports.contract import Pipe, Transport
+from .transports.contract import Pipe, Transport, traits_of
 from .transports.registry import Transports, installed
 from .workers import JobRunner
 
@@ -234,12 +234,13 @@ class Driver:
         """Take connections at an address until the node stops."""
         try:
             transport, rest = self._transports.of(address)
-        except NoAddress as error:
+            traits = traits_of(transport, rest)
+        except ValueError as error:  # `NoAddress` is one
             raise ListenFailed(f"cannot listen on {address}: {error}") from error
 
         def admit(pipe: Pipe) -> None:
             if self._nursery is not None:
-                self._nursery.start_soon(self._links.serve, pipe, transport.traits)
+                self._nursery.start_soon(self._links.serve, pipe, traits)
 
         with self._serving:
             await transport.serve(rest, admit, task_status=task_status)

@@ -25,7 +25,7 @@ from .peer import OutQueue, PeerLink
 from .reading import Reader
 from .replacing import Replacing
 from .table import FULL_BYTES, LinkTable, Node
-from .transports.contract import Pipe, Traits
+from .transports.contract import Pipe, Traits, traits_of
 from .transports.registry import Transports
 
 STATIC_PROOF_MS = 366 * 86_400_000
@@ -148,6 +148,7 @@ class Links:
         feed, dial_s = self._node.feed, self._node.limits.dial_s
         try:
             transport, rest = self._transports.of(address)
+            traits = traits_of(transport, rest)
             with trio.fail_after(dial_s):
                 pipe = await transport.dial(rest)
         except trio.TooSlowError:
@@ -163,7 +164,7 @@ class Links:
                 feed([DialFailed(address, "both ends dialled, and without the peer's node id none of them can begin")])
                 return
             initiator = self._node.identity.node_key.public < peer
-        link = self._link(pipe, transport.traits, address, peer, initiator=initiator)
+        link = self._link(pipe, traits, address, peer, initiator=initiator)
         await self._run(link)
         if not link.up:
             found = link.connection.peer_id

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import inf
-from typing import Final, Protocol
+from typing import Final, Protocol, runtime_checkable
 
 import trio
 
@@ -162,3 +162,24 @@ class Transport(Protocol):
         Raises:
             ListenFailed: the address cannot be served.
         """
+
+
+@runtime_checkable
+class VariedTransport(Transport, Protocol):
+    """A medium whose links are not all alike: what one is like, its address says, such as a serial line's rate."""
+
+    def traits_of(self, address: str) -> Traits:
+        """Return what links at an address, without its scheme, are like.
+
+        Raises:
+            ValueError: it is no address; `NoAddress` is one.
+        """
+
+
+def traits_of(transport: Transport, address: str) -> Traits:
+    """Return what links at an address of a transport are like.
+
+    Raises:
+        ValueError: it is no address.
+    """
+    return transport.traits_of(address) if isinstance(transport, VariedTransport) else transport.traits
