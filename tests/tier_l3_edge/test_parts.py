@@ -9,6 +9,7 @@ import pytest
 from supervm.common.contract.core import Command, PeerUp
 from supervm.common.parts.directory.messages import FindNodes, ListPeers
 from supervm.common.parts.fee_policy import FEES_OPTION, read_policy
+from supervm.common.parts.reach.lan_found import LanFound
 from supervm.common.text.options import defaults
 from supervm.protocol.wire.chain import CheckpointMessage
 from supervm.protocol.wire.directions import ACCEPTS
@@ -45,7 +46,7 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     assert sorted(EdgeNode.declared_tables(), key=lambda table: table.name) == sorted(
         TABLES, key=lambda table: table.name
     )
-    assert set(EdgeNode.declared_requests()) == {Info, Statistics, FindNodes, ListPeers} == set(get_args(Request))
+    assert set(EdgeNode.declared_requests()) == {Info, Statistics, FindNodes, ListPeers, LanFound} == set(get_args(Request))
     values, options = defaults(OPTIONS), EdgeOptions()
     assert options.fees == read_policy(str(FEES_OPTION.default))
     assert list(OPTIONS) == list(EdgeNode.declared_options())

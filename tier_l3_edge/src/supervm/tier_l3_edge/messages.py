@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from supervm.common.parts.directory.messages import FindNodes, ListPeers
+from supervm.common.parts.reach.lan_found import LanFound
 
 
 class EdgeRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, tag_field="request"):
@@ -23,5 +24,5 @@ class Statistics(EdgeRequest, frozen=True, tag="statistics"):
     """Ask for counters. Answer: ``{"cache", "transactions", "clients", "miners"}``; times in ms, sizes in bytes."""
 
 
-Request = Info | Statistics | FindNodes | ListPeers
+Request = Info | Statistics | FindNodes | ListPeers | LanFound
 """Every request; told apart by the field ``request``."""

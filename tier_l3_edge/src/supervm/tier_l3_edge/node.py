@@ -20,6 +20,7 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
 from supervm.common.parts.reach.finders import FINDERS, finders
+from supervm.common.parts.reach.lan import LanPeers, lan_parts
 from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
@@ -83,6 +84,7 @@ class EdgeNode(Shell):
         News,
         Trust,
         *FINDERS[3],
+        LanPeers,
     )
     TIER = 3
     INFO = Info
@@ -149,6 +151,7 @@ class EdgeNode(Shell):
                 news,  # what the parts before it have to tell
                 trust,
                 *self._finders(key, targets, verify, options, rng),
+                *lan_parts(self),
             ]
         )
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
 from supervm.common.parts.buckets import Rate
 from supervm.common.parts.fee_policy import ANY_FEE, FEES_OPTION, FeePolicy
-from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS
+from supervm.common.parts.reach.options import ENDPOINT_OPTIONS, FIND_OPTIONS, LAN_OPTIONS
 
 from .more import MORE
 
@@ -113,6 +113,7 @@ OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
     TRUST_OPTIONS,
     FIND_OPTIONS,
     ENDPOINT_OPTIONS,
+    LAN_OPTIONS,
     more=MORE,
 )
 """Keys of the table ``[l3]`` of a node's configuration."""

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import msgspec
 
 from supervm.common.parts.directory.messages import FindNodes, ListPeers
+from supervm.common.parts.reach.lan_found import LanFound
 from supervm.protocol.state.leaves import NATIVE_NAME
 
 from .wallet.payments import KEY_CHARS_MAX
@@ -334,6 +335,7 @@ Request = (
     | HandoverTake
     | HandoverList
     | HandoverDrop
+    | LanFound
 )
 """Every request; told apart by the field ``request``."""
 

@@ -24,6 +24,7 @@ from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
 from supervm.common.parts.reach.finders import FINDERS, finders
+from supervm.common.parts.reach.lan import LanPeers, lan_parts
 from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.shell import Clock, Shell
 from supervm.protocol.base.address import encode_node_id
@@ -126,6 +127,7 @@ class MobileNode(Shell):
         Desk,
         Books,
         *FINDERS[4],
+        LanPeers,
     )
     TIER = 4
     INFO = Info
@@ -168,7 +170,7 @@ class MobileNode(Shell):
         memory = LightMemory(chain, reader, self.outbox, verify, anchor=settings.anchor)
         self.client = memory.client
         found = () if settings.told is None else finders(self, settings.told, verify, rng)
-        self.compose([*self._parts(memory, reader, parameters, settings), *found])
+        self.compose([*self._parts(memory, reader, parameters, settings), *found, *lan_parts(self)])
 
     def _parts(self, memory: LightMemory, reader: Reader, parameters: Parameters, settings: Settings) -> list[Part]:
         """Make the parts, in the order in which they tick."""

@@ -51,6 +51,7 @@ class Node:
     Attributes:
         config: its configuration.
         node_id: the 32 bytes that it proves on its links.
+        chain_id: the network that it is of.
         name: the same as text, ``svmnode1...``.
         listens: addresses that it listens on, ``host:port``; empty before it runs, and if it only dials.
         store: what is durable, for services; to be read and kept up, never to be written.
@@ -84,6 +85,7 @@ class Node:
         self._ended = trio.Event()
         self.config: NodeConfig = config
         self.node_id: bytes = context.node_key.public
+        self.chain_id: bytes = chain.chain_id
         self.name: str = encode_node_id(self.node_id)
         self.listens: list[str] = []
         self.store: SqlStore = context.store

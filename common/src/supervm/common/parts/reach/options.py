@@ -29,6 +29,12 @@ ENDPOINT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
 }
 """Keys about where a node can be dialled; phones tell nobody."""
+LAN_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "lan": OptionSpec(
+        bool, False, "whether the node looks for others on its LAN, and is found there if it listens (extra `lan`)"
+    ),
+}
+"""Keys about the LAN that the node is on."""
 
 
 def read_endpoints(text: str) -> tuple[str, ...]:
