@@ -61,6 +61,7 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
         "directory_nodes": options.directory_nodes,
         "region": options.region,
         "endpoints": ",".join(options.endpoints),
+        "lan": False,
         **{f"{kind}_per_s": rate.per_s for kind, rate in options.rates.items()},
         **{f"{kind}_burst": rate.burst for kind, rate in options.rates.items()},
     }

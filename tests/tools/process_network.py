@@ -48,6 +48,8 @@ class ProcessNetwork:
         self.directory = directory
         self.chain: Chain = load_chain(directory / "genesis.cbor")
         self.nodes = {node.name: node for node in self.layout.processes()}
+        self.inside: dict[str, Sequence[str]] = {}
+        """Name of a node -> what its command begins with, such as one that puts it into another network."""
         self.stopped_with: dict[str, list[int]] = {name: [] for name in self.nodes}
         self._ready: dict[str, trio.Event] = {name: trio.Event() for name in self.nodes}
         self._started = trio.Event()  # set, and replaced, whenever a node gets ready
@@ -72,7 +74,17 @@ class ProcessNetwork:
         node = self.nodes[name]
         extra = ["--passphrase-file", str(self.directory / PASSPHRASE_FILE)] if node.tier == 4 else []
         config = str(node.directory / "config.toml")
-        command = [sys.executable, "-m", "supervm.common.cli", f"l{node.tier}", "run", "--config", config, *extra]
+        command = [
+            *self.inside.get(name, ()),
+            sys.executable,
+            "-m",
+            "supervm.common.cli",
+            f"l{node.tier}",
+            "run",
+            "--config",
+            config,
+            *extra,
+        ]
         self._ready[name] = trio.Event()
         with (node.directory / "node.err").open("ab") as errors:
             node.process = await trio.lowlevel.open_process(

@@ -6,7 +6,6 @@ a phone is carried from one Wi-Fi to the next, midnight passes - all of it begin
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import time
 from contextlib import suppress
@@ -113,7 +112,5 @@ def _info(name: str, hosts: tuple[str, ...], port: int, words: dict[bytes, bytes
 
 
 def _interfaces(hosts: tuple[str, ...]) -> list[str]:
-    """Return the IPv4 addresses whose interfaces are asked; that of the machine alone if there is no other."""
-    found = [host for host in hosts if ":" not in host]
-    outside = [host for host in found if not ipaddress.ip_address(host).is_loopback]
-    return outside or found or ["127.0.0.1"]
+    """Return the IPv4 addresses whose interfaces are asked; the machine's own too, for nodes that share it."""
+    return list(dict.fromkeys([*(host for host in hosts if ":" not in host), "127.0.0.1"]))
