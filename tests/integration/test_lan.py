@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from shutil import which
 from typing import Any
 
 import namespaces
@@ -12,6 +14,7 @@ import pytest
 import trio
 from process_network import ProcessNetwork, running
 
+from supervm.common.services.lan.words import chain_word
 from supervm.common.up.layout import Counts
 
 pytestmark = pytest.mark.processes
@@ -68,4 +71,54 @@ async def test_two_phones_of_a_lan_without_any_edge_have_a_link(tmp_path: Path) 
         async with running(network, "l4-0", "l4-1"):
             for name in ("l4-0", "l4-1"):
                 await until(network, name, {"request": "info"}, lambda info: info["peers"] == info["lan_up"] == 1)
+    assert not network.complaints()
+
+
+AVAHI = """
+set -e
+mount -t tmpfs tmpfs /run
+mkdir -p /run/dbus /run/avahi-daemon
+dbus-daemon --system --nofork --nopidfile --nosyslog &
+until [ -S /run/dbus/system_bus_socket ]; do sleep 0.05; done
+avahi-daemon --no-drop-root --no-rlimits --no-chroot >/dev/null 2>&1 &
+until avahi-browse --all --terminate >/dev/null 2>&1; do sleep 0.1; done
+avahi-publish-service elsewhere _supervm._tcp 4301 t=3 c="$1" >/dev/null 2>&1 &
+while sleep 0.2; do avahi-browse --resolve --parsable --terminate _supervm._tcp; done
+"""
+"""Avahi with a bus, a folder for sockets and processes of its own, all of which end with it."""
+
+
+async def test_a_node_is_found_by_avahi_and_finds_what_avahi_announces(tmp_path: Path) -> None:
+    """Another implementation of RFC 6762 and 6763, in a network and a process tree of its own."""
+    missing = [name for name in ("avahi-daemon", "avahi-browse", "dbus-daemon", "unshare") if which(name) is None]
+    reason = f"not installed: {', '.join(missing)}" if missing else namespaces.why_not()
+    if reason:
+        pytest.skip(reason)
+    network = ProcessNetwork(tmp_path, Counts(1, 1, 1, 1), ["alice"])
+    edit(network, "l4-0", lan="true", peers="[]", listen='"0.0.0.0:4401"')
+    word = chain_word(network.chain.chain_id).decode()
+    with namespaces.lan(2) as (machine, other), trio.fail_after(90):
+        network.inside["l4-0"] = ("ip", "netns", "exec", machine)
+        alone = ("unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        async with running(network, "l4-0"):
+            avahi = await trio.lowlevel.open_process(
+                ["ip", "netns", "exec", other, *alone, "sh", "-c", AVAHI, "sh", word],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+            assert avahi.stdout is not None
+            try:
+                heard = ""
+                pattern = re.compile(
+                    r'^=;eth0;IPv4;[0-9a-f]{16};_supervm\._tcp;.*;10\.77\.0\.1;4401;.*"t=4".*\n', re.MULTILINE
+                )
+                while not (found := pattern.search(heard)):
+                    heard += (await avahi.stdout.receive_some()).decode()
+                assert f'"c={word}"' in found[0]
+                await until(network, "l4-0", {"request": "info"}, lambda info: info["lan_found"] == 1)
+            finally:
+                avahi.kill()
+                with trio.CancelScope(shield=True):
+                    await avahi.wait()
+                    await avahi.stdout.aclose()
     assert not network.complaints()
