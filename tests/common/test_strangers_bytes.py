@@ -25,6 +25,11 @@ from reach_samples import phone_record, reach_messages, sample_bundle, sample_re
 from supervm.common.link import FrameReader, LinkSession, RecordReader
 from supervm.common.link.cipher import CipherState
 from supervm.common.link.identity import check_proof, make_proof
+from supervm.common.link.serial.core import LineCore
+from supervm.common.link.serial.frame import Frame, Kind, read_frame, write_frame
+from supervm.common.link.serial.kiss import write_kiss
+from supervm.common.link.serial.pace import Line, Pace
+from supervm.common.link.serial.units import UnitReader, write_confirmed, write_unit
 from supervm.protocol.base.codec import encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.base.keys import SigningKey, verify
@@ -117,6 +122,35 @@ def cuts_frames(data: bytes) -> object:
     return FrameReader(FRAME_BYTES_MAX_HELLO).feed(data)
 
 
+def hears_line(data: bytes) -> object:
+    """The whole of a line's core; bytes in which nothing is a frame count as refused, as on a line they are."""
+    line = Line(9_600)
+    core = LineCore(line, Pace(line), random.Random(1), opens=False)
+    core.receive(0, OPEN)
+    core.receive(1, data)
+    if core.damaged or not core.take(1):
+        raise RemoteProtocolError("nothing of it was a frame of data", code="line")
+    return core.next_bytes(2)
+
+
+def reads_line_frame(data: bytes) -> object:
+    frame = read_frame(data)
+    if frame is None:
+        raise RemoteProtocolError("no frame", code="line")
+    return frame
+
+
+def reads_units(data: bytes) -> object:
+    found = UnitReader().push(data)
+    if not found:
+        raise RemoteProtocolError("nothing that is whole", code="line")
+    return found
+
+
+OPEN = write_kiss(write_frame(Frame(Kind.OPEN, 7)))
+LINE_DATA = write_frame(Frame(Kind.DATA, 7, 0, 0, 0, bytes(range(180, 230))))
+
+
 def sealed(plain: bytes) -> bytes:
     data = CipherState(b"\x07" * 32).encrypt(plain)
     return len(data).to_bytes(2, "big") + data
@@ -135,6 +169,9 @@ STRANGERS: dict[str, tuple[Read, list[bytes]]] = {
     "frames": (cuts_frames, [FRAMED, FRAMED * 3]),
     "first frame": (STANDARD.decode, [encode_message(message) for message in message_samples().values()][:3]),
     **{name: (WIRE.decode, [encode_message(message)]) for name, message in reach_messages().items()},
+    "serial line": (hears_line, [write_kiss(LINE_DATA), OPEN + write_kiss(LINE_DATA)]),
+    "frame of a serial line": (reads_line_frame, [LINE_DATA, LINE_DATA[:9] + LINE_DATA[9:20]]),
+    "units of a slow medium": (reads_units, [write_unit(1, b"bundle"), write_confirmed(1)]),
     "node record": (
         lambda data: check_record(data, chain_id=CHAIN_ID, now_ms=NOW_MS, verify=verify),
         [encode(sample_record()), encode(phone_record())],
