@@ -5,16 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from zlib import crc32
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from supervm.common.link.serial import core as core_module
 from supervm.common.link.serial.core import PATIENCE_US, LineCore, State
 from supervm.common.link.serial.frame import NUMBERS, OVERHEAD_BYTES, Frame, Kind, read_frame, write_frame
 from supervm.common.link.serial.kiss import FEND, FESC, KissReader, write_kiss
 from supervm.common.link.serial.pace import HOUR_US, Line, Pace
-from supervm.common.link.serial.sending import SEND_BYTES_MAX
+from supervm.common.link.serial.receiving import Receiver
+from supervm.common.link.serial.sending import SEND_BYTES_MAX, Sender
 from supervm.common.link.serial.units import UNIT_BYTES_MAX, Confirmed, Unit, UnitReader, write_confirmed, write_unit
 from supervm.protocol.base.errors import RemoteProtocolError
 
@@ -397,3 +400,72 @@ def test_units_and_confirmations_come_out_as_they_went_in(units: list[bytes], cu
 def test_a_stream_that_is_none_of_units_is_refused(line: bytes) -> None:
     with pytest.raises(RemoteProtocolError, match="neither a unit of at most"):
         UnitReader().push(line)
+
+
+# --- planted faults: what the tests above would let pass if it were wrong ---------------------------------------------
+
+
+def carries() -> None:
+    rng = random.Random(9)
+    between = Between(CABLE, hostile(rng), seed=9)
+    data = rng.randbytes(6_000)
+    assert between.carry(data, limit_s=900)[0] == data
+
+
+def keeps_the_share() -> None:
+    line, now_us, sent = Line(1_200, duty_ppm=10_000), HOUR_US - 120 * S, []
+    pace = Pace(line)
+    while now_us < 3 * HOUR_US:
+        while pace.free_us(now_us, 200) > now_us:
+            now_us += 10 * S
+        sent.append(now_us)
+        now_us = pace.sent(now_us, 200)
+    for at_us in sent:
+        assert sum(at_us - HOUR_US < other <= at_us for other in sent) * line.air_us(200) <= HOUR_US // 100
+
+
+def believes_any_sum(raw: bytes) -> Frame | None:
+    return read_frame(raw[:-4] + crc32(raw[:-4]).to_bytes(4, "big"))
+
+
+def takes_doubles(receiver: Receiver, now_us: int, frame: Frame) -> None:
+    receiver._stream += frame.data
+    receiver._next = frame.number + 1
+    receiver.word_us = now_us
+
+
+def forgets_what_was_lost(sender: Sender, now_us: int, awaited: int, beyond: int) -> None:
+    if beyond or awaited != next(iter(sender._window), 0):
+        sender._window.clear()
+
+
+def never_repeats(sender: Sender, now_us: int) -> int | None:
+    return now_us if len(sender._window) < 16 and (sender._waiting or sender._ending) else None
+
+
+def counts_by_the_clock(pace: Pace, now_us: int) -> None:
+    while pace._slots and pace._slots[0][0] // HOUR_US < now_us // HOUR_US:
+        pace._spent_us -= pace._slots.popleft()[1]
+
+
+@pytest.mark.parametrize(
+    ("place", "name", "fault", "noticed_by"),
+    [
+        (core_module, "read_frame", believes_any_sum, carries),
+        (Receiver, "heard", takes_doubles, carries),
+        (Sender, "heard", forgets_what_was_lost, carries),
+        (Sender, "due_us", never_repeats, carries),
+        (Pace, "_drop", counts_by_the_clock, keeps_the_share),
+    ],
+)
+def test_a_planted_fault_is_noticed(
+    place: object,
+    name: str,
+    fault: Callable[..., object],
+    noticed_by: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    noticed_by()
+    monkeypatch.setattr(place, name, fault)
+    with pytest.raises(AssertionError):
+        noticed_by()

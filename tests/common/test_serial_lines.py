@@ -259,7 +259,7 @@ def node(number: int, listen: str | bool, tier: int) -> Any:
 
 @pytest.mark.parametrize("query", [FAST, "?baud=9600"])
 async def test_two_nodes_have_a_link_over_a_line(query: str, autojump_clock: trio.testing.MockClock) -> None:
-    """Also over one of 9,600 baud, where the handshake takes two seconds of virtual time."""
+    """Also over one of 9,600 baud, where that takes four tenths of a second of virtual time."""
     autojump_clock.autojump_threshold = 0.02
     async with cable() as ends, trio.open_nursery() as nursery:
         edge = await node(1, f"serial:{ends.one}{query}", 3).start(nursery)
