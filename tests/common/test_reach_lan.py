@@ -16,6 +16,8 @@ from supervm.common.contract.core import PeerUp
 from supervm.common.contract.options import OptionValue
 from supervm.common.parts.costs import CLASSES
 from supervm.common.parts.manners import Budget, Rank
+from supervm.common.parts.part import Part
+from supervm.common.parts.reach.abstain import Abstain
 from supervm.common.parts.reach.lan import (
     DIALS_MAX,
     GIVE_UP_US,
@@ -27,10 +29,13 @@ from supervm.common.parts.reach.lan import (
     lan_parts,
 )
 from supervm.common.parts.reach.lan_found import NODES_MAX, LanFound, LanNode
+from supervm.common.parts.reach.own import OwnNode
+from supervm.common.parts.reach.part import Reach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.common.services.lan.words import announced, chain_word, instance_name, read_node, words_of
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
+from supervm.protocol.base.keys import verify
 
 NOW_US = (GENESIS_TIME_MS + 1_000) * 1_000
 
@@ -48,7 +53,10 @@ class LanEdge(Shell):
             targets=(), rng=random.Random(1), budgets=dict.fromkeys(Rank, budget), reader=store, values=values
         )
         self.node_id, self.chain_id = test_key("me").public, CHAIN_ID
-        self.compose([Clock(self.clock, lambda: (0, 0)), self.links, *lan_parts(self)])
+        self.compose([Clock(self.clock, lambda: (0, 0)), self.links, *self.finders(), *lan_parts(self)])
+
+    def finders(self) -> tuple[Part, ...]:
+        return ()
 
     @property
     def height(self) -> int:
@@ -65,7 +73,7 @@ class LanPhone(LanEdge):
 class Hand:
     """A node in a test's hands."""
 
-    def __init__(self, kind: type[LanEdge] = LanEdge, *, lan: bool = True) -> None:
+    def __init__(self, kind: type[LanEdge] = LanPhone, *, lan: bool = True) -> None:
         store = MemoryStore(kind.declared_tables())
         self.node = HandDriver(kind(store, {"lan": lan}), store, now_us=NOW_US)
 
@@ -181,8 +189,22 @@ def test_a_peer_that_goes_on_over_the_lan_counts_as_one_of_it() -> None:
     assert hand.info() == (1, 1)
 
 
-@pytest.mark.parametrize(("kind", "tiers"), [(LanEdge, [3]), (LanPhone, [3, 4])])
-def test_phones_dial_edges_and_each_other_and_edges_dial_edges(kind: type[LanEdge], tiers: list[int]) -> None:
+class Finder(LanEdge):
+    PARTS = (LanPeers, Reach, Abstain)
+
+    def finders(self) -> tuple[Part, ...]:
+        own = OwnNode(test_key("me"))
+        return (Reach(self, own, verify, random.Random(2)), Abstain(self.outbox))
+
+
+class PhoneFinder(Finder):
+    TIER = 4
+
+
+@pytest.mark.parametrize(("kind", "tiers"), [(LanEdge, []), (LanPhone, [3]), (Finder, [3]), (PhoneFinder, [3, 4])])
+def test_phones_dial_edges_and_who_finds_its_peers_dials_its_own_tier_too(
+    kind: type[LanEdge], tiers: list[int]
+) -> None:
     hand, dialled = Hand(kind), []
     for tier in (1, 2, 3, 4):
         hand.found(at(tier, tier))

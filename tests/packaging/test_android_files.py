@@ -20,9 +20,16 @@ from phone_folder import make_phone
 SPEC = Spec()
 NAMES = [requirement.name for requirement in SPEC.requirements()]
 
-NEED_MORE = {"supervm.common.services.scheduler": "apscheduler", "supervm.common.storage.by_url": "sqlalchemy"}
+NEED_MORE = {
+    "supervm.common.services.lan.zeroconf_lan": "ifaddr",
+    "supervm.common.services.scheduler": "apscheduler",
+    "supervm.common.storage.by_url": "sqlalchemy",
+}
 """Modules that are imported for what a phone does without, and what that is."""
-GUARDED = {"cbor2", "psutil", "sqlalchemy", "apscheduler", "trio_parallel", "rich", "jnius", "android"}
+GUARDED = {
+    "cbor2", "psutil", "sqlalchemy", "apscheduler", "trio_parallel", "rich", "jnius", "android",
+    "ifaddr", "zeroconf", "serial",
+}  # fmt: skip
 """Modules that are imported where they are there: what a phone does without, and what Android brings itself."""
 
 

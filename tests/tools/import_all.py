@@ -18,6 +18,8 @@ SCREENS = (
     "supervm.tier_l4_mobile.app.screens.",
 )
 """Modules that need the extra `app`; nothing else may."""
+EXTRAS = {"kivy": SCREENS, "ifaddr": ("supervm.common.services.lan.zeroconf_lan",)}
+"""What an extra brings -> the modules that need it."""
 TIERS = {"tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile"}
 
 
@@ -38,7 +40,7 @@ def main(package_name: str) -> int:
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if error.name != "kivy" or not module.name.startswith(SCREENS):
+            if not module.name.startswith(EXTRAS.get(error.name or "", ())):
                 raise
             continue
         count += 1

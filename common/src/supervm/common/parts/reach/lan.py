@@ -17,6 +17,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from supervm.protocol.wire.subjects import REACH
+
 from ...contract.core import DialFailed, PeerDown, PeerUp, earliest
 from ..part import Part
 from ..shell import Shell
@@ -33,8 +35,10 @@ RETRY_US, RETRY_US_MAX = 10_000_000, 600_000_000
 """How long an address is left alone after a dial that failed, at first and at most; twice as long each time."""
 SOON_US: Final = 1_000_000
 """How long after its link ended an address is dialled again."""
-WANTED: Final[Mapping[int, tuple[int, ...]]] = {3: (3,), 4: (3, 4)}
-"""Tier -> tiers that it dials on a LAN: phones dial edges and each other, edges dial edges."""
+WANTED: Final[Mapping[int, tuple[int, ...]]] = {3: (), 4: (3,)}
+"""Tier -> tiers that it dials on a LAN: phones dial edges."""
+WANTED_FINDING: Final[Mapping[int, tuple[int, ...]]] = {3: (3,), 4: (3, 4)}
+"""The same for a node that finds its peers: its own tier, too. Others of one tier have nothing to say to each other."""
 
 
 @dataclass(slots=True)
@@ -65,8 +69,7 @@ class LanPeers(Part):
     options = LAN_OPTIONS
 
     def __init__(self, shell: Shell) -> None:
-        self._outbox, self._peering = shell.outbox, shell.peering
-        self._wanted = WANTED[shell.TIER]
+        self._shell, self._outbox, self._peering = shell, shell.outbox, shell.peering
         self._places: dict[str, _Place] = {}
 
     @property
@@ -96,10 +99,12 @@ class LanPeers(Part):
 
     def command(self, now_us: int, token: int, request: LanFound) -> None:
         """Take what the LAN holds now."""
+        finds = REACH.name in self._shell.features
+        wanted = (WANTED_FINDING if finds else WANTED)[self._shell.TIER]
         before, self._places = self._places, {}
         for node in request.nodes:
             address = next((text for text in node.addresses if is_on_lan(text)), None)
-            if node.tier in self._wanted and address is not None:
+            if node.tier in wanted and address is not None:
                 self._places[address] = before.get(address) or _Place(now_us)
         self._outbox.reply(token, {"taken": len(self._places)})
 

@@ -92,7 +92,9 @@ async def _tell(
         if change is ServiceStateChange.Removed:
             nodes.pop(name, None)
         elif name != own_name and (name in nodes or len(nodes) < NODES_MAX):
-            info = await trio.to_thread.run_sync(zeroconf.get_service_info, SERVICE, name, ASK_MS)
+            info = await trio.to_thread.run_sync(
+                zeroconf.get_service_info, SERVICE, name, ASK_MS, abandon_on_cancel=True
+            )
             found = None if info is None else _read(info, node.chain_id)
             if found is None:
                 nodes.pop(name, None)
