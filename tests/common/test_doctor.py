@@ -14,8 +14,9 @@ from chain_tools import make_test_chain
 
 from supervm.common.cli import main
 from supervm.common.host import doctor
+from supervm.common.host.config import NodeConfig, PeerAddress
 from supervm.common.host.detect import Hardware
-from supervm.common.host.doctor import ADVICE, OK, WRONG, Finding, examine
+from supervm.common.host.doctor import ADVICE, OK, WRONG, Finding, check_media, examine
 from supervm.protocol.base.codec import encode
 
 
@@ -143,3 +144,35 @@ def test_hardware_below_the_tier_is_advice(monkeypatch: pytest.MonkeyPatch, tmp_
 
 def _hardware() -> Hardware:
     return Hardware(2, 1 << 30, 1 << 36, 0)
+
+
+def config_of(tmp_path: Path, *addresses: str, lan: bool = False) -> NodeConfig:
+    peers = tuple(PeerAddress(None, address) for address in addresses)
+    return NodeConfig(tier=4, directory=tmp_path, genesis=tmp_path, peers=peers, tier_options={"lan": lan})
+
+
+def test_a_node_of_tcp_alone_is_asked_for_no_extra(tmp_path: Path) -> None:
+    assert check_media(config_of(tmp_path, "127.0.0.1:4301")) == []
+
+
+def test_media_that_a_node_is_to_use_are_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    device = tmp_path / "ttyUSB0"
+    device.touch()
+    config = config_of(tmp_path, f"serial:{device}?baud=9600", f"serial:{tmp_path / 'none'}", lan=True)
+    assert [(item.name, item.state) for item in check_media(config)] == [
+        ("lan", OK),
+        ("serial lines", OK),
+        ("serial lines", WRONG),
+    ]
+    assert check_media(config)[2].found == f"{tmp_path / 'none'} is not there"
+    for module in ("zeroconf", "serial"):
+        monkeypatch.setitem(sys.modules, module, None)
+    assert [item.mend for item in check_media(config)[:2]] == [
+        "install supervm-common[lan]",
+        "install supervm-common[serial]",
+    ]
+    monkeypatch.setattr(doctor.os, "access", lambda *_: False)
+    assert [item.found for item in check_media(config)][2:] == [
+        f"{device} cannot be used",
+        f"{tmp_path / 'none'} is not there",
+    ]

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ..host.config import load_any_config
-from ..host.doctor import ADVICE, OK, WRONG, check_network, examine
+from ..host.doctor import ADVICE, OK, WRONG, check_media, check_network, examine
 from ..host.home import home_directory
 from .output import columns, emit, json_option
 
@@ -30,7 +30,7 @@ def doctor(tier: str | None, config_file: Path | None, as_json: bool) -> int:
     number = int(tier[1]) if tier else config.tier if config is not None else None
     findings = examine(home_directory(), number)
     if config is not None:
-        findings += check_network(config)
+        findings += [*check_media(config), *check_network(config)]
     wrong = sum(finding.state == WRONG for finding in findings)
     advice = sum(finding.state == ADVICE for finding in findings)
     document = {

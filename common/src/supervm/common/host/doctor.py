@@ -13,6 +13,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -221,6 +222,32 @@ def check_network(config: NodeConfig) -> list[Finding]:
     if not problems:
         return [*findings, Finding("node", OK, f"{config.directory}: running")]
     return [*findings, *(Finding("node", WRONG, str(config.directory), text) for text in problems)]
+
+
+def check_media(config: NodeConfig) -> list[Finding]:
+    """What a configuration asks of media beside TCP is installed, and the devices of its serial lines can be used."""
+    addresses = [*filter(None, [config.listen]), *(peer.address for peer in config.peers)]
+    lines = [address.removeprefix("serial:") for address in addresses if address.startswith("serial:")]
+    findings = []
+    if config.tier_options.get("lan", False):
+        findings.append(_check_extra("lan", "lan", "zeroconf", "zeroconf"))
+    if lines:
+        findings.append(_check_extra("serial lines", "serial", "serial", "pyserial"))
+    for path in dict.fromkeys(line.partition("?")[0] for line in lines):
+        if not os.path.exists(path):
+            findings.append(
+                Finding("serial lines", WRONG, f"{path} is not there", "plug it in, or name another device")
+            )
+        elif not os.access(path, os.R_OK | os.W_OK):
+            mend = "let this user read and write it; most systems have a group for that, such as dialout"
+            findings.append(Finding("serial lines", WRONG, f"{path} cannot be used", mend))
+    return findings
+
+
+def _check_extra(name: str, extra: str, module: str, distribution: str) -> Finding:
+    if find_spec(module) is None:
+        return Finding(name, WRONG, f"{distribution} is not installed", f"install supervm-common[{extra}]")
+    return Finding(name, OK, f"{distribution} {version(distribution)}")
 
 
 def check_home(home: Path) -> list[Finding]:
