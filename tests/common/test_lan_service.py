@@ -75,6 +75,24 @@ async def test_nodes_of_one_network_find_each_other_and_hear_when_one_goes() -> 
     assert not any(first in found for found in edge.found)  # it does not find itself
 
 
+@pytest.mark.parametrize(
+    ("hosts", "asked", "both"),
+    [
+        (("127.0.0.1",), ["127.0.0.1"], False),
+        (("10.0.0.7",), ["10.0.0.7", "127.0.0.1", "fe80::7"], True),
+        (("fe80::7", "fd00::7"), ["127.0.0.1", "fe80::7"], True),
+    ],
+)
+def test_a_node_asks_on_the_interfaces_where_it_is_found(hosts: tuple[str, ...], asked: list[str], both: bool) -> None:
+    """A node that listens on the machine alone sends nothing onto the LAN."""
+    from zeroconf import IPVersion
+
+    from supervm.common.services.lan.zeroconf_lan import interfaces_of
+
+    own = ("10.0.0.7", "127.0.0.1", "::1", "fd00::7", "fe80::7")
+    assert interfaces_of(hosts, own) == (asked, IPVersion.All if both else IPVersion.V4Only)
+
+
 def test_it_runs_where_the_owner_says_so_and_nothing_of_it_is_loaded_elsewhere() -> None:
     def config(**values: Any) -> NodeConfig:
         return NodeConfig(tier=3, directory=Path(), genesis=Path(), tier_options=values)

@@ -57,16 +57,22 @@ async def test_a_phone_that_was_told_of_no_edge_finds_one_on_its_lan_and_pays(tm
     assert not network.complaints()
 
 
-async def test_two_phones_of_a_lan_without_any_edge_have_a_link(tmp_path: Path) -> None:
-    """Two machines on a bridge with no way to anywhere else: what they are to each other there is a link, proven."""
+@pytest.mark.parametrize("listen", ["0.0.0.0:4401", "[::]:4401"])
+async def test_two_phones_of_a_lan_without_any_edge_have_a_link(tmp_path: Path, listen: str) -> None:
+    """Two machines on a bridge with no way to anywhere else: what they are to each other there is a link, proven.
+
+    Of IPv6 they have the addresses of their interface alone, which say nothing without the interface that is meant.
+    """
     reason = namespaces.why_not()
     if reason:
         pytest.skip(reason)
     network = ProcessNetwork(tmp_path, Counts(1, 1, 1, 2), ["alice", "bob"])
     for name in ("l4-0", "l4-1"):
-        edit(network, name, lan="true", find_peers="true", peers="[]", listen='"0.0.0.0:4401"')
+        edit(network, name, lan="true", find_peers="true", peers="[]", listen=f'"{listen}"')
     with namespaces.lan(2) as machines, trio.fail_after(90):
         for name, machine in zip(("l4-0", "l4-1"), machines, strict=True):
+            if ":" in listen.rpartition(":")[0]:
+                namespaces.ip("-n", machine, "-4", "addr", "flush", "dev", "eth0")
             network.inside[name] = ("ip", "netns", "exec", machine)
         async with running(network, "l4-0", "l4-1"):
             for name in ("l4-0", "l4-1"):

@@ -61,8 +61,7 @@ def announced(listens: Iterable[str], own: Iterable[str]) -> tuple[int | None, t
 
     Args:
         listens: addresses that it listens on.
-        own: IP addresses of the machine. Those of the machine alone are told only by a node that listens there, and
-            link-local ones of IPv6 never: they mean something else to everybody who hears them.
+        own: IP addresses of the machine; those of the machine alone are told only by a node that listens there.
     """
     for listen in listens:
         host, colon, port = listen.rpartition(":")
@@ -74,11 +73,7 @@ def announced(listens: Iterable[str], own: Iterable[str]) -> tuple[int | None, t
             continue
         if not address.is_unspecified:
             return int(port), (str(address),)
-        hosts = []
-        for text in own:
-            ours = ipaddress.ip_address(text)
-            is_told = not ours.is_loopback and not (ours.version == 6 and ours.is_link_local)
-            if is_told and (ours.version == address.version or address.version == 6):
-                hosts.append(str(ours))
-        return int(port), tuple(hosts)
+        # who listens on `::` is there for IPv6 alone: that is how the driver opens it
+        ours = [one for one in map(ipaddress.ip_address, own) if one.version == address.version and not one.is_loopback]
+        return int(port), tuple(map(str, ours))
     return None, ()

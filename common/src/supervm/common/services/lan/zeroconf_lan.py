@@ -6,11 +6,12 @@ a phone is carried from one Wi-Fi to the next, midnight passes - all of it begin
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import socket
 import time
 from contextlib import suppress
 from functools import partial
-from socket import AF_INET, AF_INET6, inet_pton
 from typing import TYPE_CHECKING, Any, Final
 
 import ifaddr
@@ -25,33 +26,60 @@ if TYPE_CHECKING:
 
 LOOK_S: Final = 20.0
 """How often the machine's addresses are looked at."""
+LOOK_SOON_S: Final = 1.0
+"""The same while one of them cannot be used yet."""
 ASK_MS: Final = 2_000
 """How long a node that was announced is asked where it is."""
 WAITING_MAX: Final = 256
 """Changes that may wait to be looked at; more are lost, and seen when the LAN is asked again."""
 
 
-def own_addresses() -> tuple[str, ...]:
-    """Return the IP addresses of this machine, in no order that matters, but the same one each time."""
-    found = []
+def own_addresses() -> tuple[tuple[str, ...], bool]:
+    """Return the IP addresses of this machine, and whether it has more in a moment.
+
+    An interface that has just come up asks first whether somebody else has its IPv6 address (RFC 4862 5.4); until that
+    is answered, a second or two, the address is there and cannot be used.
+    """
+    usable, is_all = [], True
     for adapter in ifaddr.get_adapters():
         for ip in adapter.ips:
-            found.append(ip.ip if isinstance(ip.ip, str) else ip.ip[0])
-    return tuple(sorted(dict.fromkeys(found)))
+            if isinstance(ip.ip, str):
+                usable.append(ip.ip)
+            elif _can_bind(ip.ip):
+                usable.append(ip.ip[0])
+            else:
+                is_all = False
+    return tuple(sorted(dict.fromkeys(usable))), not is_all
+
+
+def _can_bind(address: tuple[str, int, int]) -> bool:
+    host, flow, scope = address
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind((host, 0, flow, scope))
+    except OSError:
+        return False
+    return True
 
 
 async def run_lan(node: Node) -> None:
     """Announce the node and tell it who else is there, until it is cancelled."""
     secret = os.urandom(32)
     while True:
-        own = await trio.to_thread.run_sync(own_addresses)
-        day = int(time.time()) // DAY_S
+        own, has_more = await trio.to_thread.run_sync(own_addresses)
+        day = _today()
         name = instance_name(secret, node.chain_id, day)
         async with trio.open_nursery() as nursery:
             nursery.start_soon(_live, node, name, own)
-            while own == await trio.to_thread.run_sync(own_addresses) and day == int(time.time()) // DAY_S:
-                await trio.sleep(LOOK_S)
+            now = own
+            while now == own and day == _today():
+                await trio.sleep(LOOK_SOON_S if has_more else LOOK_S)
+                now, has_more = await trio.to_thread.run_sync(own_addresses)
             nursery.cancel_scope.cancel()
+
+
+def _today() -> int:
+    return int(time.time()) // DAY_S
 
 
 async def _live(node: Node, name: str, own: tuple[str, ...]) -> None:
@@ -68,8 +96,8 @@ async def _live(node: Node, name: str, own: tuple[str, ...]) -> None:
         with suppress(trio.RunFinishedError):
             token.run_sync_soon(put, name, state_change)
 
-    interfaces = _interfaces(hosts or own)
-    zeroconf = await trio.to_thread.run_sync(partial(Zeroconf, interfaces=interfaces, ip_version=IPVersion.V4Only))
+    interfaces, versions = interfaces_of(hosts or own, own)
+    zeroconf = await trio.to_thread.run_sync(partial(Zeroconf, interfaces=interfaces, ip_version=versions))
     try:
         if port is not None and hosts:
             info = _info(name, hosts, port, words_of(node.chain_id, node.config.tier))
@@ -109,10 +137,17 @@ def _read(info: ServiceInfo, chain_id: bytes) -> LanNode | None:
 
 
 def _info(name: str, hosts: tuple[str, ...], port: int, words: dict[bytes, bytes]) -> ServiceInfo:
-    packed = [inet_pton(AF_INET6 if ":" in host else AF_INET, host) for host in hosts]
+    packed = [ipaddress.ip_address(host).packed for host in hosts]
     return ServiceInfo(SERVICE, f"{name}.{SERVICE}", addresses=packed, port=port, properties=words)
 
 
-def _interfaces(hosts: tuple[str, ...]) -> list[str]:
-    """Return the IPv4 addresses whose interfaces are asked; the machine's own too, for nodes that share it."""
-    return list(dict.fromkeys([*(host for host in hosts if ":" not in host), "127.0.0.1"]))
+def interfaces_of(hosts: tuple[str, ...], own: tuple[str, ...]) -> tuple[list[str], IPVersion]:
+    """Return the addresses whose interfaces are asked, and over which versions of IP.
+
+    The machine's own IPv4 interface is always one of them, for nodes that share the machine. Over IPv6 an interface is
+    known by its link-local address: it has one, and what is heard there tells which interface it means.
+    """
+    found = list(dict.fromkeys([*(host for host in hosts if ":" not in host), "127.0.0.1"]))
+    is_alone = all(ipaddress.ip_address(host).is_loopback for host in hosts)
+    local = [] if is_alone else [text for text in own if ":" in text and ipaddress.ip_address(text).is_link_local]
+    return [*found, *local], IPVersion.All if local else IPVersion.V4Only
