@@ -1,4 +1,4 @@
-"""The transport of serial lines.
+"""The transport of serial lines; what a line takes is imported with the first one.
 
 One end of a line listens (``listen = "serial:/dev/ttyUSB0?baud=9600"``) and the other dials; or both dial, each with
 the other's node id before the address, and then the lower id begins the handshake. A line has one user at a time.
@@ -7,21 +7,16 @@ the other's node id before the address, and then the lower id begins the handsha
 from __future__ import annotations
 
 import random
-from typing import Final
+from typing import TYPE_CHECKING
 
 import trio
 
-from ....link.serial.core import State
-from ....link.serial.pace import Line
 from ...failures import ListenFailed, NoAddress
 from ...limits import Limits
 from ..contract import Admit, Traits
-from .address import SerialAddress, read_address
-from .line_end import LineEnd, open_device
-from .pipe import LINGER_FRAMES, LINGER_S, SerialPipe
 
-AGAIN_S: Final = 2.0
-"""How long is waited before a device that is gone is looked for once more."""
+if TYPE_CHECKING:
+    from .pipe import SerialPipe
 
 
 class SerialTransport:
@@ -45,12 +40,14 @@ class SerialTransport:
         Raises:
             NoAddress: it is none.
         """
+        from .address import read_address
+
         return read_address(address).traits
 
     def can_dial(self, address: str) -> bool:
         """Return whether it is the path of a device and what may stand behind it."""
         try:
-            read_address(address)
+            self.traits_of(address)
         except NoAddress:
             return False
         return True
@@ -62,17 +59,10 @@ class SerialTransport:
             NoAddress: it is none.
             OSError: the line cannot be opened, or its device went away.
         """
-        where = read_address(address)
-        end = LineEnd(where, open_device(where), self._rng, opens=True)
-        trio.lowlevel.spawn_system_task(end.run)  # it ends with its pipe, which `Links` closes whatever happens
-        try:
-            await end.until(lambda: end.core.state is not State.OPENING)
-            if end.core.state is not State.OPEN:
-                raise OSError(end.core.reason)
-        except BaseException:
-            await end.close()
-            raise
-        return SerialPipe(end, _linger_s(where.line), owns=True)
+        from .address import read_address
+        from .lines import dial_line
+
+        return await dial_line(read_address(address), self._rng)
 
     async def serve(
         self, address: str, admit: Admit, *, task_status: trio.TaskStatus[list[str]] = trio.TASK_STATUS_IGNORED
@@ -82,39 +72,14 @@ class SerialTransport:
         Raises:
             ListenFailed: the line cannot be opened.
         """
+        from .address import read_address
+        from .line_end import open_device
+        from .lines import serve_line
+
         try:
             where = read_address(address)
             device = open_device(where)
         except (NoAddress, OSError) as error:
             raise ListenFailed(f"cannot listen on serial:{address}: {error}") from error
         task_status.started([f"serial:{address}"])
-        while True:
-            end = LineEnd(where, device, self._rng, opens=False)
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(end.run)
-                await self._admit(end, admit, _linger_s(where.line))
-            device = await _reopen(where)
-
-    async def _admit(self, end: LineEnd, admit: Admit, linger_s: float) -> None:
-        """Give on what is asked for, until the device is gone."""
-        while not end.is_gone:
-            await end.until(lambda: end.core.state is State.OPEN or end.is_gone)
-            if end.core.state is State.OPEN:
-                pipe = SerialPipe(end, linger_s, owns=False)
-                admit(pipe)
-                await pipe.closed.wait()
-                if not end.is_gone:
-                    end.renew()
-
-
-async def _reopen(where: SerialAddress) -> trio.lowlevel.FdStream:
-    while True:
-        await trio.sleep(AGAIN_S)
-        try:
-            return open_device(where)
-        except OSError:
-            continue
-
-
-def _linger_s(line: Line) -> float:
-    return LINGER_S + LINGER_FRAMES * line.full_us / 1_000_000
+        await serve_line(where, device, self._rng, admit)
