@@ -174,6 +174,21 @@ async def test_bytes_go_both_ways_and_closing_ends_the_other_end_after_the_last_
             await one.send_all(b"more")
 
 
+@pytest.mark.parametrize(("query", "most_s"), [("?baud=115200", 1.2), ("?baud=115200&bps=1200", 9)])
+async def test_closing_takes_no_longer_when_the_other_end_is_gone(
+    query: str, most_s: float, autojump_clock: trio.testing.MockClock
+) -> None:
+    """A node that stops waits for it."""
+    autojump_clock.autojump_threshold = 0.02
+    is_cut = False
+    async with cable(lambda piece: b"" if is_cut else piece) as ends, joined(ends, query) as (one, _two):
+        is_cut = True
+        await one.send_all(b"a" * 5_000)
+        began_s = trio.current_time()
+        await one.aclose()
+        assert trio.current_time() - began_s < most_s
+
+
 async def test_a_line_that_is_given_back_takes_the_next_stream() -> None:
     async with cable() as ends:
         admitted, receive = trio.open_memory_channel[Pipe](1)

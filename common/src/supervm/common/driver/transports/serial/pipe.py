@@ -9,9 +9,10 @@ import trio
 from ....link.serial.core import LineCore, State
 from .line_end import LineEnd
 
-LINGER_S: Final = 10.0
-LINGER_FRAMES: Final = 8
-"""How long an end that closes waits for the last words: so long, and so many of the longest frames."""
+LINGER_S: Final = 1.0
+LINGER_FRAMES: Final = 4
+"""How long an end that closes waits for the last words: so long, and so many of the longest frames. A node that stops
+waits for it."""
 
 
 class SerialPipe:
