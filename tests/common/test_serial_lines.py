@@ -7,9 +7,8 @@ import os
 import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
+from serial_cable import Cable, cable
 
 from supervm.common.driver import Limits, ListenFailed, TrioClock
 from supervm.common.driver.failures import NoAddress
@@ -47,43 +47,6 @@ def load_tools() -> ModuleType:
 
 tools: Any = load_tools()
 FAST = "?baud=115200&bps=1000000"
-
-
-@dataclass
-class Cable:
-    """Two pseudo-terminals and what joins them."""
-
-    one: str
-    two: str
-    masters: tuple[int, int]
-    pieces: int = 0
-
-
-@asynccontextmanager
-async def cable(mangle: Callable[[bytes], bytes] = lambda piece: piece) -> AsyncIterator[Cable]:
-    """Join two pseudo-terminals; `mangle` says what becomes of each piece that is read from one of them."""
-    pairs = [os.openpty(), os.openpty()]
-    found = Cable(*(os.ttyname(slave) for _, slave in pairs), masters=(pairs[0][0], pairs[1][0]))
-    streams = [trio.lowlevel.FdStream(master) for master, _ in pairs]
-
-    async def carry(source: trio.lowlevel.FdStream, target: trio.lowlevel.FdStream) -> None:
-        while True:
-            piece = await source.receive_some(4_096)
-            found.pieces += 1
-            await target.send_all(mangle(piece))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(carry, *streams)
-        nursery.start_soon(carry, *reversed(streams))
-        try:
-            yield found
-        finally:
-            nursery.cancel_scope.cancel()
-            with trio.CancelScope(shield=True):
-                for stream in streams:
-                    await stream.aclose()
-            for _, slave in pairs:
-                os.close(slave)
 
 
 def transport(seed: int = 1) -> SerialTransport:
