@@ -46,7 +46,8 @@ def test_tables_requests_and_options_are_those_of_the_parts() -> None:
     assert sorted(EdgeNode.declared_tables(), key=lambda table: table.name) == sorted(
         TABLES, key=lambda table: table.name
     )
-    assert set(EdgeNode.declared_requests()) == {Info, Statistics, FindNodes, ListPeers, LanFound} == set(get_args(Request))
+    requests = {Info, Statistics, FindNodes, ListPeers, LanFound}
+    assert set(EdgeNode.declared_requests()) == requests == set(get_args(Request))
     values, options = defaults(OPTIONS), EdgeOptions()
     assert options.fees == read_policy(str(FEES_OPTION.default))
     assert list(OPTIONS) == list(EdgeNode.declared_options())
