@@ -17,7 +17,7 @@ from supervm.common.contract.options import OptionValue
 from supervm.common.parts.costs import CLASSES
 from supervm.common.parts.manners import Budget, Rank
 from supervm.common.parts.part import Part
-from supervm.common.parts.reach.abstain import Abstain
+from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.lan import (
     DIALS_MAX,
     GIVE_UP_US,
@@ -30,7 +30,6 @@ from supervm.common.parts.reach.lan import (
 )
 from supervm.common.parts.reach.lan_found import NODES_MAX, LanFound, LanNode
 from supervm.common.parts.reach.own import OwnNode
-from supervm.common.parts.reach.part import Reach
 from supervm.common.parts.shell import Clock, Shell
 from supervm.common.services.lan.words import announced, chain_word, instance_name, read_node, words_of
 from supervm.common.storage.memory import MemoryStore
@@ -190,11 +189,11 @@ def test_a_peer_that_goes_on_over_the_lan_counts_as_one_of_it() -> None:
 
 
 class Finder(LanEdge):
-    PARTS = (LanPeers, Reach, Abstain)
+    PARTS = (LanPeers, *FINDERS[4])
 
     def finders(self) -> tuple[Part, ...]:
         own = OwnNode(test_key("me"))
-        return (Reach(self, own, verify, random.Random(2)), Abstain(self.outbox))
+        return finders(self, own, verify, random.Random(2))
 
 
 class PhoneFinder(Finder):
