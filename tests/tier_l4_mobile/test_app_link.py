@@ -15,6 +15,8 @@ from phone_folder import PASSPHRASE, make_phone, running_process
 from supervm.common.errors import InputError
 from supervm.common.host.config import NodeConfig
 from supervm.common.host.open import open_node
+from supervm.common.parts.directory.messages import FindNodes, ListPeers
+from supervm.common.parts.reach.lan_found import LanFound
 from supervm.common.services.lines import NoOwner, RequestRefused
 from supervm.common.storage import DirectoryLock
 from supervm.protocol.base.address import encode_address
@@ -82,6 +84,9 @@ REFUSED = (
     HandoverExport(("row-2",)),
     HandoverTake("00"),
     HandoverDrop("ab" * 32),
+    FindNodes(),
+    ListPeers(),
+    LanFound(()),
 )
 WORDS_OF_REFUSALS = (
     "no anchor",
@@ -92,6 +97,9 @@ WORDS_OF_REFUSALS = (
     "nothing can be handed over",
     "no hand-over of payments",
     "was handed over to this phone",
+    "takes no request FindNodes",
+    "takes no request ListPeers",
+    "takes no request LanFound",
 )
 
 
