@@ -37,6 +37,7 @@ from .exact import (
     Stream,
     lan,
 )
+from .report.lookups import Lookups
 from .report.metrics import Collector, quorum_delay_us, sample
 from .report.observing import Recorder
 from .report.statistics import over_seeds
@@ -101,6 +102,9 @@ def run_scenario(
     collector = Collector(deployment, recorder, honest, samples, episodes, unit_us, zero_us, scenario.duration_us)
     metrics = collector.collect()
     metrics["summary"]["adversary_acts"] += stage.restorer.acted
+    if work.lookups is not None:
+        metrics["summary"].update(work.lookups.summary())
+        metrics["lookups"] = work.lookups.rows()
     metrics["workload"] = {"asked": work.asked, "phone_off": work.skipped}
     expect = judge(scenario.expect, metrics["summary"])
     return {
@@ -157,7 +161,9 @@ class Stage:
             for name in select(scenario.workload.senders, self.names, self.region_of, stream)
             if name in self.honest
         ]
-        work = Work(scenario.workload, deployment, self.recorder, senders, zero_us)
+        lookups = Lookups(deployment) if scenario.workload.lookups_per_1000s else None
+        wanted = select(scenario.workload.lookups_of, self.names, self.region_of, stream) if lookups else []
+        work = Work(scenario.workload, deployment, self.recorder, senders, zero_us, wanted, lookups)
         return [*faults.episodes, *changes.episodes], work
 
 
@@ -312,6 +318,7 @@ def _deploy(
         late_twins=cast.late,
         cpu=cpu,
         keep_events=False,
+        find_peers=scenario.topology.find_peers,
         disk=DiskProfile(write_us=hardware.write_us, jitter_us=hardware.write_jitter_us),
     )
     deployment.world.network.dead_after_us = hardware.dead_after_us

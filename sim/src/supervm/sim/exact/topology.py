@@ -18,6 +18,7 @@ from typing import Any, Final
 from supervm.common.contract.core import Core
 from supervm.common.contract.tables import AnyTable
 from supervm.common.parts.fee_policy import read_policy
+from supervm.common.parts.reach.own import OwnNode
 from supervm.protocol.base.address import encode_address
 from supervm.protocol.base.keys import SigningKey
 from supervm.protocol.chain.allocations import Allocation
@@ -33,7 +34,7 @@ from supervm.tier_l2_miner.tables import TABLES as MINER_TABLES
 from supervm.tier_l3_edge.node import EdgeNode
 from supervm.tier_l3_edge.options import EdgeOptions
 from supervm.tier_l4_mobile.messages import PayMany, PaymentRow, QueueList
-from supervm.tier_l4_mobile.node import MobileNode
+from supervm.tier_l4_mobile.node import MobileNode, Settings
 from supervm.tier_l4_mobile.tables import TABLES as MOBILE_TABLES
 
 from ..errors import SimulationError
@@ -55,6 +56,8 @@ START_US: Final = (GENESIS_MS + 1_000) * 1_000
 """When the world begins: a second later."""
 UPLINKS: Final = {2: 0, 3: 4, 4: 3}
 """Nodes of the tier above that a node of each tier connects to; 0: all, as a miner needs all votes."""
+PHONE_RECORDS: Final = (*(500,) * 12, *(300,) * 5, 200, 100, 50)
+"""Records that each of twenty phones keeps, by memory: 60 % have more than 4 GB, 25 % more than 2 (targets.md)."""
 FATES: Final = ("R4", "refused", "expired", "cancelled")
 """Statuses in which a payment is settled."""
 
@@ -93,6 +96,8 @@ class Deployment:
         disk: how fast disks are.
         cpu: None: cores take no time.
         keep_events: whether hosts keep what they publish.
+        find_peers: whether all nodes find their peers and are found (`reach1`); those of L1 to L3 have an IP address
+            then, each in a network of its own.
 
     Raises:
         SimulationError: names, regions or actors that do not exist.
@@ -126,6 +131,7 @@ class Deployment:
         cpu: Cpu | None = None,
         keep_events: bool = True,
         fair_from_bytes: int = FAIR_FROM_BYTES,
+        find_peers: bool = False,
     ) -> None:
         self.seed = seed
         self.counts = {1: l1, 2: l2, 3: l3, 4: l4}
@@ -158,6 +164,7 @@ class Deployment:
         self._access = dict(access) if access is not None else (dict(ACCESS) if spread and regions is not None else {})
         self._uplinks = {**UPLINKS, **(uplinks or {})}
         self._disk = disk
+        self._find_peers = find_peers
         self.world = ExactWorld(
             start_us=START_US,
             choices=choices or Choices(seed),
@@ -227,7 +234,8 @@ class Deployment:
                 self.world.add(
                     node_id=self._ids[name],
                     tier=tier,
-                    address=name,
+                    name=name,
+                    address=self._address(tier, index),
                     tables=tables,
                     build=self._builder(name, index, make),
                     place=self._places[name],
@@ -312,7 +320,7 @@ class Deployment:
     def targets(self, tier: int, index: int) -> list[tuple[bytes, str]]:
         """Return whom a node connects to: the nearest nodes of the tier above, equal ones in turn."""
         if tier == 1:
-            return [(self.l1[other].public, f"l1-{other}") for other in range(index)]
+            return [(self.l1[other].public, self._address(1, other)) for other in range(index)]
         rings = self._rings(tier - 1, self._places[f"l{tier}-{index}"].region)
         size = self.counts[tier - 1]
         count = self._uplinks[tier] or size
@@ -322,8 +330,7 @@ class Deployment:
                 break
             first = bisect_left(ring, index % size)
             for other in islice(chain(ring[first:], ring[:first]), count - len(near)):
-                name = f"l{tier - 1}-{other}"
-                near.append((self._ids[name], name))
+                near.append((self._ids[f"l{tier - 1}-{other}"], self._address(tier - 1, other)))
         return near
 
     def _rings(self, tier: int, region: int) -> list[list[int]]:
@@ -348,6 +355,7 @@ class Deployment:
             targets=self.targets(1, index),
             rng=self._rng(1, index),
             start=StartUp(disk.log_lost, self._listen_us if listen_us is None else listen_us),
+            told=self._told(1, index),
         )
 
     def _miner(self, index: int, disk: VirtualDisk) -> Core:
@@ -358,6 +366,7 @@ class Deployment:
             targets=self.targets(2, index),
             rng=self._rng(2, index),
             options=MinerOptions(fees=self._fees),
+            told=self._told(2, index),
         )
 
     def _edge(self, index: int, disk: VirtualDisk) -> Core:
@@ -369,7 +378,12 @@ class Deployment:
             targets=self.targets(3, index),
             rng=self._rng(3, index),
             verify=self.verify,
-            options=EdgeOptions(fees=read_policy(self._fees)),
+            options=EdgeOptions(
+                fees=read_policy(self._fees),
+                find_peers=self._find_peers,
+                region=self._region(3, index),
+                endpoints=(self._address(3, index),) if self._find_peers else (),
+            ),
         )
 
     def _phone(self, index: int, disk: VirtualDisk) -> Core:
@@ -381,6 +395,31 @@ class Deployment:
             reader=disk,
             verify=self.verify,
             rng=self._rng(4, index),
+            settings=Settings(told=self._told(4, index)),
+        )
+
+    # --- being found --------------------------------------------------------------------------------------------------
+
+    def _address(self, tier: int, index: int) -> str:
+        """Return where a host is dialled; one that others choose for a peer needs an IP address."""
+        if tier == 4 or not self._find_peers:
+            return f"l{tier}-{index}"
+        number = index + sum(self.counts[above] for above in range(1, tier))
+        return f"{11 + number // 250}.{number % 250}.0.1:{7_000 + tier}"
+
+    def _region(self, tier: int, index: int) -> str:
+        return "" if self._regions is None else REGIONS[self._places[f"l{tier}-{index}"].region]
+
+    def _told(self, tier: int, index: int) -> OwnNode | None:
+        """Return what a host says of itself, if the network's nodes find each other."""
+        if not self._find_peers:
+            return None
+        return OwnNode(
+            (self.l1, self.l2, self.l3, self.l4)[tier - 1][index],
+            () if tier == 4 else (self._address(tier, index),),
+            self._region(tier, index),
+            targets=tuple(address for _, address in self.targets(tier, index)),
+            directory_nodes=PHONE_RECORDS[index % len(PHONE_RECORDS)] if tier == 4 else 0,
         )
 
     # --- using it -----------------------------------------------------------------------------------------------------

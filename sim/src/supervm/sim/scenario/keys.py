@@ -114,6 +114,7 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "regions": Key("texts", (), "regions of the geography; an empty list puts all nodes into one LAN"),
         "placement": Key("text", "spread", "how nodes get their region", choices=("spread", "random")),
         "jitter": Key("bool", True, "whether delays vary as measured, or stay at their median"),
+        "find_peers": Key("bool", False, "whether all nodes find their peers, and are in the directory"),
     },
     "hardware": {
         "write_us": Key("int", 300, "time until a write is durable", 1, 10_000_000),
@@ -125,6 +126,12 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
     "workload": {
         "payments_per_s": Key("rate", 0, "payments of all phones together", 0, 1_000_000),
         "balances_per_s": Key("rate", 0, "questions for another account's proved balance", 0, 1_000_000),
+        "lookups_per_s": Key("rate", 0, "questions for another node, by all phones together; find_peers", 0, 1_000_000),
+        "lookups_of": Key("texts", ("l4",), "the nodes that are looked for by their ids"),
+        "lookups_as": Key(
+            "text", "popular", "whom of them: the n-th one n times as seldom, or each as often", choices=("popular", "even")
+        ),
+        "lookups_any_percent": Key("int", 0, "share of questions for any three edges that take work", 0, 100),
         "arrivals": Key("text", "random", "gaps between them", choices=("even", "random")),
         "amount_min": Key("int", 1, "grain", 1, 10**12),
         "amount_max": Key("int", 1_000, "grain", 1, 10**12),

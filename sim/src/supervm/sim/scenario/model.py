@@ -45,11 +45,13 @@ class Topology:
         regions: names of geography regions; empty: all nodes in one LAN.
         placement: ``spread`` (round robin) or ``random`` (drawn from the seed).
         jitter: whether delays vary as measured (p50 to p90), or stay at the median.
+        find_peers: whether all nodes find their peers, and are in the directory.
     """
 
     regions: tuple[str, ...]
     placement: str
     jitter: bool
+    find_peers: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +93,10 @@ class Workload:
     Attributes:
         payments_per_1000s: payments of all phones together, per 1,000 s.
         balances_per_1000s: questions for somebody's proved balance, likewise.
+        lookups_per_1000s: questions for another node, likewise.
+        lookups_of: nodes that are looked for by their ids; selectors.
+        lookups_as: ``popular`` (the n-th one n times as seldom as the first) or ``even``.
+        lookups_any_percent: share of questions that any three edges with room for work answer.
         arrivals: ``even`` or ``random`` (exponential gaps).
         amount_min, amount_max, fee_min, fee_max: grain, drawn evenly.
         senders: which phones are asked; a selector.
@@ -102,6 +108,10 @@ class Workload:
 
     payments_per_1000s: int
     balances_per_1000s: int
+    lookups_per_1000s: int
+    lookups_of: tuple[str, ...]
+    lookups_as: str
+    lookups_any_percent: int
     arrivals: str
     amount_min: int
     amount_max: int

@@ -149,6 +149,8 @@ class _Reader:
         duration_us = head["duration_s"]
         self._check_topology(topology)
         self._check_workload(work, duration_us)
+        if work["lookups_per_s"] and not topology["find_peers"]:
+            raise self._error("workload", "lookups_per_s", "nodes are not in the directory: topology.find_peers = true")
         return Scenario(
             name=head["name"],
             question=head["question"],
@@ -162,7 +164,9 @@ class _Reader:
             block_interval_ms=head["block_interval_ms"],
             idle_interval_ms=head["idle_interval_ms"],
             epoch_us=head["epoch_s"],
-            topology=Topology(topology["regions"], topology["placement"], topology["jitter"]),
+            topology=Topology(
+                topology["regions"], topology["placement"], topology["jitter"], topology["find_peers"]
+            ),
             hardware=Hardware(
                 hardware["write_us"],
                 hardware["write_jitter_us"],
@@ -174,6 +178,10 @@ class _Reader:
             workload=Workload(
                 payments_per_1000s=work["payments_per_s"],
                 balances_per_1000s=work["balances_per_s"],
+                lookups_per_1000s=work["lookups_per_s"],
+                lookups_of=work["lookups_of"],
+                lookups_as=work["lookups_as"],
+                lookups_any_percent=work["lookups_any_percent"],
                 arrivals=work["arrivals"],
                 amount_min=work["amount_min"],
                 amount_max=work["amount_max"],
@@ -265,10 +273,11 @@ class _Reader:
             raise self._error("workload", "stop_s", "it is after the end of the run, scenario.duration_s")
         if work["start_s"] > (work["stop_s"] or duration_us // 2):
             raise self._error("workload", "start_s", "it is after the payments' end, workload.stop_s")
-        for selector in work["senders"]:
-            problem = check_selector(selector, tiers=(4,))
-            if problem is not None:
-                raise self._error("workload", "senders", problem)
+        for key, tiers in (("senders", (4,)), ("lookups_of", (1, 2, 3, 4))):
+            for selector in work[key]:
+                problem = check_selector(selector, tiers=tiers)
+                if problem is not None:
+                    raise self._error("workload", key, problem)
 
     # --- lists --------------------------------------------------------------------------------------------------------
 
