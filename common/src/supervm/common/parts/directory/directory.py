@@ -25,6 +25,7 @@ from ...contract.core import earliest
 from ..shell import Shell
 from .choosing import best_of, fits, seed_of
 from .questions import QUESTIONS_FROM, Questions, Sought
+from .reporting import Reports
 from .root import Root
 from .table import ASKED, Entry, RecordTable
 
@@ -33,10 +34,6 @@ EDGE: Final = 3
 PHONE: Final = 4
 CAPACITY: Final[Mapping[int, int]] = {1: 1_000_000, 2: 100_000, 3: 10_000, 4: 200}
 """Tier -> records that its nodes keep, if their owners say nothing else."""
-REPORT_US: Final = 10_000_000
-"""How often those above are told of attached nodes."""
-REPORTED_MAX: Final = 64
-"""Most records that are told at once; the others follow."""
 
 Answer = Callable[[int, Sequence[Entry]], None]
 
@@ -73,15 +70,14 @@ class Directory:
         self._root: Root | None = None
         if shell.TIER == ROOT and shell.reader is not None:
             self._root = Root(shell.outbox, shell.reader, self.table)
-        self._unreported: dict[bytes, None] = {}
-        self._report_us: int | None = None
+        self._reports = Reports(self.table)
         self._number = 0
         self.here = self.above = 0
 
     @property
     def deadline_us(self) -> int | None:
         """When `tick` has something to do."""
-        return earliest(self._questions.deadline_us, self._report_us)
+        return earliest(self._questions.deadline_us, self._reports.deadline_us)
 
     def started(self, now_us: int) -> None:
         """Take up what was known before the last stop."""
@@ -91,14 +87,17 @@ class Directory:
     def tick(self, now_us: int) -> None:
         """Ask again, and tell those above of attached nodes."""
         self._questions.tick(now_us)
-        if self._report_us is not None and self._report_us <= now_us:
-            self._report(now_us)
+        if self._reports.deadline_us is not None and self._reports.deadline_us <= now_us:
+            for peer, records in self._reports.take(now_us):
+                for start in range(0, len(records), RECORDS_MAX):
+                    self._outbox.send(peer, RecordPut(tuple(records[start : start + RECORDS_MAX])))
 
     def settle(self) -> None:
         """Close the step."""
         if self._root is not None:
             self._root.settle()
         else:
+            self._reports.forget(self.table.forgotten)
             self.table.forgotten.clear()
 
     def info(self) -> Mapping[str, Any]:
@@ -107,16 +106,18 @@ class Directory:
 
     # --- records ------------------------------------------------------------------------------------------------------
 
-    def peer_up(self, peer: bytes, tier: int) -> None:
+    def peer_up(self, now_us: int, peer: bytes, tier: int) -> None:
         """Note a peer that names the subject."""
         self._knowing[peer] = tier
         self.table.attach(peer)
+        self._reports.tell(now_us, self._told())
 
     def peer_down(self, now_us: int, peer: bytes) -> None:
         """It is gone."""
         self._knowing.pop(peer, None)
         self._seeking.pop(peer, None)
         self.table.detach(peer)
+        self._reports.tell(now_us, self._told())
         self._questions.peer_down(now_us, peer)
 
     def learn(self, now_us: int, record: NodeRecord, raw: bytes, source: str, peer: bytes) -> None:
@@ -140,21 +141,15 @@ class Directory:
             self.table.attach(peer)
         if self._root is not None:
             self._root.keep(record, raw, source)
-        elif is_news and source != ASKED and record.tier > self._shell.TIER - (not is_own) and self._above():
-            self._unreported[record.node_id] = None
-            if self._report_us is None:
-                self._report_us = now_us + REPORT_US
+        elif is_news and source != ASKED and record.tier > self._shell.TIER - (not is_own):
+            self._reports.note(now_us, record.node_id)
 
-    def _report(self, now_us: int) -> None:
-        """Tell somebody above what is new of the nodes below."""
-        above = self._above()
-        told = [entry for node_id in list(self._unreported)[:REPORTED_MAX] if (entry := self.table.peek(node_id))]
-        for node_id in list(self._unreported)[:REPORTED_MAX]:
-            del self._unreported[node_id]
-        for peer in above[:1]:
-            for start in range(0, len(told), RECORDS_MAX):
-                self._outbox.send(peer, RecordPut(tuple(entry.raw for entry in told[start : start + RECORDS_MAX])))
-        self._report_us = now_us + REPORT_US if self._unreported else None
+    def _told(self) -> list[bytes]:
+        """Return who hears of the nodes below: all validators, or the one miner that has been there longest."""
+        above = [peer for peer, tier in self._knowing.items() if 0 < tier < self._shell.TIER]
+        nearest = max((self._knowing[peer] for peer in above), default=0)
+        told = [peer for peer in above if self._knowing[peer] == nearest]
+        return told if nearest == ROOT else told[:1]
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -261,6 +256,7 @@ class Directory:
         keys = self._questions.answered(now_us, peer, message.number)
         if keys is None:
             raise RemoteProtocolError("this answers no open question for records", code="unasked")
+        self.table.attach(peer, self._questions.distances.of(peer) // 1_000)
         named = {key.node_id for key in keys if key.node_id}
         found: set[bytes] = set()
         for item in message.items:
@@ -294,6 +290,6 @@ class Directory:
         if not above:
             return None
         nearest = [peer for peer in above if self._knowing[peer] == self._knowing[above[0]]]
-        peer = self._rng.choice(nearest)
+        peer = self._rng.choice(self._questions.distances.nearest(nearest, self._rng))
         self._outbox.send(peer, question)
         return peer

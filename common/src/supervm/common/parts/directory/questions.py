@@ -18,6 +18,7 @@ import msgspec
 from supervm.protocol.wire.reach import FOUND_MAX, Find, Wanted
 
 from ..asking import Asking
+from .distances import Distances
 
 ASK_US: Final = 1_000_000
 """Time after which a question is put to another node above."""
@@ -71,6 +72,13 @@ class Waiting:
             self.answer(now_us)
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    peer: bytes
+    keys: tuple[Sought, ...]
+    at_us: int
+
+
 class Questions:
     """What is asked above.
 
@@ -83,8 +91,10 @@ class Questions:
         self._asking: Asking[Sought] = Asking(ASK_US)
         self._waiting: dict[Sought, list[Waiting]] = {}
         self._known_until: OrderedDict[Sought, int] = OrderedDict()
-        self._open: OrderedDict[int, tuple[bytes, tuple[Sought, ...]]] = OrderedDict()  # number -> whom, what
+        self._open: OrderedDict[int, _Open] = OrderedDict()  # by number
         self._number = 0
+        self.distances = Distances()
+        """Of those above."""
         self.asked = 0
         """Keys that were asked for above."""
 
@@ -124,10 +134,11 @@ class Questions:
         Whoever waits is told by `settle`, once what was found is in the table.
         """
         asked = self._open.get(number)
-        if asked is None or asked[0] != peer:
+        if asked is None or asked.peer != peer:
             return None
         del self._open[number]
-        return asked[1]
+        self.distances.note(peer, now_us - asked.at_us)
+        return asked.keys
 
     def settle(self, now_us: int, keys: Iterable[Sought], *, unknown: Iterable[Sought]) -> None:
         """What is known of these by now is all that there is; remember that for a while, and tell who waits."""
@@ -143,6 +154,8 @@ class Questions:
         """Put questions again that are not answered, or give them up."""
         again: dict[bytes | None, list[Sought]] = {}
         for key, question in self._asking.due(now_us):
+            if question.peer is not None:
+                self.distances.note(question.peer, ASK_US)
             if question.tries >= TRIES_MAX:
                 self._close(now_us, (key,))
             else:
@@ -152,8 +165,9 @@ class Questions:
 
     def peer_down(self, now_us: int, peer: bytes) -> None:
         """Put what a peer was asked to another one."""
-        for number in [number for number, asked in self._open.items() if asked[0] == peer]:
+        for number in [number for number, asked in self._open.items() if asked.peer == peer]:
             del self._open[number]
+        self.distances.forget(peer)
         self._put(now_us, self._asking.at(peer), peer)
 
     def _put(self, now_us: int, keys: list[Sought], but: bytes | None) -> None:
@@ -169,7 +183,7 @@ class Questions:
             if peer is None:
                 self._close(now_us, part)
                 continue
-            self._open[find.number] = (peer, tuple(part))
+            self._open[find.number] = _Open(peer, tuple(part), now_us)
             if len(self._open) > REMEMBERED_MAX:
                 self._open.popitem(last=False)
             self.asked += len(part)

@@ -134,7 +134,7 @@ class Reach(Part):
             return
         is_known = event.peer in self._knowing
         self._knowing[event.peer] = _source_of(event)
-        self.directory.peer_up(event.peer, event.tier)
+        self.directory.peer_up(now_us, event.peer, event.tier)
         if not self._own.raw:
             self._own.renew(now_us, self._peering.load_percent, self._shell.features, self._home())
         self._outbox.send(event.peer, RecordPut((self._own.raw,)), after=self._own.token)
