@@ -10,9 +10,9 @@ from reach_node import CHAIN_ID, HubNode, PhoneNode, ReachNode, RootNode
 from reach_samples import phone_record, sample_record
 
 from supervm.common.contract import core as c
-from supervm.common.parts.directory.directory import REPORT_US
 from supervm.common.parts.directory.messages import FindNodes, ListPeers
 from supervm.common.parts.directory.questions import ASK_US, UNKNOWN_US
+from supervm.common.parts.directory.reporting import REPORT_US
 from supervm.common.parts.directory.root import DIRECTORY
 from supervm.common.parts.events import PeerFault
 from supervm.common.storage.memory import MemoryStore
@@ -189,6 +189,32 @@ def test_what_was_asked_of_a_node_that_goes_is_put_to_another_one(net: Net) -> N
     net.mute = set()
     net.part("3a", first)
     assert net.answer("3a", token) == ["4b"]
+
+
+def test_every_validator_is_a_root_also_one_that_comes_later() -> None:
+    net = Net("1u", "1v", "2a", "3a", "4a")
+    net.join(("1v", "2a"), ("2a", "3a"), ("3a", "4a"))
+    net.wait(4 * REPORT_US)
+    net.join(("1u", "2a"))
+    net.wait(2 * REPORT_US)
+    for name in ("1u", "1v"):
+        known = {entry.node_id for entry in net.nodes[name].core.directory.table}
+        assert known == {test_key(below).public for below in ("2a", "3a", "4a")}, name
+
+
+def test_of_two_validators_the_one_that_answers_sooner_is_asked() -> None:
+    net = Net("1u", "1v", "2a")
+    net.join(("1u", "2a"), ("1v", "2a"))
+    net.mute = {"1u", "1v"}
+    asker = net.nodes["2a"]
+    for number in range(12):
+        asker.ask(FindNodes(nodes=(encode_node_id(test_key(f"4{number}").public),)))
+        (question,) = [(to, message) for to, message in asker.sent if isinstance(message, Find)]
+        asker.sent.clear()
+        asker.wait(300_000 if question[0] == test_key("1u").public else 20_000)
+        asker.receive(question[0], Found(question[1].number, ()))
+        if number > 1:
+            assert question[0] == test_key("1v").public
 
 
 def test_the_root_knows_after_a_restart_what_it_was_told(net: Net) -> None:

@@ -1,4 +1,4 @@
-"""The work of a scenario: phones that pay, ask for proved balances and look for others, at times drawn from the seed."""
+"""The work of a scenario: phones that pay, ask for balances and look for others, at times drawn from the seed."""
 
 from __future__ import annotations
 

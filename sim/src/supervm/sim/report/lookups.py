@@ -1,9 +1,9 @@
 """Look-ups of a run: how long each took, and which tier had the answer; an observer that changes nothing.
 
 Theory of operation. A phone that does not know a node asks an edge, which may have to ask a miner, and so on
-(network.md 2). A look-up *waits* at a host: at its phone first, then wherever the question was put last, and the tier of
-that host is the one that had the answer. Questions are shared, so a look-up also goes on where it comes to a host that
-has asked the same a moment ago and is not answered yet. All of that is seen from the messages alone.
+(network.md 2). A look-up *waits* at a host: at its phone first, then wherever the question was put last, and the tier
+of that host is the one that had the answer. Questions are shared, so a look-up also goes on where it comes to a host
+that has asked the same a moment ago and is not answered yet. All of that is seen from the messages alone.
 """
 
 from __future__ import annotations

@@ -129,7 +129,10 @@ TABLES: Final[Mapping[str, Mapping[str, Key]]] = {
         "lookups_per_s": Key("rate", 0, "questions for another node, by all phones together; find_peers", 0, 1_000_000),
         "lookups_of": Key("texts", ("l4",), "the nodes that are looked for by their ids"),
         "lookups_as": Key(
-            "text", "popular", "whom of them: the n-th one n times as seldom, or each as often", choices=("popular", "even")
+            "text",
+            "popular",
+            "whom of them: the n-th one n times as seldom, or each alike",
+            choices=("popular", "even"),
         ),
         "lookups_any_percent": Key("int", 0, "share of questions for any three edges that take work", 0, 100),
         "arrivals": Key("text", "random", "gaps between them", choices=("even", "random")),

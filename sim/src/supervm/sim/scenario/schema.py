@@ -164,9 +164,7 @@ class _Reader:
             block_interval_ms=head["block_interval_ms"],
             idle_interval_ms=head["idle_interval_ms"],
             epoch_us=head["epoch_s"],
-            topology=Topology(
-                topology["regions"], topology["placement"], topology["jitter"], topology["find_peers"]
-            ),
+            topology=Topology(topology["regions"], topology["placement"], topology["jitter"], topology["find_peers"]),
             hardware=Hardware(
                 hardware["write_us"],
                 hardware["write_jitter_us"],

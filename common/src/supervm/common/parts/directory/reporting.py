@@ -2,8 +2,8 @@
 
 Theory of operation. News of nodes below are *numbered*; a node of which there is more news moves to the end. Whoever
 has to be told has heard everything up to some number, and is told what comes after that, `AT_ONCE_MAX` records at a
-time: so nobody's news wait for those of others, somebody who comes later, or comes back, hears all there is, and nothing
-is kept twice. Any validator is a root by itself, so all of them are told; of the miners one is, which tells them.
+time. So news wait for none that are newer, who comes later, or comes back, hears all there is, and nothing is kept
+twice. Any validator is a root by itself, so all of them are told; of the miners one is, which tells them.
 """
 
 from __future__ import annotations
