@@ -88,6 +88,15 @@ SMALLER = {
         "workload.assets=3",
         "expect.payments_min=60",
     ],
+    "addressing": [
+        "tiers.l2.count=3",
+        "tiers.l3.count=10",
+        "tiers.l4.count=24",
+        "scenario.duration_s=60",
+        "workload.stop_s=55",
+        "workload.lookups_per_s=8",
+        "expect.lookups_min=150",
+    ],
     "wal-crash": ["workload.payments_per_s=1", "tiers.l3.count=1", "tiers.l4.count=2", "expect.crashes_min=25"],
 }
 

@@ -37,6 +37,7 @@ CHANGE = '[[change]]\nkind = "validators"\nat_s = 1\nwho = ["l1-0..2"]\n'
         ("[tiers.l5]\ncount = 4", 5, ("tiers.l5", "l1, l2, l3, l4")),
         ("[tiers.l3]\ncount = 0", 6, ("phones need an edge",)),
         ("[weather]\nrain = 1", 5, ("weather", "[workload]", "[[fault]]")),
+        ("[workload]\nlookups_per_s = 1", 6, ("lookups_per_s", "topology.find_peers")),
         ('[topology]\nregions = ["mars"]', 6, ("'mars'", "eu-central-1")),
         ('[topology]\nplacement = "near"', 6, ("'near'", "spread, random")),
         ('[workload]\npayments_per_s = "many"', 6, ("'many'", "number per second")),
@@ -170,7 +171,7 @@ def test_library_scenario_loads_and_states_question_claim_and_expectations(name:
 
 def test_library_has_the_named_scenarios() -> None:
     wanted = {"global-baseline", "partition-heal", "byzantine", "churn-diurnal", "wal-crash", "validator-change"}
-    assert wanted | {"many-assets"} <= dict.fromkeys(library_names()).keys()
+    assert wanted | {"many-assets", "addressing"} <= dict.fromkeys(library_names()).keys()
     with pytest.raises(InputError, match="partition-heal"):
         load_scenario("no-such")
     with pytest.raises(InputError, match="there is no such file"):

@@ -62,6 +62,7 @@ def render(scenario: Scenario, document: dict[str, Any]) -> str:
         _epochs(metrics),
         _map(scenario, metrics),
         _latency(metrics),
+        _lookups(metrics),
         _traffic(metrics),
         _tables(metrics),
         f"<section><h2>Scenario</h2><details><summary class='dim'>{escape(scenario.source)}</summary>"
@@ -239,6 +240,20 @@ def _latency(metrics: dict[str, Any]) -> str:
             if len(regions) > 1
             else ""
         )
+    )
+
+
+def _lookups(metrics: dict[str, Any]) -> str:
+    rows = metrics.get("lookups", [])
+    total = sum(row["answers"] for row in rows)
+    if not total:
+        return ""
+    shares = [[row["tier"], f"{row['answers']:,}", f"{100 * row['answers'] / total:.1f} %"] for row in rows]
+    times = [(row["tier"], row["ms"]) for row in rows]
+    return _section(
+        "Looking for nodes",
+        "Which tier had the answer, and how long it took: dot p50, box to p90, line to p99 (figures: p50 · p99).",
+        _table(["tier", "answers", "share"], shares, right=(1, 2)) + charts.ranges(times, "look-ups by tier"),
     )
 
 
