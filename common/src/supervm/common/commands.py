@@ -12,6 +12,7 @@ COMMANDS = (
     Offer("fee", "Show who earns which part of a fee.", "supervm.common.cli.fee:fee"),
     Offer("genesis", "Make or show the file that starts a network.", "supervm.common.cli.genesis:genesis"),
     Offer("init", "Make a node's folder: a commented configuration and its keys.", "supervm.common.cli.init:init"),
+    Offer("net", "Show who is connected to a node, and look for others.", "supervm.common.cli.net:net"),
     Offer("up", "Run a whole four-tier network on this machine.", "supervm.common.cli.up:up"),
 )
 
