@@ -9,7 +9,7 @@ import pytest
 from supervm.common.parts.directory.messages import FindNodes, wanted_of
 from supervm.common.parts.directory.questions import Sought
 from supervm.protocol.base.address import encode_node_id
-from supervm.sim.exact import Deployment, key
+from supervm.sim.exact import Deployment, FindingDeployment, key
 from supervm.sim.report.lookups import Lookups
 
 SECOND_US = 1_000_000
@@ -19,7 +19,7 @@ class Searching:
     """Two phones at an edge each, both edges at a miner each."""
 
     def __init__(self) -> None:
-        self.net = Deployment(l1=4, l2=2, l3=2, l4=2, uplinks={2: 0, 3: 1, 4: 1}, find_peers=True)
+        self.net = FindingDeployment(l1=4, l2=2, l3=2, l4=2, uplinks={2: 0, 3: 1, 4: 1})
         self.lookups = Lookups(self.net)
         self.net.start(60 * SECOND_US)
 

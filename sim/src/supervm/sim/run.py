@@ -31,6 +31,7 @@ from .exact import (
     Cpu,
     Deployment,
     DiskProfile,
+    FindingDeployment,
     Geography,
     Late,
     Masks,
@@ -290,7 +291,8 @@ def _deploy(
     is_busy = hardware.step_us or hardware.verify_us
     cpu = Cpu(hardware.step_us, hardware.verify_us) if is_busy else None
     l1, l2, l3, l4 = (plan.count for plan in scenario.tiers)
-    deployment = Deployment(
+    kind = FindingDeployment if scenario.topology.find_peers else Deployment
+    deployment = kind(
         l1=l1,
         members=scenario.tier(1).members or None,
         l2=l2,
@@ -318,7 +320,6 @@ def _deploy(
         late_twins=cast.late,
         cpu=cpu,
         keep_events=False,
-        find_peers=scenario.topology.find_peers,
         disk=DiskProfile(write_us=hardware.write_us, jitter_us=hardware.write_jitter_us),
     )
     deployment.world.network.dead_after_us = hardware.dead_after_us

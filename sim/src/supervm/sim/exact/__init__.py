@@ -30,7 +30,7 @@ from .geography import (
 from .host import Host
 from .network import Network, Rules
 from .queue import BucketQueue
-from .topology import FATES, GENESIS_MS, START_US, UPLINKS, Deployment, key
+from .topology import FATES, GENESIS_MS, START_US, UPLINKS, Deployment, FindingDeployment, key
 from .twins import BOTH, FIRST, NEITHER, SECOND, Late, LateTwins, Masks, Twins
 from .world import ExactWorld
 
@@ -72,6 +72,7 @@ __all__ = [
     "DiskProfile",
     "Event",
     "ExactWorld",
+    "FindingDeployment",
     "Geography",
     "Host",
     "HostClock",

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from supervm.common.contract.core import Core
 from supervm.common.contract.tables import AnyTable
@@ -96,12 +96,13 @@ class Deployment:
         disk: how fast disks are.
         cpu: None: cores take no time.
         keep_events: whether hosts keep what they publish.
-        find_peers: whether all nodes find their peers and are found (`reach1`); those of L1 to L3 have an IP address
-            then, each in a network of its own.
 
     Raises:
         SimulationError: names, regions or actors that do not exist.
     """
+
+    FIND_PEERS: ClassVar[bool] = False
+    """Whether all nodes find their peers and are found (`reach1`)."""
 
     def __init__(
         self,
@@ -131,7 +132,6 @@ class Deployment:
         cpu: Cpu | None = None,
         keep_events: bool = True,
         fair_from_bytes: int = FAIR_FROM_BYTES,
-        find_peers: bool = False,
     ) -> None:
         self.seed = seed
         self.counts = {1: l1, 2: l2, 3: l3, 4: l4}
@@ -164,7 +164,6 @@ class Deployment:
         self._access = dict(access) if access is not None else (dict(ACCESS) if spread and regions is not None else {})
         self._uplinks = {**UPLINKS, **(uplinks or {})}
         self._disk = disk
-        self._find_peers = find_peers
         self.world = ExactWorld(
             start_us=START_US,
             choices=choices or Choices(seed),
@@ -380,9 +379,9 @@ class Deployment:
             verify=self.verify,
             options=EdgeOptions(
                 fees=read_policy(self._fees),
-                find_peers=self._find_peers,
+                find_peers=self.FIND_PEERS,
                 region=self._region(3, index),
-                endpoints=(self._address(3, index),) if self._find_peers else (),
+                endpoints=(self._address(3, index),) if self.FIND_PEERS else (),
             ),
         )
 
@@ -402,7 +401,7 @@ class Deployment:
 
     def _address(self, tier: int, index: int) -> str:
         """Return where a host is dialled; one that others choose for a peer needs an IP address."""
-        if tier == 4 or not self._find_peers:
+        if tier == 4 or not self.FIND_PEERS:
             return f"l{tier}-{index}"
         number = index + sum(self.counts[above] for above in range(1, tier))
         return f"{11 + number // 250}.{number % 250}.0.1:{7_000 + tier}"
@@ -412,7 +411,7 @@ class Deployment:
 
     def _told(self, tier: int, index: int) -> OwnNode | None:
         """Return what a host says of itself, if the network's nodes find each other."""
-        if not self._find_peers:
+        if not self.FIND_PEERS:
             return None
         return OwnNode(
             (self.l1, self.l2, self.l3, self.l4)[tier - 1][index],
@@ -481,6 +480,12 @@ class Deployment:
     def validator_info(self) -> list[dict[str, Any]]:
         """Return what each running honest validator says of itself."""
         return [self.world.call(host.node_id, ValidatorInfo()) for host in self.honest(1) if host.core is not None]
+
+
+class FindingDeployment(Deployment):
+    """The same with nodes that find each other; those of L1 to L3 have an IP address, each in a network of its own."""
+
+    FIND_PEERS = True
 
 
 def _actor(name: str, actor: str | ActorSpec) -> ActorSpec:

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from supervm.common.contract.core import Reply
 from supervm.common.parts.directory.questions import QUESTIONS_FROM, Sought
+from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.reach import Find, Found
 
 from ..exact import Delivered, Deployment, Host, Sent, Stepped
@@ -102,7 +103,7 @@ class Lookups:
                 self._move((event.sender.index, key), event.receiver)
 
     def _delivered(self, event: Delivered) -> None:
-        message = event.message
+        message: Message = event.message  # a node with the subject reads more than every node does
         if type(message) is Find:
             for node_id in message.nodes:
                 self._go_on((event.receiver.index, Sought(node_id)))
