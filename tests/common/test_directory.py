@@ -162,6 +162,30 @@ def test_nodes_are_found_by_what_they_can_do(net: Net) -> None:
     assert net.find("4a", cores_min=1) == []
 
 
+class Neighbourly(PhoneNode):
+    """A phone that asks phones before edges."""
+
+    ASK_PHONES = True
+
+
+def test_a_phone_may_ask_a_phone_first_and_goes_on_with_what_that_does_not_know(net: Net) -> None:
+    store = net.stores["4c"] = MemoryStore(Neighbourly.declared_tables())
+    net.nodes["4c"] = HandDriver(Neighbourly(test_key("4c"), (), (), store), store, now_us=net.nodes["4a"].now_us)
+    net.join(("3b", "4c"), ("4a", "4c"))
+    net.finds.clear()
+    assert net.find("4a", "2b") == ["2b"]
+    assert net.asked() == [("4a", "3a"), ("3a", "2a"), ("2a", "1v")]
+    assert net.find("4c", "2b") == ["2b"]
+    assert net.asked() == [("4c", "4a")]
+    assert net.find("4c", "1v", "3a") == ["1v", "3a"]
+    assert net.asked() == [("4c", "4a"), ("4c", "3b"), ("3b", "2b")], "the other phone knows its own edge alone"
+    assert net.find("4c", "4gone") == []
+    assert net.asked() == [("4c", "4a"), ("4c", "3b"), ("3b", "2b"), ("2b", "1v")]
+    net.part("3b", "4c")
+    assert net.find("4c", "4d") == []
+    assert net.asked() == [("4c", "4a")]
+
+
 def test_a_question_is_never_put_to_a_tier_beside_or_below(net: Net) -> None:
     net.join(("3a", "3b"))
     net.part("3a", "2a")

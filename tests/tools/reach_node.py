@@ -33,6 +33,7 @@ class ReachNode(Shell):
     PARTS = FINDERS[3]
     TIER = 3
     INFO = About
+    ASK_PHONES = False
 
     def __init__(
         self,
@@ -47,7 +48,8 @@ class ReachNode(Shell):
         seed = int.from_bytes(key.public[:8], "big")
         super().__init__(targets=targets, rng=random.Random(seed), budgets=dict.fromkeys(Rank, budget), reader=reader)
         self.node_id, self.chain_id = key.public, CHAIN_ID
-        own = OwnNode(key, endpoints, targets=tuple(address for _, address in targets))
+        addresses = tuple(address for _, address in targets)
+        own = OwnNode(key, endpoints, targets=addresses, ask_phones=self.ASK_PHONES)
         found = finders(self, own, check, random.Random(seed + 1))
         reach = found[0]
         assert isinstance(reach, Reach)

@@ -35,6 +35,7 @@ class MobileOptions:
     find_peers: bool = False
     region: str = ""
     directory_nodes: int = 0
+    ask_phones: bool = False
 
 
 def mobile_options(config: NodeConfig) -> MobileOptions:
@@ -70,6 +71,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         find_peers=find_peers,
         region=region,
         directory_nodes=int(values["directory_nodes"]),
+        ask_phones=bool(values["ask_phones"]),
     )
 
 

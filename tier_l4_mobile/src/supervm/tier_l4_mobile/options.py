@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
-from supervm.common.parts.reach.options import FIND_OPTIONS, LAN_OPTIONS
+from supervm.common.parts.reach.options import FIND_OPTIONS, LAN_OPTIONS, PHONE_OPTIONS
 
 from .more import MORE
 
@@ -66,6 +66,7 @@ OPTIONS: Final[Mapping[str, OptionSpec]] = one_table(
     TRUST_OPTIONS,
     HANDOVER_OPTIONS,
     FIND_OPTIONS,
+    PHONE_OPTIONS,
     LAN_OPTIONS,
     more=MORE,
 )

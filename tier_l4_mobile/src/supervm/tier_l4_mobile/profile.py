@@ -45,6 +45,7 @@ def build(context: NodeContext) -> MobileNode:
         region=options.region,
         targets=addresses,
         directory_nodes=options.directory_nodes or phone_capacity(memory_bytes()),
+        ask_phones=options.ask_phones,
     )
     return MobileNode(
         chain,

@@ -22,16 +22,16 @@ from supervm.protocol.wire.frames import encode_message
 from supervm.protocol.wire.reach import RECORDS_MAX, Find, Found, FoundItem, RecordPut, Wanted
 
 from ...contract.core import earliest
+from ..reach.own import OwnNode
 from ..shell import Shell
 from .choosing import best_of, fits, seed_of
+from .ladder import PHONE, ROOT, Ladder
 from .questions import QUESTIONS_FROM, Questions, Sought
 from .reporting import Reports
 from .root import Root
 from .table import ASKED, Entry, RecordTable
 
-ROOT: Final = 1
 EDGE: Final = 3
-PHONE: Final = 4
 CAPACITY: Final[Mapping[int, int]] = {1: 1_000_000, 2: 100_000, 3: 10_000, 4: 200}
 """Tier -> records that its nodes keep, if their owners say nothing else."""
 
@@ -52,7 +52,7 @@ class Directory:
     Args:
         shell: the node.
         rng: whom to ask of several, and where to look first.
-        capacity: most records; 0: what nodes of this tier keep.
+        own: how many records its owner wants kept, and whether phones are asked.
 
     Attributes:
         table: the records.
@@ -60,13 +60,13 @@ class Directory:
         above: those for which somebody above was asked.
     """
 
-    def __init__(self, shell: Shell, rng: random.Random, capacity: int = 0) -> None:
+    def __init__(self, shell: Shell, rng: random.Random, own: OwnNode) -> None:
         self._shell, self._rng = shell, rng
         self._outbox, self._peering = shell.outbox, shell.peering
-        self.table = RecordTable(shell.node_id, capacity or CAPACITY[shell.TIER])
-        self._questions = Questions(self._send_up)
+        self.table = RecordTable(shell.node_id, own.directory_nodes or CAPACITY[shell.TIER])
+        self._ladder = Ladder(shell.TIER, rng, ask_phones=own.ask_phones)
+        self._questions = Questions(self._send, self._ladder.distances)
         self._seeking: dict[bytes, int] = {}  # whom we ask for neighbours, and the number
-        self._knowing: dict[bytes, int] = {}  # peers that name the subject, and their tiers
         self._root: Root | None = None
         if shell.TIER == ROOT and shell.reader is not None:
             self._root = Root(shell.outbox, shell.reader, self.table)
@@ -108,16 +108,16 @@ class Directory:
 
     def peer_up(self, now_us: int, peer: bytes, tier: int) -> None:
         """Note a peer that names the subject."""
-        self._knowing[peer] = tier
+        self._ladder.tiers[peer] = tier
         self.table.attach(peer)
-        self._reports.tell(now_us, self._told())
+        self._reports.tell(now_us, self._ladder.told)
 
     def peer_down(self, now_us: int, peer: bytes) -> None:
         """It is gone."""
-        self._knowing.pop(peer, None)
+        self._ladder.tiers.pop(peer, None)
         self._seeking.pop(peer, None)
         self.table.detach(peer)
-        self._reports.tell(now_us, self._told())
+        self._reports.tell(now_us, self._ladder.told)
         self._questions.peer_down(now_us, peer)
 
     def learn(self, now_us: int, record: NodeRecord, raw: bytes, source: str, peer: bytes) -> None:
@@ -133,7 +133,7 @@ class Directory:
         before = self.table.peek(record.node_id)
         is_news = before is None or before.record.counter < record.counter
         is_own = peer == record.node_id
-        via = peer if not is_own and source != ASKED and self._knowing.get(peer) == EDGE else b""
+        via = peer if not is_own and source != ASKED and self._ladder.tiers.get(peer) == EDGE else b""
         entry = self.table.put(record, raw, source, via)
         if entry is None:
             return
@@ -143,13 +143,6 @@ class Directory:
             self._root.keep(record, raw, source)
         elif is_news and source != ASKED and record.tier > self._shell.TIER - (not is_own):
             self._reports.note(now_us, record.node_id)
-
-    def _told(self) -> list[bytes]:
-        """Return who hears of the nodes below: all validators, or the one miner that has been there longest."""
-        above = [peer for peer, tier in self._knowing.items() if 0 < tier < self._shell.TIER]
-        nearest = max((self._knowing[peer] for peer in above), default=0)
-        told = [peer for peer in above if self._knowing[peer] == nearest]
-        return told if nearest == ROOT else told[:1]
 
     # --- questions ----------------------------------------------------------------------------------------------------
 
@@ -164,7 +157,7 @@ class Directory:
                 self._shell.manners.answered(at_us, peer, "link", len(encode_message(found)))
                 self._outbox.send(peer, found)
 
-        may_ask = self._knowing.get(peer, self._shell.TIER) > self._shell.TIER
+        may_ask = self._ladder.tiers.get(peer, self._shell.TIER) > self._shell.TIER
         self.find(now_us, nodes, question.wanted, question.limit, tell, asker=peer, may_ask=may_ask)
 
     def find(
@@ -194,7 +187,7 @@ class Directory:
             return self._look(at_us, nodes, wanted, limit, asker)
 
         found = look(now_us)
-        missing = self._missing(now_us, nodes, wanted, limit, found, asker) if may_ask and self._above() else []
+        missing = self._missing(now_us, nodes, wanted, limit, found, asker) if may_ask and self._ladder.asks else []
         if not missing:
             self.here += 1
             tell(now_us, found)
@@ -238,7 +231,7 @@ class Directory:
     @property
     def idle(self) -> list[bytes]:
         """Peers that may be asked for neighbours: they owe no answer."""
-        return [peer for peer in self._knowing if peer not in self._seeking]
+        return [peer for peer in self._ladder.tiers if peer not in self._seeking]
 
     def is_sought(self, peer: bytes, message: Found) -> bool:
         """Return whether a peer's answer is to what `seek` has asked it; it owes that no more."""
@@ -256,7 +249,7 @@ class Directory:
         keys = self._questions.answered(now_us, peer, message.number)
         if keys is None:
             raise RemoteProtocolError("this answers no open question for records", code="unasked")
-        self.table.attach(peer, self._questions.distances.of(peer) // 1_000)
+        self.table.attach(peer, self._ladder.distances.of(peer) // 1_000)
         named = {key.node_id for key in keys if key.node_id}
         found: set[bytes] = set()
         for item in message.items:
@@ -270,6 +263,10 @@ class Directory:
             if entry is not None:
                 entry.via = item.via or entry.via
         unknown = [key for key in keys if key.node_id not in found] if named else [] if found else list(keys)
+        if unknown and self._ladder.is_beside(peer):
+            self._questions.settle(now_us, [key for key in keys if key not in unknown], unknown=())
+            self._questions.ask_another(now_us, unknown, peer)
+            return
         self._questions.settle(now_us, keys, unknown=unknown)
 
     def _item(self, entry: Entry) -> FoundItem:
@@ -278,18 +275,8 @@ class Directory:
             via = self._shell.node_id
         return FoundItem(entry.raw, min(entry.latency_ms, 0xFFFF), via)
 
-    # --- above --------------------------------------------------------------------------------------------------------
-
-    def _above(self) -> list[bytes]:
-        """Return who may be asked, the nearest tier first."""
-        tier = self._shell.TIER
-        return [peer for _, peer in sorted((-known, peer) for peer, known in self._knowing.items() if 0 < known < tier)]
-
-    def _send_up(self, question: Find, but: bytes | None) -> bytes | None:
-        above = [peer for peer in self._above() if peer != but] or self._above()
-        if not above:
-            return None
-        nearest = [peer for peer in above if self._knowing[peer] == self._knowing[above[0]]]
-        peer = self._rng.choice(self._questions.distances.nearest(nearest, self._rng))
-        self._outbox.send(peer, question)
+    def _send(self, question: Find, but: bytes | None) -> bytes | None:
+        peer = self._ladder.choose(question, but)
+        if peer is not None:
+            self._outbox.send(peer, question)
         return peer

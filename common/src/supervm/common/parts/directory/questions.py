@@ -83,18 +83,18 @@ class Questions:
     """What is asked above.
 
     Args:
-        send: puts a question to somebody; returns whom, None if nobody is there to be asked.
+        send: puts a question to somebody but the one that is named; returns whom, None if nobody is there to be asked.
+        distances: is told how long answers took.
     """
 
-    def __init__(self, send: Callable[[Find, bytes | None], bytes | None]) -> None:
+    def __init__(self, send: Callable[[Find, bytes | None], bytes | None], distances: Distances) -> None:
         self._send = send
         self._asking: Asking[Sought] = Asking(ASK_US)
         self._waiting: dict[Sought, list[Waiting]] = {}
         self._known_until: OrderedDict[Sought, int] = OrderedDict()
         self._open: OrderedDict[int, _Open] = OrderedDict()  # by number
         self._number = 0
-        self.distances = Distances()
-        """Of those above."""
+        self._distances = distances
         self.asked = 0
         """Keys that were asked for above."""
 
@@ -137,7 +137,7 @@ class Questions:
         if asked is None or asked.peer != peer:
             return None
         del self._open[number]
-        self.distances.note(peer, now_us - asked.at_us)
+        self._distances.note(peer, now_us - asked.at_us)
         return asked.keys
 
     def settle(self, now_us: int, keys: Iterable[Sought], *, unknown: Iterable[Sought]) -> None:
@@ -150,12 +150,16 @@ class Questions:
                 self._known_until.popitem(last=False)
         self._close(now_us, keys)
 
+    def ask_another(self, now_us: int, keys: list[Sought], but: bytes) -> None:
+        """Put what somebody did not know to another one."""
+        self._put(now_us, keys, but)
+
     def tick(self, now_us: int) -> None:
         """Put questions again that are not answered, or give them up."""
         again: dict[bytes | None, list[Sought]] = {}
         for key, question in self._asking.due(now_us):
             if question.peer is not None:
-                self.distances.note(question.peer, ASK_US)
+                self._distances.note(question.peer, ASK_US)
             if question.tries >= TRIES_MAX:
                 self._close(now_us, (key,))
             else:
@@ -167,7 +171,7 @@ class Questions:
         """Put what a peer was asked to another one."""
         for number in [number for number, asked in self._open.items() if asked.peer == peer]:
             del self._open[number]
-        self.distances.forget(peer)
+        self._distances.forget(peer)
         self._put(now_us, self._asking.at(peer), peer)
 
     def _put(self, now_us: int, keys: list[Sought], but: bytes | None) -> None:

@@ -23,6 +23,12 @@ FIND_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "region": OptionSpec(str, "", "where the node is, a word of at most 16 characters that others are told"),
 }
 """Keys about finding peers and being found."""
+PHONE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "ask_phones": OptionSpec(
+        bool, False, "whether the phone asks a phone that it is connected to for a node before it asks an edge"
+    ),
+}
+"""Keys about what phones do for each other."""
 ENDPOINT_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "endpoints": OptionSpec(
         str, "", "`host:port,...` at which others can dial this node from outside, told with `find_peers`, best first"

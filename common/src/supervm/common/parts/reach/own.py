@@ -55,6 +55,7 @@ class OwnNode:
         fees: returns the (asset, least fee) that it takes, ascending by asset.
         targets: whom its owner has it dial; like its own endpoints they say how near others may be.
         directory_nodes: most records of others that it keeps; 0: what nodes of its tier keep.
+        ask_phones: a phone asks other phones for nodes before it asks an edge.
     """
 
     key: SigningKey
@@ -64,6 +65,7 @@ class OwnNode:
     fees: Fees = tuple
     targets: tuple[str, ...] = ()
     directory_nodes: int = 0
+    ask_phones: bool = False
 
 
 class OwnRecord:

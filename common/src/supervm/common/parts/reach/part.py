@@ -19,6 +19,7 @@ from supervm.protocol.wire.reach import FOUND_MAX, Find, Found, Observed, Record
 from supervm.protocol.wire.subjects import REACH
 
 from ...contract.core import DialFailed, PeerDown, PeerUp, earliest
+from ...contract.options import OptionSpec
 from ...contract.tables import AnyTable
 from ..directory.directory import Directory
 from ..directory.root import DIRECTORY
@@ -29,7 +30,7 @@ from .costs import REACH_COSTS
 from .keeping import Keeping
 from .known import KnownNodes
 from .neighbours import Neighbours
-from .options import ENDPOINT_OPTIONS, FIND_OPTIONS
+from .options import ENDPOINT_OPTIONS, FIND_OPTIONS, PHONE_OPTIONS
 from .own import CHANGE_US, OwnNode, OwnRecord
 from .spots import Scope, group_of, spot_of
 from .tables import REACH_TABLES
@@ -68,7 +69,7 @@ class Reach(Part):
     takes = frozenset({Observed, RecordPut, Find, Found})
     sends = frozenset({Observed, RecordPut, Find, Found})
     tables: ClassVar[tuple[AnyTable, ...]] = REACH_TABLES
-    options = FIND_OPTIONS
+    options: ClassVar[Mapping[str, OptionSpec]] = {**FIND_OPTIONS, **PHONE_OPTIONS}
     subjects = (REACH,)
     costs = REACH_COSTS
 
@@ -80,7 +81,7 @@ class Reach(Part):
         count, tiers = NEIGHBOURS_OF[shell.TIER]
         self.nodes = KnownNodes(own.key.public, _scope_of(own), rng)
         self.neighbours = Neighbours(self._outbox, self._peering, self.nodes, rng, tiers=tiers, count=count)
-        self.directory = Directory(shell, rng, own.directory_nodes)
+        self.directory = Directory(shell, rng, own)
         self._own = OwnRecord(own, shell.chain_id, shell.TIER, self._outbox, shell.reader)
         self._keeping = Keeping(self._outbox, shell.reader, self.nodes)
         self._tiers = tiers
@@ -273,7 +274,7 @@ class Reach(Part):
 class DialableReach(Reach):
     """The same for nodes that others dial: their owner says where."""
 
-    options = {**FIND_OPTIONS, **ENDPOINT_OPTIONS}  # noqa: RUF012
+    options: ClassVar[Mapping[str, OptionSpec]] = {**FIND_OPTIONS, **ENDPOINT_OPTIONS}
 
 
 class RootReach(DialableReach):
