@@ -96,6 +96,7 @@ SMALLER = {
         "workload.stop_s=55",
         "workload.lookups_per_s=8",
         "expect.lookups_min=150",
+        "expect.lookup_ms_p99_max=1000",
     ],
     "wal-crash": ["workload.payments_per_s=1", "tiers.l3.count=1", "tiers.l4.count=2", "expect.crashes_min=25"],
 }
