@@ -11,6 +11,7 @@ import pytest
 from supervm.common.contract.options import OptionSpec
 from supervm.common.errors import InputError
 from supervm.common.host.config import (
+    BROWSERS_OPTIONS,
     HOUSEKEEPING_OPTIONS,
     NodeConfig,
     PeerAddress,
@@ -48,6 +49,7 @@ def test_only_the_tier_is_needed(tmp_path: Path) -> None:
         genesis=tmp_path / "genesis.cbor",
         verify_workers=0,
         housekeeping=defaults(HOUSEKEEPING_OPTIONS),
+        browsers=defaults(BROWSERS_OPTIONS),
         tier_options=defaults(OPTIONS),
     )
 
@@ -184,6 +186,7 @@ def test_what_is_written_is_read_back(tmp_path: Path, config: NodeConfig) -> Non
         config.payout,
         config.housekeeping or defaults(HOUSEKEEPING_OPTIONS),
         config.tier_options or defaults(OPTIONS),
+        config.browsers or defaults(BROWSERS_OPTIONS),
     )
     for key in ("listen", "peers", "payout", "database_url", *OPTIONS, *HOUSEKEEPING_OPTIONS):
         assert f"{key} = " in text

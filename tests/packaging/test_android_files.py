@@ -21,6 +21,8 @@ SPEC = Spec()
 NAMES = [requirement.name for requirement in SPEC.requirements()]
 
 NEED_MORE = {
+    "supervm.common.driver.transports.webrtc.answering": "h11",
+    "supervm.common.driver.transports.webrtc.http": "h11",
     "supervm.common.services.lan.zeroconf_lan": "ifaddr",
     "supervm.common.services.scheduler": "apscheduler",
     "supervm.common.storage.by_url": "sqlalchemy",
@@ -28,7 +30,7 @@ NEED_MORE = {
 """Modules that are imported for what a phone does without, and what that is."""
 GUARDED = {
     "cbor2", "psutil", "sqlalchemy", "apscheduler", "trio_parallel", "rich", "jnius", "android",
-    "ifaddr", "zeroconf", "serial",
+    "ifaddr", "zeroconf", "serial", "aioice", "aiortc", "h11",
 }  # fmt: skip
 """Modules that are imported where they are there: what a phone does without, and what Android brings itself."""
 

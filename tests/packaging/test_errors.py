@@ -40,6 +40,8 @@ FOREIGN: dict[tuple[str, str], str] = {
     ("common/driver/transports/memory.py", "OSError"): "what a transport raises when nobody is there, by its contract",
     ("common/driver/transports/serial/line_end.py", "OSError"): "likewise",
     ("common/driver/transports/serial/lines.py", "OSError"): "likewise",
+    ("common/driver/transports/webrtc/http.py", "OSError"): "likewise",
+    ("common/driver/transports/webrtc/transport.py", "OSError"): "likewise",
     ("protocol/base/keys.py", "AttributeError"): "what setting an attribute raises",
     ("protocol/base/keys.py", "TypeError"): "what pickling asks for",
     ("protocol/base/reading.py", "TypeError"): "a type that cannot be read is declared: found while it is imported",

@@ -11,15 +11,20 @@ import sys
 from importlib.metadata import distributions
 
 LOWER = {"protocol": set(), "common": {"protocol"}}
-SCREENS = (
-    "supervm.tier_l4_mobile.app.face",
-    "supervm.tier_l4_mobile.bench.app_process",
-    "supervm.tier_l4_mobile.app.kit.",
-    "supervm.tier_l4_mobile.app.screens.",
-)
-"""Modules that need the extra `app`; nothing else may."""
-EXTRAS = {"kivy": SCREENS, "ifaddr": ("supervm.common.services.lan.zeroconf_lan",)}
-"""What an extra brings -> the modules that need it."""
+MAY_LACK = {
+    "kivy": (
+        "supervm.tier_l4_mobile.app.face",
+        "supervm.tier_l4_mobile.bench.app_process",
+        "supervm.tier_l4_mobile.app.kit.",
+        "supervm.tier_l4_mobile.app.screens.",
+    ),
+    "h11": (
+        "supervm.common.driver.transports.webrtc.answering",
+        "supervm.common.driver.transports.webrtc.http",
+    ),
+    "ifaddr": ("supervm.common.services.lan.zeroconf_lan",),
+}
+"""Library of an extra (`app`, `webrtc`, `lan`) -> modules that need it; nothing else may."""
 TIERS = {"tier_l1_super", "tier_l2_miner", "tier_l3_edge", "tier_l4_mobile"}
 
 
@@ -40,7 +45,7 @@ def main(package_name: str) -> int:
         try:
             importlib.import_module(module.name)
         except ModuleNotFoundError as error:
-            if not module.name.startswith(EXTRAS.get(error.name or "", ())):
+            if not module.name.startswith(MAY_LACK.get(error.name or "", ())):
                 raise
             continue
         count += 1

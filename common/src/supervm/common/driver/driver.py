@@ -25,7 +25,7 @@ from .limits import Limits
 from .links import Links
 from .parts import EventSink, Identity, ignore
 from .table import Node
-from .transports.contract import Pipe, Transport, traits_of
+from .transports.contract import Pipe, Traits, Transport, traits_of
 from .transports.registry import Transports, installed
 from .workers import JobRunner
 
@@ -159,6 +159,11 @@ class Driver:
         self._replies[token] = on_reply
         self.feed([c.Command(token, request)])
 
+    def admit(self, pipe: Pipe, traits: Traits) -> None:
+        """Take a pipe that somebody has dialled, whoever listened for it; the node has to run."""
+        if self._nursery is not None:
+            self._nursery.start_soon(self._links.serve, pipe, traits)
+
     def metrics(self) -> dict[str, int]:
         """Return counters and gauges: plain numbers by name."""
         return {
@@ -238,12 +243,8 @@ class Driver:
         except ValueError as error:  # `NoAddress` is one
             raise ListenFailed(f"cannot listen on {address}: {error}") from error
 
-        def admit(pipe: Pipe) -> None:
-            if self._nursery is not None:
-                self._nursery.start_soon(self._links.serve, pipe, traits)
-
         with self._serving:
-            await transport.serve(rest, admit, task_status=task_status)
+            await transport.serve(rest, lambda pipe: self.admit(pipe, traits), task_status=task_status)
 
     async def _room(self) -> None:
         await self._committer.room()

@@ -40,6 +40,14 @@ HOUSEKEEPING_OPTIONS: Final[Mapping[str, OptionSpec]] = {
 }
 """Keys of the table ``[housekeeping]``; nothing in it can be seen by a peer."""
 
+BROWSERS_OPTIONS: Final[Mapping[str, OptionSpec]] = {
+    "listen": OptionSpec(
+        str, "", "host:port where browsers connect by WebRTC (needs supervm-common[webrtc]); empty: nowhere"
+    ),
+    "page": OptionSpec(str, "", "folder with the page that is served there; empty: no page, only connections"),
+}
+"""Keys of the table ``[browsers]``."""
+
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
@@ -75,6 +83,7 @@ class NodeConfig:
         payout: the 32-byte account that is paid; None is only right where nothing is earned.
         housekeeping: values of `HOUSEKEEPING_OPTIONS`.
         tier_options: values of the tier's own table.
+        browsers: values of `BROWSERS_OPTIONS`.
     """
 
     tier: int
@@ -88,6 +97,7 @@ class NodeConfig:
     payout: bytes | None = None
     housekeeping: Mapping[str, OptionValue] = field(default_factory=dict)
     tier_options: Mapping[str, OptionValue] = field(default_factory=dict)
+    browsers: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def housekeeping_value(self, name: str) -> OptionValue:
         """Return what a key of `HOUSEKEEPING_OPTIONS` is set to, or its default."""
@@ -203,11 +213,13 @@ class _Reader:
             log_level=level,
             payout=self._parsed("payout", "an address in quotes", _account),
             housekeeping=self._table("housekeeping", HOUSEKEEPING_OPTIONS),
+            browsers=self._table("browsers", BROWSERS_OPTIONS),
             tier_options=self._table(f"l{tier}", options),
         )
         for key in self._document:
             known = "tier, directory, genesis, listen, peers, database_url, verify_workers, log_level, payout"
-            raise self._error("", key, f"there is no such key; there are {known}, [housekeeping] and [l{tier}]")
+            tables = f"[housekeeping], [browsers] and [l{tier}]"
+            raise self._error("", key, f"there is no such key; there are {known}, {tables}")
         return config
 
     def _take(self, key: str, kind: type, default: Any, allowed: str) -> Any:

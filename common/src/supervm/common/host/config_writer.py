@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from supervm.protocol.base.address import encode_address
 
 from ..contract.options import OptionSpec, OptionValue
-from .config import CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
+from .config import BROWSERS_OPTIONS, CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
 from .keyfile import create_private_file
+
+_BROWSERS_TIER: Final = 3
+"""Edges answer for people; the keys work in every tier, and only an edge's file suggests them."""
 
 
 def _quoted(text: str) -> str:
@@ -70,6 +74,7 @@ def render_config(config: NodeConfig, options: Mapping[str, OptionSpec], *, test
     for table, specs, values in (
         (f"l{config.tier}", options, config.tier_options),
         ("housekeeping", HOUSEKEEPING_OPTIONS, config.housekeeping),
+        ("browsers", BROWSERS_OPTIONS if config.tier == _BROWSERS_TIER else {}, config.browsers),
     ):
         if specs:
             lines += ["", f"[{table}]"]

@@ -27,6 +27,7 @@ from ..driver import Driver, Identity, StorageFailed
 from ..driver.failures import single
 from ..driver.limits import limits_for
 from ..driver.parts import EventSink, ignore
+from ..driver.transports.contract import Pipe, Traits
 from ..link.connection import LocalNode
 from ..parts.shell import wire_of
 from ..services.control import Answer, Control, Events
@@ -185,6 +186,15 @@ class Node:
     def reopen_log(self) -> None:
         """Go on in a new file after the log was renamed."""
         self._prepared.log.reopen()
+
+    def admit(self, pipe: Pipe, traits: Traits) -> None:
+        """Take a pipe that somebody has dialled at a service, as one that was dialled where the node listens.
+
+        Args:
+            pipe: open, and nothing read from it.
+            traits: of its medium.
+        """
+        self._driver.admit(pipe, traits)
 
     def command(self, request: Any, on_reply: Callable[[Reply], None]) -> None:
         """Give the core a request that has been read; its reply comes through `on_reply`, maybe at once.

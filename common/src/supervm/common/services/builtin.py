@@ -1,4 +1,4 @@
-"""The services that every node has: the control socket and housekeeping."""
+"""The services that come with every node: the control socket, housekeeping, and a door for browsers."""
 
 from __future__ import annotations
 
@@ -75,6 +75,35 @@ class Housekeeping:
         )
 
 
+class Browsers:
+    """Lets browsers connect (`browsers`); a node that nobody's browser reaches is a node all the same."""
+
+    name: Final = "browsers"
+    vital: Final = False
+
+    def wanted(self, config: NodeConfig) -> bool:
+        """Return whether ``[browsers] listen`` names an address."""
+        return bool(config.browsers.get("listen"))
+
+    async def run(self, node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+        """Serve until cancelled.
+
+        Raises:
+            CommonError: the address or the page cannot be served, or what is needed is not installed.
+        """
+        from .browsers import serve_browsers
+
+        page = str(node.config.browsers.get("page", ""))
+        await serve_browsers(
+            str(node.config.browsers["listen"]),
+            node.config.directory / page if page else None,
+            node.admit,
+            task_status=task_status,
+        )
+
+
+BROWSERS: Final = Browsers()
+"""Where browsers connect."""
 CONTROL: Final = ControlSocket()
 """The control socket."""
 HOUSEKEEPING: Final = Housekeeping()
