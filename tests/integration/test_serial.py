@@ -22,11 +22,11 @@ if not hasattr(os, "openpty"):
 
 
 def change(network: ProcessNetwork, name: str, wanted: str, new: Callable[[str], str]) -> None:
-    """Change the one line of a node's configuration that has this in it."""
+    """Change the first line of a node's configuration that has this in it; below, the same word has other meanings."""
     path = network.nodes[name].directory / "config.toml"
     text = path.read_text()
-    (old,) = (line for line in text.splitlines() if wanted in line)
-    path.write_text(text.replace(old, new(old)))
+    old = next(line for line in text.splitlines() if wanted in line)
+    path.write_text(text.replace(old, new(old), 1))
 
 
 async def until(network: ProcessNetwork, name: str, request: dict[str, Any], done: Callable[[Any], object]) -> Any:
