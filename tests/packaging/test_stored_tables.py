@@ -1,9 +1,9 @@
 """What is on disk stays what it is: the tables of every tier as programs before this one made and filled them.
 
 `tests/vectors/tables.json` was written by the last program that declared tables column by column; those of version 2 of
-the agreed bytes, `leaves` and `fees` in place of `accounts`, and those of nodes that find their peers were added when
-they came. For each table it has the statement that made it, in SQLite and in PostgreSQL, and rows as SQLite's ``quote``
-shows them. A database that was made of these opens, reads and writes the same.
+the agreed bytes, `leaves` and `fees` in place of `accounts`, those of nodes that find their peers, and `taking_part`
+were added when they came. For each table it has the statement that made it, in SQLite and in PostgreSQL, and rows as
+SQLite's ``quote`` shows them. A database that was made of these opens, reads and writes the same.
 """
 
 import ast

@@ -49,6 +49,7 @@ from supervm.tier_l4_mobile.messages import (
     Request,
     SearchPayments,
     ShowPayment,
+    TakePart,
     Unlock,
 )
 from supervm.tier_l4_mobile.profile import PROFILE
@@ -71,6 +72,7 @@ COMMANDS = (
     ContactList(),
     RemoveContact(BOB),
     HandoverList(),
+    TakePart(),
     Info(),
     Lock(),
     Unlock(PASSPHRASE),
@@ -190,6 +192,20 @@ SHAPES = [
     ["given", "taken"],
     sorted(
         [
+            "mode",
+            "choice",
+            "reason",
+            "answers",
+            "carries",
+            "punches",
+            "asked",
+            "found",
+            "carried",
+            "carried_bytes",
+        ]
+    ),
+    sorted(
+        [
             "tier",
             "node_id",
             "chain_id",
@@ -202,6 +218,7 @@ SHAPES = [
             "income",
             "link",
             "mode",
+            "taking_part",
             "terms",
             "trust",
             "accounts",

@@ -12,13 +12,13 @@ from chain_tools import make_test_chain, test_key
 from handover_tools import EDGE, FUNDS, bring, export, kept, later, offline, online, promised, serve, take, transfer
 from mobile_tools import START_US, Network, Phone
 
+from supervm.common.parts.participation import PASSIVE
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.money.transaction import SignedTransaction
 from supervm.protocol.state.account import POOL_ACCOUNTS
 from supervm.tier_l4_mobile.handover import carrier, taker
 from supervm.tier_l4_mobile.handover.container import Container, read_container, write_container
 from supervm.tier_l4_mobile.messages import HandoverTake, Info
-from supervm.tier_l4_mobile.options import PASSIVE
 
 MUTANTS = 100_000 if os.environ.get("SUPERVM_HYPOTHESIS") == "explore" else 5_000
 """Containers that a phone is given, the same ones each time; the long run takes more of them."""

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from mobile_tools import Network, Phone
 
 from supervm.common.contract.core import Received
+from supervm.common.parts.participation import PASSIVE
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.base.address import encode_address
 from supervm.tier_l4_mobile.messages import (
@@ -23,7 +24,6 @@ from supervm.tier_l4_mobile.messages import (
     SearchPayments,
     ShowPayment,
 )
-from supervm.tier_l4_mobile.options import PASSIVE
 from supervm.tier_l4_mobile.owner import contacts, history
 
 BOB, CAROL, DAVE = (encode_address(test_key(name).public, test=False) for name in ("bob", "carol", "dave"))

@@ -10,6 +10,7 @@ from chain_tools import GENESIS_TIME_MS, TestChain, make_test_chain, test_key
 from supervm.common.contract.core import PeerUp, Received
 from supervm.common.parts.ledger import Ledger
 from supervm.common.parts.ledger_tables import LEDGER_TABLES
+from supervm.common.parts.participation import STANDARD
 from supervm.common.storage.memory import MemoryStore
 from supervm.common.testing.hand import HandDriver
 from supervm.protocol.base.codec import encode
@@ -21,7 +22,6 @@ from supervm.protocol.state.leaves import NATIVE, account_leaf_id, holding_leaf_
 from supervm.protocol.wire.messages import AnyMessage
 from supervm.protocol.wire.payments import FeeTerms, GetLeaves, GetReceipt, LeafProofs, ReceiptAnswer, Submit, Subscribe
 from supervm.tier_l4_mobile.node import MobileNode, Settings
-from supervm.tier_l4_mobile.options import STANDARD
 from supervm.tier_l4_mobile.tables import TABLES
 from supervm.tier_l4_mobile.wallet.queue import PaymentQueue
 

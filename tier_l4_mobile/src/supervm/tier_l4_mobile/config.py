@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from supervm.common.errors import InputError
 from supervm.common.host.config import CONFIG_FILE
+from supervm.common.parts.participation import STANDARD
 from supervm.common.parts.reach.options import read_region
 from supervm.common.text.options import defaults
 from supervm.common.text.textfile import read_text
 from supervm.protocol.base.errors import LocalProtocolError
 
-from .options import OPTIONS, QUEUE_MAX, STANDARD
+from .options import OPTIONS, QUEUE_MAX
 
 if TYPE_CHECKING:
     from supervm.common.host.config import NodeConfig
     from supervm.common.wallet import Wallet
     from supervm.protocol.base.keys import SigningKey
+
+METERED: Final[Mapping[str, bool | None]] = {"unknown": None, "yes": True, "no": False}
+"""What the key ``metered`` may say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,7 @@ class MobileOptions:
     validity_ms: int
     queue_max: int = QUEUE_MAX
     mode: str = STANDARD
+    metered: bool | None = None
     anchor: Path | None = None
     lock_after_us: int = 0
     find_peers: bool = False
@@ -66,6 +72,7 @@ def mobile_options(config: NodeConfig) -> MobileOptions:
         validity_ms,
         queue_max,
         mode,
+        METERED[str(values["metered"])],
         anchor,
         lock_after_us,
         find_peers=find_peers,

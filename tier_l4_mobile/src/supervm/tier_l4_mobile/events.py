@@ -69,6 +69,20 @@ class WalletUsedElsewhere(Event, frozen=True):
     reason: str
 
 
+class ModeChanged(Event, frozen=True):
+    """The phone does something else for others.
+
+    Attributes:
+        mode: what it is now: passive, standard or active.
+        reason: what decides it, for people.
+    """
+
+    NAME = "mode-changed"
+
+    mode: str
+    reason: str
+
+
 class PromiseChanged(Event, frozen=True):
     """A payment that another phone handed over has come further.
 

@@ -7,7 +7,7 @@ smallest units of the asset that is named. Answers are JSON-able; a payment is s
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 
@@ -266,7 +266,8 @@ class Info(MobileRequest, frozen=True, tag="info"):
 
     Answer: `InfoHead`, then payments by status, ``"edge"``, ``"terms"`` (``{"payout", "fees"}`` of the edge that
     payments are signed for), ``"fee_shares_bps"`` (what L1 to L4 get of every fee, in basis points), ``"income"`` (the
-    number of the newest row of `IncomeList`), ``"trust"`` (`LightMemory.info`) and accounts.
+    number of the newest row of `IncomeList`), ``"trust"`` (`LightMemory.info`), ``"taking_part"`` (as
+    `TakePart` answers) and accounts.
     """
 
 
@@ -309,6 +310,26 @@ class NewestAnchor(MobileRequest, frozen=True, tag="newest_anchor"):
     """
 
 
+class TakePart(MobileRequest, frozen=True, tag="take_part"):
+    """Say what this phone may do for others; it holds until something else is said, over restarts, too.
+
+    Answer: ``{"mode", "choice", "reason", "answers", "carries", "punches", "asked", "found", "carried",
+    "carried_bytes"}``: what it does now, what was wished, why; and what it has done: questions that it was asked, those
+    to which something was known, and what of others it has given on.
+
+    Attributes:
+        mode: one of passive, standard, active, auto; empty: as the configuration says.
+        battery_percent_min: below this charge it does nothing for others.
+        on_battery: whether it may carry for others while it does not charge.
+        data_mib_per_day_max: at most so much data of others in a day; 0: no bound.
+    """
+
+    mode: Literal["", "passive", "standard", "active", "auto"] = ""
+    battery_percent_min: Annotated[int, msgspec.Meta(ge=0, le=100)] = 0
+    on_battery: bool = True
+    data_mib_per_day_max: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 0
+
+
 Request = (
     Pay
     | PayMany
@@ -324,6 +345,7 @@ Request = (
     | PutContact
     | RemoveContact
     | ContactList
+    | TakePart
     | Info
     | Unlock
     | Lock

@@ -23,6 +23,7 @@ from supervm.common.contract.records import Reader
 from supervm.common.parts.light_memory import LightMemory
 from supervm.common.parts.manners import Rank
 from supervm.common.parts.part import Part
+from supervm.common.parts.participation import PASSIVE, STANDARD
 from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.lan import LanPeers, lan_parts
 from supervm.common.parts.reach.own import OwnNode
@@ -42,7 +43,7 @@ from .handover.kept import KeptProofs
 from .handover.promises import Promises
 from .messages import Info
 from .more import MORE
-from .options import PASSIVE, STANDARD, VALIDITY_MS
+from .options import VALIDITY_MS
 from .owner.contacts import Contacts
 from .owner.history import History
 from .sync.courier import Courier
@@ -51,6 +52,7 @@ from .sync.sync import Sync
 from .sync.terms import EdgeTerms
 from .sync.trust import Trust
 from .sync.uplink import Uplink
+from .taking_part.modes import Modes
 from .wallet.accounts import Accounts
 from .wallet.books import Books
 from .wallet.door import Door, Vault
@@ -75,7 +77,8 @@ class Settings:
         vault: where the wallet is, so that it can be locked and opened; None: the node keeps the keys it was given.
         lock_after_us: the wallet locks this long after it was used last; 0: never by itself.
         queue_max: most payments on their way at once.
-        mode: `STANDARD` or `PASSIVE`.
+        mode: `PASSIVE`, `STANDARD`, `ACTIVE` or `AUTO`.
+        metered: whether the connection is paid for by volume; None: whatever the machine says.
         told: what the phone says of itself, if it is to find edges itself; None: it dials those of `peers` alone.
     """
 
@@ -86,6 +89,7 @@ class Settings:
     lock_after_us: int = 0
     queue_max: int = INT_MAX
     mode: str = STANDARD
+    metered: bool | None = None
     told: OwnNode | None = None
 
 
@@ -126,6 +130,7 @@ class MobileNode(Shell):
         Carrier,
         Desk,
         Books,
+        Modes,
         *FINDERS[4],
         LanPeers,
     )
@@ -205,6 +210,14 @@ class MobileNode(Shell):
             Contacts(self.outbox, accounts, reader),
             History(self.outbox, self.queue, accounts),
             books,
+            Modes(
+                self.outbox,
+                self.taking_part,
+                reader,
+                mode=settings.mode,
+                metered=settings.metered,
+                finds_peers=settings.told is not None,
+            ),
         ]
 
     def _handovers(

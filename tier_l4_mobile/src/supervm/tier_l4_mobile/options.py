@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from supervm.common.contract.options import ANCHOR_OPTION, OptionSpec, one_table
+from supervm.common.parts.participation import ACTIVE, PASSIVE, STANDARD
 from supervm.common.parts.reach.options import FIND_OPTIONS, LAN_OPTIONS, PHONE_OPTIONS
 
 from .more import MORE
@@ -35,14 +36,22 @@ LOCK_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     ),
 }
 """Keys about the wallet's lock."""
-STANDARD, PASSIVE = "standard", "passive"
-"""Modes of a phone (network.md 5)."""
+AUTO: Final = "auto"
+"""The mode of a phone that leaves it to the phone what it does for others."""
 MODE_OPTIONS: Final[Mapping[str, OptionSpec]] = {
     "mode": OptionSpec(
         str,
         STANDARD,
-        "passive: own traffic only and few payments in flight, for small devices; standard: no such limits",
-        choices=(STANDARD, PASSIVE),
+        "passive: own traffic only and few payments in flight, for small devices; standard: answers others what it "
+        "knows; active: carries for others, too; auto: what the device can spare",
+        choices=(STANDARD, PASSIVE, ACTIVE, AUTO),
+    ),
+    "metered": OptionSpec(
+        str,
+        "unknown",
+        "whether the connection is paid for by volume; auto does nothing for others over one that is, and is active "
+        "only over one that is not",
+        choices=("unknown", "yes", "no"),
     ),
 }
 """Keys about what a phone does beside its owner's business, and how much of that at once."""

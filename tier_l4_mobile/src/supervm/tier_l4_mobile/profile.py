@@ -63,6 +63,7 @@ def build(context: NodeContext) -> MobileNode:
             lock_after_us=options.lock_after_us,
             queue_max=options.queue_max,
             mode=options.mode,
+            metered=options.metered,
             told=told if options.find_peers else None,
         ),
         values=config.tier_options,

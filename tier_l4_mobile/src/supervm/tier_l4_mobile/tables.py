@@ -213,7 +213,40 @@ PAYMENT_TABLES: Final = (
 HANDOVER_TABLES: Final = (LEAF_PROOFS, PROMISES, HANDED)
 """Tables of what is handed from phone to phone."""
 
-TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES, *HANDOVER_TABLES, *REACH_TABLES)
+
+class TakingPartRow(TableRow, frozen=True):
+    """What the owner wants this phone to do for others, and what it has done.
+
+    Attributes:
+        number: 0.
+        mode: the owner's word; empty: that of the configuration.
+        battery_percent_min: below this charge it does nothing for others.
+        on_battery: 1 if it may carry for others while it does not charge.
+        data_mib_per_day_max: most data of others in a day; 0: no bound.
+        asked: questions of others for records.
+        found: those to which something was known.
+        carried: what of others was given on.
+        carried_bytes: of these.
+        day: the day of `day_bytes`, days of Unix time.
+        day_bytes: of others, on that day.
+    """
+
+    number: PrimaryKey[int]
+    mode: str = ""
+    battery_percent_min: int = 0
+    on_battery: int = 1
+    data_mib_per_day_max: int = 0
+    asked: int = 0
+    found: int = 0
+    carried: int = 0
+    carried_bytes: int = 0
+    day: int = 0
+    day_bytes: int = 0
+
+
+TAKING_PART: Final = Table("taking_part", TakingPartRow)
+
+TABLES: Final = (*PAYMENT_TABLES, EDGE_TERMS, CONTACTS, *TRUST_TABLES, *HANDOVER_TABLES, *REACH_TABLES, TAKING_PART)
 """Tables of an L4 node."""
 
 

@@ -129,6 +129,22 @@ class DialFailed(msgspec.Struct, frozen=True):
     code: str = ""
 
 
+class Sensed(msgspec.Struct, frozen=True):
+    """What the machine says of itself; None: it does not say.
+
+    Attributes:
+        memory_bytes: main memory.
+        battery_percent: charge of the battery that it lives on.
+        charging: whether it takes nothing from that battery; true of a machine that has none.
+        metered: whether its connection to the internet is paid for by volume.
+    """
+
+    memory_bytes: int | None = None
+    battery_percent: int | None = None
+    charging: bool | None = None
+    metered: bool | None = None
+
+
 class Durable(msgspec.Struct, frozen=True):
     """The records of the `Persist` with this token are on disk."""
 
@@ -149,7 +165,7 @@ class Command(msgspec.Struct, frozen=True):
     request: msgspec.Struct
 
 
-Input = Started | Tick | Received | PeerUp | PeerMoved | PeerDown | DialFailed | Durable | WorkDone | Command
+Input = Started | Tick | Received | PeerUp | PeerMoved | PeerDown | DialFailed | Sensed | Durable | WorkDone | Command
 
 # --- effects --------------------------------------------------------------------------------------------------------
 

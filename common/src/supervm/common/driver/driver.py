@@ -164,6 +164,10 @@ class Driver:
         if self._nursery is not None:
             self._nursery.start_soon(self._links.serve, pipe, traits)
 
+    def sense(self, facts: c.Sensed) -> None:
+        """Give the core what the machine says of itself."""
+        self.feed([facts])
+
     def metrics(self) -> dict[str, int]:
         """Return counters and gauges: plain numbers by name."""
         return {

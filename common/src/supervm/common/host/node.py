@@ -21,7 +21,7 @@ import trio
 
 from supervm.protocol.base.address import encode_node_id
 
-from ..contract.core import Reply
+from ..contract.core import Reply, Sensed
 from ..contract.events import Event
 from ..driver import Driver, Identity, StorageFailed
 from ..driver.failures import single
@@ -204,6 +204,18 @@ class Node:
         """
         try:
             self._driver.command(request, on_reply)
+        except Exception as error:
+            bug = self._fail(error)
+            raise bug from error
+
+    def sense(self, facts: Sensed) -> None:
+        """Tell the core what the machine says of itself.
+
+        Raises:
+            RuntimeError: the core broke off, and the node ends.
+        """
+        try:
+            self._driver.sense(facts)
         except Exception as error:
             bug = self._fail(error)
             raise bug from error

@@ -17,7 +17,7 @@ import msgspec
 from supervm.protocol.wire.fields import Message
 from supervm.protocol.wire.subject import Subject
 
-from ..contract.core import DialFailed, PeerDown, PeerUp
+from ..contract.core import DialFailed, PeerDown, PeerUp, Sensed
 from ..contract.events import Event
 from ..contract.options import OptionSpec
 from ..contract.tables import AnyTable
@@ -84,6 +84,9 @@ class Part:
 
     def peer_blamed(self, now_us: int, peer: bytes, penalty: int) -> None:
         """A peer has done so much wrong that it has been hung up on."""
+
+    def sensed(self, now_us: int, facts: Sensed) -> None:
+        """The machine says something of itself."""
 
     def durable(self, now_us: int, token: int) -> None:
         """The write with this token is on disk, whoever asked for it."""

@@ -41,6 +41,7 @@ from ..contract.core import (
     PeerMoved,
     PeerUp,
     Received,
+    Sensed,
     Started,
     Tick,
     WorkDone,
@@ -55,6 +56,7 @@ from .chain_clock import ClockWatch
 from .costs import COSTS
 from .manners import GRAVE, Budget, Manners, Rank
 from .part import Part
+from .participation import TakingPart
 from .peering import Peering
 
 Receive = Callable[[int, bytes, Any], None]
@@ -194,6 +196,8 @@ class Shell:
         self.manners = Manners(self.outbox, budgets, name=name, grave=grave, costs=costs)
         self.clock = ClockWatch(self.outbox) if drift_ms is None else ClockWatch(self.outbox, drift_ms=drift_ms)
         self.links = Links(self.peering, self.outbox, name)
+        self.taking_part = TakingPart()
+        """What the node does for others."""
         self.parts: tuple[Part, ...] = ()
         self.wire = STANDARD
         """What the node can read: as `declared_wire`, for those of its kinds of parts that it has."""
@@ -277,6 +281,7 @@ class Shell:
         self._moves = self._hooks("peer_moved")
         self._fails = self._hooks("dial_failed")
         self._blames = self._hooks("peer_blamed")
+        self._senses = self._hooks("sensed")
         self._durables = self._hooks("durable")
         self._works = self._hooks("work_done")
         self._settles = self._hooks("settle")
@@ -344,8 +349,7 @@ class Shell:
                     if work_done(now_us, token, result):
                         break
             case Durable(token):
-                for durable in self._durables:
-                    durable(now_us, token)
+                _tell(self._durables, now_us, token)
             case Tick():
                 self.tick(now_us)
             case PeerUp():
@@ -356,6 +360,8 @@ class Shell:
                 self._peer_down(now_us, event)
             case DialFailed():
                 self._dial_failed(now_us, event)
+            case Sensed():
+                _tell(self._senses, now_us, event)
             case Command(token, request):
                 self._command(now_us, token, request)
             case Started():
@@ -444,6 +450,11 @@ class Shell:
     def problems(self, now_us: int) -> list[str]:
         """Return what the owner should know and do something about, in sentences."""
         return [text for part in self.parts for text in part.problems(now_us)]
+
+
+def _tell(hooks: Iterable[Callable[[int, Any], None]], now_us: int, what: Any) -> None:
+    for hook in hooks:
+        hook(now_us, what)
 
 
 def _wire(parts: Iterable[Part | type[Part]]) -> Wire:

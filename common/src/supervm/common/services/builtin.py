@@ -1,4 +1,4 @@
-"""The services that come with every node: the control socket, housekeeping, and a door for browsers."""
+"""The services that come with every node: control socket, housekeeping, a door for browsers, a phone's sensors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from ..host.node import Node
 
 
+_PHONE: Final = 4
+_SENSE_S: Final = 60
+"""Between two looks at memory and power."""
 _SCHEDULER_TIER_MAX: Final = 2
 """Edges and phones keep house without APScheduler also where it is installed: it would be a tenth of their memory."""
 
@@ -104,7 +107,32 @@ class Browsers:
 
 BROWSERS: Final = Browsers()
 """Where browsers connect."""
+
+
+class Sensors:
+    """Tells a phone that does something for others how its machine stands, once a minute."""
+
+    name: Final = "sensors"
+    vital: Final = False
+
+    def wanted(self, config: NodeConfig) -> bool:
+        """Return whether it is a phone that finds peers."""
+        return config.tier == _PHONE and bool(config.tier_options.get("find_peers"))
+
+    async def run(self, node: Node, *, task_status: trio.TaskStatus[None]) -> None:
+        """Run until cancelled."""
+        from ..host.sensors import read_sensed
+
+        task_status.started()
+        await node.ready.wait()
+        while True:
+            node.sense(await trio.to_thread.run_sync(read_sensed))
+            await trio.sleep(_SENSE_S)
+
+
 CONTROL: Final = ControlSocket()
 """The control socket."""
 HOUSEKEEPING: Final = Housekeeping()
 """Database upkeep, backups, metrics to a file, rotation of the log."""
+SENSORS: Final = Sensors()
+"""How a phone's machine stands."""

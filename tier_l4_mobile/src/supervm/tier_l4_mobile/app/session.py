@@ -36,6 +36,7 @@ from ..messages import (
     RemoveContact,
     SearchPayments,
     ShowPayment,
+    TakePart,
     Unlock,
 )
 from ..wallet.payments import PROGRESS
@@ -119,6 +120,7 @@ class Session:
     _names: dict[str, str] = field(default_factory=dict)
     _shares_bps: Sequence[int] | None = None
     _page: PaymentModel | None = None
+    _wish: TakePart | None = None
 
     async def run(self, changed: Callable[[Text | None], None]) -> None:
         """Keep the models fed until cancelled.
@@ -146,6 +148,10 @@ class Session:
 
     async def _refresh(self) -> None:
         models = self.models
+        wish = models.settings.wish()
+        if wish != self._wish:  # at first, and whenever the owner has chosen something else
+            await self.ask(wish)
+            self._wish = wish
         info = await self.ask(Info())
         for model in (models.home, models.waiting, models.network, models.pay, models.receive, models.handover):
             model.take_info(info)

@@ -11,15 +11,15 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
+from supervm.common.parts.participation import PASSIVE
 from supervm.protocol.wire.fields import FORWARD_MAX
 from supervm.protocol.wire.payments import LEVEL_EXPIRED, LEVEL_REFUSED, GetReceipt, Status, Submit
 
 from ..messages import Flush
-from ..options import MODE_OPTIONS, PASSIVE, STANDARD
 from ..wallet.books import Books
 from ..wallet.payments import AWAITING, CLOSED, LIVE, QUEUED, R1, R3, Payment
 from ..wallet.queue import PaymentQueue
@@ -28,8 +28,8 @@ from .terms import EdgeTerms
 from .trust import Trust
 from .uplink import Uplink
 
-IN_FLIGHT_MAX: Final = {STANDARD: 4_096, PASSIVE: 64}
-"""Most released payments that hold a slot at once, over all accounts, by mode."""
+IN_FLIGHT_MAX, IN_FLIGHT_MAX_PASSIVE = 4_096, 64
+"""Most released payments that hold a slot at once, over all accounts; and those of a passive phone."""
 RETRY_US = 3_000_000
 """Without any news of a payment, it is submitted again after this."""
 RETRY_CLAIMED_US = 15_000_000
@@ -60,13 +60,12 @@ class Courier(Part):
         terms: what the edge takes; nothing new is released before that is known.
         sync: asks for the proofs that must settle a payment.
         books: what is submitted rests on rows that it writes.
-        mode: `STANDARD` or `PASSIVE`.
+        mode: of the configuration (network.md 5).
     """
 
     takes = frozenset({Status})
     sends = frozenset({Submit, GetReceipt})
     answers = (Flush,)
-    options = MODE_OPTIONS
 
     def __init__(
         self,
@@ -87,7 +86,7 @@ class Courier(Part):
         self._sync = sync
         self._books = books
         self._mode = mode
-        self._in_flight_max = IN_FLIGHT_MAX[mode]
+        self._in_flight_max = IN_FLIGHT_MAX_PASSIVE if mode == PASSIVE else IN_FLIGHT_MAX
         self._timers: list[tuple[int, int]] = []
         self._watched: dict[int, _Watch] = {}
         self._outgoing: dict[int, Payment] = {}

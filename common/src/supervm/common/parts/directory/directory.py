@@ -148,16 +148,19 @@ class Directory:
 
     def answer(self, now_us: int, peer: bytes, question: Find) -> None:
         """Answer a peer's question, from here or when somebody above has answered ours."""
-        nodes, number = question.nodes, question.number
+        nodes, number, taking_part = question.nodes, question.number, self._shell.taking_part
 
         def tell(at_us: int, entries: Sequence[Entry]) -> None:
+            taking_part.note_question(found=bool(entries))
+            if not taking_part.now.answers:
+                entries = ()
             if peer in self._peering.up:
                 items = tuple(self._item(entry) for entry in entries)
                 found = Found(number, items)
                 self._shell.manners.answered(at_us, peer, "link", len(encode_message(found)))
                 self._outbox.send(peer, found)
 
-        may_ask = self._ladder.tiers.get(peer, self._shell.TIER) > self._shell.TIER
+        may_ask = taking_part.now.answers and self._ladder.tiers.get(peer, self._shell.TIER) > self._shell.TIER
         self.find(now_us, nodes, question.wanted, question.limit, tell, asker=peer, may_ask=may_ask)
 
     def find(

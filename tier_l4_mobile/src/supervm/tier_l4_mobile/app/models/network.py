@@ -4,11 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
-from ...options import PASSIVE
+from supervm.common.parts.participation import ACTIVE, PASSIVE, STANDARD
+
 from ..values import Moment, Text, say
 from .home import connection_text
+
+_DOES: Final[Mapping[str, Text]] = {
+    PASSIVE: say("network.does-passive"),
+    STANDARD: say("network.does-standard"),
+    ACTIVE: say("network.does-active"),
+}
+"""Mode -> what the phone does for others in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +67,11 @@ class NetworkModel:
         if not promises["kept"]:
             return say("network.served-nothing")
         return say("network.served", n=promises["kept"], open=promises["open"])
+
+    @property
+    def taking_part(self) -> Text | None:
+        """What this phone does for others now; None before the node has said it."""
+        return None if self._info is None else _DOES[self._info["taking_part"]["mode"]]
 
     @property
     def is_passive(self) -> bool:

@@ -8,7 +8,9 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from ...messages import Balance
+from supervm.common.parts.participation import ACTIVE, PASSIVE, STANDARD
+
+from ...messages import Balance, TakePart
 from ..values import Amount, Span, Text, say
 from .certainty import Certainty
 
@@ -57,6 +59,12 @@ class Choice:
     is_chosen: bool
 
 
+_MODES: Final[Mapping[str, Literal["passive", "standard", "active"]]] = {
+    "off": PASSIVE,
+    "standard": STANDARD,
+    "active": ACTIVE,
+}
+"""What `takes_part` says -> the mode of the node."""
 _CHOICES: Final[Mapping[str, Mapping[str | int | bool, Text]]] = {
     "language": {"": say("settings.language-system"), "en": say("settings.english"), "zh": say("settings.chinese")},
     "theme": {
@@ -115,6 +123,16 @@ class SettingsModel:
         """Return the values of a setting that has only few."""
         chosen = getattr(self.settings, name)
         return [Choice(value, text, value == chosen) for value, text in _CHOICES[name].items()]
+
+    def wish(self) -> TakePart:
+        """Return what the node is to be told of all that: the owner's word on what is done for others."""
+        chosen = self.settings
+        return TakePart(
+            _MODES[chosen.takes_part],
+            battery_percent_min=chosen.battery_percent_min,
+            on_battery=False,
+            data_mib_per_day_max=chosen.data_mib_per_day_max,
+        )
 
     @property
     def serves(self) -> bool:

@@ -39,6 +39,7 @@ class NetworkScreen(Screen):
         self._link_icon = Icon(look, "network", ink="waiting")
         self._link = Words(look)
         self._facts = [Words(look, ink="faint", letters="small") for _ in range(4)]
+        self._does = Words(look)
         self._served = Words(look)
         self._takes_part = self._choices("takes_part", say("network.takes-part"))
         self._limits = {name: self._choices(name, text) for name, text in LIMITS.items()}
@@ -58,6 +59,7 @@ class NetworkScreen(Screen):
             Card(
                 look,
                 Words(look, say("network.for-others"), letters="small", ink="faint"),
+                self._does,
                 self._served,
                 Words(look, say("network.earned-nothing"), letters="small", ink="faint"),
             ),
@@ -94,6 +96,7 @@ class NetworkScreen(Screen):
         told_facts = (model.trust, model.peers, model.clock, say("network.passive") if model.is_passive else None)
         for words, fact in zip(self._facts, told_facts, strict=True):
             words.say(fact or "")
+        self._does.say(model.taking_part or "")
         self._served.say(model.served)
         self._takes_part.choose(settings.settings.takes_part)
         wanted = []

@@ -411,7 +411,10 @@ EN: Final[Catalogue] = {
     "network.takes-part": "Taking part",
     "network.battery": "Only above this charge",
     "network.data": "At most so much data a day",
-    "network.part-why": "This is kept as your wish. Today a phone only carries payments that are handed over to it.",
+    "network.does-passive": "Now: only its own payments",
+    "network.does-standard": "Now: answers others what it knows",
+    "network.does-active": "Now: answers others, and carries for them",
+    "network.part-why": "The phone may do less than you allow, and never more. It carries handed-over payments anyway.",
     # more settings
     "settings.preview": "This is how it looks",
     "settings.preview-text": "Every word of the app is as large as this one.",

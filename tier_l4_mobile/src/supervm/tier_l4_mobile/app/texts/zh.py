@@ -404,7 +404,10 @@ ZH: Final[Catalogue] = {
     "network.takes-part": "参与",
     "network.battery": "仅当电量高于",
     "network.data": "每天最多用流量",
-    "network.part-why": "这是您的意愿，已记下。目前手机只送达转交给它的付款。",
+    "network.does-passive": "现在：只做自己的付款",
+    "network.does-standard": "现在：回答他人所问",
+    "network.does-active": "现在：回答他人，并为他人转送",
+    "network.part-why": "手机可以少做，绝不会超出您所允许的。转交给它的付款照常送达。",
     # more settings
     "settings.preview": "效果如下",
     "settings.preview-text": "应用里的字都是这么大。",
