@@ -8,9 +8,10 @@ from math import inf
 
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.errors import LocalProtocolError
+from supervm.protocol.wire.frames import encode_message
 
 from ..contract.core import Input, PeerDown, PeerMoved, PeerUp
-from ..link.connection import LocalNode
+from ..link.connection import LocalNode, goodbye
 from . import events as said
 from .admission import Admission
 from .clock import Clock
@@ -81,7 +82,11 @@ class LinkTable:
     def ready(self, link: PeerLink) -> None:
         """Keep a connection whose peer is proven, for when it is wanted."""
         link.scope.deadline = inf
-        self.admission.up(link)
+        peer, known = link.connection.peer_id, self.node.local.known_tiers or {}
+        evicted = self.admission.up(link, is_needed=peer in known or self.is_core(link))
+        if evicted is not None:
+            reason = "connections have run out, and other networks have fewer of them than yours"
+            evicted.end(reason, orderly=True, last=encode_message(goodbye("full", reason)))
 
     def take(self, link: PeerLink) -> None:
         """Send what is for its peer over this connection from now on."""
