@@ -26,7 +26,7 @@ from supervm.common.host.keyfile import make_key_file
 from supervm.common.host.node import Node
 from supervm.common.host.open import open_node
 from supervm.common.host.profile import NodeContext, Profile, find_profile
-from supervm.common.services.builtin import BROWSERS, CONTROL, HOUSEKEEPING
+from supervm.common.services.builtin import BROWSERS, CONTROL, HOUSEKEEPING, SENSORS
 from supervm.common.services.client import ControlClient, call, watch
 from supervm.common.services.lan import LAN
 from supervm.common.services.lines import SOCKET_FILE, NoOwner, RequestRefused
@@ -327,10 +327,10 @@ async def test_a_damaged_database_says_what_its_owner_can_do(config: NodeConfig)
 
 def test_the_services_that_every_node_has_are_found_by_entry_point() -> None:
     found, damaged = find_services()
-    assert found == [BROWSERS, CONTROL, HOUSEKEEPING, LAN]
+    assert found == [BROWSERS, CONTROL, HOUSEKEEPING, LAN, SENSORS]
     assert not damaged
     config = NodeConfig(tier=3, directory=Path("x"), genesis=Path("y"), housekeeping={"enabled": False})
-    assert [service.wanted(config) for service in found] == [False, True, False, False]
+    assert [service.wanted(config) for service in found] == [False, True, False, False, False]
 
 
 @pytest.mark.parametrize("late", [False, True])

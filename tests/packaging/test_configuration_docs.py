@@ -12,6 +12,7 @@ import pytest
 from supervm.common.cli.registry import tier_options
 from supervm.common.contract.options import OptionSpec
 from supervm.common.host.config import BROWSERS_OPTIONS, DEFAULT_PORTS, HOUSEKEEPING_OPTIONS, NodeConfig
+from supervm.common.parts.policy.rules import POLICY_OPTIONS
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs" / "configuration.md").read_text()
 ROW = re.compile(r"^\| `(\w+)` \| `([^`]*)` \|", re.MULTILINE)
@@ -30,18 +31,23 @@ def shown(option: OptionSpec) -> str:
     return f'"{option.default}"' if option.kind is str else str(option.default)
 
 
-@pytest.mark.parametrize("tier", [None, 1, 2, 3, 4])
-def test_every_option_stands_there_with_its_default(tier: int | None) -> None:
-    own: Mapping[str, Mapping[str, OptionSpec]] = {"housekeeping": HOUSEKEEPING_OPTIONS, "browsers": BROWSERS_OPTIONS}
-    for name, options in own.items() if tier is None else [(f"l{tier}", tier_options(tier))]:
-        rows = dict(ROW.findall(section(f"Table `[{name}]`")))
-        assert rows == {key: shown(option) for key, option in options.items()}
+SHARED: Mapping[str, Mapping[str, OptionSpec]] = {
+    "housekeeping": HOUSEKEEPING_OPTIONS,
+    "browsers": BROWSERS_OPTIONS,
+    "policy": POLICY_OPTIONS,
+}
+
+
+@pytest.mark.parametrize("name", [*SHARED, "l1", "l2", "l3", "l4"])
+def test_every_option_stands_there_with_its_default(name: str) -> None:
+    options = SHARED[name] if name in SHARED else tier_options(int(name[1:]))
+    assert dict(ROW.findall(section(f"Table `[{name}]`"))) == {key: shown(option) for key, option in options.items()}
 
 
 def test_every_top_level_key_stands_there() -> None:
     keys = set(re.findall(r"^\| `(\w+)` \|", section("Keys"), re.MULTILINE))
     fields = {field.name for field in dataclasses.fields(NodeConfig)}
-    assert keys == fields - {"housekeeping", "browsers", "tier_options"}
+    assert keys == fields - {"housekeeping", "browsers", "policy", "tier_options"}
 
 
 def test_every_port_stands_there() -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from supervm.common.parts.policy.policy import Policy
+from supervm.common.parts.policy.rules import Rules
 from supervm.protocol.wire.payments import Submit
 from supervm.tier_l3_edge.intake.intake import CHECK_INTERVAL_US, CHECK_MAX
 
@@ -68,3 +70,40 @@ def test_a_bad_signature_costs_its_own_sender_alone(world: Any, make: Any) -> No
     assert [level for _, level, _ in driver.statuses(world.phone)] == [R0, R0]
     ((_, level, reason),) = driver.statuses(OTHER)
     assert (level, reason) == (REFUSED, "bad signature: it is not the sender's")
+
+
+def govern(driver: Any, rules: Rules) -> None:
+    driver.core.govern(Policy(rules))
+
+
+def test_what_the_owner_grants_is_used_up_by_payments_only_and_the_rule_is_named(world: Any, make: Any) -> None:
+    driver = make(miners=1)
+    govern(driver, Rules(writes_per_minute=2, writes_burst=2))
+    bad, chain = world.transaction(sender=1), world.chain_of(3)
+    driver.receive(world.phone, Submit((bad.raw[:-1] + bytes([bad.raw[-1] ^ 1]),)))
+    driver.wait(CHECK_INTERVAL_US)
+    driver.statuses(world.phone)
+    driver.receive(world.phone, submit(*chain))
+    driver.wait(CHECK_INTERVAL_US)
+    told = driver.statuses(world.phone)
+    assert [level for _, level, _ in told] == [R0, R0, REFUSED]
+    assert told[2][2] == "policy.writes_per_minute: 2 a minute and 2 at once are taken"
+    driver.receive(world.phone, submit(*chain[:2]))  # what is known already costs nothing
+    driver.wait(CHECK_INTERVAL_US)
+    assert [level for _, level, _ in driver.statuses(world.phone)] == [R0, R0]
+
+
+def test_an_edge_that_reaches_no_miner_keeps_payments_or_takes_none_as_its_owner_says(world: Any, make: Any) -> None:
+    queueing, reading = make(miners=0), make(miners=0)
+    govern(queueing, Rules(queue_age_s_max=1))
+    govern(reading, Rules(read_only=True))
+    first, second = world.chain_of(2)
+    for driver in (queueing, reading):
+        driver.receive(world.phone, submit(first))
+    assert driver.statuses(world.phone)[0][2].startswith("policy.when_unreachable: nobody above can be reached")
+    assert queueing.statuses(world.phone) == [(first.id, R0, "")]
+    queueing.wait(2_000_000)
+    queueing.receive(world.phone, submit(second))
+    queueing.wait(CHECK_INTERVAL_US)
+    ((_, level, reason),) = queueing.statuses(world.phone)
+    assert (level, reason.partition(":")[0]) == (REFUSED, "policy.queue_age_s_max")

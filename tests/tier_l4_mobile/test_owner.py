@@ -10,6 +10,8 @@ from mobile_tools import Network, Phone
 
 from supervm.common.contract.core import Received
 from supervm.common.parts.participation import PASSIVE
+from supervm.common.parts.policy.policy import Policy
+from supervm.common.parts.policy.rules import Rules
 from supervm.common.testing.hand import BrokenContract
 from supervm.protocol.base.address import encode_address
 from supervm.tier_l4_mobile.messages import (
@@ -182,6 +184,27 @@ def test_refused_rows_of_one_request_leave_room_for_the_others() -> None:
     bad, good = PaymentRow(to=BOB, amount=0, fee=1), PaymentRow(to=BOB, amount=1, fee=1)
     shown = phone.call(PayMany((bad, bad, bad, good, good, good)))["payments"]
     assert [payment["status"] for payment in shown] == ["refused"] * 3 + ["queued"] * 2 + ["refused"]
+
+
+# --- the owner's policy -----------------------------------------------------------------------------------------------
+
+
+def test_a_payment_that_the_policy_forbids_is_an_error_with_the_rules_name() -> None:
+    phone = Phone(Network())
+    phone.core.govern(Policy(Rules(writes_per_minute=1, writes_burst=1)))
+    one = PaymentRow(to=BOB, amount=1, fee=1, key="one")
+    assert phone.call(Pay(one))["status"] == "queued"  # nobody can be reached: it waits
+    told = refused(phone, Pay(PaymentRow(to=BOB, amount=1, fee=1)))
+    assert told.endswith(" is refused: policy.writes_per_minute: 1 a minute and 1 at once are taken")
+    assert phone.call(Pay(one))["number"] == 1  # the same one again is no other
+
+
+def test_a_phone_that_reaches_no_edge_takes_nothing_if_its_policy_says_so() -> None:
+    phone = Phone(Network())
+    phone.core.govern(Policy(Rules(read_only=True)))
+    assert "policy.when_unreachable" in refused(phone, Pay(PaymentRow(to=BOB, amount=1, fee=1)))
+    phone.connect(EDGE)
+    assert phone.call(Pay(PaymentRow(to=BOB, amount=1, fee=1)))["status"] == "queued"
 
 
 # --- a passive phone --------------------------------------------------------------------------------------------------

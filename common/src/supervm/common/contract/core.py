@@ -24,7 +24,7 @@ every driver - but it sees only what has become durable.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -280,6 +280,10 @@ class Outbox:
         self._effects: list[Effect] = []
         self._records: list[Record] = []
         self._persist_token = 0
+        self.denies: Callable[[str, bytes | None], str] | None = None
+        """Returns why a dial is not allowed, empty if it is; None: all are."""
+        self.denied: list[DialFailed] = []
+        """Dials that were not allowed; whoever asked is to be told as if nobody had answered."""
 
     def token(self) -> int:
         """Return a new token, never 0."""
@@ -310,7 +314,11 @@ class Outbox:
 
     def dial(self, address: str, peer: bytes | None) -> None:
         """Ask for a connection."""
-        self._effects.append(Dial(address, peer))
+        reason = "" if self.denies is None else self.denies(address, peer)
+        if reason:
+            self.denied.append(DialFailed(address, reason, None, "policy"))
+        else:
+            self._effects.append(Dial(address, peer))
 
     def hang_up(self, peer: bytes, code: str, reason: str) -> None:
         """Close a connection."""

@@ -19,6 +19,7 @@ from supervm.protocol.base.errors import LocalProtocolError
 
 from ..contract.options import OptionSpec, OptionValue
 from ..errors import InputError
+from ..parts.policy.rules import POLICY_OPTIONS, read_rules, scheme_of
 from ..text import toml_text
 from ..text.quoting import quoted, shorten
 from ..text.schemes import tcp_part
@@ -84,6 +85,7 @@ class NodeConfig:
         housekeeping: values of `HOUSEKEEPING_OPTIONS`.
         tier_options: values of the tier's own table.
         browsers: values of `BROWSERS_OPTIONS`.
+        policy: values of `POLICY_OPTIONS`; empty: the owner has no policy.
     """
 
     tier: int
@@ -98,6 +100,7 @@ class NodeConfig:
     housekeeping: Mapping[str, OptionValue] = field(default_factory=dict)
     tier_options: Mapping[str, OptionValue] = field(default_factory=dict)
     browsers: Mapping[str, OptionValue] = field(default_factory=dict)
+    policy: Mapping[str, OptionValue] = field(default_factory=dict)
 
     def housekeeping_value(self, name: str) -> OptionValue:
         """Return what a key of `HOUSEKEEPING_OPTIONS` is set to, or its default."""
@@ -215,12 +218,28 @@ class _Reader:
             housekeeping=self._table("housekeeping", HOUSEKEEPING_OPTIONS),
             browsers=self._table("browsers", BROWSERS_OPTIONS),
             tier_options=self._table(f"l{tier}", options),
+            policy=self._table("policy", POLICY_OPTIONS) if "policy" in self._document else {},
         )
+        self._check_policy(config)
         for key in self._document:
             known = "tier, directory, genesis, listen, peers, database_url, verify_workers, log_level, payout"
-            tables = f"[housekeeping], [browsers] and [l{tier}]"
+            tables = f"[housekeeping], [browsers], [policy] and [l{tier}]"
             raise self._error("", key, f"there is no such key; there are {known}, {tables}")
         return config
+
+    def _check_policy(self, config: NodeConfig) -> None:
+        """Check that a policy can be read, and allows what the same file asks for."""
+        try:
+            rules = read_rules(config.policy)
+        except LocalProtocolError as error:
+            key, _, problem = str(error).partition(" ")
+            raise self._error("policy", key, f"it {problem}") from None
+        asked = {("", "listen"): "" if config.listen is None else scheme_of(config.listen)}
+        asked["browsers", "listen"] = "webrtc" if config.browsers.get("listen") else ""
+        for (table, key), scheme in asked.items():
+            if scheme and rules.transports and scheme not in rules.transports:
+                allowed = ", ".join(rules.transports)
+                raise self._error(table, key, f"policy.transports forbids {scheme}; it allows {allowed}")
 
     def _take(self, key: str, kind: type, default: Any, allowed: str) -> Any:
         value = self._document.pop(key, default)

@@ -9,6 +9,7 @@ from typing import Final
 from supervm.protocol.base.address import encode_address
 
 from ..contract.options import OptionSpec, OptionValue
+from ..parts.policy.rules import POLICY_OPTIONS
 from .config import BROWSERS_OPTIONS, CONFIG_FILE, HOUSEKEEPING_OPTIONS, LOG_LEVELS, NodeConfig, PeerAddress
 from .keyfile import create_private_file
 
@@ -71,17 +72,26 @@ def render_config(config: NodeConfig, options: Mapping[str, OptionSpec], *, test
         f"# The least important level that is logged: {', '.join(LOG_LEVELS)}.",
         f"log_level = {_quoted(config.log_level)}",
     ]
-    for table, specs, values in (
+    tables: list[tuple[str, Mapping[str, OptionSpec], Mapping[str, OptionValue]]] = [
         (f"l{config.tier}", options, config.tier_options),
         ("housekeeping", HOUSEKEEPING_OPTIONS, config.housekeeping),
         ("browsers", BROWSERS_OPTIONS if config.tier == _BROWSERS_TIER else {}, config.browsers),
-    ):
+    ]
+    if config.policy:
+        tables.append(("policy", POLICY_OPTIONS, config.policy))
+    for table, specs, values in tables:
         if specs:
             lines += ["", f"[{table}]"]
         for key, option in specs.items():
             value = values.get(key, option.default)
             lines.append(f"# {option.help} ({option.allowed})")
             lines.append(f"{'# ' if value == option.default else ''}{key} = {_value(value)}")
+    if not config.policy:
+        lines += [
+            "",
+            "# [policy]",
+            "# What the node may do in a restricted or regulated network: docs/configuration.md.",
+        ]
     return "\n".join(lines) + "\n"
 
 

@@ -15,6 +15,10 @@ from typing import Any, Final
 
 from ..contract.core import Core
 from ..driver.clock import SystemClock
+from ..parts.policy.audit import Audit
+from ..parts.policy.policy import Policy
+from ..parts.policy.rules import read_rules
+from ..parts.shell import Shell
 from ..storage import DirectoryLock
 from .config import NodeConfig
 from .durable import open_store
@@ -82,6 +86,8 @@ def prepared(
             rng = random.Random(os.urandom(32))  # noqa: S311 - jitter and tie-breaks
             context = NodeContext(config, chain, node_key, store, log_lost, rng, clock.now_us(), passphrase)
             core = profile.build(context)
+            if config.policy and isinstance(core, Shell):
+                core.govern(Policy(read_rules(config.policy), Audit(core.outbox, os.urandom(16))))
         except Exception as error:
             told = record_start(error, config, log)
             if told is error:

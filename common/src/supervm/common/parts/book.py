@@ -13,7 +13,7 @@ tell which of the two is meant, but both can see it and say so.
 from __future__ import annotations
 
 import random
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass
 
 from supervm.protocol.base.address import encode_node_id
@@ -49,6 +49,7 @@ class _Target:
     known: bytes | None = None  # who answered there last; while it is up, dialling would only replace its connection
     up_at_us: int = 0
     duplicates: int = 0  # ends as a duplicate, one after the other
+    has_failed: bool = False  # the last dial, or the last link
     clock: str = ""  # why it refused us, or we it, if that was for the clock
 
 
@@ -72,6 +73,8 @@ class Book:
         self._wanted: dict[bytes, _Target] = {}
         self.changed = True
         """Whether `deadline_us` may be another than the last time."""
+        self.preference: Callable[[str], int] | None = None
+        """Returns the place of an address among those of one node: the least is dialled first, others once it fails."""
         self._dial_at_us: int | None = None  # the earliest of the targets', if they have not changed
         self._duplicate_at_us: int | None = None  # when another node with our key was last noticed
 
@@ -117,8 +120,20 @@ class Book:
                 if expected is not None and expected in self._up:
                     target.dial_at_us, target.peer = None, expected
                     continue
+                if self._has_better(target):
+                    target.dial_at_us = now_us + BACKOFF_US_MIN
+                    continue
                 target.dial_at_us = now_us + DIAL_TIMEOUT_US
                 self._outbox.dial(target.address, target.node_id)
+
+    def _has_better(self, target: _Target) -> bool:
+        """Return whether the same node has an address of a transport that comes before this one's, and may answer."""
+        return self.preference is not None and any(
+            other.node_id == target.node_id is not None
+            and not other.has_failed
+            and self.preference(other.address) < self.preference(target.address)
+            for other in self._targets
+        )
 
     def peer_up(self, now_us: int, peer: bytes, address: str | None) -> None:
         """Note who is connected; a target that it answers is."""
@@ -139,6 +154,7 @@ class Book:
         ]
         for target in found:
             target.dial_at_us, target.peer, target.known = None, peer, peer
+            target.has_failed = target.has_failed and target.address != address
         return found
 
     def peer_down(self, now_us: int, event: PeerDown) -> None:
@@ -178,7 +194,7 @@ class Book:
             self._outbox.publish(NodeKeyInUse(encode_node_id(peer), target.duplicates, DUPLICATE_TEXT))
 
     def _retry(self, target: _Target, now_us: int) -> None:
-        self.changed = True
+        self.changed = target.has_failed = True
         target.dial_at_us = now_us + target.backoff_us // 2 + self._rng.randrange(target.backoff_us // 2 + 1)
         most_us = BACKOFF_US_MAX_DUPLICATE if target.duplicates >= DUPLICATES_NAMED else BACKOFF_US_MAX
         target.backoff_us = min(target.backoff_us * (4 if target.duplicates > 1 else 2), most_us)

@@ -57,6 +57,29 @@ class Throttled(Event, frozen=True):
     times: int
 
 
+class PolicyDecision(Event, frozen=True):
+    """The owner's policy kept the node from something, or let it go on in part; once a minute for one decision.
+
+    Attributes:
+        act: what was to be done: link, keep, or write (take a payment).
+        verdict: deny, read-only or queue-only.
+        rule: key of ``[policy]``.
+        reason: what the rule allows, for people.
+        mark: eight digits that tell what it was about from other things of this run, and nothing else; maybe empty.
+        times: how often since the last such event, this time included.
+    """
+
+    NAME = "policy"
+    LEVEL = "warning"
+
+    act: str
+    verdict: str
+    rule: str
+    reason: str
+    mark: str
+    times: int
+
+
 class Goodbye(Event, frozen=True):
     """A peer ends its link and says why.
 

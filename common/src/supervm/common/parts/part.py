@@ -22,6 +22,7 @@ from ..contract.events import Event
 from ..contract.options import OptionSpec
 from ..contract.tables import AnyTable
 from .costs import Cost
+from .policy.policy import Policy
 
 
 class Part:
@@ -50,6 +51,13 @@ class Part:
     @property
     def deadline_us(self) -> int | None:
         """When the part wants a `tick`; None: not by itself."""
+        return None
+
+    def governed(self, policy: Policy) -> None:
+        """The owner has a policy, which holds from now on: once, before the node starts."""
+
+    def region_of(self, peer: bytes) -> str | None:
+        """Return the region that a node says it is in, empty if it says none; None: nothing is known here."""
         return None
 
     def started(self, now_us: int) -> None:

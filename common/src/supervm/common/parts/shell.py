@@ -58,6 +58,7 @@ from .manners import GRAVE, Budget, Manners, Rank
 from .part import Part
 from .participation import TakingPart
 from .peering import Peering
+from .policy.policy import OPEN, Policy
 
 Receive = Callable[[int, bytes, Any], None]
 
@@ -171,7 +172,7 @@ class Shell:
     MORE: ClassVar[tuple[Callable[[Shell], Part], ...]] = ()
     TIER: ClassVar[int] = 0
     INFO: ClassVar[type[msgspec.Struct]]
-    EVENTS: ClassVar[tuple[type[Event], ...]] = (said.Divergence, said.PeerFault, said.Throttled)
+    EVENTS: ClassVar[tuple[type[Event], ...]] = (said.Divergence, said.PeerFault, said.PolicyDecision, said.Throttled)
     FATAL: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(
@@ -198,10 +199,13 @@ class Shell:
         self.links = Links(self.peering, self.outbox, name)
         self.taking_part = TakingPart()
         """What the node does for others."""
+        self.policy = OPEN
+        """What the owner allows."""
         self.parts: tuple[Part, ...] = ()
         self.wire = STANDARD
         """What the node can read: as `declared_wire`, for those of its kinds of parts that it has."""
         self._halted = False
+        self._now_us = 0
         self._name = name
 
     # --- what the node declares -------------------------------------------------------------------------------------
@@ -281,6 +285,7 @@ class Shell:
         self._moves = self._hooks("peer_moved")
         self._fails = self._hooks("dial_failed")
         self._blames = self._hooks("peer_blamed")
+        self._regions = self._hooks("region_of")
         self._senses = self._hooks("sensed")
         self._durables = self._hooks("durable")
         self._works = self._hooks("work_done")
@@ -302,6 +307,26 @@ class Shell:
 
     def _hooks(self, name: str) -> list[Any]:
         return [getattr(part, name) for part in self.parts if getattr(type(part), name) is not getattr(Part, name)]
+
+    def govern(self, policy: Policy) -> None:
+        """Do only what this policy allows; called once, before the node starts."""
+        self.policy = policy
+        for governed in self._hooks("governed"):
+            governed(policy)
+        if policy.rules.limits_dials:
+            self.outbox.denies = self._denied
+        if policy.rules.transports:
+            self.peering.book.preference = policy.preference
+
+    def _denied(self, address: str, peer: bytes | None) -> str:
+        """Return why a node may not be dialled, empty if it may."""
+        decided = self.policy.link(self._now_us, address, None if peer is None else self.region_of(peer))
+        return "" if decided.goes_on else decided.refusal
+
+    def region_of(self, peer: bytes) -> str | None:
+        """Return the region that a node says it is in, empty if it says none; None: nothing is known of it."""
+        found = (region_of(peer) for region_of in self._regions)
+        return next((region for region in found if region is not None), None)
 
     # --- the contract -----------------------------------------------------------------------------------------------
 
@@ -325,8 +350,11 @@ class Shell:
         """Take one input; see `supervm.common.contract.core`."""
         if self._halted:
             return []
+        self._now_us = now_us
         try:
             self.handle(now_us, event)
+            while self.outbox.denied:
+                self._dial_failed(now_us, self.outbox.denied.pop())
             for settle in self._settles:
                 settle(now_us)
         except self.FATAL as error:
@@ -371,6 +399,9 @@ class Shell:
 
     def _peer_up(self, now_us: int, event: PeerUp) -> None:
         if self.manners.peer_up(now_us, event, self.rank(event)):
+            decided = self.policy.link(now_us, event.address or "", self.region_of(event.peer))
+            if not decided.goes_on:
+                self.outbox.hang_up(event.peer, "policy", decided.refusal)
             self.peering.peer_up(now_us, event)
             for peer_up in self._ups:
                 peer_up(now_us, event)
@@ -440,6 +471,8 @@ class Shell:
         told = msgspec.structs.asdict(head)
         for part in self.parts:
             told.update(part.info(now_us))
+        if self.policy is not OPEN:
+            told["policy"] = self.policy.info()
         return told
 
     @property

@@ -67,6 +67,7 @@ class Housekeeping:
             metrics_interval_s=option("metrics_s"),
             log_bytes_max=option("log_bytes_max"),
             logs_kept=max(1, option("logs_kept")),
+            retention_days=int(node.config.policy.get("retention_days", 0)),
         )
         await run_housekeeping(
             config,

@@ -27,7 +27,7 @@ from ..errors import InputError
 from ..storage.errors import StorageFailed
 from ..storage.files import replace_file
 from .agenda import AGENDA_FILE, Agenda
-from .backups import back_up
+from .backups import BACKUP_DIRECTORY, back_up
 from .plain import Job, run_jobs
 from .unchanged import Kept, Written
 
@@ -41,6 +41,7 @@ NODE_LOG: Final = "node.log"
 
 _RETRY_S: Final = 600.0
 """Longest pause after a job that failed."""
+_DAY_S: Final = 86_400.0
 _START_S: Final = 1.0
 """What is due when a node starts waits as long, so that it does not hold up the start."""
 
@@ -59,6 +60,7 @@ class HousekeepingConfig:
         log_interval_s: between looks at the length of the log.
         log_bytes_max: length from which the log is rotated.
         logs_kept: how many rotated logs are kept, at least 1.
+        retention_days: rotated logs and backups but the newest are removed when they are older; 0: never for that.
     """
 
     maintenance_interval_s: float = 600
@@ -68,6 +70,7 @@ class HousekeepingConfig:
     log_interval_s: float = 60
     log_bytes_max: int = 16 << 20
     logs_kept: int = 4
+    retention_days: int = 0
 
     def __post_init__(self) -> None:
         for name in ("maintenance_interval_s", "backup_interval_s", "metrics_interval_s", "log_interval_s"):
@@ -124,6 +127,19 @@ def rotate_log(path: Path, *, bytes_max: int, keep: int, reopen: Callable[[], ob
     return True
 
 
+def remove_older(directory: Path, before_s: float) -> None:
+    """Remove rotated logs, and backups but the newest, that were written last before a time.
+
+    Raises:
+        OSError: one cannot be removed.
+    """
+    logs = list(directory.glob(f"{NODE_LOG}.*"))
+    backups = sorted((directory / BACKUP_DIRECTORY).glob("*.sqlite"))[:-1]  # the newest is of what is there now
+    for path in (*logs, *backups, *(backup.with_suffix(".log") for backup in backups)):
+        if path.exists() and path.stat().st_mtime < before_s:
+            path.unlink()
+
+
 class _Work:
     """The jobs of one node; parameters as `jobs_of`."""
 
@@ -153,6 +169,12 @@ class _Work:
         """Rotate the log, if it is long enough."""
         await trio.to_thread.run_sync(self._rotate)
         self._note("log")  # as with the counters
+
+    def retain(self) -> None:
+        """Put today's log aside, and remove what is older than the policy allows."""
+        rotate_log(self._directory / NODE_LOG, bytes_max=1, keep=self._config.logs_kept, reopen=self._reopen_log)
+        remove_older(self._directory, time.time() - self._config.retention_days * _DAY_S)
+        self._note("retention", save=True)
 
     def maintain(self) -> None:
         """Keep the database up, if it is another than last time."""
@@ -195,7 +217,7 @@ def jobs_of(
     reopen_log: Callable[[], object] | None = None,
     agenda: Agenda | None = None,
 ) -> list[Job]:
-    """Return the jobs of a node: ``maintenance``, ``backup``, ``metrics`` and ``log``, as far as they are wanted.
+    """Return the jobs of a node, as far as they are wanted: its database, backups, counters, log, and what is too old.
 
     Args:
         config: which and how often.
@@ -213,6 +235,7 @@ def jobs_of(
         ("backup", is_sqlite, config.backup_interval_s, work.back_up),
         ("metrics", metrics is not None, config.metrics_interval_s, work.snapshot),
         ("log", True, config.log_interval_s, work.rotate),
+        ("retention", config.retention_days > 0, _DAY_S, work.retain),
     ):
         if wanted and interval_s > 0:
             wait_s = interval_s if agenda is None else agenda.wait_s(name, interval_s)

@@ -22,6 +22,7 @@ from supervm.common.contract.core import Outbox, PeerDown, PeerUp
 from supervm.common.parts.costs import TRANSACTION
 from supervm.common.parts.manners import Manners
 from supervm.common.parts.part import Part
+from supervm.common.parts.policy.policy import OPEN, Policy
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.money.transaction import SignedTransaction, parse_transaction, signature_items, transaction_id
@@ -96,8 +97,13 @@ class Intake(Part):
         self._waiting_count = 0
         self._checking: tuple[int, list[tuple[bytes, SignedTransaction]]] | None = None
         self._next_us = 0  # when a check that is not full may begin
+        self._policy = OPEN
         self.refused: dict[str, int] = {}
         """Refusals by the edge itself, by the first word of the reason."""
+
+    def governed(self, policy: Policy) -> None:
+        """Take only what the owner allows."""
+        self._policy = policy
 
     @property
     def deadline_us(self) -> int | None:
@@ -197,16 +203,27 @@ class Intake(Part):
                 bad[peer] = bad.get(peer, 0) + 1
                 self._refuse(peer, transaction.id, "bad signature: it is not the sender's")
             elif not self._relay.known(now_us, peer, transaction.id):
-                if self._relay.room(peer) > 0:
-                    self._relay.accept(peer, transaction)
-                else:
-                    self._refuse(peer, transaction.id, BUSY)
+                self._accept(now_us, peer, transaction)
         self._check_next(now_us)
         for peer, count in bad.items():
             reason = f"{count} transactions with signatures that are not their senders'"
             penalty = BAD_SIGNATURE_PENALTY * count
             self._blame(now_us, peer, RemoteProtocolError(reason, penalty=penalty, code="bad-signature"))
         return True
+
+    def _accept(self, now_us: int, peer: bytes, transaction: SignedTransaction) -> None:
+        """Take a transaction that is as it should be, if there is room and the owner allows it.
+
+        The owner's rules come last: what is no payment must not use up what they grant.
+        """
+        if self._relay.room(peer) <= 0:
+            self._refuse(peer, transaction.id, BUSY)
+            return
+        decided = self._policy.write(now_us, is_reachable=bool(self._routes.up))
+        if decided.goes_on:
+            self._relay.accept(peer, transaction)
+        else:
+            self._refuse(peer, transaction.id, decided.refusal)
 
     def _check_next(self, now_us: int) -> None:
         if self._checking is not None or not self._waiting:

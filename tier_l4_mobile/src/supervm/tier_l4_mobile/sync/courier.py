@@ -99,6 +99,11 @@ class Courier(Part):
         """When `tick` has something to do."""
         return self._timers[0][0] if self._timers else None
 
+    @property
+    def is_online(self) -> bool:
+        """Whether there is an edge that payments go to."""
+        return self._uplink.active is not None
+
     def started(self, now_us: int) -> None:
         """Watch what was open when the node stopped; released payments leave when an edge comes."""
         for payment in self._queue.open_payments():

@@ -7,6 +7,7 @@ from typing import Any
 
 from supervm.common.contract.core import Outbox
 from supervm.common.parts.part import Part
+from supervm.common.parts.policy.policy import OPEN, Policy
 from supervm.protocol.base.errors import LocalProtocolError
 from supervm.protocol.money.kinds import ISSUE, TRANSFER
 from supervm.protocol.state.leaves import NATIVE, read_asset
@@ -62,7 +63,12 @@ class Orders(Part):
         self._books = books
         self._validity = validity
         self._used = used
+        self._policy = OPEN
         self._doubt = ""  # why nothing is believed at the moment of the request
+
+    def governed(self, policy: Policy) -> None:
+        """Take only what the owner allows."""
+        self._policy = policy
 
     def command(self, now_us: int, token: int, request: Order) -> None:
         """Do what is asked for; the answer leaves once it is durable."""
@@ -104,6 +110,9 @@ class Orders(Part):
         known = self._queue.by_key(row.key) if row.key else None
         if known is not None:
             return known
+        decided = self._policy.write(now_us, is_reachable=self._courier.is_online)
+        if not decided.goes_on:
+            raise PaymentError(decided.refusal)
         valid_until_ms = self._validity.until_ms(now_us // 1000, row.validity_ms)
         try:
             payload = bytes.fromhex(row.payload_hex)

@@ -140,7 +140,8 @@ class Directory:
         if is_own:
             self.table.attach(peer)
         if self._root is not None:
-            self._root.keep(record, raw, source)
+            if self._shell.policy.keep(now_us, record.region).goes_on:
+                self._root.keep(record, raw, source)
         elif is_news and source != ASKED and record.tier > self._shell.TIER - (not is_own):
             self._reports.note(now_us, record.node_id)
 

@@ -9,6 +9,7 @@ from supervm.protocol.reach.record import read_record
 
 from ...contract.core import Outbox
 from ...contract.records import Reader
+from ..policy.policy import OPEN
 from .known import Known, KnownNodes
 from .tables import PROVEN, ProvenRow
 
@@ -31,6 +32,8 @@ class Keeping:
     def __init__(self, outbox: Outbox, reader: Reader, nodes: KnownNodes) -> None:
         self._outbox, self._reader, self._nodes = outbox, reader, nodes
         self.anchors: list[bytes] = []
+        self.policy = OPEN
+        """What the owner allows to be kept."""
 
     def restore(self, now_us: int) -> None:
         """Take up what was proven before the last stop; rows of which nobody can make anything are deleted."""
@@ -49,6 +52,8 @@ class Keeping:
         if known.kept[:2] == (endpoint, anchor) and now_us < known.kept[2] + KEEP_US:
             return
         known.kept = (endpoint, anchor, now_us)
+        if not self.policy.keep(now_us, known.record.region).goes_on:
+            return
         row = ProvenRow(known.node_id, endpoint, place.proven_us, known.lasted_us, anchor, known.raw)
         self._outbox.persist(PROVEN.put(row))
 

@@ -25,6 +25,7 @@ from ..directory.directory import Directory
 from ..directory.root import DIRECTORY
 from ..directory.table import ASKED
 from ..part import Part
+from ..policy.policy import ALLOWED, Policy
 from ..shell import Shell
 from .costs import REACH_COSTS
 from .keeping import Keeping
@@ -191,6 +192,15 @@ class Reach(Part):
                 if peer in self._seen or len(self._seen) < SEEN_MAX:
                     self._seen[peer] = address
 
+    def governed(self, policy: Policy) -> None:
+        """Keep to what the owner allows."""
+        self._keeping.policy = policy
+
+    def region_of(self, peer: bytes) -> str | None:
+        """Return where a node's record says it is."""
+        known = self.nodes.get(peer) or self.directory.table.peek(peer)
+        return None if known is None else known.record.region
+
     def info(self, now_us: int) -> Mapping[str, Any]:
         """Return how many nodes are known and chosen, and where neighbours see us."""
         chosen = self.neighbours.chosen.values()
@@ -227,7 +237,12 @@ class Reach(Part):
         known = self.nodes.hear(now_us, record, raw, self._knowing.get(peer, ""))
         if known is not None:
             up = self._peering.up.get(record.node_id)
+            decided = ALLOWED
             if up is not None:
+                decided = self._shell.policy.link(now_us, up.address or "", record.region)
+            if not decided.goes_on:
+                self._outbox.hang_up(record.node_id, "policy", decided.refusal)
+            elif up is not None:
                 self._prove(now_us, record.node_id, up.address)
             elif known.proven:
                 self._keeping.keep(now_us, known)
