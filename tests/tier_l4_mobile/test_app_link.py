@@ -220,6 +220,7 @@ SHAPES = [
             "mode",
             "taking_part",
             "terms",
+            "time",
             "trust",
             "accounts",
             "contacts",

@@ -28,6 +28,7 @@ from supervm.common.parts.reach.finders import FINDERS, finders
 from supervm.common.parts.reach.lan import LanPeers, lan_parts
 from supervm.common.parts.reach.own import OwnNode
 from supervm.common.parts.shell import Clock, Shell
+from supervm.common.parts.signed_time import SignedTime
 from supervm.protocol.base.address import encode_node_id
 from supervm.protocol.base.codec import INT_MAX
 from supervm.protocol.base.keys import SigningKey
@@ -125,6 +126,7 @@ class MobileNode(Shell):
         Sync,
         SetFollower,
         Trust,
+        SignedTime,
         Contacts,
         History,
         Carrier,
@@ -181,7 +183,8 @@ class MobileNode(Shell):
         """Make the parts, in the order in which they tick."""
         accounts = Accounts(self.queue.lanes, settings.names, test_network=parameters.test_network)
         books = Books(self.outbox, self.queue, memory)
-        trust = Trust(self.outbox, memory, self.clock, self.uplink, books)
+        signed_time = SignedTime(self.clock, lambda: memory.client.header, self.uplink.clock_offset_ms)
+        trust = Trust(self.outbox, memory, self.clock, signed_time, self.uplink, books)
         sync = Sync(self.outbox, self.queue, accounts, trust, self.uplink, books, self.manners, self.problems)
         shares_bps = parameters.fee_shares_bps
         terms = EdgeTerms(self.outbox, self.queue, self.uplink, reader, fee_shares_bps=shares_bps)
@@ -198,6 +201,7 @@ class MobileNode(Shell):
             self.uplink,
             terms,
             trust,
+            signed_time,
             courier,
             sync,
             SetFollower(self.outbox, memory, trust, self.uplink, sync, self.blame),

@@ -29,6 +29,11 @@ def age_ms(ts_ms: int, now_us: int) -> int | None:
     return None if ahead_ms > DRIFT_MS_MAX else max(0, -ahead_ms)
 
 
+def date_text(ts_ms: int) -> str:
+    """Return a time in Unix ms for people."""
+    return datetime.fromtimestamp(min(ts_ms, _ISO_MS_MAX) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
 def behind_text(what: str, ts_ms: int, now_us: int, *, drift_ms: int = DRIFT_MS_MAX) -> str | None:
     """Return the sentence that says that our clock is behind `what`, or None if it is not.
 
@@ -41,11 +46,10 @@ def behind_text(what: str, ts_ms: int, now_us: int, *, drift_ms: int = DRIFT_MS_
     ahead_ms = ts_ms - now_us // 1000
     if ahead_ms <= drift_ms:
         return None
-    date = datetime.fromtimestamp(min(ts_ms, _ISO_MS_MAX) / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
     return (
-        f"this machine's clock is {ahead_ms / 1000:.0f} s behind {what}, which is dated {date} UTC: no new block is "
-        "made or believed here until the clock gets there. Set the clock; if it is right, the other time was made "
-        "under a clock that was ahead, and only waiting or a new network helps"
+        f"this machine's clock is {ahead_ms / 1000:.0f} s behind {what}, which is dated {date_text(ts_ms)}: no new "
+        "block is made or believed here until the clock gets there. Set the clock; if it is right, the other time was "
+        "made under a clock that was ahead, and only waiting or a new network helps"
     )
 
 

@@ -207,6 +207,18 @@ class Trust:
             )
         self._take(checkpoint, validators)
 
+    def signed_ms(self, checkpoint: CertifiedCheckpoint) -> int:
+        """Return the time of a checkpoint that a quorum of the present set signed, also one ahead of every clock here.
+
+        Nothing else is believed of it. Honest validators sign no time that is ahead of their clocks by more than the
+        drift, and a quorum has f + 1 of them at least.
+
+        Raises:
+            RemoteProtocolError: it is of another chain or set, or not signed by a quorum.
+        """
+        check_certified_checkpoint(checkpoint, self.chain_id, self.validators, self._verify)
+        return checkpoint.header.ts_ms
+
     def _check_time(self, header: CheckpointHeader, now_ms: int) -> None:
         if header.ts_ms > now_ms + CLOCK_DRIFT_MS_MAX:
             raise RemoteProtocolError(

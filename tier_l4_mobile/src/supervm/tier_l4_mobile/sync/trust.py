@@ -17,6 +17,7 @@ from supervm.common.parts.chain_clock import ClockWatch
 from supervm.common.parts.light_memory import TRUST_EVENTS, LightMemory
 from supervm.common.parts.light_tables import TRUST_TABLES
 from supervm.common.parts.part import Part
+from supervm.common.parts.signed_time import SignedTime
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.base.errors import RemoteProtocolError
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
@@ -36,6 +37,7 @@ class Trust(Part):
         outbox: where messages and refusals go.
         memory: the light client.
         clock: told of what is dated ahead of our clock.
+        signed_time: told of such times that a quorum has signed.
         uplink: the edges.
         books: takes the answer for the owner.
     """
@@ -47,10 +49,19 @@ class Trust(Part):
     options = TRUST_OPTIONS
     events = TRUST_EVENTS
 
-    def __init__(self, outbox: Outbox, memory: LightMemory, clock: ClockWatch, uplink: Uplink, books: Books) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        memory: LightMemory,
+        clock: ClockWatch,
+        signed_time: SignedTime,
+        uplink: Uplink,
+        books: Books,
+    ) -> None:
         self._outbox = outbox
         self._memory = memory
         self._clock = clock
+        self._signed_time = signed_time
         self._uplink = uplink
         self._books = books
         self.client = memory.client
@@ -111,13 +122,27 @@ class Trust(Part):
             case "stale":
                 return True  # an edge that has just started again is behind; it may be, and nobody can act on it
             case "future" if isinstance(message, LeafProofs):
-                # which of the two times is wrong nobody here knows; such a link stays (network.md 3)
-                header = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20).header
-                self._clock.look(now_us, header.height, header.ts_ms)
-                return True
+                return self._from_the_future(now_us, message, error)
             case "future":
                 error.penalty = 0
         return False
+
+    def _from_the_future(self, now_us: int, message: LeafProofs, error: RemoteProtocolError) -> bool:
+        """Note the time of a checkpoint that is ahead of our clock; return False if nobody who counts has signed it.
+
+        The link stays (network.md 3). Whom a set that is not followed yet has signed it by cannot be told here: then it
+        counts as shown, and no more.
+        """
+        checkpoint = decode(CertifiedCheckpoint, message.checkpoint, bytes_max=1 << 20)
+        header = checkpoint.header
+        if header.validators_hash == self.client.validators.hash:
+            try:
+                self._signed_time.note(self.client.signed_ms(checkpoint))
+            except RemoteProtocolError as wrong:
+                error.penalty = wrong.penalty
+                return False
+        self._clock.look(now_us, header.height, header.ts_ms)
+        return True
 
     # --- what goes out ----------------------------------------------------------------------------------------------
 

@@ -153,6 +153,11 @@ class Uplink(Part):
         """Trust an edge less that broke a rule."""
         self._distrust[peer] = self._distrust.get(peer, 0) + penalty
 
+    def clock_offset_ms(self) -> int | None:
+        """Return how far the clock of the edge in use was ahead of ours when it came; None: there is none."""
+        edge = self._peering.up.get(self.active or b"")
+        return None if edge is None else edge.clock_offset_ms
+
     # --- the owner ----------------------------------------------------------------------------------------------------
 
     def info(self, now_us: int) -> Mapping[str, Any]:

@@ -506,6 +506,8 @@ EN: Final[Catalogue] = {
     "error.contacts-full": "There are {most} contacts, and no room for more. Remove one first.",
     "error.watched-full": "No more addresses can be watched. Stop watching one first.",
     "error.clock-behind": "This phone's clock is {s} s behind the network's. Set it: payments wait until then.",
+    "error.clock-surely-ahead": "Blocks say the same: this phone's clock is about {s} s ahead. Set it.",
+    "error.blocks-late": "Blocks come {s} s late: the edge is behind by so much, or this phone's clock is ahead.",
     "error.clock-ahead": "This phone's clock is {s} s ahead of the network's. Set it: payments wait until then.",
     "error.predecessor": "A payment before it came to nothing, and so does this one. Pay again.",
     "error.other-device": "Another device uses the same words and has paid. Use one device, or pay again from here.",

@@ -496,6 +496,8 @@ ZH: Final[Catalogue] = {
     "error.contacts-full": "已有 {most} 个联系人，没有余地了。请先删除一个。",
     "error.watched-full": "不能再关注更多地址。请先停止关注一个。",
     "error.clock-behind": "本机时钟比网络慢 {s} 秒。请校准：在此之前付款会等待。",
+    "error.clock-surely-ahead": "区块也这样表明：本机时钟约快 {s} 秒。请校准。",
+    "error.blocks-late": "区块晚到 {s} 秒：边缘节点落后，或本机时钟偏快。",
     "error.clock-ahead": "本机时钟比网络快 {s} 秒。请校准：在此之前付款会等待。",
     "error.predecessor": "它前面的一笔付款没有成功，因此这一笔也不成功。请重新付款。",
     "error.other-device": "另一台设备用同样的助记词付过款。请只用一台设备，或从这里重新付款。",
