@@ -307,3 +307,40 @@ def test_what_neighbours_see_is_remembered_of_so_many() -> None:
         node.up(peer, 3, features=("reach1",))
         node.receive(peer, Observed(f"20.1.2.{number}:0"))
     assert len(node.core.reach.info(NOW_US)["seen_at"]) == SEEN_MAX
+
+
+# --- faults that are planted are noticed ------------------------------------------------------------------------------
+
+
+def first_network(self: Admission[int], _network: str) -> str | None:
+    """Any network makes room, not the most crowded."""
+    return next(iter(self._up), None)
+
+
+def nobody(_self: Admission[int], _network: str) -> str | None:
+    """Who came first stays, whoever it is: as before there was a rule."""
+    return None
+
+
+UP = Admission.up
+
+
+def needed_or_not(self: Admission[int], key: int, *, is_needed: bool = False) -> int | None:
+    """Nobody is protected."""
+    return UP(self, key, is_needed=is_needed and False)
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "test"),
+    [
+        ("_crowded", first_network, test_the_youngest_of_the_most_crowded_network_goes_for_one_of_another),
+        ("_crowded", nobody, test_the_youngest_of_the_most_crowded_network_goes_for_one_of_another),
+        ("_crowded", nobody, test_networks_share_what_there_is),
+        ("up", needed_or_not, test_who_is_needed_stays),
+    ],
+)
+def test_a_planted_fault_is_noticed(monkeypatch: pytest.MonkeyPatch, place: str, fault: Any, test: Any) -> None:
+    test()
+    monkeypatch.setattr(Admission, place, fault)
+    with pytest.raises(AssertionError):
+        test()

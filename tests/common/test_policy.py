@@ -322,3 +322,47 @@ def test_they_are_looked_at_once_a_day_if_there_is_a_rule(tmp_path: Path, days: 
             (tmp_path / "node.log").write_text("a line\n")
             job.work()  # type: ignore[unused-coroutine]
             assert (tmp_path / "node.log.1").read_text() == "a line\n"
+
+
+# --- faults that are planted are noticed ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "place", "fault", "test"),
+    [
+        (Audit, "_mark", lambda _self, subject: subject, test_nothing_that_is_told_names_anybody),
+        (
+            Policy,
+            "_has_waited",
+            lambda _self, _now_us: False,
+            test_while_nobody_can_be_reached_payments_wait_but_not_for_ever,
+        ),
+        (Policy, "_has_room", lambda _self, _now_us: True, test_writes_have_a_rate_and_a_burst),
+        (
+            Policy,
+            "preference",
+            lambda _self, _address: 0,
+            test_of_one_node_the_preferred_transport_is_dialled_first_and_the_next_when_it_fails,
+        ),
+        (
+            ReachNode,
+            "_denied",
+            lambda _self, _address, _peer: "",
+            test_a_node_dials_no_transport_that_is_not_allowed_and_says_so,
+        ),
+        (
+            ReachNode,
+            "region_of",
+            lambda _self, _peer: None,
+            test_who_is_in_another_region_is_not_dialled_not_kept_up_and_not_written_down,
+        ),
+    ],
+    ids=["marks", "queue age", "rate", "preference", "dials", "regions"],
+)
+def test_a_planted_fault_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, kind: type, place: str, fault: Any, test: Any
+) -> None:
+    test()
+    monkeypatch.setattr(kind, place, fault)
+    with pytest.raises((AssertionError, ValueError)):
+        test()

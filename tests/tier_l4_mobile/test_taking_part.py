@@ -27,6 +27,7 @@ from supervm.protocol.wire.reach import Find, Found, RecordPut, Wanted
 from supervm.tier_l4_mobile.events import ModeChanged
 from supervm.tier_l4_mobile.messages import Info, TakePart
 from supervm.tier_l4_mobile.options import AUTO
+from supervm.tier_l4_mobile.taking_part import modes
 from supervm.tier_l4_mobile.taking_part.ability import GB, Demand, suited
 from supervm.tier_l4_mobile.taking_part.modes import DAY_US, MIB, REVIEW_US, Modes
 
@@ -159,13 +160,22 @@ def test_one_good_moment_is_no_step_up() -> None:
         assert review(phone, 200, 200) == STANDARD
 
 
+def test_a_charge_that_swings_around_a_limit_changes_nothing() -> None:
+    phone, _ = made()
+    phone.step(RICH)
+    assert [review(phone, 200, 200), review(phone)] == [STANDARD, ACTIVE]
+    for charge in (52, 48, 52, 48):
+        phone.step(msgspec.structs.replace(RICH, battery_percent=charge))
+        assert review(phone, 50, 50) == ACTIVE
+
+
 def test_what_was_wanted_is_forgotten_within_hours() -> None:
     phone, _ = made()
     phone.step(RICH)
     assert [review(phone, 200, 200), review(phone)] == [STANDARD, ACTIVE]
-    modes = [review(phone) for _ in range(24)]
-    assert modes[-1] == STANDARD
-    assert ACTIVE in modes
+    later = [review(phone) for _ in range(24)]
+    assert later[-1] == STANDARD
+    assert ACTIVE in later[2:]
 
 
 def test_a_phone_that_is_told_first_that_it_is_small_does_nothing_at_once() -> None:
@@ -263,8 +273,32 @@ def test_a_passive_phone_answers_that_it_knows_nobody_and_counts_the_question() 
 
 def test_a_phone_that_finds_no_peers_never_wakes_for_it() -> None:
     phone, _ = made(ACTIVE, finds_peers=False)
-    modes = next(part for part in phone.core.parts if isinstance(part, Modes))
-    assert modes.deadline_us is None
+    part = next(part for part in phone.core.parts if isinstance(part, Modes))
+    assert part.deadline_us is None
     phone.step(Sensed(GB // 2, 5))
     assert mode_of(phone) == ACTIVE
     assert not phone.told(ModeChanged)
+
+
+# --- faults that are planted are noticed ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "fault", "test"),
+    [
+        (
+            "suited",
+            lambda facts, demand, _present: suited(facts, demand, STANDARD),
+            test_a_charge_that_swings_around_a_limit_changes_nothing,
+        ),
+        ("KEPT_OF_12", 12, test_what_was_wanted_is_forgotten_within_hours),
+        ("KEPT_OF_12", 0, test_up_takes_two_reviews_and_down_takes_one),
+        ("DAY_US", 1, test_the_owners_limits_hold_in_every_mode),
+    ],
+)
+def test_a_planted_fault_is_noticed(
+    monkeypatch: pytest.MonkeyPatch, place: str, fault: object, test: Callable[[], None]
+) -> None:
+    monkeypatch.setattr(modes, place, fault)
+    with pytest.raises(AssertionError):
+        test()

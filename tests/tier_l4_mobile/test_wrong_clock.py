@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from supervm.common.contract.core import PeerDown, PeerUp, Received
 from supervm.protocol.base.codec import decode, encode
 from supervm.protocol.chain.checkpoint import CertifiedCheckpoint
+from supervm.protocol.light.client import LightClient
 from supervm.protocol.wire.payments import LEVEL_R3, LeafProofs
 from supervm.tier_l4_mobile.messages import Info, Pay, ShowPayment
 
@@ -98,3 +99,9 @@ def test_a_clock_that_is_ahead_is_told_by_blocks_and_the_edge_together() -> None
     told = phone.call(Info())
     assert told["time"]["late_ms"] == 3_600_000
     assert "about 3600 s ahead of what validators sign and of the edge's clock" in told["problems"][-1]
+
+
+def test_that_time_is_believed_without_signatures_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LightClient, "signed_ms", lambda _self, checkpoint: checkpoint.header.ts_ms)
+    with pytest.raises(AssertionError):
+        test_a_block_ahead_of_the_clock_that_no_quorum_signed_is_the_edges_lie()
