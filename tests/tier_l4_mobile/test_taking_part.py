@@ -27,6 +27,7 @@ from supervm.protocol.wire.reach import Find, Found, RecordPut, Wanted
 from supervm.tier_l4_mobile.events import ModeChanged
 from supervm.tier_l4_mobile.messages import Info, TakePart
 from supervm.tier_l4_mobile.options import AUTO
+from supervm.tier_l4_mobile.tables import TAKING_PART, TakingPartRow
 from supervm.tier_l4_mobile.taking_part import modes
 from supervm.tier_l4_mobile.taking_part.ability import GB, Demand, suited
 from supervm.tier_l4_mobile.taking_part.modes import DAY_US, MIB, REVIEW_US, Modes
@@ -216,6 +217,17 @@ def test_the_word_is_answered_once_it_is_on_disk() -> None:
     phone.call(TakePart("active"))
     phone.restart(make)
     assert phone.call(Info())["taking_part"]["choice"] == ACTIVE
+
+
+@pytest.mark.parametrize(
+    "changes", [{"mode": "wild"}, {"battery_percent_min": 101}, {"carried_bytes": -1}, {"day": -1}]
+)
+def test_a_row_that_the_disk_gives_back_changed_is_none(changes: dict[str, str | int]) -> None:
+    store = MemoryStore(Node.declared_tables())
+    store.commit([TAKING_PART.put(msgspec.structs.replace(TakingPartRow(0, "active"), **changes))])
+    phone = HandDriver(Node(store, STANDARD), store, now_us=NOW_US)
+    told = phone.call(Info())["taking_part"]
+    assert (told["mode"], told["choice"], told["carried_bytes"]) == (STANDARD, STANDARD, 0)
 
 
 def test_the_owners_limits_hold_in_every_mode() -> None:

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from msgspec.structs import replace
+from msgspec.structs import astuple, replace
 
 from supervm.common.contract.core import Outbox, Sensed
 from supervm.common.contract.records import Reader
@@ -65,7 +65,7 @@ class Modes(Part):
     ) -> None:
         self._outbox, self._taking_part = outbox, taking_part
         self._configured, self._metered, self._finds_peers = mode, metered, finds_peers
-        self._row = TAKING_PART.get(reader, 0) or TakingPartRow(0)
+        self._row = _readable(TAKING_PART.get(reader, 0)) or TakingPartRow(0)
         self._facts = Sensed(metered=metered)
         self._demand = Demand()
         self._suited = self._wished = STANDARD
@@ -209,3 +209,10 @@ class Modes(Part):
             carried_bytes=before.carried_bytes + done.carried_bytes,
             day_bytes=before.day_bytes + done.carried_bytes - self._day_bytes,
         )
+
+
+def _readable(row: TakingPartRow | None) -> TakingPartRow | None:
+    """Return a row as it could have been written; None of one that the disk gave back changed."""
+    if row is None or row.mode not in ("", PASSIVE, STANDARD, ACTIVE, AUTO) or row.battery_percent_min > 100:
+        return None
+    return row if all(number >= 0 for number in astuple(row) if isinstance(number, int)) else None
