@@ -7,7 +7,7 @@ import random
 import pytest
 
 from supervm.common.parts.reach.own import OwnNode
-from supervm.common.parts.reach.part import NEIGHBOURS_OF
+from supervm.common.parts.reach.part import NEIGHBOURS_OF, Reach
 from supervm.protocol.base.keys import SigningKey
 from supervm.sim.exact import Deployment
 from supervm.sim.exact.disk import VirtualDisk
@@ -100,7 +100,10 @@ def test_shipped_nodes_find_their_peers_and_say_nothing_that_is_not_taken() -> N
     ]
     assert faults == []
     assert world.core(world.phone).features == ("reach1",)
-    record = world.core(world.edges[0]).parts[-2].nodes.get(world.edges[5].public).record  # type: ignore[attr-defined]
+    (reach,) = [part for part in world.core(world.edges[0]).parts if isinstance(part, Reach)]
+    known = reach.nodes.get(world.edges[5].public)
+    assert known is not None
+    record = known.record
     assert (record.region, record.endpoints) == ("eu", (edge_address(5),))
     assert record.fees == ((b"", 1),)
 
