@@ -162,6 +162,21 @@ def test_nodes_are_found_by_what_they_can_do(net: Net) -> None:
     assert net.find("4a", cores_min=1) == []
 
 
+def test_the_distance_of_a_node_is_that_of_who_answers_and_from_there_on() -> None:
+    net = Net("2a", "3a")
+    net.join(("2a", "3a"))
+    net.mute = {"2a"}
+    asker, far = net.nodes["3a"], sample_record("4gone", chain_id=CHAIN_ID)
+    token = asker.ask(FindNodes(nodes=(encode_node_id(far.node_id),)))
+    (question,) = [message for _, message in asker.sent if isinstance(message, Find)]
+    asker.wait(30_000)
+    asker.receive(test_key("2a").public, Found(question.number, (FoundItem(encode(far), 70, b""),)))
+    assert asker.replies[token].value[0]["latency_ms"] == 100
+    assert [row["node"] for row in asker.call(FindNodes(tiers=(3,), latency_ms_max=100, limit=1))] == [
+        encode_node_id(far.node_id)
+    ]
+
+
 class Neighbourly(PhoneNode):
     """A phone that asks phones before edges."""
 

@@ -88,6 +88,7 @@ async def test_the_peers_of_a_node(node: Node, tmp_path: Path, capsys: pytest.Ca
         (["--tier", "3", "--tier", "4", "--limit", "1", "--region", "eu"], ["big"]),
         (["--cores", "64", "--gpus", "1"], ["big"]),
         (["--task", "execution"], []),
+        (["--latency-max", "65535"], []),
         (["--task", "query", "--region", "us"], ["small"]),
         ([name_of("phone")], ["phone"]),
         ([name_of("small"), name_of("nobody")], ["small"]),

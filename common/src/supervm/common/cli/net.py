@@ -76,6 +76,7 @@ def peers(directory: Path, as_json: bool) -> int:
 @click.option("--feature", "features", multiple=True, help="With this feature word; may be repeated.")
 @click.option("--task", type=click.Choice(list(TASKS)), help="That take such work: of a tier that may, and not busy.")
 @click.option("--load-max", type=WholeNumber(0, 100), default=100, show_default=True, help="At most so busy, in %.")
+@click.option("--latency-max", type=WholeNumber(0, 0xFFFF), default=0, help="At most so far, in ms; 0: any distance.")
 @click.option("--cores", type=WholeNumber(0, 0xFFFF), default=0, help="With at least so many cores.")
 @click.option("--memory-gib", type=WholeNumber(0, 0xFFFF), default=0, help="With at least so much memory.")
 @click.option("--gpus", type=WholeNumber(0, 0xFFFF), default=0, help="With at least so many graphics processors.")
@@ -113,6 +114,7 @@ def find(
                 "features": features,
                 "task": TASKS[task] if task else 0,
                 "load_percent_max": wanted["load_max"],
+                "latency_ms_max": wanted["latency_max"],
                 "cores_min": wanted["cores"],
                 "memory_gib_min": wanted["memory_gib"],
                 "gpus_min": wanted["gpus"],

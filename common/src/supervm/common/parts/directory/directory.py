@@ -263,15 +263,22 @@ class Directory:
             if record.node_id not in named if named else not fits(record, keys[0].wanted):
                 raise RemoteProtocolError("a node that nobody asked for is in an answer", code="unasked")
             found.add(record.node_id)
-            entry = self.table.peek(record.node_id)
-            if entry is not None:
-                entry.via = item.via or entry.via
+            self._note_way(record.node_id, item, peer)
         unknown = [key for key in keys if key.node_id not in found] if named else [] if found else list(keys)
         if unknown and self._ladder.is_beside(peer):
             self._questions.settle(now_us, [key for key in keys if key not in unknown], unknown=())
             self._questions.ask_another(now_us, unknown, peer)
             return
         self._questions.settle(now_us, keys, unknown=unknown)
+
+    def _note_way(self, node_id: bytes, item: FoundItem, peer: bytes) -> None:
+        """Keep what whoever answers says of the way to a node."""
+        entry = self.table.peek(node_id)
+        if entry is None:
+            return
+        entry.via = item.via or entry.via
+        if item.latency_ms and not entry.attached:  # by way of whoever answers: it is no further than that
+            entry.latency_ms = item.latency_ms + self._ladder.distances.of(peer) // 1_000
 
     def _item(self, entry: Entry) -> FoundItem:
         via = entry.via or (entry.record.home_edges[0] if entry.record.home_edges else b"")

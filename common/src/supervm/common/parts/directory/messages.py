@@ -24,6 +24,7 @@ class FindNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
         features: all of these.
         task: a tier, the weakest that may do the work; 0: no work is meant.
         load_percent_max: at most so busy.
+        latency_ms_max: at most so far from whoever answers, as far as that is known; 0: any.
         cores_min: at least so many; likewise memory in GiB and graphics processors.
         memory_gib_min: see there.
         gpus_min: see there.
@@ -36,6 +37,7 @@ class FindNodes(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     features: Annotated[tuple[Annotated[str, msgspec.Meta(max_length=32)], ...], msgspec.Meta(max_length=4)] = ()
     task: Annotated[int, msgspec.Meta(ge=0, le=4)] = 0
     load_percent_max: Annotated[int, msgspec.Meta(ge=0, le=100)] = 100
+    latency_ms_max: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
     cores_min: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
     memory_gib_min: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
     gpus_min: Annotated[int, msgspec.Meta(ge=0, le=0xFFFF)] = 0
@@ -56,6 +58,7 @@ def wanted_of(request: FindNodes) -> Wanted:
         features=request.features,
         task=request.task,
         load_percent_max=request.load_percent_max,
+        latency_ms_max=request.latency_ms_max,
         cores_min=request.cores_min,
         memory_gib_min=request.memory_gib_min,
         gpus_min=request.gpus_min,

@@ -10,7 +10,7 @@ from supervm.protocol.wire.fields import Message
 
 from ..costs import SIGNATURE, Cost
 
-SCAN: Final = 1_000
+SCAN: Final = 1_500
 """A question for any nodes: as many records as one question may are gone through."""
 RECORD: Final = SIGNATURE + 30
 """A record: read and checked."""
