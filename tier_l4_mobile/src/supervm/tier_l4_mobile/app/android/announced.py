@@ -17,6 +17,7 @@ ENTRIES: Final[Mapping[str, Mapping[str, str]]] = {
     "supervm.services": {
         "control": "supervm.common.services.builtin:CONTROL",
         "housekeeping": "supervm.common.services.builtin:HOUSEKEEPING",
+        "sensors": "supervm.common.services.builtin:SENSORS",
     },
     "supervm.tier_options": {"l4": "supervm.tier_l4_mobile.options:OPTIONS"},
 }
