@@ -21,13 +21,21 @@ import secrets
 import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from supervm.common.cli.registry import tier_options
+from supervm.common.contract.options import OptionSpec, OptionValue
 from supervm.common.errors import InputError
-from supervm.common.host.config import CONFIG_FILE, NodeConfig, PeerAddress
+from supervm.common.host.config import (
+    BROWSERS_OPTIONS,
+    CONFIG_FILE,
+    HOUSEKEEPING_OPTIONS,
+    NodeConfig,
+    PeerAddress,
+    load_config,
+)
 from supervm.common.host.config_writer import write_config
 from supervm.common.host.genesis_file import allocations_path
 from supervm.common.host.keyfile import (
@@ -250,11 +258,21 @@ def _reopen(directory: Path, counts: Counts | None, names: Sequence[str], assets
             if node["port"] is not None:
                 node["port"] = next(ports)
     account_of = {name: decode_address(wallet.address)[0] for name, wallet in wallets.items()}
+    kept = {name: _kept(directory / name / CONFIG_FILE, node["tier"]) for name, node in nodes.items()}
     for name in nodes:
         (directory / name / CONFIG_FILE).unlink(missing_ok=True)
-        _write_node(network, name, account_of, assets)
+        _write_node(network, name, account_of, assets, kept[name])
     _save(network)
     return network
+
+
+def _kept(path: Path, tier: int) -> NodeConfig | None:
+    """Return what a node's owner has set between two runs; None: there is no such file any more.
+
+    Raises:
+        InputError: it cannot be read; it is left as it is.
+    """
+    return load_config(path, tier=tier, options=tier_options(tier)) if path.exists() else None
 
 
 def _check_assets(directory: Path, ids: Mapping[str, str], assets: Sequence[str]) -> None:
@@ -276,8 +294,17 @@ def _check_stored(counts: Counts, nodes: dict[str, dict[str, Any]], accounts: di
         raise ValueError("the nodes are not those that the counts name")
 
 
-def _write_node(network: Network, name: str, account_of: dict[str, bytes], assets: Sequence[str]) -> None:
-    """Write a node's configuration, and a phone's names; miners and edges take fees in all assets that are used."""
+def _write_node(
+    network: Network,
+    name: str,
+    account_of: dict[str, bytes],
+    assets: Sequence[str],
+    kept: NodeConfig | None = None,
+) -> None:
+    """Write a node's configuration, and a phone's names; miners and edges take fees in all assets that are used.
+
+    Addresses and what follows from the network are ours; whatever else `kept` sets stays.
+    """
     directory, counts = network.directory, network.counts
     tier = network.nodes[name]["tier"]
     index = int(name.split("-")[1])
@@ -311,7 +338,22 @@ def _write_node(network: Network, name: str, account_of: dict[str, bytes], asset
         payout=account_of.get(f"_{name}"),
         tier_options=options,
     )
-    write_config(directory / name / CONFIG_FILE, config, tier_options(tier), test_network=True)
+    specs = tier_options(tier)
+    if kept is not None:
+        config = replace(
+            config,
+            log_level=kept.log_level,
+            housekeeping=_changed(kept.housekeeping, HOUSEKEEPING_OPTIONS),
+            browsers=_changed(kept.browsers, BROWSERS_OPTIONS),
+            policy=kept.policy,
+            tier_options=_changed(kept.tier_options, specs) | options,
+        )
+    write_config(directory / name / CONFIG_FILE, config, specs, test_network=True)
+
+
+def _changed(values: Mapping[str, OptionValue], specs: Mapping[str, OptionSpec]) -> dict[str, OptionValue]:
+    """Return what is not as it is by itself: a later default is not held back by the one of today."""
+    return {key: value for key, value in values.items() if value != specs[key].default}
 
 
 def _save(network: Network) -> None:
