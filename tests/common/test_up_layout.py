@@ -8,9 +8,7 @@ from typing import Any
 
 import pytest
 
-from supervm.common.cli.registry import tier_options
 from supervm.common.errors import InputError
-from supervm.common.host.config import load_config
 from supervm.common.host.genesis_file import load_chain
 from supervm.common.up.layout import GENESIS_FILE, NETWORK_FILE, PASSPHRASE_FILE, Counts, open_network
 from supervm.common.up.payments import FUNDING_GRAIN
@@ -120,26 +118,6 @@ def test_a_new_network_begins_with_the_assets_that_its_payments_name(tmp_path: P
     assert again.assets == network.assets
     with pytest.raises(InputError, match="without the asset 'silver'; its assets are svm, gold"):
         open_network(tmp_path, None, ["alice"], ["silver"])
-
-
-def test_what_the_owner_sets_between_two_runs_stays(tmp_path: Path) -> None:
-    """Addresses are the run's own; the rest of a node's file is its owner's."""
-    open_network(tmp_path, Counts(1, 1, 1, 1), ["alice"])
-    path = tmp_path / "l3-0" / "config.toml"
-    text = path.read_text()
-    assert "# find_peers = false" in text
-    changed = text.replace("# find_peers = false", "find_peers = true").replace("# logs_kept = 4", "logs_kept = 9")
-    path.write_text(changed.replace('log_level = "info"', 'log_level = "debug"'))
-    open_network(tmp_path, None, ["alice"])
-    config = load_config(path, tier=3, options=tier_options(3))
-    assert config.tier_options["find_peers"] is True
-    assert config.tier_options["fees"] == "svm:1"
-    assert (config.housekeeping["logs_kept"], config.log_level) == (9, "debug")
-    assert "# backups_kept = 3" in path.read_text()
-    path.write_text("tier = 3\nlog_level = loud\n")
-    with pytest.raises(InputError, match=r"config.toml"):
-        open_network(tmp_path, None, ["alice"])
-    assert path.read_text() == "tier = 3\nlog_level = loud\n"
 
 
 def test_no_wallet_is_stretched_twice_and_each_opens_to_the_addresses_that_are_noted(
